@@ -1,0 +1,32 @@
+"""hwgen turns trained CNNs (ONNX) into bit-exact streaming FPGA accelerators.
+
+>>> import hwgen
+>>> design = hwgen.compile("lenet5.onnx", calibration="pictures/")
+>>> print(design.report)
+>>> design.write("build/lenet5")
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hwgen.flow import Design, compile
+    from hwgen.graph.errors import FitError, HwgenError, InputError, ModelError
+
+__all__ = ["Design", "FitError", "HwgenError", "InputError", "ModelError", "__version__", "compile"]
+
+
+def __getattr__(name: str):
+    """Public names are imported when they are first used, so that ``import hwgen`` and ``--help`` are quick."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("hwgen")
+    if name in ("Design", "compile"):
+        from hwgen import flow
+
+        return getattr(flow, name)
+    if name in __all__:
+        from hwgen.graph import errors
+
+        return getattr(errors, name)
+    raise AttributeError(f"module 'hwgen' has no attribute {name!r}")

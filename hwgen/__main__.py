@@ -1,0 +1,23 @@
+"""``python -m hwgen``."""
+
+import signal
+import sys
+
+
+def main() -> None:
+    """The command line; ends the process with its status.
+
+    Being told to stop (SIGTERM) unwinds like Ctrl-C does, so that temporary files are removed.
+    """
+    try:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+        from hwgen.cli import cli
+
+        cli.main(prog_name="python -m hwgen" if sys.argv[0].endswith("__main__.py") else None)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

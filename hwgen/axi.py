@@ -1,0 +1,172 @@
+"""The exported top: a core between two AXI4-Stream ports."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.blocks.stream import beat_layout, join
+from hwgen.graph.types import IntType
+
+
+def element_bits(type_: IntType) -> int:
+    """Bits that one element takes in ``tdata``: whole bytes."""
+    return -(-type_.width // 8) * 8
+
+
+def tdata_bits(type_: IntType, lanes: int) -> int:
+    """The width of ``tdata``."""
+    return element_bits(type_) * lanes
+
+
+def tdata_words(values: Iterable[int] | np.ndarray, type_: IntType, lanes: int) -> list[int]:
+    """Integers in raster order as words of ``tdata``: elements padded to whole bytes, the first in the lowest."""
+    bits = element_bits(type_)
+    beats = np.asarray(values).astype(np.int64).reshape(-1, lanes)
+    return [sum((value & ((1 << bits) - 1)) << (bits * lane) for lane, value in enumerate(beat)) for beat in beats.tolist()]
+
+
+class RegisterSlice(wiring.Component):
+    """A stream cut by registers both ways: no path leads through it, and it moves a beat in every cycle.
+
+    Latency: one cycle. It holds up to two beats.
+    """
+
+    LATENCY = 1
+
+    def __init__(self, layout):
+        super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(layout))})
+
+    def elaborate(self, platform):
+        m = Module()
+        layout = self.o.payload.shape()
+        offer, full = Signal(), Signal()
+        head, spare = Signal(layout), Signal(layout)
+        m.d.comb += [self.i.ready.eq(~full), self.o.valid.eq(offer), self.o.payload.eq(head)]
+        with m.If(self.o.ready | ~offer):
+            m.d.sync += [offer.eq(self.i.valid | full), full.eq(0)]
+            m.d.sync += _value(head).eq(Mux(full, _value(spare), _value(self.i.payload)))
+        with m.Elif(self.i.valid & ~full):
+            m.d.sync += [full.eq(1), _value(spare).eq(_value(self.i.payload))]
+        return m
+
+
+def _value(view) -> Value:
+    return Value.cast(view)
+
+
+class BeatCounter(wiring.Component):
+    """Counts beats as they move; ``last`` is 1 at the last of every ``beats``."""
+
+    def __init__(self, beats: int):
+        self.beats = beats
+        super().__init__({"step": In(1), "last": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        if self.beats == 1:
+            m.d.comb += self.last.eq(1)
+            return m
+        index = Signal(range(self.beats))
+        m.d.comb += self.last.eq(index == self.beats - 1)
+        with m.If(self.step):
+            m.d.sync += index.eq(Mux(self.last, 0, index + 1))
+        return m
+
+
+class AxiTop(wiring.Component):
+    """``core`` with AXI4-Stream ports.
+
+    ``core`` has streams ``i`` and ``o`` of ``lanes_in`` and ``lanes_out`` integers; a frame is ``frame_beats_in`` beats
+    in and ``frame_beats_out`` beats out. Ports: ``clk``, ``rst`` (synchronous, active high),
+    ``s_axis_*`` and ``m_axis_*`` with ``tdata``, ``tvalid``, ``tready``, ``tlast``, and ``frame_error``.
+
+    Every element takes whole bytes of ``tdata``, the first in raster order in the lowest; on the way in the bits
+    above an element's own are ignored, on the way out they repeat its sign (zero if it has none).
+
+    Frames are told apart by counting beats and by nothing else. ``s_axis_tlast`` is only compared with the count:
+    where it comes too early or is missing, ``frame_error`` goes to 1 in the next cycle and stays there
+    until reset. The beats are taken as if ``tlast`` had been right, so that after a lost beat frames are cut in the
+    wrong place from there on; only ``rst`` starts a new frame.
+
+    Both ports are cut by registers. A core that moves its first beats in cycles a and b moves them over these ports
+    in cycles a and b + :attr:`LATENCY`; the cycles per frame are the core's.
+    """
+
+    LATENCY = 2 * RegisterSlice.LATENCY
+
+    def __init__(
+        self,
+        core: wiring.Component,
+        frame_beats_in: int,
+        frame_beats_out: int,
+        type_in: IntType,
+        lanes_in: int,
+        type_out: IntType,
+        lanes_out: int,
+    ):
+        if min(frame_beats_in, frame_beats_out) < 1:
+            raise ValueError(f"a frame needs at least one beat, not {frame_beats_in} in and {frame_beats_out} out")
+        self.core = core
+        self.frame_beats_in, self.frame_beats_out = frame_beats_in, frame_beats_out
+        self.type_in, self.lanes_in = type_in, lanes_in
+        self.type_out, self.lanes_out = type_out, lanes_out
+        super().__init__(
+            {
+                "s_axis_tdata": In(tdata_bits(type_in, lanes_in)),
+                "s_axis_tvalid": In(1),
+                "s_axis_tready": Out(1),
+                "s_axis_tlast": In(1),
+                "m_axis_tdata": Out(tdata_bits(type_out, lanes_out)),
+                "m_axis_tvalid": Out(1),
+                "m_axis_tready": In(1),
+                "m_axis_tlast": Out(1),
+                "frame_error": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = self.core
+        self._input(m)
+        self._output(m)
+        return m
+
+    def _input(self, m: Module) -> None:
+        m.submodules.s_axis = port = RegisterSlice(beat_layout(self.type_in, self.lanes_in))
+        bits = element_bits(self.type_in)
+        m.d.comb += [port.i.valid.eq(self.s_axis_tvalid), self.s_axis_tready.eq(port.i.ready)]
+        for lane in range(self.lanes_in):
+            m.d.comb += port.i.payload[lane].eq(self.s_axis_tdata[lane * bits : lane * bits + self.type_in.width])
+        m.submodules.s_axis_count = count = BeatCounter(self.frame_beats_in)
+        m.d.comb += count.step.eq(self.s_axis_tvalid & self.s_axis_tready)
+        with m.If(count.step & (count.last != self.s_axis_tlast)):
+            m.d.sync += self.frame_error.eq(1)
+        join(m, port.o, self.core.i, "input of the top")
+
+    def _output(self, m: Module) -> None:
+        """The last flag is counted ahead of the register, and goes through it with its beat."""
+        beat = beat_layout(self.type_out, self.lanes_out)
+        if self.core.o.payload.shape() != beat:
+            raise TypeError(f"output of the top: {self.core.o.payload.shape()!r} does not fit {beat!r}")
+        m.submodules.m_axis = port = RegisterSlice(data.StructLayout({"beat": beat, "last": 1}))
+        m.submodules.m_axis_count = count = BeatCounter(self.frame_beats_out)
+        m.d.comb += [
+            count.step.eq(self.core.o.valid & port.i.ready),
+            port.i.payload.beat.eq(self.core.o.payload),
+            port.i.payload.last.eq(count.last),
+            port.i.valid.eq(self.core.o.valid),
+            self.core.o.ready.eq(port.i.ready),
+            self.m_axis_tvalid.eq(port.o.valid),
+            self.m_axis_tlast.eq(port.o.payload.last),
+            port.o.ready.eq(self.m_axis_tready),
+        ]
+        bits = element_bits(self.type_out)
+        for lane in range(self.lanes_out):
+            wide = Signal(Shape(bits, self.type_out.signed), name=f"element_{lane}")
+            m.d.comb += [
+                wide.eq(port.o.payload.beat[lane]),
+                self.m_axis_tdata[lane * bits : (lane + 1) * bits].eq(wide),
+            ]

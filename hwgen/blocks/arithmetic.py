@@ -1,0 +1,106 @@
+"""Arithmetic in pipelines: every class is one step, its latency a constant or a property, totals are sums."""
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.graph.types import IntType
+
+from .stream import element_shape
+
+
+class AdderTree(wiring.Component):
+    """The sum of ``count`` integers, one register after every level of two-input adders."""
+
+    def __init__(self, shape: Shape, count: int):
+        self.shape, self.count = shape, count
+        self.latency = max(count - 1, 0).bit_length()
+        super().__init__({"i": In(data.ArrayLayout(shape, count)), "o": Out(tree_shape(shape, count))})
+
+    def elaborate(self, platform):
+        m = Module()
+        level: list[Value] = [self.i[n] for n in range(self.count)]
+        for depth in range(self.latency):
+            shape = tree_shape(self.shape, 2 << depth)
+            sums = [Signal(shape, name=f"sum{depth}_{n}") for n in range((len(level) + 1) // 2)]
+            pairs = [level[2 * n : 2 * n + 2] for n in range(len(sums))]
+            m.d.sync += [total.eq(sum(pair)) for total, pair in zip(sums, pairs, strict=True)]
+            level = sums
+        m.d.comb += self.o.eq(level[0])
+        return m
+
+
+def tree_shape(shape: Shape, count: int) -> Shape:
+    """Wide enough for the sum of ``count`` integers of ``shape``."""
+    return Shape(shape.width + max(count - 1, 0).bit_length(), shape.signed)
+
+
+class DotProduct(wiring.Component):
+    """Running dot products: ``lanes`` accumulators over the same stream of ``portion`` activations.
+
+    In every cycle with ``strobe`` the products of ``x`` and of each lane's weights are added up; ``first`` starts
+    a new sum. ``done`` and ``sums`` follow the portion with ``last`` by :attr:`latency` cycles; ``sums`` stay until
+    the next sum begins to arrive. ``weights`` is asked for in the same cycle as ``x`` is given and comes with
+    ``weight_latency``, which delays ``x`` to match. No stage ever stalls.
+    """
+
+    def __init__(self, x: IntType, weight: IntType, portion: int, lanes: int, sum_: IntType, weight_latency: int):
+        self.x_type, self.weight_type, self.sum_type = x, weight, sum_
+        self.portion, self.lanes, self.weight_latency = portion, lanes, weight_latency
+        self.latency = dot_latency(portion, weight_latency)
+        weights = data.ArrayLayout(data.ArrayLayout(element_shape(weight), portion), lanes)
+        super().__init__(
+            {
+                "strobe": In(1),
+                "first": In(1),
+                "last": In(1),
+                "x": In(data.ArrayLayout(element_shape(x), portion)),
+                "weights": In(weights),
+                "done": Out(1),
+                "sums": Out(data.ArrayLayout(element_shape(sum_), lanes)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        x = delay(m, self.x.as_value(), self.weight_latency, "x")
+        x = data.View(self.x.shape(), x)
+        before_sum = self.latency - 1
+        flags = delay(m, Cat(self.strobe, self.first, self.last), before_sum, "flags")
+        strobe, first, last = flags[0], flags[1], flags[2]
+        for lane in range(self.lanes):
+            total = self._lane(m, x, lane)
+            accumulator = Signal(element_shape(self.sum_type), name=f"accumulator_{lane}")
+            with m.If(strobe):
+                m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
+            m.d.comb += self.sums[lane].eq(accumulator)
+        m.d.sync += self.done.eq(strobe & last)
+        return m
+
+    def _lane(self, m: Module, x: data.View, lane: int) -> Value:
+        """Products in one register, then the tree."""
+        product = element_shape(product_type(self.x_type, self.weight_type))
+        m.submodules[f"tree_{lane}"] = tree = AdderTree(product, self.portion)
+        for n in range(self.portion):
+            m.d.sync += tree.i[n].eq(x[n] * self.weights[lane][n])
+        return tree.o
+
+
+def product_type(a: IntType, b: IntType) -> IntType:
+    """The type of ``a * b``."""
+    corners = [p * q for p in (a.min, a.max) for q in (b.min, b.max)]
+    return IntType.holding(min(corners), max(corners))
+
+
+def dot_latency(portion: int, weight_latency: int) -> int:
+    """Weights, products, tree, accumulator."""
+    return weight_latency + 1 + max(portion - 1, 0).bit_length() + 1
+
+
+def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
+    """``value`` as it was ``cycles`` ago."""
+    for n in range(cycles):
+        later = Signal(value.shape(), name=f"{name}_{n + 1}")
+        m.d.sync += later.eq(value)
+        value = later
+    return value

@@ -1,0 +1,117 @@
+"""Two-dimensional convolution."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from amaranth.lib import wiring
+
+from hwgen.graph.errors import ModelError
+from hwgen.graph.network import QuantizedConstant, Site
+from hwgen.graph.requantize import Requantization, fit, output_scale
+from hwgen.graph.types import FeatureMap
+from hwgen.graph.window import Window
+
+from .mac import MacFolding, MacLayer, MacPlan, MacUnit, raw_range
+from .mac_folding import mac_foldings, mac_problems
+from .operator import Cost, Operator, Products
+from .timing import Actor
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(Operator):
+    """``weights`` int64 [OC, KH, KW, IC/group], zero points taken off; the sum goes through ``requantization``."""
+
+    input: FeatureMap
+    output: FeatureMap
+    window: Window
+    weights: np.ndarray
+    input_zero: int
+    requantization: Requantization
+    group: int = 1
+
+    sites = ("Conv",)
+
+    @classmethod
+    def from_site(cls, site: Site) -> "Conv | None":
+        if site.op != "Conv":
+            return None
+        settings = site.attributes
+        window = Window(settings["kernel"], settings["strides"], settings["dilations"], settings["pads"])
+        weights = stored_weights(site.weight).transpose(0, 2, 3, 1)
+        return cls(
+            site.input.map,
+            site.output.map,
+            window,
+            weights,
+            site.input.quantization.zero_point,
+            site_requantization(site, weights),
+            settings["group"],
+        )
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        parts = np.split(x, self.group, axis=3)
+        weights = np.split(self.weights, self.group)
+        raw = [self._layer(w).raw(part) for w, part in zip(weights, parts, strict=True)]
+        return self.requantization.reference(np.concatenate(raw, axis=3)).astype(self.output.type.dtype)
+
+    def _layer(self, weights: np.ndarray) -> MacLayer:
+        source, result = self.input, self.output
+        part = FeatureMap(source.height, source.width, source.channels // self.group, source.type)
+        out = FeatureMap(result.height, result.width, len(weights), result.type)
+        return MacLayer(part, out, self.window, weights, self.input_zero, self.requantization)
+
+    @cached_property
+    def layer(self) -> MacLayer:
+        """What the multiply-accumulate unit computes. ModelError for grouped convolutions (golden only)."""
+        if self.group != 1:
+            raise ModelError(
+                f"Conv with group={self.group} has no hardware yet (limit group=1): golden only; "
+                "use an ungrouped convolution to build"
+            )
+        return self._layer(self.weights)
+
+    def foldings(self) -> Iterable[MacFolding]:
+        return mac_foldings(self.layer)
+
+    def plan(self, folding: MacFolding) -> MacPlan:
+        return MacPlan(self.layer, folding)
+
+    def actors(self, folding: MacFolding) -> tuple[Actor, ...]:
+        return self.plan(folding).actors()
+
+    def cost(self, folding: MacFolding) -> Cost:
+        return self.plan(folding).cost(self)
+
+    def interval(self, folding: MacFolding) -> int:
+        return self.plan(folding).interval
+
+    def price(self, folding: MacFolding) -> tuple[tuple[Products, ...], int]:
+        return self.plan(folding).price
+
+    def folding_problems(self, folding: MacFolding) -> list[str]:
+        return mac_problems(self.layer, folding)
+
+    def block(self, folding: MacFolding) -> wiring.Component:
+        return MacUnit(self.plan(folding))
+
+
+def stored_weights(weight: QuantizedConstant) -> np.ndarray:
+    """Weights as int64 with their zero points taken off, in the layout they have."""
+    values = weight.values.astype(np.int64)
+    return values - weight.zero_point.astype(np.int64).reshape(-1, *[1] * (values.ndim - 1))
+
+
+def site_requantization(site: Site, weights: np.ndarray) -> Requantization:
+    """The requantisation of a site with ``weights`` int64 [OC, ...]; bias and input zero point are in it."""
+    source, target = site.input.quantization, site.output.quantization
+    channels = len(weights)
+    scale = np.broadcast_to(output_scale(source.scale, site.weight.scale, target.scale), channels)
+    bias = np.zeros(channels, np.int64) if site.bias is None else site.bias.astype(np.int64)
+    bias = bias - source.zero_point * weights.reshape(channels, -1).sum(axis=1)
+    low, high = raw_range(weights, source.type)
+    try:
+        return fit(scale, target.zero_point, site.clamp, low + bias, high + bias, bias)
+    except ModelError as error:
+        raise ModelError(*(f"node {site.name!r}: {line}" for line in error.problems)) from None

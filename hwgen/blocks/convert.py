@@ -1,0 +1,194 @@
+"""Width converter: the same elements in wider or narrower beats."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from math import lcm
+
+import numpy as np
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.graph.network import Site
+from hwgen.graph.types import FeatureMap
+
+from .logic import Logic, counter
+from .operator import Cost, Operator
+from .stream import Outlet, beat_layout, beat_stream, join, queue_depth, queue_logic, queue_memory
+from .timing import Actor
+
+
+@dataclass(frozen=True)
+class ConvertFolding:
+    """From ``lanes_in`` to ``lanes_out`` elements in a beat; both divide a pixel's channels."""
+
+    lanes_in: int
+    lanes_out: int
+
+    def __str__(self) -> str:
+        return f"{self.lanes_in}->{self.lanes_out}"
+
+
+@dataclass(frozen=True)
+class WidthConverter(Operator):
+    """Changes the number of elements in a beat. Where neither width divides the other, it goes over their least
+    common multiple, at no loss of rate."""
+
+    input: FeatureMap
+
+    @classmethod
+    def from_site(cls, site: Site) -> "WidthConverter | None":
+        return None  # placed by the pipeline, not by a model
+
+    @property
+    def output(self) -> FeatureMap:
+        return self.input
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def foldings(self) -> Iterable[ConvertFolding]:
+        divisors = [n for n in range(1, self.input.channels + 1) if self.input.channels % n == 0]
+        return [ConvertFolding(a, b) for a in divisors for b in divisors if a != b]
+
+    def actors(self, folding: ConvertFolding) -> tuple[Actor, ...]:
+        return tuple(stage.actor for stage in self._stages(folding))
+
+    def cost(self, folding: ConvertFolding) -> Cost:
+        stages = self._stages(folding)
+        return Cost.of(
+            self, folding, logic=sum((s.logic for s in stages), Logic()), memories=[s.memory for s in stages]
+        )
+
+    def block(self, folding: ConvertFolding) -> wiring.Component:
+        return _Chain(self._stages(folding)) if len(self._stages(folding)) > 1 else self._stages(folding)[0].block()
+
+    def _stages(self, folding: ConvertFolding) -> list["_Stage"]:
+        wide = lcm(folding.lanes_in, folding.lanes_out)
+        path = [folding.lanes_in, wide, folding.lanes_out]
+        return [_Stage(self.input, a, b) for a, b in pairwise(path) if a != b]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One conversion by a whole factor."""
+
+    map: FeatureMap
+    lanes_in: int
+    lanes_out: int
+
+    @property
+    def ratio(self) -> int:
+        return max(self.lanes_in, self.lanes_out) // min(self.lanes_in, self.lanes_out)
+
+    @property
+    def up(self) -> bool:
+        return self.lanes_out > self.lanes_in
+
+    @property
+    def queue(self) -> int:
+        return queue_depth(2, 1, 1) if self.up else queue_depth(3, self.ratio, self.ratio)
+
+    @property
+    def actor(self) -> Actor:
+        beats = self.map.elements // self.lanes_in
+        need = np.arange(1, beats + 1)
+        if self.up:
+            give = need // self.ratio
+            reserve = np.append(0, give[:-1]) + 1
+            return Actor("widen", need, np.ones_like(need), give, 1, self.queue, reserve=reserve, credit_delay=1)
+        busy = np.full(beats, self.ratio)
+        return Actor("narrow", need, busy, need * self.ratio, 3 - self.ratio, self.queue, credit_delay=1)
+
+    @property
+    def logic(self) -> Logic:
+        width = self.map.type.width * max(self.lanes_in, self.lanes_out)
+        shift = Logic(logic=0 if self.up else width, register=width)
+        return shift + counter(self.ratio) + queue_logic(self.queue, self.map.type.width * self.lanes_out)
+
+    @property
+    def memory(self):
+        return queue_memory("queue", self.queue, self.map.type.width * self.lanes_out)
+
+    def block(self) -> wiring.Component:
+        return _Widen(self) if self.up else _Narrow(self)
+
+
+class _Converter(wiring.Component):
+    def __init__(self, stage: _Stage):
+        self.stage = stage
+        type_ = stage.map.type
+        super().__init__({"i": In(beat_stream(type_, stage.lanes_in)), "o": Out(beat_stream(type_, stage.lanes_out))})
+
+    def _outlet(self, m: Module, beats: int) -> Outlet:
+        layout = beat_layout(self.stage.map.type, self.stage.lanes_out)
+        m.submodules.outlet = outlet = Outlet(layout, self.stage.queue, beats)
+        join(m, outlet.o, wiring.flipped(self.o), "output")
+        return outlet
+
+
+class _Widen(_Converter):
+    """Collects ``ratio`` beats into one."""
+
+    def elaborate(self, platform):
+        m = Module()
+        ratio, width = self.stage.ratio, self.i.payload.shape().size
+        outlet = self._outlet(m, 1)
+        earlier, count = Signal(width * (ratio - 1)), Signal(range(ratio))
+        full, take = count == ratio - 1, Signal()
+        beat = Cat(earlier, self.i.payload.as_value())
+        m.d.comb += [
+            self.i.ready.eq(outlet.permit),
+            take.eq(self.i.valid & self.i.ready),
+            outlet.push.eq(take & full),
+            outlet.debit.eq(take & full),
+            outlet.payload.as_value().eq(beat),
+        ]
+        with m.If(take):
+            m.d.sync += earlier.eq(beat >> width)
+            m.d.sync += count.eq(count + 1)
+            with m.If(full):
+                m.d.sync += count.eq(0)
+        return m
+
+
+class _Narrow(_Converter):
+    """Shifts a beat out in ``ratio`` parts."""
+
+    def elaborate(self, platform):
+        m = Module()
+        ratio, width = self.stage.ratio, self.o.payload.shape().size
+        outlet = self._outlet(m, ratio)
+        hold, left, take = Signal(self.i.payload.shape().size), Signal(range(ratio + 1)), Signal()
+        m.d.comb += [
+            self.i.ready.eq(outlet.permit & (left <= 1)),
+            take.eq(self.i.valid & self.i.ready),
+            outlet.debit.eq(take),
+            outlet.push.eq(left != 0),
+            outlet.payload.as_value().eq(hold),
+        ]
+        with m.If(take):
+            m.d.sync += [hold.eq(self.i.payload.as_value()), left.eq(ratio)]
+        with m.Elif(left != 0):
+            m.d.sync += [hold.eq(hold >> width), left.eq(left - 1)]
+        return m
+
+
+class _Chain(wiring.Component):
+    def __init__(self, stages: list[_Stage]):
+        self.stages = stages
+        type_ = stages[0].map.type
+        super().__init__(
+            {"i": In(beat_stream(type_, stages[0].lanes_in)), "o": Out(beat_stream(type_, stages[-1].lanes_out))}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        source = wiring.flipped(self.i)
+        for stage in self.stages:
+            m.submodules[stage.actor.name] = block = stage.block()
+            join(m, source, block.i, stage.actor.name)
+            source = block.o
+        join(m, source, wiring.flipped(self.o), "output")
+        return m

@@ -1,0 +1,70 @@
+"""Fork: the same stream to several readers, none of which waits for another beyond its queue."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.graph.network import Site
+from hwgen.graph.types import FeatureMap
+
+from .operator import Cost, Operator
+from .queue import QueueFolding
+from .stream import Outlet, beat_stream, join, queue_logic, queue_memory
+from .timing import Actor
+
+
+@dataclass(frozen=True)
+class Fork(Operator):
+    """Copies every beat to the outputs ``o_0`` to ``o_{ways-1}``; a beat is taken when all have room for it."""
+
+    input: FeatureMap
+    ways: int = 2
+
+    @classmethod
+    def from_site(cls, site: Site) -> "Fork | None":
+        return None  # placed by the pipeline, not by a model
+
+    @property
+    def output(self) -> FeatureMap:
+        return self.input
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def foldings(self) -> Iterable[QueueFolding]:
+        return [QueueFolding(1, depth) for depth in (4, 16, 64)]
+
+    def actors(self, folding: QueueFolding) -> tuple[Actor, ...]:
+        beats = np.arange(1, self.input.elements // folding.lanes + 1)
+        latency = Outlet.LATENCY - 1
+        return (Actor("fork", beats, np.ones_like(beats), beats, latency, folding.depth, credit_delay=1),)
+
+    def cost(self, folding: QueueFolding) -> Cost:
+        width = self.input.type.width * folding.lanes
+        logic = self.ways * queue_logic(folding.depth, width)
+        return Cost.of(self, folding, logic, [queue_memory("queue", folding.depth, width)] * self.ways)
+
+    def block(self, folding: QueueFolding) -> wiring.Component:
+        return _ForkUnit(self, folding)
+
+
+class _ForkUnit(wiring.Component):
+    def __init__(self, op: Fork, folding: QueueFolding):
+        self.op, self.folding = op, folding
+        beat = beat_stream(op.input.type, folding.lanes)
+        super().__init__({"i": In(beat), **{f"o_{n}": Out(beat) for n in range(op.ways)}})
+
+    def elaborate(self, platform):
+        m = Module()
+        take, permit = self.i.valid & self.i.ready, 1
+        for n in range(self.op.ways):
+            m.submodules[f"outlet_{n}"] = outlet = Outlet(self.i.payload.shape(), self.folding.depth)
+            permit = permit & outlet.permit
+            m.d.comb += [outlet.debit.eq(take), outlet.push.eq(take), outlet.payload.eq(self.i.payload)]
+            join(m, outlet.o, wiring.flipped(getattr(self, f"o_{n}")), f"output {n}")
+        m.d.comb += self.i.ready.eq(permit)
+        return m

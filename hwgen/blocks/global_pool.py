@@ -1,0 +1,159 @@
+"""Global average pooling: sums kept per channel while the map passes, no window buffer."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.graph.network import Site
+from hwgen.graph.requantize import Requantization
+from hwgen.graph.types import FeatureMap
+from hwgen.memory.loops import LoopNest
+
+from .logic import Logic, counter
+from .mac_folding import divisors
+from .operator import Cost, MemoryNeed, Operator
+from .pool import PoolFolding, average_requantization, requantizer_products, sum_type
+from .requantizer import Requantizer, RequantizerPlan
+from .stream import Outlet, beat_stream, element_shape, join, queue_depth, queue_logic, queue_memory
+from .timing import Actor
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalAveragePool(Operator):
+    """The sum of each channel over the map through ``requantization`` (which divides)."""
+
+    input: FeatureMap
+    output: FeatureMap
+    requantization: Requantization
+
+    sites = ("GlobalAveragePool",)
+
+    @classmethod
+    def from_site(cls, site: Site) -> "GlobalAveragePool | None":
+        if site.op != "GlobalAveragePool":
+            return None
+        source = site.input.map
+        return cls(source, site.output.map, average_requantization(site, source.height * source.width))
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        sums = x.astype(np.int64).sum(axis=(1, 2), keepdims=True)
+        return self.requantization.reference(sums).astype(self.output.type.dtype)
+
+    def foldings(self) -> Iterable[PoolFolding]:
+        return [PoolFolding(lanes) for lanes in divisors(self.input.channels)]
+
+    @property
+    def pixels(self) -> int:
+        return self.input.height * self.input.width
+
+    @property
+    def sum_type(self):
+        return sum_type(self.input.type, self.pixels)
+
+    def requantizer(self, folding: PoolFolding) -> RequantizerPlan:
+        return RequantizerPlan.of(self.requantization, folding.lanes, folding.lanes)
+
+    def words(self, folding: PoolFolding) -> int:
+        return self.input.channels // folding.lanes
+
+    def _latency(self, folding: PoolFolding) -> int:
+        return 2 + self.requantizer(folding).latency + Outlet.LATENCY - 1
+
+    def queue(self, folding: PoolFolding) -> int:
+        return queue_depth(self._latency(folding), 1, 1)
+
+    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+        words = self.words(folding)
+        need = np.arange(1, self.pixels * words + 1)
+        give = np.maximum(need - (self.pixels - 1) * words, 0)
+        return (
+            Actor(
+                "globalaveragepool",
+                need,
+                np.ones_like(need),
+                give,
+                self._latency(folding),
+                self.queue(folding),
+                reserve=np.append(0, give[:-1]) + 1,
+                credit_delay=1,
+            ),
+        )
+
+    def cost(self, folding: PoolFolding) -> Cost:
+        plan, sums, words = self.requantizer(folding), self.sum_type, self.words(folding)
+        lane = Logic(adder=sums.width, logic=sums.width, register=2 * sums.width + self.input.type.width)
+        width = self.output.type.width * folding.lanes
+        logic = folding.lanes * lane + counter(words) + counter(self.pixels) + queue_logic(self.queue(folding), width)
+        logic += plan.logic(self.requantization, sums, self.output.type)
+        memories = [
+            MemoryNeed("sums", "ram", "lutram", sums.width * folding.lanes, words),
+            plan.memory(self.requantization),
+            queue_memory("queue", self.queue(folding), width),
+        ]
+        return Cost.of(self, folding, logic, memories, requantizer_products(plan, self.requantization))
+
+    def block(self, folding: PoolFolding) -> wiring.Component:
+        return _GlobalUnit(self, folding)
+
+
+class _GlobalUnit(wiring.Component):
+    """Every beat is added to its channels' sums; those of the last pixel go on to the requantiser."""
+
+    def __init__(self, op: GlobalAveragePool, folding: PoolFolding):
+        self.op, self.folding = op, folding
+        super().__init__(
+            {
+                "i": In(beat_stream(op.input.type, folding.lanes)),
+                "o": Out(beat_stream(op.output.type, folding.lanes)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        op, folding = self.op, self.folding
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), op.queue(folding))
+        m.submodules.requantizer = requantizer = Requantizer(
+            op.requantization, op.requantizer(folding), op.sum_type, op.output.type
+        )
+        take, strobe = Signal(), Signal()
+        arriving = LoopNest(m, [("word", op.words(folding)), ("pixel", op.pixels)], take)
+        last_pixel = arriving.index["pixel"] == op.pixels - 1
+        m.d.comb += [
+            self.i.ready.eq(outlet.permit),
+            take.eq(self.i.valid & self.i.ready),
+            outlet.debit.eq(take & last_pixel),
+        ]
+        x, first, last = Signal(self.i.payload.shape()), Signal(), Signal()
+        m.d.sync += [
+            strobe.eq(take),
+            x.eq(self.i.payload),
+            first.eq(arriving.index["pixel"] == 0),
+            last.eq(last_pixel),
+        ]
+        sums = self._sums(m, strobe, x, first)
+        m.d.sync += [requantizer.done.eq(strobe & last), requantizer.sums.as_value().eq(sums)]
+        m.d.comb += [outlet.push.eq(requantizer.push), outlet.payload.eq(requantizer.o)]
+        join(m, outlet.o, wiring.flipped(self.o), "output")
+        return m
+
+    def _sums(self, m: Module, strobe: Signal, x: data.View, first: Signal):
+        """The sums of this beat's channels with ``x`` added, written back in the same cycle."""
+        op, lanes, words = self.op, self.folding.lanes, self.op.words(self.folding)
+        shape = element_shape(op.sum_type)
+        m.submodules.sums = store = memory.Memory(shape=unsigned(shape.width * lanes), depth=max(words, 2), init=[])
+        write, read = store.write_port(), store.read_port(domain="comb")
+        address = LoopNest(m, [("address", words)], strobe).index["address"]
+        earlier = data.View(data.ArrayLayout(shape, lanes), read.data)
+        sums = [Signal(shape, name=f"sum_{lane}") for lane in range(lanes)]
+        m.d.comb += [total.eq(Mux(first, 0, earlier[lane]) + x[lane]) for lane, total in enumerate(sums)]
+        m.d.comb += [
+            write.addr.eq(address),
+            read.addr.eq(address),
+            write.en.eq(strobe),
+            write.data.eq(Cat(*sums)),
+        ]
+        return Cat(*sums)

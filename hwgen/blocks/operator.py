@@ -1,0 +1,153 @@
+"""What an operator is: one frozen parameter object with four faces.
+
+``output`` (types), :meth:`Operator.golden` (numpy, the definition), :meth:`Operator.cost` with
+:meth:`Operator.actors` (exact cycles and hardware for a folding) and :meth:`Operator.block` (the Amaranth component).
+There are no default values: a face that is missing is an error, not a zero.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from amaranth.lib import wiring
+
+from hwgen.graph.errors import ModelError
+from hwgen.graph.network import Site
+from hwgen.graph.types import FeatureMap
+from hwgen.memory.rom import ram_style, rom_style
+
+from .logic import Logic
+from .timing import Actor, run
+
+
+@dataclass(frozen=True)
+class Products:
+    """``count`` hardware multipliers of ``a`` by ``b`` bits, signed; the target says what one of them takes."""
+
+    count: int
+    a: int
+    b: int
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """A memory of ``depth`` words of ``width`` bits.
+
+    ``kind`` is ``"rom"`` or ``"ram"``; ``style`` says where it goes: ``"block"``, ``"lutram"`` or ``"logic"``.
+    """
+
+    name: str
+    kind: str
+    style: str
+    width: int
+    depth: int
+
+    @property
+    def bits(self) -> int:
+        return self.width * self.depth
+
+
+def rom_need(name: str, width: int, depth: int) -> MemoryNeed:
+    """A :class:`hwgen.memory.rom.Rom`."""
+    return MemoryNeed(name, "rom", rom_style(depth), width, depth)
+
+
+def ring_memory(name: str, width: int, depth: int) -> MemoryNeed:
+    """The RAM of a window buffer."""
+    return MemoryNeed(name, "ram", ram_style(depth), width, depth)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a folding takes. ``cycles``: per frame in steady state with a source that always offers and a sink that
+    always takes; ``latency``: from the first beat taken to the first beat given, in that case."""
+
+    cycles: int
+    latency: int
+    products: tuple[Products, ...]
+    memories: tuple[MemoryNeed, ...]
+    adder_bits: int
+    logic_bits: int
+    register_bits: int
+
+    @staticmethod
+    def of(
+        operator: "Operator",
+        folding: Any,
+        logic: Logic,
+        memories: Iterable[MemoryNeed] = (),
+        products: Iterable[Products] = (),
+    ) -> "Cost":
+        """Put a cost together; cycles and latency come from :meth:`Operator.actors`."""
+        cycles, latency = operator.timed(folding)
+        return Cost(cycles, latency, tuple(products), tuple(memories), logic.adder, logic.logic, logic.register)
+
+    @property
+    def multipliers(self) -> int:
+        return sum(product.count for product in self.products)
+
+    @property
+    def memory_bits(self) -> int:
+        return sum(memory.bits for memory in self.memories)
+
+
+class Operator(ABC):
+    """The base of all operators; subclasses are frozen dataclasses with an ``input`` feature map."""
+
+    #: ONNX names of the sites it takes, for messages.
+    sites: ClassVar[tuple[str, ...]] = ()
+
+    input: FeatureMap
+    #: The type of the result: a field or a property.
+    output: FeatureMap
+
+    @classmethod
+    @abstractmethod
+    def from_site(cls, site: Site) -> "Operator | None":
+        """The operator for a site, or None where it is not of this kind. Raises ModelError where it cannot be."""
+
+    def infer(self, *inputs: FeatureMap) -> FeatureMap:
+        """``output``, after checking that ``inputs`` are what the operator was made for."""
+        if inputs != (self.input,):
+            raise ModelError(f"{type(self).__name__}: made for {self.input}, given {', '.join(map(str, inputs))}")
+        return self.output
+
+    @abstractmethod
+    def golden(self, *inputs: np.ndarray) -> np.ndarray:
+        """The definition: integers [N, H, W, C] to integers [N, H, W, C]."""
+
+    @abstractmethod
+    def foldings(self) -> Iterable[Any]:
+        """Useful foldings, cheapest first or not; each with ``lanes_in`` and ``lanes_out``."""
+
+    @abstractmethod
+    def actors(self, folding: Any) -> tuple[Actor, ...]:
+        """When the block takes and gives beats."""
+
+    @abstractmethod
+    def cost(self, folding: Any) -> Cost:
+        """Exact cycles, multipliers and memories; logic as counted bits."""
+
+    @abstractmethod
+    def block(self, folding: Any) -> wiring.Component:
+        """The hardware, with streams ``i`` and ``o``."""
+
+    def folding_problems(self, folding: Any) -> list[str]:
+        """Why ``folding`` cannot be built; empty if it can."""
+        return [] if folding in self.foldings() else [f"folding {folding} is not one of those the operator offers"]
+
+    def price(self, folding: Any) -> tuple[tuple[Products, ...], int]:
+        """Multipliers and a figure for everything else, to compare foldings of one operator by."""
+        cost = self.cost(folding)
+        return cost.products, cost.register_bits + cost.logic_bits + cost.adder_bits + cost.memory_bits // 16
+
+    def interval(self, folding: Any) -> int:
+        """A quick lower bound for the cycles per frame, used by the search."""
+        return max(actor.interval for actor in self.actors(folding))
+
+    def timed(self, folding: Any) -> tuple[int, int]:
+        """Exact cycles per frame and latency of the block alone."""
+        result = run(self.actors(folding), frames=4)
+        return result.interval, result.latency

@@ -1,0 +1,285 @@
+"""Maximum and average pooling."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.graph.errors import ModelError
+from hwgen.graph.network import Site
+from hwgen.graph.requantize import Requantization, fit, output_scale
+from hwgen.graph.types import FeatureMap, IntType
+from hwgen.graph.window import Window
+from hwgen.memory.raster import Raster
+from hwgen.memory.ring import RingWindow
+
+from .logic import Logic
+from .mac import ring_actor, ring_capacity, ring_logic
+from .mac_folding import divisors
+from .operator import Cost, Operator, Products, ring_memory
+from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
+from .stream import Outlet, beat_layout, beat_stream, element_shape, join, queue_depth, queue_logic, queue_memory
+from .timing import Actor
+
+
+@dataclass(frozen=True)
+class PoolFolding:
+    """``lanes`` channels at a time, in and out."""
+
+    lanes: int
+
+    @property
+    def lanes_in(self) -> int:
+        return self.lanes
+
+    @property
+    def lanes_out(self) -> int:
+        return self.lanes
+
+    def __str__(self) -> str:
+        return f"{self.lanes} lanes"
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool(Operator):
+    """What both share: a ring read window by window, tap by tap, ``lanes`` channels a cycle."""
+
+    input: FeatureMap
+    window: Window
+
+    def foldings(self) -> Iterable[PoolFolding]:
+        return [PoolFolding(lanes) for lanes in divisors(self.input.channels)]
+
+    def raster(self, folding: PoolFolding) -> Raster:
+        source = self.input
+        return Raster(source.height, source.width, source.channels // folding.lanes, self.window)
+
+    @abstractmethod
+    def reduction_latency(self, folding: PoolFolding) -> int:
+        """From the last tap's strobe to the push into the queue."""
+
+    def queue(self, folding: PoolFolding) -> int:
+        return queue_depth(self.reduction_latency(folding) + RingWindow.LATENCY + 1, self.window.taps, 1)
+
+    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+        raster = self.raster(folding)
+        give = np.arange(1, raster.positions * raster.words + 1)
+        latency = RingWindow.LATENCY + self.reduction_latency(folding) + Outlet.LATENCY - 1
+        return (
+            ring_actor(
+                type(self).__name__.lower(),
+                raster,
+                raster.words,
+                ring_capacity(raster),
+                busy=np.full(len(give), self.window.taps),
+                give=give,
+                latency=latency,
+                queue=self.queue(folding),
+            ),
+        )
+
+    def _shared_logic(self, folding: PoolFolding) -> Logic:
+        raster = self.raster(folding)
+        width = self.output.type.width * folding.lanes
+        return ring_logic(raster, raster.words) + queue_logic(self.queue(folding), width)
+
+    def _memories(self, folding: PoolFolding) -> list:
+        word = self.input.type.width * folding.lanes
+        return [
+            ring_memory("window", word, ring_capacity(self.raster(folding))),
+            queue_memory("queue", self.queue(folding), self.output.type.width * folding.lanes),
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(_Pool):
+    """The greatest integer in each window, padding left out, limited to ``clamp``."""
+
+    clamp: tuple[int, int]
+
+    sites = ("MaxPool",)
+
+    @classmethod
+    def from_site(cls, site: Site) -> "MaxPool | None":
+        if site.op != "MaxPool":
+            return None
+        if site.input.quantization != site.output.quantization:
+            raise ModelError(
+                f"node {site.name!r}: MaxPool changes the quantisation from {site.input.quantization} to "
+                f"{site.output.quantization}; both must be the same"
+            )
+        return cls(site.input.map, site_window(site), site.clamp)
+
+    @property
+    def output(self) -> FeatureMap:
+        rows, columns = self.window.output_size(self.input.height, self.input.width)
+        return FeatureMap(rows, columns, self.input.channels, self.input.type)
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        patches = self.window.patches(x, self.input.type.min)
+        return np.clip(patches.max(axis=(3, 4)), *self.clamp).astype(x.dtype)
+
+    def reduction_latency(self, folding: PoolFolding) -> int:
+        return 2
+
+    def cost(self, folding: PoolFolding) -> Cost:
+        bits = self.input.type.width * folding.lanes
+        logic = self._shared_logic(folding) + Logic(adder=bits, logic=2 * bits, register=2 * bits)
+        return Cost.of(self, folding, logic, self._memories(folding))
+
+    def block(self, folding: PoolFolding) -> wiring.Component:
+        return _MaxUnit(self, folding)
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePool(_Pool):
+    """The sum of each window, padding counted as zero, through ``requantization`` (which divides)."""
+
+    output: FeatureMap
+    input_zero: int
+    requantization: Requantization
+
+    sites = ("AveragePool",)
+
+    @classmethod
+    def from_site(cls, site: Site) -> "AveragePool | None":
+        if site.op != "AveragePool":
+            return None
+        window = site_window(site)
+        if any(window.pads) and not site.attributes.get("count_include_pad"):
+            raise ModelError(
+                f"node {site.name!r}: AveragePool with pads {list(window.pads)} leaves padding out of its averages, "
+                "which is not supported yet; use count_include_pad=1 or no pads"
+            )
+        requantization = average_requantization(site, window.taps)
+        return cls(site.input.map, window, site.output.map, site.input.quantization.zero_point, requantization)
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        sums = self.window.patches(x.astype(np.int64), self.input_zero).sum(axis=(3, 4))
+        return self.requantization.reference(sums).astype(self.output.type.dtype)
+
+    def requantizer(self, folding: PoolFolding) -> RequantizerPlan:
+        serial = RequantizerPlan.of(self.requantization, folding.lanes, folding.lanes, serial=True)
+        return (
+            serial
+            if serial.busy <= self.window.taps
+            else RequantizerPlan.of(self.requantization, folding.lanes, folding.lanes)
+        )
+
+    @property
+    def sum_type(self) -> IntType:
+        return sum_type(self.input.type, self.window.taps)
+
+    def reduction_latency(self, folding: PoolFolding) -> int:
+        return 2 + self.requantizer(folding).latency
+
+    def cost(self, folding: PoolFolding) -> Cost:
+        plan, sums = self.requantizer(folding), self.sum_type
+        lane = Logic(adder=sums.width, logic=sums.width, register=sums.width + self.input.type.width)
+        logic = self._shared_logic(folding) + folding.lanes * lane
+        logic += plan.logic(self.requantization, sums, self.output.type)
+        memories = [*self._memories(folding), plan.memory(self.requantization)]
+        return Cost.of(self, folding, logic, memories, requantizer_products(plan, self.requantization))
+
+    def block(self, folding: PoolFolding) -> wiring.Component:
+        return _AverageUnit(self, folding)
+
+
+def site_window(site: Site) -> Window:
+    settings = site.attributes
+    return Window(settings["kernel"], settings["strides"], settings["dilations"], settings["pads"])
+
+
+def sum_type(x: IntType, count: int) -> IntType:
+    """Holds every partial sum of ``count`` integers."""
+    return IntType.holding(min(x.min * count, -1), max(x.max * count, 0))
+
+
+def average_requantization(site: Site, count: int) -> Requantization:
+    """Divides a sum of ``count`` elements: ``scale = x_scale / (y_scale * count)`` in float32, for all channels."""
+    source, target = site.input.quantization, site.output.quantization
+    scale = output_scale(source.scale, np.float32(1), np.float32(target.scale) * np.float32(count))
+    channels = np.ones(site.input.map.channels, np.int64)
+    bias = -source.zero_point * count * channels
+    low, high = source.type.min * count * channels, source.type.max * count * channels
+    return fit(scale * channels.astype(np.float32), target.zero_point, site.clamp, low + bias, high + bias, bias)
+
+
+def requantizer_products(plan: RequantizerPlan, requantization: Requantization) -> list[Products]:
+    """The multipliers of a requantiser by their operand widths."""
+    operand = requantization.operand_type
+    count = plan.multipliers
+    return [Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1)] if count else []
+
+
+class _PoolUnit(wiring.Component):
+    def __init__(self, op: _Pool, folding: PoolFolding):
+        self.op, self.folding = op, folding
+        super().__init__(
+            {
+                "i": In(beat_stream(op.input.type, folding.lanes)),
+                "o": Out(beat_stream(op.output.type, folding.lanes)),
+            }
+        )
+
+    def _frame(self, m: Module) -> tuple[RingWindow, Outlet]:
+        """Window buffer and outlet, connected to the ports and to each other."""
+        op, folding = self.op, self.folding
+        raster = op.raster(folding)
+        layout = beat_layout(op.input.type, folding.lanes)
+        window = RingWindow(layout, raster, ("kx", "ky"), raster.words, ring_capacity(raster))
+        outlet = Outlet(beat_layout(op.output.type, folding.lanes), op.queue(folding))
+        m.submodules.window, m.submodules.outlet = window, outlet
+        join(m, wiring.flipped(self.i), window.i, "input of the window buffer")
+        join(m, outlet.o, wiring.flipped(self.o), "output")
+        m.d.comb += [window.permit.eq(outlet.permit), outlet.debit.eq(window.go)]
+        return window, outlet
+
+
+class _MaxUnit(_PoolUnit):
+    def elaborate(self, platform):
+        m = Module()
+        window, outlet = self._frame(m)
+        type_, shape = self.op.input.type, element_shape(self.op.input.type)
+        strobe, first, last = Signal(), Signal(), Signal()
+        m.d.sync += [strobe.eq(window.strobe), first.eq(window.first), last.eq(window.last)]
+        m.d.sync += outlet.push.eq(strobe & last)
+        for lane in range(self.folding.lanes):
+            x, best = Signal(shape, name=f"x_{lane}"), Signal(shape, name=f"best_{lane}")
+            m.d.sync += x.eq(Mux(window.outside, type_.min, window.data[lane]))
+            with m.If(strobe & (first | (x > best))):
+                m.d.sync += best.eq(x)
+            m.d.comb += outlet.payload[lane].eq(_limited(best, self.op.clamp, type_))
+        return m
+
+
+def _limited(value: Signal, clamp: tuple[int, int], type_: IntType):
+    low, high = clamp
+    if low > type_.min:
+        value = Mux(value < low, low, value)
+    return Mux(value > high, high, value) if high < type_.max else value
+
+
+class _AverageUnit(_PoolUnit):
+    def elaborate(self, platform):
+        m = Module()
+        op, lanes = self.op, self.folding.lanes
+        window, outlet = self._frame(m)
+        plan = op.requantizer(self.folding)
+        m.submodules.requantizer = requantizer = Requantizer(op.requantization, plan, op.sum_type, op.output.type)
+        strobe, first, last = Signal(), Signal(), Signal()
+        m.d.sync += [strobe.eq(window.strobe), first.eq(window.first), last.eq(window.last)]
+        m.d.sync += requantizer.done.eq(strobe & last)
+        for lane in range(lanes):
+            x = Signal(element_shape(op.input.type), name=f"x_{lane}")
+            total = Signal(element_shape(op.sum_type), name=f"total_{lane}")
+            m.d.sync += x.eq(Mux(window.outside, op.input_zero, window.data[lane]))
+            with m.If(strobe):
+                m.d.sync += total.eq(Mux(first, 0, total) + x)
+            m.d.comb += requantizer.sums[lane].eq(total)
+        m.d.comb += [outlet.push.eq(requantizer.push), outlet.payload.eq(requantizer.o)]
+        return m

@@ -1,0 +1,88 @@
+"""Stream queue: decouples two blocks whose rates differ from moment to moment."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.graph.network import Site
+from hwgen.graph.types import FeatureMap
+
+from .operator import Cost, Operator
+from .stream import Outlet, beat_stream, join, queue_logic, queue_memory
+from .timing import Actor
+
+
+@dataclass(frozen=True)
+class QueueFolding:
+    """``lanes`` elements in a beat, ``depth`` beats."""
+
+    lanes: int
+    depth: int
+
+    @property
+    def lanes_in(self) -> int:
+        return self.lanes
+
+    @property
+    def lanes_out(self) -> int:
+        return self.lanes
+
+    def __str__(self) -> str:
+        return f"{self.depth} deep"
+
+
+@dataclass(frozen=True)
+class StreamQueue(Operator):
+    """First in, first out. ``depth`` beats are held in all."""
+
+    input: FeatureMap
+
+    @classmethod
+    def from_site(cls, site: Site) -> "StreamQueue | None":
+        return None  # placed by the pipeline, not by a model
+
+    @property
+    def output(self) -> FeatureMap:
+        return self.input
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def foldings(self) -> Iterable[QueueFolding]:
+        return [QueueFolding(1, depth) for depth in (4, 16, 64, 256)]
+
+    def actors(self, folding: QueueFolding) -> tuple[Actor, ...]:
+        beats = np.arange(1, self.input.elements // folding.lanes + 1)
+        latency = Outlet.LATENCY - 1
+        return (Actor("queue", beats, np.ones_like(beats), beats, latency, folding.depth, credit_delay=1),)
+
+    def cost(self, folding: QueueFolding) -> Cost:
+        width = self.input.type.width * folding.lanes
+        return Cost.of(self, folding, queue_logic(folding.depth, width), [queue_memory("queue", folding.depth, width)])
+
+    def block(self, folding: QueueFolding) -> wiring.Component:
+        return _QueueUnit(self, folding)
+
+
+class _QueueUnit(wiring.Component):
+    def __init__(self, op: StreamQueue, folding: QueueFolding):
+        self.folding = folding
+        beat = beat_stream(op.input.type, folding.lanes)
+        super().__init__({"i": In(beat), "o": Out(beat)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.folding.depth)
+        take = self.i.valid & self.i.ready
+        m.d.comb += [
+            self.i.ready.eq(outlet.permit),
+            outlet.debit.eq(take),
+            outlet.push.eq(take),
+            outlet.payload.eq(self.i.payload),
+        ]
+        join(m, outlet.o, wiring.flipped(self.o), "output")
+        return m

@@ -1,0 +1,272 @@
+"""The requantising pipeline that every accumulating block ends with: wide sums in, narrow integers out.
+
+One requantiser serves all results of a block in turn. What it computes is said by
+:class:`hwgen.graph.requantize.Requantization`. One register after each of: hold, constants, bias, saturate, multiply,
+add up, offset, test for ties, correct, clip.
+"""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.graph.requantize import Requantization
+from hwgen.graph.types import IntType
+from hwgen.memory.rom import Rom, pack, rom_latency
+
+from .arithmetic import delay
+from .logic import Logic, counter
+from .operator import MemoryNeed, rom_need
+from .stream import element_shape, wrapping_increment
+
+#: Bits of the multiplier constant that one hardware multiplier takes at a time: 18 signed, so 17 unsigned.
+DIGIT_BITS = 17
+
+
+@dataclass(frozen=True)
+class RequantizerPlan:
+    """How results are requantised: ``results`` sums come in together, ``lanes`` leave in a beat.
+
+    ``lanes`` divides ``results`` and ``channels``. ``digits`` is the length of the constant multiplier in digits of
+    :data:`DIGIT_BITS`, 0 where it is 1. With ``serial`` a lane has one multiplier, which takes a digit a cycle.
+    """
+
+    results: int
+    lanes: int
+    channels: int
+    digits: int
+    serial: bool = False
+
+    @staticmethod
+    def of(requantization: Requantization, results: int, lanes: int, serial: bool = False) -> "RequantizerPlan":
+        digits = -(-requantization.multiplier_bits // DIGIT_BITS) if requantization.multiplier.max() > 1 else 0
+        return RequantizerPlan(results, lanes, requantization.channels, digits, serial and digits > 1)
+
+    @property
+    def spacing(self) -> int:
+        """Cycles from beat to beat."""
+        return self.digits if self.serial else 1
+
+    @property
+    def busy(self) -> int:
+        """Cycles that a set of results takes; the next must not come sooner."""
+        return self.results // self.lanes * self.spacing
+
+    @property
+    def multipliers(self) -> int:
+        """Hardware multipliers, each of an operand by a digit."""
+        return self.lanes * (1 if self.serial else self.digits)
+
+    @property
+    def rounds(self) -> int:
+        """Beats in which all channels pass once."""
+        return self.channels // self.lanes
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``done`` to the first ``push``."""
+        return 1 + rom_latency(self.rounds) + 2 + 1 + self.spacing + 4
+
+    def memory(self, requantization: Requantization) -> MemoryNeed:
+        """The constants."""
+        return rom_need("constants", self.lanes * constants_layout(requantization).size, self.rounds)
+
+    def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
+        """Counted bits of the pipeline, its constants' registers included."""
+        constants = constants_layout(requantization)
+        operand, multiplier = requantization.operand_type.width, requantization.multiplier_bits
+        product = operand + multiplier
+        offset = constants["offset"].shape.width
+        hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
+        lane = Logic(
+            adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width,
+            logic=2 * operand + 2 * out.width + (80 if requantization.ties else 0),
+            register=constants.size
+            + sum_.width * (rom_latency(self.rounds) + 1)
+            + operand
+            + 2 * multiplier
+            + offset * (3 + self.spacing)
+            + 3 * product
+            + 4 * out.width,
+        )
+        return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy)
+
+
+class Requantizer(wiring.Component):
+    """Takes ``plan.results`` sums with ``done``, gives beats of ``plan.lanes`` integers with ``push``.
+
+    Channels follow each other in order and start again after the last. Where ``plan.results`` does not divide the
+    number of channels, the last set of a round is cut short.
+    """
+
+    def __init__(self, requantization: Requantization, plan: RequantizerPlan, sum_: IntType, out: IntType):
+        self.requantization, self.plan, self.sum_type, self.out_type = requantization, plan, sum_, out
+        super().__init__(
+            {
+                "done": In(1),
+                "sums": In(data.ArrayLayout(element_shape(sum_), plan.results)),
+                "push": Out(1),
+                "o": Out(data.ArrayLayout(element_shape(out), plan.lanes)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        plan, layout = self.plan, constants_layout(self.requantization)
+        sums, beat, phase, issue = self._serialise(m)
+        words = constant_words(self.requantization, plan.lanes)
+        m.submodules.constants = rom = Rom(words, plan.lanes * layout.size)
+        m.d.comb += rom.address.eq(beat)
+        sums = delay(m, sums, rom.latency, "sums")
+        phase = delay(m, phase, rom.latency + 2, "phase")
+        m.d.comb += self.push.eq(delay(m, issue, plan.latency - 1, "push"))
+        for lane in range(plan.lanes):
+            constants = data.View(layout, rom.data.word_select(lane, layout.size))
+            raw = sums.word_select(lane, self.sum_type.width)
+            raw = raw.as_signed() if self.sum_type.signed else raw
+            operand = self._operand(m, lane, raw, constants)
+            product = self._multiply(m, lane, operand, delay(m, constants.multiplier, 2, f"multiplier_{lane}"), phase)
+            offset = delay(m, constants.offset, 3 + plan.spacing, f"offset_{lane}")
+            value = Signal(signed(max(len(product), len(offset)) + 1), name=f"value_{lane}")
+            m.d.sync += value.eq(product + offset)
+            m.d.comb += self.o[lane].eq(self._round(m, lane, value))
+        return m
+
+    def _serialise(self, m: Module) -> tuple[Value, Signal, Signal, Value]:
+        """Hold a set of sums and shift it out; gives this beat's sums, its number, the digit's, and when it starts."""
+        plan = self.plan
+        width = plan.lanes * self.sum_type.width
+        hold = Signal(plan.results * self.sum_type.width)
+        left, beat = Signal(range(plan.busy + 1)), Signal(range(max(plan.rounds, 2)))
+        phase = Signal(range(max(plan.spacing, 2)))
+        beat_end = phase == plan.spacing - 1
+        with m.If(left != 0):
+            m.d.sync += left.eq(left - 1)
+            if plan.serial:
+                m.d.sync += phase.eq(wrapping_increment(phase, plan.spacing))
+            with m.If(beat_end):
+                m.d.sync += hold.eq(hold >> width)
+                if plan.rounds > 1:
+                    m.d.sync += beat.eq(wrapping_increment(beat, plan.rounds))
+                if plan.channels % plan.results:
+                    with m.If(beat == plan.rounds - 1):
+                        m.d.sync += left.eq(0)
+        with m.If(self.done):
+            m.d.sync += [hold.eq(self.sums.as_value()), left.eq(plan.busy)]
+        return hold[:width], beat, phase, (left != 0) & (phase == 0)
+
+    def _operand(self, m: Module, lane: int, raw: Value, constants: data.View) -> Signal:
+        """Add the bias, saturate: two registers."""
+        type_ = self.requantization.operand_type
+        biased = Signal((raw + constants.bias).shape(), name=f"biased_{lane}")
+        operand = Signal(element_shape(type_), name=f"operand_{lane}")
+        m.d.sync += [biased.eq(raw + constants.bias), operand.eq(saturated(biased, type_))]
+        return operand
+
+    def _multiply(self, m: Module, lane: int, operand: Signal, multiplier: Value, phase: Value) -> Signal:
+        """The product, a register after the digits' products and one after their sum."""
+        plan = self.plan
+        total = Signal(signed(len(operand) + len(multiplier) + 1), name=f"total_{lane}")
+        part_shape = signed(len(operand) + DIGIT_BITS + 1)
+        if not plan.digits:
+            m.d.sync += total.eq(delay(m, operand, 1, f"part_{lane}"))
+            return total
+        digits = [multiplier[n * DIGIT_BITS : (n + 1) * DIGIT_BITS] for n in range(plan.digits)]
+        if not plan.serial:
+            parts = [Signal(part_shape, name=f"part{n}_{lane}") for n in range(plan.digits)]
+            m.d.sync += [part.eq(operand * digit) for part, digit in zip(parts, digits, strict=True)]
+            m.d.sync += total.eq(sum(part << (n * DIGIT_BITS) for n, part in enumerate(parts)))
+            return total
+        # Horner's rule, highest digit first.
+        part, digit = Signal(part_shape, name=f"part_{lane}"), Signal(DIGIT_BITS, name=f"digit_{lane}")
+        with m.Switch(phase):
+            for n, choice in enumerate(reversed(digits)):
+                with m.Case(n):
+                    m.d.comb += digit.eq(choice)
+        starts = delay(m, phase == 0, 1, f"starts_{lane}")
+        m.d.sync += [part.eq(operand * digit), total.eq(Mux(starts, 0, total << DIGIT_BITS) + part)]
+        return total
+
+    def _round(self, m: Module, lane: int, value: Signal) -> Signal:
+        """Shift, correct ties, clip: three registers."""
+        shift, (low, high) = self.requantization.shift, self.requantization.clamp
+        quotient = Signal(signed(max(len(value) - shift, 1) + 1), name=f"quotient_{lane}")
+        corrected = Signal(signed(len(quotient) + 1), name=f"corrected_{lane}")
+        result = Signal(element_shape(self.out_type), name=f"result_{lane}")
+        m.d.sync += quotient.eq(value >> shift)
+        if self.requantization.ties:
+            m.d.sync += corrected.eq(quotient + self._correction(m, lane, quotient, value[:shift]))
+        else:
+            m.d.sync += corrected.eq(quotient)
+        m.d.sync += result.eq(Mux(corrected < low, low, Mux(corrected > high, high, corrected)))
+        return result
+
+    def _correction(self, m: Module, lane: int, quotient: Signal, rest: Value) -> Signal:
+        """-1, 0 or +1 for the registered ``quotient``; ``rest`` is a cycle ahead of it."""
+        requantization = self.requantization
+        steps = quotient - requantization.zero_point
+        down = self._near(m, f"down_{lane}", 2 * steps - 1, lambda margin: rest <= margin)
+        ones = (1 << requantization.shift) - 1
+        up = self._near(m, f"up_{lane}", 2 * steps + 1, lambda margin: rest > ones - margin if margin else Const(0))
+        correction = Signal(signed(2), name=f"correction_{lane}")
+        with m.If(steps[0]):
+            m.d.comb += correction.eq(Mux(down, -1, Mux(up, 1, 0)))
+        return correction
+
+    def _near(self, m: Module, name: str, boundary: Value, test) -> Signal:
+        """``test(margin)``, made a cycle ago for every margin, chosen by the magnitude of ``boundary``."""
+        low, high = self.requantization.clamp
+        zero = self.requantization.zero_point
+        longest = (2 * max(abs(low - zero), abs(high - zero)) + 1).bit_length()
+        margins = self.requantization.margins if self.requantization.form == "float" else (0,) * 65
+        tests = {}
+        for margin in sorted(set(margins[1 : longest + 1])):
+            tests[margin] = Signal(name=f"{name}_within_{margin}")
+            m.d.sync += tests[margin].eq(test(margin))
+        magnitude = Mux(boundary < 0, -boundary, boundary)
+        near = Signal(name=name)
+        m.d.comb += near.eq(tests[margins[1]])
+        for bits in range(2, longest + 1):
+            with m.If(magnitude[bits - 1 :].any()):
+                m.d.comb += near.eq(tests[margins[bits]])
+        return near
+
+
+def saturated(value: Signal, type_: IntType) -> Value:
+    """``value`` limited to the range of ``type_``; nothing where it cannot leave it."""
+    shape = value.shape()
+    if shape.signed and type_.signed and shape.width <= type_.width:
+        return value
+    return Mux(value < type_.min, type_.min, Mux(value > type_.max, type_.max, value))
+
+
+def constants_layout(requantization: Requantization) -> data.StructLayout:
+    """The constants of one channel."""
+    bias, offset = requantization.bias, requantization.offset
+    return data.StructLayout(
+        {
+            "bias": signed(_signed_width(bias)),
+            "multiplier": unsigned(requantization.multiplier_bits),
+            "offset": signed(_signed_width(offset)),
+        }
+    )
+
+
+def _signed_width(values) -> int:
+    return max(IntType.holding(min(int(values.min()), -1), int(values.max())).width, 1)
+
+
+def constant_words(requantization: Requantization, lanes: int) -> list[int]:
+    """The contents of the constant memory: in each word ``lanes`` channels, the first lowest."""
+    layout = constants_layout(requantization)
+    widths = [field.shape.width for _, field in sorted(layout, key=lambda item: item[1].offset)]
+    channels = []
+    columns = (requantization.bias, requantization.multiplier, requantization.offset)
+    for row in zip(*columns, strict=True):
+        word, at = 0, 0
+        for value, width in zip(row, widths, strict=True):
+            word |= pack([value], width) << at
+            at += width
+        channels.append(word)
+    return [pack(channels[at : at + lanes], layout.size) for at in range(0, len(channels), lanes)]

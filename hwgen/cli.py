@@ -1,0 +1,297 @@
+"""The command line. ``python -m hwgen --help`` is its manual.
+
+Heavy modules are imported by the commands that need them, so that ``--help`` answers at once. Status: 0 done, 1 a
+fault of ours, 2 a problem with what was given (one ``error:`` line each, on stderr), 130 interrupted.
+"""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+INTERRUPTED = 130
+
+
+class Guarded(click.Group):
+    """A group of commands that ends with one clear line per problem, never with a traceback unless asked for one."""
+
+    def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
+        debug = "--debug" in (sys.argv[1:] if args is None else args)
+        try:
+            super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except (KeyboardInterrupt, click.Abort):
+            _finish(INTERRUPTED, "interrupted")
+        except click.exceptions.Exit as error:
+            _finish(error.exit_code)
+        except click.ClickException as error:
+            _finish(2, *_usage(error))
+        except BrokenPipeError:
+            # Whoever read our output has seen enough; nothing more may be written to it at the end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _finish(1)
+        except Exception as error:
+            _finish(*_explain(error, debug))
+        _finish(0)
+
+
+def _usage(error: click.ClickException) -> list[str]:
+    message = error.format_message().replace("\n", " ")
+    context = getattr(error, "ctx", None)
+    return [f"error: {message}" + (f" (see {context.command_path} --help)" if context else "")]
+
+
+def _explain(error: Exception, debug: bool) -> tuple:
+    """Exit status and lines for an exception."""
+    from hwgen.graph.errors import HwgenError
+
+    lines = traceback.format_exc().splitlines() if debug else []
+    if isinstance(error, HwgenError):
+        return (2, *lines, *(f"error: {problem}" for problem in error.problems))
+    if isinstance(error, OSError) and error.filename is not None:
+        return (2, *lines, f"error: {error.filename!r}: {error.strerror}")
+    if isinstance(error, OSError | MemoryError):
+        return (2, *lines, f"error: {error.strerror if isinstance(error, OSError) else 'out of memory'}")
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    hint = "" if debug else " Run again with --debug for the traceback, and please report it."
+    return (1, *lines, f"error: a fault in hwgen, not in your input: {what}.{hint}")
+
+
+def _finish(status: int, *lines: str) -> None:
+    for line in lines:
+        click.echo(line, err=True)
+    sys.exit(status)
+
+
+class InputShape(click.ParamType):
+    """``NAME=1,1,28,28``."""
+
+    name = "NAME=1,1,28,28"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        name, equals, sizes = value.rpartition("=")
+        try:
+            shape = tuple(int(size) for size in sizes.split(","))
+        except ValueError:
+            shape = ()
+        if not (name and equals and shape and min(shape) > 0):
+            self.fail(f"{value!r} is not of the form {self.name}, batch first.", param, ctx)
+        return name, shape
+
+
+class Numbers(click.ParamType):
+    """One number, or several with commas between."""
+
+    name = "X[,X...]"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(number) for number in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number, nor several with commas between.", param, ctx)
+
+
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+MODEL_OPTIONS = (
+    click.argument("model", type=click.Path(path_type=Path)),
+    click.option(
+        "--calibration",
+        multiple=True,
+        metavar="PATH",
+        help="Frames to quantise a float model with: picture, folder, .npy, .npz or FILE.npz:KEY. Repeatable. "
+        "100 to 1000 frames serve best.",
+    ),
+    click.option(
+        "--input-shape",
+        type=InputShape(),
+        multiple=True,
+        help="Shape of an input, batch first, where the model leaves it open.",
+    ),
+    click.option(
+        "--multipliers",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Use at most N multipliers.  [default: what the device has]",
+    ),
+    click.option("--fps", type=POSITIVE, metavar="F", help="Least hardware that reaches F frames per second."),
+    click.option(
+        "--clock", type=POSITIVE, default=100.0, show_default=True, metavar="MHZ", help="Clock to state speeds at."
+    ),
+    click.option(
+        "--device", default="lfe5u-85f", show_default=True, metavar="NAME", help="Device; `devices` lists them."
+    ),
+    click.option(
+        "--plan",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Foldings from a plan.json that `build` wrote and you may have edited.",
+    ),
+)
+
+NUMBER_OPTIONS = (
+    click.option("--scale", type=float, metavar="X", help="Factor for numbers in files.  [default: 1/255 for pixels]"),
+    click.option("--mean", type=Numbers(), default=(), help="Subtracted after scaling; one number or one per channel."),
+    click.option("--std", type=Numbers(), default=(), help="Divided by, after that; one number or one per channel."),
+    click.option("--resize", is_flag=True, help="Crop and scale pictures to the size that the network takes."),
+)
+
+COMMON_OPTIONS = (
+    click.option("--quiet", "-q", is_flag=True, help="Do not show progress."),
+    click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."),
+)
+
+
+def options(*groups):
+    """A decorator that adds groups of options in the order given."""
+
+    def add(command):
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return add
+
+
+def output_option(what: str):
+    return click.option(
+        "--output", "-o", type=click.Path(path_type=Path), metavar="DIR", help=f"Where to write {what}.  [default: "
+        "build/<model>]"
+    )  # fmt: skip
+
+
+@click.group(cls=Guarded, context_settings=CONTEXT)
+@click.version_option(package_name="hwgen")
+def cli() -> None:
+    """Turn trained CNNs (ONNX) into bit-exact streaming FPGA accelerators.
+
+    \b
+    Start with one of these:
+      python -m hwgen check examples/lenet5.onnx
+      python -m hwgen build examples/lenet5.onnx --calibration examples/digits
+      python -m hwgen simulate examples/lenet5.onnx --input examples/digits/digit_3_a.png
+    """
+
+
+@cli.command(short_help="Quantise, size, check and write the hardware of MODEL.")
+@options(MODEL_OPTIONS, (output_option("the files"),), NUMBER_OPTIONS, COMMON_OPTIONS)
+def build(output: Path | None, quiet: bool, **settings) -> None:
+    """Turn MODEL (.onnx) into hardware, check it bit for bit on a frame, and write everything to a folder.
+
+    \b
+    The folder holds:
+      NAME.v                      the accelerator: one file of Verilog, with AXI4-Stream ports
+      NAME_tb.v                   a test bench that checks itself, with input.hex and expected.hex
+      NAME_qdq.onnx               the quantised network; runs in ONNX Runtime
+      plan.json                   the foldings; edit it and give it back with --plan
+      report.txt, report.json     layers, speed, device, proofs, warnings
+      manifest.json               every file with its checksum
+
+    \b
+    Example:
+      python -m hwgen build examples/lenet5.onnx --calibration examples/digits --multipliers 148
+    """
+    from hwgen.commands import build as run
+
+    run(output, quiet, settings)
+
+
+@cli.command(short_help="Run MODEL on frames: golden model, RTL, or both.")
+@options(MODEL_OPTIONS)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    help="Frames: picture, folder, .npy, .npz or FILE.npz:KEY. Repeatable.",
+)
+@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Use only the first N frames.")
+@click.option(
+    "--engine",
+    type=click.Choice(["golden", "rtl", "both"]),
+    default="golden",
+    show_default=True,
+    help="golden: numpy; rtl: the hardware in Amaranth's simulator; both: compare every layer's integers.",
+)
+@click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
+@options(NUMBER_OPTIONS, COMMON_OPTIONS)
+def simulate(inputs, frames, engine, labels, save, quiet: bool, **settings) -> None:
+    """Run MODEL (.onnx) on frames and print its answers.
+
+    Pixels of pictures and of uint8 arrays are divided by 255 for a model that takes real numbers, unless --scale,
+    --mean or --std say otherwise: (x * scale - mean) / std. Other arrays are taken as they are.
+
+    \b
+    Examples:
+      python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits/digit_3_a.png
+      python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --engine both --frames 2
+    """
+    from hwgen.commands import simulate as run
+
+    run(list(inputs), frames, engine, labels, save, quiet, settings)
+
+
+@cli.command(short_help="Write only the Verilog of MODEL.")
+@options(MODEL_OPTIONS, (output_option("NAME.v"),), NUMBER_OPTIONS, COMMON_OPTIONS)
+def verilog(output: Path | None, quiet: bool, **settings) -> None:
+    """Write the Verilog of MODEL (.onnx), without checking it; `--output -` prints it.
+
+    \b
+    Example:
+      python -m hwgen verilog examples/lenet5_int8.onnx --multipliers 148 --output build/verilog
+    """
+    from hwgen.commands import verilog as run
+
+    run(output, quiet, settings)
+
+
+@cli.command(short_help="Say what MODEL needs of a device.")
+@options(MODEL_OPTIONS)
+@click.option("--synth", is_flag=True, help="Run Yosys as well; estimate and real count side by side.")
+@options(NUMBER_OPTIONS, COMMON_OPTIONS)
+def fit(synth: bool, quiet: bool, **settings) -> None:
+    """Say what MODEL (.onnx) uses of each resource of the device, what is left, and what does not fit.
+
+    \b
+    Example:
+      python -m hwgen fit examples/lenet5_int8.onnx --device lfe5u-85f
+    """
+    from hwgen.commands import fit as run
+
+    run(synth, quiet, settings)
+
+
+@cli.command(short_help="List everything in the way of MODEL.")
+@options(MODEL_OPTIONS, NUMBER_OPTIONS, COMMON_OPTIONS)
+def check(quiet: bool, **settings) -> None:
+    """List everything that keeps MODEL (.onnx) from being built, all at once; status 2 if there is anything.
+
+    \b
+    Example:
+      python -m hwgen check examples/lenet5.onnx
+    """
+    from hwgen.commands import check as run
+
+    run(quiet, settings)
+
+
+@cli.command(short_help="List the devices that --device knows.")
+@options(COMMON_OPTIONS)
+def devices(quiet: bool) -> None:
+    """List the devices that --device knows, with what they have.
+
+    \b
+    Example:
+      python -m hwgen devices
+    """
+    from hwgen.commands import devices as run
+
+    run()

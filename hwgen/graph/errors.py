@@ -1,0 +1,44 @@
+"""Errors that a user can act on: every message names the place, the value, the limit and the remedy."""
+
+
+class HwgenError(Exception):
+    """A problem with what the user gave us; the command line prints it as one line and exits with status 2.
+
+    ``problems`` holds one line per problem, so that several can be reported together.
+    """
+
+    def __init__(self, *problems: str):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(problems))
+
+
+class ModelError(HwgenError):
+    """The model file, or a node in it, cannot be taken as it is."""
+
+
+class InputError(HwgenError):
+    """A frame, an option or another file given by the user does not fit."""
+
+
+class FitError(HwgenError):
+    """The design does not fit the budget or the device."""
+
+
+class Problems:
+    """Collects problems, so that a user sees all of them at once.
+
+    >>> problems = Problems(ModelError)
+    >>> problems.add("node 'c1': ...")
+    >>> problems.raise_any()   # raises one ModelError with every line collected
+    """
+
+    def __init__(self, error: type[HwgenError] = ModelError):
+        self.error = error
+        self.lines: list[str] = []
+
+    def add(self, *lines: str) -> None:
+        self.lines.extend(line for line in lines if line not in self.lines)
+
+    def raise_any(self) -> None:
+        if self.lines:
+            raise self.error(*self.lines)

@@ -1,0 +1,40 @@
+"""Runs a graph in floating point, frames in batches."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .errors import InputError
+from .ir import Graph, Node
+from .operators import OPERATORS
+
+
+def run_float(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every tensor of ``graph``, constants included, for the frames in ``feeds`` (batch first, any size).
+
+    Batches need a graph whose Reshapes leave the batch alone, as ``hwgen.graph.passes.simplify`` returns it.
+    Raises InputError where a frame does not have the input's shape.
+    """
+    values = dict(graph.constants)
+    for name in graph.inputs:
+        values[name] = _feed(graph, name, feeds)
+    for node in graph.nodes:
+        values[node.outputs[0]] = run_node(node, [values[name] if name else None for name in node.inputs])
+    return values
+
+
+def run_node(node: Node, operands: list[np.ndarray | None]) -> np.ndarray:
+    """The result of one node. Overflow to infinity is the model's business and passes without a warning."""
+    with np.errstate(all="ignore"):
+        return np.asarray(OPERATORS[node.op].compute(*operands, **node.attributes))
+
+
+def _feed(graph: Graph, name: str, feeds: Mapping[str, np.ndarray]) -> np.ndarray:
+    info = graph.tensors[name]
+    if name not in feeds:
+        raise InputError(f"no frames given for the input {name!r} of shape {list(info.shape)}")
+    frames = np.asarray(feeds[name])
+    if frames.shape[1:] != info.shape[1:] or frames.ndim != len(info.shape):
+        wanted = ["N", *info.shape[1:]]
+        raise InputError(f"input {name!r} takes frames of shape {wanted}, not {list(frames.shape)}")
+    return frames.astype(info.dtype, copy=False)

@@ -1,0 +1,168 @@
+"""What each imported ONNX operator computes, in numpy, on batches.
+
+Arguments are operands in ONNX order, keyword arguments the node's complete attributes (:mod:`hwgen.graph.operators`).
+Shapes have been checked before (:mod:`hwgen.graph.shapes`). This is the float side: calibration and constants.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .shapes import resolve_shape
+from .window import Window
+
+Array = np.ndarray
+
+
+def conv(x: Array, w: Array, b: Array | None = None, *, group: int, kernel_shape: Any, **window: Any) -> Array:
+    """Convolution of [N, C, (H,) W] with [M, C/group, (KH,) KW]."""
+    patches = _patches(x, window, w.shape[2:], 0)
+    w = w.reshape(*w.shape[:2], *patches.shape[3:5])
+    if group > 1 and w.shape[1] == 1:
+        result = _depthwise(patches, w[:, 0])
+    else:
+        pieces = zip(np.split(patches, group, axis=-1), np.split(w, group), strict=True)
+        result = np.concatenate([np.tensordot(p, k, ((3, 4, 5), (2, 3, 1))) for p, k in pieces], axis=-1)
+    return _channels_first(result if b is None else result + b, x.ndim)
+
+
+def _depthwise(patches: Array, w: Array) -> Array:
+    """One tap at a time: [N, OH, OW, KH, KW, C] with [M, KH, KW]."""
+    repeats = len(w) // patches.shape[-1]
+    taps = ((i, j) for i in range(w.shape[1]) for j in range(w.shape[2]))
+    return sum(np.repeat(patches[:, :, :, i, j], repeats, axis=-1) * w[:, i, j] for i, j in taps)
+
+
+def max_pool(x: Array, *, kernel_shape: Sequence[int], **window: Any) -> Array:
+    lowest = -np.inf if np.issubdtype(x.dtype, np.floating) else np.iinfo(x.dtype).min
+    return _channels_first(_patches(x, window, kernel_shape, lowest).max(axis=(3, 4)), x.ndim)
+
+
+def average_pool(x: Array, *, kernel_shape: Sequence[int], count_include_pad: int, **window: Any) -> Array:
+    window["count_include_pad"] = count_include_pad
+    total = _patches(x, window, kernel_shape, 0).sum(axis=(3, 4))
+    ones = np.ones((1, 1, *x.shape[2:]), x.dtype)
+    counts = _patches(ones, window, kernel_shape, count_include_pad).sum(axis=(3, 4))
+    return _channels_first(total / counts, x.ndim)
+
+
+def _patches(x: Array, attributes: dict[str, Any], kernel: Sequence[int], pad_value: float) -> Array:
+    window = Window.from_onnx(attributes, x.shape[2:], kernel)
+    if x.ndim == 3:
+        x = x[:, :, None]
+    return window.patches(x.transpose(0, 2, 3, 1), pad_value)
+
+
+def _channels_first(x: Array, rank: int) -> Array:
+    x = x.transpose(0, 3, 1, 2)
+    return x if rank == 4 else x[:, :, 0]
+
+
+def global_average_pool(x: Array) -> Array:
+    return x.mean(axis=tuple(range(2, x.ndim)), keepdims=True)
+
+
+def global_max_pool(x: Array) -> Array:
+    return x.max(axis=tuple(range(2, x.ndim)), keepdims=True)
+
+
+def batch_normalization(x: Array, scale: Array, bias: Array, mean: Array, variance: Array, *, epsilon: float) -> Array:
+    gain, offset = batch_normalization_line(scale, bias, mean, variance, epsilon)
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    return (x * gain.reshape(shape) + offset.reshape(shape)).astype(x.dtype)
+
+
+def batch_normalization_line(
+    scale: Array, bias: Array, mean: Array, variance: Array, epsilon: float
+) -> tuple[Array, Array]:
+    """Inference-time batch normalisation as ``gain * x + offset`` per channel, in float64."""
+    gain = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + epsilon)
+    return gain, bias - mean * gain
+
+
+def gemm(a: Array, b: Array, c: Array | None = None, *, alpha: float, beta: float, transA: int, transB: int) -> Array:
+    product = alpha * ((a.T if transA else a) @ (b.T if transB else b))
+    return (product if c is None else product + beta * c).astype(a.dtype)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    return a @ b
+
+
+def add(x: Array, y: Array) -> Array:
+    return x + y
+
+
+def relu(x: Array) -> Array:
+    return np.maximum(x, x.dtype.type(0))
+
+
+def clip(x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+    x = x if low is None else np.maximum(x, low.reshape(()))
+    return x if high is None else np.minimum(x, high.reshape(()))
+
+
+def identity(x: Array, *_: Array) -> Array:
+    return x
+
+
+def flatten(x: Array, *, axis: int) -> Array:
+    return x.reshape(int(np.prod(x.shape[:axis], dtype=np.int64)), -1)
+
+
+def reshape(x: Array, shape: Array, *, allowzero: int) -> Array:
+    return x.reshape(resolve_shape(x.shape, shape, bool(allowzero)))
+
+
+def squeeze(x: Array, axes: Array | None = None) -> Array:
+    return np.squeeze(x, None if axes is None else tuple(axes.reshape(-1).tolist()))
+
+
+def unsqueeze(x: Array, axes: Array) -> Array:
+    return np.expand_dims(x, tuple(axes.reshape(-1).tolist()))
+
+
+def transpose(x: Array, *, perm: Sequence[int] | None) -> Array:
+    return x.transpose(perm or None)
+
+
+def softmax(x: Array, *, axis: int) -> Array:
+    exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
+    return exponentials / exponentials.sum(axis=axis, keepdims=True)
+
+
+def log_softmax(x: Array, *, axis: int) -> Array:
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def argmax(x: Array, *, axis: int, keepdims: int, select_last_index: int) -> Array:
+    if select_last_index:
+        index = x.shape[axis] - 1 - np.argmax(np.flip(x, axis), axis=axis, keepdims=True)
+    else:
+        index = np.argmax(x, axis=axis, keepdims=True)
+    return index.astype(np.int64) if keepdims else index.squeeze(axis).astype(np.int64)
+
+
+def quantize_linear(x: Array, scale: Array, zero_point: Array | None = None, *, axis: int) -> Array:
+    """Division in the type of ``x``, half to even, saturating."""
+    dtype = np.dtype(np.uint8) if zero_point is None else zero_point.dtype
+    zero = 0 if zero_point is None else _along(zero_point, x.ndim, axis).astype(np.int64)
+    limits = np.iinfo(dtype)
+    steps = np.rint(x / _along(scale, x.ndim, axis)).astype(np.float64) + zero
+    return np.clip(steps, limits.min, limits.max).astype(dtype)
+
+
+def dequantize_linear(x: Array, scale: Array, zero_point: Array | None = None, *, axis: int) -> Array:
+    zero = 0 if zero_point is None else _along(zero_point, x.ndim, axis).astype(np.int64)
+    return (x.astype(np.int64) - zero).astype(scale.dtype) * _along(scale, x.ndim, axis)
+
+
+def _along(parameter: Array, rank: int, axis: int) -> Array:
+    """Per-axis parameters shaped to broadcast over a tensor of ``rank``."""
+    if parameter.size == 1:
+        return parameter.reshape(())
+    shape = [1] * rank
+    shape[axis] = parameter.size
+    return parameter.reshape(shape)

@@ -1,0 +1,69 @@
+"""The golden model: integers in, integers out, every tensor on the way. Operators bring the arithmetic."""
+
+import numpy as np
+
+from .errors import InputError
+from .network import Network
+
+
+def run(network: Network, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Every tensor's integers, [N, H, W, C], for input integers ``frames`` [N, H, W, C].
+
+    Raises InputError where frames have another shape or leave the input's range.
+    """
+    values = {network.input.name: _checked(network, frames)}
+    for layer in network.layers:
+        values[layer.output] = layer.op.golden(*(values[name] for name in layer.inputs))
+    return values
+
+
+def network_input(network: Network, array: np.ndarray) -> np.ndarray:
+    """Frames of the model's own shape ([N, *input_shape], or one frame without N) as integers [N, H, W, C].
+
+    Real numbers are quantised as the model does it; a model that takes integers has them only reordered. Raises
+    InputError where the shape is another or a number is not finite.
+    """
+    array = np.asarray(array)
+    if array.shape == network.input_shape:
+        array = array[None]
+    if array.shape[1:] != network.input_shape or array.ndim != len(network.input_shape) + 1:
+        raise InputError(
+            f"frames of shape {list(array.shape)}; {network.name!r} takes {['N', *network.input_shape]}, "
+            f"or one frame of {list(network.input_shape)}"
+        )
+    return _to_stream(network, array if network.integer_input else _quantized(network, array))
+
+
+def network_output(network: Network, integers: np.ndarray) -> np.ndarray:
+    """Output integers [N, H, W, C] as the model's own result: float32 [N, *output_shape]."""
+    real = network.output.quantization.dequantize(integers)
+    if network.output_order == "channels_last":
+        real = real.transpose(0, 3, 1, 2)
+    return real.reshape(len(real), *network.output_shape)
+
+
+def _quantized(network: Network, array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"frames of type {array.dtype}; numbers are needed")
+    if not np.isfinite(array).all():
+        raise InputError("a frame holds numbers that are NaN or infinite; give finite numbers")
+    return network.input.quantization.quantize(array)
+
+
+def _to_stream(network: Network, array: np.ndarray) -> np.ndarray:
+    height, width, channels = network.input.map.shape
+    if network.input_order == "flat":
+        return _checked(network, array.reshape(len(array), height, width, channels))
+    channels_first = array.reshape(len(array), channels, height, width)
+    return _checked(network, np.ascontiguousarray(channels_first.transpose(0, 2, 3, 1)))
+
+
+def _checked(network: Network, frames: np.ndarray) -> np.ndarray:
+    frames, kind = np.asarray(frames), network.input.map.type
+    if frames.ndim != 4 or frames.shape[1:] != network.input.map.shape:
+        raise InputError(f"integers of shape {list(frames.shape)}; {['N', *network.input.map.shape]} is needed")
+    if frames.dtype.kind not in "iu":
+        raise InputError(f"numbers of type {frames.dtype}; the network takes {kind} integers")
+    if frames.size and not (kind.min <= frames.min() and frames.max() <= kind.max):
+        raise InputError(f"integers from {frames.min()} to {frames.max()}; {kind} holds {kind.min} to {kind.max}")
+    return frames.astype(kind.dtype, copy=False)

@@ -1,0 +1,69 @@
+"""The imported graph: ONNX operators on named tensors, frozen, in topological order.
+
+Nothing here knows of quantisation beyond QuantizeLinear and DequantizeLinear being operators like others.
+Passes (``hwgen.graph.passes``) map one :class:`Graph` to another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Shape (batch included, first) and numpy type of a tensor."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. ``inputs`` may hold ``""`` for an absent optional input, as in ONNX."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    domain: str = ""
+
+    @property
+    def place(self) -> str:
+        """How error messages name it."""
+        return f"node {self.name!r} ({self.op})"
+
+    def __str__(self) -> str:
+        settings = "".join(f" {key}={value}" for key, value in sorted(self.attributes.items()))
+        return f"{', '.join(self.outputs)} = {self.op}({', '.join(self.inputs)}){settings}"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in topological order; ``tensors`` knows every value's shape and type, constants included.
+
+    ``head`` holds the nodes that followed ``outputs`` in the model and are left to the host (Softmax, ArgMax).
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    tensors: Mapping[str, TensorInfo]
+    constants: Mapping[str, np.ndarray]
+    head: tuple[Node, ...] = ()
+
+    def producer(self, tensor: str) -> Node | None:
+        """The node that writes ``tensor``; None for an input or a constant."""
+        return next((node for node in self.nodes if tensor in node.outputs), None)
+
+    def consumers(self, tensor: str) -> tuple[Node, ...]:
+        return tuple(node for node in self.nodes if tensor in node.inputs)
+
+    def __str__(self) -> str:
+        """A stable text form: what a pass changed shows in a diff."""
+        lines = [f"graph {self.name}({', '.join(self.inputs)}) -> {', '.join(self.outputs)}"]
+        lines += [f"  {node}" for node in self.nodes]
+        return "\n".join(lines)

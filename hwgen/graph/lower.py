@@ -1,0 +1,80 @@
+"""From a quantised graph to the network of integer operators."""
+
+import warnings
+from collections.abc import Callable, Iterable
+
+from .errors import ModelError
+from .ir import Graph
+from .network import Layer, Network, QuantizedTensor, Site
+from .trace import REMEDY, Trace, is_count
+
+
+def sites(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> tuple[Site, ...]:
+    """The sites of a quantised graph, in topological order; ModelError with a line per problem."""
+    trace = Trace(graph, warn).run()
+    trace.problems.raise_any()
+    return tuple(trace.sites)
+
+
+def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] = warnings.warn) -> Network:
+    """The network of ``graph``, built of ``operators``: classes with ``from_site(site) -> operator | None``.
+
+    The first operator that takes a site gets it. ``warn`` is told of what cannot be exact. Raises ModelError with
+    a line for every node that cannot be lowered.
+    """
+    operators = tuple(operators)
+    trace = Trace(graph, warn).run()
+    layers = tuple(_layer(trace, site, operators) for site in trace.sites)
+    output, order = _output(trace)
+    trace.problems.raise_any()
+    names = graph.inputs[0], graph.outputs[0]
+    input_shape, output_shape = (graph.tensors[name].shape[1:] for name in names)
+    return Network(
+        name=graph.name,
+        input=trace.input,
+        output=output,
+        input_shape=input_shape,
+        output_shape=output_shape,
+        layers=layers,
+        tensors={trace.input.name: trace.input} | {site.output.name: site.output for site in trace.sites},
+        output_order=order,
+        head=tuple(node.op.lower() for node in graph.head),
+        input_order=trace.input_order,
+        integer_input=graph.tensors[names[0]].dtype.kind != "f",
+    )
+
+
+def _layer(trace: Trace, site: Site, operators: tuple[type, ...]) -> Layer | None:
+    """The first operator that takes ``site``, checked to make what the site says."""
+    try:
+        op = next(filter(None, (operator.from_site(site) for operator in operators)), None)
+        if op is None:
+            raise ValueError(f"no operator takes a {site.op} from {site.input.map} to {site.output.map}")
+        made = op.infer(site.input.map)
+        if made != site.output.map:
+            raise ValueError(f"{type(op).__name__} makes {made} where the model has {site.output.map}")
+    except (ValueError, ModelError) as error:
+        trace.problems.add(f"node {site.name!r} ({site.op}): {error}")
+        return None
+    return Layer(site.name, op, (site.input.name,), site.output.name)
+
+
+def _output(trace: Trace) -> tuple[QuantizedTensor | None, str]:
+    """The stream that leaves the network, and how its elements lie in ONNX's result."""
+    graph = trace.graph
+    value = trace.values.get(graph.outputs[0]) if graph.outputs else None
+    if value is None:
+        if not trace.problems.lines:
+            trace.problems.add(f"the output {graph.outputs[0]!r} does not depend on the input")
+        return None, ""
+    if value.tensor is None:
+        trace.problems.add(f"the output {graph.outputs[0]!r} is not quantised; {REMEDY}")
+        return None, ""
+    places = value.places()
+    if is_count(places):
+        return value.tensor, "flat"
+    height, width, channels = value.map
+    if is_count(places.reshape(channels, height, width).transpose(1, 2, 0)):
+        return value.tensor, "channels_last"
+    trace.problems.add(f"the output {graph.outputs[0]!r} is transposed; only channels first or last is supported")
+    return None, ""

@@ -1,0 +1,394 @@
+"""ONNX files to :class:`hwgen.graph.ir.Graph`. Nothing but this and ``writer`` knows of the ``onnx`` package.
+
+The file is not trusted: sizes are checked before memory is taken, and shapes are inferred in Python, so that a
+corrupted file ends in a ModelError. Operators of older opsets are brought to the newest form on the way.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from .errors import InputError, ModelError, Problems
+from .infer import MAX_ELEMENTS, MAX_RANK, infer_shapes
+from .ir import Graph, Node, TensorInfo
+from .operators import ALIASES, MAX_OPSET, MIN_OPSET, OPERATORS, Attribute
+
+MAX_FILE_BYTES = 1 << 31  # a protobuf cannot be longer
+_INTEGERS = [f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)]
+_TENSOR_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "BOOL", *_INTEGERS)
+_INPUT_TYPES = ("FLOAT", "INT8", "UINT8", "INT16", "UINT16")
+_KINDS = {
+    onnx.AttributeProto.INT: ("int", lambda a: int(a.i)),
+    onnx.AttributeProto.INTS: ("ints", lambda a: tuple(a.ints)),
+    onnx.AttributeProto.FLOAT: ("float", lambda a: float(a.f)),
+    onnx.AttributeProto.FLOATS: ("floats", lambda a: tuple(a.floats)),
+    onnx.AttributeProto.STRING: ("string", lambda a: a.s.decode("utf-8", "replace")),
+}
+
+
+def read_model(path: str | Path, input_shape: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+    """The graph in the ONNX file at ``path``, its batch fixed to 1.
+
+    ``input_shape`` fixes the shapes of inputs (batch included) where the file leaves dimensions open. Raises
+    ModelError with a line for everything that cannot be read, and InputError where ``input_shape`` does not fit.
+    """
+    path = Path(path)
+    try:
+        return _Reader(_load(path), path, input_shape or {}).read()
+    except UnicodeDecodeError:
+        raise ModelError(f"{str(path)!r} is corrupted: a name in it is not text; export it again") from None
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ModelError(f"{str(path)!r} is {path.stat().st_size} bytes long; an ONNX file has at most 2 GiB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {str(path)!r}: {error.strerror}; check the path") from None
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except (DecodeError, RuntimeError, ValueError):
+        model = onnx.ModelProto()
+    if model.ir_version and model.opset_import and (model.graph.node or model.graph.output):
+        return model
+    if data[:1] == b"\x08":  # an ONNX file starts with its ir_version: protobuf field 1, a varint
+        raise ModelError(f"{str(path)!r} is a truncated or corrupted ONNX file; copy or export it again")
+    raise ModelError(f"{str(path)!r} is not an ONNX file; give a model exported to .onnx")
+
+
+class _Reader:
+    """Collects the parts of a graph, and all problems with them."""
+
+    def __init__(self, model: onnx.ModelProto, path: Path, input_shape: Mapping[str, tuple[int, ...]]):
+        self.proto = model.graph
+        self.model = model
+        self.path = path
+        self.input_shape = input_shape
+        self.problems = Problems(ModelError)
+        self.constants: dict[str, np.ndarray] = {}
+        self.nodes: list[Node] = []
+        self.names: set[str] = set()
+        self.unknown = False
+        self.read_names = {name for node in self.proto.node for name in node.input}
+        self.read_names.update(value.name for value in self.proto.output)
+
+    def read(self) -> Graph:
+        self.opset = self.read_opset()
+        self.refuse_features()
+        for tensor in self.proto.initializer:
+            self.add_constant(tensor.name, tensor, f"initializer {tensor.name!r}")
+        inputs = self.read_inputs()
+        for index, proto in enumerate(self.proto.node):
+            self.read_node(index, proto)
+        if self.unknown:
+            self.problems.add(f"supported operators are {', '.join(OPERATORS)}; cut or rewrite the others")
+        self.problems.raise_any()
+        outputs = tuple(dict.fromkeys(value.name for value in self.proto.output))
+        self.check_order(inputs, outputs)
+        self.check_finite()
+        self.problems.raise_any()
+        graph = Graph(self.path.stem, tuple(self.nodes), tuple(inputs), outputs, inputs, self.constants)
+        graph = infer_shapes(graph)
+        if self.opset < 13:
+            _refuse_flattening_softmax(graph)
+        return graph
+
+    def read_opset(self) -> int:
+        versions = [entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx")]
+        opset = max(versions, default=0)
+        if not versions:
+            self.problems.add("the model imports no standard operators (no opset version); export it again")
+        elif not MIN_OPSET <= opset <= MAX_OPSET:
+            self.problems.add(
+                f"the model has opset {opset}; {MIN_OPSET} to {MAX_OPSET} are understood: "
+                f"export it with opset 13, or convert it with onnx.version_converter"
+            )
+        return opset
+
+    def refuse_features(self) -> None:
+        if self.model.functions:
+            names = ", ".join(sorted(function.name for function in self.model.functions)[:5])
+            self.problems.add(f"the model defines functions of its own ({names}); inline them (onnx.inliner)")
+        for tensor in self.proto.sparse_initializer:
+            self.problems.add(f"initializer {tensor.values.name!r} is sparse; store it as a dense tensor")
+
+    # Tensors
+
+    def add_constant(self, name: str, tensor: onnx.TensorProto, place: str) -> None:
+        try:
+            value = _decode(tensor, self.path.parent)
+        except ValueError as error:
+            self.problems.add(f"{place}: {error}")
+            value = np.zeros(0, np.float32)
+        if name in self.constants:
+            self.problems.add(f"{place}: a constant of this name exists already; export the model again")
+        value.setflags(write=False)
+        self.constants[name] = value
+
+    def read_inputs(self) -> dict[str, TensorInfo]:
+        protos = {value.name: value for value in self.proto.input if value.name not in self.constants}
+        for name in self.input_shape:
+            if name not in protos:
+                raise InputError(f"no input is named {name!r}; the model has {_listed(protos)}")
+        infos = {}
+        for name, proto in protos.items():
+            try:
+                infos[name] = _input_info(proto, self.input_shape.get(name))
+            except ValueError as error:
+                self.problems.add(f"input {name!r} {error}")
+        if not protos:
+            self.problems.add("the model has no input; export it with one")
+        return infos
+
+    def check_finite(self) -> None:
+        """Weights are numbers. Infinity may stand only where it means "no limit": as a bound of a Clip."""
+        bounds = {name for node in self.nodes if node.op == "Clip" for name in node.inputs[1:]}
+        for name, value in self.constants.items():
+            if value.dtype.kind != "f":
+                continue
+            bad = np.isnan(value) if name in bounds else ~np.isfinite(value)
+            if bad.any():
+                first = np.argwhere(bad)[0].tolist()
+                self.problems.add(
+                    f"constant {name!r} holds {int(bad.sum())} values that are NaN or infinite, the first at "
+                    f"{first}; the training diverged or the file is damaged: export finite weights"
+                )
+
+    # Nodes
+
+    def read_node(self, index: int, proto: onnx.NodeProto) -> None:
+        name = self.unused_name(proto.name or f"{proto.op_type}_{index}")
+        domain = "" if proto.domain == "ai.onnx" else proto.domain
+        domain = ALIASES.get((domain, proto.op_type), domain)
+        node = Node(name, proto.op_type, tuple(proto.input), tuple(proto.output), {}, domain)
+        if not domain and proto.op_type == "Constant":
+            self.read_constant(node, proto)
+        elif domain or proto.op_type not in OPERATORS:
+            full = f"{domain}.{proto.op_type}" if domain else proto.op_type
+            self.problems.add(f"node {name!r}: operator {full} is not supported")
+            self.unknown = True
+        else:
+            try:
+                self.nodes.append(self.complete(node, proto.attribute))
+            except ValueError as error:
+                self.problems.add(f"{node.place}: {error}")
+
+    def unused_name(self, wanted: str) -> str:
+        name, count = wanted, 1
+        while name in self.names:
+            name, count = f"{wanted}_{count}", count + 1
+        self.names.add(name)
+        return name
+
+    def read_constant(self, node: Node, proto: onnx.NodeProto) -> None:
+        """A Constant node carries its value in one of several attributes."""
+        if len(proto.attribute) != 1 or len(node.outputs) != 1:
+            self.problems.add(f"{node.place}: {len(proto.attribute)} values; a constant has one")
+            return
+        attribute = proto.attribute[0]
+        if attribute.name == "value" and attribute.type == onnx.AttributeProto.TENSOR:
+            self.add_constant(node.outputs[0], attribute.t, node.place)
+            return
+        kind, read = _KINDS.get(attribute.type, ("", None))
+        if attribute.name != f"value_{kind}" or kind == "string":
+            self.problems.add(f"{node.place}: its {attribute.name!r} is not supported; use a dense tensor")
+            return
+        dtype = np.float32 if kind.startswith("float") else np.int64
+        self.constants[node.outputs[0]] = np.array(read(attribute), dtype)
+
+    def complete(self, node: Node, protos: Iterable[onnx.AttributeProto]) -> Node:
+        """The node in its newest form, with every attribute present; ValueError where that is impossible."""
+        operator = OPERATORS[node.op]
+        given = _attributes(node.op, protos)
+        inputs = list(node.inputs)
+        for name, place in operator.moved.items():
+            if name in given:
+                inputs += [""] * (place + 1 - len(inputs))
+                inputs[place] = self.attribute_as_constant(node, name, given.pop(name))
+        attributes = {}
+        for name, attribute in operator.attributes.items():
+            if name not in operator.moved and attribute.kept:
+                attributes[name] = given.get(name, attribute.default_at(self.opset))
+        while inputs and not inputs[-1]:
+            inputs.pop()
+        least, most = operator.operands
+        if not least <= len(inputs) <= most or not all(inputs[:least]):
+            raise ValueError(f"{len(inputs)} operands; {least} to {most} are allowed")
+        outputs = self.used_outputs(node)
+        return Node(node.name, node.op, tuple(inputs), outputs, attributes)
+
+    def attribute_as_constant(self, node: Node, name: str, value: Any) -> str:
+        tensor = f"{node.outputs[0]}/{name}"
+        while tensor in self.constants:
+            tensor += "_"
+        dtype = np.float32 if isinstance(value, float) else np.int64
+        self.constants[tensor] = np.array(value, dtype)
+        return tensor
+
+    def used_outputs(self, node: Node) -> tuple[str, ...]:
+        """The first result; the others (masks, indices, training statistics) may not be read by anyone."""
+        if not node.outputs or not node.outputs[0]:
+            raise ValueError("its first result has no name")
+        used = self.read_names.intersection(node.outputs[1:]) - {""}
+        if used:
+            raise ValueError(f"its result {_listed(used)} is used; only the first is supported")
+        return node.outputs[:1]
+
+    def check_order(self, inputs: Iterable[str], outputs: tuple[str, ...]) -> None:
+        defined = set(inputs) | set(self.constants)
+        for node in self.nodes:
+            missing = [name for name in node.inputs if name and name not in defined]
+            for name in missing:
+                self.problems.add(f"{node.place}: reads {name!r}, which nothing before it writes")
+            if node.outputs[0] in defined:
+                self.problems.add(f"{node.place}: writes {node.outputs[0]!r}, which exists already")
+            defined.update(node.outputs)
+        for name in outputs:
+            if name not in defined:
+                self.problems.add(f"output {name!r} is written by no node; export the model again")
+        if not outputs:
+            self.problems.add("the model has no output; export it with one")
+
+
+def _refuse_flattening_softmax(graph: Graph) -> None:
+    """Before opset 13 Softmax worked on everything from ``axis`` on, taken as one dimension."""
+    problems = Problems(ModelError)
+    for node in graph.nodes:
+        if node.op in ("Softmax", "LogSoftmax"):
+            shape = graph.tensors[node.inputs[0]].shape
+            axis = node.attributes["axis"] % len(shape)
+            if math.prod(shape[axis:]) != shape[axis]:
+                problems.add(f"{node.place}: over several dimensions of {list(shape)}; export with opset 13")
+    problems.raise_any()
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names)) or "none"
+
+
+def _type_name(code: int) -> str:
+    return onnx.TensorProto.DataType.Name(code) if code in onnx.TensorProto.DataType.values() else f"type {code}"
+
+
+def _input_info(proto: onnx.ValueInfoProto, wanted: tuple[int, ...] | None) -> TensorInfo:
+    tensor = proto.type.tensor_type
+    kind = _type_name(tensor.elem_type)
+    if kind not in _INPUT_TYPES:
+        raise ValueError(f"has the type {kind}; {', '.join(_INPUT_TYPES)} are supported")
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    dims = [dim.dim_value or dim.dim_param or "?" for dim in tensor.shape.dim]
+    shape = _given_shape(dims, wanted, proto.name) if wanted else _fixed_shape(dims, proto.name)
+    if min(shape) < 1 or len(shape) > MAX_RANK or math.prod(shape) > MAX_ELEMENTS:
+        raise ValueError(
+            f"has the shape {list(shape)}; 1 to {MAX_ELEMENTS} elements in up to {MAX_RANK} dimensions are possible"
+        )
+    return TensorInfo(shape, dtype)
+
+
+def _given_shape(dims: list[int | str], wanted: tuple[int, ...], name: str) -> tuple[int, ...]:
+    """The user's shape; it may set open dimensions and the batch, but not contradict the model."""
+    shape = tuple(int(size) for size in wanted)
+    clash = any(isinstance(dim, int) and dim != size for dim, size in zip(dims[1:], shape[1:], strict=False))
+    if dims and (len(shape) != len(dims) or clash):
+        raise InputError(f"--input-shape {name}={_csv(shape)} contradicts the model, which has {_csv(dims)}")
+    return shape
+
+
+def _fixed_shape(dims: list[int | str], name: str) -> tuple[int, ...]:
+    if not dims:
+        raise ValueError(f"has no shape; give one with --input-shape {name}=1,1,28,28 (batch first)")
+    if any(not isinstance(dim, int) for dim in dims[1:]):
+        raise ValueError(
+            f"has the dynamic shape {_csv(dims)}; give numbers with --input-shape {name}={_csv([1, *dims[1:]])}"
+        )
+    if isinstance(dims[0], int) and dims[0] != 1:
+        raise ValueError(
+            f"has a batch of {dims[0]}, but one frame is processed at a time; "
+            f"set it with --input-shape {name}={_csv([1, *dims[1:]])}"
+        )
+    return (1, *dims[1:])
+
+
+def _csv(dims: Iterable[int | str]) -> str:
+    return ",".join(map(str, dims))
+
+
+def _attributes(op: str, protos: Iterable[onnx.AttributeProto]) -> dict[str, Any]:
+    """The attributes given in the file, checked against the table; ValueError for what is not understood."""
+    table = OPERATORS[op].attributes
+    given = {}
+    for proto in protos:
+        if proto.name not in table:
+            raise ValueError(f"its attribute {proto.name!r} is not supported")
+        given[proto.name] = _attribute(table[proto.name], proto)
+    for name, attribute in table.items():
+        if attribute.required and name not in given:
+            raise ValueError(f"its attribute {name!r} is missing")
+    return given
+
+
+def _attribute(attribute: Attribute, proto: onnx.AttributeProto) -> Any:
+    kind, read = _KINDS.get(proto.type, ("another kind", None))
+    if kind != attribute.kind or proto.ref_attr_name:
+        raise ValueError(f"its attribute {proto.name!r} must be of kind {attribute.kind}, not {kind}")
+    value = read(proto)
+    if kind == "float" and math.isnan(value):
+        raise ValueError(f"its attribute {proto.name!r} is not a number")
+    if attribute.only and value not in attribute.only:
+        allowed = " or ".join(map(str, attribute.only))
+        raise ValueError(f"its attribute {proto.name!r} is {value}; only {allowed} is supported")
+    return value
+
+
+def _decode(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
+    """The tensor's values; ValueError where they are of an unknown type or not all there."""
+    kind = _type_name(tensor.data_type)
+    if kind not in _TENSOR_TYPES:
+        raise ValueError(f"type {kind} is not supported")
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    shape = tuple(tensor.dims)
+    if min(shape, default=0) < 0 or len(shape) > MAX_RANK or math.prod(shape) > MAX_ELEMENTS:
+        raise ValueError(f"a tensor of shape {list(shape)}; the limit is {MAX_ELEMENTS} elements")
+    count = math.prod(shape)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raw = _external(tensor, folder, count * dtype.itemsize)
+    elif tensor.HasField("raw_data"):
+        raw = tensor.raw_data
+    else:
+        return _decode_fields(tensor, shape)
+    if len(raw) != count * dtype.itemsize:
+        raise ValueError(f"{len(raw)} bytes of data for shape {list(shape)}, which takes {count * dtype.itemsize}")
+    return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+
+
+def _decode_fields(tensor: onnx.TensorProto, shape: tuple[int, ...]) -> np.ndarray:
+    """Values in the typed, repeated fields."""
+    try:
+        return np.array(onnx.numpy_helper.to_array(tensor)).reshape(shape)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"its data does not fill shape {list(shape)}") from None
+
+
+def _external(tensor: onnx.TensorProto, folder: Path, size: int) -> bytes:
+    """Bytes beside the model; they must lie in its folder, links followed."""
+    settings = {entry.key: entry.value for entry in tensor.external_data}
+    folder = folder.resolve()
+    location = settings.get("location", "")
+    try:
+        target = (folder / location).resolve()
+        offset, length = int(settings.get("offset", 0)), int(settings.get("length", size))
+        if not location or not target.is_relative_to(folder):
+            raise ValueError(f"its external data {location!r} lies outside the model's folder; move it there")
+        if offset < 0 or length != size or target.stat().st_size < offset + size:
+            raise ValueError(f"its external data {location!r} does not hold {size} bytes at {offset}")
+        with target.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+    except OSError as error:
+        raise ValueError(f"cannot read its external data {location!r}: {error.strerror}") from None

@@ -1,0 +1,119 @@
+"""The parts of a :class:`~hwgen.graph.network.Site`: window, integer weights, integer bias, clamp."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .ir import Graph, Node
+from .network import QuantizedConstant, QuantizedTensor
+from .types import IntType, Quantization
+from .weights import find_weight
+from .window import Window
+
+_WINDOWED = ("Conv", "MaxPool", "AveragePool")
+_GLOBAL = {"GlobalAveragePool": "GlobalAveragePool", "GlobalMaxPool": "MaxPool"}
+SAME_SCALE = 1e-5  # quantisers multiply the two scales in float32, or not; ONNX Runtime does not even look
+INT32 = IntType(32, True)
+
+
+def int_type(dtype: np.dtype) -> IntType:
+    return IntType(8 * dtype.itemsize, dtype.kind == "i")
+
+
+def site_op(node: Node) -> str:
+    return _GLOBAL.get(node.op, node.op)
+
+
+def site_attributes(graph: Graph, node: Node, source: QuantizedTensor) -> dict[str, Any]:
+    """Complete, two-dimensional window settings; empty for operators without a window."""
+    height, width, _ = source.map.shape
+    if node.op in _GLOBAL:
+        window = Window((height, width))
+    elif node.op in _WINDOWED:
+        spatial = graph.tensors[node.inputs[0]].shape[2:]
+        kernel = node.attributes["kernel_shape"] or graph.tensors[node.inputs[1]].shape[2:]
+        window = Window.from_onnx(node.attributes, spatial, kernel)
+    else:
+        return {}
+    settings = {
+        "kernel": window.kernel,
+        "strides": window.strides,
+        "dilations": window.dilations,
+        "pads": window.pads,
+        "group": node.attributes.get("group", 1),
+    }
+    if site_op(node) == "AveragePool":
+        settings["count_include_pad"] = bool(node.attributes["count_include_pad"])
+    return settings
+
+
+def site_weight(graph: Graph, node: Node, order: np.ndarray | None) -> QuantizedConstant | None:
+    """Integer weights of a Conv or Gemm; ``order`` gives the stream place of each feature of a Gemm."""
+    if node.op not in ("Conv", "Gemm"):
+        return None
+    weight = find_weight(graph, node.inputs[1])
+    if weight is None:
+        raise ValueError(f"its weights {node.inputs[1]!r} are not constant; only constant weights are supported")
+    if weight.scale is None:
+        raise ValueError(
+            f"its weights {node.inputs[1]!r} are not quantised; store them as integers with DequantizeLinear"
+        )
+    values = weight.values
+    if values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
+        raise ValueError(f"weights of type {values.dtype}; 8 and 16 bit integers are supported")
+    if weight.scale.size not in (1, len(values)) or (weight.scale.size > 1 and weight.axis != 0):
+        raise ValueError(f"weights quantised along axis {weight.axis}; per tensor or per output channel is supported")
+    if node.op == "Gemm":
+        values = _reordered(values, order)
+    elif values.ndim == 3:
+        values = values[:, :, None]
+    scale = weight.scale.reshape(-1).astype(np.float32)
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise ValueError(f"a weight scale of {scale.min():g}; scales must be positive and finite")
+    zero = np.zeros(1, np.int64) if weight.zero_point is None else weight.zero_point.reshape(-1).astype(np.int64)
+    return QuantizedConstant(values, scale, zero)
+
+
+def _reordered(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Columns, given in ONNX order, moved to where the stream has their features."""
+    result = np.empty_like(values)
+    result[:, order.reshape(-1)] = values
+    return result
+
+
+def site_bias(
+    graph: Graph, node: Node, source: QuantizedTensor, weight: QuantizedConstant | None, warn: Callable[[str], None]
+) -> np.ndarray | None:
+    """Bias in units of input scale times weight scale.
+
+    Integers quantised with that scale are taken as they are, like ONNX Runtime does; anything else is rounded to
+    it, and ``warn`` told, as the float sum is then not reproduced to the last bit.
+    """
+    if weight is None or len(node.inputs) < 3:
+        return None
+    bias = find_weight(graph, node.inputs[2])
+    if bias is None:
+        raise ValueError(f"its bias {node.inputs[2]!r} is not constant; only a constant bias is supported")
+    bias = bias.vector(len(weight.values))
+    if bias is None:
+        raise ValueError(f"its bias {node.inputs[2]!r} does not have one number per output channel")
+    unit = source.quantization.scale * weight.scale.astype(np.float64)
+    if bias.scale is not None and (np.abs(bias.scale / unit - 1) < SAME_SCALE).all():
+        zero_point = 0 if bias.zero_point is None else bias.zero_point.astype(np.int64)
+        return bias.values.astype(np.int64) - zero_point
+    result = np.rint(bias.real.astype(np.float64) / unit)
+    if (np.abs(result) > INT32.max).any():
+        raise ValueError(f"a bias of {np.abs(result).max():.4g} steps; it must fit into 32 bits: quantise anew")
+    warn(f"{node.place}: its bias is not int32 with scale input*weight; it is rounded to that")
+    return result.astype(np.int64)
+
+
+def integer_clamp(quantization: Quantization, clamp: tuple[float, float]) -> tuple[int, int]:
+    """The integers that real numbers within ``clamp`` become. Exact, as quantisation never falls."""
+    kind = quantization.type
+    low, high = clamp
+    return (
+        kind.min if low == -np.inf else int(quantization.quantize(low)),
+        kind.max if high == np.inf else int(quantization.quantize(high)),
+    )

@@ -1,0 +1,99 @@
+"""Types of quantised tensors: integer ranges, affine quantisation, feature maps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, order=True)
+class IntType:
+    """A two's-complement or unsigned integer of ``width`` bits."""
+
+    width: int
+    signed: bool
+
+    def __post_init__(self):
+        if not 1 <= self.width <= 64:
+            raise ValueError(f"an integer type needs 1 to 64 bits, not {self.width}")
+
+    @property
+    def min(self) -> int:
+        return -(1 << (self.width - 1)) if self.signed else 0
+
+    @property
+    def max(self) -> int:
+        return (1 << (self.width - self.signed)) - 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest numpy integer type that holds every value."""
+        size = next(bits for bits in (8, 16, 32, 64) if bits >= self.width)
+        return np.dtype(f"{'int' if self.signed else 'uint'}{size}")
+
+    @staticmethod
+    def holding(low: int, high: int) -> "IntType":
+        """The narrowest type that holds ``low`` to ``high``; signed only where ``low`` is negative."""
+        if low >= 0:
+            return IntType(max(1, int(high).bit_length()), False)
+        return IntType(max((-int(low) - 1).bit_length(), int(high).bit_length() if high > 0 else 0) + 1, True)
+
+    def __str__(self) -> str:
+        return f"{'s' if self.signed else 'u'}{self.width}"
+
+
+U8 = IntType(8, False)
+S8 = IntType(8, True)
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Affine quantisation of a whole tensor: ``real = scale * (integer - zero_point)``."""
+
+    type: IntType
+    scale: float  # always a float32 value
+    zero_point: int = 0
+
+    def __post_init__(self):
+        scale = np.float32(self.scale)
+        if not (np.isfinite(scale) and scale > 0):
+            raise ValueError(f"a scale must be positive and finite, not {self.scale}")
+        object.__setattr__(self, "scale", float(scale))
+        if not self.type.min <= self.zero_point <= self.type.max:
+            raise ValueError(f"zero point {self.zero_point} is outside {self.type}")
+
+    def quantize(self, real: np.ndarray) -> np.ndarray:
+        """ONNX QuantizeLinear: float32 division, round half to even, add the zero point, saturate."""
+        steps = np.rint(np.asarray(real, np.float32) / np.float32(self.scale))
+        steps = np.clip(steps, self.type.min - self.zero_point, self.type.max - self.zero_point)
+        return (steps.astype(np.int64) + self.zero_point).astype(self.type.dtype)
+
+    def dequantize(self, integer: np.ndarray) -> np.ndarray:
+        """ONNX DequantizeLinear, to float32."""
+        return (np.asarray(integer, np.int64) - self.zero_point).astype(np.float32) * np.float32(self.scale)
+
+    def __str__(self) -> str:
+        return f"{self.type} scale={self.scale:.6g} zero={self.zero_point}"
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """One frame of a quantised tensor: ``height`` x ``width`` pixels of ``channels`` integers.
+
+    Streams carry it in raster order, channels last. A vector is a map of one pixel.
+    """
+
+    height: int
+    width: int
+    channels: int
+    type: IntType
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.height, self.width, self.channels)
+
+    @property
+    def elements(self) -> int:
+        return self.height * self.width * self.channels
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}x{self.channels} {self.type}"

@@ -1,0 +1,142 @@
+"""Sliding-window arithmetic: kernel, strides, dilations, pads. It is written here and nowhere else.
+
+Golden models, shape inference and hardware all ask a :class:`Window`. A one-dimensional window is one of
+height 1.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Pair = tuple[int, int]
+LIMIT = 1 << 20  # of every number in a window: beyond it a file is corrupted, not ambitious
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window over rows and columns. Pairs are (height, width); ``pads`` is (top, left, bottom, right).
+
+    Raises ValueError where a number makes no sense.
+    """
+
+    kernel: Pair
+    strides: Pair = (1, 1)
+    dilations: Pair = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def __post_init__(self):
+        for name, count, least in (("kernel", 2, 1), ("strides", 2, 1), ("dilations", 2, 1), ("pads", 4, 0)):
+            values = tuple(int(value) for value in getattr(self, name))
+            if len(values) != count:
+                raise ValueError(f"{name} needs {count} values, not {list(values)}")
+            if not all(least <= value <= LIMIT for value in values):
+                raise ValueError(f"{name} must lie between {least} and {LIMIT}, not be {list(values)}")
+            object.__setattr__(self, name, values)
+
+    @property
+    def extent(self) -> Pair:
+        """Rows and columns from the first tap to the last, both counted."""
+        return tuple((kernel - 1) * step + 1 for kernel, step in zip(self.kernel, self.dilations, strict=True))
+
+    @property
+    def taps(self) -> int:
+        return self.kernel[0] * self.kernel[1]
+
+    def padded_size(self, height: int, width: int) -> Pair:
+        top, left, bottom, right = self.pads
+        return height + top + bottom, width + left + right
+
+    def output_size(self, height: int, width: int) -> Pair:
+        """Rows and columns of the result; ValueError where not even one window fits."""
+        padded = self.padded_size(height, width)
+        spare = [size - extent for size, extent in zip(padded, self.extent, strict=True)]
+        if min(spare) < 0:
+            raise ValueError(
+                f"a window of {self.extent[0]}x{self.extent[1]} does not fit into "
+                f"{padded[0]}x{padded[1]} (padding included)"
+            )
+        return tuple(rest // stride + 1 for rest, stride in zip(spare, self.strides, strict=True))
+
+    def patches(self, x: np.ndarray, pad_value: float = 0) -> np.ndarray:
+        """Every window of ``x`` [N, H, W, C], as a read-only view [N, OH, OW, KH, KW, C] of the padded map."""
+        top, left, bottom, right = self.pads
+        if any(self.pads):
+            x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=pad_value)
+        self.output_size(x.shape[1] - top - bottom, x.shape[2] - left - right)
+        view = np.lib.stride_tricks.sliding_window_view(x, self.extent, axis=(1, 2))
+        rows, columns = self.strides
+        down, across = self.dilations
+        return view[:, ::rows, ::columns, :, ::down, ::across].transpose(0, 1, 2, 4, 5, 3)
+
+    @staticmethod
+    def from_onnx(attributes: Mapping[str, Any], spatial: Sequence[int], kernel: Sequence[int]) -> "Window":
+        """The window that ONNX attributes describe on an input of ``spatial`` size (one or two dimensions).
+
+        ``auto_pad`` is resolved. ``ceil_mode`` becomes padding at the bottom and right, which is the same
+        thing for maxima and for averages that leave padding out; ValueError for other averages.
+        """
+        rank = len(spatial)
+        if rank not in (1, 2) or len(kernel) != rank:
+            raise ValueError(f"kernel {list(kernel)} on {rank} spatial dimensions; one or two are supported")
+        strides = _per_dimension(attributes.get("strides"), rank, "strides")
+        dilations = _per_dimension(attributes.get("dilations"), rank, "dilations")
+        begins, ends = _onnx_pads(attributes, rank)
+        bare = Window(_pair(kernel, 1), _pair(strides, 1), _pair(dilations, 1))
+        size = _pair(spatial, 1)
+        begins, ends = _resolve_auto_pad(attributes.get("auto_pad", "NOTSET"), bare, size, begins, ends)
+        if attributes.get("ceil_mode"):
+            ends = _ceil_pads(bare, size, begins, ends, bool(attributes.get("count_include_pad")))
+        return Window(bare.kernel, bare.strides, bare.dilations, (*begins, *ends))
+
+
+def _pair(values: Sequence[int], fill: int) -> Pair:
+    """A one-dimensional setting as (height, width)."""
+    return (fill, int(values[0])) if len(values) == 1 else (int(values[0]), int(values[1]))
+
+
+def _per_dimension(values: Sequence[int] | None, rank: int, name: str) -> Sequence[int]:
+    values = values or (1,) * rank
+    if len(values) != rank:
+        raise ValueError(f"{name} {list(values)} on {rank} spatial dimensions")
+    return values
+
+
+def _onnx_pads(attributes: Mapping[str, Any], rank: int) -> tuple[Pair, Pair]:
+    """ONNX lists all begins, then all ends."""
+    pads = attributes.get("pads") or (0,) * (2 * rank)
+    if len(pads) != 2 * rank:
+        raise ValueError(f"pads {list(pads)} on {rank} spatial dimensions")
+    if min(pads) < 0:
+        raise ValueError(f"pads {list(pads)} are negative (cropping)")
+    return _pair(pads[:rank], 0), _pair(pads[rank:], 0)
+
+
+def _resolve_auto_pad(mode: str, window: Window, size: Pair, begins: Pair, ends: Pair) -> tuple[Pair, Pair]:
+    if mode in ("NOTSET", ""):
+        return begins, ends
+    if any(begins + ends):
+        raise ValueError(f"auto_pad {mode} together with pads {list(begins + ends)}")
+    if mode == "VALID":
+        return begins, ends
+    if mode not in ("SAME_UPPER", "SAME_LOWER"):
+        raise ValueError(f"auto_pad {mode!r} is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER")
+    steps = zip(size, window.strides, window.extent, strict=True)
+    totals = [max((-(-n // stride) - 1) * stride + extent - n, 0) for n, stride, extent in steps]
+    small = tuple(total // 2 for total in totals)
+    large = tuple(total - total // 2 for total in totals)
+    return (small, large) if mode == "SAME_UPPER" else (large, small)
+
+
+def _ceil_pads(window: Window, size: Pair, begins: Pair, ends: Pair, counts_padding: bool) -> Pair:
+    """End padding that ends with the last window, partial or not; that one must start on the map or before."""
+    result = []
+    for n, begin, end, stride, extent in zip(size, begins, ends, window.strides, window.extent, strict=True):
+        steps = -(-max(n + begin + end - extent, 0) // stride)
+        if steps * stride >= n + begin:
+            steps -= 1
+        result.append(max(0, steps * stride + extent - n - begin))
+    if counts_padding and any(needed > end for needed, end in zip(result, ends, strict=True)):
+        raise ValueError("ceil_mode together with count_include_pad, where a window hangs over the padded map")
+    return result[0], result[1]

@@ -1,0 +1,146 @@
+"""A window buffer in one RAM: the newest words of the map in a ring, read one word per cycle in any order.
+
+The cheapest structure, for any window, stride and dilation: it holds only the words between the oldest that a
+later window needs and the newest that has come. One word per cycle is what it can deliver.
+"""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .loops import LoopNest, lookup_2d
+from .raster import Raster
+from .rom import RAM_ATTRIBUTES, ram_style
+
+
+class RingWindow(wiring.Component):
+    """Reads a stream of words and issues them window by window.
+
+    A *step* is a run of words without a pause: ``taps`` loops, innermost first, of ``"words"``, ``"kx"`` and
+    ``"ky"``. Each window is read in ``groups`` steps; with ``"words"`` among the loops every step covers all
+    words of a pixel, otherwise step ``g`` covers word ``g``. A step starts when ``permit`` is 1 and its words are
+    there; ``go`` is 1 in the cycle in which that is decided (with ``go_final`` for the last step of a window), the
+    first word's ``strobe`` follows
+    :attr:`LATENCY` cycles later. ``outside`` marks padding, for which ``data`` means nothing.
+
+    Sized by ``capacity`` words. Timing: see :class:`hwgen.blocks.timing.Actor` with ``start_delay`` 2.
+    """
+
+    #: cycles from the start of a step (the cycle after ``go``) to its first ``strobe``
+    LATENCY = 1
+
+    def __init__(self, layout: data.ArrayLayout, raster: Raster, loops: Sequence[str], groups: int, capacity: int):
+        if capacity < raster.span:
+            raise ValueError(f"a ring of {capacity} words is too small: a window spans {raster.span}")
+        self.layout, self.raster, self.loops = layout, raster, tuple(loops)
+        self.groups, self.capacity = groups, capacity
+        super().__init__(
+            {
+                "i": In(stream.Signature(layout)),
+                "permit": In(1),
+                "go": Out(1),
+                "go_final": Out(1),
+                "strobe": Out(1),
+                "first": Out(1),
+                "last": Out(1),
+                "outside": Out(1),
+                "data": Out(layout),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        raster = self.raster
+        write, read = self._memory(m)
+        stored = self.i.valid & self.i.ready
+        run, step_end, position_end = Signal(), Signal(), Signal()
+        nest = self._nest(m, run)
+        m.d.comb += [
+            step_end.eq(nest.last(self.loops[-1])),
+            position_end.eq(nest.last("group")),
+            self.go.eq(self.permit & (~run | step_end) & self._enough(m, stored)),
+            read.addr.eq(self._address(nest)),
+        ]
+        m.d.sync += run.eq(self.go | (run & ~step_end))
+        # Words that a stride skips are set free before they come, so there may be more places than capacity.
+        skipped = max(int((raster.release - raster.need).max()), 0)
+        free = Signal(range(self.capacity + skipped + 1), init=self.capacity)
+        freed = lookup_2d(m, nest.index["y"], nest.index["x"], raster.release_steps, -1, "freed")
+        m.d.sync += free.eq(free - stored + Mux(run & position_end, freed, 0))
+        m.d.comb += [
+            self.i.ready.eq(free != 0),
+            write.en.eq(stored),
+            self.data.as_value().eq(read.data),
+        ]
+        m.d.sync += [
+            self.strobe.eq(run),
+            self.first.eq(nest.first(self.loops[-1])),
+            self.last.eq(step_end),
+            self.outside.eq(self._outside(nest)),
+        ]
+        return m
+
+    def _memory(self, m: Module):
+        """The ring itself; the write address runs round it."""
+        width = self.layout.size
+        m.submodules.ring = ring = memory.Memory(
+            shape=unsigned(width), depth=self.capacity, init=[], attrs=RAM_ATTRIBUTES[ram_style(self.capacity)]
+        )
+        write, read = ring.write_port(), ring.read_port()
+        m.d.comb += write.data.eq(self.i.payload.as_value())
+        with m.If(write.en):
+            m.d.sync += write.addr.eq(Mux(write.addr == self.capacity - 1, 0, write.addr + 1))
+        return write, read
+
+    def _nest(self, m: Module, run) -> LoopNest:
+        kernel = self.raster.window.kernel
+        counts = {"words": self.raster.words, "kx": kernel[1], "ky": kernel[0]}
+        rows, columns = self.raster.outputs
+        loops = [(name, counts[name]) for name in self.loops]
+        return LoopNest(m, [*loops, ("group", self.groups), ("x", columns), ("y", rows)], run)
+
+    def _enough(self, m: Module, stored):
+        """The words of the next window have arrived (asked only as its first step starts)."""
+        raster = self.raster
+        need = raster.need_steps
+        rows, columns = raster.outputs
+        steps = LoopNest(m, [("ahead_group", self.groups), ("ahead_x", columns), ("ahead_y", rows)], self.go)
+        needed = lookup_2d(m, steps.index["ahead_y"], steps.index["ahead_x"], need, 0, "needed")
+        spare = raster.frame_words - int(raster.need.max())
+        arrived = Signal(range(self.capacity + raster.frame_words + 1), init=spare)
+        group_start = steps.first("ahead_group")
+        m.d.comb += self.go_final.eq(steps.last("ahead_group"))
+        m.d.sync += arrived.eq(arrived + stored - Mux(self.go & group_start, needed, 0))
+        return ~group_start | (arrived >= needed)
+
+    def _address(self, nest: LoopNest) -> Signal:
+        """Where the word lies in the ring; windows at the edge start at addresses that padding would have."""
+        raster, window = self.raster, self.raster.window
+        steps = _tap_steps(raster, raster.width * raster.words, raster.words)
+        steps |= {"words": 1} if "words" in self.loops else {"group": 1}
+        steps["frame"] = raster.frame_words
+        origin = -(window.pads[0] * raster.width + window.pads[1]) * raster.words
+        return nest.affine("address", steps, origin, self.capacity)
+
+    def _outside(self, nest: LoopNest):
+        """The tap lies in the padding."""
+        raster, window = self.raster, self.raster.window
+        if not any(window.pads):
+            return 0
+        row = nest.affine("row", _tap_steps(raster, 1, 0), -window.pads[0])
+        column = nest.affine("column", _tap_steps(raster, 0, 1), -window.pads[1])
+        inside = (row >= 0) & (row < raster.height) & (column >= 0) & (column < raster.width)
+        return ~inside
+
+
+def _tap_steps(raster: Raster, row: int, column: int) -> dict[str, int]:
+    """What each loop adds to a quantity that grows by ``row`` a row and ``column`` a column."""
+    window = raster.window
+    return {
+        "kx": window.dilations[1] * column,
+        "ky": window.dilations[0] * row,
+        "x": window.strides[1] * column,
+        "y": window.strides[0] * row,
+    }

@@ -1,0 +1,77 @@
+"""Read-only memories for weights and constants, in block RAM or in logic."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Signal, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+#: Below this many words a ROM is cheaper in LUTs than in block RAM, whose smallest block is 512 words deep.
+LOGIC_DEPTH = 64
+
+
+def rom_style(depth: int) -> str:
+    """Where a ROM of ``depth`` words goes: ``"logic"`` or ``"block"``."""
+    return "logic" if depth <= LOGIC_DEPTH else "block"
+
+
+def ram_style(depth: int) -> str:
+    """Where a RAM of ``depth`` words goes: ``"lutram"`` or ``"block"``."""
+    return "lutram" if depth <= LOGIC_DEPTH else "block"
+
+
+#: How the styles of RAM are spelled for synthesis tools.
+RAM_ATTRIBUTES = {
+    "lutram": {"ram_style": "distributed"},
+    "block": {"ram_style": "block", "no_rw_check": 1},
+}
+
+
+def rom_latency(depth: int) -> int:
+    """Cycles from address to data. A block RAM gets a second register: its own clock-to-output is slow."""
+    return 1 if rom_style(depth) == "logic" else 2
+
+
+def pack(values: Sequence[int], width: int) -> int:
+    """One word from two's-complement ``values`` of ``width`` bits, the first lowest."""
+    mask = (1 << width) - 1
+    return sum((int(value) & mask) << (width * at) for at, value in enumerate(values))
+
+
+class Rom(wiring.Component):
+    """``data`` follows ``address`` by :attr:`latency` cycles. ``words`` are unsigned integers of ``width`` bits."""
+
+    def __init__(self, words: Sequence[int], width: int):
+        self.words, self.width = list(words), width
+        self.latency = rom_latency(len(self.words))
+        super().__init__({"address": In(range(max(len(self.words), 2))), "data": Out(unsigned(width))})
+
+    def elaborate(self, platform):
+        m = Module()
+        style = rom_style(len(self.words))
+        if style == "logic":
+            self._logic(m)
+        else:
+            self._block(m)
+        return m
+
+    def _logic(self, m: Module) -> None:
+        word = Signal(self.width)
+        with m.Switch(self.address):
+            for at, value in enumerate(self.words[:-1]):
+                with m.Case(at):
+                    m.d.comb += word.eq(value)
+            with m.Default():
+                m.d.comb += word.eq(self.words[-1])
+        m.d.sync += self.data.eq(word)
+
+    def _block(self, m: Module) -> None:
+        m.submodules.store = store = memory.Memory(
+            shape=unsigned(self.width),
+            depth=len(self.words),
+            init=self.words,
+            attrs={"rom_block": 1, "ram_style": "block", "rom_style": "block"},
+        )
+        read = store.read_port()
+        m.d.comb += read.addr.eq(self.address)
+        m.d.sync += self.data.eq(read.data)

@@ -1,0 +1,178 @@
+"""RTLIL from Amaranth, tidied: the same netlist with plain names and without what only debuggers of Amaranth read.
+
+Names become letters, digits and underscores, so that the Verilog needs no escaped identifiers; modules
+are named after their place (``top_layer1_weights``). Wires that repeat a part of another one, wires of no
+bits and attributes with paths or versions go. Modules that are equal become one.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+from hwgen.graph.errors import InputError
+
+_ID = re.compile(r"\\\S+")
+_DROPPED_ATTRIBUTES = re.compile(r"\s*attribute \\(src|top|generator|amaranth\.\S*|enum_\S*|wiretype) ")
+
+
+def to_rtlil(component: wiring.Component, name: str) -> str:
+    """``component`` as tidy RTLIL with the top module ``name``; the same bytes every time, on every machine."""
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        raise InputError(f"{name!r} cannot name a module: use letters, digits and underscores, no digit first")
+    return tidy(rtlil.convert(component, name=name, emit_src=False))
+
+
+def tidy(text: str) -> str:
+    """Tidy RTLIL ``text`` as Amaranth writes it. Ports of modules keep their names where these are plain already."""
+    modules = _split(text)
+    for module in modules:
+        module.drop_needless()
+    _drop_empty_ports(modules)
+    types = _plain(module.name for module in modules)
+    ports = {module.name: module.name_map() for module in modules}
+    for module in modules:
+        module.rename(ports[module.name], types, ports)
+    return "\n".join(line for module in _merge_equal(modules) for line in (module.head, *module.lines, "end\n"))
+
+
+@dataclass
+class _Module:
+    name: str
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def head(self) -> str:
+        return f"module {self.name}"
+
+    def drop_needless(self) -> None:
+        """Remove wires that are assigned and never read: they repeat a field of another signal."""
+        uses = Counter(name for line in self.lines for name in _ID.findall(_without_port(line)))
+        assigned = {line.split()[1] for line in self.lines if line.startswith("connect ")}
+        needless = {
+            name
+            for words in map(str.split, self.lines)
+            if words and words[0] == "wire" and not {"input", "output", "inout"} & set(words)
+            for name in words[-1:]
+            if uses[name] == 1 + (name in assigned)
+        }
+        kept = []
+        for line in self.lines:
+            words = line.split()
+            if words and words[0] == "wire" and words[-1] in needless:
+                while kept and kept[-1].startswith("  attribute "):
+                    kept.pop()
+            elif not (line.startswith("connect ") and words[1] in needless):
+                kept.append(line)
+        self.lines = kept
+
+    def name_map(self) -> dict[str, str]:
+        """Plain names for wires, memories and cells, which share a name space in Verilog; ports choose first."""
+        ports, others = [], []
+        for words in map(str.split, self.lines):
+            if words and words[0] in ("wire", "memory", "cell") and words[-1].startswith("\\"):
+                (ports if {"input", "output", "inout"} & set(words) else others).append(words[-1])
+        return _plain([*ports, *others])
+
+    def rename(self, names: dict[str, str], types: dict[str, str], ports: dict[str, dict[str, str]]) -> None:
+        self.name = types[self.name]
+        kind = ""
+        for at, line in enumerate(self.lines):
+            words = line.split(maxsplit=2)
+            match words[0] if words else "":
+                case "cell":
+                    kind = words[1]
+                    self.lines[at] = f"  cell {types.get(kind, kind)} {names.get(words[2], words[2])}"
+                case "attribute":
+                    pass
+                case "parameter":
+                    if words[1] == "\\MEMID":
+                        memory = words[2].strip('"').replace("\\\\", "\\")
+                        self.lines[at] = '    parameter \\MEMID "\\' + names[memory] + '"'
+                case "connect" if line.startswith("    "):
+                    port = ports.get(kind, {}).get(words[1], words[1])
+                    self.lines[at] = f"    connect {port} {_renamed(words[2], names)}"
+                case _:
+                    self.lines[at] = _renamed(line, names)
+
+
+def _without_port(line: str) -> str:
+    """``line`` without the name of a cell's port, which is not a wire of this module."""
+    return line.split(maxsplit=2)[2] if line.startswith("    connect ") else line
+
+
+def _renamed(text: str, names: dict[str, str]) -> str:
+    return _ID.sub(lambda found: names.get(found[0], found[0]), text)
+
+
+def _split(text: str) -> list[_Module]:
+    """The modules of ``text`` without empty lines and dropped attributes."""
+    modules, inside = [], False
+    for line in text.splitlines():
+        if line.startswith("module "):
+            modules.append(_Module(line.split()[1]))
+            inside = True
+        elif line == "end":
+            inside = False
+        elif inside and line.strip() and not _DROPPED_ATTRIBUTES.match(line):
+            modules[-1].lines.append(line)
+    return modules
+
+
+def _drop_empty_ports(modules: list[_Module]) -> None:
+    """Ports of no bits have no place in Verilog, where ``[-1:0]`` means two."""
+    empty = {}
+    for module in modules:
+        wires = [line for line in module.lines if line.startswith("  wire width 0 ")]
+        empty[module.name] = {line.split()[-1] for line in wires}
+        gone = tuple(f"connect {name} " for name in empty[module.name])
+        module.lines = [line for line in module.lines if line not in wires and not (gone and line.startswith(gone))]
+    for module in modules:
+        kind, kept = "", []
+        for line in module.lines:
+            words = line.split()
+            kind = words[1] if words[0] == "cell" else kind
+            if not (line.startswith("    connect ") and words[1] in empty.get(kind, ())):
+                kept.append(line)
+        module.lines = kept
+
+
+def _plain(names: Iterable[str]) -> dict[str, str]:
+    """A plain and unique name for each of ``names``, the first come getting the shortest."""
+    chosen, taken = {}, set()
+    for name in names:
+        body = re.sub(r"\W+", "_", name[1:], flags=re.ASCII).strip("_") or "unnamed"
+        body = body if not body[0].isdigit() else f"n{body}"
+        unique, count = body, 1
+        while unique in taken:
+            count += 1
+            unique = f"{body}_{count}"
+        taken.add(unique)
+        chosen[name] = f"\\{unique}"
+    return chosen
+
+
+def _merge_equal(modules: list[_Module]) -> list[_Module]:
+    """Keep one of every set of equal modules; merging leaves may make their parents equal, so repeat."""
+    while True:
+        first: dict[str, str] = {}
+        merged = {}
+        for module in modules[:-1]:
+            kept = first.setdefault("\n".join(module.lines), module.name)
+            if kept != module.name:
+                merged[module.name] = kept
+        if not merged:
+            return modules
+        modules = [module for module in modules if module.name not in merged]
+        for module in modules:
+            module.lines = [_retyped(line, merged) for line in module.lines]
+
+
+def _retyped(line: str, merged: dict[str, str]) -> str:
+    if not line.startswith("  cell \\"):
+        return line
+    _, kind, name = line.split()
+    return f"  cell {merged.get(kind, kind)} {name}"

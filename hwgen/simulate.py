@@ -1,0 +1,261 @@
+"""The engines in front of which a design is tried: the golden model, and the hardware in Amaranth's simulator.
+
+``golden`` computes every layer with numpy; ``rtl`` runs the Amaranth pipeline cycle by cycle with a source that
+always offers and a sink that always takes; ``both`` runs the two and compares every layer's stream, integer by
+integer.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from amaranth.sim import Simulator
+
+from hwgen.dataflow.pipeline import Pipeline, module_name
+from hwgen.dataflow.plan import Plan
+from hwgen.graph import golden
+from hwgen.graph.errors import InputError
+from hwgen.graph.network import Network
+from hwgen.graph.types import FeatureMap
+from hwgen.testing import from_beats, to_beats
+
+ENGINES = ("golden", "rtl", "both")
+_GOLDEN_BATCH = 128
+_PROGRESS_CYCLES = 64
+_STUCK = 4  # times the predicted cycles after which a simulation is given up
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """The first integer in which a layer's hardware differs from golden, and how many there are."""
+
+    layer: str
+    frame: int
+    row: int
+    column: int
+    channel: int
+    golden: int
+    rtl: int
+    count: int
+    total: int
+
+    def __str__(self) -> str:
+        return (
+            f"layer {self.layer!r} differs from golden in {self.count} of {self.total} integers, first in frame "
+            f"{self.frame} at row {self.row}, column {self.column}, channel {self.channel}: "
+            f"golden {self.golden}, RTL {self.rtl}"
+        )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Cycles seen in RTL simulation: ``taken[n]`` and ``done[n]`` are those in which the first beat of frame ``n``
+    was taken and the last one of its result given."""
+
+    taken: tuple[int, ...]
+    done: tuple[int, ...]
+
+    @property
+    def latency(self) -> int:
+        """From the first beat of the first frame to the last beat of its result."""
+        return self.done[0] - self.taken[0]
+
+    @property
+    def interval(self) -> int | None:
+        """Cycles per frame, between the last two frames; None for a single frame."""
+        return self.done[-1] - self.done[-2] if len(self.done) > 1 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """What came out.
+
+    ``integers`` [N, H, W, C] are the result as the hardware gives it, ``outputs`` float32 [N, *output_shape] as the
+    model does (before its Softmax or ArgMax, if it had one). ``tensors`` holds every layer's integers, ``timing`` the
+    cycles and ``mismatches`` the differences found; they are empty where the engine does not give them.
+    """
+
+    engine: str
+    network: Network
+    integers: np.ndarray
+    outputs: np.ndarray
+    tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    timing: Timing | None = None
+    mismatches: tuple[Mismatch, ...] = ()
+
+    @property
+    def equal(self) -> bool:
+        """Whether hardware and golden agree in every integer of every layer, as far as both ran."""
+        return not self.mismatches
+
+    @property
+    def classes(self) -> np.ndarray | None:
+        """The class with the highest score of each frame; None where the result is not a vector of scores."""
+        if max(self.network.output_shape, default=1) != self.network.output.map.elements:
+            return None
+        return self.outputs.reshape(len(self.outputs), -1).argmax(axis=1)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """``outputs``, through the Softmax that the model ended in, if it did."""
+        if "softmax" not in self.network.head:
+            return self.outputs
+        flat = self.outputs.reshape(len(self.outputs), -1).astype(np.float64)
+        powers = np.exp(flat - flat.max(axis=1, keepdims=True))
+        return (powers / powers.sum(axis=1, keepdims=True)).reshape(self.outputs.shape)
+
+
+def simulate(
+    network: Network,
+    plan: Plan | None,
+    frames: np.ndarray,
+    engine: str = "golden",
+    progress: Progress | None = None,
+) -> Simulation:
+    """Run ``frames`` (of the model's own shape, [N, ...] or one) through ``engine``, one of ``ENGINES``.
+
+    ``progress`` is told the share done. Raises InputError for an unknown engine or frames that do not fit,
+    TimeoutError where the hardware stops.
+    """
+    if engine not in ENGINES:
+        raise InputError(f"the engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
+    integers = golden.network_input(network, frames)
+    if not len(integers):
+        raise InputError("no frames given")
+    progress = progress or (lambda share: None)
+    if engine == "golden":
+        result = _golden_output(network, integers, progress)
+        return Simulation(engine, network, result, golden.network_output(network, result))
+    tensors, timing = run_rtl(network, plan, integers, progress)
+    mismatches = compare(network, golden.run(network, integers), tensors) if engine == "both" else ()
+    result = tensors[network.output.name]
+    return Simulation(engine, network, result, golden.network_output(network, result), tensors, timing, mismatches)
+
+
+def compare(
+    network: Network, expected: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]
+) -> tuple[Mismatch, ...]:
+    """Every layer whose integers [N, H, W, C] differ, in the order of the network."""
+    return tuple(
+        _first_mismatch(layer.name, expected[layer.output], got[layer.output])
+        for layer in network.layers
+        if not np.array_equal(expected[layer.output], got[layer.output])
+    )
+
+
+def _first_mismatch(layer: str, expected: np.ndarray, got: np.ndarray) -> Mismatch:
+    wrong = expected != got
+    place = tuple(int(index) for index in np.argwhere(wrong)[0])
+    return Mismatch(layer, *place, int(expected[place]), int(got[place]), int(wrong.sum()), wrong.size)
+
+
+def _golden_output(network: Network, integers: np.ndarray, progress: Progress) -> np.ndarray:
+    """The output's integers only, a batch at a time, so that memory does not grow with the frames."""
+    results = []
+    for start in range(0, len(integers), _GOLDEN_BATCH):
+        progress(start / len(integers))
+        batch = golden.run(network, integers[start : start + _GOLDEN_BATCH])
+        results.append(batch[network.output.name])
+    progress(1.0)
+    return np.concatenate(results)
+
+
+# The hardware
+
+
+def run_rtl(
+    network: Network, plan: Plan, integers: np.ndarray, progress: Progress | None = None
+) -> tuple[dict[str, np.ndarray], Timing]:
+    """Every layer's integers and the cycles seen, for input integers [N, H, W, C]."""
+    pipeline = _Watched(plan)
+    simulator = Simulator(pipeline)  # elaborates, so that there are blocks to watch
+    bench = _Bench(network, pipeline, integers, progress or (lambda share: None))
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench.run)
+    simulator.run()
+    return bench.tensors(), bench.timing()
+
+
+class _Watched(Pipeline):
+    """A pipeline whose ``streams``, the output of every layer by its name, can be looked at once it is elaborated."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        self.streams = {layer.name: m.submodules[module_name(layer.name)].o for layer in self.plan.layers}
+        return m
+
+
+class _Tap:
+    """Watches one stream: what moved, and when."""
+
+    def __init__(self, stream, tensor: str, map_: FeatureMap, frames: int):
+        self.valid, self.ready, self.payload = stream.valid, stream.ready, stream.payload.as_value()
+        self.tensor, self.map, self.frames = tensor, map_, frames
+        self.lanes = len(self.payload) // map_.type.width
+        self.per_frame = map_.elements // self.lanes
+        self.beats: list[int] = []
+        self.cycles: list[int] = []
+
+    @property
+    def full(self) -> bool:
+        return len(self.beats) >= self.frames * self.per_frame
+
+    def sample(self, ctx, cycle: int) -> None:
+        if ctx.get(self.valid) and ctx.get(self.ready):
+            self.beats.append(ctx.get(self.payload))
+            self.cycles.append(cycle)
+
+    def integers(self) -> np.ndarray:
+        flat = from_beats(self.beats[: self.frames * self.per_frame], self.map.type, self.lanes)
+        return flat.reshape(self.frames, *self.map.shape).astype(self.map.type.dtype)
+
+
+class _Bench:
+    """A source that always offers, a sink that always takes, and a tap on every layer."""
+
+    def __init__(self, network: Network, pipeline: _Watched, integers: np.ndarray, progress: Progress):
+        frames = len(integers)
+        self.progress, self.pipeline = progress, pipeline
+        self.source = _Tap(pipeline.i, network.input.name, network.input.map, frames)
+        self.beats = to_beats(integers, network.input.map.type, self.source.lanes)
+        self.taps = [
+            _Tap(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
+            for layer in network.layers
+        ]
+        self.result = next(tap for tap in self.taps if tap.tensor == network.output.name)
+
+    async def run(self, ctx) -> None:
+        ctx.set(self.pipeline.o.ready, 1)
+        cycle, last_move = 0, 0
+        total = self.result.frames * self.result.per_frame
+        while not all(tap.full for tap in self.taps):
+            self._offer(ctx)
+            moved = sum(len(tap.beats) for tap in (self.source, *self.taps))
+            for tap in (self.source, *self.taps):
+                tap.sample(ctx, cycle)
+            await ctx.tick()
+            cycle += 1
+            if sum(len(tap.beats) for tap in (self.source, *self.taps)) > moved:
+                last_move = cycle
+            if cycle - last_move > 100_000:
+                raise TimeoutError(f"nothing moved since cycle {last_move}; please report this model")
+            if cycle % _PROGRESS_CYCLES == 0:
+                self.progress(len(self.result.beats) / total)
+
+    def _offer(self, ctx) -> None:
+        at = len(self.source.beats)
+        left = at < len(self.beats)
+        ctx.set(self.pipeline.i.valid, left)
+        if left:
+            ctx.set(self.source.payload, self.beats[at])
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        return {tap.tensor: tap.integers() for tap in (self.source, *self.taps)}
+
+    def timing(self) -> Timing:
+        return Timing(
+            tuple(self.source.cycles[:: self.source.per_frame]),
+            tuple(self.result.cycles[self.result.per_frame - 1 :: self.result.per_frame]),
+        )

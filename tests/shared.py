@@ -1,0 +1,24 @@
+"""Real models and data, kept outside the repository; tests that need them skip where they are absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+_FOLDER = Path(os.environ.get("HWGEN_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+def model(name: str) -> Path:
+    """Path of a model file in the shared folder; skips the test where it is absent."""
+    return _existing(_FOLDER / "models" / name)
+
+
+def data(name: str) -> Path:
+    """Path of a data file in the shared folder; skips the test where it is absent."""
+    return _existing(_FOLDER / "data" / name)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        pytest.skip(f"{path} is absent; set HWGEN_SHARED to the folder that holds models/ and data/")
+    return path
