@@ -25,7 +25,9 @@ def tdata_words(values: Iterable[int] | np.ndarray, type_: IntType, lanes: int) 
     """Integers in raster order as words of ``tdata``: elements padded to whole bytes, the first in the lowest."""
     bits = element_bits(type_)
     beats = np.asarray(values).astype(np.int64).reshape(-1, lanes)
-    return [sum((value & ((1 << bits) - 1)) << (bits * lane) for lane, value in enumerate(beat)) for beat in beats.tolist()]
+    return [
+        sum((value & ((1 << bits) - 1)) << (bits * lane) for lane, value in enumerate(beat)) for beat in beats.tolist()
+    ]
 
 
 class RegisterSlice(wiring.Component):
@@ -76,6 +78,12 @@ class BeatCounter(wiring.Component):
         return m
 
 
+def _check(port: str, given, type_: IntType, lanes: int) -> None:
+    shape, wanted = given.payload.shape(), beat_layout(type_, lanes)
+    if shape != wanted:
+        raise TypeError(f"{port} of the core: {shape!r} is not {lanes} x {type_}, which is {wanted!r}")
+
+
 class AxiTop(wiring.Component):
     """``core`` with AXI4-Stream ports.
 
@@ -92,7 +100,8 @@ class AxiTop(wiring.Component):
     wrong place from there on; only ``rst`` starts a new frame.
 
     Both ports are cut by registers. A core that moves its first beats in cycles a and b moves them over these ports
-    in cycles a and b + :attr:`LATENCY`; the cycles per frame are the core's.
+    in cycles a and b + :attr:`LATENCY`; the cycles per frame are the core's. Raises TypeError if the core's streams
+    carry something else.
     """
 
     LATENCY = 2 * RegisterSlice.LATENCY
@@ -109,6 +118,8 @@ class AxiTop(wiring.Component):
     ):
         if min(frame_beats_in, frame_beats_out) < 1:
             raise ValueError(f"a frame needs at least one beat, not {frame_beats_in} in and {frame_beats_out} out")
+        _check("input", core.i, type_in, lanes_in)
+        _check("output", core.o, type_out, lanes_out)
         self.core = core
         self.frame_beats_in, self.frame_beats_out = frame_beats_in, frame_beats_out
         self.type_in, self.lanes_in = type_in, lanes_in
@@ -148,10 +159,8 @@ class AxiTop(wiring.Component):
 
     def _output(self, m: Module) -> None:
         """The last flag is counted ahead of the register, and goes through it with its beat."""
-        beat = beat_layout(self.type_out, self.lanes_out)
-        if self.core.o.payload.shape() != beat:
-            raise TypeError(f"output of the top: {self.core.o.payload.shape()!r} does not fit {beat!r}")
-        m.submodules.m_axis = port = RegisterSlice(data.StructLayout({"beat": beat, "last": 1}))
+        layout = {"beat": beat_layout(self.type_out, self.lanes_out), "last": 1}
+        m.submodules.m_axis = port = RegisterSlice(data.StructLayout(layout))
         m.submodules.m_axis_count = count = BeatCounter(self.frame_beats_out)
         m.d.comb += [
             count.step.eq(self.core.o.valid & port.i.ready),

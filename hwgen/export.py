@@ -59,7 +59,7 @@ def _header(name: str) -> str:
 
 
 def manifest(folder: Path | str) -> dict:
-    """Every file below ``folder`` with its SHA-256 and size in bytes, and the versions of the tools; no dates, no paths."""
+    """Every file below ``folder`` with its SHA-256 and size in bytes, and the versions of the tools; no dates."""
     folder = Path(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     return {

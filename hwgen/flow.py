@@ -1,9 +1,8 @@
 """The flow, from a trained network to files, in the order in which it happens."""
 
-import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,30 +15,40 @@ from hwgen.dataflow import folding
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
-from hwgen.frames import FrameSpec, Preparation, load_frames
-from hwgen.graph.errors import HwgenError, InputError
+from hwgen.export import to_verilog
+from hwgen.frames import USUAL, FrameSpec, Preparation, load_frames
+from hwgen.graph import golden
+from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.ir import Graph
 from hwgen.graph.lower import lower
 from hwgen.graph.network import Network
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
+from hwgen.graph.writer import write_qdq
+from hwgen.names import identifier
+from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
 from hwgen.report import Report, make_report
 from hwgen.simulate import Simulation, simulate
-from hwgen.targets import Device, device as find_device
-from hwgen import output
+from hwgen.targets import Device
+from hwgen.targets import device as find_device
+from hwgen.testbench import Vectors, verilog_testbench
 
 CLOCK = 100e6
 DEVICE = "lfe5u-85f"
-CALIBRATION_FRAMES = 1000  # as many as are used of those given
+MULTIPLIERS = 100  # for a device without any
+BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
+CALIBRATION_FRAMES = 1000  # the most that are used, evenly spaced over all that are given
+
+FramesLike = str | Path | Iterable[str | Path] | np.ndarray
 
 
 def compile(
     model: str | Path,
     *,
-    calibration: str | Path | Iterable[str | Path] | np.ndarray | None = None,
-    preparation: Preparation = Preparation(),  # noqa: B008 (frozen)
+    calibration: FramesLike | None = None,
+    preparation: Preparation = USUAL,
     input_shape: Mapping[str, tuple[int, ...]] | None = None,
     multipliers: int | None = None,
     fps: float | None = None,
@@ -57,30 +66,43 @@ def compile(
     at ``clock`` Hz with the least hardware; or as the JSON file ``plan`` says. ``progress`` is told every step,
     ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
-    tell, notes = progress or silent, _Notes(warn)
+    tell, notes = progress or silent, Notes(warn)
     target = find_device(device)
+    front = quantised(model, calibration, preparation, input_shape, tell, notes)
+    tell("sizing layers")
+    chosen = choose_plan(front.network, target, multipliers=multipliers, fps=fps, clock=clock, plan=plan)
+    tell("scheduling")
+    timing = schedule(chosen)
+    return Design(front.graph, front.network, chosen, timing, target, front.samples, clock, tuple(notes.lines), tell)
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """A network in integers: the ``graph`` (QDQ), the ``network`` of operators, and frames [N, ...] to try it on."""
+
+    graph: Graph
+    network: Network
+    samples: np.ndarray
+
+
+def quantised(
+    model: str | Path,
+    calibration: FramesLike | None = None,
+    preparation: Preparation = USUAL,
+    input_shape: Mapping[str, tuple[int, ...]] | None = None,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] = warnings.warn,
+) -> Quantised:
+    """The first half of :func:`compile`: all that the golden model needs."""
+    tell = progress or silent
     tell("reading the model")
     graph = simplify(read_model(model, input_shape))
+    frames = calibration_frames(graph, calibration, preparation)
     tell("quantising")
-    frames = _calibration(graph, calibration, preparation)
-    graph = quantize(graph, frames, warn=notes)
+    graph = quantize(graph, frames, warn=warn)
     tell("proving integer arithmetic")
-    network = lower(graph, OPERATORS, warn=notes)
-    tell("sizing layers")
-    limits = _limits(target, multipliers, fps, clock)
-    chosen = folding.search(network, **limits) if plan is None else _read_plan(network, plan)
-    tell("scheduling")
-    return Design(
-        graph=graph,
-        network=network,
-        plan=chosen,
-        schedule=schedule(chosen),
-        device=target,
-        clock=clock,
-        sample=_sample(network, frames),
-        warnings=tuple(notes.lines),
-        progress=tell,
-    )
+    network = lower(graph, OPERATORS, warn=warn)
+    return Quantised(graph, network, sample_frames(network, frames))
 
 
 def build(model: str | Path, folder: str | Path, **settings: Any) -> "Design":
@@ -88,3 +110,181 @@ def build(model: str | Path, folder: str | Path, **settings: Any) -> "Design":
     design = compile(model, **settings).checked()
     design.write(folder)
     return design
+
+
+class Notes:
+    """Passes warnings on, each once, and keeps them for the report."""
+
+    def __init__(self, warn: Callable[[str], None]):
+        self.warn = warn
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        if line not in self.lines:
+            self.lines.append(line)
+            self.warn(line)
+
+
+def calibration_frames(graph: Graph, calibration: FramesLike | None, preparation: Preparation) -> np.ndarray | None:
+    """Frames [N, ...] as ``graph`` takes them, at most ``CALIBRATION_FRAMES`` from files; None if none are given."""
+    if calibration is None or isinstance(calibration, np.ndarray):
+        return calibration
+    sources = [calibration] if isinstance(calibration, str | Path) else list(calibration)
+    if not sources:
+        return None
+    return load_frames(sources, FrameSpec.of_graph(graph), preparation, CALIBRATION_FRAMES, spread=True).values
+
+
+def sample_frames(network: Network, given: np.ndarray | None = None) -> np.ndarray:
+    """``BENCH_FRAMES`` frames [N, *input_shape]: the first of those given, then noise over the input's whole range."""
+    given = np.zeros((0, *network.input_shape)) if given is None else given[:BENCH_FRAMES]
+    shape = (BENCH_FRAMES - len(given), *network.input_shape)
+    kind, quantization = network.input.map.type, network.input.quantization
+    noise = np.random.default_rng(0).integers(kind.min, kind.max, shape, np.int64, endpoint=True).astype(kind.dtype)
+    noise = noise if network.integer_input else quantization.dequantize(noise)
+    return np.concatenate([given.astype(noise.dtype), noise])
+
+
+def choose_plan(
+    network: Network,
+    device: Device,
+    *,
+    multipliers: int | None = None,
+    fps: float | None = None,
+    clock: float = CLOCK,
+    plan: str | Path | None = None,
+) -> Plan:
+    """The plan in the file ``plan``, or the one found by the folding search within what is asked for."""
+    if plan is not None:
+        return read_plan(network, plan)
+    if fps is None:
+        return folding.search(network, multipliers=multipliers or device.multipliers or MULTIPLIERS)
+    if clock < fps:
+        raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
+    found = folding.search(network, cycles=int(clock / fps))
+    if multipliers is not None and found.multipliers > multipliers:
+        raise FitError(
+            f"{fps:g} frames per second at {clock / 1e6:g} MHz take {found.multipliers} multipliers "
+            f"(limit {multipliers}); raise --multipliers or --clock, or lower --fps"
+        )
+    return found
+
+
+def read_plan(network: Network, path: str | Path) -> Plan:
+    """An edited ``plan.json``; InputError where it cannot be read or does not fit the network."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise InputError(f"cannot read the plan {str(path)!r}: {reason}; check the path") from None
+    return Plan.from_json(network, text)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """A network as hardware: what it computes, how it is laid out, how fast it is, and its files.
+
+    ``graph`` is the quantised model (QDQ), ``network`` its integer layers, ``plan`` their foldings, ``schedule``
+    the cycles on ``device``; ``samples`` [N, ...] are frames to try it on. ``clock`` in Hz is only for stating
+    speeds. ``check`` is the simulation made by :meth:`checked`.
+    """
+
+    graph: Graph
+    network: Network
+    plan: Plan
+    schedule: Schedule
+    device: Device
+    samples: np.ndarray
+    clock: float = CLOCK
+    warnings: tuple[str, ...] = ()
+    progress: Progress = silent
+    check: Simulation | None = None
+
+    @property
+    def name(self) -> str:
+        """The model's name as an identifier; files and the top module are called so."""
+        return identifier(self.network.name)
+
+    @cached_property
+    def component(self) -> AxiTop:
+        """The hardware: the pipeline between AXI4-Stream ports."""
+        core, source, result = Pipeline(self.plan), self.network.input.map, self.network.output.map
+        return AxiTop(
+            core,
+            frame_beats_in=source.elements // core.lanes_in,
+            frame_beats_out=result.elements // core.lanes_out,
+            type_in=source.type,
+            lanes_in=core.lanes_in,
+            type_out=result.type,
+            lanes_out=core.lanes_out,
+        )
+
+    def simulate(self, frames: np.ndarray, engine: str = "golden") -> Simulation:
+        """Run frames of the model's own shape ([N, ...] or one) through ``"golden"``, ``"rtl"`` or ``"both"``."""
+        step = f"simulating ({engine})"
+        self.progress(step)
+        return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share))
+
+    def checked(self, frames: np.ndarray | None = None) -> "Design":
+        """The design after its RTL was compared with golden on ``frames``, the first sample unless given.
+
+        Raises RuntimeError where an integer of any layer or a predicted cycle differs: a bug, not a bad model.
+        """
+        step = "checking RTL against golden"
+        self.progress(step)
+        frames = self.samples[:1] if frames is None else frames
+        result = simulate(self.network, self.plan, frames, "both", lambda share: self.progress(step, share))
+        faults = [str(mismatch) for mismatch in result.mismatches]
+        if result.timing.latency != self.schedule.latency:
+            faults.append(f"latency is {result.timing.latency} cycles, predicted {self.schedule.latency}")
+        if faults:
+            raise RuntimeError("; ".join(faults))
+        return replace(self, check=result)
+
+    @cached_property
+    def verilog(self) -> str:
+        self.progress("writing Verilog")
+        return to_verilog(self.component, self.name)
+
+    def to_verilog(self) -> str:
+        """One Verilog file with the top module :attr:`name`."""
+        return self.verilog
+
+    @cached_property
+    def report(self) -> Report:
+        """Layers, speed, what the device is asked for, proofs and warnings: as data and as text."""
+        return make_report(self)
+
+    def write(self, folder: str | Path) -> None:
+        """Write everything to ``folder``, which appears complete or not at all."""
+        files = self.files()
+        self.progress("writing files")
+        with atomic_folder(folder) as place:
+            for name, text in files.items():
+                (place / name).write_text(text, encoding="utf-8", newline="\n")
+            write_qdq(self.graph, place / f"{self.name}_qdq.onnx")
+
+    def files(self) -> dict[str, str]:
+        """The text files that :meth:`write` makes, by name."""
+        return {
+            f"{self.name}.v": self.to_verilog(),
+            **self._bench_files(),
+            "plan.json": self.plan.to_json(),
+            "report.json": self.report.to_json(),
+            "report.txt": str(self.report),
+        }
+
+    def _bench_files(self) -> dict[str, str]:
+        """The Verilog test bench and its vectors, made by the golden model."""
+        source = golden.network_input(self.network, self.samples)
+        result = golden.run(self.network, source)[self.network.output.name]
+        run = self.schedule.run
+        bench = verilog_testbench(
+            self.name,
+            self.component,
+            len(source),
+            cycles=int(run.frame_ends[len(source) - 1] - run.frame_ends[len(source) - 2]),
+            latency=run.latency + AxiTop.LATENCY,
+            timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval),
+        )
+        return {f"{self.name}_tb.v": bench, **Vectors.of(self.component, source, result).files(self.component)}

@@ -21,6 +21,7 @@ given), and quantised where the input is an integer.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,9 @@ class Preparation:
         return self.scale is not None or bool(self.mean) or bool(self.std)
 
 
+USUAL = Preparation()
+
+
 @dataclass(frozen=True, eq=False)
 class Frames:
     """Frames ``values`` [N, *shape] as the model takes them, and where each came from."""
@@ -120,7 +124,7 @@ class Frames:
 def load_frames(
     sources: Iterable[str | Path],
     spec: FrameSpec,
-    preparation: Preparation = Preparation(),  # noqa: B008 (frozen)
+    preparation: Preparation = USUAL,
     limit: int | None = None,
     spread: bool = False,
 ) -> Frames:
@@ -293,7 +297,7 @@ def _picks(counts: Sequence[int], limit: int | None, spread: bool) -> list[np.nd
     taken = total if limit is None else min(limit, total)
     chosen = np.arange(taken) * total // max(taken, 1) if spread else np.arange(taken)
     ends = np.cumsum([0, *counts])
-    return [chosen[(chosen >= low) & (chosen < high)] - low for low, high in zip(ends, ends[1:], strict=False)]
+    return [chosen[(chosen >= low) & (chosen < high)] - low for low, high in pairwise(ends)]
 
 
 # Pictures

@@ -160,7 +160,7 @@ def _merge_equal(modules: list[_Module]) -> list[_Module]:
     while True:
         first: dict[str, str] = {}
         merged = {}
-        for module in modules[:-1]:
+        for module in modules[1:]:  # all but the top
             kept = first.setdefault("\n".join(module.lines), module.name)
             if kept != module.name:
                 merged[module.name] = kept

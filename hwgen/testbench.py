@@ -42,13 +42,17 @@ def hex_lines(words: Sequence[int], bits: int) -> str:
     return "".join(f"{word:0{bits // 4}x}\n" for word in words)
 
 
-def testbench(name: str, top: AxiTop, frames: int, *, cycles: int = 0, timeout: int = 1_000_000) -> str:
+def verilog_testbench(
+    name: str, top: AxiTop, frames: int, *, cycles: int = 0, latency: int = 0, timeout: int = 1_000_000
+) -> str:
     """The text of module ``<name>_tb``: sends ``input.hex`` to module ``name`` and compares with ``expected.hex``.
 
-    Run it in the folder with the two files. At full speed as it is; with the plusarg ``+stall=SEED`` (or
-    parameter ``STALL``) both ends pause at random. It checks every word, the place of every ``tlast``, that an offer stays
-    until it is taken, ``frame_error``, and at full speed the cycles from frame to frame if ``cycles`` is not 0 and there
-    are at least three frames. It ends with a line that begins with ``PASS`` or ``FAIL``, after ``timeout`` cycles at the latest.
+    Run it in the folder with the two files: at full speed as it is, and with both ends pausing at random with the
+    plusarg ``+stall=SEED`` (or parameter ``STALL``). It checks every word, the place of every ``tlast``, that an offer
+    stays until it is taken, and ``frame_error``. At full speed it also checks the ``cycles`` from the end of a frame
+    to that of the next (the last two of at least three frames) and the ``latency`` from the first beat sent to the
+    first received, where these are not 0. It ends with a line that begins with ``PASS`` or ``FAIL``, after
+    ``timeout`` cycles at the latest.
     """
     values = {
         "NAME": name,
@@ -58,6 +62,7 @@ def testbench(name: str, top: AxiTop, frames: int, *, cycles: int = 0, timeout: 
         "BEATS_OUT": top.frame_beats_out,
         "FRAMES": frames,
         "CYCLES": cycles,
+        "LATENCY": latency,
         "TIMEOUT": timeout,
         "INPUT_FILE": INPUT_FILE,
         "EXPECTED_FILE": EXPECTED_FILE,
@@ -68,19 +73,16 @@ def testbench(name: str, top: AxiTop, frames: int, *, cycles: int = 0, timeout: 
     return text
 
 
-testbench.__test__ = False  # its name makes pytest take it for a test
-
 _TEXT = """\
 // Self-checking test bench of @NAME@. Reads @INPUT_FILE@ and @EXPECTED_FILE@ in the current folder.
-// Icarus:    iverilog -g2005 -o @NAME@_tb.vvp @NAME@_tb.v @NAME@.v && vvp @NAME@_tb.vvp [+stall=1]
-// Verilator: verilator --binary --timing --top @NAME@_tb @NAME@_tb.v @NAME@.v && obj_dir/V@NAME@_tb [+stall=1]
+// Run with:  iverilog -g2005 -o @NAME@_tb.vvp @NAME@_tb.v @NAME@.v && vvp @NAME@_tb.vvp [+stall=1]
+// or:        verilator --binary --timing --top @NAME@_tb @NAME@_tb.v @NAME@.v && obj_dir/V@NAME@_tb [+stall=1]
 /* verilator lint_off STMTDLY */
-`timescale 1ns / 1ps
-
 module @NAME@_tb;
   parameter STALL = 0;            // a seed; 0 runs at full speed
   parameter FRAMES = @FRAMES@;
   parameter CYCLES = @CYCLES@;    // cycles from frame to frame that are expected, or 0
+  parameter LATENCY = @LATENCY@;   // cycles from the first beat sent to the first received that are expected, or 0
   parameter TIMEOUT = @TIMEOUT@;
   localparam BEATS_IN = @BEATS_IN@;
   localparam BEATS_OUT = @BEATS_OUT@;
@@ -110,6 +112,7 @@ module @NAME@_tb;
   reg [@BITS_OUT@ - 1:0] expected [0:TOTAL_OUT - 1];
 
   integer seed;
+  reg stalled;
   integer cycle = 0;
   integer sent = 0;       // beats offered so far
   integer received = 0;   // beats taken so far
@@ -125,16 +128,20 @@ module @NAME@_tb;
   initial begin
     seed = STALL;
     if ($value$plusargs("stall=%d", seed)) begin end
+    stalled = seed != 0;
     $readmemh("@INPUT_FILE@", inputs);
     $readmemh("@EXPECTED_FILE@", expected);
   end
 
   always #5 clk = ~clk;
 
-  // 1 in three cycles out of four, always at full speed.
+  // 1 in three cycles out of four; always at full speed.
   function go;
-    input dummy;
-    go = (seed == 0) | ($random(seed) & 3) != 0;
+    input pausing;
+    if (pausing)
+      go = ($random(seed) & 3) != 0;
+    else
+      go = 1'b1;
   endfunction
 
   task complain;
@@ -154,9 +161,13 @@ module @NAME@_tb;
         errors = errors + 1;
         $display("frame_error is raised");
       end
-      if (CYCLES != 0 && seed_was == 0 && FRAMES > 2 && interval != CYCLES) begin
+      if (CYCLES != 0 && !stalled && received > 2 * BEATS_OUT && interval != CYCLES) begin
         errors = errors + 1;
         $display("%0d cycles from frame to frame, expected %0d", interval, CYCLES);
+      end
+      if (LATENCY != 0 && !stalled && received > 0 && first_out - first_in != LATENCY) begin
+        errors = errors + 1;
+        $display("latency %0d cycles, expected %0d", first_out - first_in, LATENCY);
       end
       if (received < TOTAL_OUT)
         $display("FAIL @NAME@: %0d of %0d beats after %0d cycles, %0d errors", received, TOTAL_OUT, cycle, errors);
@@ -168,8 +179,6 @@ module @NAME@_tb;
       $finish;
     end
   endtask
-  integer seed_was;
-  initial #1 seed_was = seed;
 
   always @(posedge clk) if (!finished) begin
     cycle = cycle + 1;
@@ -190,14 +199,14 @@ module @NAME@_tb;
       if (!s_tvalid || s_tready) begin
         s_tvalid <= 1'b0;
         if (sent < TOTAL_IN)
-          if (go(1'b0)) begin
+          if (go(stalled)) begin
             s_tvalid <= 1'b1;
             s_tdata <= inputs[sent];
             s_tlast <= sent % BEATS_IN == BEATS_IN - 1;
             sent = sent + 1;
           end
       end
-      m_tready <= go(1'b0);
+      m_tready <= go(stalled);
       if (received == TOTAL_OUT || cycle >= TIMEOUT)
         finish;
     end
@@ -213,7 +222,8 @@ module @NAME@_tb;
         first_out = cycle;
       received = received + 1;
       if (received % BEATS_OUT == 0) begin
-        interval = cycle - last_end;
+        if (received > BEATS_OUT)
+          interval = cycle - last_end;
         last_end = cycle;
       end
     end

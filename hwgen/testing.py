@@ -12,7 +12,7 @@ import numpy as np
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from hwgen.blocks.operator import Operator
+from hwgen.blocks.operator import STEADY_FRAMES, Operator
 from hwgen.blocks.timing import run
 from hwgen.graph.types import FeatureMap, IntType
 
@@ -135,7 +135,7 @@ def random_frames(map_: FeatureMap, frames: int, seed: int = 0) -> np.ndarray:
     return values.astype(map_.type.dtype)
 
 
-def check_operator(operator: Operator, folding, frames: int = 3, seed: int = 0) -> None:
+def check_operator(operator: Operator, folding, frames: int = STEADY_FRAMES, seed: int = 0) -> None:
     """The harness all operators pass: equal to golden at full speed and under stalls, and exact in its cycles.
 
     Full speed: every output beat moves in the very cycle that :meth:`Operator.actors` gives, and every input beat
@@ -169,7 +169,5 @@ def _check_cycles(operator: Operator, folding, frames: int, taken: Trace, given:
         raise AssertionError(f"latency {latency}, cost says {cost.latency}")
     per_frame = len(given.cycles) // frames
     interval = given.cycles[-1] - given.cycles[-1 - per_frame]
-    if frames >= 3 and interval != cost.cycles:
+    if frames == STEADY_FRAMES and interval != cost.cycles:
         raise AssertionError(f"{interval} cycles per frame, cost says {cost.cycles}")
-
-

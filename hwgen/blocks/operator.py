@@ -22,6 +22,10 @@ from .logic import Logic
 from .timing import Actor, run
 
 
+#: Frames after which a block is taken to be in steady state: costs are those from the last but one to the last.
+STEADY_FRAMES = 4
+
+
 @dataclass(frozen=True)
 class Products:
     """``count`` hardware multipliers of ``a`` by ``b`` bits, signed; the target says what one of them takes."""
@@ -149,5 +153,5 @@ class Operator(ABC):
 
     def timed(self, folding: Any) -> tuple[int, int]:
         """Exact cycles per frame and latency of the block alone."""
-        result = run(self.actors(folding), frames=4)
+        result = run(self.actors(folding), STEADY_FRAMES)
         return result.interval, result.latency

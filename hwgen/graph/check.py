@@ -6,7 +6,7 @@ from .operators import OPERATORS
 
 def check_graph(graph: Graph) -> None:
     """Raise ValueError, one line per fault, unless ``graph`` is well formed. A fault is a bug, not a bad model."""
-    faults = [*_check_order(graph), *_check_tensors(graph)]
+    faults = [*order_faults(graph), *_check_tensors(graph)]
     for node in graph.nodes:
         faults += [f"{node.place}: {fault}" for fault in _check_node(node)]
     names = [node.name for node in graph.nodes]
@@ -15,18 +15,17 @@ def check_graph(graph: Graph) -> None:
         raise ValueError("\n".join(faults))
 
 
-def _check_order(graph: Graph) -> list[str]:
-    """Every tensor is written once, and before it is read."""
+def order_faults(graph: Graph) -> list[str]:
+    """Where a tensor is not written exactly once, before it is read."""
     faults = []
     defined = set(graph.inputs) | set(graph.constants)
-    if len(defined) < len(graph.inputs) + len(graph.constants):
-        faults.append("an input is also a constant")
+    faults += [f"input {name!r} is also a constant" for name in graph.inputs if name in graph.constants]
     for node in graph.nodes:
-        missing = [name for name in node.inputs if name and name not in defined]
-        faults += [f"{node.place}: reads {name!r} before it is written" for name in missing]
-        faults += [f"{node.place}: writes {name!r} again" for name in node.outputs if name in defined]
+        missing = dict.fromkeys(name for name in node.inputs if name and name not in defined)
+        faults += [f"{node.place}: reads {name!r}, which nothing before it writes" for name in missing]
+        faults += [f"{node.place}: writes {name!r}, which exists already" for name in node.outputs if name in defined]
         defined.update(node.outputs)
-    faults += [f"output {name!r} is never written" for name in graph.outputs if name not in defined]
+    faults += [f"output {name!r} is written by no node" for name in graph.outputs if name not in defined]
     return faults
 
 

@@ -76,8 +76,9 @@ def batch_normalization(x: Array, scale: Array, bias: Array, mean: Array, varian
 def batch_normalization_line(
     scale: Array, bias: Array, mean: Array, variance: Array, epsilon: float
 ) -> tuple[Array, Array]:
-    """Inference-time batch normalisation as ``gain * x + offset`` per channel, in float64."""
-    gain = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + epsilon)
+    """Inference-time batch normalisation as ``gain * x + offset`` per channel, in float64; NaN where impossible."""
+    with np.errstate(all="ignore"):
+        gain = scale.astype(np.float64) / np.sqrt(variance.astype(np.float64) + epsilon)
     return gain, bias - mean * gain
 
 

@@ -6,6 +6,7 @@ Passes (``hwgen.graph.passes``) map one :class:`Graph` to another.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,10 +58,23 @@ class Graph:
 
     def producer(self, tensor: str) -> Node | None:
         """The node that writes ``tensor``; None for an input or a constant."""
-        return next((node for node in self.nodes if tensor in node.outputs), None)
+        return self._producers.get(tensor)
 
     def consumers(self, tensor: str) -> tuple[Node, ...]:
-        return tuple(node for node in self.nodes if tensor in node.inputs)
+        """The nodes that read ``tensor``, each once."""
+        return tuple(self._consumers.get(tensor, ()))
+
+    @cached_property
+    def _producers(self) -> dict[str, Node]:
+        return {name: node for node in self.nodes for name in node.outputs}
+
+    @cached_property
+    def _consumers(self) -> dict[str, list[Node]]:
+        readers: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.inputs):
+                readers.setdefault(name, []).append(node)
+        return readers
 
     def __str__(self) -> str:
         """A stable text form: what a pass changed shows in a diff."""

@@ -115,7 +115,7 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
         "DequantizeLinear": Operator((2, 3), shapes.dequantize_linear, float_ops.dequantize_linear, _QUANTIZATION),
         "Dropout": Operator(
             (1, 3),
-            shapes.same,
+            shapes.dropout,
             float_ops.identity,
             {"ratio": Attribute("float", ignored=True), "seed": Attribute("int", ignored=True)},
         ),

@@ -46,14 +46,12 @@ def quantize(
     if len(graph.inputs) != 1:
         raise ModelError(f"the model has {len(graph.inputs)} inputs; one is supported")
     owners = {name: _owner(graph, name, points) for name in points}
-    observed = sorted({owner for owner in owners.values() if owner in points})
-    ranges = {}
-    if observed:
-        ranges = observe(graph, _frames(graph, calibration, warn), observed, method)
     quantizations = {}
-    for name in points:
-        owner = owners[name]
-        quantizations[name] = _activation(owner, ranges[owner], warn) if owner in ranges else _existing(graph, owner)
+    if points:
+        observed = sorted(set(owners.values()))
+        ranges = observe(graph, _frames(graph, calibration, warn), observed, method)
+        chosen = {name: _activation(name, ranges[name], warn) for name in observed}
+        quantizations = {name: chosen[owner] for name, owner in owners.items()}
     graph = _quantize_weights(graph, quantizations)
     return _insert_pairs(graph, quantizations)
 
@@ -120,11 +118,17 @@ def _frames(graph: Graph, calibration: np.ndarray | None, warn: Callable[[str], 
                 f"calibration frames of shape {list(frames.shape)}; the model takes {['N', *info.shape[1:]]}"
             )
         return frames
+    rng, shape = np.random.default_rng(0), (RANDOM_FRAMES, *info.shape[1:])
+    if info.dtype.kind == "f":
+        low, high, frames = 0, 1, rng.random(shape, np.float32)
+    else:
+        low, high = np.iinfo(info.dtype).min, np.iinfo(info.dtype).max
+        frames = rng.integers(low, high + 1, shape)
     warn(
-        f"no calibration data: ranges are taken from {RANDOM_FRAMES} random frames between 0 and 1, which costs "
-        f"accuracy; pass 100 or more real frames with --calibration FILE.npz"
+        f"no calibration data: ranges are taken from {RANDOM_FRAMES} random frames between {low} and {high}, which "
+        f"costs accuracy; pass 100 or more real frames with --calibration FILE.npz"
     )
-    return np.random.default_rng(0).random((RANDOM_FRAMES, *info.shape[1:]), np.float32)
+    return frames
 
 
 def _activation(name: str, ends: Range, warn: Callable[[str], None]) -> Quantization:
@@ -178,6 +182,8 @@ def _quantize_node(editor: Editor, node: Node, input_scale: float) -> None:
     operands = [find_weight(editor.graph, name) for name in node.inputs[1:]]
     if any(operand is None for operand in operands):
         raise ValueError("its weights and bias must be constant")
+    if not all(np.isfinite(operand.real).all() for operand in operands):
+        raise ValueError("its weights or bias overflow float32; check the scales before it")
     weight, bias = operands[0], operands[1] if len(operands) > 1 else None
     channels = len(weight.values)
     bias = None if bias is None else bias.vector(channels)

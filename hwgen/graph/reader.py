@@ -5,7 +5,7 @@ corrupted file ends in a ModelError. Operators of older opsets are brought to th
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
+from .check import order_faults
 from .errors import InputError, ModelError, Problems
 from .infer import MAX_ELEMENTS, MAX_RANK, infer_shapes
+from .input_shape import shape_of_input
 from .ir import Graph, Node, TensorInfo
 from .operators import ALIASES, MAX_OPSET, MIN_OPSET, OPERATORS, Attribute
 
@@ -38,10 +40,10 @@ def read_model(path: str | Path, input_shape: Mapping[str, tuple[int, ...]] | No
     ModelError with a line for everything that cannot be read, and InputError where ``input_shape`` does not fit.
     """
     path = Path(path)
-    try:
-        return _Reader(_load(path), path, input_shape or {}).read()
-    except UnicodeDecodeError:
-        raise ModelError(f"{str(path)!r} is corrupted: a name in it is not text; export it again") from None
+    model = _load(path)
+    if not all(isinstance(name, str) for name in _names(model.graph)):  # protobuf gives bytes that are no text
+        raise ModelError(f"{str(path)!r} is corrupted: a name in it is not text; export it again")
+    return _Reader(model, path, input_shape or {}).read()
 
 
 def _load(path: Path) -> onnx.ModelProto:
@@ -60,6 +62,18 @@ def _load(path: Path) -> onnx.ModelProto:
     if data[:1] == b"\x08":  # an ONNX file starts with its ir_version: protobuf field 1, a varint
         raise ModelError(f"{str(path)!r} is a truncated or corrupted ONNX file; copy or export it again")
     raise ModelError(f"{str(path)!r} is not an ONNX file; give a model exported to .onnx")
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for value in (*graph.input, *graph.output):
+        yield value.name
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    for tensor in graph.initializer:
+        yield tensor.name
+        yield from (text for entry in tensor.external_data for text in (entry.key, entry.value))
 
 
 class _Reader:
@@ -90,10 +104,12 @@ class _Reader:
             self.problems.add(f"supported operators are {', '.join(OPERATORS)}; cut or rewrite the others")
         self.problems.raise_any()
         outputs = tuple(dict.fromkeys(value.name for value in self.proto.output))
-        self.check_order(inputs, outputs)
+        if not outputs:
+            self.problems.add("the model has no output; export it with one")
+        graph = Graph(self.path.stem, tuple(self.nodes), tuple(inputs), outputs, inputs, self.constants)
+        self.problems.add(*order_faults(graph))
         self.check_finite()
         self.problems.raise_any()
-        graph = Graph(self.path.stem, tuple(self.nodes), tuple(inputs), outputs, inputs, self.constants)
         graph = infer_shapes(graph)
         if self.opset < 13:
             _refuse_flattening_softmax(graph)
@@ -240,21 +256,6 @@ class _Reader:
             raise ValueError(f"its result {_listed(used)} is used; only the first is supported")
         return node.outputs[:1]
 
-    def check_order(self, inputs: Iterable[str], outputs: tuple[str, ...]) -> None:
-        defined = set(inputs) | set(self.constants)
-        for node in self.nodes:
-            missing = [name for name in node.inputs if name and name not in defined]
-            for name in missing:
-                self.problems.add(f"{node.place}: reads {name!r}, which nothing before it writes")
-            if node.outputs[0] in defined:
-                self.problems.add(f"{node.place}: writes {node.outputs[0]!r}, which exists already")
-            defined.update(node.outputs)
-        for name in outputs:
-            if name not in defined:
-                self.problems.add(f"output {name!r} is written by no node; export the model again")
-        if not outputs:
-            self.problems.add("the model has no output; export it with one")
-
 
 def _refuse_flattening_softmax(graph: Graph) -> None:
     """Before opset 13 Softmax worked on everything from ``axis`` on, taken as one dimension."""
@@ -281,42 +282,8 @@ def _input_info(proto: onnx.ValueInfoProto, wanted: tuple[int, ...] | None) -> T
     kind = _type_name(tensor.elem_type)
     if kind not in _INPUT_TYPES:
         raise ValueError(f"has the type {kind}; {', '.join(_INPUT_TYPES)} are supported")
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     dims = [dim.dim_value or dim.dim_param or "?" for dim in tensor.shape.dim]
-    shape = _given_shape(dims, wanted, proto.name) if wanted else _fixed_shape(dims, proto.name)
-    if min(shape) < 1 or len(shape) > MAX_RANK or math.prod(shape) > MAX_ELEMENTS:
-        raise ValueError(
-            f"has the shape {list(shape)}; 1 to {MAX_ELEMENTS} elements in up to {MAX_RANK} dimensions are possible"
-        )
-    return TensorInfo(shape, dtype)
-
-
-def _given_shape(dims: list[int | str], wanted: tuple[int, ...], name: str) -> tuple[int, ...]:
-    """The user's shape; it may set open dimensions and the batch, but not contradict the model."""
-    shape = tuple(int(size) for size in wanted)
-    clash = any(isinstance(dim, int) and dim != size for dim, size in zip(dims[1:], shape[1:], strict=False))
-    if dims and (len(shape) != len(dims) or clash):
-        raise InputError(f"--input-shape {name}={_csv(shape)} contradicts the model, which has {_csv(dims)}")
-    return shape
-
-
-def _fixed_shape(dims: list[int | str], name: str) -> tuple[int, ...]:
-    if not dims:
-        raise ValueError(f"has no shape; give one with --input-shape {name}=1,1,28,28 (batch first)")
-    if any(not isinstance(dim, int) for dim in dims[1:]):
-        raise ValueError(
-            f"has the dynamic shape {_csv(dims)}; give numbers with --input-shape {name}={_csv([1, *dims[1:]])}"
-        )
-    if isinstance(dims[0], int) and dims[0] != 1:
-        raise ValueError(
-            f"has a batch of {dims[0]}, but one frame is processed at a time; "
-            f"set it with --input-shape {name}={_csv([1, *dims[1:]])}"
-        )
-    return (1, *dims[1:])
-
-
-def _csv(dims: Iterable[int | str]) -> str:
-    return ",".join(map(str, dims))
+    return TensorInfo(shape_of_input(proto.name, dims, wanted), onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 
 
 def _attributes(op: str, protos: Iterable[onnx.AttributeProto]) -> dict[str, Any]:

@@ -41,6 +41,12 @@ def same(x: Operand, *_: Operand, **__: Any) -> TensorInfo:
     return TensorInfo(x.shape, x.dtype)
 
 
+def dropout(x: Operand, ratio: Operand | None = None, training: Operand | None = None) -> TensorInfo:
+    if training is not None and training.constant("training mode").any():
+        raise ValueError("it is in training mode; export the model for inference")
+    return TensorInfo(x.shape, x.dtype)
+
+
 def broadcast(x: Operand, y: Operand) -> TensorInfo:
     if x.dtype != y.dtype:
         raise ValueError(f"operands of different types, {x.dtype} and {y.dtype}")

@@ -81,6 +81,7 @@ class Trace:
         self.sites: list[Site] = []
         self.input: QuantizedTensor | None = None
         self.input_order = "channels_last"
+        self.entry: np.ndarray | None = None
 
     def run(self) -> "Trace":
         graph = self.graph
@@ -135,21 +136,33 @@ class Trace:
         zero_point = int(constants[1].item()) if len(constants) > 1 else 0
         return Quantization(int_type(dtype), float(constants[0].item()), zero_point)
 
-    def start(self, value: Value, quantization: Quantization) -> Value:
-        """The graph's input enters its stream, channels last whatever the frame's order."""
-        size = stream_map(value.shape)
-        channels_first = value.places().reshape(size[2], *size[:2])
-        if is_count(channels_first):
-            self.input_order = "channels_last"
-        elif is_count(channels_first.transpose(1, 2, 0)):
-            self.input_order = "flat"
-        else:
-            raise ValueError("the input is transposed to something that is neither channels first nor last")
-        tensor = QuantizedTensor(self.graph.inputs[0], FeatureMap(*size, quantization.type), quantization)
-        if self.input not in (None, tensor):
-            raise ValueError(f"the input {tensor.name!r} is quantised in two ways; quantise it once")
-        self.input = tensor
-        return Value(value.shape, size, None, tensor)
+    def start(self, value: Value) -> Value:
+        """The graph's input enters its stream, whose order the host can make of the frame's."""
+        if self.input is None:
+            self.input, self.input_order, self.entry = self.entrance(value)
+        if self.input.quantization != value.entering:
+            raise ValueError(f"the input {self.input.name!r} is quantised in two ways; quantise it once")
+        return Value(value.shape, self.input.map.shape, self.entry[value.places()], self.input)
+
+    def entrance(self, value: Value) -> tuple[QuantizedTensor, str, np.ndarray]:
+        """The input stream, its order, and where in it each element of the frame lies.
+
+        The shape that the first operator sees is the stream's, where it is the frame's with channels first or
+        last; otherwise the frame's own shape is.
+        """
+        name = self.graph.inputs[0]
+        frame = Value(self.graph.tensors[name].shape)
+        for seen in (value, frame):
+            height, width, channels = stream_map(seen.shape)
+            places = seen.places().reshape(channels, height, width)
+            raster = places.transpose(1, 2, 0)
+            if is_count(raster) or is_count(places):
+                order = "flat" if is_count(raster) else "channels_last"
+                break
+        entry = np.empty(raster.size, np.int64)
+        entry[raster.reshape(-1)] = np.arange(raster.size)
+        tensor = FeatureMap(height, width, channels, value.entering.type)
+        return QuantizedTensor(name, tensor, value.entering), order, entry
 
     def finish(self, value: Value, name: str, quantization: Quantization) -> Value:
         """The pending operator becomes a site that writes the stream ``name``."""
@@ -162,9 +175,13 @@ class Trace:
         if any(site.name == node.name for site in self.sites):
             raise ValueError("its result is quantised in two ways; quantise it once")
         source = value.tensor
-        weight = site_weight(self.graph, node, value.places())
-        bias = site_bias(self.graph, node, source, weight, self.warn)
-        attributes = site_attributes(self.graph, node, source)
+        try:
+            weight = site_weight(self.graph, node, value.places())
+            bias = site_bias(self.graph, node, source, weight, self.warn)
+            attributes = site_attributes(self.graph, node, source)
+        except ValueError as error:
+            self.problems.add(f"{node.place}: {error}")
+            return
         site = Site(node.name, site_op(node), source, output, attributes, clamp, weight, bias)
         self.sites.append(site)
 
@@ -173,7 +190,7 @@ class Trace:
     def source(self, node: Node, value: Value) -> Value:
         """The operand of a float operator, which must be a stream."""
         if value.entering:
-            return self.start(value, value.entering)
+            return self.start(value)
         if value.tensor is None:
             raise ValueError(f"it reads {node.inputs[0]!r}, which is not quantised; {REMEDY}")
         return value

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 
 
 class LoopNest:
@@ -42,7 +42,8 @@ class LoopNest:
     def first(self, name: str):
         """The loop ``name`` and all inside it are in their first iteration."""
         inner = self.names[: self.names.index(name) + 1]
-        return ~_any(self.index[loop] != 0 for loop, count in zip(inner, self.counts, strict=False) if count > 1)
+        started = [self.index[loop] != 0 for loop, count in zip(inner, self.counts, strict=False) if count > 1]
+        return ~Cat(started).any()
 
     def affine(self, name: str, steps: Mapping[str, int], init: int = 0, modulus: int | None = None) -> Signal:
         """A register equal to ``init + sum(steps[loop] * index[loop])``, modulo ``modulus`` where given.
@@ -80,13 +81,6 @@ class LoopNest:
             self.m.d.sync += value.eq(total)
 
 
-def _any(terms):
-    result = 0
-    for term in terms:
-        result = result | term
-    return result
-
-
 def lookup(m: Module, index: Signal, values: Sequence[int], name: str) -> Signal:
     """``values[index]`` as logic: the commonest value by default, a case for every other index."""
     values = [int(value) for value in values]
@@ -101,19 +95,23 @@ def lookup(m: Module, index: Signal, values: Sequence[int], name: str) -> Signal
 
 
 def lookup_2d(m: Module, y: Signal, x: Signal, values: np.ndarray, edge: int, name: str) -> Signal:
-    """``values[y, x]`` as logic, for values that differ between rows only in column ``edge`` and by being all zero.
+    """``values[y, x]`` as logic.
 
-    Raises :class:`ValueError` for other values.
+    Cheap for what windows give: rows that differ only in column ``edge`` and by being all zero elsewhere. Other
+    tables are looked up whole.
     """
     values = np.asarray(values)
+    edge %= values.shape[1]
     inner = np.delete(values, edge, axis=1)
     active = inner.any(axis=1)
     common = inner[active][0] if active.any() else np.zeros(inner.shape[1], np.int64)
     if not (inner[active] == common).all():
-        raise ValueError("the rows of the table differ in more than one column")
+        padded = np.zeros((len(values), 1 << len(x)), np.int64)
+        padded[:, : values.shape[1]] = values
+        return lookup(m, Cat(x, y), padded.ravel().tolist(), name)
     row = lookup(m, y, values[:, edge].tolist(), f"{name}_row")
-    column = lookup(m, x, np.insert(common, edge % values.shape[1], 0).tolist(), f"{name}_column")
+    column = lookup(m, x, np.insert(common, edge, 0).tolist(), f"{name}_column")
     use = lookup(m, y, active.astype(int).tolist(), f"{name}_active")
     result = Signal(range(int(values.max(initial=0)) + 1), name=name)
-    m.d.comb += result.eq(Mux(x == edge % values.shape[1], row, Mux(use, column, 0)))
+    m.d.comb += result.eq(Mux(x == edge, row, Mux(use, column, 0)))
     return result

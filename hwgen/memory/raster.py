@@ -49,8 +49,9 @@ class Raster:
     def release(self) -> np.ndarray:
         """Words of the frame that no later position needs [OH, OW]; ends with the whole frame."""
         y, x = self.corners
-        first = np.maximum(y, 0)[:, None] * self.width + np.maximum(x, 0)[None, :]
-        later = np.append(first.ravel()[1:] * self.words, self.frame_words)
+        first = np.maximum(y, 0)[:, None] * self.width + np.clip(x, 0, self.width)[None, :]
+        first = np.minimum(first * self.words, self.frame_words)
+        later = np.append(first.ravel()[1:], self.frame_words)
         return np.minimum.accumulate(later[::-1])[::-1].reshape(first.shape)
 
     @cached_property

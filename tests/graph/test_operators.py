@@ -69,7 +69,19 @@ REFUSALS = (
     r"its result '\w+' is used; only the first is supported",
     r"matrices of shapes .*\[\d\].* do not multiply",
     r"1 to \d+ elements",
+    r"it is in training mode; export the model for inference",
 )
+
+
+def read_or_refusal(path, shapes):
+    """The graph; None where it is refused for one of REFUSALS."""
+    try:
+        return read_model(path, shapes)
+    except ModelError as error:
+        unknown = [line for line in error.problems if not any(re.search(words, line) for words in REFUSALS)]
+        if unknown:
+            raise
+        return None
 
 
 @pytest.mark.parametrize("case", collect(), ids=lambda case: case.name)
@@ -85,12 +97,10 @@ def test_node(case, tmp_path):
     path = tmp_path / "node.onnx"
     path.write_bytes(model.SerializeToString())
     shape = tuple(inputs[0].dims if isinstance(inputs[0], onnx.TensorProto) else inputs[0].shape)
-    try:
-        graph = read_model(path, {names[0]: shape} if shape else None)
-    except ModelError as error:
-        assert all(any(re.search(words, line) for words in REFUSALS) for line in error.problems), error
+    graph = read_or_refusal(path, {names[0]: shape} if shape else None)
+    if graph is None:
         return
     result = run_float(graph, {names[0]: inputs[0]})[graph.outputs[0]]
     assert result.shape == outputs[0].shape
     assert result.dtype == outputs[0].dtype
-    np.testing.assert_allclose(result, outputs[0], rtol=1e-5, atol=1e-6)  # sums in another order
+    np.testing.assert_allclose(result, outputs[0], case.rtol, 1e-6)  # as the package states; other order of sums

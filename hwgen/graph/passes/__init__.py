@@ -7,7 +7,7 @@ from ..ir import Graph
 from .constants import fold_constants, remove_identities
 from .head import strip_head
 from .linear import fold_batch_normalization, fold_bias_add, matmul_to_gemm, normalize_gemm
-from .shape import normalize_reshapes
+from .shape import clip_before_pick, normalize_reshapes
 
 Pass = Callable[[Graph], Graph]
 
@@ -20,6 +20,7 @@ PASSES: tuple[Pass, ...] = (
     normalize_gemm,
     fold_bias_add,
     fold_batch_normalization,
+    clip_before_pick,
 )
 
 

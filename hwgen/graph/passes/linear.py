@@ -57,13 +57,15 @@ def _normal(weight: Weight | None, factor: float) -> Weight | None:
 
 def fold_bias_add(graph: Graph) -> Graph:
     """Add of a constant per channel after a Conv or Gemm becomes its bias."""
-    for add in graph.nodes:
-        if add.op == "Add":
-            graph = _fold_bias_add(graph, add)
-    return graph
+    while True:  # a round folds the first Add after each
+        editor = Editor(graph)
+        if not sum(_fold_bias_add(editor, node) for node in graph.nodes if node.op == "Add"):
+            return graph
+        graph = editor.done()
 
 
-def _fold_bias_add(graph: Graph, add: Node) -> Graph:
+def _fold_bias_add(editor: Editor, add: Node) -> bool:
+    graph = editor.graph
     for data, constant in (add.inputs, add.inputs[::-1]):
         node, weight = _only_producer(graph, data), find_weight(graph, constant)
         if node is None or weight is None:
@@ -72,13 +74,12 @@ def _fold_bias_add(graph: Graph, add: Node) -> Graph:
         if bias is not None and len(node.inputs) > 2:
             bias = _sum(find_weight(graph, node.inputs[2]), bias)
         if bias is not None:
-            editor = Editor(graph)
             name, before = editor.weight(bias, f"{node.name}/bias")
             merged = replace(node, inputs=(*node.inputs[:2], name), outputs=add.outputs)
             editor.replace(node)
             editor.replace(add, *before, merged)
-            return editor.done()
-    return graph
+            return True
+    return False
 
 
 def _only_producer(graph: Graph, tensor: str) -> Node | None:
@@ -108,18 +109,22 @@ def _sum(first: Weight | None, second: Weight) -> Weight | None:
 
 def fold_batch_normalization(graph: Graph) -> Graph:
     """BatchNormalization goes into the float Conv or Gemm before it; ModelError where there is none."""
-    problems = Problems(ModelError)
-    for node in graph.nodes:
-        if node.op == "BatchNormalization":
+    while True:  # a round folds the first one after each
+        editor, problems = Editor(graph), Problems(ModelError)
+        nodes = [node for node in graph.nodes if node.op == "BatchNormalization"]
+        for node in nodes:
             try:
-                graph = _fold_batch_normalization(graph, node)
+                _fold_batch_normalization(editor, node)
             except ValueError as error:
                 problems.add(f"{node.place}: {error}")
-    problems.raise_any()
-    return graph
+        if len(problems.lines) == len(nodes):
+            problems.raise_any()
+            return graph
+        graph = editor.done()
 
 
-def _fold_batch_normalization(graph: Graph, node: Node) -> Graph:
+def _fold_batch_normalization(editor: Editor, node: Node) -> None:
+    graph = editor.graph
     layer = _only_producer(graph, node.inputs[0])
     if layer is None:
         raise ValueError("no Conv or Gemm before it is free to take it; fold it when exporting")
@@ -130,15 +135,12 @@ def _fold_batch_normalization(graph: Graph, node: Node) -> Graph:
     gain, offset = batch_normalization_line(*(p.values for p in parameters), node.attributes["epsilon"])
     weight = operands[0].values
     bias = operands[1].values if len(operands) > 1 else 0
-    editor = Editor(graph)
-    values = weight * gain.reshape(-1, *[1] * (weight.ndim - 1)), bias * gain + offset
+    with np.errstate(over="ignore", invalid="ignore"):
+        folded = weight * gain.reshape(-1, *[1] * (weight.ndim - 1)), bias * gain + offset
+        values = [value.astype(np.float32) for value in folded]
     if not all(np.isfinite(value).all() for value in values):
-        raise ValueError("folding it gives numbers that are not finite; its variance is not positive")
-    names = [
-        editor.constant(f"{layer.name}/{what}", value.astype(np.float32))
-        for what, value in zip(("weight", "bias"), values, strict=True)
-    ]
+        raise ValueError("folding it gives numbers that are not finite; check its variance and scale")
+    names = [editor.constant(f"{layer.name}/{what}", v) for what, v in zip(("weight", "bias"), values, strict=True)]
     merged = replace(layer, inputs=(layer.inputs[0], *names), outputs=node.outputs)
     editor.replace(layer)
     editor.replace(node, merged)
-    return editor.done()

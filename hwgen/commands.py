@@ -1,0 +1,211 @@
+"""What each command does; :mod:`hwgen.cli` says how it is called."""
+
+import shutil
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from hwgen import flow, report
+from hwgen import simulate as engines
+from hwgen.dataflow.schedule import Schedule
+from hwgen.frames import Frames, FrameSpec, Preparation, load_frames, load_labels
+from hwgen.graph.network import Network
+from hwgen.names import identifier
+from hwgen.output import check_replaceable
+from hwgen.progress import Steps
+from hwgen.simulate import Simulation
+
+_MOST_ANSWERS = 20  # frames whose answer is printed
+
+
+def build(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
+    """Everything, to a folder."""
+    folder = output or default_folder(settings["model"])
+    check_replaceable(folder)
+    with steps(quiet) as tell:
+        design = flow.build(folder=folder, **arguments(settings, tell))
+    click.echo(design.report.text(text_width()))
+    click.echo(f"Written to {folder}")
+
+
+def simulate(
+    inputs: list[str],
+    count: int | None,
+    engine: str,
+    labels: str | None,
+    save: Path | None,
+    quiet: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Frames in, answers out."""
+    with steps(quiet) as tell:
+        given = arguments(settings, tell)
+        # The golden model needs no plan, and for a large network the search takes longer than the answer.
+        design = flow.compile(**given) if engine != "golden" else flow.quantised(**front(given))
+        network = design.network
+        frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
+        warn_about_range(frames, network, given["warn"])
+        right = None if labels is None else load_labels(labels, len(frames))
+        result = design.simulate(frames.values, engine) if engine != "golden" else golden(network, frames, tell)
+    click.echo("\n".join(answers(result, frames, right)))
+    if result.timing:
+        click.echo("\n".join(timing_lines(result, design.schedule)))
+    if engine == "both":
+        click.echo("\n".join(comparison(result)))
+    if save is not None:
+        save_result(save, result)
+    if not result.equal:
+        click.get_current_context().exit(1)
+
+
+def golden(network: Network, frames: Frames, tell: Steps) -> Simulation:
+    step = "simulating (golden)"
+    tell(step)
+    return engines.simulate(network, None, frames.values, "golden", lambda share: tell(step, share))
+
+
+def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
+    """One file, or standard output."""
+    with steps(quiet) as tell:
+        design = flow.compile(**arguments(settings, tell))
+        text = design.to_verilog()
+    if str(output) == "-":
+        click.echo(text, nl=False)
+        return
+    file = (output or default_folder(settings["model"])) / f"{design.name}.v"
+    write_whole(file, text.encode())
+    click.echo(f"Written to {file}")
+
+
+def check(quiet: bool, settings: dict[str, Any]) -> None:
+    """Compile and stop; what is wrong is an exception on the way."""
+    with steps(quiet) as tell:
+        given = arguments(settings, tell)
+        design = flow.compile(**given)
+        fit = design.fit
+    for line in fit.problems:
+        click.echo(f"error: {line}", err=True)
+    if fit.problems:
+        click.get_current_context().exit(2)
+    network = design.network
+    click.echo("\n".join(report.heading(design.report.data)))
+    click.echo("\n".join(f"  {layer.name}: {type(layer.op).__name__}" for layer in network.layers))
+    click.echo(f"\nNothing is in the way of {network.name}: {len(network.layers)} layers, integers proved exact.")
+
+
+# Shared
+
+
+@contextmanager
+def steps(quiet: bool):
+    """Progress on stderr while the block runs."""
+    with Steps(quiet) as tell:
+        yield tell
+
+
+def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
+    """The options of the command line as those of :func:`hwgen.flow.compile`."""
+    given = dict(settings)
+    numbers = {name: given.pop(name) for name in ("scale", "mean", "std", "resize")}
+    given["preparation"] = Preparation(**numbers)
+    given["input_shape"] = dict(given["input_shape"])
+    given["clock"] = given["clock"] * 1e6
+    return {**given, "progress": tell, "warn": lambda line: tell.print(f"warning: {line}")}
+
+
+def front(given: dict[str, Any]) -> dict[str, Any]:
+    """Those of :func:`hwgen.flow.quantised`."""
+    names = ("model", "calibration", "preparation", "input_shape", "progress", "warn")
+    return {name: given[name] for name in names}
+
+
+def default_folder(model: Path) -> Path:
+    return Path("build") / identifier(model.stem)
+
+
+def text_width() -> int:
+    """Columns for text: those of the terminal or of ``COLUMNS``, within what reads well."""
+    columns = shutil.get_terminal_size((report.WIDTH, 24)).columns
+    return min(max(columns, report.NARROWEST), report.WIDEST)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write ``file`` so that it is there complete or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+# Answers
+
+
+def warn_about_range(frames: Frames, network: Network, warn) -> None:
+    """Say so where frames use next to nothing of the input's range, or much more than it: numbers are not prepared
+    as they were for the training."""
+    if network.integer_input:
+        return
+    quantization = network.input.quantization
+    low, high = (
+        float(quantization.dequantize(np.array(end))) for end in (quantization.type.min, quantization.type.max)
+    )
+    least, most = float(frames.values.min()), float(frames.values.max())
+    room = max(abs(low), abs(high))
+    used = max(abs(least), abs(most))
+    if used < room / 16 or used > room * 4:
+        warn(
+            f"the frames hold numbers from {least:.4g} to {most:.4g}, the network's input takes {low:.4g} to "
+            f"{high:.4g}: give --scale, --mean and --std as in its training"
+        )
+
+
+def answers(result: Simulation, frames: Frames, right: np.ndarray | None) -> list[str]:
+    """A line for each of the first frames, and how many are right."""
+    classes, scores = result.classes, result.scores.reshape(len(frames), -1)
+    shown = min(len(frames), _MOST_ANSWERS)
+    if classes is None:
+        rows = [(name, report.by(result.outputs.shape[1:]), "") for name in frames.names[:shown]]
+    else:
+        rows = [(frames.names[n], str(classes[n]), f"{scores[n, classes[n]]:.4g}") for n in range(shown)]
+    heads = ("frame", "<class", "<score")
+    lines = [*report.table(heads, rows, text_width()), ""]
+    if len(frames) > shown:
+        lines.append(f"... and {len(frames) - shown:,} frames more; --save FILE.npz keeps all results")
+    if right is not None and classes is not None:
+        found = int((classes == right).sum())
+        lines.append(f"Right: {found:,} of {len(frames):,} ({found / len(frames):.2%})")
+    return lines
+
+
+def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
+    """Cycles seen in simulation beside those predicted."""
+    timing = result.timing
+    lines = [f"Latency     {timing.latency:,} cycles, predicted {predicted.latency:,}"]
+    if timing.interval is not None:
+        lines.append(f"Throughput  {timing.interval:,} cycles per frame, predicted {predicted.interval:,}")
+    return lines
+
+
+def comparison(result: Simulation) -> list[str]:
+    if not result.equal:
+        return [f"Different: {mismatch}" for mismatch in result.mismatches]
+    count = sum(result.tensors[layer.output].size for layer in result.network.layers)
+    return [f"RTL equals golden in all {count:,} integers of {len(result.network.layers)} layers."]
+
+
+def save_result(file: Path, result: Simulation) -> None:
+    """Integers, outputs and classes as an npz file."""
+    arrays = {"integers": result.integers, "outputs": result.outputs}
+    if result.classes is not None:
+        arrays["classes"] = result.classes
+    buffer = BytesIO()
+    np.savez(buffer, **arrays)
+    write_whole(file, buffer.getvalue())
+    click.echo(f"Written to {file}: {', '.join(arrays)}")

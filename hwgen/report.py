@@ -1,0 +1,259 @@
+"""What a design is and needs, as data for programs (JSON) and as text for people."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hwgen.graph.network import Network, QuantizedTensor
+
+if TYPE_CHECKING:
+    from hwgen.dataflow.plan import PlannedLayer
+    from hwgen.flow import Design
+
+WIDTH = 100  # of report.txt, in characters
+NARROWEST, WIDEST = 80, 120  # of the text on a terminal
+
+# Letters that every terminal, file and mail can show.
+PLAIN = box.Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """``data`` holds nothing but plain values, in a fixed order; the text is made from it."""
+
+    data: dict[str, Any]
+
+    def to_json(self) -> str:
+        return json.dumps(self.data, indent=2) + "\n"
+
+    def text(self, width: int = WIDTH) -> str:
+        """The report in lines of at most ``width`` characters, as long as that is enough for the numbers."""
+        data = self.data
+        sections = (
+            heading(data),
+            layer_table(data, width),
+            speed_lines(data),
+            device_lines(data, width),
+            proof_lines(data, width),
+            closing_lines(data),
+        )
+        return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+    def __str__(self) -> str:
+        return self.text()
+
+
+def make_report(design: "Design") -> Report:
+    """The report of ``design``."""
+    network, plan = design.network, design.plan
+    layers = [_layer(design, layer) for layer in plan.layers]
+    interval = design.schedule.interval
+    multiplications = sum(layer["multiplications"] for layer in layers)
+    data = {
+        "network": _network(network),
+        "layers": layers,
+        "total": {
+            "multipliers": plan.multipliers,
+            "memory_bits": plan.memory_bits,
+            "multiplications": multiplications,
+        },
+        "speed": {
+            "cycles_per_frame": interval,
+            "latency_cycles": design.schedule.latency,
+            "bottleneck": design.schedule.bottleneck,
+            "clock_hz": design.clock,
+            "frames_per_second": design.clock / interval,
+            "latency_seconds": design.schedule.latency / design.clock,
+            "multipliers_busy": multiplications / max(plan.multipliers * interval, 1),
+        },
+        "device": design.fit.data,
+        "check": _check(design),
+        "exactness": [_proof(layer) for layer in plan.layers if hasattr(layer.op, "requantization")],
+        "warnings": list(design.warnings),
+    }
+    return Report(data)
+
+
+# Data
+
+
+def _network(network: Network) -> dict[str, Any]:
+    return {
+        "name": network.name,
+        "input": _tensor(network.input, network.input_shape),
+        "output": _tensor(network.output, network.output_shape),
+        "left_to_the_host": list(network.head),
+    }
+
+
+def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
+    quantization = tensor.quantization
+    return {
+        "name": tensor.name,
+        "shape": list(shape),
+        "stream": list(tensor.map.shape),
+        "type": str(quantization.type),
+        "scale": quantization.scale,
+        "zero_point": quantization.zero_point,
+    }
+
+
+def _layer(design: "Design", layer: "PlannedLayer") -> dict[str, Any]:
+    """One layer with the queue and width converter in front of it."""
+    stages = [stage for stage in design.plan.stages if stage.layer == layer.name]
+    return {
+        "name": layer.name,
+        "operator": type(layer.op).__name__,
+        "input": list(layer.op.input.shape),
+        "output": list(layer.op.output.shape),
+        "type": str(layer.op.output.type),
+        "folding": str(layer.folding),
+        "lanes_in": layer.folding.lanes_in,
+        "lanes_out": layer.folding.lanes_out,
+        "queue_beats": layer.queue,
+        "multipliers": sum(stage.cost.multipliers for stage in stages),
+        "memory_bits": sum(stage.cost.memory_bits for stage in stages),
+        "cycles": layer.cost.cycles,
+        "busy": layer.cost.cycles / design.schedule.interval,
+        "multiplications": multiplications(layer.op),
+    }
+
+
+def multiplications(op: Any) -> int:
+    """Weights times places where they are used, per frame; 0 for an operator without weights."""
+    weights = getattr(op, "weights", None)
+    return 0 if weights is None else weights.size * op.output.height * op.output.width
+
+
+def _proof(layer: "PlannedLayer") -> dict[str, Any]:
+    return {"layer": layer.name, **layer.op.requantization.certificate()}
+
+
+def _check(design: "Design") -> dict[str, Any] | None:
+    """What the simulation of :meth:`Design.checked` compared."""
+    result = design.check
+    if result is None:
+        return None
+    compared = [result.tensors[layer.output].size for layer in design.network.layers]
+    return {
+        "frames": len(result.integers),
+        "layers": len(compared),
+        "integers": sum(compared),
+        "equal": result.equal,
+        "latency_cycles": result.timing.latency,
+    }
+
+
+# Text
+
+
+def heading(data: dict[str, Any]) -> list[str]:
+    network = data["network"]
+    ends = " -> ".join(f"{by(network[end]['shape'])} {network[end]['type']}" for end in ("input", "output"))
+    return [f"{network['name']}: {ends}"]
+
+
+def by(sizes: Iterable[int]) -> str:
+    """``28x28x6``."""
+    return "x".join(map(str, sizes))
+
+
+def layer_table(data: dict[str, Any], width: int) -> list[str]:
+    columns = ("layer", "output", "folding", "<multi-\npliers", "<memory\nbits", "<cycles\nper frame", "<busy")
+    rows = [
+        (
+            layer["name"],
+            f"{by(layer['output'])} {layer['type']}",
+            layer["folding"],
+            f"{layer['multipliers']:,}",
+            f"{layer['memory_bits']:,}",
+            f"{layer['cycles']:,}",
+            f"{layer['busy']:.0%}",
+        )
+        for layer in data["layers"]
+    ]
+    total, speed = data["total"], data["speed"]
+    sums = (f"{total['multipliers']:,}", f"{total['memory_bits']:,}", f"{speed['cycles_per_frame']:,}")
+    return table(columns, rows, width, ("all", "", "", *sums, ""))
+
+
+def speed_lines(data: dict[str, Any]) -> list[str]:
+    speed = data["speed"]
+    clock = f"{speed['clock_hz'] / 1e6:g} MHz"
+    return [
+        f"Bottleneck   {speed['bottleneck']}",
+        f"Throughput   {speed['cycles_per_frame']:,} cycles per frame: "
+        f"{speed['frames_per_second']:,.0f} frames per second at {clock}",
+        f"Latency      {speed['latency_cycles']:,} cycles: {_time(speed['latency_seconds'])} at {clock}",
+        f"Multipliers  {speed['multipliers_busy']:.1%} of their cycles do a useful multiplication",
+    ]
+
+
+def _time(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.4g} {unit}"
+    return f"{seconds / 1e-9:.4g} ns"
+
+
+def device_lines(data: dict[str, Any], width: int) -> list[str]:
+    raise NotImplementedError
+
+
+def proof_lines(data: dict[str, Any], width: int) -> list[str]:
+    """The proofs, a line for each layer, and the simulation."""
+    columns = ("layer", "form", "<channels", "<thresholds", "<bits", "<shift")
+    rows = [
+        (
+            proof["layer"],
+            proof["form"],
+            f"{proof['channels']:,}",
+            f"{proof['thresholds']:,}",
+            f"{proof['operand_bits']} x {proof['multiplier_bits']}",
+            str(proof["shift"]),
+        )
+        for proof in data["exactness"]
+    ]
+    lines = []
+    if rows:
+        lines.append("Requantisation, proved equal to ONNX Runtime's on both sides of every threshold:")
+        lines += ["", *table(columns, rows, width), ""]
+    check = data["check"]
+    if check:
+        frames = f"{check['frames']} frame{'s' * (check['frames'] != 1)}"
+        lines.append(
+            f"Simulation, {frames}: RTL equals golden in all {check['integers']:,} integers of "
+            f"{check['layers']} layers; latency as predicted"
+        )
+    return lines
+
+
+def closing_lines(data: dict[str, Any]) -> list[str]:
+    head = data["network"]["left_to_the_host"]
+    lines = [f"Left to the host: {', '.join(head)}"] if head else []
+    return lines + [f"Warning: {line}" for line in data["warnings"]]
+
+
+def table(
+    columns: Iterable[str], rows: Iterable[Iterable[str]], width: int, footer: Iterable[str] | None = None
+) -> list[str]:
+    """The lines of a table in plain text; columns whose name begins with ``<`` are numbers and lie right."""
+    columns = tuple(columns)
+    grid = Table(box=PLAIN, pad_edge=False, show_edge=False, show_footer=footer is not None)
+    for name, foot in zip(columns, footer or [""] * len(columns), strict=True):
+        number = name.startswith("<")
+        side = "right" if number else "left"
+        grid.add_column(Text(name.removeprefix("<")), Text(foot), justify=side, no_wrap=number, overflow="fold")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    stream = StringIO()
+    console = Console(file=stream, width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(grid)
+    return [line.rstrip() for line in stream.getvalue().rstrip("\n").split("\n")]

@@ -1,0 +1,125 @@
+"""Operators with foldings, chosen so that every branch of every block is taken; the one harness runs them all."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from hwgen.blocks import (
+    AveragePool,
+    Conv,
+    Dense,
+    Fork,
+    GlobalAveragePool,
+    MaxPool,
+    StreamQueue,
+    Table,
+    WidthConverter,
+)
+from hwgen.blocks.convert import ConvertFolding
+from hwgen.blocks.mac import MacFolding
+from hwgen.blocks.pool import PoolFolding
+from hwgen.blocks.queue import QueueFolding
+from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
+from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
+from hwgen.graph.window import Window
+
+U4, S16 = IntType(4, False), IntType(16, True)
+
+
+def site(op, source, window, channels, target=None, *, weight_bits=8, weight_zero=0, seed=0, **attributes) -> Site:
+    """A site of ``op`` with random weights and a scale that uses the output's range well."""
+    generator = np.random.default_rng(seed)
+    target = target or Quantization(U8, 0.05, 0)
+    zero = 3 if source.type.min <= 3 <= source.type.max else 0
+    given = QuantizedTensor("x", source, Quantization(source.type, 0.02, zero))
+    weight = bias = None
+    if op in ("Conv", "Gemm"):
+        inner = (source.channels // attributes.get("group", 1), *window.kernel) if op == "Conv" else (source.elements,)
+        limit = 1 << (weight_bits - 1)
+        values = generator.integers(-limit, limit, (channels, *inner))
+        scale = generator.uniform(0.5, 1.5, channels) / (limit * np.sqrt(np.prod(inner)))
+        scale = (scale * target.type.max / (source.type.max * 0.02) * target.scale).astype(np.float32)
+        weight = QuantizedConstant(values, scale, np.array([weight_zero]))
+        bias = generator.integers(-500, 500, channels)
+    rows, columns = (1, 1) if op in ("Gemm", "GlobalAveragePool") else window.output_size(source.height, source.width)
+    if op == "MaxPool":
+        target = given.quantization
+    output = QuantizedTensor("y", FeatureMap(rows, columns, channels, target.type), target)
+    settings = {"kernel": window.kernel, "strides": window.strides, "dilations": window.dilations, "pads": window.pads}
+    settings |= {"group": 1, "count_include_pad": 1} | attributes
+    return Site(f"{op.lower()}1", op, given, output, settings, (target.type.min, target.type.max), weight, bias)
+
+
+def conv(source, window, channels, target=None, **options) -> Conv:
+    return Conv.from_site(site("Conv", source, window, channels, target, **options))
+
+
+def dense(source, channels, target=None, **options) -> Dense:
+    return Dense.from_site(site("Gemm", source, Window((1, 1)), channels, target, **options))
+
+
+def pool(kind, source, window, target=None) -> MaxPool | AveragePool:
+    return kind.from_site(site(kind.__name__, source, window, source.channels, target))
+
+
+def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False) -> MacFolding:
+    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial)
+
+
+def _convolutions():
+    same, small = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 2, U8)
+    yield conv(small, same, 6), _mac("ring", 2, 3, 2, 3)
+    yield conv(small, same, 6), _mac("ring", 1, 4, 1, 2)
+    yield conv(small, same, 6), _mac("ring", 1, 4, 1, 1, True)
+    yield conv(small, same, 6), _mac("sliding", 5, 4, 1, 2)
+    yield conv(small, same, 6), _mac("sliding", 18, 3, 2, 3)
+    yield conv(small, same, 6), _mac("sliding", 7, 6, 2, 2)
+    yield conv(small, same, 6, weight_zero=7), _mac("sliding", 9, 6, 2, 3)
+    odd = Window((3, 2), strides=(2, 3), dilations=(2, 1), pads=(2, 0, 1, 1))
+    yield conv(FeatureMap(9, 8, 2, U8), odd, 4), _mac("ring", 2, 3, 2, 1)
+    yield conv(FeatureMap(9, 8, 2, U8), odd, 4), _mac("sliding", 5, 2, 1, 2)
+    skipping = Window((1, 1), strides=(2, 2))
+    yield conv(FeatureMap(5, 5, 4, U8), skipping, 6), _mac("ring", 4, 6, 4, 6)
+    yield conv(FeatureMap(5, 5, 4, U8), skipping, 6), _mac("sliding", 4, 6, 4, 6)
+    line = Window((1, 5), strides=(1, 2), pads=(0, 2, 0, 2))
+    yield conv(FeatureMap(1, 12, 3, S8), line, 4, Quantization(S8, 0.05, -4)), _mac("sliding", 4, 2, 1, 2)
+    tall = Window((3, 1), pads=(1, 0, 1, 0))
+    yield conv(FeatureMap(9, 1, 2, S8), tall, 3, Quantization(S16, 0.0002, 11)), _mac("ring", 2, 2, 2, 1)
+    yield conv(FeatureMap(5, 6, 3, U4), same, 4, Quantization(U4, 0.3, 0), weight_bits=3), _mac("ring", 3, 4, 3, 2)
+
+
+def _dense():
+    yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 2, 3, 2, 1)
+    yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 1, 7, 1, 1, True)
+    yield dense(FeatureMap(2, 3, 4, U8), 10), _mac("ring", 4, 5, 4, 1)
+    yield dense(FeatureMap(1, 1, 130, S8), 12, Quantization(S8, 0.05, 3)), _mac("ring", 1, 5, 1, 1)
+
+
+def _pools():
+    source = FeatureMap(6, 8, 6, U8)
+    windows = (Window((2, 2), (2, 2)), Window((3, 3), (2, 2), pads=(1, 1, 1, 1)), Window((3, 2)))
+    for lanes, window in zip((1, 2, 6), windows, strict=True):
+        yield pool(MaxPool, source, window), PoolFolding(lanes)
+        yield pool(AveragePool, source, window, Quantization(S8, 0.03, -3)), PoolFolding(lanes)
+    yield replace(pool(MaxPool, FeatureMap(4, 4, 2, S8), windows[0]), clamp=(-5, 90)), PoolFolding(2)
+    for lanes in (1, 6):
+        averaged = site("GlobalAveragePool", source, Window((1, 1)), 6)
+        yield GlobalAveragePool.from_site(averaged), PoolFolding(lanes)
+
+
+def _plumbing():
+    source = FeatureMap(4, 4, 6, S8)
+    requantized = replace(site("Requantize", source, Window((1, 1)), 6, Quantization(U8, 0.013, 90)))
+    yield Table.from_site(requantized), PoolFolding(3)
+    for depth in (1, 4, 100):
+        yield StreamQueue(source), QueueFolding(2, depth)
+    yield Fork(source, 3), QueueFolding(2, 8)
+    for lanes in ((1, 3), (3, 1), (3, 2), (2, 3), (6, 1)):
+        yield WidthConverter(source), ConvertFolding(*lanes)
+
+
+def _named(cases):
+    return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
+
+
+CASES = _named([*_convolutions(), *_dense(), *_pools(), *_plumbing()])

@@ -1,0 +1,48 @@
+"""Convolutions and pools that nobody thought of, with foldings that the search might choose."""
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from hwgen.blocks import AveragePool, MaxPool
+from hwgen.graph.types import S8, U8, FeatureMap, Quantization
+from hwgen.graph.window import Window
+from hwgen.testing import check_operator
+
+from .cases import conv, pool
+
+pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
+
+
+@st.composite
+def windowed(draw):
+    """A map and a window that fits it."""
+    pads = tuple(draw(st.integers(0, 2)) for _ in range(4))
+    window = Window(draw(pairs), draw(pairs), draw(pairs), pads)
+    source = FeatureMap(
+        draw(st.integers(1, 6)),
+        draw(st.integers(1, 6)),
+        draw(st.sampled_from([1, 2, 3, 4])),
+        draw(st.sampled_from([U8, S8])),
+    )
+    padded = window.padded_size(source.height, source.width)
+    assume(all(size >= extent for size, extent in zip(padded, window.extent, strict=True)))
+    return source, window
+
+
+@settings(deadline=None, max_examples=30)
+@given(windowed(), st.data())
+def test_convolutions(case, data):
+    source, window = case
+    target = Quantization(data.draw(st.sampled_from([U8, S8])), 0.05, data.draw(st.integers(0, 9)))
+    op = conv(source, window, data.draw(st.integers(1, 6)), target, seed=data.draw(st.integers(0, 9)))
+    foldings = list(op.foldings())
+    check_operator(op, data.draw(st.sampled_from(foldings)), frames=3)
+
+
+@settings(deadline=None, max_examples=20)
+@given(windowed(), st.sampled_from([MaxPool, AveragePool]), st.data())
+def test_pools(case, kind, data):
+    source, window = case
+    target = Quantization(source.type, 0.02, 3) if kind is MaxPool else Quantization(U8, 0.03, 7)
+    op = pool(kind, source, window, target)
+    check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)

@@ -1,0 +1,53 @@
+"""ONNX Runtime's integers, and ours in its layout."""
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from hwgen.graph import golden
+from hwgen.graph.lower import lower
+from hwgen.graph.passes import simplify
+from hwgen.graph.quantize import quantize
+from hwgen.graph.reader import read_model
+from hwgen.graph.writer import write_qdq
+from tests.graph.toys import TOYS
+
+
+def session(path_or_bytes):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path_or_bytes, options, providers=["CPUExecutionProvider"])
+
+
+def runtime_integers(path, frames):
+    """The result of every QuantizeLinear in the file, by name."""
+    model = onnx.load(path)
+    names = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    runtime = session(model.SerializeToString())
+    source = runtime.get_inputs()[0]
+    batches = np.split(frames, len(frames)) if source.shape[0] == 1 else [frames]
+    results = [runtime.run(names, {source.name: batch}) for batch in batches]
+    return {name: np.concatenate(parts) for name, *parts in zip(names, *results, strict=True)}
+
+
+def compare(network, frames, path):
+    """Assert that every integer that both know is equal; returns how many tensors that were."""
+    ours = golden.run(network, golden.network_input(network, frames))
+    theirs = {name: value for name, value in runtime_integers(path, frames).items() if name in ours}
+    for name, value in theirs.items():
+        expected = np.moveaxis(value, 1, -1).reshape(ours[name].shape)
+        assert np.array_equal(ours[name], expected), f"{name}: {np.count_nonzero(ours[name] != expected)} differ"
+    assert network.output.name in theirs
+    return len(theirs)
+
+
+def compile_and_compare(path, frames, folder, calibration=None, method="minmax"):
+    """From a model file to equal integers; returns the network."""
+    graph = quantize(simplify(read_model(path)), calibration, method, warn=lambda text: None)
+    network = lower(graph, TOYS)
+    written = folder / "written.onnx"
+    write_qdq(graph, written)
+    compare(network, frames, written)
+    return network

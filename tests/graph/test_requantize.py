@@ -1,0 +1,92 @@
+"""Requantisation: thresholds against a search, forms against the definition, every form reached."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hwgen.graph.errors import ModelError
+from hwgen.graph.requantize import fit, output_scale, requantize_reference, thresholds
+
+
+def accumulators(form, generator, count=4000):
+    """Reachable raw accumulators, most of them where the output is not saturated."""
+    low, high = form.low.min(), form.high.max()
+    reach = 2 * form.operand_type.max + 1
+    spread = np.concatenate([generator.integers(low, high + 1, count), generator.integers(-reach, reach, count)])
+    return np.clip(spread[:, None], form.low, form.high) - form.layer_bias
+
+
+def test_thresholds_are_the_first_accumulators_of_each_output():
+    scale = np.array([0.013, 0.25, 3.7], np.float32)
+    low, high = np.full(3, -3000), np.full(3, 3000)
+    points = thresholds(scale, 2, (-20, 20), low, high)
+    every = np.arange(-3000, 3001)
+    for channel in range(3):
+        got = requantize_reference(every, scale[channel], 2, (-20, 20))
+        for k, point in zip(range(-19, 21), points[channel], strict=True):
+            reached = every[got >= k]
+            assert point == (reached[0] if len(reached) else 3001)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_every_form_equals_the_definition(data):
+    bits = data.draw(st.sampled_from([1, 2, 4, 8, 8, 8]))
+    signed = data.draw(st.booleans())
+    low_out = -(1 << bits - 1) if signed else 0
+    clamp = (low_out, low_out + (1 << bits) - 1)
+    zero = data.draw(st.integers(*clamp))
+    channels = data.draw(st.integers(1, 5))
+    power = data.draw(st.booleans())
+    exponents = st.floats(-14, 1) if not power else st.integers(-14, 1)
+    scale = np.array([2.0 ** data.draw(exponents) for _ in range(channels)], np.float32)
+    high = np.array([data.draw(st.integers(1, 1 << 22)) for _ in range(channels)])
+    low = -np.array([data.draw(st.integers(0, 1 << 22)) for _ in range(channels)])
+    bias = np.array([data.draw(st.integers(-5000, 5000)) for _ in range(channels)])
+    form = fit(scale, zero, clamp, low, high, bias)
+    acc = accumulators(form, np.random.default_rng(data.draw(st.integers(0, 99))))
+    np.testing.assert_array_equal(form.apply(acc), form.reference(acc))
+
+
+@pytest.mark.parametrize("exponent", [-10, -3, 0])
+def test_a_power_of_two_needs_no_multiplier(exponent):
+    """Ties occur at every odd multiple of half a step; half to even is kept at all of them."""
+    form = fit(np.float32([2.0**exponent] * 2), 5, (-128, 127), np.full(2, -(10**6)), np.full(2, 10**6))
+    assert form.multiplier.max() == 1
+    every = np.arange(-300_000, 300_000)[:, None]
+    np.testing.assert_array_equal(form.apply(every), form.reference(every))
+
+
+def test_a_narrow_output_takes_a_small_line():
+    form = fit(np.float32([0.0131]), 0, (0, 15), np.array([-2000]), np.array([3000]))
+    assert form.form == "line"
+    assert form.multiplier_bits <= 12
+
+
+def test_a_bent_staircase_falls_back_to_float():
+    """At these scales float32 rounding moves thresholds, so that no straight line fits all of them."""
+    scale = output_scale(0.02, np.random.default_rng(0).uniform(0.001, 0.004, 64).astype(np.float32), 0.03)
+    reach = np.full(64, 150 * 60 * 255)
+    form = fit(scale, 0, (0, 255), -reach, reach)
+    assert form.form == "float"
+    acc = accumulators(form, np.random.default_rng(1), 20_000)
+    np.testing.assert_array_equal(form.apply(acc), form.reference(acc))
+
+
+def test_the_proof_looks_at_both_sides_of_every_threshold():
+    """A form with one constant off by one is not equal, so the check can fail."""
+    form = fit(np.float32([0.01]), 0, (0, 255), np.array([0]), np.array([30_000]))
+    form.offset[0] += 1 << form.shift - 3
+    every = np.arange(30_001)[:, None]
+    assert (form.apply(every) != form.reference(every)).any()
+
+
+def test_an_accumulator_that_float32_cannot_hold_is_refused():
+    with pytest.raises(ModelError, match=r"no exact hardware form for scale .* use a larger output scale"):
+        fit(np.float32([1e-6]), 0, (-32768, 32767), np.array([-(10**11)]), np.array([10**11]))
+
+
+def test_the_scale_is_formed_in_float32_in_the_reference_order():
+    x, w, y = 0.1, np.float32([0.3, 0.7]), 0.9
+    np.testing.assert_array_equal(output_scale(x, w, y), np.float32(np.float32(0.1) * w) / np.float32(0.9))

@@ -1,0 +1,71 @@
+"""What is written is standard, deterministic, and reads back as what it was."""
+
+import numpy as np
+import onnx
+import pytest
+
+from hwgen.graph.passes import simplify
+from hwgen.graph.quantize import quantize
+from hwgen.graph.reader import read_model
+from hwgen.graph.writer import write_qdq
+from tests.graph.models import lenet_like, save
+from tests.graph.reference import session
+
+
+@pytest.fixture
+def graph(tmp_path):
+    frames = np.random.default_rng(0).normal(0, 1, (8, 1, 12, 12)).astype(np.float32)
+    return quantize(simplify(read_model(save(lenet_like(), tmp_path))), frames)
+
+
+def test_same_graph_same_bytes(tmp_path, graph):
+    paths = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    for path in paths:
+        write_qdq(graph, path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.onnx", "b.onnx", "model.onnx"]
+
+
+def test_standard_file(tmp_path, graph):
+    write_qdq(graph, tmp_path / "q.onnx")
+    model = onnx.load(tmp_path / "q.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 13)]
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
+    kinds = {onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in model.graph.initializer}
+    assert kinds == {"INT8", "UINT8", "INT32", "FLOAT", "INT64"}
+
+
+def test_reads_back(tmp_path, graph):
+    write_qdq(graph, tmp_path / "model.onnx")
+    again = read_model(tmp_path / "model.onnx")
+    assert str(again) == str(graph)
+    assert simplify(again).nodes
+
+
+def test_runtime_fuses_to_integer_kernels(tmp_path, graph):
+    """Otherwise it would compute in float, and equality would be luck."""
+    import onnxruntime
+
+    write_qdq(graph, tmp_path / "q.onnx")
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(tmp_path / "q.onnx", options, providers=["CPUExecutionProvider"])
+    ops = [n.op_type for n in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert ops.count("QLinearConv") == 2
+    assert ops.count("QGemm") == 2
+    assert not {"Conv", "Gemm", "MatMul"} & set(ops)
+
+
+def test_nothing_half_written_is_left(tmp_path, graph):
+    with pytest.raises(OSError, match="absent"):
+        write_qdq(graph, tmp_path / "absent" / "q.onnx")
+    assert not (tmp_path / "absent").exists()
+
+
+def test_batches_run(tmp_path, graph):
+    write_qdq(graph, tmp_path / "q.onnx")
+    result = session(tmp_path / "q.onnx").run(None, {"x": np.zeros((7, 1, 12, 12), np.float32)})[0]
+    assert result.shape == (7, 10)

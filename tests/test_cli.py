@@ -1,0 +1,360 @@
+"""The command line as a user meets it: results, errors in words, statuses, and nothing left behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from hwgen.cli import cli
+
+from . import tiny
+
+OPTIONS = ["--multipliers", "10", "--calibration", "frames.npy"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test works in a folder of its own, with a model and frames."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    tiny.save(tmp_path / "tiny.onnx")
+    np.save(tmp_path / "frames.npy", tiny.frames())
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def ok(*arguments):
+    result = run(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def errors(*arguments):
+    """The error lines of a command that must end with status 2 and leave nothing behind."""
+    before = sorted(Path.cwd().rglob("*"))
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert sorted(Path.cwd().rglob("*")) == before
+    return [line.removeprefix("error: ") for line in result.stderr.splitlines() if line.startswith("error: ")]
+
+
+def hwgen(*arguments, cwd=None, **environment):
+    """A real process, without YOSYS in its environment."""
+    inherited = {name: value for name, value in os.environ.items() if name != "YOSYS"}
+    command = [sys.executable, "-m", "hwgen", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, env=inherited | environment, timeout=120, check=False
+    )
+
+
+# What works
+
+
+def test_build_writes_everything_and_prints_the_report(folder):
+    result = ok("build", "tiny.onnx", *OPTIONS)
+    written = sorted(file.name for file in (folder / "build" / "tiny").iterdir())
+    assert written == sorted(
+        ["tiny.v", "tiny_tb.v", "input.hex", "expected.hex", "tiny_qdq.onnx", "plan.json", "report.json"]
+        + ["report.txt", "manifest.json"]
+    )
+    assert "Bottleneck " in result.stdout
+    assert "RTL equals golden in all 323 integers of 3 layers" in result.stdout
+    assert result.stdout.rstrip().endswith("Written to build/tiny")
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stderr.splitlines()[:2] == ["reading the model", "quantising"]
+    assert [path.name for path in (folder / "build").iterdir()] == ["tiny"]
+
+
+def test_build_again_gives_the_same_bytes(folder):
+    ok("build", "tiny.onnx", *OPTIONS)
+    first = {file.name: file.read_bytes() for file in (folder / "build/tiny").iterdir()}
+    ok("build", "tiny.onnx", *OPTIONS)
+    assert {file.name: file.read_bytes() for file in (folder / "build/tiny").iterdir()} == first
+
+
+def test_an_edited_plan_is_taken(folder):
+    ok("build", "tiny.onnx", *OPTIONS, "-o", "one")
+    plan = json.loads((folder / "one/plan.json").read_text())
+    plan["layers"][1]["queue"] = 16
+    (folder / "mine.json").write_text(json.dumps(plan))
+    ok("build", "tiny.onnx", *OPTIONS, "-o", "two", "--plan", "mine.json")
+    assert json.loads((folder / "two/plan.json").read_text()) == plan
+
+
+def test_simulate_prints_an_answer_for_every_frame(folder):
+    Image.fromarray(np.full((8, 8), 100, np.uint8)).save(folder / "grey.png")
+    both = ok("simulate", "tiny.onnx", *OPTIONS, "--input", "grey.png", "--input", "frames.npy", "--engine", "both",
+              "--frames", 3, "--save", "result.npz")  # fmt: skip
+    lines = both.stdout.splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["grey.png", "frames.npy[0]", "frames.npy[1]"]
+    assert re.search(r"Latency +([\d,]+) cycles, predicted \1\n", both.stdout)
+    assert re.search(r"Throughput +[\d,]+ cycles per frame", both.stdout)
+    assert "RTL equals golden in all 969 integers of 3 layers." in lines
+    golden = ok("simulate", "tiny.onnx", *OPTIONS, "--input", "grey.png", "--input", "frames.npy", "--quiet")
+    assert golden.stdout.splitlines()[:5] == lines[:5]
+    assert golden.stderr == ""
+    saved = np.load(folder / "result.npz")
+    assert saved["outputs"].shape == (3, 3)
+    assert saved["classes"].tolist() == saved["outputs"].argmax(axis=1).tolist()
+
+
+def test_simulate_counts_what_is_right(folder):
+    np.savez(folder / "set.npz", x=tiny.frames(30), y=np.zeros(30, np.int64))
+    result = ok("simulate", "tiny.onnx", *OPTIONS, "--input", "set.npz:x", "--labels", "set.npz:y")
+    assert "... and 10 frames more; --save FILE.npz keeps all results" in result.stdout
+    assert re.search(r"Right: \d+ of 30 \(\d+\.\d\d%\)", result.stdout)
+
+
+def test_frames_out_of_range_are_noticed(folder):
+    np.save(folder / "wrong.npy", tiny.frames() * 255)
+    result = ok("simulate", "tiny.onnx", *OPTIONS, "--input", "wrong.npy")
+    assert re.search(r"^warning: the frames hold numbers from .* give --scale, --mean and --std", result.stderr, re.M)
+
+
+def test_verilog_writes_one_file_or_prints_it(folder):
+    ok("verilog", "tiny.onnx", *OPTIONS)
+    assert [path.name for path in (folder / "build/tiny").iterdir()] == ["tiny.v"]
+    printed = ok("verilog", "tiny.onnx", *OPTIONS, "--output", "-")
+    assert printed.stdout == (folder / "build/tiny/tiny.v").read_text()
+    assert "module tiny(" in printed.stdout
+
+
+def test_check_of_a_good_model_says_so():
+    result = ok("check", "tiny.onnx")
+    assert "Nothing is in the way of tiny: 3 layers" in result.stdout
+    assert "warning: no calibration data" in result.stderr
+
+
+# What is refused
+
+
+def damaged(kind):
+    """A file named bad.onnx with something wrong in it."""
+    path = Path("bad.onnx")
+    if kind == "not ONNX":
+        path.write_text("hello")
+    elif kind == "truncated":
+        path.write_bytes(Path("tiny.onnx").read_bytes()[:-400])
+    elif kind == "unknown operator":
+        node = onnx.helper.make_node("Erf", ["scores"], ["e"], name="erf")
+        tiny.save(path, nodes=[node])
+    elif kind == "dynamic shape":
+        tiny.save(path, shape=["N", 1, "height", "width"])
+    elif kind == "NaN weight":
+        weight = np.ones((4, 1, 3, 3), np.float32)
+        weight[2, 0, 1, 1] = np.nan
+        tiny.save(path, weight=weight)
+    return path
+
+
+@pytest.mark.parametrize("command", ["build", "check", "verilog", "fit"])
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("missing", ["cannot read 'bad.onnx': No such file or directory; check the path"]),
+        ("not ONNX", ["'bad.onnx' is not an ONNX file; give a model exported to .onnx"]),
+        ("truncated", ["'bad.onnx' is a truncated or corrupted ONNX file; copy or export it again"]),
+        ("unknown operator", ["node 'erf': operator Erf is not supported", "supported operators are Add, "]),
+        (
+            "dynamic shape",
+            [
+                "input 'image' has the dynamic shape N,1,height,width; "
+                "give numbers with --input-shape image=1,1,height,width"
+            ],
+        ),
+        ("NaN weight", ["constant 'conv_weight' holds 1 values that are NaN or infinite, the first at [2, 0, 1, 1]; "]),
+    ],
+)
+def test_a_bad_model_ends_in_one_clear_line_each(command, kind, words):
+    damaged(kind)
+    lines = errors(command, "bad.onnx")
+    assert len(lines) == len(words)
+    for line, begin in zip(lines, words, strict=True):
+        assert line.startswith(begin)
+
+
+def test_a_wrong_image_size_is_refused_with_a_remedy(folder):
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(folder / "small.png")
+    said = (
+        "'small.png' is 7x5 pixels; the network takes 8x8: give pictures of that size, or --resize to have them scaled"
+    )
+    assert errors("simulate", "tiny.onnx", *OPTIONS, "--input", "small.png") == [said]
+    assert errors("build", "tiny.onnx", "--calibration", "small.png") == [said]
+    ok("simulate", "tiny.onnx", *OPTIONS, "--input", "small.png", "--resize")
+
+
+def test_a_dynamic_shape_is_set_as_told():
+    damaged("dynamic shape")
+    ok("check", "bad.onnx", "--input-shape", "image=1,1,8,8")
+    (line,) = errors("check", "bad.onnx", "--input-shape", "picture=1,1,8,8")
+    assert line.startswith("no input is named 'picture'; the model has 'image'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["build"], "Missing argument 'MODEL'. (see "),
+        (["build", "tiny.onnx", "--multiplier", "3"], "No such option '--multiplier'. Did you mean '--multipliers'?"),
+        (["biuld", "tiny.onnx"], "No such command 'biuld'. Did you mean 'build'?"),
+        (["build", "tiny.onnx", "--multipliers", "0"], "Invalid value for '--multipliers': 0 is not in the range x>=1"),
+        (["build", "tiny.onnx", "--clock", "-5"], "Invalid value for '--clock': -5.0 is not in the range x>0"),
+        (
+            ["build", "tiny.onnx", "--input-shape", "1,1,8,8"],
+            "Invalid value for '--input-shape': '1,1,8,8' is not of the form NAME=1,1,28,28, batch first.",
+        ),
+        (["build", "tiny.onnx", "--mean", "a"], "Invalid value for '--mean': 'a' is not a number"),
+        (["build", "tiny.onnx", "--std", "0"], "a standard deviation of 0 divides by zero"),
+        (["simulate", "tiny.onnx"], "Missing option '--input'."),
+        (["simulate", "tiny.onnx", "--input", "frames.npy", "--engine", "x"], "Invalid value for '--engine': 'x' is"),
+        (["simulate", "tiny.onnx", "--input", "none.png"], "cannot read 'none.png': there is no such file"),
+        (["build", "tiny.onnx", "--calibration", "."], "the folder '.' holds "),
+        (["build", "tiny.onnx", "--plan", "tiny.onnx"], "cannot read the plan 'tiny.onnx': it is not text"),
+        (["build", "tiny.onnx", "--output", "tiny.onnx"], "tiny.onnx is a file: name a folder"),
+        (["build", "tiny.onnx", "--output", "."], ". has files that are not from a build"),
+        (["verilog", "tiny.onnx", "--output", "tiny.onnx"], "'tiny.onnx': File exists"),
+        (["build", "tiny.onnx", "--multipliers", "1"], "the network needs at least "),
+        (["build", "tiny.onnx", "--device", "lfe5u-58f"], "device 'lfe5u-58f' is unknown"),
+    ],
+)
+def test_bad_arguments(arguments, words, folder):
+    if "." in arguments[2:] and "--calibration" in arguments:
+        (folder / "frames.npy").unlink()
+    (line,) = errors(*arguments)
+    assert line.startswith(words)
+
+
+def test_check_reports_what_is_wrong_with_model_and_arguments_together():
+    damaged("NaN weight")
+    lines = errors("check", "bad.onnx", "--device", "none")
+    assert len(lines) == 2
+    assert "NaN" in lines[0]
+    assert "'none'" in lines[1]
+
+
+def test_a_full_disk_or_a_forbidden_folder_is_one_line(monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device", "build/tiny/tiny.v")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert errors("build", "tiny.onnx", *OPTIONS) == ["'build/tiny/tiny.v': No space left on device"]
+
+
+# Faults and interruptions
+
+
+def broken(monkeypatch, error):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("hwgen.flow.schedule", fail)
+
+
+def test_a_fault_of_ours_is_one_line_with_status_1(monkeypatch):
+    broken(monkeypatch, ZeroDivisionError("some\nthing"))
+    result = run("build", "tiny.onnx", *OPTIONS)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "error: a fault in hwgen, not in your input: ZeroDivisionError: some thing. "
+        "Run again with --debug for the traceback, and please report it."
+    )
+    assert "Traceback" not in result.output
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    broken(monkeypatch, ZeroDivisionError("something"))
+    result = run("build", "tiny.onnx", *OPTIONS, "--debug")
+    assert result.exit_code == 1
+    assert "Traceback (most recent call last)" in result.stderr
+
+
+def test_an_interrupted_command_says_so_with_status_130(monkeypatch, folder):
+    broken(monkeypatch, KeyboardInterrupt())
+    result = run("build", "tiny.onnx", *OPTIONS)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "interrupted"
+    assert not (folder / "build").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing_behind(folder, number):
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    np.save(folder / "many.npy", tiny.frames(3000))
+    command = [sys.executable, "-m", "hwgen", "simulate", "tiny.onnx", *OPTIONS, "--input", "many.npy", "--engine", "rtl"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(temporary)}
+    )
+    for line in process.stderr:
+        if line.startswith("simulating"):
+            break
+    time.sleep(0.3)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(temporary.iterdir()) == []
+    if number == signal.SIGINT:
+        assert err.split() == ["interrupted"]
+
+
+# Real processes
+
+
+def test_help_is_quick_and_enough():
+    begin = time.monotonic()
+    result = hwgen("--help")
+    assert time.monotonic() - begin < 2  # 0.1 s when the machine is idle
+    assert "python -m hwgen build" in result.stdout
+    loaded = "import sys, hwgen.cli; print([m for m in ('numpy', 'onnx', 'amaranth', 'rich', 'PIL') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
+    for command in cli.commands:
+        text = hwgen(command, "--help").stdout
+        assert f"Usage: python -m hwgen {command}" in text
+        assert f"python -m hwgen {command}" in text.split("\n", 1)[1], "no example"
+
+
+def test_build_from_another_folder_without_yosys_in_the_environment(folder):
+    elsewhere = folder / "else where"
+    elsewhere.mkdir()
+    result = hwgen("build", folder / "tiny.onnx", "--multipliers", 10, cwd=elsewhere)
+    assert result.returncode == 0, result.stderr
+    assert (elsewhere / "build/tiny/tiny.v").is_file()
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["build"]
+    assert "warning: no calibration data" in result.stderr
+
+
+def test_errors_of_a_real_process(folder):
+    damaged("truncated")
+    result = hwgen("build", "bad.onnx", cwd=folder)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        "reading the model",
+        "error: 'bad.onnx' is a truncated or corrupted ONNX file; copy or export it again",
+    ]
+
+
+def test_a_closed_pipe_is_no_fault(folder):
+    command = f"{sys.executable} -m hwgen verilog tiny.onnx --multipliers 10 --calibration frames.npy -q -o - | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=folder, timeout=60, check=True)
+    assert result.stderr == ""
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_version():
+    assert re.fullmatch(r"python -m hwgen, version \d+\.\d+\.\d+\n", hwgen("--version").stdout)

@@ -1,0 +1,234 @@
+"""The Verilog: taken by every tool, the same bytes every time, and wrong when a weight is."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.axi import AxiTop
+from hwgen.blocks.mac import MacFolding, MacLayer, MacPlan, MacUnit, raw_range
+from hwgen.blocks.timing import run
+from hwgen.export import rtlil_to_verilog, to_verilog
+from hwgen.graph.errors import HwgenError, InputError
+from hwgen.graph.requantize import fit, output_scale
+from hwgen.graph.types import U8, FeatureMap
+from hwgen.graph.window import Window
+from hwgen.rtlil import tidy, to_rtlil
+from hwgen.testbench import Vectors, verilog_testbench
+from hwgen.testing import random_frames
+from hwgen.yosys import YosysError, run_yosys
+
+FRAMES = 3
+
+
+def tool(name):
+    return pytest.mark.skipif(shutil.which(name) is None, reason=f"{name} is not installed")
+
+
+def dense(inputs=20, outputs=7):
+    """A fully connected layer with its weights in a memory of 140 words."""
+    random = np.random.default_rng(1)
+    weights = random.integers(-7, 8, (outputs, 1, 1, inputs))
+    low, high = raw_range(weights, U8)
+    bias = random.integers(-100, 100, outputs) - 3 * weights.reshape(outputs, -1).sum(axis=1)
+    scale = output_scale(0.02, random.uniform(0.01, 0.02, outputs).astype(np.float32), 0.15)
+    requantization = fit(scale, 0, (0, 255), low + bias, high + bias, bias)
+    maps = FeatureMap(1, 1, inputs, U8), FeatureMap(1, 1, outputs, U8)
+    return MacPlan(
+        MacLayer(*maps, Window((1, 1)), weights, 3, requantization), MacFolding("ring", 1, 1, lanes_in=1, lanes_out=1)
+    )
+
+
+def top_of(plan):
+    layer = plan.layer
+    return AxiTop(MacUnit(plan), layer.input.channels, layer.output.channels, U8, 1, U8, 1)
+
+
+@cache
+def files():
+    """Everything a user gets for the small layer: name -> text."""
+    plan = dense()
+    top = top_of(plan)
+    timing = run(plan.actors(), 4)
+    x = random_frames(plan.layer.input, FRAMES)
+    expect = {"cycles": timing.interval, "latency": timing.latency + AxiTop.LATENCY}
+    return {
+        "net.v": to_verilog(top, "net"),
+        "net_tb.v": verilog_testbench("net", top, FRAMES, timeout=5000, **expect),
+        **Vectors.of(top, x, plan.layer.golden(x)).files(top),
+    }
+
+
+def in_folder(folder, **changed):
+    for name, text in {**files(), **{name.replace("_v", ".v"): text for name, text in changed.items()}}.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def command(*arguments, cwd):
+    done = subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def icarus(folder, *plusargs, **parameters):
+    sets = [f"-Pnet_tb.{name.upper()}={value}" for name, value in parameters.items()]
+    compiled = command("iverilog", "-g2005", "-Wall", *sets, "-o", "net.vvp", "net_tb.v", "net.v", cwd=folder)
+    assert compiled == (0, "")
+    return command("vvp", "net.vvp", *plusargs, cwd=folder)[1].strip().splitlines()
+
+
+def test_names_are_plain_and_nothing_of_the_machine_is_in_it():
+    verilog = files()["net.v"]
+    assert "\\" not in verilog
+    assert {"net", "net_core", "net_core_dot", "net_s_axis"} <= set(re.findall(r"^module (\w+)", verilog, re.MULTILINE))
+    assert not re.search(r"/(tmp|home|work|usr)|[-.]py\b|git|Yosys", verilog)
+    assert "rom_style" in verilog
+    assert re.search(r"reg \[3:0\] \w+ \[139:0\];", verilog)
+
+
+def test_the_same_bytes_every_time(tmp_path):
+    script = (
+        "from test_export import dense, top_of; from hwgen.rtlil import to_rtlil; "
+        "import hashlib; print(hashlib.sha256(to_rtlil(top_of(dense()), 'net').encode()).hexdigest())"
+    )
+    here = os.path.dirname(__file__)
+    sums = set()
+    for seed in "01":
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": here}
+        done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True)
+        sums.add(done.stdout)
+    assert len(sums) == 1
+    assert len(sums.pop()) == 65
+    assert rtlil_to_verilog(to_rtlil(top_of(dense()), "net"), "net") == files()["net.v"]
+
+
+@tool("iverilog")
+def test_icarus_passes_at_full_speed_and_under_stalls(tmp_path):
+    folder = in_folder(tmp_path)
+    assert icarus(folder) == ["PASS net: 3 frames, 21 beats, latency 59 cycles, 140 cycles from frame to frame"]
+    for seed in (1, 2):
+        assert icarus(folder, f"+stall={seed}")[0].startswith("PASS net: 3 frames, 21 beats")
+    assert icarus(folder, stall=3)[0].startswith("PASS net: 3 frames, 21 beats")
+
+
+@tool("iverilog")
+def test_a_flipped_weight_bit_fails(tmp_path):
+    verilog = files()["net.v"]
+    words = re.findall(r"^ +\w+\[57\] = 4'h[0-9a-f];$", verilog, re.MULTILINE)
+    assert len(words) == 1
+    flipped = re.sub(r"h([0-9a-f]);$", lambda found: f"h{int(found[1], 16) ^ 4:x};", words[0])
+    said = icarus(in_folder(tmp_path, net_v=verilog.replace(words[0], flipped)))
+    assert re.fullmatch(r"frame 0 beat 2, cycle \d+: wrong data: got .., expected ..", said[0])
+    assert re.fullmatch(r"FAIL net: [1-3] errors in 21 beats", said[-1])
+
+
+@tool("iverilog")
+def test_wrong_cycles_a_wrong_latency_and_silence_fail(tmp_path):
+    folder = in_folder(tmp_path)
+    assert icarus(folder, cycles=141) == [
+        "140 cycles from frame to frame, expected 141",
+        "FAIL net: 1 errors in 21 beats",
+    ]
+    assert icarus(folder, latency=60)[0] == "latency 59 cycles, expected 60"
+    assert icarus(folder, timeout=200)[-1] == "FAIL net: 7 of 21 beats after 200 cycles, 0 errors"
+
+
+@tool("verilator")
+def test_verilator_has_nothing_to_say(tmp_path):
+    folder = in_folder(tmp_path)
+    assert command("verilator", "--lint-only", "-Wall", "net.v", cwd=folder) == (0, "")
+    assert command("verilator", "--lint-only", "--timing", "--top", "net_tb", "net_tb.v", "net.v", cwd=folder)[0] == 0
+
+
+def test_yosys_reads_it_back():
+    script = "read_verilog net.v\nhierarchy -check -top net\nproc\ncheck -assert\nmemory_collect\nstat"
+    log = run_yosys(script, inputs={"net.v": files()["net.v"]}).log
+    assert not [line for line in log.splitlines() if line.startswith("Warning") and "at_start" not in line]
+    assert "$mem_v2" in log
+
+
+class Odd(wiring.Component):
+    """Three equal children, a port of no bits, and names that Verilog does not like."""
+
+    def __init__(self, level=2):
+        self.level = level
+        super().__init__({"reg": In(4), "nothing": In(0), "o": Out(4)})
+
+    def elaborate(self, platform):
+        m = Module()
+        state = Signal(4, name="always")
+        results = [self.reg]
+        for n in range(3 if self.level else 0):
+            m.submodules[f"child.{n}"] = child = Odd(self.level - 1)
+            m.d.comb += [child.reg.eq(state), child.nothing.eq(self.nothing)]
+            results.append(child.o)
+        m.d.sync += state.eq(sum(results))
+        m.d.comb += self.o.eq(state)
+        return m
+
+
+@tool("iverilog")
+def test_odd_names_empty_ports_and_equal_modules(tmp_path):
+    verilog = to_verilog(Odd(), "odd")
+    assert re.findall(r"^module (\w+)", verilog, re.MULTILINE) == ["odd", "odd_child_0", "odd_child_0_child_0"]
+    assert "nothing" not in verilog
+    assert "[-1:0]" not in verilog
+    (tmp_path / "odd.v").write_text(verilog)
+    assert command("iverilog", "-g2005", "-Wall", "-o", "odd.vvp", "odd.v", cwd=tmp_path) == (0, "")
+
+
+def test_tidy_keeps_what_is_read():
+    text = """
+attribute \\generator "Amaranth"
+module \\top
+  attribute \\src "/somewhere/x.py:1"
+  wire width 8 input 0 \\a
+  wire width 8 output 1 \\o
+  wire width 4 \\a[0]
+  wire width 8 \\q$1
+  cell $not $3
+    parameter \\A_WIDTH 8
+    connect \\A \\a [7:0]
+    connect \\Y \\q$1
+  end
+connect \\a[0] \\a [3:0]
+connect \\o \\q$1 [7:0]
+end
+"""
+    tidied = tidy(text)
+    assert "Amaranth" not in tidied
+    assert "somewhere" not in tidied
+    assert "a[0]" not in tidied
+    assert "connect \\Y \\q_1" in tidied
+    assert "connect \\o \\q_1 [7:0]" in tidied
+
+
+def test_a_bad_name_is_refused():
+    with pytest.raises(InputError, match="'2-net' cannot name a module: use letters"):
+        to_verilog(None, "2-net")
+
+
+def test_yosys_works_anywhere_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.delenv("YOSYS", raising=False)
+    lines = []
+    done = run_yosys("log hello\nwrite_rtlil x.il", outputs=["x.il"], on_line=lines.append)
+    assert "hello" in lines
+    assert "hello\n" in done.log
+    assert done.files["x.il"].startswith("# Generated by Yosys")
+    with pytest.raises(YosysError, match=r"Yosys stopped with status 1: No such command: no_such"):
+        run_yosys("no_such")
+    with pytest.raises(HwgenError, match=r"Yosys took over 0 s: give it more time"):
+        run_yosys("log hello", timeout=0.001)
+    assert list(tmp_path.iterdir()) == []

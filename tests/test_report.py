@@ -1,0 +1,109 @@
+"""The report: the same numbers as the design, in data and in text that fits."""
+
+import copy
+import json
+
+import pytest
+
+import hwgen
+from hwgen.report import Report, by, multiplications, table
+
+from . import tiny
+
+
+@pytest.fixture(scope="module")
+def design(tmp_path_factory):
+    path = tiny.save(tmp_path_factory.mktemp("model") / "tiny.onnx", softmax=True)
+    return hwgen.compile(path, calibration=tiny.frames(), multipliers=10, clock=50e6).checked()
+
+
+def test_data_is_plain_and_says_what_the_design_says(design):
+    data = design.report.data
+    assert json.loads(design.report.to_json()) == data
+    assert [layer["name"] for layer in data["layers"]] == ["conv", "pool", "dense"]
+    assert data["layers"][0]["multiplications"] == 8 * 8 * 9 * 4
+    assert data["total"]["multipliers"] == design.plan.multipliers == sum(x["multipliers"] for x in data["layers"])
+    assert data["total"]["memory_bits"] == design.plan.memory_bits == sum(x["memory_bits"] for x in data["layers"])
+    speed = data["speed"]
+    assert speed["cycles_per_frame"] == design.schedule.interval
+    assert speed["frames_per_second"] == 50e6 / design.schedule.interval
+    assert speed["latency_seconds"] == design.schedule.latency / 50e6
+    used = design.plan.multipliers * design.schedule.interval
+    assert speed["multipliers_busy"] == (8 * 8 * 9 * 4 + 64 * 3) / used
+    assert data["network"]["left_to_the_host"] == ["softmax"]
+
+
+def test_exactness_is_certified_for_every_layer_that_requantises(design):
+    assert [proof["layer"] for proof in design.report.data["exactness"]] == ["conv", "dense"]
+    assert design.report.data["check"] == {
+        "frames": 1,
+        "layers": 3,
+        "integers": 8 * 8 * 4 + 4 * 4 * 4 + 3,
+        "equal": True,
+        "latency_cycles": design.schedule.latency,
+    }
+
+
+def test_text_names_everything(design):
+    text = str(design.report)
+    assert text.startswith("tiny: 1x8x8 u8 -> 3 u8\n")
+    for words in (
+        "8x8x4 u8",
+        str(design.plan.layers[0].folding),
+        f"Bottleneck   {design.schedule.bottleneck}",
+        f"{design.schedule.interval:,} cycles per frame: {50e6 / design.schedule.interval:,.0f} frames per second at 50 MHz",
+        f"{design.schedule.latency:,} cycles: ",
+        "proved equal to ONNX Runtime's on both sides of every threshold",
+        "RTL equals golden in all 323 integers of 3 layers",
+        "Left to the host: softmax",
+        "lfe5u-85f",
+    ):
+        assert words in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_text_fits_and_is_plain(design, width):
+    text = design.report.text(width)
+    assert max(map(len, text.splitlines())) <= width
+    assert text.isascii()
+    assert not any(line != line.rstrip() for line in text.splitlines())
+
+
+def test_text_is_the_same_every_time_and_everywhere(design, monkeypatch):
+    text = design.report.text(100)
+    for name, value in {"COLUMNS": "40", "TERM": "dumb", "FORCE_COLOR": "1", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+        assert Report(design.report.data).text(100) == text
+
+
+def test_long_names_are_folded_and_brackets_are_kept(design):
+    data = copy.deepcopy(design.report.data)
+    data["layers"][0]["name"] = "/features/features.0/[bold]/" + "very_" * 12 + "long/Conv"
+    text = Report(data).text(80)
+    assert max(map(len, text.splitlines())) <= 80
+    first = text[text.index("\n ---") if "\n ---" in text else text.index("\n--") :]
+    joined = "".join(line[:30].split(" ")[0] for line in first.splitlines()[1:12])
+    assert "[bold]" in joined
+
+
+def test_warnings_are_listed(design):
+    data = copy.deepcopy(design.report.data)
+    data["warnings"] = ["one", "two"]
+    assert Report(data).text().endswith("Left to the host: softmax\nWarning: one\nWarning: two\n")
+
+
+def test_a_table_lies_right_for_numbers():
+    lines = table(["name", "<count"], [("a", "1"), ("bc", "1,000")], 40, ("all", "1,001"))
+    assert lines == [
+        "name   count",
+        "------------",
+        "a          1",
+        "bc     1,000",
+        "------------",
+        "all    1,001",
+    ]
+
+
+def test_multiplications_of_an_operator_without_weights_are_none():
+    assert multiplications(object()) == 0
+    assert by((28, 28, 6)) == "28x28x6"
