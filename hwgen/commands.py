@@ -1,6 +1,7 @@
 """What each command does; :mod:`hwgen.cli` says how it is called."""
 
 import shutil
+from collections.abc import Callable
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +14,7 @@ from hwgen import flow, report
 from hwgen import simulate as engines
 from hwgen.dataflow.schedule import Schedule
 from hwgen.frames import Frames, FrameSpec, Preparation, load_frames, load_labels
+from hwgen.graph.errors import HwgenError, Problems
 from hwgen.graph.network import Network
 from hwgen.names import identifier
 from hwgen.output import check_replaceable
@@ -82,19 +84,33 @@ def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
 
 
 def check(quiet: bool, settings: dict[str, Any]) -> None:
-    """Compile and stop; what is wrong is an exception on the way."""
+    """As far as can be got; all that is wrong on the way is reported together."""
+    problems = Problems(HwgenError)
     with steps(quiet) as tell:
         given = arguments(settings, tell)
-        design = flow.compile(**given)
-        fit = design.fit
-    for line in fit.problems:
-        click.echo(f"error: {line}", err=True)
-    if fit.problems:
-        click.get_current_context().exit(2)
-    network = design.network
-    click.echo("\n".join(report.heading(design.report.data)))
-    click.echo("\n".join(f"  {layer.name}: {type(layer.op).__name__}" for layer in network.layers))
-    click.echo(f"\nNothing is in the way of {network.name}: {len(network.layers)} layers, integers proved exact.")
+        loaded = attempt(problems, lambda: flow.quantised(**front(given)))
+        target = attempt(problems, lambda: find_device(given["device"]))
+        if loaded and target:
+            limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan")}
+            tell("sizing layers")
+            plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, **limits))
+            problems.add(*(fit_plan(plan, target).problems if plan else ()))
+    problems.raise_any()
+    network = loaded.network
+    rows = [
+        (layer.name, type(layer.op).__name__, str(layer.op.input), str(layer.op.output)) for layer in network.layers
+    ]
+    click.echo("\n".join(report.table(("layer", "operator", "input", "output"), rows, text_width())))
+    click.echo(f"\nNothing is in the way of {network.name}: its integers are proved exact, and it fits {target.name}.")
+
+
+def attempt(problems: Problems, action: Callable[[], Any]) -> Any:
+    """The result of ``action``, or None and its problems added to the others."""
+    try:
+        return action()
+    except HwgenError as error:
+        problems.add(*error.problems)
+        return None
 
 
 # Shared

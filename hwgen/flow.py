@@ -73,7 +73,7 @@ def compile(
     chosen = choose_plan(front.network, target, multipliers=multipliers, fps=fps, clock=clock, plan=plan)
     tell("scheduling")
     timing = schedule(chosen)
-    return Design(front.graph, front.network, chosen, timing, target, front.samples, clock, tuple(notes.lines), tell)
+    return Design(front, chosen, timing, target, clock, tuple(notes.lines), tell)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,9 @@ def quantised(
     graph = simplify(read_model(model, input_shape))
     frames = calibration_frames(graph, calibration, preparation)
     tell("quantising")
-    graph = quantize(graph, frames, warn=warn)
+    unquantised, graph = graph, quantize(graph, frames, warn=warn)
+    if graph is unquantised and frames is not None:
+        warn("the model is quantised already; the calibration frames only serve to try it on")
     tell("proving integer arithmetic")
     network = lower(graph, OPERATORS, warn=warn)
     return Quantised(graph, network, sample_frames(network, frames))
@@ -127,12 +129,19 @@ class Notes:
 
 def calibration_frames(graph: Graph, calibration: FramesLike | None, preparation: Preparation) -> np.ndarray | None:
     """Frames [N, ...] as ``graph`` takes them, at most ``CALIBRATION_FRAMES`` from files; None if none are given."""
-    if calibration is None or isinstance(calibration, np.ndarray):
+    if calibration is None:
+        return None
+    spec = FrameSpec.of_graph(graph)
+    if isinstance(calibration, np.ndarray):
+        if calibration.shape[1:] != spec.shape:
+            raise InputError(
+                f"calibration frames of shape {list(calibration.shape)}; the model takes {spec.describe()}"
+            )
         return calibration
     sources = [calibration] if isinstance(calibration, str | Path) else list(calibration)
     if not sources:
         return None
-    return load_frames(sources, FrameSpec.of_graph(graph), preparation, CALIBRATION_FRAMES, spread=True).values
+    return load_frames(sources, spec, preparation, CALIBRATION_FRAMES, spread=True).values
 
 
 def sample_frames(network: Network, given: np.ndarray | None = None) -> np.ndarray:
@@ -184,21 +193,33 @@ def read_plan(network: Network, path: str | Path) -> Plan:
 class Design:
     """A network as hardware: what it computes, how it is laid out, how fast it is, and its files.
 
-    ``graph`` is the quantised model (QDQ), ``network`` its integer layers, ``plan`` their foldings, ``schedule``
-    the cycles on ``device``; ``samples`` [N, ...] are frames to try it on. ``clock`` in Hz is only for stating
-    speeds. ``check`` is the simulation made by :meth:`checked`.
+    ``plan`` holds the foldings and ``schedule`` the cycles. ``clock`` in Hz is only for stating speeds. ``check`` is
+    the simulation made by :meth:`checked`.
     """
 
-    graph: Graph
-    network: Network
+    front: Quantised
     plan: Plan
     schedule: Schedule
     device: Device
-    samples: np.ndarray
     clock: float = CLOCK
     warnings: tuple[str, ...] = ()
     progress: Progress = silent
     check: Simulation | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """The quantised model, QDQ."""
+        return self.front.graph
+
+    @property
+    def network(self) -> Network:
+        """Its layers of integers."""
+        return self.front.network
+
+    @property
+    def samples(self) -> np.ndarray:
+        """A few frames [N, ...] to try it on."""
+        return self.front.samples
 
     @property
     def name(self) -> str:

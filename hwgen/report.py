@@ -1,6 +1,7 @@
 """What a design is and needs, as data for programs (JSON) and as text for people."""
 
 import json
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
@@ -44,7 +45,7 @@ class Report:
             proof_lines(data, width),
             closing_lines(data),
         )
-        return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+        return "\n\n".join("\n".join(wrapped(lines, width)) for lines in sections if lines) + "\n"
 
     def __str__(self) -> str:
         return self.text()
@@ -193,7 +194,16 @@ def speed_lines(data: dict[str, Any]) -> list[str]:
         f"{speed['frames_per_second']:,.0f} frames per second at {clock}",
         f"Latency      {speed['latency_cycles']:,} cycles: {_time(speed['latency_seconds'])} at {clock}",
         f"Multipliers  {speed['multipliers_busy']:.1%} of their cycles do a useful multiplication",
+        *_check_line(data["check"]),
     ]
+
+
+def _check_line(check: dict[str, Any] | None) -> list[str]:
+    if check is None:
+        return []
+    frames = f"{check['frames']} frame{'s' * (check['frames'] != 1)}"
+    compared = f"all {check['integers']:,} integers of {check['layers']} layers"
+    return [f"Simulated    {frames}: RTL equals golden in {compared}"]
 
 
 def _time(seconds: float) -> str:
@@ -208,7 +218,7 @@ def device_lines(data: dict[str, Any], width: int) -> list[str]:
 
 
 def proof_lines(data: dict[str, Any], width: int) -> list[str]:
-    """The proofs, a line for each layer, and the simulation."""
+    """The proofs, a line for each layer."""
     columns = ("layer", "form", "<channels", "<thresholds", "<bits", "<shift")
     rows = [
         (
@@ -221,24 +231,25 @@ def proof_lines(data: dict[str, Any], width: int) -> list[str]:
         )
         for proof in data["exactness"]
     ]
-    lines = []
-    if rows:
-        lines.append("Requantisation, proved equal to ONNX Runtime's on both sides of every threshold:")
-        lines += ["", *table(columns, rows, width), ""]
-    check = data["check"]
-    if check:
-        frames = f"{check['frames']} frame{'s' * (check['frames'] != 1)}"
-        lines.append(
-            f"Simulation, {frames}: RTL equals golden in all {check['integers']:,} integers of "
-            f"{check['layers']} layers; latency as predicted"
-        )
-    return lines
+    if not rows:
+        return []
+    said = "Requantisation, proved equal to ONNX Runtime's on both sides of every threshold:"
+    return [said, "", *table(columns, rows, width)]
 
 
 def closing_lines(data: dict[str, Any]) -> list[str]:
     head = data["network"]["left_to_the_host"]
     lines = [f"Left to the host: {', '.join(head)}"] if head else []
     return lines + [f"Warning: {line}" for line in data["warnings"]]
+
+
+def wrapped(lines: list[str], width: int) -> list[str]:
+    """Lines that are too long go on in the next one, indented; tables are not."""
+    return [part for line in lines for part in ([line] if len(line) <= width else _wrap(line, width))]
+
+
+def _wrap(line: str, width: int) -> list[str]:
+    return textwrap.wrap(line, width, subsequent_indent=" " * 13, break_on_hyphens=False)
 
 
 def table(

@@ -294,7 +294,18 @@ def test_a_signal_leaves_nothing_behind(folder, number):
     temporary = folder / "temporary"
     temporary.mkdir()
     np.save(folder / "many.npy", tiny.frames(3000))
-    command = [sys.executable, "-m", "hwgen", "simulate", "tiny.onnx", *OPTIONS, "--input", "many.npy", "--engine", "rtl"]
+    command = [
+        sys.executable,
+        "-m",
+        "hwgen",
+        "simulate",
+        "tiny.onnx",
+        *OPTIONS,
+        "--input",
+        "many.npy",
+        "--engine",
+        "rtl",
+    ]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(temporary)}
     )
@@ -320,7 +331,9 @@ def test_help_is_quick_and_enough():
     result = hwgen("--help")
     assert time.monotonic() - begin < 2  # 0.1 s when the machine is idle
     assert "python -m hwgen build" in result.stdout
-    loaded = "import sys, hwgen.cli; print([m for m in ('numpy', 'onnx', 'amaranth', 'rich', 'PIL') if m in sys.modules])"
+    loaded = (
+        "import sys, hwgen.cli; print([m for m in ('numpy', 'onnx', 'amaranth', 'rich', 'PIL') if m in sys.modules])"
+    )
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
     for command in cli.commands:
         text = hwgen(command, "--help").stdout

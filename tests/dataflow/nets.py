@@ -1,0 +1,50 @@
+"""Chains of operators as networks, random and fixed."""
+
+import numpy as np
+
+from hwgen.blocks import AveragePool, MaxPool
+from hwgen.graph.network import Layer, Network, QuantizedTensor
+from hwgen.graph.types import U8, FeatureMap, Quantization
+from hwgen.graph.window import Window
+from tests.blocks.cases import conv, dense, pool
+
+
+def chain(*ops) -> Network:
+    """The operators one after the other."""
+    quantization = Quantization(U8, 0.02, 3)
+    tensors = [QuantizedTensor("t0", ops[0].input, quantization)]
+    tensors += [QuantizedTensor(f"t{n}", op.output, quantization) for n, op in enumerate(ops, 1)]
+    layers = tuple(Layer(f"layer{n}", op, (f"t{n}",), f"t{n + 1}") for n, op in enumerate(ops))
+    first, last = tensors[0], tensors[-1]
+    return Network(
+        "chain", first, last, first.map.shape, last.map.shape, layers, {tensor.name: tensor for tensor in tensors}
+    )
+
+
+def small() -> Network:
+    """Convolution, pooling, convolution without padding, fully connected."""
+    first = conv(FeatureMap(8, 8, 2, U8), Window((3, 3), pads=(1, 1, 1, 1)), 6)
+    second = pool(MaxPool, first.output, Window((2, 2), (2, 2)))
+    third = conv(second.output, Window((3, 3)), 5, seed=3)
+    return chain(first, second, third, dense(third.output, 7))
+
+
+def random_network(seed: int) -> Network:
+    """Two to four layers of any kind that fit on each other."""
+    generator = np.random.default_rng(seed)
+    shape = generator.integers([4, 4, 1], [9, 9, 5])
+    source, ops = FeatureMap(*map(int, shape), U8), []
+    for _ in range(int(generator.integers(1, 4))):
+        kernel = tuple(int(min(n, generator.integers(1, 4))) for n in (source.height, source.width))
+        stride = tuple(int(n) for n in generator.integers(1, 3, 2))
+        pads = tuple(int(generator.integers(0, k)) for k in (*kernel, *kernel))
+        window = Window(kernel, stride, pads=pads)
+        kind = generator.choice(["conv", "conv", "max", "average"])
+        if kind == "conv":
+            ops.append(conv(source, window, int(generator.integers(1, 7)), seed=seed))
+        else:
+            ops.append(pool(MaxPool if kind == "max" else AveragePool, source, window, Quantization(U8, 0.03, 2)))
+        source = ops[-1].output
+    if generator.random() < 0.5:
+        ops.append(dense(source, int(generator.integers(1, 9)), seed=seed))
+    return chain(*ops)

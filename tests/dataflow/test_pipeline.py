@@ -1,0 +1,56 @@
+"""Whole pipelines: golden, schedule and RTL agree, beat by beat and cycle by cycle."""
+
+import numpy as np
+import pytest
+
+from hwgen.dataflow.folding import search
+from hwgen.dataflow.pipeline import Pipeline, module_name
+from hwgen.dataflow.schedule import schedule
+from hwgen.formal import prove_contract
+from hwgen.graph import golden
+from hwgen.testing import from_beats, random_frames, simulate, to_beats
+
+from .nets import random_network, small
+
+FRAMES = 4
+
+
+def agree(network, plan):
+    """Simulate the plan at full speed and under stalls; compare values with golden, cycles with the schedule."""
+    frames = random_frames(network.input.map, FRAMES)
+    want = golden.run(network, frames)[network.output.name]
+    pipeline = Pipeline(plan)
+    beats = to_beats(frames, network.input.map.type, pipeline.lanes_in)
+    count = want.size // pipeline.lanes_out
+    for stall in (None, 5):
+        taken, given = simulate(Pipeline(plan), beats, count, stall=stall)
+        got = from_beats(given["o"].payloads, network.output.map.type, pipeline.lanes_out)
+        np.testing.assert_array_equal(got.reshape(want.shape), want)
+        if stall is None:
+            predicted = schedule(plan, FRAMES).run
+            np.testing.assert_array_equal(given["o"].cycles, predicted.moved[-1])
+            np.testing.assert_array_equal(taken.cycles, predicted.moved[0][: len(taken.cycles)])
+
+
+@pytest.mark.parametrize("budget", [8, 20, 60])
+def test_small_network(budget):
+    network = small()
+    agree(network, search(network, multipliers=budget))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_random_networks(seed):
+    network = random_network(seed)
+    agree(network, search(network, multipliers=10 + 15 * seed))
+
+
+def test_the_contract_holds_at_the_end_of_a_pipeline():
+    network = small()
+    prove_contract(Pipeline(search(network, multipliers=20)))
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("a/b:0", "a_b_0"), ("1st", "layer_1st"), ("conv", "conv"), ("ä", "layer_")]
+)
+def test_module_names_are_identifiers(name, module):
+    assert module_name(name) == module

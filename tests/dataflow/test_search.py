@@ -1,0 +1,92 @@
+"""The folding search keeps budgets, reaches rates, and is optimal among the foldings offered."""
+
+from itertools import product
+
+import pytest
+
+from hwgen.dataflow.folding import default_weigh, search
+from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.schedule import schedule
+from hwgen.graph.errors import FitError, InputError
+
+from .nets import chain, small
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small()
+
+
+def spent(plan):
+    return sum(default_weigh(products) for layer in plan.layers for products in layer.cost.products)
+
+
+@pytest.mark.parametrize("budget", [8, 12, 30, 100])
+def test_a_budget_is_kept_and_more_is_never_slower(network, budget):
+    plan, richer = search(network, multipliers=budget), search(network, multipliers=2 * budget)
+    assert spent(plan) <= budget
+    assert schedule(richer).interval <= schedule(plan).interval
+
+
+def test_the_pipeline_is_as_fast_as_its_slowest_layer(network):
+    plan = search(network, multipliers=30)
+    timing = schedule(plan)
+    assert timing.interval == max(layer.cost.cycles for layer in plan.layers)
+    assert timing.bottleneck in {layer.name for layer in plan.layers}
+
+
+def test_a_rate_is_reached_with_the_least_multipliers(network):
+    plan = search(network, cycles=1500)
+    assert schedule(plan).interval <= 1500
+    fastest = search(network, multipliers=spent(plan) - 1)
+    assert schedule(fastest).interval > 1500
+
+
+def test_no_combination_of_offered_foldings_is_faster(network):
+    """Exhaustive, on the first two layers."""
+    two = chain(*(layer.op for layer in network.layers[:2]))
+    choices = [[(folding, layer.op.cost(folding)) for folding in layer.op.foldings()] for layer in two.layers]
+    for budget in (6, 15, 40):
+        best = min(
+            max(cost.cycles for _, cost in pair)
+            for pair in product(*choices)
+            if sum(default_weigh(products) for _, cost in pair for products in cost.products) <= budget
+        )
+        assert max(layer.cost.cycles for layer in search(two, multipliers=budget).layers) == best
+
+
+def test_too_small_a_budget_says_what_is_needed(network):
+    with pytest.raises(FitError, match=r"needs at least 7 multipliers \(limit 2\); raise --multipliers"):
+        search(network, multipliers=2)
+
+
+def test_too_high_a_rate_names_the_layer(network):
+    with pytest.raises(FitError, match=r"layer 'layer0': 10 cycles per frame cannot be reached \(limit \d+ cycles\)"):
+        search(network, cycles=10)
+
+
+def test_a_plan_survives_its_json(network):
+    plan = search(network, multipliers=30)
+    again = Plan.from_json(network, plan.to_json())
+    assert again.to_json() == plan.to_json()
+    assert schedule(again).interval == schedule(plan).interval
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda text: "{", "not a plan file"),
+        (lambda text: text.replace('"format": 1', '"format": 9'), "format 9 is not the 1"),
+        (lambda text: text.replace("layer1", "layerX"), "layer 'layerX' is not in the model"),
+        (lambda text: text.replace('"portion": ', '"portion": 99'), r"portion 99\d+ is not within 1 to"),
+        (lambda text: text.replace('"lanes_out": ', '"lanes_out": 7'), "does not divide both outputs"),
+        (lambda text: text.replace('"queue": 0', '"queue": -1'), "queue must be 0 to"),
+        (lambda text: text.replace('"outputs": ', '"outputz": '), "unexpected keyword argument 'outputz'"),
+        (lambda text: text.replace('"serial": true', '"serial": 3'), "serial must be a bool"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_is_said(network, edit, message):
+    text = search(network, multipliers=30).to_json()
+    assert edit(text) != text
+    with pytest.raises(InputError, match=message):
+        Plan.from_json(network, edit(text))
