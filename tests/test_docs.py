@@ -1,0 +1,111 @@
+"""Every command and every piece of Python shown in a document runs, and prints what the document shows.
+
+Blocks marked ``console`` hold commands (lines beginning with ``$ ``) and lines of their output; ``...`` stands for lines
+left out. Blocks marked ``python`` are run, by pytest where they define tests. A block after an HTML comment that begins
+with ``illustrative`` is only shown.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(<!-- illustrative[^\n]*-->\n)?^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SECONDS = 300
+# Run where the tests run, so neither is run by them: installing would change the environment, and pytest would not end.
+INSTALL = re.compile(r"^pip install [^&]*(&& |$)")
+TESTS = re.compile(r"^pytest\b")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a document."""
+
+    document: Path
+    line: int
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document.name}:{self.line}"
+
+
+def blocks():
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        for found in BLOCK.finditer(text):
+            if not found[1]:
+                yield Block(document, text.count("\n", 0, found.start()) + 1, found[2], found[3])
+
+
+BLOCKS = list(blocks())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the examples in it, for all blocks of all documents."""
+    place = tmp_path_factory.mktemp("docs")
+    shutil.copytree(ROOT / "examples", place / "examples")
+    return place
+
+
+def commands(text):
+    """Pairs of a command and the lines of output shown below it."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        else:
+            found[-1][1].append(line)
+    return found
+
+
+def run(command, folder):
+    python = str(Path(sys.executable).parent)
+    environment = {name: value for name, value in os.environ.items() if name != "YOSYS"}
+    environment |= {"PATH": f"{python}{os.pathsep}{environment['PATH']}", "COLUMNS": "100"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False, shell=True
+    )
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind == "console"], ids=str)
+def test_commands_print_what_is_shown(block, folder):
+    for command, shown in commands(block.text):
+        rest = INSTALL.sub("", command)
+        if not rest or TESTS.match(rest):
+            print(f"not run here: {command}")
+            continue
+        printed = run(rest, folder).splitlines()
+        for line in shown:
+            assert line == "..." or line in printed, f"{block}: `{rest}` does not print {line!r} but\n" + "\n".join(
+                printed
+            )
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind == "python"], ids=str)
+def test_python_runs(block, folder):
+    file = folder / f"test_{block.document.stem.replace('-', '_')}_{block.line}.py"
+    file.write_text(block.text, encoding="utf-8")
+    runner = "-m pytest -p no:cacheprovider" if "def test_" in block.text else ""
+    run(f'"{sys.executable}" {runner} "{file.name}"', folder)
+
+
+def test_something_is_found_in_the_documents():
+    assert {block.document.name for block in BLOCKS} >= {"README.md", "getting-started.md"}
+    assert {block.kind for block in BLOCKS} == {"console", "python"}
+
+
+def test_links_between_documents_lead_somewhere():
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
