@@ -13,6 +13,7 @@ import numpy as np
 from hwgen import flow, report
 from hwgen import simulate as engines
 from hwgen.dataflow.schedule import Schedule
+from hwgen.fit import fit_table
 from hwgen.frames import Frames, FrameSpec, Preparation, load_frames, load_labels
 from hwgen.graph.errors import HwgenError, Problems
 from hwgen.graph.network import Network
@@ -20,6 +21,7 @@ from hwgen.names import identifier
 from hwgen.output import check_replaceable
 from hwgen.progress import Steps
 from hwgen.simulate import Simulation
+from hwgen.targets import device as find_device
 
 _MOST_ANSWERS = 20  # frames whose answer is printed
 
@@ -94,7 +96,7 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
             limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan")}
             tell("sizing layers")
             plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, **limits))
-            problems.add(*(fit_plan(plan, target).problems if plan else ()))
+            problems.add(*(fit_table(plan, target).problems if plan else ()))
     problems.raise_any()
     network = loaded.network
     rows = [

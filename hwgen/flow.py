@@ -16,6 +16,7 @@ from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
 from hwgen.export import to_verilog
+from hwgen.fit import FitTable, fit_table
 from hwgen.frames import USUAL, FrameSpec, Preparation, load_frames
 from hwgen.graph import golden
 from hwgen.graph.errors import FitError, InputError
@@ -270,6 +271,11 @@ class Design:
     def to_verilog(self) -> str:
         """One Verilog file with the top module :attr:`name`."""
         return self.verilog
+
+    @cached_property
+    def fit(self) -> FitTable:
+        """What the device is asked for, resource by resource."""
+        return fit_table(self.plan, self.device)
 
     @cached_property
     def report(self) -> Report:

@@ -214,7 +214,18 @@ def _time(seconds: float) -> str:
 
 
 def device_lines(data: dict[str, Any], width: int) -> list[str]:
-    raise NotImplementedError
+    """What the device is asked for, estimated, and what is in the way."""
+    fit = data["device"]
+    rows = [
+        (row["resource"], f"{row['used']:,}", f"{row['available']:,}", f"{row['free']:,}", _percent(row))
+        for row in fit["resources"]
+    ]
+    columns = (f"{fit['name']}, estimated", "<used", "<available", "<free", "<share")
+    return [*table(columns, rows, width), *(f"Does not fit: {problem}" for problem in fit["problems"])]
+
+
+def _percent(row: dict[str, Any]) -> str:
+    return f"{row['used'] / row['available']:.0%}" if row["available"] else "-"
 
 
 def proof_lines(data: dict[str, Any], width: int) -> list[str]:

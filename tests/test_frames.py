@@ -197,7 +197,8 @@ def test_arrays_of_an_npz_are_chosen_by_shape_or_key(tmp_path):
 
 def test_a_wrong_size_names_file_sizes_and_remedy(picture):
     assert problem(picture, FrameSpec("image", (1, 28, 28), np.dtype(np.float32))) == (
-        f"'{picture}' is 6x4 pixels; the network takes 28x28: give pictures of that size, or --resize to have them scaled"
+        f"'{picture}' is 6x4 pixels; the network takes 28x28: "
+        "give pictures of that size, or --resize to have them scaled"
     )
 
 

@@ -39,8 +39,8 @@ class DotProduct(wiring.Component):
     """Running dot products: ``lanes`` accumulators over the same stream of ``portion`` activations.
 
     In every cycle with ``strobe`` the products of ``x`` and of each lane's weights are added up; ``first`` starts
-    a new sum. ``done`` and ``sums`` follow the portion with ``last`` by :attr:`latency` cycles; ``sums`` stay until
-    the next sum begins to arrive. ``weights`` is asked for in the same cycle as ``x`` is given and comes with
+    a new sum. ``done`` and ``sums`` follow the portion with ``last`` by :attr:`latency` cycles; ``sums`` are
+    valid in that cycle. ``weights`` is asked for in the same cycle as ``x`` is given and comes with
     ``weight_latency``, which delays ``x`` to match. No stage ever stalls.
     """
 
@@ -71,8 +71,8 @@ class DotProduct(wiring.Component):
         for lane in range(self.lanes):
             total = self._lane(m, x, lane)
             accumulator = Signal(element_shape(self.sum_type), name=f"accumulator_{lane}")
-            with m.If(strobe):
-                m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
+            # A step has no gaps and ends in `done`, so what is summed up in between does not matter: no enable.
+            m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
             m.d.comb += self.sums[lane].eq(accumulator)
         m.d.sync += self.done.eq(strobe & last)
         return m

@@ -92,13 +92,10 @@ class _Runner:
     def advance(self) -> bool:
         """Compute what can be computed; True if anything was."""
         before = len(self.starts), len(self.source.moved)
-        while True:
-            at = len(self.starts), len(self.source.moved)
-            if self.actor.capacity:
-                self._take()
-            self._start()
-            if at == (len(self.starts), len(self.source.moved)):
-                return before != at
+        if self.actor.capacity:
+            self._take()
+        self._start()
+        return before != (len(self.starts), len(self.source.moved))
 
     def _take(self) -> None:
         """Move input beats into the buffer while there is a place for them."""
@@ -184,10 +181,16 @@ def run(actors: tuple[Actor, ...], frames: int = 3) -> Run:
     runners = [
         _Runner(actor, frames, source, sink) for actor, source, sink in zip(actors, links, links[1:], strict=False)
     ]
-    progress = True
-    while progress:
-        progress = max(runner.advance() for runner in runners)
-        progress |= _drain(links[-1])
+    # An actor is looked at again when a neighbour has got further.
+    waiting = set(range(len(runners)))
+    while waiting:
+        at = min(waiting)
+        waiting.remove(at)
+        progress = runners[at].advance()
+        if at == len(runners) - 1:
+            progress |= _drain(links[-1])
+        if progress:
+            waiting.update(n for n in (at - 1, at, at + 1) if 0 <= n < len(runners))
     stuck = [runner.actor.name for runner in runners if len(runner.starts) < len(runner.busy)]
     if stuck:
         raise RuntimeError(f"the schedule deadlocks at {', '.join(stuck)}")
