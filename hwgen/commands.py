@@ -13,14 +13,17 @@ import numpy as np
 from hwgen import flow, report
 from hwgen import simulate as engines
 from hwgen.dataflow.schedule import Schedule
-from hwgen.fit import fit_table
-from hwgen.frames import Frames, FrameSpec, Preparation, load_frames, load_labels
-from hwgen.graph.errors import HwgenError, Problems
+from hwgen.fit import FitTable, fit_needs, fit_table
+from hwgen.frames import Frames, load_frames, load_labels
+from hwgen.graph.errors import FitError, HwgenError, Problems
 from hwgen.graph.network import Network
+from hwgen.inputs import FrameSpec, Preparation
 from hwgen.names import identifier
 from hwgen.output import check_replaceable
 from hwgen.progress import Steps
 from hwgen.simulate import Simulation
+from hwgen.synth import synthesise
+from hwgen.targets import DEVICES, Device
 from hwgen.targets import device as find_device
 
 _MOST_ANSWERS = 20  # frames whose answer is printed
@@ -104,6 +107,64 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
     ]
     click.echo("\n".join(report.table(("layer", "operator", "input", "output"), rows, text_width())))
     click.echo(f"\nNothing is in the way of {network.name}: its integers are proved exact, and it fits {target.name}.")
+
+
+def fit(synth: bool, quiet: bool, settings: dict[str, Any]) -> None:
+    """The table of the device; with ``synth`` what Yosys counts beside it. Status 2 where the design does not fit."""
+    with steps(quiet) as tell:
+        design = flow.compile(**arguments(settings, tell))
+        table = design.fit
+        counted = None
+        if synth:
+            text = design.to_verilog()
+            tell("synthesising, which takes minutes")
+            counted = fit_needs(synthesise(text, design.name, design.device).needs, design.device)
+    click.echo("\n".join(report.heading(design.report.data)) + "\n")
+    rows = report.device_rows(table.data) if counted is None else compared_rows(table, counted)
+    click.echo("\n".join(report.table(*rows, text_width())))
+    problems = (counted or table).problems
+    if problems:
+        raise FitError(*problems)
+
+
+def compared_rows(estimate: FitTable, counted: FitTable) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows: the estimate beside what synthesis counted."""
+    columns = (estimate.device.name, "<estimated", "<synthesised", "<off by", "<available", "<free")
+    rows = [
+        (
+            guess.resource,
+            f"{guess.used:,}",
+            f"{real.used:,}",
+            f"{(guess.used - real.used) / max(real.used, 1):+.0%}",
+            f"{real.available:,}",
+            f"{real.free:,}",
+        )
+        for guess, real in zip(estimate.rows, counted.rows, strict=True)
+    ]
+    return columns, rows
+
+
+def devices() -> None:
+    """A row for every device."""
+    columns = ("device", "family", "<LUTs", "<flip-flops", "<multipliers", "<block RAM")
+    rows = [
+        (
+            device.name,
+            device.family.name,
+            f"{device.luts:,}",
+            f"{device.ffs:,}",
+            f"{device.dsps:,}",
+            f"{device.brams:,} x {_kilobits(device)} kbit",
+        )
+        for device in DEVICES
+    ]
+    click.echo("\n".join(report.table(columns, rows, text_width())))
+
+
+def _kilobits(device: Device) -> int:
+    """The size of one block RAM."""
+    width, depth = device.family.brams[0].shapes[-1]
+    return width * depth // 1024
 
 
 def attempt(problems: Problems, action: Callable[[], Any]) -> Any:
@@ -193,19 +254,19 @@ def answers(result: Simulation, frames: Frames, right: np.ndarray | None) -> lis
     else:
         rows = [(frames.names[n], str(classes[n]), f"{scores[n, classes[n]]:.4g}") for n in range(shown)]
     heads = ("frame", "<class", "<score")
-    lines = [*report.table(heads, rows, text_width()), ""]
+    lines = report.table(heads, rows, text_width())
     if len(frames) > shown:
         lines.append(f"... and {len(frames) - shown:,} frames more; --save FILE.npz keeps all results")
     if right is not None and classes is not None:
         found = int((classes == right).sum())
-        lines.append(f"Right: {found:,} of {len(frames):,} ({found / len(frames):.2%})")
+        lines += ["", f"Right: {found:,} of {len(frames):,} ({found / len(frames):.2%})"]
     return lines
 
 
 def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
     """Cycles seen in simulation beside those predicted."""
     timing = result.timing
-    lines = [f"Latency     {timing.latency:,} cycles, predicted {predicted.latency:,}"]
+    lines = ["", f"Latency     {timing.latency:,} cycles, predicted {predicted.latency:,}"]
     if timing.interval is not None:
         lines.append(f"Throughput  {timing.interval:,} cycles per frame, predicted {predicted.interval:,}")
     return lines

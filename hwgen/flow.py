@@ -11,13 +11,14 @@ import numpy as np
 
 from hwgen.axi import AxiTop
 from hwgen.blocks import OPERATORS
+from hwgen.blocks.operator import Products
 from hwgen.dataflow import folding
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
 from hwgen.export import to_verilog
 from hwgen.fit import FitTable, fit_table
-from hwgen.frames import USUAL, FrameSpec, Preparation, load_frames
+from hwgen.frames import load_frames
 from hwgen.graph import golden
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.ir import Graph
@@ -27,6 +28,8 @@ from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.writer import write_qdq
+from hwgen.inputs import USUAL, FrameSpec, Preparation
+from hwgen.mapping import dsps
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
@@ -167,14 +170,21 @@ def choose_plan(
     """The plan in the file ``plan``, or the one found by the folding search within what is asked for."""
     if plan is not None:
         return read_plan(network, plan)
+
+    def weigh(products: Products) -> int:
+        """Multipliers of the device; what it makes of LUTs is not for nothing either."""
+        return max(dsps(products, device), products.count)
+
     if fps is None:
-        return folding.search(network, multipliers=multipliers or device.multipliers or MULTIPLIERS)
+        budget = multipliers or device.multipliers or MULTIPLIERS
+        return folding.search(network, multipliers=budget, weigh=weigh)
     if clock < fps:
         raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
-    found = folding.search(network, cycles=int(clock / fps))
-    if multipliers is not None and found.multipliers > multipliers:
+    found = folding.search(network, cycles=int(clock / fps), weigh=weigh)
+    needed = sum(weigh(products) for stage in found.stages for products in stage.cost.products)
+    if multipliers is not None and needed > multipliers:
         raise FitError(
-            f"{fps:g} frames per second at {clock / 1e6:g} MHz take {found.multipliers} multipliers "
+            f"{fps:g} frames per second at {clock / 1e6:g} MHz take {needed} multipliers "
             f"(limit {multipliers}); raise --multipliers or --clock, or lower --fps"
         )
     return found

@@ -216,12 +216,17 @@ def _time(seconds: float) -> str:
 def device_lines(data: dict[str, Any], width: int) -> list[str]:
     """What the device is asked for, estimated, and what is in the way."""
     fit = data["device"]
+    return [*table(*device_rows(fit), width), *(f"Does not fit: {problem}" for problem in fit["problems"])]
+
+
+def device_rows(fit: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Columns and rows of the device's table."""
+    columns = (f"{fit['name']}, estimated", "<used", "<available", "<free", "<share")
     rows = [
         (row["resource"], f"{row['used']:,}", f"{row['available']:,}", f"{row['free']:,}", _percent(row))
         for row in fit["resources"]
     ]
-    columns = (f"{fit['name']}, estimated", "<used", "<available", "<free", "<share")
-    return [*table(columns, rows, width), *(f"Does not fit: {problem}" for problem in fit["problems"])]
+    return columns, rows
 
 
 def _percent(row: dict[str, Any]) -> str:

@@ -131,6 +131,33 @@ def test_verilog_writes_one_file_or_prints_it(folder):
     assert "module tiny(" in printed.stdout
 
 
+def test_fit_says_what_is_used_and_free():
+    result = ok("fit", "tiny.onnx", *OPTIONS)
+    rows = {line.split("  ")[0]: line.split() for line in result.stdout.splitlines() if "%" in line}
+    assert set(rows) >= {"LUT4", "flip-flops", "18x18 multipliers", "block RAM (18 kbit)"}
+    for words in rows.values():
+        used, available, free = (int(word.replace(",", "")) for word in words[-4:-1])
+        assert used + free == available
+
+
+def test_fit_says_by_how_much_it_does_not_fit():
+    result = run("fit", "tiny.onnx", *OPTIONS, "--device", "ice40up5k")
+    assert result.exit_code == 2
+    assert re.search(r"^error: ice40up5k has [\d,]+ .* and the design needs [\d,]+, [\d,]+ more: ", result.stderr, re.M)
+    assert "ice40up5k, estimated" in result.stdout
+
+
+def test_fit_with_synthesis_puts_both_counts_side_by_side():
+    result = ok("fit", "tiny.onnx", *OPTIONS, "--synth")
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("18x18 multipliers"))
+    estimated, counted, off = line.split()[2:5]
+    assert (estimated, off) == (counted, "+0%")
+
+
+def test_devices_are_listed():
+    assert re.search(r"^lfe5u-85f +ecp5 +83,640 ", ok("devices").stdout, re.M)
+
+
 def test_check_of_a_good_model_says_so():
     result = ok("check", "tiny.onnx")
     assert "Nothing is in the way of tiny: its integers are proved exact, and it fits lfe5u-85f." in result.stdout
@@ -225,7 +252,7 @@ def test_a_dynamic_shape_is_set_as_told():
         (["build", "tiny.onnx", "--output", "."], ". has files that are not from a build"),
         (["verilog", "tiny.onnx", "--output", "tiny.onnx"], "'tiny.onnx': File exists"),
         (["build", "tiny.onnx", "--multipliers", "1"], "the network needs at least "),
-        (["build", "tiny.onnx", "--device", "lfe5u-58f"], "device 'lfe5u-58f' is unknown"),
+        (["build", "tiny.onnx", "--device", "lfe5u-58f"], "device 'lfe5u-58f' is not known; did you mean lfe5u-85f"),
     ],
 )
 def test_bad_arguments(arguments, words, folder):

@@ -68,6 +68,14 @@ def test_differences_name_layer_place_and_values(design):
     )
 
 
+def test_hardware_with_other_weights_is_found_out(design, tmp_path):
+    weight = np.ones((4, 1, 3, 3), np.float32)
+    other = hwgen.compile(tiny.save(tmp_path / "o.onnx", weight=weight), calibration=tiny.frames(), multipliers=10)
+    result = simulate(design.network, other.plan, tiny.frames(1), "both")
+    assert not result.equal
+    assert [mismatch.layer for mismatch in result.mismatches] == ["conv", "pool", "dense"]
+
+
 def test_a_wrong_prediction_does_not_pass_the_check(design):
     class Wrong:
         latency = design.schedule.latency + 1

@@ -1,0 +1,106 @@
+"""Whether a design fits a device: used, available and free of every resource."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from hwgen.blocks.operator import Cost
+
+from .mapping import Needs, needs
+from .targets import DEVICES, Device
+
+if TYPE_CHECKING:
+    from hwgen.dataflow.plan import Plan
+
+
+@dataclass(frozen=True)
+class FitRow:
+    """One resource; ``free`` is negative where it does not suffice."""
+
+    resource: str
+    used: int
+    available: int
+
+    @property
+    def free(self) -> int:
+        return self.available - self.used
+
+
+@dataclass(frozen=True)
+class FitTable:
+    """What is needed of ``device``: in all, and by stage."""
+
+    device: Device
+    total: Needs
+    stages: Mapping[str, Needs]
+
+    @cached_property
+    def rows(self) -> tuple[FitRow, ...]:
+        return _rows(self.total, self.device)
+
+    @property
+    def fits(self) -> bool:
+        return all(row.free >= 0 for row in self.rows)
+
+    @property
+    def lacking(self) -> dict[str, int]:
+        """By how much each resource falls short; empty if the design fits."""
+        return {row.resource: -row.free for row in self.rows if row.free < 0}
+
+    @cached_property
+    def problems(self) -> list[str]:
+        """One line for every resource that does not suffice, with what can be done."""
+        return [
+            f"{self.device.name} has {row.available:,} {row.resource} and the design needs {row.used:,}, "
+            f"{-row.free:,} more: {self._remedy()}"
+            for row in self.rows
+            if row.free < 0
+        ]
+
+    def _remedy(self) -> str:
+        larger = [device.name for device in DEVICES if FitTable(device, self.total, {}).fits]
+        smaller = "use fewer multipliers or fewer frames per second"
+        return f"{smaller}, or a larger device ({larger[0]})" if larger else smaller
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Plain values for a report."""
+        rows = [
+            {"resource": row.resource, "used": row.used, "available": row.available, "free": row.free}
+            for row in self.rows
+        ]
+        return {"name": self.device.name, "fits": self.fits, "resources": rows, "problems": self.problems}
+
+
+def fit_table(plan: "Plan", device: Device) -> FitTable:
+    """What ``plan`` with its AXI ports needs of ``device``, by estimate."""
+    return fit_costs({stage.name: stage.cost for stage in plan.stages}, device)
+
+
+def fit_costs(costs: Mapping[str, Cost], device: Device) -> FitTable:
+    """What stages with ``costs`` need of ``device``."""
+    stages = {name: needs(cost, device) for name, cost in costs.items()}
+    return FitTable(device, _sum(stages.values()), stages)
+
+
+def fit_needs(total: Needs, device: Device) -> FitTable:
+    """The same table for what synthesis has counted."""
+    return FitTable(device, total, {})
+
+
+def _sum(parts: Iterable[Needs]) -> Needs:
+    return sum(parts, Needs())
+
+
+def _rows(total: Needs, device: Device) -> tuple[FitRow, ...]:
+    family = device.family
+    rows = [
+        FitRow(family.lut_name, total.luts, device.luts),
+        FitRow("flip-flops", total.ffs, device.ffs),
+        FitRow(family.dsp_name, total.dsps, device.dsps),
+        FitRow(family.bram_name, total.brams, device.brams),
+    ]
+    if family.lutram:
+        rows.insert(1, FitRow(f"{family.lut_name} as RAM", total.ram_luts, device.ram_luts))
+    return tuple(rows)

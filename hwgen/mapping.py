@@ -1,0 +1,169 @@
+"""What Yosys makes of counted hardware: products to DSP blocks, memories to block RAM and LUTs.
+
+The models of :func:`dsps` and :func:`brams` are exact: they follow the rules of Yosys' ``mul2dsp`` and
+``memory_libmap`` with its libraries for each family, and a test compares them with Yosys itself (0.70). LUTs and
+flip-flops are estimates.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hwgen.blocks.operator import Cost, MemoryNeed, Products
+
+from .targets import BlockRam, Device, Dsp
+
+#: LUTs for a counted bit. An adder bit has a LUT of its own in every family, other logic is counted as LUTs.
+LUTS_PER_ADDER_BIT = 1.0
+LUTS_PER_LOGIC_BIT = 1.0
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What is taken of a device; ``ram_luts`` are those of ``luts`` that are RAM."""
+
+    luts: int = 0
+    ffs: int = 0
+    dsps: int = 0
+    brams: int = 0
+    ram_luts: int = 0
+
+    def __add__(self, other: "Needs") -> "Needs":
+        return Needs(
+            self.luts + other.luts,
+            self.ffs + other.ffs,
+            self.dsps + other.dsps,
+            self.brams + other.brams,
+            self.ram_luts + other.ram_luts,
+        )
+
+
+def needs(cost: Cost, device: Device) -> Needs:
+    """What ``cost`` takes of ``device``."""
+    return Needs(
+        luts=luts(cost, device),
+        ffs=ffs(cost, device),
+        dsps=sum(dsps(product, device) for product in cost.products),
+        brams=sum(brams(memory, device) for memory in cost.memories),
+        ram_luts=sum(ram_luts(memory, device) for memory in cost.memories),
+    )
+
+
+# Products
+
+
+def dsps(products: Products, device: Device) -> int:
+    """DSP blocks for all of ``products``."""
+    return products.count * _product(products, device.family.dsp)[0]
+
+
+def product_luts(products: Products, device: Device) -> int:
+    """LUTs for those of ``products``, or parts of them, that are too narrow for DSP blocks or have to be added up."""
+    return products.count * _product(products, device.family.dsp)[1]
+
+
+def _product(products: Products, dsp: Dsp) -> tuple[int, int]:
+    a, b = max(products.a, products.b), min(products.a, products.b)
+    return _cut(a, b, a + b, dsp)
+
+
+def _cut(a: int, b: int, result: int, dsp: Dsp) -> tuple[int, int]:
+    """DSP blocks and LUTs of one product, cut first along ``a`` and then along ``b``."""
+    if min(a, b) < 2 or result < dsp.least:
+        return 0, a * b
+    if a > dsp.a:
+        parts, last = _parts(a, dsp.a, dsp)
+        some = _cut(dsp.part, b, min(result, b + dsp.part), dsp)
+        rest = _cut(last, b, b + last, dsp)
+        return parts * some[0] + rest[0], parts * (some[1] + b + dsp.part) + rest[1]
+    if b > dsp.b:
+        parts, last = _parts(b, dsp.b, dsp)
+        some = _cut(a, dsp.part, min(result, a + dsp.part), dsp)
+        rest = _cut(a, last, a + last, dsp)
+        return parts * some[0] + rest[0], parts * (some[1] + a + dsp.part) + rest[1]
+    return 1, 0
+
+
+def _parts(width: int, most: int, dsp: Dsp) -> tuple[int, int]:
+    """How many parts of full width an operand is cut into, and the width of the rest."""
+    usable = dsp.part - dsp.headroom
+    parts = -(-(width - most) // usable)
+    return parts, width - parts * usable
+
+
+# Memories
+
+
+def brams(memory: MemoryNeed, device: Device) -> int:
+    """Block RAMs, in the device's unit, for a memory with one port to read and, if it is a RAM, one to write."""
+    if not _in_block(memory, device):
+        return 0
+    options = [(_blocks(memory, block, shape), block) for block in device.family.brams for shape in block.shapes]
+    count, block = min(options, key=lambda option: option[0] * option[1].cost)
+    return count * block.units
+
+
+def _in_block(memory: MemoryNeed, device: Device) -> bool:
+    """Without LUT RAM, small RAMs are block RAMs too."""
+    return memory.style == "block" or (memory.style == "lutram" and device.family.lutram is None)
+
+
+def _blocks(memory: MemoryNeed, block: BlockRam, shape: tuple[int, int]) -> int:
+    """Blocks of one shape. Columns of words stand beside or below each other, wherever there are bits free.
+
+    A RAM cannot share the bits of a write enable between rows that are written apart.
+    """
+    width, depth = shape
+    rows = -(-memory.depth // depth)
+    if memory.kind == "rom":
+        return -(-memory.width * rows // width)
+    if width < block.byte:
+        return -(-memory.width // width) * rows
+    return -(-(-(-memory.width // block.byte) * rows) // (width // block.byte))
+
+
+def ram_luts(memory: MemoryNeed, device: Device) -> int:
+    """LUTs used as RAM."""
+    lutram = device.family.lutram
+    if memory.style != "lutram" or lutram is None:
+        return 0
+    return min(-(-memory.width // w) * -(-memory.depth // d) * lutram.luts for w, d in lutram.shapes)
+
+
+def memory_luts(memory: MemoryNeed, device: Device) -> int:
+    """LUTs of a memory in LUTs: its bits, and what chooses between LUTs where it is deeper than one."""
+    if memory.style == "logic":
+        return _logic_rom(memory, device)
+    if not ram_luts(memory, device):
+        return 0
+    deepest = max(depth for _, depth in device.family.lutram.shapes)
+    rows = -(-memory.depth // deepest)
+    chooser = memory.width * (rows - 1 + (rows > 3)) + rows if rows > 1 else 0
+    return ram_luts(memory, device) + chooser
+
+
+def _logic_rom(memory: MemoryNeed, device: Device) -> int:
+    """A ROM of contents without a pattern. Joined LUTs cost nothing up to a size, then a LUT each."""
+    rows = -(-memory.depth // (1 << device.family.lut_inputs))
+    if device.family.free_mux == 1:
+        return round(memory.width * (2.6 * rows - 1.6))  # measured on iCE40, at up to 64 words
+    return memory.width * (1 << max(rows - 1, 0).bit_length())
+
+
+# Logic
+
+
+def luts(cost: Cost, device: Device) -> int:
+    """LUTs: adders, other logic, memories in LUTs, and what DSP blocks do not take of products."""
+    counted = LUTS_PER_ADDER_BIT * cost.adder_bits + LUTS_PER_LOGIC_BIT * cost.logic_bits
+    memories = sum(memory_luts(memory, device) for memory in cost.memories)
+    return round(counted) + memories + sum(product_luts(product, device) for product in cost.products)
+
+
+def ffs(cost: Cost, device: Device) -> int:
+    """Flip-flops: the registers counted. (Those that a DSP block takes in are still counted.)"""
+    return cost.register_bits
+
+
+def total(costs: Iterable[Cost], device: Device) -> Needs:
+    """What all of ``costs`` take together."""
+    return sum((needs(cost, device) for cost in costs), Needs())

@@ -1,0 +1,125 @@
+"""Synthesis with the packaged Yosys: what a design takes, counted and not estimated."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from hwgen.graph.errors import FitError
+
+from .mapping import Needs
+from .targets import Device
+from .yosys import YosysError, run_yosys
+
+TIMEOUT = 1800.0  # seconds
+
+#: What a cell counts as: (LUTs, of them RAM). Cells of a family that are not here take no LUT of their own: wide
+#: multiplexers and carry chains join LUTs that are counted already.
+LUT_CELLS = {
+    "ecp5": {"LUT4": (1, 0), "CCU2C": (2, 0), "TRELLIS_DPR16X4": (4, 4)},
+    "ice40": {"SB_LUT4": (1, 0)},
+    "xilinx": {
+        **{f"LUT{inputs}": (1, 0) for inputs in range(1, 7)},
+        **dict.fromkeys(("SRL16E", "SRLC16E", "SRLC32E"), (1, 1)),
+        **dict.fromkeys(("RAM32X1S", "RAM64X1S"), (1, 1)),
+        **dict.fromkeys(("RAM32X1D", "RAM64X1D", "RAM128X1S"), (2, 2)),
+        **dict.fromkeys(("RAM32M", "RAM64M", "RAM128X1D", "RAM256X1S"), (4, 4)),
+        **dict.fromkeys(("RAM32M16", "RAM64M8", "RAM256X1D"), (8, 8)),
+    },
+}
+_FF = re.compile(r"TRELLIS_FF|SB_DFF\w*|FD[RSCP]E(_1)?")
+_DSP = re.compile(r"MULT18X18D|SB_MAC16|DSP48E[12]")
+_BRAM = {"DP16KD": 1, "PDPW16KD": 1, "RAMB18E1": 1, "RAMB18E2": 1, "RAMB36E1": 2, "RAMB36E2": 2}
+
+
+@dataclass(frozen=True)
+class SynthResult:
+    """Counts after synthesis, before place and route.
+
+    ``luts``: as the router counts them: for ECP5 TRELLIS_COMB, which is LUT4, two for every CCU2C (a carry cell of two
+    bits) and four for every 16x4 RAM, while PFUMX and L6MUX21 join LUTs for nothing; for Xilinx, before two small LUTs
+    share one. ``lutrams``: LUTs that are RAM or shift registers. ``brams`` in the device's unit. ``cells``: every
+    cell by type.
+    """
+
+    luts: int
+    ffs: int
+    dsps: int
+    brams: int
+    lutrams: int
+    cells: dict[str, int]
+    seconds: float = field(compare=False)
+    log_tail: str = field(repr=False, compare=False)
+
+    @property
+    def needs(self) -> Needs:
+        """The same numbers as an estimate has them."""
+        return Needs(self.luts, self.ffs, self.dsps, self.brams, self.lutrams)
+
+
+def synthesise(
+    text: str,
+    top: str,
+    device: Device,
+    *,
+    timeout: float = TIMEOUT,
+    progress: Callable[[str], None] | None = None,
+) -> SynthResult:
+    """Map Verilog or RTLIL ``text`` with the module ``top`` to ``device``'s family and count its cells.
+
+    ``progress`` is called with the name of every pass as it starts. Raises :class:`FitError` when Yosys refuses the
+    design or takes more than ``timeout`` seconds.
+    """
+    script = _script(text, top, device)
+    report = None if progress is None else lambda line: _tell(line, progress)
+    try:
+        run = run_yosys(script, inputs={"design": text}, outputs=["stat.json"], timeout=timeout, on_line=report)
+    except YosysError as error:
+        raise FitError(f"synthesis of {top} for {device.name}: {error}") from error
+    cells = _cells(json.loads(run.files["stat.json"]))
+    return count(cells, device, run.seconds, "\n".join(run.log.splitlines()[-40:]))
+
+
+def count(cells: Mapping[str, int], device: Device, seconds: float = 0.0, log_tail: str = "") -> SynthResult:
+    """The resources that ``cells`` of ``device``'s family take."""
+    known = LUT_CELLS.get(device.family.name, LUT_CELLS["xilinx"])
+    luts = {cell: known[cell] for cell in cells if cell in known}
+    return SynthResult(
+        luts=sum(cells[cell] * each for cell, (each, _) in luts.items()),
+        ffs=sum(number for cell, number in cells.items() if _FF.fullmatch(cell)),
+        dsps=sum(number for cell, number in cells.items() if _DSP.fullmatch(cell)),
+        brams=sum(number * _units(cell) for cell, number in cells.items()),
+        lutrams=sum(cells[cell] * ram for cell, (_, ram) in luts.items()),
+        cells=dict(sorted(cells.items())),
+        seconds=seconds,
+        log_tail=log_tail,
+    )
+
+
+def _units(cell: str) -> int:
+    return 1 if cell.startswith("SB_RAM40") else _BRAM.get(cell, 0)
+
+
+def _script(text: str, top: str, device: Device) -> str:
+    reader = "read_rtlil" if re.match(r"\s*(#.*\n|attribute .*\n)*module \\", text) else "read_verilog"
+    lines = [f"{reader} design", f"hierarchy -check -top {top}", "proc"]
+    if device.family.lutram is None:
+        # Yosys stops at a RAM that is to be of LUTs where there is no such thing.
+        lines.append("setattr -unset ram_style a:ram_style=distributed")
+    return "\n".join([*lines, f"{device.family.synth} -top {top}", f"tee -q -o stat.json stat -top {top} -json", ""])
+
+
+def _tell(line: str, progress: Callable[[str], None]) -> None:
+    """The step that starts with ``line`` of the log, without those inside it."""
+    found = re.match(r"\d+\.\d+\. Executing (\w+) pass", line)
+    if found:
+        progress(found[1].lower())
+
+
+def _cells(stat: dict) -> dict[str, int]:
+    """Cells of the whole design, instances of modules resolved."""
+    return {
+        cell: number
+        for cell, number in stat["design"]["num_cells_by_type"].items()
+        if f"\\{cell}" not in stat["modules"]
+    }

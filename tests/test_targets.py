@@ -1,0 +1,176 @@
+"""Devices, what Yosys maps to them, and whether a design fits: the models against Yosys itself."""
+
+import json
+import random
+import re
+
+import pytest
+
+from hwgen.blocks.operator import Cost, MemoryNeed, Products
+from hwgen.fit import fit_costs, fit_needs
+from hwgen.graph.errors import FitError, InputError
+from hwgen.mapping import Needs, brams, dsps, memory_luts, needs, ram_luts
+from hwgen.synth import count, synthesise
+from hwgen.targets import DEVICES, device
+from hwgen.yosys import run_yosys
+
+ECP5, XC7, XCUP, ICE40 = (device(name) for name in ("lfe5u-25f", "xc7a35t", "xczu3eg", "ice40up5k"))
+
+# Where the passes that map products and memories end.
+LAST_PASS = {"ecp5": "map_ffram", "xc7": "map_ffram", "xcup": "map_ffram", "ice40": "map_ffram"}
+
+
+def memory(kind, width, depth, style="block"):
+    return MemoryNeed("m", kind, style, width, depth)
+
+
+def memory_module(need: MemoryNeed, name: str) -> str:
+    """A memory as :mod:`hwgen.memory` makes them, in Verilog."""
+    bits, words = max(need.depth - 1, 1).bit_length(), random.Random(need.bits)
+    style = {"block": "block", "lutram": "distributed"}[need.style]
+    write = "if (we) m[wa] <= d;" if need.kind == "ram" else ""
+    first = [words.getrandbits(need.width) if need.kind == "rom" else 0 for _ in range(need.depth)]
+    return (
+        f"module {name}(input clk, we, input [{bits - 1}:0] a, wa, input [{need.width - 1}:0] d, "
+        f"output reg [{need.width - 1}:0] q);\n"
+        f'(* ram_style = "{style}", rom_style = "{style}", no_rw_check *) reg [{need.width - 1}:0] m [{need.depth - 1}:0];'
+        f"\nreg [{need.width - 1}:0] r;\ninitial begin\n"
+        + "".join(f"m[{at}] = {need.width}'h{word:x};\n" for at, word in enumerate(first))
+        + f"end\nalways @(posedge clk) begin r <= m[a]; q <= r; {write} end\nendmodule\n"
+    )
+
+
+def product_module(product: Products, name: str) -> str:
+    a, b = product.a, product.b
+    return (
+        f"module {name}(input clk, input signed [{a - 1}:0] a, input signed [{b - 1}:0] b, "
+        f"output reg signed [{a + b - 1}:0] q); always @(posedge clk) q <= a * b; endmodule\n"
+    )
+
+
+def mapped(modules: list[str], target) -> list[dict[str, int]]:
+    """Cells that Yosys maps each of the modules ``m0``, ``m1``, ... to, with the passes of the family up to memories."""
+    top = "module top();" + "".join(f"(* keep *) m{n} u{n}();" for n in range(len(modules))) + "endmodule\n"
+    keep = "-noflatten " if target.family.name in ("ecp5", "ice40") else ""
+    script = f"read_verilog e.v\n{target.family.synth} {keep}-top top -run begin:map_ffram\ntee -o s.json stat -json"
+    run = run_yosys(script, inputs={"e.v": "".join(modules) + top}, outputs=["s.json"])
+    stat = json.loads(run.files["s.json"])["modules"]
+    return [stat[f"\\m{n}"].get("num_cells_by_type", {}) for n in range(len(modules))]
+
+
+SHAPES = [(8, 100), (9, 1030), (10, 1500), (20, 1500), (37, 600), (72, 513)]
+
+
+@pytest.mark.parametrize("target", [ECP5, XC7, XCUP, ICE40], ids=lambda target: target.family.name)
+def test_block_rams_are_as_yosys_maps_them(target):
+    cases = [memory(kind, *shape) for kind in ("rom", "ram") for shape in SHAPES]
+    cells = mapped([memory_module(case, f"m{n}") for n, case in enumerate(cases)], target)
+    assert [brams(case, target) for case in cases] == [count(found, target).brams for found in cells]
+
+
+PRODUCTS = [(2, 1), (2, 2), (4, 4), (5, 4), (6, 5), (9, 8), (18, 18), (19, 9), (20, 20), (26, 9), (28, 19), (43, 18)]
+
+
+@pytest.mark.parametrize("target", [ECP5, XC7, XCUP, ICE40], ids=lambda target: target.family.name)
+def test_dsp_blocks_are_as_yosys_maps_them(target):
+    cases = [Products(1, *shape) for shape in PRODUCTS]
+    cells = mapped([product_module(case, f"m{n}") for n, case in enumerate(cases)], target)
+    assert [dsps(case, target) for case in cases] == [count(found, target).dsps for found in cells]
+    assert dsps(Products(7, 8, 9), target) == 7
+
+
+@pytest.mark.parametrize("target", [ECP5, XC7], ids=lambda target: target.family.name)
+def test_ram_of_luts_is_as_yosys_maps_it(target):
+    cases = [memory("ram", width, depth, "lutram") for width, depth in [(8, 16), (7, 32), (9, 64)]]
+    cells = mapped([memory_module(case, f"m{n}") for n, case in enumerate(cases)], target)
+    assert [ram_luts(case, target) for case in cases] == [count(found, target).lutrams for found in cells]
+
+
+def test_without_lut_ram_small_rams_are_block_ram():
+    assert ram_luts(memory("ram", 8, 16, "lutram"), ICE40) == 0
+    assert memory_luts(memory("ram", 8, 16, "lutram"), ICE40) == 0
+    assert brams(memory("ram", 8, 16, "lutram"), ICE40) == 1
+    assert brams(memory("ram", 8, 16, "lutram"), ECP5) == 0
+    assert synthesise(memory_module(memory("ram", 8, 16, "lutram"), "top"), "top", ICE40).brams == 1
+
+
+def test_the_order_of_operands_does_not_matter():
+    for target in (ECP5, XC7, ICE40):
+        assert dsps(Products(3, 9, 28), target) == dsps(Products(3, 28, 9), target)
+
+
+def test_synthesis_counts_luts_flipflops_and_ram():
+    text = (
+        memory_module(memory("ram", 8, 32, "lutram"), "small")
+        + memory_module(memory("rom", 18, 600), "large")
+        + product_module(Products(1, 9, 8), "product")
+        + "module top(input clk, we, input [4:0] a, wa, input [9:0] b, input [7:0] d, input [8:0] e, "
+        "output [7:0] p, output [17:0] q, output [16:0] r, output reg [15:0] s);\n"
+        "small small(clk, we, a, wa, d, p); large large(clk, 1'b0, b, b, 18'b0, q); product product(clk, e, d, r);\n"
+        "always @(posedge clk) s <= s + d;\nendmodule\n"
+    )
+    steps = []
+    result = synthesise(text, "top", ECP5, progress=steps.append)
+    assert (result.dsps, result.brams, result.lutrams) == (1, 1, 16)
+    assert result.ffs == 16 + 18 + 17 + 16
+    assert result.luts == 16 + result.cells["LUT4"] + 2 * result.cells["CCU2C"]
+    assert result.cells["CCU2C"] == 8
+    assert "memory_libmap" in " ".join(steps)
+    assert result.log_tail
+    assert result.needs == Needs(result.luts, 67, 1, 1, 16)
+
+
+def test_synthesis_that_fails_says_why():
+    with pytest.raises(FitError, match="synthesis of top for lfe5u-25f: Yosys stopped with status 1: .*lost"):
+        synthesise("module top(); lost x(); endmodule", "top", ECP5)
+    with pytest.raises(FitError, match="synthesis of top for lfe5u-25f: Yosys took over 0 s"):
+        synthesise("module top(); endmodule", "top", ECP5, timeout=0.01)
+
+
+def test_device_names_are_found_in_any_case_or_near_ones_are_named():
+    assert device("LFE5U-85F").multipliers == 156
+    with pytest.raises(
+        InputError, match=r"device 'lfe5u-85' is not known; did you mean lfe5u-85f or .*Known: ice40up5k,"
+    ):
+        device("lfe5u-85")
+    with pytest.raises(InputError, match=r"device 'stratix' is not known; known: ice40up5k,"):
+        device("stratix")
+
+
+def test_the_table_of_devices_is_sound():
+    assert len({known.name for known in DEVICES}) == len(DEVICES)
+    for known in DEVICES:
+        assert re.fullmatch(r"[a-z0-9-]+", known.name)
+        assert known.ffs >= known.luts > known.ram_luts >= 0
+        assert min(known.dsps, known.brams) > 0
+        assert (known.family.lutram is None) == (known.ram_luts == 0)
+        assert "Data Sheet" in known.source
+
+
+def cost(multipliers=2, depth=100):
+    return Cost(10, 10, (Products(multipliers, 9, 8),), (memory("rom", 18, depth),), 100, 50, 200)
+
+
+def test_a_design_that_fits():
+    table = fit_costs({"a": cost(), "b": cost(depth=2000)}, ECP5)
+    assert table.fits
+    assert table.problems == []
+    assert table.lacking == {}
+    assert table.total == needs(cost(), ECP5) + needs(cost(depth=2000), ECP5)
+    assert table.data["name"] == "lfe5u-25f"
+    row = table.data["resources"][3]
+    assert row == {"resource": "18x18 multipliers", "used": 4, "available": 28, "free": 24}
+    assert set(table.stages) == {"a", "b"}
+
+
+def test_a_design_that_does_not_fit_says_by_how_much_and_what_would():
+    table = fit_costs({"a": cost(multipliers=30), "b": cost(multipliers=20, depth=200_000)}, ECP5)
+    assert not table.fits
+    assert table.lacking == {"18x18 multipliers": 22, "block RAM (18 kbit)": 141}
+    assert table.problems == [
+        "lfe5u-25f has 28 18x18 multipliers and the design needs 50, 22 more: use fewer multipliers or fewer frames "
+        "per second, or a larger device (lfe5u-85f)",
+        "lfe5u-25f has 56 block RAM (18 kbit) and the design needs 197, 141 more: use fewer multipliers or fewer "
+        "frames per second, or a larger device (lfe5u-85f)",
+    ]
+    assert "or a larger device" not in fit_needs(Needs(luts=10**8), ECP5).problems[0]
