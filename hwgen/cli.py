@@ -166,9 +166,10 @@ def output_option(what: str):
     )  # fmt: skip
 
 
-@click.group(cls=Guarded, context_settings=CONTEXT)
+@click.group(cls=Guarded, context_settings=CONTEXT, invoke_without_command=True, no_args_is_help=False)
 @click.version_option(package_name="hwgen")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Turn trained CNNs (ONNX) into bit-exact streaming FPGA accelerators.
 
     \b
@@ -177,6 +178,8 @@ def cli() -> None:
       python -m hwgen build examples/lenet5.onnx --calibration examples/digits
       python -m hwgen simulate examples/lenet5.onnx --input examples/digits/digit_3_a.png
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @cli.command(short_help="Quantise, size, check and write the hardware of MODEL.")

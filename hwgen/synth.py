@@ -105,7 +105,8 @@ def _script(text: str, top: str, device: Device) -> str:
     lines = [f"{reader} design", f"hierarchy -check -top {top}", "proc"]
     if device.family.lutram is None:
         # Yosys stops at a RAM that is to be of LUTs where there is no such thing.
-        lines.append("setattr -unset ram_style a:ram_style=distributed")
+        styles = ("ram_style", "rom_style")
+        lines.extend(f"setattr -unset {style} a:{style}=distributed" for style in styles)
     return "\n".join([*lines, f"{device.family.synth} -top {top}", f"tee -q -o stat.json stat -top {top} -json", ""])
 
 

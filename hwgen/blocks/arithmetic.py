@@ -22,7 +22,7 @@ class AdderTree(wiring.Component):
         level: list[Value] = [self.i[n] for n in range(self.count)]
         for depth in range(self.latency):
             shape = tree_shape(self.shape, 2 << depth)
-            sums = [Signal(shape, name=f"sum{depth}_{n}") for n in range((len(level) + 1) // 2)]
+            sums = [Signal(shape, name=f"sum{depth}_{n}", reset_less=True) for n in range((len(level) + 1) // 2)]
             pairs = [level[2 * n : 2 * n + 2] for n in range(len(sums))]
             m.d.sync += [total.eq(sum(pair)) for total, pair in zip(sums, pairs, strict=True)]
             level = sums
@@ -66,11 +66,11 @@ class DotProduct(wiring.Component):
         x = delay(m, self.x.as_value(), self.weight_latency, "x")
         x = data.View(self.x.shape(), x)
         before_sum = self.latency - 1
-        flags = delay(m, Cat(self.strobe, self.first, self.last), before_sum, "flags")
+        flags = delay(m, Cat(self.strobe, self.first, self.last), before_sum, "flags", reset_less=False)
         strobe, first, last = flags[0], flags[1], flags[2]
         for lane in range(self.lanes):
             total = self._lane(m, x, lane)
-            accumulator = Signal(element_shape(self.sum_type), name=f"accumulator_{lane}")
+            accumulator = Signal(element_shape(self.sum_type), name=f"accumulator_{lane}", reset_less=True)
             # A step has no gaps and ends in `done`, so what is summed up in between does not matter: no enable.
             m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
             m.d.comb += self.sums[lane].eq(accumulator)
@@ -82,7 +82,9 @@ class DotProduct(wiring.Component):
         product = element_shape(product_type(self.x_type, self.weight_type))
         m.submodules[f"tree_{lane}"] = tree = AdderTree(product, self.portion)
         for n in range(self.portion):
-            m.d.sync += tree.i[n].eq(x[n] * self.weights[lane][n])
+            term = Signal(product, name=f"product_{lane}_{n}", reset_less=True)
+            m.d.sync += term.eq(x[n] * self.weights[lane][n])
+            m.d.comb += tree.i[n].eq(term)
         return tree.o
 
 
@@ -97,10 +99,10 @@ def dot_latency(portion: int, weight_latency: int) -> int:
     return weight_latency + 1 + max(portion - 1, 0).bit_length() + 1
 
 
-def delay(m: Module, value: Value, cycles: int, name: str) -> Value:
-    """``value`` as it was ``cycles`` ago."""
+def delay(m: Module, value: Value, cycles: int, name: str, reset_less: bool = True) -> Value:
+    """``value`` as it was ``cycles`` ago. What says that a value is there must not be ``reset_less``."""
     for n in range(cycles):
-        later = Signal(value.shape(), name=f"{name}_{n + 1}")
+        later = Signal(value.shape(), name=f"{name}_{n + 1}", reset_less=reset_less)
         m.d.sync += later.eq(value)
         value = later
     return value

@@ -12,10 +12,11 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.queue import Outlet, queue_depth
 
 from .logic import Logic, counter
 from .operator import Cost, Operator
-from .stream import Outlet, beat_layout, beat_stream, join, queue_depth, queue_logic, queue_memory
+from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
 from .timing import Actor
 
 

@@ -10,10 +10,11 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.queue import Outlet
 
 from .operator import Cost, Operator
 from .queue import QueueFolding
-from .stream import Outlet, beat_stream, join, queue_logic, queue_memory
+from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor
 
 

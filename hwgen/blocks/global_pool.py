@@ -12,13 +12,14 @@ from hwgen.graph.network import Site
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.loops import LoopNest
+from hwgen.memory.queue import Outlet, queue_depth
 
 from .logic import Logic, counter
 from .mac_folding import divisors
 from .operator import Cost, MemoryNeed, Operator
 from .pool import PoolFolding, average_requantization, requantizer_products, sum_type
 from .requantizer import Requantizer, RequantizerPlan
-from .stream import Outlet, beat_stream, element_shape, join, queue_depth, queue_logic, queue_memory
+from .stream import beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor
 
 

@@ -15,16 +15,18 @@ from amaranth.lib.wiring import In, Out
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
+from hwgen.memory.columns import ColumnBuffer, slide_raster
+from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 from hwgen.memory.rom import Rom, pack, rom_latency
-from hwgen.memory.sliding import SlidingWindow, slide_raster
+from hwgen.memory.sliding import SlidingWindow
 
 from .arithmetic import DotProduct, dot_latency, product_type
 from .logic import Logic, adder_tree, counter
 from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
 from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
-from .stream import Outlet, beat_layout, beat_stream, join, queue_depth, queue_logic, queue_memory
+from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
 from .timing import Actor
 
 
@@ -165,7 +167,7 @@ class MacPlan:
         return ring_capacity(raster)
 
     def actors(self) -> tuple[Actor, ...]:
-        """Timing of the unit: one actor with a ring, two with a sliding window."""
+        """Timing of the unit: one actor with a ring, three with a sliding window."""
         give = np.cumsum(np.tile([self.beats[0]] * (self.groups - 1) + [self.beats[1]], self.raster.positions))
         dot = {
             "busy": np.full(len(give), self.portions),
@@ -178,7 +180,7 @@ class MacPlan:
         if self.folding.window == "ring":
             return (ring_actor("mac", self.raster, self.groups, self.capacity, **dot),)
         need = np.repeat(np.arange(1, self.raster.positions + 1), self.groups)
-        return (slide_actor(self.raster), Actor(name="mac", need=need, lead=1, **dot))
+        return (*slide_actors(self.raster), Actor(name="mac", need=need, lead=1, **dot))
 
     @property
     def products(self) -> tuple[Products, ...]:
@@ -281,7 +283,7 @@ def ring_actor(name: str, raster: Raster, groups: int, capacity: int, **rest) ->
     return Actor(name=name, need=need, release=release, capacity=capacity, **rest)
 
 
-def slide_actor(raster: Raster) -> Actor:
+def slide_actors(raster: Raster) -> tuple[Actor, Actor]:
     """The timing of a :class:`SlidingWindow` up to its complete windows: a word of the padded raster per cycle."""
     rows, columns = slide_raster(raster)
     y, x = raster.corners
@@ -289,18 +291,27 @@ def slide_actor(raster: Raster) -> Actor:
     inside, ends = np.zeros((2, rows, columns, raster.words), np.int64)
     inside[: raster.height, left : left + raster.width] = 1
     ends[np.ix_(y + extent[0] - 1, x + extent[1] - 1 + left, [raster.words - 1])] = 1
-    give = np.cumsum(ends.ravel())
-    reserve = np.append(0, give[:-1]) + 1
-    return Actor(
-        name="window",
+    pushed, give = np.arange(1, ends.size + 1), np.cumsum(ends.ravel())
+    lines = Actor(
+        name="columns",
         need=np.cumsum(inside.ravel()),
-        busy=np.ones(len(give), np.int64),
+        busy=np.ones_like(pushed),
+        give=pushed,
+        latency=ColumnBuffer.LATENCY,
+        queue=ColumnBuffer.QUEUE,
+        credit_delay=1,
+    )
+    window = Actor(
+        name="window",
+        need=pushed,
+        busy=np.ones_like(pushed),
         give=give,
-        reserve=reserve,
+        reserve=np.append(0, give[:-1]) + 1,
         latency=0,
         queue=1,
         credit_delay=0,
     )
+    return lines, window
 
 
 class MacUnit(wiring.Component):

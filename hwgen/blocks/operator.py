@@ -21,7 +21,6 @@ from hwgen.memory.rom import ram_style, rom_style
 from .logic import Logic
 from .timing import Actor, run
 
-
 #: Frames after which a block is taken to be in steady state: costs are those from the last but one to the last.
 STEADY_FRAMES = 4
 

@@ -14,6 +14,7 @@ from hwgen.graph.network import Site
 from hwgen.graph.requantize import Requantization, fit, output_scale
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
+from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 
@@ -22,7 +23,7 @@ from .mac import ring_actor, ring_capacity, ring_logic
 from .mac_folding import divisors
 from .operator import Cost, Operator, Products, ring_memory
 from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
-from .stream import Outlet, beat_layout, beat_stream, element_shape, join, queue_depth, queue_logic, queue_memory
+from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor
 
 

@@ -13,12 +13,13 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import IntType
+from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .logic import Logic, counter
 from .operator import MemoryNeed, rom_need
-from .stream import element_shape, wrapping_increment
+from .stream import element_shape
 
 #: Bits of the multiplier constant that one hardware multiplier takes at a time: 18 signed, so 17 unsigned.
 DIGIT_BITS = 17
@@ -120,7 +121,7 @@ class Requantizer(wiring.Component):
         m.d.comb += rom.address.eq(beat)
         sums = delay(m, sums, rom.latency, "sums")
         phase = delay(m, phase, rom.latency + 2, "phase")
-        m.d.comb += self.push.eq(delay(m, issue, plan.latency - 1, "push"))
+        m.d.comb += self.push.eq(delay(m, issue, plan.latency - 1, "push", reset_less=False))
         for lane in range(plan.lanes):
             constants = data.View(layout, rom.data.word_select(lane, layout.size))
             raw = sums.word_select(lane, self.sum_type.width)
@@ -128,7 +129,7 @@ class Requantizer(wiring.Component):
             operand = self._operand(m, lane, raw, constants)
             product = self._multiply(m, lane, operand, delay(m, constants.multiplier, 2, f"multiplier_{lane}"), phase)
             offset = delay(m, constants.offset, 3 + plan.spacing, f"offset_{lane}")
-            value = Signal(signed(max(len(product), len(offset)) + 1), name=f"value_{lane}")
+            value = Signal(signed(max(len(product), len(offset)) + 1), name=f"value_{lane}", reset_less=True)
             m.d.sync += value.eq(product + offset)
             m.d.comb += self.o[lane].eq(self._round(m, lane, value))
         return m
@@ -137,7 +138,7 @@ class Requantizer(wiring.Component):
         """Hold a set of sums and shift it out; gives this beat's sums, its number, the digit's, and when it starts."""
         plan = self.plan
         width = plan.lanes * self.sum_type.width
-        hold = Signal(plan.results * self.sum_type.width)
+        hold = Signal(plan.results * self.sum_type.width, reset_less=True)
         left, beat = Signal(range(plan.busy + 1)), Signal(range(max(plan.rounds, 2)))
         phase = Signal(range(max(plan.spacing, 2)))
         beat_end = phase == plan.spacing - 1
@@ -159,27 +160,27 @@ class Requantizer(wiring.Component):
     def _operand(self, m: Module, lane: int, raw: Value, constants: data.View) -> Signal:
         """Add the bias, saturate: two registers."""
         type_ = self.requantization.operand_type
-        biased = Signal((raw + constants.bias).shape(), name=f"biased_{lane}")
-        operand = Signal(element_shape(type_), name=f"operand_{lane}")
+        biased = Signal((raw + constants.bias).shape(), name=f"biased_{lane}", reset_less=True)
+        operand = Signal(element_shape(type_), name=f"operand_{lane}", reset_less=True)
         m.d.sync += [biased.eq(raw + constants.bias), operand.eq(saturated(biased, type_))]
         return operand
 
     def _multiply(self, m: Module, lane: int, operand: Signal, multiplier: Value, phase: Value) -> Signal:
         """The product, a register after the digits' products and one after their sum."""
         plan = self.plan
-        total = Signal(signed(len(operand) + len(multiplier) + 1), name=f"total_{lane}")
+        total = Signal(signed(len(operand) + len(multiplier) + 1), name=f"total_{lane}", reset_less=True)
         part_shape = signed(len(operand) + DIGIT_BITS + 1)
         if not plan.digits:
             m.d.sync += total.eq(delay(m, operand, 1, f"part_{lane}"))
             return total
         digits = [multiplier[n * DIGIT_BITS : (n + 1) * DIGIT_BITS] for n in range(plan.digits)]
         if not plan.serial:
-            parts = [Signal(part_shape, name=f"part{n}_{lane}") for n in range(plan.digits)]
+            parts = [Signal(part_shape, name=f"part{n}_{lane}", reset_less=True) for n in range(plan.digits)]
             m.d.sync += [part.eq(operand * digit) for part, digit in zip(parts, digits, strict=True)]
             m.d.sync += total.eq(sum(part << (n * DIGIT_BITS) for n, part in enumerate(parts)))
             return total
         # Horner's rule, highest digit first.
-        part, digit = Signal(part_shape, name=f"part_{lane}"), Signal(DIGIT_BITS, name=f"digit_{lane}")
+        part, digit = Signal(part_shape, name=f"part_{lane}", reset_less=True), Signal(DIGIT_BITS, name=f"digit_{lane}")
         with m.Switch(phase):
             for n, choice in enumerate(reversed(digits)):
                 with m.Case(n):
@@ -191,9 +192,9 @@ class Requantizer(wiring.Component):
     def _round(self, m: Module, lane: int, value: Signal) -> Signal:
         """Shift, correct ties, clip: three registers."""
         shift, (low, high) = self.requantization.shift, self.requantization.clamp
-        quotient = Signal(signed(max(len(value) - shift, 1) + 1), name=f"quotient_{lane}")
-        corrected = Signal(signed(len(quotient) + 1), name=f"corrected_{lane}")
-        result = Signal(element_shape(self.out_type), name=f"result_{lane}")
+        quotient = Signal(signed(max(len(value) - shift, 1) + 1), name=f"quotient_{lane}", reset_less=True)
+        corrected = Signal(signed(len(quotient) + 1), name=f"corrected_{lane}", reset_less=True)
+        result = Signal(element_shape(self.out_type), name=f"result_{lane}", reset_less=True)
         m.d.sync += quotient.eq(value >> shift)
         if self.requantization.ties:
             m.d.sync += corrected.eq(quotient + self._correction(m, lane, quotient, value[:shift]))
@@ -222,7 +223,7 @@ class Requantizer(wiring.Component):
         margins = self.requantization.margins if self.requantization.form == "float" else (0,) * 65
         tests = {}
         for margin in sorted(set(margins[1 : longest + 1])):
-            tests[margin] = Signal(name=f"{name}_within_{margin}")
+            tests[margin] = Signal(name=f"{name}_within_{margin}", reset_less=True)
             m.d.sync += tests[margin].eq(test(margin))
         magnitude = Mux(boundary < 0, -boundary, boundary)
         near = Signal(name=name)

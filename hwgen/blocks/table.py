@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.graph.errors import ModelError
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
@@ -18,7 +19,7 @@ from .logic import Logic
 from .mac_folding import divisors
 from .operator import Cost, Operator, rom_need
 from .pool import PoolFolding
-from .stream import Outlet, beat_stream, join, queue_depth, queue_logic, queue_memory
+from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor
 
 #: Bits of the input up to which a table is sensible: one block RAM a lane.
@@ -101,7 +102,7 @@ class _TableUnit(wiring.Component):
         m.d.comb += [
             self.i.ready.eq(outlet.permit),
             outlet.debit.eq(take),
-            outlet.push.eq(delay(m, take, rom_latency(len(words)), "take")),
+            outlet.push.eq(delay(m, take, rom_latency(len(words)), "take", reset_less=False)),
         ]
         join(m, outlet.o, wiring.flipped(self.o), "output")
         return m

@@ -63,7 +63,7 @@ class Rom(wiring.Component):
                     m.d.comb += word.eq(value)
             with m.Default():
                 m.d.comb += word.eq(self.words[-1])
-        m.d.sync += self.data.eq(word)
+        self._register(m, word)
 
     def _block(self, m: Module) -> None:
         m.submodules.store = store = memory.Memory(
@@ -74,4 +74,9 @@ class Rom(wiring.Component):
         )
         read = store.read_port()
         m.d.comb += read.addr.eq(self.address)
-        m.d.sync += self.data.eq(read.data)
+        self._register(m, read.data)
+
+    def _register(self, m: Module, word) -> None:
+        held = Signal(self.width, reset_less=True)
+        m.d.sync += held.eq(word)
+        m.d.comb += self.data.eq(held)

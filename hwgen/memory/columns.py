@@ -1,0 +1,94 @@
+"""Line memories: turns a raster of words into a raster of columns, padding included."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .loops import LoopNest
+from .queue import Outlet
+from .raster import Raster
+from .rom import RAM_ATTRIBUTES, pack, ram_style
+
+
+def slide_raster(raster: Raster) -> tuple[int, int]:
+    """Rows and columns that slide in: padding above needs no time, that on the other sides does."""
+    _, left, bottom, right = raster.window.pads
+    return raster.height + bottom, raster.width + left + right
+
+
+class ColumnBuffer(wiring.Component):
+    """For every word of the padded raster, the words above it in the kernel's rows, the oldest row first.
+
+    The rows before the newest live in one RAM, a column of them in each word; they move down by a row as a word comes
+    in. Accepts a word, or puts in padding, in every cycle in which the queue has room.
+    """
+
+    #: places in the queue of columns, and cycles from a step to its column being offered (and one for the step)
+    QUEUE = 16
+    LATENCY = Outlet.LATENCY
+
+    def __init__(self, layout: data.ArrayLayout, raster: Raster, pad: int):
+        self.layout, self.raster, self.pad = layout, raster, pad
+        self.lines = raster.window.extent[0] - 1
+        if self.lines and raster.width * raster.words < 2:
+            raise ValueError("line memories need rows of at least two words")
+        column = data.ArrayLayout(unsigned(layout.size), raster.window.kernel[0])
+        super().__init__({"i": In(stream.Signature(layout)), "o": Out(stream.Signature(column))})
+
+    def elaborate(self, platform):
+        m = Module()
+        rows, columns = slide_raster(self.raster)
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.QUEUE)
+        step = Signal()
+        nest = LoopNest(m, [("word", self.raster.words), ("column", columns), ("row", rows)], step)
+        in_columns, in_rows = self._inside(nest)
+        inside = in_columns & in_rows
+        m.d.comb += [
+            step.eq(outlet.permit & (self.i.valid | ~inside)),
+            self.i.ready.eq(outlet.permit & inside),
+            outlet.debit.eq(step),
+        ]
+        pad = Const(pack([self.pad] * self.layout.length, self.layout.elem_shape.width), self.layout.size)
+        newest = Signal(self.layout.size, reset_less=True)
+        m.d.sync += [outlet.push.eq(step), newest.eq(Mux(inside, self.i.payload.as_value(), pad))]
+        column = [*self._older(m, nest, step, in_columns, newest, pad), newest] if self.lines else [newest]
+        for ky in range(self.raster.window.kernel[0]):
+            m.d.comb += outlet.payload[ky].eq(column[ky * self.raster.window.dilations[0]])
+        m.d.comb += [
+            self.o.payload.eq(outlet.o.payload),
+            self.o.valid.eq(outlet.o.valid),
+            outlet.o.ready.eq(self.o.ready),
+        ]
+        return m
+
+    def _inside(self, nest: LoopNest):
+        left = self.raster.window.pads[1]
+        column, row = nest.index["column"], nest.index["row"]
+        return (column >= left) & (column < left + self.raster.width), row < self.raster.height
+
+    def _older(self, m: Module, nest: LoopNest, step, in_columns, newest: Signal, pad: Const) -> list:
+        """The words above the newest, a cycle after its step; written back a row further down in that cycle."""
+        width, depth = self.layout.size, self.raster.width * self.raster.words
+        m.submodules.lines = store = memory.Memory(
+            shape=unsigned(self.lines * width), depth=depth, init=[], attrs=RAM_ATTRIBUTES[ram_style(depth)]
+        )
+        write, read = store.write_port(), store.read_port()
+        valid, masked = self._row_valid(m, nest, step), Signal(self.lines, reset_less=True)
+        with m.If(step & in_columns):
+            m.d.sync += read.addr.eq(Mux(read.addr == depth - 1, 0, read.addr + 1))
+        m.d.sync += [
+            masked.eq(Mux(in_columns, valid, 0)),
+            write.addr.eq(read.addr),
+            write.en.eq(step & in_columns),
+        ]
+        stored = [read.data[line * width : (line + 1) * width] for line in range(self.lines)]
+        older = [Mux(masked[line], word, pad) for line, word in enumerate(stored)]
+        m.d.comb += write.data.eq(Cat(*older[1:], newest))
+        return older
+
+    def _row_valid(self, m: Module, nest: LoopNest, step) -> Signal:
+        """Bit ``n``: the n-th oldest of the stored rows belongs to this frame."""
+        valid = Signal(self.lines)
+        with m.If(step & nest.last("column")):
+            m.d.sync += valid.eq(Mux(nest.last("row"), 0, Cat(valid[1:], 1)))
+        return valid

@@ -1,0 +1,111 @@
+"""Queues, and the credits that keep them from overflowing.
+
+Every block ends in an :class:`Outlet`: it counts the places left in its queue (credits), the block starts a step
+only when there is room for all that the step gives, and so nothing inside a block ever has to stall.
+"""
+
+from amaranth.hdl import Module, Mux, Shape, Signal, unsigned
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .rom import RAM_ATTRIBUTES, ram_style
+
+
+def wrapping_increment(signal: Signal, modulus: int):
+    """``signal + 1`` modulo ``modulus``."""
+    return Mux(signal == modulus - 1, 0, signal + 1)
+
+
+class Queue(wiring.Component):
+    """A queue with a registered output; ``push`` must not be raised when ``depth`` beats are inside.
+
+    Latency: a beat pushed in cycle t is offered from cycle t + 2. The output register is that of the memory, so
+    that a deep queue fits into block RAM.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, layout, depth: int):
+        self.depth = depth
+        super().__init__({"push": In(1), "payload": In(layout), "o": Out(stream.Signature(layout))})
+
+    def elaborate(self, platform):
+        m = Module()
+        width = Shape.cast(self.payload.shape()).width
+        m.submodules.store = store = memory.Memory(
+            shape=unsigned(width), depth=self.depth, init=[], attrs=RAM_ATTRIBUTES[ram_style(self.depth)]
+        )
+        write, read = store.write_port(), store.read_port()
+        level, offer, pop = Signal(range(self.depth + 1)), Signal(), Signal()
+        m.d.comb += [
+            pop.eq((level != 0) & (~offer | self.o.ready)),
+            write.en.eq(self.push),
+            write.data.eq(self.payload.as_value()),
+            read.en.eq(pop),
+            self.o.valid.eq(offer),
+            self.o.payload.as_value().eq(read.data),
+        ]
+        m.d.sync += [level.eq(level + self.push - pop), offer.eq(pop | (offer & ~self.o.ready))]
+        with m.If(self.push):
+            m.d.sync += write.addr.eq(wrapping_increment(write.addr, self.depth))
+        with m.If(pop):
+            m.d.sync += read.addr.eq(wrapping_increment(read.addr, self.depth))
+        return m
+
+
+class Outlet(wiring.Component):
+    """The end of a block: a queue of ``depth`` beats and the credits for it.
+
+    ``permit`` says that a step which gives ``beats`` beats may start; the block answers with ``debit`` in the
+    cycle in which it decides so, and with ``short`` where the step will give but ``short_beats``. A place freed
+    in cycle t can be debited again from cycle t + 1.
+    """
+
+    LATENCY = Queue.LATENCY
+
+    def __init__(self, layout, depth: int, beats: int = 1, short_beats: int = 0):
+        if depth < beats:
+            raise ValueError(f"a queue of {depth} beats cannot hold the {beats} of one step")
+        self.depth, self.beats, self.short_beats = depth, beats, short_beats
+        super().__init__(
+            {
+                "permit": Out(1),
+                "debit": In(1),
+                "short": In(1),
+                "push": In(1),
+                "payload": In(layout),
+                "o": Out(stream.Signature(layout)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.queue = queue = Queue(self.payload.shape(), self.depth)
+        # `permit` is a register of its own: what starts steps must not wait for a comparison.
+        credits_, left = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
+        permit = Signal(init=1)
+        taken = self.o.valid & self.o.ready
+        debit = Mux(self.short, self.short_beats, self.beats)
+        m.d.comb += [
+            queue.push.eq(self.push),
+            queue.payload.eq(self.payload),
+            self.o.payload.eq(queue.o.payload),
+            self.o.valid.eq(queue.o.valid),
+            queue.o.ready.eq(self.o.ready),
+            left.eq(credits_ + taken - Mux(self.debit, debit, 0)),
+            self.permit.eq(permit),
+        ]
+        m.d.sync += [credits_.eq(left), permit.eq(left >= self.beats)]
+        return m
+
+
+def queue_depth(latency: int, busy: int, beats: int) -> int:
+    """The least queue that lets a block give ``beats`` beats every ``busy`` cycles without a pause.
+
+    ``latency`` is counted from the end of a step to its first beat being offered; a beat's place is debited
+    two cycles before its step starts and given back when it is taken. Rounded up to what a LUT memory
+    (16 words) gives at no extra cost.
+    """
+    round_trip = busy + latency + 3 + beats
+    needed = beats * -(-round_trip // busy) + beats
+    return max(16, -(-needed // 16) * 16)
