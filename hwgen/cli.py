@@ -4,6 +4,7 @@ Heavy modules are imported by the commands that need them, so that ``--help`` an
 fault of ours, 2 a problem with what was given (one ``error:`` line each, on stderr), 130 interrupted.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -50,13 +51,21 @@ def _explain(error: Exception, debug: bool) -> tuple:
     lines = traceback.format_exc().splitlines() if debug else []
     if isinstance(error, HwgenError):
         return (2, *lines, *(f"error: {problem}" for problem in error.problems))
-    if isinstance(error, OSError) and error.filename is not None:
-        return (2, *lines, f"error: {error.filename!r}: {error.strerror}")
     if isinstance(error, OSError | MemoryError):
-        return (2, *lines, f"error: {error.strerror if isinstance(error, OSError) else 'out of memory'}")
+        return (2, *lines, f"error: {_system(error)}")
     what = " ".join(f"{type(error).__name__}: {error}".split())
     hint = "" if debug else " Run again with --debug for the traceback, and please report it."
     return (1, *lines, f"error: a fault in hwgen, not in your input: {what}.{hint}")
+
+
+def _system(error: OSError | MemoryError) -> str:
+    """What the machine refused."""
+    if isinstance(error, MemoryError):
+        return "out of memory; close other programs, or take fewer frames or a smaller model"
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        reason += "; make room, or name another folder with --output"
+    return f"{error.filename!r}: {reason}" if error.filename is not None else f"cannot write: {reason}"
 
 
 def _finish(status: int, *lines: str) -> None:

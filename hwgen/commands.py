@@ -95,15 +95,19 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
         given = arguments(settings, tell)
         loaded = attempt(problems, lambda: flow.quantised(**front(given)))
         target = attempt(problems, lambda: find_device(given["device"]))
-        if loaded and target:
+        for layer in loaded.network.layers if loaded else ():
+            attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"node {layer.name!r}: ")
+        if loaded and target and not problems.lines:
             limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan")}
             tell("sizing layers")
             plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, **limits))
             problems.add(*(fit_table(plan, target).problems if plan else ()))
     problems.raise_any()
     network = loaded.network
+    names = report.shortened([layer.name for layer in network.layers], text_width() // 2)
     rows = [
-        (layer.name, type(layer.op).__name__, str(layer.op.input), str(layer.op.output)) for layer in network.layers
+        (names[layer.name], type(layer.op).__name__, str(layer.op.input), str(layer.op.output))
+        for layer in network.layers
     ]
     click.echo("\n".join(report.table(("layer", "operator", "input", "output"), rows, text_width())))
     click.echo(f"\nNothing is in the way of {network.name}: its integers are proved exact, and it fits {target.name}.")
@@ -167,12 +171,12 @@ def _kilobits(device: Device) -> int:
     return width * depth // 1024
 
 
-def attempt(problems: Problems, action: Callable[[], Any]) -> Any:
-    """The result of ``action``, or None and its problems added to the others."""
+def attempt(problems: Problems, action: Callable[[], Any], place: str = "") -> Any:
+    """The result of ``action``, or None and its problems, at ``place``, added to the others."""
     try:
         return action()
     except HwgenError as error:
-        problems.add(*error.problems)
+        problems.add(*(f"{place}{problem}" for problem in error.problems))
         return None
 
 

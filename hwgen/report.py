@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
@@ -168,9 +169,10 @@ def by(sizes: Iterable[int]) -> str:
 
 def layer_table(data: dict[str, Any], width: int) -> list[str]:
     columns = ("layer", "output", "folding", "<multi-\npliers", "<memory\nbits", "<cycles\nper frame", "<busy")
+    names = shortened([layer["name"] for layer in data["layers"]], width - 62)
     rows = [
         (
-            layer["name"],
+            names[layer["name"]],
             f"{by(layer['output'])} {layer['type']}",
             layer["folding"],
             f"{layer['multipliers']:,}",
@@ -236,9 +238,10 @@ def _percent(row: dict[str, Any]) -> str:
 def proof_lines(data: dict[str, Any], width: int) -> list[str]:
     """The proofs, a line for each layer."""
     columns = ("layer", "form", "<channels", "<thresholds", "<bits", "<shift")
+    names = shortened([proof["layer"] for proof in data["exactness"]], width // 2 - 4)
     rows = [
         (
-            proof["layer"],
+            names[proof["layer"]],
             proof["form"],
             f"{proof['channels']:,}",
             f"{proof['thresholds']:,}",
@@ -257,6 +260,17 @@ def closing_lines(data: dict[str, Any]) -> list[str]:
     head = data["network"]["left_to_the_host"]
     lines = [f"Left to the host: {', '.join(head)}"] if head else []
     return lines + [f"Warning: {line}" for line in data["warnings"]]
+
+
+def shortened(names: Iterable[str], most: int) -> dict[str, str]:
+    """Names with no more than the last ``most`` characters, where these still tell them apart.
+
+    The end of a name says more than its beginning in what the common exporters write.
+    """
+    names = tuple(names)
+    cut = {name: name if len(name) <= most else f"..{name[-(most - 2) :]}" for name in names}
+    alike = Counter(cut.values())
+    return {name: cut[name] if alike[cut[name]] == 1 else name for name in names}
 
 
 def wrapped(lines: list[str], width: int) -> list[str]:

@@ -275,7 +275,9 @@ def test_a_full_disk_or_a_forbidden_folder_is_one_line(monkeypatch):
         raise OSError(28, "No space left on device", "build/tiny/tiny.v")
 
     monkeypatch.setattr(Path, "write_text", refuse)
-    assert errors("build", "tiny.onnx", *OPTIONS) == ["'build/tiny/tiny.v': No space left on device"]
+    assert errors("build", "tiny.onnx", *OPTIONS) == [
+        "'build/tiny/tiny.v': No space left on device; make room, or name another folder with --output"
+    ]
 
 
 # Faults and interruptions

@@ -6,7 +6,7 @@ import json
 import pytest
 
 import hwgen
-from hwgen.report import Report, by, multiplications, table
+from hwgen.report import Report, by, multiplications, shortened, table
 
 from . import tiny
 
@@ -77,14 +77,28 @@ def test_text_is_the_same_every_time_and_everywhere(design, monkeypatch):
         assert Report(design.report.data).text(100) == text
 
 
-def test_long_names_are_folded_and_brackets_are_kept(design):
+def test_brackets_in_names_are_kept(design):
     data = copy.deepcopy(design.report.data)
-    data["layers"][0]["name"] = "/features/features.0/[bold]/" + "very_" * 12 + "long/Conv"
+    data["layers"][0]["name"] = "[bold]/conv[0]"
+    assert "\n[bold]/conv[0] " in Report(data).text(80)
+
+
+def test_long_names_are_cut_where_they_stay_different():
+    names = ["features/a/Conv", "features/b/Conv", "short"]
+    assert list(shortened(names, 9).values()) == ["../a/Conv", "../b/Conv", "short"]
+    assert list(shortened(names, 7).values()) == names
+    assert list(shortened(names, 15).values()) == names
+
+
+def test_long_names_fit(design):
+    data = copy.deepcopy(design.report.data)
+    long = "/features/features.0/" + "very_" * 12
+    for number, layer in enumerate(data["layers"]):
+        layer["name"] = f"{long}{number}/Conv"
     text = Report(data).text(80)
     assert max(map(len, text.splitlines())) <= 80
-    first = text[text.index("\n ---") if "\n ---" in text else text.index("\n--") :]
-    joined = "".join(line[:30].split(" ")[0] for line in first.splitlines()[1:12])
-    assert "[bold]" in joined
+    assert text.count("_0/Conv ") == 1
+    assert len(text.splitlines()) == len(design.report.text(80).splitlines())
 
 
 def test_warnings_are_listed(design):
