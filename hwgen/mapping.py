@@ -12,10 +12,6 @@ from hwgen.blocks.operator import Cost, MemoryNeed, Products
 
 from .targets import BlockRam, Device, Dsp
 
-#: LUTs for a counted bit. An adder bit has a LUT of its own in every family, other logic is counted as LUTs.
-LUTS_PER_ADDER_BIT = 1.0
-LUTS_PER_LOGIC_BIT = 1.0
-
 
 @dataclass(frozen=True)
 class Needs:
@@ -97,9 +93,18 @@ def brams(memory: MemoryNeed, device: Device) -> int:
     """Block RAMs, in the device's unit, for a memory with one port to read and, if it is a RAM, one to write."""
     if not _in_block(memory, device):
         return 0
-    options = [(_blocks(memory, block, shape), block) for block in device.family.brams for shape in block.shapes]
-    count, block = min(options, key=lambda option: option[0] * option[1].cost)
+    count, block, _ = _placement(memory, device)
     return count * block.units
+
+
+def _placement(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
+    """How many of which block, and in how many rows: the cheapest, and of these the one with the fewest rows."""
+    options = [
+        (_blocks(memory, block, shape), block, -(-memory.depth // shape[1]))
+        for block in device.family.brams
+        for shape in block.shapes
+    ]
+    return min(options, key=lambda option: (option[0] * option[1].cost, option[2]))
 
 
 def _in_block(memory: MemoryNeed, device: Device) -> bool:
@@ -130,15 +135,18 @@ def ram_luts(memory: MemoryNeed, device: Device) -> int:
 
 
 def memory_luts(memory: MemoryNeed, device: Device) -> int:
-    """LUTs of a memory in LUTs: its bits, and what chooses between LUTs where it is deeper than one."""
+    """LUTs of a memory: those that hold its bits, and those that choose between rows where it is deeper than one."""
     if memory.style == "logic":
         return _logic_rom(memory, device)
-    if not ram_luts(memory, device):
-        return 0
-    deepest = max(depth for _, depth in device.family.lutram.shapes)
-    rows = -(-memory.depth // deepest)
-    chooser = memory.width * (rows - 1 + (rows > 3)) + rows if rows > 1 else 0
-    return ram_luts(memory, device) + chooser
+    if _in_block(memory, device):
+        return memory.width * _chooser(_placement(memory, device)[2], device)
+    rows = -(-memory.depth // max(depth for _, depth in device.family.lutram.shapes))
+    return ram_luts(memory, device) + memory.width * _chooser(rows, device)
+
+
+def _chooser(rows: int, device: Device) -> int:
+    """LUTs that choose one bit of ``rows``; measured with up to 7 rows."""
+    return -(-(rows - 1) // (2 if device.family.lut_inputs == 6 else 1))
 
 
 def _logic_rom(memory: MemoryNeed, device: Device) -> int:
@@ -153,15 +161,16 @@ def _logic_rom(memory: MemoryNeed, device: Device) -> int:
 
 
 def luts(cost: Cost, device: Device) -> int:
-    """LUTs: adders, other logic, memories in LUTs, and what DSP blocks do not take of products."""
-    counted = LUTS_PER_ADDER_BIT * cost.adder_bits + LUTS_PER_LOGIC_BIT * cost.logic_bits
+    """LUTs: adders, other logic, memories, and what DSP blocks do not take of products."""
+    per_bit = device.family.per_bit
+    counted = per_bit.adder * cost.adder_bits + per_bit.logic * cost.logic_bits
     memories = sum(memory_luts(memory, device) for memory in cost.memories)
     return round(counted) + memories + sum(product_luts(product, device) for product in cost.products)
 
 
 def ffs(cost: Cost, device: Device) -> int:
-    """Flip-flops: the registers counted. (Those that a DSP block takes in are still counted.)"""
-    return cost.register_bits
+    """Flip-flops, without those that DSP blocks usually take in."""
+    return round(device.family.per_bit.register * cost.register_bits)
 
 
 def total(costs: Iterable[Cost], device: Device) -> Needs:

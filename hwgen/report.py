@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 WIDTH = 100  # of report.txt, in characters
 NARROWEST, WIDEST = 80, 120  # of the text on a terminal
 
+_NUMBERS = 64  # characters that the other columns of the table of layers may take
+
 # Letters that every terminal, file and mail can show.
 PLAIN = box.Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)
 
@@ -169,7 +171,7 @@ def by(sizes: Iterable[int]) -> str:
 
 def layer_table(data: dict[str, Any], width: int) -> list[str]:
     columns = ("layer", "output", "folding", "<multi-\npliers", "<memory\nbits", "<cycles\nper frame", "<busy")
-    names = shortened([layer["name"] for layer in data["layers"]], width - 62)
+    names = shortened([layer["name"] for layer in data["layers"]], width - _NUMBERS)
     rows = [
         (
             names[layer["name"]],
@@ -263,14 +265,18 @@ def closing_lines(data: dict[str, Any]) -> list[str]:
 
 
 def shortened(names: Iterable[str], most: int) -> dict[str, str]:
-    """Names with no more than the last ``most`` characters, where these still tell them apart.
-
-    The end of a name says more than its beginning in what the common exporters write.
-    """
+    """Names of at most ``most`` characters: the end of one says more than its beginning in what the common exporters
+    write. Where ends are alike, the place in the list tells them apart."""
     names = tuple(names)
-    cut = {name: name if len(name) <= most else f"..{name[-(most - 2) :]}" for name in names}
-    alike = Counter(cut.values())
-    return {name: cut[name] if alike[cut[name]] == 1 else name for name in names}
+    ends = Counter(name[-(most - 2) :] for name in names)
+
+    def short(place: int, name: str) -> str:
+        if len(name) <= most:
+            return name
+        mark = ".." if ends[name[-(most - 2) :]] == 1 else f"#{place}.."
+        return mark + name[len(mark) - most :]
+
+    return {name: short(place, name) for place, name in enumerate(names, 1)}
 
 
 def wrapped(lines: list[str], width: int) -> list[str]:

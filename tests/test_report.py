@@ -83,10 +83,10 @@ def test_brackets_in_names_are_kept(design):
     assert "\n[bold]/conv[0] " in Report(data).text(80)
 
 
-def test_long_names_are_cut_where_they_stay_different():
+def test_long_names_are_cut_and_stay_different():
     names = ["features/a/Conv", "features/b/Conv", "short"]
     assert list(shortened(names, 9).values()) == ["../a/Conv", "../b/Conv", "short"]
-    assert list(shortened(names, 7).values()) == names
+    assert list(shortened(names, 6).values()) == ["#1..nv", "#2..nv", "short"]
     assert list(shortened(names, 15).values()) == names
 
 

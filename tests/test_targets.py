@@ -92,6 +92,7 @@ def test_ram_of_luts_is_as_yosys_maps_it(target):
 def test_without_lut_ram_small_rams_are_block_ram():
     assert ram_luts(memory("ram", 8, 16, "lutram"), ICE40) == 0
     assert memory_luts(memory("ram", 8, 16, "lutram"), ICE40) == 0
+    assert memory_luts(memory("ram", 8, 16, "lutram"), ECP5) == 8
     assert brams(memory("ram", 8, 16, "lutram"), ICE40) == 1
     assert brams(memory("ram", 8, 16, "lutram"), ECP5) == 0
     assert synthesise(memory_module(memory("ram", 8, 16, "lutram"), "top"), "top", ICE40).brams == 1

@@ -54,7 +54,7 @@ class Conv(Operator):
         parts = np.split(x, self.group, axis=3)
         weights = np.split(self.weights, self.group)
         raw = [self._layer(w).raw(part) for w, part in zip(weights, parts, strict=True)]
-        return self.requantization.reference(np.concatenate(raw, axis=3)).astype(self.output.type.dtype)
+        return self.requantization.golden(np.concatenate(raw, axis=3), self.output.type.dtype)
 
     def _layer(self, weights: np.ndarray) -> MacLayer:
         source, result = self.input, self.output

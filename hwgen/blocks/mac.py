@@ -62,16 +62,19 @@ class MacLayer:
     requantization: Requantization
 
     def raw(self, x: np.ndarray) -> np.ndarray:
-        """Raw sums int64 [N, OH, OW, OC] of ``x`` [N, H, W, C]: neither bias nor zero points taken into account."""
+        """Raw sums [N, OH, OW, OC] of ``x`` [N, H, W, C], neither bias nor zero points taken into account.
+
+        Integers held exactly by floats, so that the product runs in BLAS: float32 below 2^24, else float64.
+        """
         matrix = self.weights.reshape(len(self.weights), -1).T
         low, high = raw_range(self.weights, self.input.type)
         exact = np.float32 if max(-low.min(), high.max()) < 1 << 24 else np.float64
         patches = self.window.patches(x.astype(exact), self.input_zero)
         sums = patches.reshape(-1, matrix.shape[0]) @ matrix.astype(exact)
-        return sums.astype(np.int64).reshape(len(x), *self.output.shape)
+        return sums.reshape(len(x), *self.output.shape)
 
     def golden(self, x: np.ndarray) -> np.ndarray:
-        return self.requantization.reference(self.raw(x)).astype(self.output.type.dtype)
+        return self.requantization.golden(self.raw(x), self.output.type.dtype)
 
 
 def raw_range(weights: np.ndarray, x: IntType) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal
@@ -122,7 +123,9 @@ class MaxPool(_Pool):
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         patches = self.window.patches(x, self.input.type.min)
-        return np.clip(patches.max(axis=(3, 4)), *self.clamp).astype(x.dtype)
+        rows, columns = self.window.kernel
+        taps = [patches[:, :, :, ky, kx] for ky in range(rows) for kx in range(columns)]
+        return np.clip(reduce(np.maximum, taps), *self.clamp).astype(x.dtype)
 
     def reduction_latency(self, folding: PoolFolding) -> int:
         return 2

@@ -32,9 +32,17 @@ _MAX_MULTIPLIER_BITS = 28  # the float form needs 24 and the spread of the scale
 
 def requantize_reference(acc: np.ndarray, scale: np.ndarray, zero_point: int, clamp: tuple[int, int]) -> np.ndarray:
     """The definition. ``acc`` is int64 [..., C], ``scale`` float32 [C] or scalar; the result is int64."""
-    steps = np.rint(np.asarray(acc).astype(np.float32) * np.asarray(scale, np.float32))
-    low, high = clamp
-    return np.clip(steps, low - zero_point, high - zero_point).astype(np.int64) + zero_point
+    steps = np.asarray(acc).astype(np.float32) * np.asarray(scale, np.float32)
+    return _rounded(steps, zero_point, clamp, np.dtype(np.int64))
+
+
+def _rounded(steps: np.ndarray, zero_point: int, clamp: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    """Round half to even, saturate, add the zero point; overwrites ``steps``, which are float32."""
+    np.rint(steps, out=steps)
+    np.clip(steps, clamp[0] - zero_point, clamp[1] - zero_point, out=steps)
+    if abs(zero_point) + max(map(abs, clamp)) < 1 << 24:  # the sum is exact in float32
+        return np.add(steps, zero_point, out=steps).astype(dtype)
+    return (steps.astype(np.int64) + zero_point).astype(dtype)
 
 
 def output_scale(input_scale: float, weight_scale: np.ndarray, output_scale: float) -> np.ndarray:
@@ -110,6 +118,15 @@ class Requantization:
     def reference(self, acc: np.ndarray) -> np.ndarray:
         """The definition, for raw accumulators int64 [..., C]."""
         return requantize_reference(acc + self.layer_bias, self.scale, self.zero_point, self.clamp)
+
+    def golden(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """:meth:`reference` as ``dtype``; fast where ``sums`` are float32 that hold exact integers below 2^24."""
+        bound = max(int(np.abs(self.low).max()), int(np.abs(self.high).max()))
+        if sums.dtype != np.float32 or bound >= 1 << 24:
+            return self.reference(sums.astype(np.int64)).astype(dtype)
+        steps = sums + self.layer_bias.astype(np.float32)
+        steps *= self.scale
+        return _rounded(steps, self.zero_point, self.clamp, dtype)
 
     def apply(self, acc: np.ndarray) -> np.ndarray:
         """What the hardware computes, for raw accumulators int64 [..., C]."""
