@@ -11,10 +11,12 @@ from amaranth.lib import wiring
 from hwgen.rtlil import to_rtlil
 from hwgen.yosys import run_yosys
 
-#: Verilator warnings switched off in the file itself, and why. The first two are on by default, the others with -Wall.
+#: Verilator warnings switched off in the file itself, and why. The last two only come with -Wall.
 VERILATOR_WAIVERS = {
     "WIDTH": "sums are one bit wider than their operands, and narrower targets cut them on purpose",
     "CASEINCOMPLETE": "a signal has a value before the case that may change it",
+    "UNSIGNED": "bounds of loops and windows are compared as they are, even where they are 0",
+    "CMPCONST": "the same at the other end of a range",
     "UNUSED": "carries of such sums, and ports that a setting makes idle",
     "DECLFILENAME": "one file holds all modules",
 }

@@ -177,7 +177,15 @@ def choose_plan(
 
     if fps is None:
         budget = multipliers or device.multipliers or MULTIPLIERS
-        return folding.search(network, multipliers=budget, weigh=weigh)
+        try:
+            return folding.search(network, multipliers=budget, weigh=weigh)
+        except FitError as error:
+            if multipliers is not None:
+                raise
+            said = (
+                f"device {device.name} is too small: {problem}, or take a larger --device" for problem in error.problems
+            )
+            raise FitError(*said) from None
     if clock < fps:
         raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
     found = folding.search(network, cycles=int(clock / fps), weigh=weigh)

@@ -5,7 +5,6 @@ The models of :func:`dsps` and :func:`brams` are exact: they follow the rules of
 flip-flops are estimates.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hwgen.blocks.operator import Cost, MemoryNeed, Products
@@ -171,8 +170,3 @@ def luts(cost: Cost, device: Device) -> int:
 def ffs(cost: Cost, device: Device) -> int:
     """Flip-flops, without those that DSP blocks usually take in."""
     return round(device.family.per_bit.register * cost.register_bits)
-
-
-def total(costs: Iterable[Cost], device: Device) -> Needs:
-    """What all of ``costs`` take together."""
-    return sum((needs(cost, device) for cost in costs), Needs())

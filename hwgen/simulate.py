@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from amaranth.sim import Simulator
 
-from hwgen.dataflow.pipeline import Pipeline, module_name
+from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
@@ -168,22 +168,13 @@ def run_rtl(
     network: Network, plan: Plan, integers: np.ndarray, progress: Progress | None = None
 ) -> tuple[dict[str, np.ndarray], Timing]:
     """Every layer's integers and the cycles seen, for input integers [N, H, W, C]."""
-    pipeline = _Watched(plan)
+    pipeline = Pipeline(plan)
     simulator = Simulator(pipeline)  # elaborates, so that there are blocks to watch
     bench = _Bench(network, pipeline, integers, progress or (lambda share: None))
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench.run)
     simulator.run()
     return bench.tensors(), bench.timing()
-
-
-class _Watched(Pipeline):
-    """A pipeline whose ``streams``, the output of every layer by its name, can be looked at once it is elaborated."""
-
-    def elaborate(self, platform):
-        m = super().elaborate(platform)
-        self.streams = {layer.name: m.submodules[module_name(layer.name)].o for layer in self.plan.layers}
-        return m
 
 
 class _Tap:
@@ -222,7 +213,7 @@ class _Tap:
 class _Bench:
     """A source that always offers, a sink that always takes, and a tap on every layer."""
 
-    def __init__(self, network: Network, pipeline: _Watched, integers: np.ndarray, progress: Progress):
+    def __init__(self, network: Network, pipeline: Pipeline, integers: np.ndarray, progress: Progress):
         frames = len(integers)
         self.progress, self.pipeline = progress, pipeline
         # Some layer moves a beat at least once a frame.

@@ -112,11 +112,11 @@ def _environment(folder: Path) -> dict[str, str]:
     """The environment of the child: temporary files in ``folder``, and a cache that can be written."""
     dropped = ("YOWASP_MOUNT", "PYTHONWARNINGS")  # they change which folders the package sees, or stop it
     environment = {name: value for name, value in os.environ.items() if name not in dropped}
-    return environment | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder), **_cache()}
+    return environment | {"TMPDIR": str(folder), "TEMP": str(folder), "TMP": str(folder), **cache_environment()}
 
 
 @lru_cache(maxsize=1)
-def _cache() -> dict[str, str]:
+def cache_environment() -> dict[str, str]:
     """Where the package keeps its compiled form (20 s to make): its own place if that can be written, else ours."""
     if "YOWASP_CACHE_DIR" in os.environ:
         return {}

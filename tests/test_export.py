@@ -24,7 +24,7 @@ from hwgen.graph.window import Window
 from hwgen.rtlil import tidy, to_rtlil
 from hwgen.testbench import Vectors, verilog_testbench
 from hwgen.testing import random_frames
-from hwgen.yosys import YosysError, run_yosys
+from hwgen.yosys import YosysError, cache_environment, run_yosys
 
 FRAMES = 3
 
@@ -131,6 +131,30 @@ def test_a_flipped_weight_bit_fails(tmp_path):
 
 
 @tool("iverilog")
+@pytest.mark.parametrize(
+    ("port", "said"),
+    [
+        ("m_axis_tlast", "tlast in the wrong place"),
+        ("frame_error", "frame_error is raised"),
+        ("m_axis_tvalid", "FAIL net: "),
+    ],
+)
+def test_a_port_that_is_inverted_fails(tmp_path, port, said):
+    ports = "s_axis_tvalid s_axis_tready s_axis_tlast m_axis_tvalid m_axis_tready m_axis_tlast frame_error clk rst"
+    joined = ", ".join(f".{name}({name})" for name in ports.split() if name != port)
+    broken = (
+        "module net(input clk, rst, input [7:0] s_axis_tdata, input s_axis_tvalid, s_axis_tlast, m_axis_tready, output "
+        "s_axis_tready, m_axis_tvalid, m_axis_tlast, frame_error, output [7:0] m_axis_tdata);\nwire right;\n"
+        f"assign {port} = ~right;\n"
+        f"inner inner(.s_axis_tdata(s_axis_tdata), .m_axis_tdata(m_axis_tdata), .{port}(right), {joined});\nendmodule\n"
+    )
+    text = broken + files()["net.v"].replace("module net(", "module inner(")
+    lines = icarus(in_folder(tmp_path, net_v=text))
+    assert any(said in line for line in lines)
+    assert lines[-1].startswith("FAIL net: ")
+
+
+@tool("iverilog")
 def test_wrong_cycles_a_wrong_latency_and_silence_fail(tmp_path):
     folder = in_folder(tmp_path)
     assert icarus(folder, cycles=141) == [
@@ -232,3 +256,19 @@ def test_yosys_works_anywhere_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(HwgenError, match=r"Yosys took over 0 s: give it more time"):
         run_yosys("log hello", timeout=0.001)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cache_is_made_where_home_cannot_be_written(monkeypatch):
+    monkeypatch.delenv("YOWASP_CACHE_DIR", raising=False)
+    monkeypatch.setenv("HOME", "/dev/null")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
+    cache_environment.cache_clear()
+    try:
+        made = cache_environment()["YOWASP_CACHE_DIR"]
+        assert os.access(made, os.W_OK)
+        assert cache_environment()["YOWASP_CACHE_DIR"] == made
+        monkeypatch.setenv("YOWASP_CACHE_DIR", "/elsewhere")
+        cache_environment.cache_clear()
+        assert cache_environment() == {}
+    finally:
+        cache_environment.cache_clear()

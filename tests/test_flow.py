@@ -1,6 +1,7 @@
 """The flow from Python: what ``hwgen.compile`` gives, and that its files are what they say."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
@@ -81,7 +82,7 @@ def test_a_wrong_prediction_does_not_pass_the_check(design):
         latency = design.schedule.latency + 1
 
     with pytest.raises(RuntimeError, match=f"latency is {design.schedule.latency} cycles, predicted {Wrong.latency}"):
-        flow.replace(design, schedule=Wrong()).checked()
+        replace(design, schedule=Wrong()).checked()
 
 
 def test_write_makes_the_same_bytes_twice(path, tmp_path):
@@ -132,6 +133,13 @@ def test_a_frame_rate_takes_the_least_hardware(path):
         hwgen.compile(path, calibration=tiny.frames(), fps=5e5, multipliers=2)
     with pytest.raises(hwgen.InputError, match="leave no cycle for a frame"):
         hwgen.compile(path, calibration=tiny.frames(), fps=1e9)
+
+
+def test_a_device_with_too_few_multipliers_is_named(design):
+    small = replace(design.device, name="small", dsps=1)
+    with pytest.raises(hwgen.FitError, match=r"^device small is too small: .* or take a larger --device$"):
+        flow.choose_plan(design.network, small)
+    assert flow.choose_plan(design.network, small, multipliers=10).to_json() == design.plan.to_json()
 
 
 def test_without_calibration_the_user_is_told(path):

@@ -57,8 +57,8 @@ def mapped(modules: list[str], target) -> list[dict[str, int]]:
 
 # Chosen so that every rule of the model matters and Yosys takes little time.
 SHAPES = {
-    "ecp5": [(8, 100), (9, 2100), (10, 1500), (37, 600), (72, 513)],
-    "xc7": [(10, 1500), (20, 1500), (37, 600)],
+    "ecp5": [(8, 100), (10, 1500), (37, 600)],
+    "xc7": [(10, 1500), (37, 600)],
     "xcup": [(10, 1500)],
     "ice40": [(10, 600)],
 }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hwgen.dataflow.folding import search
-from hwgen.dataflow.pipeline import Pipeline, module_name
+from hwgen.dataflow.pipeline import Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
 from hwgen.formal import prove_contract
 from hwgen.graph import golden
@@ -54,3 +54,7 @@ def test_the_contract_holds_at_the_end_of_a_pipeline():
 )
 def test_module_names_are_identifiers(name, module):
     assert module_name(name) == module
+
+
+def test_names_that_become_the_same_are_told_apart():
+    assert module_names(["a.b", "a_b", "a/b", "c"]) == ["a_b", "a_b_2", "a_b_3", "c"]
