@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich import box
 from rich.console import Console
@@ -16,8 +16,23 @@ from rich.text import Text
 from hwgen.graph.network import Network, QuantizedTensor
 
 if TYPE_CHECKING:
-    from hwgen.dataflow.plan import PlannedLayer
-    from hwgen.flow import Design
+    from hwgen.dataflow.plan import Plan, PlannedLayer
+    from hwgen.dataflow.schedule import Schedule
+    from hwgen.fit import FitTable
+    from hwgen.simulate import Simulation
+
+
+class Reportable(Protocol):
+    """What a report is made from; :class:`hwgen.flow.Design` is one. ``clock`` is in Hz."""
+
+    network: Network
+    plan: "Plan"
+    schedule: "Schedule"
+    clock: float
+    fit: "FitTable"
+    check: "Simulation | None"
+    warnings: tuple[str, ...]
+
 
 WIDTH = 100  # of report.txt, in characters
 NARROWEST, WIDEST = 80, 120  # of the text on a terminal
@@ -54,7 +69,7 @@ class Report:
         return self.text()
 
 
-def make_report(design: "Design") -> Report:
+def make_report(design: Reportable) -> Report:
     """The report of ``design``."""
     network, plan = design.network, design.plan
     layers = [_layer(design, layer) for layer in plan.layers]
@@ -109,7 +124,7 @@ def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def _layer(design: "Design", layer: "PlannedLayer") -> dict[str, Any]:
+def _layer(design: Reportable, layer: "PlannedLayer") -> dict[str, Any]:
     """One layer with the queue and width converter in front of it."""
     stages = [stage for stage in design.plan.stages if stage.layer == layer.name]
     return {
@@ -140,7 +155,7 @@ def _proof(layer: "PlannedLayer") -> dict[str, Any]:
     return {"layer": layer.name, **layer.op.requantization.certificate()}
 
 
-def _check(design: "Design") -> dict[str, Any] | None:
+def _check(design: Reportable) -> dict[str, Any] | None:
     """What the simulation of :meth:`Design.checked` compared."""
     result = design.check
     if result is None:

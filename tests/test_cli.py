@@ -333,15 +333,23 @@ def test_a_signal_leaves_nothing_behind(folder, number):
         "--engine",
         "rtl",
     ]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"TMPDIR": str(temporary)}
-    )
-    for line in process.stderr:
-        if line.startswith("simulating"):
-            break
-    time.sleep(0.3)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    # A background job ignores Ctrl-C, and so would everything that it starts.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    finally:
+        signal.signal(number, before)
+    with process:
+        for line in process.stderr:
+            if line.startswith("simulating"):
+                break
+        time.sleep(0.3)
+        process.send_signal(number)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 128 + number
     assert "Traceback" not in err
     assert out == ""

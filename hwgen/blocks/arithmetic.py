@@ -1,5 +1,8 @@
 """Arithmetic in pipelines: every class is one step, its latency a constant or a property, totals are sums."""
 
+from functools import reduce
+from operator import add
+
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -24,7 +27,7 @@ class AdderTree(wiring.Component):
             shape = tree_shape(self.shape, 2 << depth)
             sums = [Signal(shape, name=f"sum{depth}_{n}", reset_less=True) for n in range((len(level) + 1) // 2)]
             pairs = [level[2 * n : 2 * n + 2] for n in range(len(sums))]
-            m.d.sync += [total.eq(sum(pair)) for total, pair in zip(sums, pairs, strict=True)]
+            m.d.sync += [total.eq(reduce(add, pair)) for total, pair in zip(sums, pairs, strict=True)]
             level = sums
         m.d.comb += self.o.eq(level[0])
         return m

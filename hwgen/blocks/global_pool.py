@@ -13,6 +13,7 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import Outlet, queue_depth
+from hwgen.memory.rom import RAM_ATTRIBUTES
 
 from .logic import Logic, counter
 from .mac_folding import divisors
@@ -145,7 +146,9 @@ class _GlobalUnit(wiring.Component):
         """The sums of this beat's channels with ``x`` added, written back in the same cycle."""
         op, lanes, words = self.op, self.folding.lanes, self.op.words(self.folding)
         shape = element_shape(op.sum_type)
-        m.submodules.sums = store = memory.Memory(shape=unsigned(shape.width * lanes), depth=max(words, 2), init=[])
+        m.submodules.sums = store = memory.Memory(
+            shape=unsigned(shape.width * lanes), depth=max(words, 2), init=[], attrs=RAM_ATTRIBUTES["lutram"]
+        )
         write, read = store.write_port(), store.read_port(domain="comb")
         address = LoopNest(m, [("address", words)], strobe).index["address"]
         earlier = data.View(data.ArrayLayout(shape, lanes), read.data)

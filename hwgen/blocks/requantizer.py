@@ -6,6 +6,8 @@ add up, offset, test for ties, correct, clip.
 """
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
@@ -177,7 +179,7 @@ class Requantizer(wiring.Component):
         if not plan.serial:
             parts = [Signal(part_shape, name=f"part{n}_{lane}", reset_less=True) for n in range(plan.digits)]
             m.d.sync += [part.eq(operand * digit) for part, digit in zip(parts, digits, strict=True)]
-            m.d.sync += total.eq(sum(part << (n * DIGIT_BITS) for n, part in enumerate(parts)))
+            m.d.sync += total.eq(reduce(add, (part << (n * DIGIT_BITS) for n, part in enumerate(parts))))
             return total
         # Horner's rule, highest digit first.
         part, digit = Signal(part_shape, name=f"part_{lane}", reset_less=True), Signal(DIGIT_BITS, name=f"digit_{lane}")

@@ -6,8 +6,10 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-#: Below this many words a ROM is cheaper in LUTs than in block RAM, whose smallest block is 512 words deep.
-LOGIC_DEPTH = 64
+#: Up to this many words a ROM is made of LUTs. Deeper ones would load their address with thousands of them.
+LOGIC_DEPTH = 32
+#: Up to this many words a RAM is made of LUTs: the smallest block RAM is 512 words deep.
+LUTRAM_DEPTH = 64
 
 
 def rom_style(depth: int) -> str:
@@ -17,7 +19,7 @@ def rom_style(depth: int) -> str:
 
 def ram_style(depth: int) -> str:
     """Where a RAM of ``depth`` words goes: ``"lutram"`` or ``"block"``."""
-    return "lutram" if depth <= LOGIC_DEPTH else "block"
+    return "lutram" if depth <= LUTRAM_DEPTH else "block"
 
 
 #: How the styles of RAM are spelled for synthesis tools.
