@@ -174,7 +174,7 @@ module @NAME@_tb;
       else if (errors != 0)
         $display("FAIL @NAME@: %0d errors in %0d beats", errors, received);
       else
-        $display("PASS @NAME@: %0d frames, %0d beats, latency %0d cycles, %0d cycles from frame to frame",
+        $display("PASS @NAME@: %0d frames, %0d beats, the first after %0d cycles, %0d cycles from frame to frame",
                  FRAMES, received, first_out - first_in, interval);
       $finish;
     end
