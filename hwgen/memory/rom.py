@@ -6,8 +6,9 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-#: Up to this many words a ROM is made of LUTs. Deeper ones would load their address with thousands of them.
-LOGIC_DEPTH = 32
+#: Up to this many words, what one LUT4 holds, a ROM is made of LUTs. A deeper one would load its address with
+#: thousands of them, and the clock would wait for that net.
+LOGIC_DEPTH = 16
 #: Up to this many words a RAM is made of LUTs: the smallest block RAM is 512 words deep.
 LUTRAM_DEPTH = 64
 
