@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 _FOLDER = Path(os.environ.get("HWGEN_SHARED", Path(__file__).parents[2] / "shared"))
@@ -16,6 +17,12 @@ def model(name: str) -> Path:
 def data(name: str) -> Path:
     """Path of a data file in the shared folder; skips the test where it is absent."""
     return _existing(_FOLDER / "data" / name)
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file, which is closed again."""
+    with np.load(path) as loaded:
+        return dict(loaded)
 
 
 def _existing(path: Path) -> Path:

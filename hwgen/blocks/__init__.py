@@ -1,13 +1,22 @@
 """Operators in hardware. To add one, write its file and name it here."""
 
+from .concat import Concat
 from .conv import Conv
+from .conv_transpose import ConvTranspose
 from .convert import WidthConverter
 from .dense import Dense
+from .elementwise import Elementwise
+from .floating import Float
 from .fork import Fork
 from .global_pool import GlobalAveragePool
-from .pool import AveragePool, MaxPool
+from .pair import Add, Mul
+from .pool import AveragePool, EdgeAveragePool, MaxPool
 from .queue import StreamQueue
-from .table import Table
+from .rearrange import Pad, Rearrange, ShuffleChannels, Slice, Upsample
+from .table import ChannelTable, Table
 
-#: Every operator, in the order in which they are asked whether they take a site.
-OPERATORS = (Conv, Dense, MaxPool, AveragePool, GlobalAveragePool, Table, StreamQueue, Fork, WidthConverter)
+#: Every operator, in the order in which they are asked whether they take a site: the particular before the general.
+OPERATORS = (
+    Conv, ConvTranspose, Dense, MaxPool, AveragePool, EdgeAveragePool, GlobalAveragePool, Table, ChannelTable, Add, Mul,
+    Concat, Slice, Upsample, Pad, ShuffleChannels, Rearrange, Elementwise, Float, StreamQueue, Fork, WidthConverter,
+)  # fmt: skip

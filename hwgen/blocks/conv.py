@@ -7,15 +7,15 @@ from functools import cached_property
 import numpy as np
 from amaranth.lib import wiring
 
-from hwgen.graph.errors import ModelError
 from hwgen.graph.network import QuantizedConstant, Site
-from hwgen.graph.requantize import Requantization, fit, output_scale
+from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 
-from .mac import MacFolding, MacLayer, MacPlan, MacUnit, raw_range
+from .mac import MacFolding, MacLayer, MacPlan, MacUnit, exact_float, raw_range
 from .mac_folding import mac_foldings, mac_problems
 from .operator import Cost, Operator, Products
+from .staircase import Staircase, requantization, requantization_gap
 from .timing import Actor
 
 
@@ -28,7 +28,7 @@ class Conv(Operator):
     window: Window
     weights: np.ndarray
     input_zero: int
-    requantization: Requantization
+    requantization: Requantization | Staircase
     group: int = 1
 
     sites = ("Conv",)
@@ -51,10 +51,35 @@ class Conv(Operator):
         )
 
     def golden(self, x: np.ndarray) -> np.ndarray:
-        parts = np.split(x, self.group, axis=3)
-        weights = np.split(self.weights, self.group)
+        return self.requantization.golden(self._raw(x), self.output.type.dtype)
+
+    def _raw(self, x: np.ndarray) -> np.ndarray:
+        """Sums [N, OH, OW, OC] of products."""
+        if self.group == self.input.channels:
+            return self._depthwise(x)
+        parts, weights = np.split(x, self.group, axis=3), np.split(self.weights, self.group)
         raw = [self._layer(w).raw(part) for w, part in zip(weights, parts, strict=True)]
-        return self.requantization.golden(np.concatenate(raw, axis=3), self.output.type.dtype)
+        return np.concatenate(raw, axis=3)
+
+    def _depthwise(self, x: np.ndarray) -> np.ndarray:
+        """One tap of the window after the other, all channels at once."""
+        exact = exact_float(self.weights, self.input.type)
+        repeats = len(self.weights) // self.group
+        patches = self.window.patches(x.astype(exact), self.input_zero)
+        taps = self.weights[..., 0].astype(exact)
+        rows, columns = self.window.kernel
+        parts = (patches[:, :, :, i, j] for i in range(rows) for j in range(columns))
+        weights = (taps[:, i, j] for i in range(rows) for j in range(columns))
+        sums = np.zeros((len(x), *self.output.shape), exact)
+        for part, weight in zip(parts, weights, strict=True):
+            sums += (np.repeat(part, repeats, axis=3) if repeats > 1 else part) * weight
+        return sums
+
+    @property
+    def gap(self) -> str | None:
+        if self.group != 1:
+            return f"Conv with group={self.group}"
+        return requantization_gap(self)
 
     def _layer(self, weights: np.ndarray) -> MacLayer:
         source, result = self.input, self.output
@@ -64,12 +89,9 @@ class Conv(Operator):
 
     @cached_property
     def layer(self) -> MacLayer:
-        """What the multiply-accumulate unit computes. ModelError for grouped convolutions (golden only)."""
-        if self.group != 1:
-            raise ModelError(
-                f"Conv with group={self.group} has no hardware yet (limit group=1): golden only; "
-                "use an ungrouped convolution to build"
-            )
+        """What the multiply-accumulate unit computes. ModelError where there is a :attr:`gap`."""
+        if self.gap:
+            raise self.golden_only()
         return self._layer(self.weights)
 
     def foldings(self) -> Iterable[MacFolding]:
@@ -103,15 +125,11 @@ def stored_weights(weight: QuantizedConstant) -> np.ndarray:
     return values - weight.zero_point.astype(np.int64).reshape(-1, *[1] * (values.ndim - 1))
 
 
-def site_requantization(site: Site, weights: np.ndarray) -> Requantization:
+def site_requantization(site: Site, weights: np.ndarray) -> Requantization | Staircase:
     """The requantisation of a site with ``weights`` int64 [OC, ...]; bias and input zero point are in it."""
-    source, target = site.input.quantization, site.output.quantization
+    source = site.input.quantization
     channels = len(weights)
-    scale = np.broadcast_to(output_scale(source.scale, site.weight.scale, target.scale), channels)
     bias = np.zeros(channels, np.int64) if site.bias is None else site.bias.astype(np.int64)
     bias = bias - source.zero_point * weights.reshape(channels, -1).sum(axis=1)
     low, high = raw_range(weights, source.type)
-    try:
-        return fit(scale, target.zero_point, site.clamp, low + bias, high + bias, bias)
-    except ModelError as error:
-        raise ModelError(*(f"node {site.name!r}: {line}" for line in error.problems)) from None
+    return requantization(site, np.broadcast_to(site.weight.scale, channels), bias, low, high)

@@ -16,6 +16,7 @@ from .conv import site_requantization, stored_weights
 from .mac import MacFolding, MacLayer, MacPlan, MacUnit
 from .mac_folding import mac_foldings, mac_problems
 from .operator import Cost, Operator, Products
+from .staircase import Staircase, requantization_gap
 from .timing import Actor
 
 
@@ -26,7 +27,7 @@ class Dense(Operator):
     input: FeatureMap
     output: FeatureMap
     weights: np.ndarray
-    requantization: Requantization
+    requantization: Requantization | Staircase
 
     sites = ("Gemm",)
 
@@ -38,10 +39,21 @@ class Dense(Operator):
         return cls(site.input.map, site.output.map, weights, site_requantization(site, weights))
 
     def golden(self, x: np.ndarray) -> np.ndarray:
-        return self.layer.golden(x.reshape(len(x), *self.layer.input.shape))
+        return self._layer.golden(x.reshape(len(x), *self._layer.input.shape))
+
+    @property
+    def gap(self) -> str | None:
+        return requantization_gap(self)
+
+    @property
+    def layer(self) -> MacLayer:
+        """What the multiply-accumulate unit computes. ModelError where there is a :attr:`gap`."""
+        if self.gap:
+            raise self.golden_only()
+        return self._layer
 
     @cached_property
-    def layer(self) -> MacLayer:
+    def _layer(self) -> MacLayer:
         """A 1x1 window on a map of one pixel."""
         flat = FeatureMap(1, 1, self.input.elements, self.input.type)
         weights = self.weights.reshape(len(self.weights), 1, 1, -1)

@@ -20,6 +20,7 @@ from .mac_folding import divisors
 from .operator import Cost, MemoryNeed, Operator
 from .pool import PoolFolding, average_requantization, requantizer_products, sum_type
 from .requantizer import Requantizer, RequantizerPlan
+from .staircase import Staircase, requantization_gap
 from .stream import beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor
 
@@ -30,7 +31,7 @@ class GlobalAveragePool(Operator):
 
     input: FeatureMap
     output: FeatureMap
-    requantization: Requantization
+    requantization: Requantization | Staircase
 
     sites = ("GlobalAveragePool",)
 
@@ -45,7 +46,13 @@ class GlobalAveragePool(Operator):
         sums = x.astype(np.int64).sum(axis=(1, 2), keepdims=True)
         return self.requantization.reference(sums).astype(self.output.type.dtype)
 
+    @property
+    def gap(self) -> str | None:
+        return requantization_gap(self)
+
     def foldings(self) -> Iterable[PoolFolding]:
+        if self.gap:
+            raise self.golden_only()
         return [PoolFolding(lanes) for lanes in divisors(self.input.channels)]
 
     @property

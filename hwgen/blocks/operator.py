@@ -99,7 +99,7 @@ class Cost:
 class Operator(ABC):
     """The base of all operators; subclasses are frozen dataclasses with an ``input`` feature map."""
 
-    #: ONNX names of the sites it takes, for messages.
+    #: The ``op`` of the sites it takes (:data:`hwgen.graph.network.SITE_OPS`), for messages.
     sites: ClassVar[tuple[str, ...]] = ()
 
     input: FeatureMap
@@ -111,11 +111,29 @@ class Operator(ABC):
     def from_site(cls, site: Site) -> "Operator | None":
         """The operator for a site, or None where it is not of this kind. Raises ModelError where it cannot be."""
 
+    @property
+    def inputs(self) -> tuple[FeatureMap, ...]:
+        """All operands; ``input`` alone for most operators."""
+        return (self.input,)
+
     def infer(self, *inputs: FeatureMap) -> FeatureMap:
         """``output``, after checking that ``inputs`` are what the operator was made for."""
-        if inputs != (self.input,):
-            raise ModelError(f"{type(self).__name__}: made for {self.input}, given {', '.join(map(str, inputs))}")
+        if inputs != self.inputs:
+            made, given = (", ".join(map(str, maps)) for maps in (self.inputs, inputs))
+            raise ModelError(f"{type(self).__name__}: made for {made}, given {given}")
         return self.output
+
+    @property
+    def gap(self) -> str | None:
+        """What of it has no hardware yet, in a few words; None where it can be built.
+
+        Golden computes it all the same. The other faces raise :meth:`golden_only` then.
+        """
+        return None
+
+    def golden_only(self) -> ModelError:
+        """The error for somebody who wants hardware where there is a :attr:`gap`."""
+        return ModelError(f"{self.gap} has no hardware yet: golden only")
 
     @abstractmethod
     def golden(self, *inputs: np.ndarray) -> np.ndarray:
@@ -154,3 +172,38 @@ class Operator(ABC):
         """Exact cycles per frame and latency of the block alone."""
         result = run(self.actors(folding), STEADY_FRAMES)
         return result.interval, result.latency
+
+
+class GoldenOperator(Operator):
+    """The base of operators without hardware: what they compute is defined, and that is all."""
+
+    @property
+    def gap(self) -> str:
+        return type(self).__name__
+
+    def foldings(self) -> Iterable[Any]:
+        raise self.golden_only()
+
+    def actors(self, folding: Any) -> tuple[Actor, ...]:
+        raise self.golden_only()
+
+    def cost(self, folding: Any) -> Cost:
+        raise self.golden_only()
+
+    def block(self, folding: Any) -> wiring.Component:
+        raise self.golden_only()
+
+
+@dataclass(frozen=True, eq=False)
+class SeveralInputs(GoldenOperator):
+    """The base of operators that read several streams, of ``maps``."""
+
+    maps: tuple[FeatureMap, ...]
+
+    @property
+    def input(self) -> FeatureMap:
+        return self.maps[0]
+
+    @property
+    def inputs(self) -> tuple[FeatureMap, ...]:
+        return self.maps

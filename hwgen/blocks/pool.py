@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.errors import ModelError
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import Requantization, fit, output_scale
+from hwgen.graph.requantize import Requantization, output_scale, requantize_reference
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 from hwgen.memory.queue import Outlet, queue_depth
@@ -22,8 +22,9 @@ from hwgen.memory.ring import RingWindow
 from .logic import Logic
 from .mac import ring_actor, ring_capacity, ring_logic
 from .mac_folding import divisors
-from .operator import Cost, Operator, Products, ring_memory
+from .operator import Cost, GoldenOperator, Operator, Products, ring_memory
 from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
+from .staircase import Staircase, requantization, requantization_gap
 from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor
 
@@ -145,7 +146,7 @@ class AveragePool(_Pool):
 
     output: FeatureMap
     input_zero: int
-    requantization: Requantization
+    requantization: Requantization | Staircase
 
     sites = ("AveragePool",)
 
@@ -155,12 +156,18 @@ class AveragePool(_Pool):
             return None
         window = site_window(site)
         if any(window.pads) and not site.attributes.get("count_include_pad"):
-            raise ModelError(
-                f"node {site.name!r}: AveragePool with pads {list(window.pads)} leaves padding out of its averages, "
-                "which is not supported yet; use count_include_pad=1 or no pads"
-            )
-        requantization = average_requantization(site, window.taps)
-        return cls(site.input.map, window, site.output.map, site.input.quantization.zero_point, requantization)
+            return None
+        form = average_requantization(site, window.taps)
+        return cls(site.input.map, window, site.output.map, site.input.quantization.zero_point, form)
+
+    @property
+    def gap(self) -> str | None:
+        return requantization_gap(self)
+
+    def foldings(self) -> Iterable[PoolFolding]:
+        if self.gap:
+            raise self.golden_only()
+        return super().foldings()
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         sums = self.window.patches(x.astype(np.int64), self.input_zero).sum(axis=(3, 4))
@@ -193,6 +200,44 @@ class AveragePool(_Pool):
         return _AverageUnit(self, folding)
 
 
+@dataclass(frozen=True, eq=False)
+class EdgeAveragePool(GoldenOperator):
+    """The average of what lies within each window, padding left out: sums over as many pixels as there are.
+
+    ``scales`` float32 [OH, OW, 1] bring sums to steps of the output.
+    """
+
+    input: FeatureMap
+    output: FeatureMap
+    window: Window
+    input_zero: int
+    scales: np.ndarray
+    zero_point: int
+    clamp: tuple[int, int]
+
+    sites = ("AveragePool",)
+
+    @classmethod
+    def from_site(cls, site: Site) -> "EdgeAveragePool | None":
+        if site.op != "AveragePool" or site.function is not None:
+            return None
+        window, source, target = site_window(site), site.input, site.output.quantization
+        ones = np.ones((1, source.map.height, source.map.width, 1), np.float32)
+        counts = window.patches(ones).sum(axis=(3, 4), dtype=np.float32)[0]
+        scales = np.float32(source.quantization.scale) / (np.float32(target.scale) * counts)
+        zero = source.quantization.zero_point
+        return cls(source.map, site.output.map, window, zero, scales, target.zero_point, site.clamp)
+
+    @property
+    def gap(self) -> str:
+        return "AveragePool that leaves padding out"
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        sums = self.window.patches(x.astype(np.int64) - self.input_zero).sum(axis=(3, 4))
+        result = requantize_reference(sums, self.scales, self.zero_point, self.clamp)
+        return result.astype(self.output.type.dtype)
+
+
 def site_window(site: Site) -> Window:
     settings = site.attributes
     return Window(settings["kernel"], settings["strides"], settings["dilations"], settings["pads"])
@@ -203,14 +248,15 @@ def sum_type(x: IntType, count: int) -> IntType:
     return IntType.holding(min(x.min * count, -1), max(x.max * count, 0))
 
 
-def average_requantization(site: Site, count: int) -> Requantization:
+def average_requantization(site: Site, count: int) -> Requantization | Staircase:
     """Divides a sum of ``count`` elements: ``scale = x_scale / (y_scale * count)`` in float32, for all channels."""
     source, target = site.input.quantization, site.output.quantization
-    scale = output_scale(source.scale, np.float32(1), np.float32(target.scale) * np.float32(count))
     channels = np.ones(site.input.map.channels, np.int64)
     bias = -source.zero_point * count * channels
     low, high = source.type.min * count * channels, source.type.max * count * channels
-    return fit(scale * channels.astype(np.float32), target.zero_point, site.clamp, low + bias, high + bias, bias)
+    scale = output_scale(source.scale, np.float32(1), np.float32(target.scale) * np.float32(count))
+    unit = np.float32(1) / np.float32(count)
+    return requantization(site, unit * channels, bias, low, high, scale * channels.astype(np.float32))
 
 
 def requantizer_products(plan: RequantizerPlan, requantization: Requantization) -> list[Products]:

@@ -8,7 +8,6 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.graph.errors import ModelError
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet, queue_depth
@@ -17,13 +16,15 @@ from hwgen.memory.rom import Rom, pack, rom_latency
 from .arithmetic import delay
 from .logic import Logic
 from .mac_folding import divisors
-from .operator import Cost, Operator, rom_need
+from .operator import Cost, GoldenOperator, Operator, rom_need
 from .pool import PoolFolding
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor
 
 #: Bits of the input up to which a table is sensible: one block RAM a lane.
 LARGEST_INPUT = 12
+#: Bits up to which golden uses one.
+MOST_BITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,22 +39,24 @@ class Table(Operator):
 
     @classmethod
     def from_site(cls, site: Site) -> "Table | None":
-        if site.op != "Requantize":
-            return None
         type_ = site.input.map.type
-        if type_.width > LARGEST_INPUT:
-            raise ModelError(
-                f"node {site.name!r}: requantising {type_.width}-bit integers by table (limit {LARGEST_INPUT} bits); "
-                "use the same quantisation on both sides"
-            )
-        every = np.arange(type_.min, type_.max + 1)
-        values = site.output.quantization.quantize(site.input.quantization.dequantize(every))
-        return cls(site.input.map, site.output.map, np.clip(values.astype(np.int64), *site.clamp))
+        if site.op != "Requantize" or type_.width > MOST_BITS:
+            return None
+        if site.function is not None and not site.function.per_tensor:
+            return None
+        return cls(site.input.map, site.output.map, tabulated(site)[0])
+
+    @property
+    def gap(self) -> str | None:
+        width = self.input.type.width
+        return f"a table for {width}-bit integers (limit {LARGEST_INPUT} bits)" if width > LARGEST_INPUT else None
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         return self.values[x.astype(np.int64) - self.input.type.min].astype(self.output.type.dtype)
 
     def foldings(self) -> Iterable[PoolFolding]:
+        if self.gap:
+            raise self.golden_only()
         return [PoolFolding(lanes) for lanes in divisors(self.input.channels)]
 
     @property
@@ -76,6 +79,39 @@ class Table(Operator):
 
     def block(self, folding: PoolFolding) -> wiring.Component:
         return _TableUnit(self, folding)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelTable(GoldenOperator):
+    """``values[channel, x - input.type.min]``: a function of its own for every channel."""
+
+    input: FeatureMap
+    output: FeatureMap
+    values: np.ndarray
+
+    sites = ("Requantize",)
+
+    @classmethod
+    def from_site(cls, site: Site) -> "ChannelTable | None":
+        function = site.function
+        if site.op != "Requantize" or function is None or not function.per_channel:
+            return None
+        if site.input.map.type.width > LARGEST_INPUT:
+            return None
+        return cls(site.input.map, site.output.map, tabulated(site))
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        channels = np.arange(self.input.channels)
+        return self.values[channels, x.astype(np.int64) - self.input.type.min].astype(self.output.type.dtype)
+
+
+def tabulated(site: Site) -> np.ndarray:
+    """What each input integer becomes, int64 [1 or channels, 2^bits], in real numbers in between."""
+    type_ = site.input.map.type
+    real = site.input.quantization.dequantize(np.arange(type_.min, type_.max + 1))[:, None, None, None]
+    real = real if site.function is None else site.function(real)
+    values = site.output.quantization.quantize(real).astype(np.int64)
+    return np.clip(values.reshape(1 << type_.width, -1).T, *site.clamp)
 
 
 class _TableUnit(wiring.Component):

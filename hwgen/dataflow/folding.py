@@ -8,7 +8,7 @@ from hwgen.blocks.operator import Operator, Products
 from hwgen.graph.errors import FitError, ModelError
 from hwgen.graph.network import Network
 
-from .plan import Plan, PlannedLayer
+from .plan import Plan, PlannedLayer, check_hardware
 from .queues import size_queues
 
 #: What one set of multipliers takes of the budget; a device says more exactly.
@@ -83,8 +83,10 @@ def search(
     """The plan with the fewest cycles per frame within ``multipliers``, or the cheapest within ``cycles``.
 
     With neither, the fastest within 100 multipliers. Cycles are exact for each layer on its own, and queues are
-    sized so that the pipeline reaches the slowest layer's. Raises :class:`FitError` naming what would do.
+    sized so that the pipeline reaches the slowest layer's. Raises :class:`FitError` naming what would do, and
+    :class:`ModelError` where layers have no hardware.
     """
+    check_hardware(network)
     layers = [_Layer(layer.name, layer.op, weigh) for layer in network.layers]
     chosen = _for_rate(layers, cycles) if cycles is not None else _for_budget(layers, multipliers or 100)
     plan = Plan(

@@ -101,6 +101,7 @@ class Plan:
     @staticmethod
     def from_json(network: Network, text: str) -> "Plan":
         """Read an edited plan; :class:`InputError` lists everything that is wrong with it."""
+        check_hardware(network)
         try:
             data = json.loads(text)
             listed = {entry["name"]: entry for entry in data["layers"]}
@@ -122,6 +123,27 @@ class Plan:
         if problems:
             raise InputError(*problems)
         return Plan(network, tuple(layers))
+
+
+def check_hardware(network: Network) -> None:
+    """ModelError with a line for each layer that cannot be built, and one where the layers are not a chain."""
+    lines = [
+        f"node {layer.name!r}: {layer.op.gap} has no hardware yet: golden only"
+        for layer in network.layers
+        if layer.op.gap
+    ]
+    if not network.layers:
+        lines.append(f"the network {network.name!r} has no layers; there is nothing to build")
+    before = [network.input.name, *(layer.output for layer in network.layers)]
+    for layer, name in zip(network.layers, before, strict=False):
+        if layer.inputs != (name,):
+            lines.append(
+                f"node {layer.name!r}: it reads {', '.join(map(repr, layer.inputs))} and not {name!r} alone, and a "
+                "network that is no chain of layers has no hardware yet: golden only"
+            )
+            break
+    if lines:
+        raise ModelError(*lines)
 
 
 def _read_layer(name: str, op: Operator, entry: dict) -> PlannedLayer:

@@ -47,8 +47,12 @@ def _check_node(node: Node) -> list[str]:
     least, most = operator.operands
     if not least <= len(node.inputs) <= most:
         faults.append(f"{len(node.inputs)} operands; {least} to {most} are allowed")
-    if len(node.outputs) != 1:
-        faults.append(f"{len(node.outputs)} results instead of one")
+    if not operator.results[0] <= len(node.outputs) <= operator.results[1]:
+        faults.append(f"{len(node.outputs)} results instead of {_counts(operator.results)}")
     if set(node.attributes) != set(operator.defaults):
         faults.append(f"attributes {sorted(node.attributes)} instead of {sorted(operator.defaults)}")
     return faults
+
+
+def _counts(least_and_most: tuple[int, int]) -> str:
+    return "one" if least_and_most == (1, 1) else " to ".join(map(str, least_and_most))

@@ -19,14 +19,21 @@ def run_float(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.nda
     for name in graph.inputs:
         values[name] = _feed(graph, name, feeds)
     for node in graph.nodes:
-        values[node.outputs[0]] = run_node(node, [values[name] if name else None for name in node.inputs])
+        values |= node_results(node, [values[name] if name else None for name in node.inputs])
     return values
 
 
 def run_node(node: Node, operands: list[np.ndarray | None]) -> np.ndarray:
-    """The result of one node. Overflow to infinity is the model's business and passes without a warning."""
+    """The (first) result of one node."""
+    return node_results(node, operands)[node.outputs[0]]
+
+
+def node_results(node: Node, operands: list[np.ndarray | None]) -> dict[str, np.ndarray]:
+    """All results of one node, by name. Overflow to infinity is the model's business and passes without a warning."""
     with np.errstate(all="ignore"):
-        return np.asarray(OPERATORS[node.op].compute(*operands, **node.attributes))
+        results = OPERATORS[node.op].compute(*operands, **node.attributes)
+    results = results if isinstance(results, tuple) else (results,)
+    return {name: np.asarray(result) for name, result in zip(node.outputs, results, strict=False)}
 
 
 def _feed(graph: Graph, name: str, feeds: Mapping[str, np.ndarray]) -> np.ndarray:

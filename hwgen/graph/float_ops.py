@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .shapes import resolve_shape
-from .window import Window
+from .window import TransposedWindow, Window, counts_padding
 
 Array = np.ndarray
 
@@ -25,6 +25,20 @@ def conv(x: Array, w: Array, b: Array | None = None, *, group: int, kernel_shape
         pieces = zip(np.split(patches, group, axis=-1), np.split(w, group), strict=True)
         result = np.concatenate([np.tensordot(p, k, ((3, 4, 5), (2, 3, 1))) for p, k in pieces], axis=-1)
     return _channels_first(result if b is None else result + b, x.ndim)
+
+
+def conv_transpose(
+    x: Array, w: Array, b: Array | None = None, *, group: int, kernel_shape: Any, **window: Any
+) -> Array:
+    """[N, C, (H,) W] with [C, M/group, (KH,) KW]: the convolution of the spread map with the mirrored kernel."""
+    spread = TransposedWindow.from_onnx(window, x.shape[2:], w.shape[2:])
+    rank = x.ndim
+    x, w = (a[:, :, None] if rank == 3 else a for a in (x, w))
+    patches = spread.window.patches(spread.spread(x.transpose(0, 2, 3, 1)))
+    kernels = np.split(w[:, :, ::-1, ::-1], group)
+    pieces = zip(np.split(patches, group, axis=-1), kernels, strict=True)
+    result = np.concatenate([np.tensordot(p, k, ((3, 4, 5), (2, 3, 0))) for p, k in pieces], axis=-1)
+    return _channels_first(result if b is None else result + b, rank)
 
 
 def _depthwise(patches: Array, w: Array) -> Array:
@@ -43,7 +57,7 @@ def average_pool(x: Array, *, kernel_shape: Sequence[int], count_include_pad: in
     window["count_include_pad"] = count_include_pad
     total = _patches(x, window, kernel_shape, 0).sum(axis=(3, 4))
     ones = np.ones((1, 1, *x.shape[2:]), x.dtype)
-    counts = _patches(ones, window, kernel_shape, count_include_pad).sum(axis=(3, 4))
+    counts = _patches(ones, window, kernel_shape, counts_padding(window)).sum(axis=(3, 4))
     return _channels_first(total / counts, x.ndim)
 
 
@@ -82,6 +96,15 @@ def batch_normalization_line(
     return gain, bias - mean * gain
 
 
+def lrn(x: Array, *, alpha: float, beta: float, bias: float, size: int) -> Array:
+    """Local response normalisation over ``size`` neighbouring channels."""
+    before = (size - 1) // 2
+    width = [(0, 0), (before, size - 1 - before)] + [(0, 0)] * (x.ndim - 2)
+    squares = np.pad(x * x, width)
+    total = np.lib.stride_tricks.sliding_window_view(squares, size, axis=1).sum(axis=-1)
+    return x / (x.dtype.type(bias) + x.dtype.type(alpha / size) * total) ** x.dtype.type(beta)
+
+
 def gemm(a: Array, b: Array, c: Array | None = None, *, alpha: float, beta: float, transA: int, transB: int) -> Array:
     product = alpha * ((a.T if transA else a) @ (b.T if transB else b))
     return (product if c is None else product + beta * c).astype(a.dtype)
@@ -89,23 +112,6 @@ def gemm(a: Array, b: Array, c: Array | None = None, *, alpha: float, beta: floa
 
 def matmul(a: Array, b: Array) -> Array:
     return a @ b
-
-
-def add(x: Array, y: Array) -> Array:
-    return x + y
-
-
-def relu(x: Array) -> Array:
-    return np.maximum(x, x.dtype.type(0))
-
-
-def clip(x: Array, low: Array | None = None, high: Array | None = None) -> Array:
-    x = x if low is None else np.maximum(x, low.reshape(()))
-    return x if high is None else np.minimum(x, high.reshape(()))
-
-
-def identity(x: Array, *_: Array) -> Array:
-    return x
 
 
 def flatten(x: Array, *, axis: int) -> Array:
@@ -146,21 +152,25 @@ def argmax(x: Array, *, axis: int, keepdims: int, select_last_index: int) -> Arr
     return index.astype(np.int64) if keepdims else index.squeeze(axis).astype(np.int64)
 
 
-def quantize_linear(x: Array, scale: Array, zero_point: Array | None = None, *, axis: int) -> Array:
-    """Division in the type of ``x``, half to even, saturating."""
+def quantize_linear(
+    x: Array, scale: Array, zero_point: Array | None = None, *, axis: int, limits: tuple[int, int] | None = None
+) -> Array:
+    """Division in the type of ``x``, half to even, saturating at ``limits`` where the type holds more than wanted."""
     dtype = np.dtype(np.uint8) if zero_point is None else zero_point.dtype
-    zero = 0 if zero_point is None else _along(zero_point, x.ndim, axis).astype(np.int64)
-    limits = np.iinfo(dtype)
-    steps = np.rint(x / _along(scale, x.ndim, axis)).astype(np.float64) + zero
-    return np.clip(steps, limits.min, limits.max).astype(dtype)
+    zero = 0 if zero_point is None else along_axis(zero_point, x.ndim, axis).astype(np.int64)
+    low, high = limits or (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    steps = np.rint(x / along_axis(scale, x.ndim, axis)).astype(np.float64) + zero
+    return np.clip(steps, low, high).astype(dtype)
 
 
-def dequantize_linear(x: Array, scale: Array, zero_point: Array | None = None, *, axis: int) -> Array:
-    zero = 0 if zero_point is None else _along(zero_point, x.ndim, axis).astype(np.int64)
-    return (x.astype(np.int64) - zero).astype(scale.dtype) * _along(scale, x.ndim, axis)
+def dequantize_linear(
+    x: Array, scale: Array, zero_point: Array | None = None, *, axis: int, limits: tuple[int, int] | None = None
+) -> Array:
+    zero = 0 if zero_point is None else along_axis(zero_point, x.ndim, axis).astype(np.int64)
+    return (x.astype(np.int64) - zero).astype(scale.dtype) * along_axis(scale, x.ndim, axis)
 
 
-def _along(parameter: Array, rank: int, axis: int) -> Array:
+def along_axis(parameter: Array, rank: int, axis: int) -> Array:
     """Per-axis parameters shaped to broadcast over a tensor of ``rank``."""
     if parameter.size == 1:
         return parameter.reshape(())

@@ -21,7 +21,8 @@ def run(network: Network, frames: np.ndarray) -> dict[str, np.ndarray]:
 def _run(network: Network, frames: np.ndarray) -> dict[str, np.ndarray]:
     values = {network.input.name: frames}
     for layer in network.layers:
-        values[layer.output] = layer.op.golden(*(values[name] for name in layer.inputs))
+        operands = (network.constants[n] if n in network.constants else values[n] for n in layer.inputs)
+        values[layer.output] = layer.op.golden(*operands)
     return values
 
 

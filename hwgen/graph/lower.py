@@ -3,10 +3,12 @@
 import warnings
 from collections.abc import Callable, Iterable
 
+from .emit import standard
 from .errors import ModelError
 from .ir import Graph
 from .network import Layer, Network, QuantizedTensor, Site
-from .trace import REMEDY, Trace, is_count
+from .trace import REMEDY, Trace
+from .value import Value, is_count
 
 
 def sites(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> tuple[Site, ...]:
@@ -24,8 +26,8 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     """
     operators = tuple(operators)
     trace = Trace(graph, warn).run()
-    layers = tuple(_layer(trace, site, operators) for site in trace.sites)
     output, order = _output(trace)
+    layers = tuple(_layer(trace, site, operators) for site in trace.sites)
     trace.problems.raise_any()
     names = graph.inputs[0], graph.outputs[0]
     input_shape, output_shape = (graph.tensors[name].shape[1:] for name in names)
@@ -40,6 +42,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
         output_order=order,
         head=tuple(node.op.lower() for node in graph.head),
         input_order=trace.input_order,
+        constants=trace.emitter.constants,
         integer_input=graph.tensors[names[0]].dtype.kind != "f",
     )
 
@@ -49,32 +52,46 @@ def _layer(trace: Trace, site: Site, operators: tuple[type, ...]) -> Layer | Non
     try:
         op = next(filter(None, (operator.from_site(site) for operator in operators)), None)
         if op is None:
-            raise ValueError(f"no operator takes a {site.op} from {site.input.map} to {site.output.map}")
-        made = op.infer(site.input.map)
+            given = ", ".join(str(tensor.map) for tensor in site.inputs)
+            raise ValueError(f"no operator takes a {site.op} from {given} to {site.output.map}")
+        made = op.infer(*(tensor.map for tensor in site.inputs))
         if made != site.output.map:
             raise ValueError(f"{type(op).__name__} makes {made} where the model has {site.output.map}")
     except (ValueError, ModelError) as error:
         trace.problems.add(f"node {site.name!r} ({site.op}): {error}")
         return None
-    return Layer(site.name, op, (site.input.name,), site.output.name)
+    return Layer(site.name, op, tuple(tensor.name for tensor in site.inputs), site.output.name)
 
 
 def _output(trace: Trace) -> tuple[QuantizedTensor | None, str]:
     """The stream that leaves the network, and how its elements lie in ONNX's result."""
     graph = trace.graph
-    value = trace.values.get(graph.outputs[0]) if graph.outputs else None
+    if len(graph.outputs) != 1:
+        return None, ""
+    maker = graph.producer(graph.outputs[0])
+    name = maker.inputs[0] if maker and maker.op == "DequantizeLinear" else graph.outputs[0]
+    value = trace.values.get(graph.outputs[0])
     if value is None:
         if not trace.problems.lines:
             trace.problems.add(f"the output {graph.outputs[0]!r} does not depend on the input")
         return None, ""
+    if value.entering:
+        value = trace.start(value, name)
     if value.tensor is None:
         trace.problems.add(f"the output {graph.outputs[0]!r} is not quantised; {REMEDY}")
         return None, ""
     places = value.places()
     if is_count(places):
         return value.tensor, "flat"
-    height, width, channels = value.map
-    if is_count(places.reshape(channels, height, width).transpose(1, 2, 0)):
+    if not _channels_last(value) and 2 <= len(value.shape) <= 4:
+        value = trace.emitter.arranged(value, standard(value.shape), name)
+    if _channels_last(value):
         return value.tensor, "channels_last"
-    trace.problems.add(f"the output {graph.outputs[0]!r} is transposed; only channels first or last is supported")
+    trace.problems.add(f"the output {graph.outputs[0]!r} has more than four dimensions, in an order of its own")
     return None, ""
+
+
+def _channels_last(value: Value) -> bool:
+    """Whether the stream, channels first, is what ONNX has."""
+    height, width, channels = value.map
+    return is_count(value.places().reshape(channels, height, width).transpose(1, 2, 0))

@@ -6,12 +6,19 @@ them in turn. The golden interpreter needs nothing of an operator but :class:`Go
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from .expression import Expression
 from .types import FeatureMap, Quantization
+
+#: What a :class:`Site` may be.
+SITE_OPS = (
+    "Conv", "ConvTranspose", "Gemm", "MaxPool", "AveragePool", "GlobalAveragePool", "Requantize", "Add", "Mul",
+    "Elementwise", "Concat", "Rearrange", "Float",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,23 +46,35 @@ class QuantizedTensor:
 class Site:
     """One float operator between DequantizeLinear and QuantizeLinear, in normal form.
 
-    - ``op`` is one of ``Conv``, ``Gemm``, ``MaxPool``, ``AveragePool``, ``GlobalAveragePool``, ``Requantize``.
-    - ``weight`` for Conv is [out, in/group, kh, kw]; for Gemm [out, features] with the features in the
-      raster order of ``input.map`` (channels last), so that Flatten needs no hardware.
+    - ``op`` is one of :data:`SITE_OPS`.
+    - ``weight`` for Conv is [out, in/group, kh, kw], for ConvTranspose [in, out/group, kh, kw]; for Gemm
+      [out, features] with the features in the raster order of ``input.map`` (channels last), so that Flatten needs
+      no hardware.
     - ``bias`` is int64 in units of ``input.scale * weight.scale``; None where there is none.
     - ``attributes`` of windowed operators are complete: ``kernel``, ``strides``, ``dilations`` (h, w),
       ``pads`` (top, left, bottom, right), ``group``, and ``count_include_pad`` for AveragePool.
+    - ``attributes`` of ``Rearrange`` are ``places`` [H, W, C], where each element of the output comes from in the
+      raster of the input (-1: nowhere), and ``fill``, the integer put there; of ``Concat`` ``axis`` (0 to 2: rows,
+      columns, channels).
     - ``clamp`` is the integer range of the output, with a fused Relu or Clip taken into account.
+    - ``function`` is what happens in real numbers between the operator and the quantisation, where that is more
+      than ``clamp``; for ``Elementwise`` it is all that happens, on every input.
     """
 
     name: str
     op: str
-    input: QuantizedTensor
+    inputs: tuple[QuantizedTensor, ...]
     output: QuantizedTensor
     attributes: Mapping[str, Any]
     clamp: tuple[int, int]
     weight: QuantizedConstant | None = None
     bias: np.ndarray | None = None
+    function: Expression | None = None
+
+    @property
+    def input(self) -> QuantizedTensor:
+        """The first of ``inputs``: all there is for most operators."""
+        return self.inputs[0]
 
 
 class GoldenOperator(Protocol):
@@ -84,6 +103,7 @@ class Network:
     in the stream: ``"channels_last"``, or ``"flat"`` where the two are the same; ``input_shape`` and
     ``input_order`` likewise. ``integer_input`` says that the model itself takes integers. ``head`` names what the
     host does with the dequantised result: any of ``"softmax"``, ``"logsoftmax"``, ``"argmax"``.
+    ``constants`` are streams [1, H, W, C] that are the same for every frame.
     """
 
     name: str
@@ -97,6 +117,7 @@ class Network:
     head: tuple[str, ...] = ()
     input_order: str = "channels_last"
     integer_input: bool = False
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f"network {self.name}: {self.input.map} -> {self.output.map}"]

@@ -11,18 +11,23 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from .check import order_faults
 from .errors import InputError, ModelError, Problems
+from .formats import expand_formats, find_format, format_names
 from .infer import MAX_ELEMENTS, MAX_RANK, infer_shapes
 from .input_shape import shape_of_input
 from .ir import Graph, Node, TensorInfo
-from .operators import ALIASES, MAX_OPSET, MIN_OPSET, OPERATORS, Attribute
+from .operators import ALIASES, MAX_OPSET, MIN_OPSET, OPERATORS, Attribute, Operator
 
 MAX_FILE_BYTES = 1 << 31  # a protobuf cannot be longer
+MAX_NODES = 100_000  # of a model once its functions are unfolded
+MAX_CALLS = 50  # functions that call each other
 _INTEGERS = [f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)]
-_TENSOR_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "BOOL", *_INTEGERS)
+_NARROW_TYPES = {"INT2": (-2, 1), "INT4": (-8, 7), "UINT2": (0, 3), "UINT4": (0, 15)}
+_TENSOR_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "BOOL", *_INTEGERS, *_NARROW_TYPES)
 _INPUT_TYPES = ("FLOAT", "INT8", "UINT8", "INT16", "UINT16")
 _KINDS = {
     onnx.AttributeProto.INT: ("int", lambda a: int(a.i)),
@@ -30,6 +35,7 @@ _KINDS = {
     onnx.AttributeProto.FLOAT: ("float", lambda a: float(a.f)),
     onnx.AttributeProto.FLOATS: ("floats", lambda a: tuple(a.floats)),
     onnx.AttributeProto.STRING: ("string", lambda a: a.s.decode("utf-8", "replace")),
+    onnx.AttributeProto.TENSOR: ("tensor", lambda a: a.t),
 }
 
 
@@ -40,7 +46,7 @@ def read_model(path: str | Path, input_shape: Mapping[str, tuple[int, ...]] | No
     ModelError with a line for everything that cannot be read, and InputError where ``input_shape`` does not fit.
     """
     path = Path(path)
-    model = _load(path)
+    model = _inlined(_load(path))
     if not all(isinstance(name, str) for name in _names(model.graph)):  # protobuf gives bytes that are no text
         raise ModelError(f"{str(path)!r} is corrupted: a name in it is not text; export it again")
     return _Reader(model, path, input_shape or {}).read()
@@ -62,6 +68,38 @@ def _load(path: Path) -> onnx.ModelProto:
     if data[:1] == b"\x08":  # an ONNX file starts with its ir_version: protobuf field 1, a varint
         raise ModelError(f"{str(path)!r} is a truncated or corrupted ONNX file; copy or export it again")
     raise ModelError(f"{str(path)!r} is not an ONNX file; give a model exported to .onnx")
+
+
+def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without functions of its own: their nodes stand where they were called."""
+    if not model.functions:
+        return model
+    nodes = {(function.domain, function.name): function.node for function in model.functions}
+    try:
+        total = _count(model.graph.node, nodes, 0)
+        if total > MAX_NODES:
+            raise ModelError(f"the functions of the model unfold to {total} nodes; at most {MAX_NODES} are possible")
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, TypeError, ValueError, DecodeError):
+        names = ", ".join(sorted(str(function.name) for function in model.functions)[:5])
+        raise ModelError(
+            f"the functions that the model defines ({names}) cannot be inlined; export it without"
+        ) from None
+
+
+def _count(
+    nodes: Iterable[onnx.NodeProto], functions: dict[tuple[str, str], Iterable[onnx.NodeProto]], deep: int
+) -> int:
+    """Nodes when all functions are unfolded; more than MAX_NODES where one calls itself."""
+    if deep > MAX_CALLS:
+        return MAX_NODES + 1
+    total = 0
+    for node in nodes:
+        inner = functions.get((node.domain, node.op_type))
+        total += 1 if inner is None else _count(inner, functions, deep + 1)
+        if total > MAX_NODES:
+            break
+    return total
 
 
 def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
@@ -88,6 +126,7 @@ class _Reader:
         self.constants: dict[str, np.ndarray] = {}
         self.nodes: list[Node] = []
         self.names: set[str] = set()
+        self.limits: dict[str, tuple[int, int]] = {}  # of tensors of types narrower than numpy's
         self.unknown = False
         self.read_names = {name for node in self.proto.node for name in node.input}
         self.read_names.update(value.name for value in self.proto.output)
@@ -98,15 +137,19 @@ class _Reader:
         for tensor in self.proto.initializer:
             self.add_constant(tensor.name, tensor, f"initializer {tensor.name!r}")
         inputs = self.read_inputs()
-        for index, proto in enumerate(self.proto.node):
+        for index, proto in _ordered(self.proto.node):
             self.read_node(index, proto)
         if self.unknown:
-            self.problems.add(f"supported operators are {', '.join(OPERATORS)}; cut or rewrite the others")
+            supported = ", ".join((*OPERATORS, *format_names()))
+            self.problems.add(f"supported operators are {supported}; cut or rewrite the others")
+        self.problems.raise_any()
+        self.drop_double_precision()
+        nodes = expand_formats(self.nodes, inputs, self.constants, self.problems)
         self.problems.raise_any()
         outputs = tuple(dict.fromkeys(value.name for value in self.proto.output))
         if not outputs:
             self.problems.add("the model has no output; export it with one")
-        graph = Graph(self.path.stem, tuple(self.nodes), tuple(inputs), outputs, inputs, self.constants)
+        graph = Graph(self.path.stem, tuple(nodes), tuple(inputs), outputs, inputs, self.constants)
         self.problems.add(*order_faults(graph))
         self.check_finite()
         self.problems.raise_any()
@@ -128,9 +171,6 @@ class _Reader:
         return opset
 
     def refuse_features(self) -> None:
-        if self.model.functions:
-            names = ", ".join(sorted(function.name for function in self.model.functions)[:5])
-            self.problems.add(f"the model defines functions of its own ({names}); inline them (onnx.inliner)")
         for tensor in self.proto.sparse_initializer:
             self.problems.add(f"initializer {tensor.values.name!r} is sparse; store it as a dense tensor")
 
@@ -146,6 +186,15 @@ class _Reader:
             self.problems.add(f"{place}: a constant of this name exists already; export the model again")
         value.setflags(write=False)
         self.constants[name] = value
+        if (kind := _type_name(tensor.data_type)) in _NARROW_TYPES:
+            self.limits[name] = _NARROW_TYPES[kind]
+
+    def drop_double_precision(self) -> None:
+        """Exporters leave constants in double precision beside float32 operands; no input has it."""
+        casts = {node.attributes["to"] for node in self.nodes if node.op == "Cast"}
+        if onnx.TensorProto.DOUBLE not in casts and not any(node.op == "CastLike" for node in self.nodes):
+            doubles = [name for name, value in self.constants.items() if value.dtype == np.float64]
+            self.constants |= {name: self.constants[name].astype(np.float32) for name in doubles}
 
     def read_inputs(self) -> dict[str, TensorInfo]:
         protos = {value.name: value for value in self.proto.input if value.name not in self.constants}
@@ -163,8 +212,8 @@ class _Reader:
         return infos
 
     def check_finite(self) -> None:
-        """Weights are numbers. Infinity may stand only where it means "no limit": as a bound of a Clip."""
-        bounds = {name for node in self.nodes if node.op == "Clip" for name in node.inputs[1:]}
+        """Weights are numbers. Infinity may stand only where it means "no limit": in Clip and Pad."""
+        bounds = {name for node in self.nodes if node.op in ("Clip", "Pad") for name in node.inputs[1:]}
         for name, value in self.constants.items():
             if value.dtype.kind != "f":
                 continue
@@ -181,11 +230,13 @@ class _Reader:
     def read_node(self, index: int, proto: onnx.NodeProto) -> None:
         name = self.unused_name(proto.name or f"{proto.op_type}_{index}")
         domain = "" if proto.domain == "ai.onnx" else proto.domain
-        domain = ALIASES.get((domain, proto.op_type), domain)
-        node = Node(name, proto.op_type, tuple(proto.input), tuple(proto.output), {}, domain)
+        op = ALIASES.get((domain, proto.op_type), proto.op_type)
+        domain = "" if (domain, proto.op_type) in ALIASES else domain
+        op = "Upsample" if op == "Resize" and self.opset < 11 else op
+        node = Node(name, op, tuple(proto.input), tuple(proto.output), {}, domain)
         if not domain and proto.op_type == "Constant":
             self.read_constant(node, proto)
-        elif domain or proto.op_type not in OPERATORS:
+        elif _operator(node) is None:
             full = f"{domain}.{proto.op_type}" if domain else proto.op_type
             self.problems.add(f"node {name!r}: operator {full} is not supported")
             self.unknown = True
@@ -212,7 +263,7 @@ class _Reader:
             self.add_constant(node.outputs[0], attribute.t, node.place)
             return
         kind, read = _KINDS.get(attribute.type, ("", None))
-        if attribute.name != f"value_{kind}" or kind == "string":
+        if attribute.name != f"value_{kind}" or kind in ("string", "tensor"):
             self.problems.add(f"{node.place}: its {attribute.name!r} is not supported; use a dense tensor")
             return
         dtype = np.float32 if kind.startswith("float") else np.int64
@@ -220,8 +271,8 @@ class _Reader:
 
     def complete(self, node: Node, protos: Iterable[onnx.AttributeProto]) -> Node:
         """The node in its newest form, with every attribute present; ValueError where that is impossible."""
-        operator = OPERATORS[node.op]
-        given = _attributes(node.op, protos)
+        operator = _operator(node)
+        given = self.attributes(operator, protos)
         inputs = list(node.inputs)
         for name, place in operator.moved.items():
             if name in given:
@@ -237,24 +288,93 @@ class _Reader:
         if not least <= len(inputs) <= most or not all(inputs[:least]):
             raise ValueError(f"{len(inputs)} operands; {least} to {most} are allowed")
         outputs = self.used_outputs(node)
-        return Node(node.name, node.op, tuple(inputs), outputs, attributes)
+        if "num_outputs" in attributes:  # of Split: what the number of results says, too
+            attributes["num_outputs"] = len(outputs)
+        if node.op in ("QuantizeLinear", "DequantizeLinear"):
+            self.complete_type(node, inputs, attributes, protos)
+        elif node.op == "CastLike" and inputs[1] in self.limits:
+            raise ValueError("a cast to fewer than 8 bits; only QuantizeLinear makes such integers")
+        return Node(node.name, node.op, tuple(inputs), outputs, attributes, node.domain)
+
+    def complete_type(
+        self, node: Node, inputs: list[str], attributes: dict[str, Any], protos: Iterable[onnx.AttributeProto]
+    ) -> None:
+        """The integer type, as a zero point and, where numpy has none so narrow, as ``limits``."""
+        codes = [proto.i for proto in protos if proto.name == "output_dtype" and proto.i]
+        if node.op == "QuantizeLinear" and codes and len(inputs) < 3:
+            kind = _type_name(codes[0])
+            if kind not in (*_INTEGERS, *_NARROW_TYPES):
+                raise ValueError(f"its result of type {kind} is not supported")
+            low, high = _NARROW_TYPES.get(kind, (0, 0))
+            dtype = np.int8 if low else np.uint8 if high else onnx.helper.tensor_dtype_to_np_dtype(codes[0])
+            inputs.append(self.attribute_as_constant(node, "zero_point", np.zeros((), dtype)))
+            if high:
+                self.limits[inputs[2]] = low, high
+        source = inputs[2:3] if node.op == "QuantizeLinear" else inputs[:1] + inputs[2:3]
+        limits = next((self.limits[name] for name in source if name in self.limits), None)
+        if limits and node.op == "QuantizeLinear":
+            self.limits[node.outputs[0]] = limits
+        attributes["limits"] = limits
+
+    def attributes(self, operator: Operator, protos: Iterable[onnx.AttributeProto]) -> dict[str, Any]:
+        """The attributes given in the file, checked against the table; ValueError for what is not understood."""
+        table = operator.attributes
+        given = {}
+        for proto in protos:
+            if proto.name not in table or table[proto.name].own:
+                raise ValueError(f"its attribute {proto.name!r} is not supported")
+            given[proto.name] = _attribute(table[proto.name], proto, self.path.parent)
+        for name, attribute in table.items():
+            if attribute.required and name not in given:
+                raise ValueError(f"its attribute {name!r} is missing")
+        return given
 
     def attribute_as_constant(self, node: Node, name: str, value: Any) -> str:
         tensor = f"{node.outputs[0]}/{name}"
         while tensor in self.constants:
             tensor += "_"
-        dtype = np.float32 if isinstance(value, float) else np.int64
+        floats = isinstance(value, float) or (isinstance(value, tuple) and any(isinstance(v, float) for v in value))
+        dtype = value.dtype if isinstance(value, np.ndarray) else np.float32 if floats else np.int64
         self.constants[tensor] = np.array(value, dtype)
         return tensor
 
     def used_outputs(self, node: Node) -> tuple[str, ...]:
-        """The first result; the others (masks, indices, training statistics) may not be read by anyone."""
-        if not node.outputs or not node.outputs[0]:
+        """The results that are supported; the others (masks, training statistics) may not be read by anyone."""
+        if not node.outputs or not any(node.outputs):
             raise ValueError("its first result has no name")
-        used = self.read_names.intersection(node.outputs[1:]) - {""}
+        most = _operator(node).results[1]
+        if most == 1 and not node.outputs[0]:
+            raise ValueError("its first result has no name")
+        used = self.read_names.intersection(node.outputs[most:]) - {""}
         if used:
-            raise ValueError(f"its result {_listed(used)} is used; only the first is supported")
-        return node.outputs[:1]
+            supported = "only the first is" if most == 1 else f"only {most} are"
+            raise ValueError(f"its result {_listed(used)} is used; {supported} supported")
+        return tuple(name or f"{node.name}/{index}" for index, name in enumerate(node.outputs[:most]))
+
+
+def _operator(node: Node) -> Operator | None:
+    """What is known of the node's operator, standard or of another format."""
+    foreign = find_format(node.domain, node.op)
+    return foreign or (None if node.domain else OPERATORS.get(node.op))
+
+
+def _ordered(protos: Iterable[onnx.NodeProto]) -> list[tuple[int, onnx.NodeProto]]:
+    """Nodes with their places in the file, each behind those that write what it reads."""
+    waiting = list(enumerate(protos))
+    writers = {name for _, proto in waiting for name in proto.output if name}
+    ordered: list[tuple[int, onnx.NodeProto]] = []
+    while waiting:
+        late = []
+        for index, proto in waiting:
+            if writers.isdisjoint(proto.input):
+                ordered.append((index, proto))
+                writers.difference_update(proto.output)
+            else:
+                late.append((index, proto))
+        if len(late) == len(waiting):  # a circle: reported where the order is checked
+            return ordered + late
+        waiting = late
+    return ordered
 
 
 def _refuse_flattening_softmax(graph: Graph) -> None:
@@ -286,25 +406,11 @@ def _input_info(proto: onnx.ValueInfoProto, wanted: tuple[int, ...] | None) -> T
     return TensorInfo(shape_of_input(proto.name, dims, wanted), onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 
 
-def _attributes(op: str, protos: Iterable[onnx.AttributeProto]) -> dict[str, Any]:
-    """The attributes given in the file, checked against the table; ValueError for what is not understood."""
-    table = OPERATORS[op].attributes
-    given = {}
-    for proto in protos:
-        if proto.name not in table:
-            raise ValueError(f"its attribute {proto.name!r} is not supported")
-        given[proto.name] = _attribute(table[proto.name], proto)
-    for name, attribute in table.items():
-        if attribute.required and name not in given:
-            raise ValueError(f"its attribute {name!r} is missing")
-    return given
-
-
-def _attribute(attribute: Attribute, proto: onnx.AttributeProto) -> Any:
+def _attribute(attribute: Attribute, proto: onnx.AttributeProto, folder: Path) -> Any:
     kind, read = _KINDS.get(proto.type, ("another kind", None))
     if kind != attribute.kind or proto.ref_attr_name:
         raise ValueError(f"its attribute {proto.name!r} must be of kind {attribute.kind}, not {kind}")
-    value = read(proto)
+    value = _decode(proto.t, folder) if kind == "tensor" else read(proto)
     if kind == "float" and math.isnan(value):
         raise ValueError(f"its attribute {proto.name!r} is not a number")
     if attribute.only and value not in attribute.only:
@@ -323,6 +429,8 @@ def _decode(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
     if min(shape, default=0) < 0 or len(shape) > MAX_RANK or math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(f"a tensor of shape {list(shape)}; the limit is {MAX_ELEMENTS} elements")
     count = math.prod(shape)
+    if kind in _NARROW_TYPES:
+        return _decode_narrow(tensor, folder, shape, 4 if kind.endswith("4") else 2)
     if tensor.data_location == onnx.TensorProto.EXTERNAL:
         raw = _external(tensor, folder, count * dtype.itemsize)
     elif tensor.HasField("raw_data"):
@@ -332,6 +440,22 @@ def _decode(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
     if len(raw) != count * dtype.itemsize:
         raise ValueError(f"{len(raw)} bytes of data for shape {list(shape)}, which takes {count * dtype.itemsize}")
     return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+
+
+def _decode_narrow(tensor: onnx.TensorProto, folder: Path, shape: tuple[int, ...], bits: int) -> np.ndarray:
+    """Numbers of 2 or 4 bits, several in a byte, the first in the lowest bits."""
+    size = -(-math.prod(shape) * bits // 8)
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        raw = _external(tensor, folder, size)
+    else:
+        raw = tensor.raw_data if tensor.HasField("raw_data") else bytes(value & 0xFF for value in tensor.int32_data)
+    if len(raw) != size:
+        raise ValueError(f"{len(raw)} bytes of data for shape {list(shape)}, which takes {size}")
+    parts = np.frombuffer(raw, np.uint8)[:, None] >> np.arange(0, 8, bits) & ((1 << bits) - 1)
+    values = parts.reshape(-1)[: math.prod(shape)].astype(np.int8)
+    if _type_name(tensor.data_type).startswith("UINT"):
+        return values.astype(np.uint8).reshape(shape)
+    return (values - ((values >> (bits - 1)) << bits)).astype(np.int8).reshape(shape)
 
 
 def _decode_fields(tensor: onnx.TensorProto, shape: tuple[int, ...]) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .ir import TensorInfo
-from .window import Window
+from .window import LIMIT, TransposedWindow, Window
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,13 @@ class Operand:
         if self.value is None:
             raise ValueError(f"its {what} must be a constant")
         return self.value
+
+    def integers(self, what: str) -> np.ndarray:
+        """The values of a constant of whole numbers, as a vector."""
+        value = self.constant(what)
+        if value.dtype.kind not in "iu":
+            raise ValueError(f"its {what} must be whole numbers, not of type {value.dtype}")
+        return value.reshape(-1)
 
     def rank(self, *allowed: int) -> int:
         if len(self.shape) not in allowed:
@@ -47,13 +54,30 @@ def dropout(x: Operand, ratio: Operand | None = None, training: Operand | None =
     return TensorInfo(x.shape, x.dtype)
 
 
-def broadcast(x: Operand, y: Operand) -> TensorInfo:
-    if x.dtype != y.dtype:
-        raise ValueError(f"operands of different types, {x.dtype} and {y.dtype}")
+def broadcast(x: Operand, *others: Operand) -> TensorInfo:
+    for y in others:
+        if x.dtype != y.dtype:
+            raise ValueError(f"operands of different types, {x.dtype} and {y.dtype}")
+    return TensorInfo(broadcast_shape(x, *others), x.dtype)
+
+
+def broadcast_shape(*operands: Operand) -> tuple[int, ...]:
     try:
-        return TensorInfo(np.broadcast_shapes(x.shape, y.shape), x.dtype)
+        return np.broadcast_shapes(*(operand.shape for operand in operands))
     except ValueError:
-        raise ValueError(f"shapes {list(x.shape)} and {list(y.shape)} do not broadcast") from None
+        shapes = " and ".join(str(list(operand.shape)) for operand in operands)
+        raise ValueError(f"shapes {shapes} do not broadcast") from None
+
+
+def power(x: Operand, y: Operand) -> TensorInfo:
+    return TensorInfo(broadcast_shape(x, y), x.dtype)
+
+
+def prelu(x: Operand, slope: Operand) -> TensorInfo:
+    result = broadcast(x, slope)
+    if result.shape != x.shape:
+        raise ValueError(f"slopes of shape {list(slope.shape)} on shape {list(x.shape)}")
+    return result
 
 
 def conv(x: Operand, w: Operand, b: Operand | None = None, *, group: int, **window: Any) -> TensorInfo:
@@ -68,6 +92,24 @@ def conv(x: Operand, w: Operand, b: Operand | None = None, *, group: int, **wind
     return _windowed(x, kernel, w.shape[0], window)
 
 
+def conv_transpose(x: Operand, w: Operand, b: Operand | None = None, *, group: int, **window: Any) -> TensorInfo:
+    rank = x.rank(3, 4)
+    if len(w.shape) != rank or group < 1 or x.shape[1] % group or w.shape[0] != x.shape[1]:
+        raise ValueError(f"weights of shape {list(w.shape)} with group {group} on {x.shape[1]} channels")
+    kernel = window.pop("kernel_shape") or w.shape[2:]
+    if tuple(kernel) != w.shape[2:]:
+        raise ValueError(f"kernel_shape {list(kernel)} with weights of shape {list(w.shape)}")
+    channels = w.shape[1] * group
+    if b is not None and b.shape != (channels,):
+        raise ValueError(f"a bias of shape {list(b.shape)} for {channels} output channels")
+    size = TransposedWindow.from_onnx(window, x.shape[2:], kernel).output_size(*_two(x.shape[2:]))
+    return TensorInfo((x.shape[0], channels, *size[4 - rank :]), x.dtype)
+
+
+def _two(spatial: tuple[int, ...]) -> tuple[int, ...]:
+    return (1, *spatial) if len(spatial) == 1 else spatial
+
+
 def pool(x: Operand, *, kernel_shape: Sequence[int], **window: Any) -> TensorInfo:
     x.rank(3, 4)
     return _windowed(x, kernel_shape, x.shape[1], window)
@@ -76,13 +118,20 @@ def pool(x: Operand, *, kernel_shape: Sequence[int], **window: Any) -> TensorInf
 def _windowed(x: Operand, kernel: Sequence[int], channels: int, attributes: dict[str, Any]) -> TensorInfo:
     spatial = x.shape[2:]
     window = Window.from_onnx(attributes, spatial, kernel)
-    size = window.output_size(*((1, *spatial) if len(spatial) == 1 else spatial))
+    size = window.output_size(*_two(spatial))
     return TensorInfo((x.shape[0], channels, *size[2 - len(spatial) :]), x.dtype)
 
 
 def global_pool(x: Operand) -> TensorInfo:
     x.rank(3, 4)
     return TensorInfo(x.shape[:2] + (1,) * (len(x.shape) - 2), x.dtype)
+
+
+def lrn(x: Operand, *, alpha: float, beta: float, bias: float, size: int) -> TensorInfo:
+    x.rank(3, 4)
+    if not 1 <= size <= LIMIT:
+        raise ValueError(f"size {size}")
+    return TensorInfo(x.shape, x.dtype)
 
 
 def batch_normalization(x: Operand, *parameters: Operand, epsilon: float) -> TensorInfo:
@@ -117,12 +166,12 @@ def matmul(a: Operand, b: Operand) -> TensorInfo:
 
 
 def flatten(x: Operand, *, axis: int) -> TensorInfo:
-    cut = _axis(axis, len(x.shape) + 1) if axis >= 0 else _axis(axis, len(x.shape))
+    cut = axis_index(axis, len(x.shape) + 1) if axis >= 0 else axis_index(axis, len(x.shape))
     return TensorInfo((math.prod(x.shape[:cut]), math.prod(x.shape[cut:])), x.dtype)
 
 
 def reshape(x: Operand, shape: Operand, *, allowzero: int) -> TensorInfo:
-    return TensorInfo(resolve_shape(x.shape, shape.constant("shape"), bool(allowzero)), x.dtype)
+    return TensorInfo(resolve_shape(x.shape, shape.integers("shape"), bool(allowzero)), x.dtype)
 
 
 def resolve_shape(old: tuple[int, ...], wanted: np.ndarray, allowzero: bool) -> tuple[int, ...]:
@@ -144,16 +193,16 @@ def squeeze(x: Operand, axes: Operand | None = None) -> TensorInfo:
     if axes is None:
         dropped = {index for index, size in enumerate(x.shape) if size == 1}
     else:
-        dropped = {_axis(int(axis), rank) for axis in axes.constant("axes").reshape(-1)}
+        dropped = {axis_index(int(axis), rank) for axis in axes.integers("axes")}
     if any(x.shape[index] != 1 for index in dropped):
         raise ValueError(f"axes {sorted(dropped)} of shape {list(x.shape)} are not all 1")
     return TensorInfo(tuple(size for index, size in enumerate(x.shape) if index not in dropped), x.dtype)
 
 
 def unsqueeze(x: Operand, axes: Operand) -> TensorInfo:
-    added = axes.constant("axes").reshape(-1)
+    added = axes.integers("axes")
     rank = len(x.shape) + len(added)
-    places = {_axis(int(axis), rank) for axis in added}
+    places = {axis_index(int(axis), rank) for axis in added}
     if len(places) != len(added):
         raise ValueError(f"axes {added.tolist()} repeat")
     sizes = iter(x.shape)
@@ -168,22 +217,36 @@ def transpose(x: Operand, *, perm: Sequence[int] | None) -> TensorInfo:
 
 
 def softmax(x: Operand, *, axis: int) -> TensorInfo:
-    _axis(axis, len(x.shape))
+    axis_index(axis, len(x.shape))
     return TensorInfo(x.shape, x.dtype)
 
 
 def argmax(x: Operand, *, axis: int, keepdims: int, select_last_index: int) -> TensorInfo:
-    axis = _axis(axis, len(x.shape))
+    axis = axis_index(axis, len(x.shape))
     kept = (1,) if keepdims else ()
     return TensorInfo(x.shape[:axis] + kept + x.shape[axis + 1 :], np.dtype(np.int64))
 
 
-def quantize_linear(x: Operand, scale: Operand, zero_point: Operand | None = None, *, axis: int) -> TensorInfo:
+def quantize_linear(
+    x: Operand,
+    scale: Operand,
+    zero_point: Operand | None = None,
+    *,
+    axis: int,
+    limits: tuple[int, int] | None = None,
+) -> TensorInfo:
     _quantization(x, scale, zero_point, axis)
     return TensorInfo(x.shape, zero_point.dtype if zero_point else np.dtype(np.uint8))
 
 
-def dequantize_linear(x: Operand, scale: Operand, zero_point: Operand | None = None, *, axis: int) -> TensorInfo:
+def dequantize_linear(
+    x: Operand,
+    scale: Operand,
+    zero_point: Operand | None = None,
+    *,
+    axis: int,
+    limits: tuple[int, int] | None = None,
+) -> TensorInfo:
     if not np.issubdtype(x.dtype, np.integer):
         raise ValueError(f"an operand of type {x.dtype}; integers are dequantised")
     if zero_point is not None and zero_point.dtype != x.dtype:
@@ -197,12 +260,13 @@ def _quantization(x: Operand, scale: Operand, zero_point: Operand | None, axis: 
         raise ValueError(f"scale of shape {list(scale.shape)}, zero point of shape {list(zero_point.shape)}")
     if math.prod(scale.shape) == 1:
         return
-    size = x.shape[_axis(axis, len(x.shape))]
+    size = x.shape[axis_index(axis, len(x.shape))]
     if scale.shape != (size,):
         raise ValueError(f"scale of shape {list(scale.shape)} along axis {axis} of shape {list(x.shape)}")
 
 
-def _axis(axis: int, rank: int) -> int:
+def axis_index(axis: int, rank: int) -> int:
+    """``axis`` counted from the front; ValueError where there is none such."""
     if not -rank <= axis < rank:
         raise ValueError(f"axis {axis} of a tensor with {rank} dimensions")
     return axis % rank

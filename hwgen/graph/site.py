@@ -9,10 +9,12 @@ from .ir import Graph, Node
 from .network import QuantizedConstant, QuantizedTensor
 from .types import IntType, Quantization
 from .weights import find_weight
-from .window import Window
+from .window import TransposedWindow, Window
 
 _WINDOWED = ("Conv", "MaxPool", "AveragePool")
-_GLOBAL = {"GlobalAveragePool": "GlobalAveragePool", "GlobalMaxPool": "MaxPool"}
+_GLOBAL = ("GlobalAveragePool", "GlobalMaxPool")
+_NAMES = {"GlobalMaxPool": "MaxPool", "MatMul": "Conv"}
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 SAME_SCALE = 1e-5  # quantisers multiply the two scales in float32, or not; ONNX Runtime does not even look
 INT32 = IntType(32, True)
 
@@ -22,14 +24,22 @@ def int_type(dtype: np.dtype) -> IntType:
 
 
 def site_op(node: Node) -> str:
-    return _GLOBAL.get(node.op, node.op)
+    return _NAMES.get(node.op, node.op)
 
 
 def site_attributes(graph: Graph, node: Node, source: QuantizedTensor) -> dict[str, Any]:
     """Complete, two-dimensional window settings; empty for operators without a window."""
     height, width, _ = source.map.shape
+    if node.op in ("Concat", "Float"):
+        return dict(node.attributes)
+    if node.op == "ConvTranspose":
+        spatial, kernel = (graph.tensors[name].shape[2:] for name in node.inputs[:2])
+        window = TransposedWindow.from_onnx(node.attributes, spatial, kernel)
+        return {"window": window, "group": node.attributes["group"]}
     if node.op in _GLOBAL:
         window = Window((height, width))
+    elif node.op == "MatMul":
+        window = Window((1, 1))
     elif node.op in _WINDOWED:
         spatial = graph.tensors[node.inputs[0]].shape[2:]
         kernel = node.attributes["kernel_shape"] or graph.tensors[node.inputs[1]].shape[2:]
@@ -50,7 +60,7 @@ def site_attributes(graph: Graph, node: Node, source: QuantizedTensor) -> dict[s
 
 def site_weight(graph: Graph, node: Node, order: np.ndarray | None) -> QuantizedConstant | None:
     """Integer weights of a Conv or Gemm; ``order`` gives the stream place of each feature of a Gemm."""
-    if node.op not in ("Conv", "Gemm"):
+    if node.op not in _WEIGHTED:
         return None
     weight = find_weight(graph, node.inputs[1])
     if weight is None:
@@ -62,9 +72,12 @@ def site_weight(graph: Graph, node: Node, order: np.ndarray | None) -> Quantized
     values = weight.values
     if values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
         raise ValueError(f"weights of type {values.dtype}; 8 and 16 bit integers are supported")
-    if weight.scale.size not in (1, len(values)) or (weight.scale.size > 1 and weight.axis != 0):
+    along = 0 if node.op in ("Conv", "Gemm") else 1
+    if weight.scale.size not in (1, values.shape[along]) or (weight.scale.size > 1 and weight.axis != along):
         raise ValueError(f"weights quantised along axis {weight.axis}; per tensor or per output channel is supported")
-    if node.op == "Gemm":
+    if node.op == "MatMul":
+        values = np.ascontiguousarray(values.T)[:, :, None, None]
+    elif node.op == "Gemm":
         values = _reordered(values, order)
     elif values.ndim == 3:
         values = values[:, :, None]
@@ -90,12 +103,15 @@ def site_bias(
     Integers quantised with that scale are taken as they are, like ONNX Runtime does; anything else is rounded to
     it, and ``warn`` told, as the float sum is then not reproduced to the last bit.
     """
-    if weight is None or len(node.inputs) < 3:
+    if weight is None or node.op == "MatMul" or len(node.inputs) < 3:
         return None
     bias = find_weight(graph, node.inputs[2])
     if bias is None:
         raise ValueError(f"its bias {node.inputs[2]!r} is not constant; only a constant bias is supported")
-    bias = bias.vector(len(weight.values))
+    channels = len(weight.values)
+    if node.op == "ConvTranspose":
+        channels = graph.tensors[node.outputs[0]].shape[1]
+    bias = bias.vector(channels)
     if bias is None:
         raise ValueError(f"its bias {node.inputs[2]!r} does not have one number per output channel")
     unit = source.quantization.scale * weight.scale.astype(np.float64)

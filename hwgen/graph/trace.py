@@ -1,73 +1,31 @@
 """Follows integers through a quantised graph and finds its sites.
 
-Node by node, each tensor is given a :class:`Value`: what stream it comes from, what its numbers mean, and how the
-dimensions that ONNX sees lie in that stream. A float operator stays *pending* until a QuantizeLinear says what its
-result becomes; then the two, with the Relu or Clip between them, are a :class:`~hwgen.graph.network.Site`.
+Node by node, each tensor is given a :class:`~hwgen.graph.value.Value`: what stream it comes from, what its numbers
+mean, and how the dimensions that ONNX sees lie in that stream. A float operator stays *pending*, with the element-wise
+ones after it, until a QuantizeLinear says what its result becomes; then they are a
+:class:`~hwgen.graph.network.Site`. Operators that only move elements about are no more than another order, until
+somebody needs a stream in which they lie in rows.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from .errors import ModelError, Problems
+from .emit import KERNELS, Emitter, plain, standard
+from .expression import ELEMENTWISE, UNBOUNDED, identity, joined
+from .float_model import node_results
 from .ir import Graph, Node
-from .network import QuantizedTensor, Site
-from .site import int_type, integer_clamp, site_attributes, site_bias, site_op, site_weight
-from .types import FeatureMap, Quantization
+from .network import QuantizedTensor
+from .site import int_type, integer_clamp
+from .types import FeatureMap, IntType, Quantization
+from .value import NOWHERE, Leaf, Pending, Value, is_count, laid_out, stream_map, stream_places
+from .weights import find_weight
 
-Size = tuple[int, int, int]
-UNBOUNDED = (-np.inf, np.inf)
 REMEDY = "quantise it with QuantizeLinear and DequantizeLinear, or give the float model"
-
-
-@dataclass(frozen=True, eq=False)
-class Value:
-    """A tensor of the graph: ``shape`` is ONNX's, ``map`` (height, width, channels) that of its stream.
-
-    ``order``, of ``shape`` without the batch, holds each element's place in the stream; None where the stream is
-    simply channels last. ``tensor`` is None for a ``pending`` result and for the graph's input before it enters a
-    stream, ``order`` being the place in the frame as given; ``entering`` is what it will be quantised to.
-    """
-
-    shape: tuple[int, ...]
-    map: Size | None = None
-    order: np.ndarray | None = None
-    tensor: QuantizedTensor | None = None
-    pending: "Pending | None" = None
-    entering: Quantization | None = None
-
-    def places(self) -> np.ndarray:
-        """``order``, made explicit."""
-        if self.order is not None:
-            return self.order
-        if self.map is None:
-            return _count(self.shape[1:])
-        return _count(self.map).transpose(2, 0, 1).reshape(self.shape[1:])
-
-    def reordered(self, shape: tuple[int, ...], places: np.ndarray) -> "Value":
-        return replace(self, shape=shape, order=places)
-
-
-@dataclass(frozen=True, eq=False)
-class Pending:
-    """A float operator on ``source`` whose result is not quantised yet."""
-
-    node: Node
-    source: Value
-    clamp: tuple[float, float] = UNBOUNDED
-
-    def clipped(self, low: float, high: float) -> "Pending":
-        first, last = (min(max(bound, low), high) for bound in self.clamp)
-        return replace(self, clamp=(first, last))
-
-
-def stream_map(shape: tuple[int, ...]) -> Size:
-    """(height, width, channels) of an ONNX tensor [1, C, H, W], [1, C, W] or [1, C]."""
-    if shape[:1] != (1,) or not 2 <= len(shape) <= 4:
-        raise ValueError(f"its tensor of shape {list(shape)} is not [1, C, H, W], [1, C, W] or [1, C]")
-    height, width = (1, 1, *shape[2:])[-2:]
-    return height, width, shape[1]
+MOVES = ("Reshape", "Transpose", "Slice", "Split", "Gather", "Tile", "Expand", "DepthToSpace", "SpaceToDepth", "Pad")
+#: Computed in floating point, operand by operand: there is no integer form of them.
+IN_FLOAT = ("Resize", "Upsample", "Softmax", "LogSoftmax", "LRN", "ReduceMean", "ReduceSum", "ReduceMax", "MatMul")
 
 
 class Trace:
@@ -75,13 +33,16 @@ class Trace:
 
     def __init__(self, graph: Graph, warn: Callable[[str], None]):
         self.graph = graph
-        self.warn = warn
-        self.problems = Problems(ModelError)
+        self.emitter = Emitter(graph, warn)
+        self.problems = self.emitter.problems
         self.values: dict[str, Value] = {}
-        self.sites: list[Site] = []
         self.input: QuantizedTensor | None = None
         self.input_order = "channels_last"
         self.entry: np.ndarray | None = None
+
+    @property
+    def sites(self):
+        return self.emitter.sites
 
     def run(self) -> "Trace":
         graph = self.graph
@@ -94,30 +55,53 @@ class Trace:
         for node in graph.nodes:
             if any(name in self.values for name in node.inputs):
                 try:
-                    self.values[node.outputs[0]] = self.visit(node)
+                    results = self.visit(node)
+                    results = results if isinstance(results, tuple) else (results,)
+                    self.values |= dict(zip(node.outputs, results, strict=False))
                 except ValueError as error:
                     self.problems.add(f"{node.place}: {error}")
         return self
 
-    def visit(self, node: Node) -> Value:
-        visitor = getattr(self, f"visit_{node.op}", None)
-        if visitor is None or node.inputs[0] not in self.values:
-            raise ValueError("it has no integer form here; leave it to the host or rewrite the model")
-        return visitor(node, self.values[node.inputs[0]])
+    def visit(self, node: Node) -> Value | tuple[Value, ...]:
+        if node.op in ELEMENTWISE:
+            return self.elementwise(node)
+        if node.inputs[0] in self.values:
+            value = self.values[node.inputs[0]]
+            visitor = getattr(self, f"visit_{node.op}", None)
+            if visitor is not None:
+                return visitor(node, value)
+            if node.op in MOVES:
+                return self.moved(node, value)
+        if node.op in IN_FLOAT:
+            return self.in_float(node)
+        raise ValueError("it has no integer form here; leave it to the host or rewrite the model")
 
     # Quantisation
 
     def visit_QuantizeLinear(self, node: Node, value: Value) -> Value:
         quantization = self.quantization(node, node.outputs[0])
-        if value.pending:
-            return self.finish(value, node.outputs[0], quantization)
-        if value.tensor is None and value.entering in (None, quantization):
+        if value.tensor is None and value.pending is None and value.entering in (None, quantization):
             return replace(value, entering=quantization)
-        value = self.source(node, value)
-        if value.tensor.quantization == quantization:
+        if value.pending is None:
+            value = self.source(node, value)
+        parts = not value.whole or (len(value.shape) in (3, 4) and value.map is not None and value.layout is None)
+        name = node.outputs[0]
+        value = self.limited(node, value, quantization)
+        value = self.emitter.quantized(value, f"{name}/whole" if parts else name, quantization, node.name)
+        return self.emitter.arranged(value, standard(value.shape), name) if parts else value
+
+    def limited(self, node: Node, value: Value, quantization: Quantization) -> Value:
+        """``value``, clipped where the limits of the QuantizeLinear are narrower than its type."""
+        low, high = node.attributes.get("limits") or (quantization.type.min, quantization.type.max)
+        same_already = value.tensor is not None and value.tensor.quantization == quantization
+        if same_already or (low, high) == (quantization.type.min, quantization.type.max):
             return value
-        again = Pending(replace(node, op="Requantize"), value)
-        return self.finish(replace(value, tensor=None, pending=again), node.outputs[0], quantization)
+        pending = value.pending or plain(value.tensor.name, value)
+        names = [f"{node.outputs[0]}/low", f"{node.outputs[0]}/high"]
+        ends = quantization.dequantize(np.array([low, high]))
+        clip = Node(f"{node.name}/limits", "Clip", (pending.expression.output, *names), (f"{node.outputs[0]}/real",))
+        expression = joined([pending.expression], clip, dict(zip(names, ends, strict=True)))
+        return replace(value, tensor=None, pending=Pending(pending.leaves, expression))
 
     def visit_DequantizeLinear(self, node: Node, value: Value) -> Value:
         quantization = self.quantization(node, node.inputs[0])
@@ -134,15 +118,23 @@ class Trace:
         if dtype.kind not in "iu" or dtype.itemsize > 2:
             raise ValueError(f"activations of type {dtype}; integers of 8 and 16 bits are supported")
         zero_point = int(constants[1].item()) if len(constants) > 1 else 0
-        return Quantization(int_type(dtype), float(constants[0].item()), zero_point)
+        kind, limits = int_type(dtype), node.attributes.get("limits")
+        if limits:
+            low, high = min(*limits, zero_point), max(*limits, zero_point)
+            kind = IntType.holding(min(low, -1) if kind.signed else low, high)
+        return Quantization(kind, float(constants[0].item()), zero_point)
 
-    def start(self, value: Value) -> Value:
+    # The input
+
+    def start(self, value: Value, name: str) -> Value:
         """The graph's input enters its stream, whose order the host can make of the frame's."""
         if self.input is None:
             self.input, self.input_order, self.entry = self.entrance(value)
         if self.input.quantization != value.entering:
             raise ValueError(f"the input {self.input.name!r} is quantised in two ways; quantise it once")
-        return Value(value.shape, self.input.map.shape, self.entry[value.places()], self.input)
+        places = value.places()
+        order = np.where(places == NOWHERE, NOWHERE, self.entry[places])
+        return self.settled(Value(value.shape, self.input.map.shape, order, self.input, fill=value.fill), None, name)
 
     def entrance(self, value: Value) -> tuple[QuantizedTensor, str, np.ndarray]:
         """The input stream, its order, and where in it each element of the frame lies.
@@ -153,6 +145,8 @@ class Trace:
         name = self.graph.inputs[0]
         frame = Value(self.graph.tensors[name].shape)
         for seen in (value, frame):
+            if not seen.whole or seen.places().size != frame.places().size:
+                continue
             height, width, channels = stream_map(seen.shape)
             places = seen.places().reshape(channels, height, width)
             raster = places.transpose(1, 2, 0)
@@ -164,54 +158,52 @@ class Trace:
         tensor = FeatureMap(height, width, channels, value.entering.type)
         return QuantizedTensor(name, tensor, value.entering), order, entry
 
-    def finish(self, value: Value, name: str, quantization: Quantization) -> Value:
-        """The pending operator becomes a site that writes the stream ``name``."""
-        pending = value.pending
-        output = QuantizedTensor(name, FeatureMap(*value.map, quantization.type), quantization)
-        self.add_site(pending.node, pending.source, output, integer_clamp(quantization, pending.clamp))
-        return replace(value, tensor=output, pending=None)
+    # Operands
 
-    def add_site(self, node: Node, value: Value, output: QuantizedTensor, clamp: tuple[int, int]) -> None:
-        if any(site.name == node.name for site in self.sites):
-            raise ValueError("its result is quantised in two ways; quantise it once")
-        source = value.tensor
-        try:
-            weight = site_weight(self.graph, node, value.places())
-            bias = site_bias(self.graph, node, source, weight, self.warn)
-            attributes = site_attributes(self.graph, node, source)
-        except ValueError as error:
-            self.problems.add(f"{node.place}: {error}")
-            return
-        site = Site(node.name, site_op(node), source, output, attributes, clamp, weight, bias)
-        self.sites.append(site)
-
-    # Operators
-
-    def source(self, node: Node, value: Value) -> Value:
-        """The operand of a float operator, which must be a stream."""
+    def source(self, node: Node, value: Value, name: str | None = None) -> Value:
+        """The operand ``name`` (the first unless given) of an operator, which must be a stream."""
+        name = name or node.inputs[0]
         if value.entering:
-            return self.start(value)
+            return self.start(value, name)
         if value.tensor is None:
-            raise ValueError(f"it reads {node.inputs[0]!r}, which is not quantised; {REMEDY}")
+            raise ValueError(f"it reads {name!r}, which is not quantised; {REMEDY}")
         return value
 
     def feature_map(self, node: Node, value: Value) -> Value:
-        """The operand of an operator that looks at rows and columns."""
+        """The operand of an operator that looks at rows and columns, channels last in its stream."""
         value = self.source(node, value)
-        size = stream_map(value.shape)
-        places = value.places().reshape(size[2], *size[:2]).transpose(1, 2, 0)
-        if value.order is not None and (size != value.map or not is_count(places)):
-            raise ValueError("a Reshape or Transpose before it moves elements about; remove it from the model")
-        return value
+        return self.emitter.arranged(value, standard(value.shape), f"{node.inputs[0]}/arranged")
 
-    def pend(self, node: Node, source: Value) -> Value:
-        shape = self.graph.tensors[node.outputs[0]].shape
-        return Value(shape, stream_map(shape), pending=Pending(node, source))
+    def settled(self, value: Value, axes: tuple[int, ...] | None, name: str) -> Value:
+        """``value`` as a whole stream of its own, where it is but a part of one."""
+        if value.whole or not 2 <= len(value.shape) <= 4:
+            return value
+        return self.emitter.arranged(value, axes or standard(value.shape), name)
+
+    def operand(self, node: Node, name: str) -> Value:
+        """An operand in real numbers: pending, or a stream."""
+        value = self.values[name]
+        return value if value.pending else self.source(node, value, name)
+
+    def integer_name(self, name: str, quantization: Quantization | None) -> str:
+        """The name under which ONNX has the integers of ``name``, where it has them quantised so."""
+        readers = self.graph.consumers(name)
+        if len(readers) != 1 or readers[0].op != "QuantizeLinear" or quantization is None:
+            return name
+        wanted = self.quantization(readers[0], readers[0].outputs[0])
+        return readers[0].outputs[0] if wanted == quantization else name
+
+    # Operators with weights or windows
+
+    def pend(self, node: Node, *sources: Value, shape: tuple[int, ...] | None = None) -> Value:
+        shape = shape or self.graph.tensors[node.outputs[0]].shape
+        name = node.outputs[0]
+        return Value(shape, stream_map(shape), pending=Pending({name: Leaf(node, sources)}, identity(name)))
 
     def visit_Conv(self, node: Node, value: Value) -> Value:
         return self.pend(node, self.feature_map(node, value))
 
-    visit_AveragePool = visit_GlobalAveragePool = visit_Conv
+    visit_ConvTranspose = visit_AveragePool = visit_GlobalAveragePool = visit_Conv
 
     def visit_Gemm(self, node: Node, value: Value) -> Value:
         """Takes its features in any order: that of the weights follows."""
@@ -220,61 +212,224 @@ class Trace:
         return self.pend(node, self.source(node, value))
 
     def visit_MaxPool(self, node: Node, value: Value) -> Value:
-        """Picks among integers, so that quantisation stays and nothing pends."""
+        """Picks among integers, so that quantisation stays."""
+        if value.pending:
+            if value.layout != standard(value.shape):
+                raise ValueError(f"it reads {node.inputs[0]!r}, which is not quantised; {REMEDY}")
+            return self.pend(node, value)
         source = self.feature_map(node, value)
         shape = self.graph.tensors[node.outputs[0]].shape
-        kind = source.tensor.map.type
-        quantization = source.tensor.quantization
-        output = QuantizedTensor(self.integer_name(node.outputs[0]), FeatureMap(*stream_map(shape), kind), quantization)
-        self.add_site(node, source, output, (kind.min, kind.max))
-        return Value(shape, stream_map(shape), None, output)
-
-    def integer_name(self, name: str) -> str:
-        """The name under which ONNX has the integers of ``name``, where it has them."""
-        readers = self.graph.consumers(name)
-        quantized = len(readers) == 1 and readers[0].op == "QuantizeLinear"
-        return readers[0].outputs[0] if quantized else name
+        return self.picked(node, (source,), stream_map(shape), None, node.outputs[0])
 
     visit_GlobalMaxPool = visit_MaxPool
 
-    def visit_Relu(self, node: Node, value: Value) -> Value:
-        return self.clipped(node, value, 0.0, np.inf)
+    def picked(self, node: Node, sources, size, order, name: str, attributes=None) -> Value:
+        """A stream with the quantisation of ``sources``, made of their elements."""
+        shape = self.graph.tensors[name].shape
+        quantization = sources[0].tensor.quantization
+        output = self.emitter.stream(self.integer_name(name, quantization), size, quantization)
+        clamp = integer_clamp(quantization, UNBOUNDED)
+        self.emitter.add(node, sources, output, clamp, attributes=attributes)
+        return Value(shape, size, order, output)
 
-    def visit_Clip(self, node: Node, value: Value) -> Value:
-        bounds = [self.graph.constants.get(name) if name else None for name in (*node.inputs, "", "")[1:3]]
-        if any(name and bound is None for name, bound in zip(node.inputs[1:], bounds, strict=False)):
-            raise ValueError("its bounds must be constant")
-        low, high = (
-            default if bound is None else float(bound.item()) for bound, default in zip(bounds, UNBOUNDED, strict=True)
-        )
-        return self.clipped(node, value, low, high)
+    def visit_ReduceMean(self, node: Node, value: Value) -> Value:
+        """Over rows and columns it is a global average."""
+        value = self.source(node, value)
+        layout, axes = value.layout, self.reduced(node, len(value.shape))
+        over = {layout[axis - 1] for axis in axes} if layout and 0 not in axes else {2}
+        if 2 in over or any(value.map[axis] > 1 for axis in {0, 1} - over):
+            return self.in_float(node)
+        shape, channels = self.graph.tensors[node.outputs[0]].shape, value.map[2]
+        pool = Node(node.name, "GlobalAveragePool", node.inputs[:1], node.outputs)
+        result = self.pend(pool, value, shape=(1, channels))
+        return replace(result, shape=shape, order=np.arange(channels).reshape(shape[1:]))
 
-    def clipped(self, node: Node, value: Value, low: float, high: float) -> Value:
-        if self.graph.tensors[node.outputs[0]].dtype.kind != "f":
-            raise ValueError("it works on integers, between QuantizeLinear and DequantizeLinear; not supported yet")
-        if value.pending:
-            return replace(value, pending=value.pending.clipped(low, high))
-        again = Pending(replace(node, op="Requantize"), self.source(node, value))
-        return replace(value, tensor=None, pending=again.clipped(low, high))
+    def reduced(self, node: Node, rank: int) -> list[int]:
+        """The axes that a Reduce operator sums over."""
+        axes = self.graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else node.attributes.get("axes")
+        axes = range(rank) if axes is None else np.asarray(axes).reshape(-1)
+        return sorted(int(axis) % rank for axis in axes)
 
-    def visit_Reshape(self, node: Node, value: Value) -> Value:
+    def visit_MatMul(self, node: Node, value: Value) -> Value:
+        """With a constant matrix, on the last dimension, it is a 1x1 convolution."""
+        weight = find_weight(self.graph, node.inputs[1])
         shape = self.graph.tensors[node.outputs[0]].shape
-        if shape[:1] != (1,):
-            raise ValueError(f"it moves elements into the batch: {list(value.shape)} to {list(shape)}")
-        return value.reordered(shape, value.places().reshape(shape[1:]))
+        if weight is None or weight.values.ndim != 2 or len(shape) not in (3, 4):
+            return self.in_float(node)
+        axes = (0, 1, 2)[-len(shape) + 1 :]
+        source = self.emitter.arranged(self.source(node, value), axes, f"{node.inputs[0]}/arranged")
+        size = laid_out(shape, axes)
+        name = node.outputs[0]
+        pending = Pending({name: Leaf(node, (source,))}, identity(name))
+        return Value(shape, size, stream_places(size, axes), pending=pending)
 
-    def visit_Transpose(self, node: Node, value: Value) -> Value:
-        perm = node.attributes["perm"] or tuple(reversed(range(len(value.shape))))
-        if perm[0] != 0:
-            raise ValueError(f"perm {list(perm)} moves the batch")
-        places = value.places().transpose([axis - 1 for axis in perm[1:]])
-        return value.reordered(self.graph.tensors[node.outputs[0]].shape, places)
+    # Element by element
 
+    def elementwise(self, node: Node) -> Value:
+        """Pends, together with what its operands are pending for."""
+        info = self.graph.tensors[node.outputs[0]]
+        if info.dtype.kind != "f":
+            raise ValueError("it works on integers, between QuantizeLinear and DequantizeLinear; not supported yet")
+        self.admit_constants(node)
+        names = [name for name in dict.fromkeys(node.inputs) if name in self.values]
+        operands = self.aligned(node, names)
+        pendings = [value.pending or plain(name, value) for name, value in operands.items()]
+        size, order = self.joint(info.shape, list(operands.values()))
+        result = Value(info.shape, size, order)
+        constants = {name: self.constant(node, name, result) for name in node.inputs if name and name not in names}
+        expression = joined([pending.expression for pending in pendings], node, constants)
+        leaves = {name: leaf for pending in pendings for name, leaf in pending.leaves.items()}
+        fill = next(iter(operands.values())).fill
+        if fill and not result.whole:
+            raise ValueError("it follows a Pad with a number that is not 0; quantise in between")
+        return replace(result, pending=Pending(leaves, expression))
 
-def _count(shape: tuple[int, ...]) -> np.ndarray:
-    return np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+    def admit_constants(self, node: Node) -> None:
+        """Quantised constants that ONNX Runtime adds or multiplies as integers become streams that never change."""
+        readers = self.graph.consumers(node.outputs[0])
+        streams = [self.values[name] for name in node.inputs if name in self.values]
+        if node.op not in KERNELS or [reader.op for reader in readers] != ["QuantizeLinear"]:
+            return
+        if any(value.pending or not 2 <= len(value.shape) <= 4 for value in streams):
+            return
+        for name in node.inputs:
+            weight = None if name in self.values else find_weight(self.graph, name)
+            if weight is None or weight.scale is None or weight.scale.size > 1 or weight.values.dtype.itemsize > 1:
+                continue
+            rank = len(streams[0].shape)
+            shape = (1,) * (rank - weight.values.ndim) + weight.values.shape
+            zero = 0 if weight.zero_point is None else int(weight.zero_point.item())
+            quantization = Quantization(int_type(weight.values.dtype), float(weight.scale.item()), zero)
+            self.values[name] = self.emitter.constant(
+                self.graph.producer(name).inputs[0], weight.values.reshape(shape), quantization
+            )
 
+    def aligned(self, node: Node, names: list[str]) -> dict[str, Value]:
+        """The operands, elements that belong together lying alike."""
+        operands = {name: self.operand(node, name) for name in names}
+        values = list(operands.values())
+        same = all(v.map == values[0].map and np.array_equal(v.places(), values[0].places()) for v in values)
+        layouts = {value.layout for value in values}
+        if same or (len(layouts) == 1 and None not in layouts):
+            return operands
+        for name, value in operands.items():
+            if value.pending and value.layout != standard(value.shape):
+                raise ValueError(f"it reads {name!r}, which is not quantised; {REMEDY}")
+            if not value.pending:
+                operands[name] = self.emitter.arranged(value, standard(value.shape), f"{name}/arranged")
+        return operands
 
-def is_count(places: np.ndarray) -> bool:
-    """Whether elements lie one after the other."""
-    return bool((places.reshape(-1) == np.arange(places.size)).all())
+    def joint(self, shape: tuple[int, ...], values: list[Value]) -> tuple[tuple[int, int, int], np.ndarray | None]:
+        """Map and order of what aligned ``values`` broadcast to."""
+        for value in values:
+            if value.shape == shape:
+                return value.map, value.order
+        axes = values[0].layout
+        if axes is None or any(len(value.shape) != len(shape) for value in values):
+            raise ValueError(f"operands of shapes {[list(v.shape) for v in values]} are not supported; give both alike")
+        size = laid_out(shape, axes)
+        return size, None if axes == standard(shape) else stream_places(size, axes)
+
+    def constant(self, node: Node, name: str, value: Value) -> np.ndarray:
+        """A constant operand as it lies in the stream of ``value``: a scalar, or [H, W, C] with ones."""
+        weight = find_weight(self.graph, name)
+        if weight is None:
+            what = "bounds" if node.op == "Clip" else f"operand {name!r}"
+            raise ValueError(f"its {what} must be constant")
+        real = np.asarray(weight.real)
+        if real.size == 1:
+            return real.reshape(())
+        rank = len(value.shape)
+        aligned = real.reshape((1,) * (rank - real.ndim) + real.shape)[0]
+        axes = value.layout
+        if axes is None:
+            full = np.empty(int(np.prod(value.map)), real.dtype)
+            full[value.places().reshape(-1)] = np.broadcast_to(aligned, value.shape[1:]).reshape(-1)
+            return full.reshape(value.map)
+        result = aligned.transpose(np.argsort(axes))
+        return result.reshape(laid_out((1, *aligned.shape), axes))
+
+    # Elements elsewhere
+
+    def moved(self, node: Node, value: Value) -> Value | tuple[Value, ...]:
+        """What happens to elements happens to their places."""
+        weights = [find_weight(self.graph, name) if name else None for name in node.inputs[1:]]
+        if any(name and weight is None for name, weight in zip(node.inputs[1:], weights, strict=True)):
+            raise ValueError("all its operands but the first must be constant")
+        constants = [None if weight is None else weight.real for weight in weights]
+        fill = value.fill
+        if node.op == "Pad" and node.attributes["mode"] == "constant":
+            fill = self.padding(value, constants)
+            constants = [constants[0], np.array(NOWHERE), *constants[2:]]
+        with_batch = value.places().reshape(1, *value.shape[1:])
+        results = list(node_results(node, [with_batch, *constants]).values())
+        if any(result.shape[:1] != (1,) for result in results):
+            raise ValueError(f"it moves elements into the batch: {list(value.shape)} to {list(results[0].shape)}")
+        axes = value.layout
+        moved = []
+        for name, places in zip(node.outputs, results, strict=False):
+            result = replace(value.reordered(places.shape, places[0]), fill=fill)
+            keeps = axes if axes and len(axes) == places.ndim - 1 else None
+            if value.tensor:
+                result = self.settled(result, keeps, self.integer_name(name, value.tensor.quantization))
+            moved.append(result)
+        return tuple(moved)
+
+    def padding(self, value: Value, constants: list[np.ndarray | None]) -> float:
+        """The real number that a Pad puts around."""
+        given = constants[1] if len(constants) > 1 else None
+        fill = 0.0
+        if given is not None and given.dtype.kind == "f":
+            fill = float(given.item())
+        elif given is not None and value.tensor is not None:
+            fill = float(value.tensor.quantization.dequantize(given).item())
+        if (value.places() == NOWHERE).any() and value.fill != fill:
+            raise ValueError("it pads twice, with different numbers; quantise in between")
+        return fill
+
+    def visit_Resize(self, node: Node, value: Value) -> Value | tuple[Value, ...]:
+        return self.moved(node, value) if node.attributes["mode"] == "nearest" else self.in_float(node)
+
+    visit_Upsample = visit_Resize
+
+    def visit_Concat(self, node: Node, value: Value) -> Value:
+        """Along rows, columns or channels."""
+        if any(name not in self.values for name in node.inputs):
+            raise ValueError("one of its operands is constant; that is not supported")
+        operands = self.aligned(node, list(dict.fromkeys(node.inputs)))
+        values = tuple(operands[name] for name in node.inputs)
+        if values[0].layout is None:
+            values = tuple(self.feature_map(replace(node, inputs=(n,)), v) for n, v in operands.items())
+        shape, axes = self.graph.tensors[node.outputs[0]].shape, values[0].layout
+        axis = node.attributes["axis"] % len(shape)
+        if axis == 0:
+            raise ValueError("it joins along the batch")
+        size = laid_out(shape, axes)
+        order = None if axes == standard(shape) else stream_places(size, axes)
+        node = replace(node, attributes={"axis": axes[axis - 1]})
+        kinds = {value.tensor.quantization if value.tensor else None for value in values}
+        if len(kinds) == 1 and None not in kinds:
+            return self.picked(node, values, size, order, node.outputs[0])
+        return replace(self.pend(node, *values, shape=shape), map=size, order=order)
+
+    # In floating point
+
+    def in_float(self, node: Node) -> Value:
+        """An operator without an integer form: golden computes it as ONNX Runtime does."""
+        shape = self.graph.tensors[node.outputs[0]].shape
+        names = [name for name in node.inputs if name in self.values]
+        sources = tuple(self.source(node, self.values[name], name) for name in names)
+        constants = []
+        for name in node.inputs:
+            weight = find_weight(self.graph, name) if name and name not in names else None
+            constants.append(None if weight is None else weight.real)
+        axes = standard(shape)
+        size = laid_out(shape, axes)
+        settings = {
+            "node": node,
+            "constants": tuple(constants),
+            "orders": tuple(source.places() for source in sources),
+            "streams": tuple(name in names for name in node.inputs),
+            "places": stream_places(size, axes),
+        }
+        return self.pend(Node(node.name, "Float", tuple(names), node.outputs, settings), *sources)

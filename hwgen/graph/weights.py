@@ -17,6 +17,7 @@ class Weight:
     scale: np.ndarray | None = None  # one value, or one per entry along ``axis``
     zero_point: np.ndarray | None = None
     axis: int = 0
+    limits: tuple[int, int] | None = None  # least and greatest integer, where the type holds more
 
     @property
     def real(self) -> np.ndarray:
@@ -39,9 +40,10 @@ class Weight:
 
     def scaled(self, factor: float) -> "Weight | None":
         """Times ``factor``; None where quantised numbers would need a scale that is not positive."""
-        if self.scale is None:
-            return replace(self, values=(self.values * factor).astype(self.values.dtype))
-        return replace(self, scale=(self.scale * factor).astype(self.scale.dtype)) if factor > 0 else None
+        with np.errstate(all="ignore"):  # what overflows is found where weights are quantised
+            if self.scale is None:
+                return replace(self, values=(self.values * factor).astype(self.values.dtype))
+            return replace(self, scale=(self.scale * factor).astype(self.scale.dtype)) if factor > 0 else None
 
 
 def find_weight(graph: Graph, name: str) -> Weight | None:
@@ -54,7 +56,7 @@ def find_weight(graph: Graph, name: str) -> Weight | None:
     values, scale = (graph.constants[i] for i in node.inputs[:2])
     zero_point = graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None
     axis = node.attributes["axis"]
-    return Weight(values, scale, zero_point, axis % max(values.ndim, 1))
+    return Weight(values, scale, zero_point, axis % max(values.ndim, 1), node.attributes["limits"])
 
 
 def weight_nodes(weight: Weight, name: str) -> tuple[dict[str, np.ndarray], tuple[Node, ...]]:
@@ -64,5 +66,5 @@ def weight_nodes(weight: Weight, name: str) -> tuple[dict[str, np.ndarray], tupl
     parts = {f"{name}_quantized": weight.values, f"{name}_scale": weight.scale}
     if weight.zero_point is not None:
         parts[f"{name}_zero_point"] = weight.zero_point
-    attributes = OPERATORS["DequantizeLinear"].defaults | {"axis": weight.axis}
+    attributes = OPERATORS["DequantizeLinear"].defaults | {"axis": weight.axis, "limits": weight.limits}
     return parts, (Node(f"{name}_dequantize", "DequantizeLinear", tuple(parts), (name,), attributes),)

@@ -87,8 +87,79 @@ class Window:
         size = _pair(spatial, 1)
         begins, ends = _resolve_auto_pad(attributes.get("auto_pad", "NOTSET"), bare, size, begins, ends)
         if attributes.get("ceil_mode"):
-            ends = _ceil_pads(bare, size, begins, ends, bool(attributes.get("count_include_pad")))
+            ends = _ceil_pads(bare, size, begins, ends, counts_padding(attributes))
         return Window(bare.kernel, bare.strides, bare.dilations, (*begins, *ends))
+
+
+@dataclass(frozen=True)
+class TransposedWindow:
+    """A ConvTranspose as the plain ``window`` with stride 1 that follows once the map is spread.
+
+    ``strides`` is the distance of the map's pixels after spreading; ``pads`` (top, left, bottom, right) of the spread
+    map may be negative, which crops.
+    """
+
+    window: Window
+    strides: Pair
+    pads: tuple[int, int, int, int]
+
+    def output_size(self, height: int, width: int) -> Pair:
+        """Rows and columns of the result; ValueError where there are none."""
+        top, left, bottom, right = self.pads
+        rows = (height - 1) * self.strides[0] + 1 + top + bottom
+        columns = (width - 1) * self.strides[1] + 1 + left + right
+        return self.window.output_size(rows, columns)
+
+    def spread(self, x: np.ndarray) -> np.ndarray:
+        """[N, H, W, C] with zeros between and around the pixels, cropped where ``pads`` says so."""
+        rows, columns = ((n - 1) * step + 1 for n, step in zip(x.shape[1:3], self.strides, strict=True))
+        result = np.zeros((len(x), rows, columns, x.shape[3]), x.dtype)
+        result[:, :: self.strides[0], :: self.strides[1]] = x
+        top, left, bottom, right = self.pads
+        result = result[:, max(-top, 0) : rows - max(-bottom, 0), max(-left, 0) : columns - max(-right, 0)]
+        grow = [(0, 0), (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0)), (0, 0)]
+        return np.pad(result, grow)
+
+    @staticmethod
+    def from_onnx(attributes: Mapping[str, Any], spatial: Sequence[int], kernel: Sequence[int]) -> "TransposedWindow":
+        """What a ConvTranspose's attributes describe; ``auto_pad`` and ``output_shape`` are resolved."""
+        rank = len(spatial)
+        if rank not in (1, 2) or len(kernel) != rank:
+            raise ValueError(f"kernel {list(kernel)} on {rank} spatial dimensions; one or two are supported")
+        strides, dilations = (_per_dimension(attributes.get(name), rank, name) for name in ("strides", "dilations"))
+        given = Window(_pair(kernel, 1), _pair(strides, 1), _pair(dilations, 1))
+        extra = attributes.get("output_padding") or (0,) * rank
+        if len(extra) != rank or not all(0 <= value <= LIMIT for value in extra):
+            raise ValueError(f"output_padding {list(extra)} on {rank} spatial dimensions")
+        extra = _pair(extra, 0)
+        begins, ends = _transposed_pads(attributes, rank, given, _pair(spatial, 1), extra)
+        before = [extent - 1 - begin for extent, begin in zip(given.extent, begins, strict=True)]
+        after = [e - 1 - end + more for e, end, more in zip(given.extent, ends, extra, strict=True)]
+        return TransposedWindow(Window(given.kernel, (1, 1), given.dilations), given.strides, (*before, *after))
+
+
+def _transposed_pads(
+    attributes: Mapping[str, Any], rank: int, window: Window, size: Pair, extra: Pair
+) -> tuple[Sequence[int], Sequence[int]]:
+    """What is cut off the result before and after, which ONNX calls pads; negative where zeros are added."""
+    wanted, mode = attributes.get("output_shape"), attributes.get("auto_pad", "NOTSET")
+    if mode not in ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise ValueError(f"auto_pad {mode!r} is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER")
+    if not wanted and not mode.startswith("SAME"):
+        return _onnx_pads(attributes, rank)
+    if wanted and (len(wanted) < rank or not all(0 < value <= LIMIT for value in wanted)):
+        raise ValueError(f"output_shape {list(wanted)} on {rank} spatial dimensions")
+    goal = _pair(wanted[-rank:], 1) if wanted else [n * step for n, step in zip(size, window.strides, strict=True)]
+    sizes = zip(size, window.strides, extra, window.extent, goal, strict=True)
+    totals = [(n - 1) * step + more + extent - end for n, step, more, extent, end in sizes]
+    small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    return (small, large) if mode == "SAME_UPPER" else (large, small)
+
+
+def counts_padding(attributes: Mapping[str, Any]) -> bool:
+    """Whether an average divides by what lies outside the map, too. Where nothing is padded it cannot."""
+    padded = any(attributes.get("pads") or ()) or attributes.get("auto_pad", "").startswith("SAME")
+    return bool(attributes.get("count_include_pad")) and padded
 
 
 def _pair(values: Sequence[int], fill: int) -> Pair:

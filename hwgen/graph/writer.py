@@ -11,8 +11,10 @@ from .ir import Graph, Node
 from .operators import OPERATORS
 
 BATCH = "N"  # the name of the open batch dimension
-_OPSET, _IR_VERSION = 13, 8  # the oldest with per-channel DequantizeLinear: the most runtimes read it
-_WIDE_OPSET, _WIDE_IR_VERSION = 21, 10  # the oldest with 16-bit QuantizeLinear
+_OPSET = 13  # the oldest with per-channel DequantizeLinear: the most runtimes read it
+_WIDE_OPSET = 21  # the oldest with 16-bit QuantizeLinear
+_OPSETS = {"HardSwish": 14, "Mish": 18, "Gelu": 20, "ReduceMax": 18, "ReduceMean": 18}  # of younger operators
+_IR_VERSIONS = {13: 8, 14: 8, 18: 8, 20: 9, 21: 10}  # the oldest that knows the opset
 
 
 def write_qdq(graph: Graph, path: str | Path) -> None:
@@ -29,28 +31,48 @@ def write_qdq(graph: Graph, path: str | Path) -> None:
 
 def qdq_model(graph: Graph) -> onnx.ModelProto:
     """``graph`` as an ONNX model. ValueError where it holds what does not survive the way."""
-    wide = any(info.dtype in (np.int16, np.uint16) for info in graph.tensors.values())
-    opset, ir_version = (_WIDE_OPSET, _WIDE_IR_VERSION) if wide else (_OPSET, _IR_VERSION)
+    opset = _opset(graph)
+    bounds: dict[str, np.ndarray] = {}
     proto = helper.make_graph(
-        [_node(node) for node in graph.nodes],
+        [each for node in graph.nodes for each in _nodes(graph, node, bounds)],
         graph.name,
         [_value(graph, name) for name in graph.inputs],
         [_value(graph, name) for name in graph.outputs],
-        [numpy_helper.from_array(np.asarray(v, order="C"), name) for name, v in graph.constants.items()],
+        [numpy_helper.from_array(np.asarray(v, order="C"), name) for name, v in (graph.constants | bounds).items()],
     )
     return helper.make_model(
         proto,
         producer_name="hwgen",
-        ir_version=ir_version,
+        ir_version=_IR_VERSIONS[opset],
         opset_imports=[helper.make_opsetid("", opset)],
     )
 
 
-def _node(node: Node) -> onnx.NodeProto:
-    """Attributes at their defaults are left out, and with them those that this opset does not know."""
+def _opset(graph: Graph) -> int:
+    """The oldest opset that has all that the graph needs."""
+    wide = any(info.dtype in (np.int16, np.uint16) for info in graph.tensors.values())
+    axes = any(len(node.inputs) > 3 if node.op == "Pad" else node.attributes.get("axes") for node in graph.nodes)
+    opsets = [_OPSETS.get(node.op, _OPSET) for node in graph.nodes]
+    return max([_OPSET, *opsets, *([_WIDE_OPSET] if wide else []), *([18] if axes else [])])
+
+
+def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
+    """Attributes at their defaults are left out, and with them those that this opset does not know.
+
+    ``limits`` become a Clip between QuantizeLinear and DequantizeLinear; ``bounds`` collects its constants.
+    """
     defaults = OPERATORS[node.op].defaults
     given = {name: value for name, value in node.attributes.items() if value != defaults[name]}
-    return helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **given)
+    limits = given.pop("limits", None)
+    if limits is None or node.op != "QuantizeLinear":
+        return [helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **given)]
+    output = node.outputs[0]
+    names = [f"{output}/{what}" for what in ("low", "high")]
+    bounds |= {name: np.array(v, graph.tensors[output].dtype) for name, v in zip(names, limits, strict=True)}
+    return [
+        helper.make_node(node.op, node.inputs, [f"{output}/unclipped"], name=node.name, **given),
+        helper.make_node("Clip", [f"{output}/unclipped", *names], [output], name=f"{node.name}/clip"),
+    ]
 
 
 def _value(graph: Graph, name: str) -> onnx.ValueInfoProto:

@@ -47,7 +47,7 @@ def site(op, source, window, channels, target=None, *, weight_bits=8, weight_zer
     output = QuantizedTensor("y", FeatureMap(rows, columns, channels, target.type), target)
     settings = {"kernel": window.kernel, "strides": window.strides, "dilations": window.dilations, "pads": window.pads}
     settings |= {"group": 1, "count_include_pad": 1} | attributes
-    return Site(f"{op.lower()}1", op, given, output, settings, (target.type.min, target.type.max), weight, bias)
+    return Site(f"{op.lower()}1", op, (given,), output, settings, (target.type.min, target.type.max), weight, bias)
 
 
 def conv(source, window, channels, target=None, **options) -> Conv:

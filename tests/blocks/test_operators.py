@@ -3,6 +3,7 @@
 import pytest
 
 from hwgen.blocks import OPERATORS
+from hwgen.blocks.operator import GoldenOperator
 from hwgen.formal import prove_contract
 from hwgen.testing import check_operator
 
@@ -28,4 +29,4 @@ def test_the_folding_is_one_that_can_be_planned(op, folding):
 
 
 def test_every_operator_has_a_case():
-    assert {type(op) for _, op, _ in CASES} == set(OPERATORS)
+    assert {type(op) for _, op, _ in CASES} == {kind for kind in OPERATORS if not issubclass(kind, GoldenOperator)}

@@ -1,5 +1,6 @@
 """The folding search keeps budgets, reaches rates, and is optimal among the foldings offered."""
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -7,7 +8,10 @@ import pytest
 from hwgen.dataflow.folding import default_weigh, search
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.graph.errors import FitError, InputError
+from hwgen.graph.errors import FitError, InputError, ModelError
+from hwgen.graph.types import U8, FeatureMap
+from hwgen.graph.window import Window
+from tests.blocks.cases import conv
 
 from .nets import chain, small
 
@@ -90,3 +94,18 @@ def test_what_is_wrong_with_a_plan_is_said(network, edit, message):
     assert edit(text) != text
     with pytest.raises(InputError, match=message):
         Plan.from_json(network, edit(text))
+
+
+def test_what_has_no_hardware_is_refused_in_one_line_each():
+    grouped = conv(FeatureMap(4, 4, 2, U8), Window((1, 1)), 4, group=2)
+    with pytest.raises(ModelError) as caught:
+        search(chain(grouped))
+    assert caught.value.problems == ("node 'layer0': Conv with group=2 has no hardware yet: golden only",)
+
+
+def test_a_network_that_is_no_chain_is_refused(network):
+    first, second, *rest = network.layers
+    forked = replace(network, layers=(first, replace(second, inputs=("t0",)), *rest))
+    message = "node 'layer1': it reads 't0' and not 't1' alone, and a network that is no chain .* golden only"
+    with pytest.raises(ModelError, match=message):
+        search(forked)

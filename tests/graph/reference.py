@@ -13,19 +13,22 @@ from hwgen.graph.writer import write_qdq
 from tests.graph.toys import TOYS
 
 
-def session(path_or_bytes):
+def session(path_or_bytes, fuse_int8=False):
+    """``fuse_int8`` makes ONNX Runtime compute convolutions of int8 on integers on any processor."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if fuse_int8:
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
     return onnxruntime.InferenceSession(path_or_bytes, options, providers=["CPUExecutionProvider"])
 
 
 def runtime_integers(path, frames):
-    """The result of every QuantizeLinear in the file, by name."""
+    """The result of every QuantizeLinear in the file, by name; int8 computed on integers as on ARM."""
     model = onnx.load(path)
     names = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    runtime = session(model.SerializeToString())
+    runtime = session(model.SerializeToString(), fuse_int8=True)
     source = runtime.get_inputs()[0]
     batches = np.split(frames, len(frames)) if source.shape[0] == 1 else [frames]
     results = [runtime.run(names, {source.name: batch}) for batch in batches]
@@ -39,7 +42,7 @@ def compare(network, frames, path):
     for name, value in theirs.items():
         expected = np.moveaxis(value, 1, -1).reshape(ours[name].shape)
         assert np.array_equal(ours[name], expected), f"{name}: {np.count_nonzero(ours[name] != expected)} differ"
-    assert network.output.name in theirs
+    assert network.output.name in theirs or not network.layers
     return len(theirs)
 
 

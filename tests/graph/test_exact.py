@@ -15,7 +15,7 @@ from hwgen.graph.writer import write_qdq
 from tests.graph.models import build, lenet_like, node, save
 from tests.graph.reference import compare, compile_and_compare, session
 from tests.graph.toys import TOYS
-from tests.shared import data, model
+from tests.shared import arrays, data, model
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -94,7 +94,7 @@ def test_results_in_the_order_of_the_model(tmp_path):
 
 @pytest.fixture(scope="module")
 def digits():
-    archive = np.load(data("mnist.npz"))
+    archive = arrays(data("mnist.npz"))
     return {name: archive[name] for name in archive.files}
 
 
@@ -115,7 +115,7 @@ def test_real_quantised_model(digits):
 
 
 def test_real_mobilenet_with_frames_channels_last(tmp_path):
-    frames = np.load(data("mlperf_tiny_vww.npz"))["x"][:8].astype(np.float32) / 255
+    frames = arrays(data("mlperf_tiny_vww.npz"))["x"][:8].astype(np.float32) / 255
     network = compile_and_compare(model("vww96_mbv1_025_fp32.tf2onnx.onnx"), frames, tmp_path, frames)
     assert network.input_order == "flat"
     assert network.input.map.shape == (96, 96, 3)

@@ -65,7 +65,7 @@ def test_unknown_operators_are_all_listed(tmp_path):
         "node 'a_node': operator Sin is not supported",
         "node 'n2': operator com.acme.Fancy is not supported",
     )
-    assert lines[2].startswith("supported operators are Add, ArgMax, AveragePool, ")
+    assert lines[2].startswith("supported operators are Abs, Add, ArgMax, AveragePool, ")
     assert lines[2].endswith("; cut or rewrite the others")
 
 
@@ -258,3 +258,31 @@ def test_mutated_files_never_crash(tmp_path):
         path.write_bytes(mutant)
         with contextlib.suppress(ModelError, InputError):  # errors made for users; any other fails the test
             check_graph(read_model(path))
+
+
+def with_functions(*bodies):
+    """A model whose one node calls the first of functions f0, f1, ...: lists of operators, one after the other."""
+    model = build([node("f0", "x", "y", domain="mine")], "y", {}, ("x", (1, 5)))
+    model.opset_import.append(helper.make_opsetid("mine", 1))
+    for index, ops in enumerate(bodies):
+        tensors = ["a", *(f"t{i}" for i in range(1, len(ops))), "b"]
+        nodes = [
+            helper.make_node(op, [tensors[i]], [tensors[i + 1]], domain="mine" if op[0] == "f" else "")
+            for i, op in enumerate(ops)
+        ]
+        imports = [helper.make_opsetid("", 13), helper.make_opsetid("mine", 1)]
+        model.functions.append(helper.make_function("mine", f"f{index}", ["a"], ["b"], nodes, imports))
+    return model
+
+
+def test_functions_are_unfolded(tmp_path):
+    graph = read_model(write_raw(with_functions(["Relu", "f1"], ["Sigmoid", "Tanh"]), tmp_path))
+    assert [n.op for n in graph.nodes] == ["Relu", "Sigmoid", "Tanh"]
+
+
+@pytest.mark.parametrize(
+    "bodies", [[["f0"]], [["f1"], ["f0"]], [[f"f{i + 1}"] * 8 for i in range(30)] + [["Relu"]]], ids=len
+)
+def test_functions_without_end_are_refused(bodies, tmp_path):
+    with pytest.raises(ModelError, match=r"the functions of the model unfold to \d+ nodes; at most 100000"):
+        read_model(write_raw(with_functions(*bodies), tmp_path))

@@ -67,7 +67,7 @@ def test_onnx_settings_become_pads(attributes, spatial, kernel, pads):
         ({"dilations": (1, 1, 1)}, "dilations"),
         ({"auto_pad": "SAME"}, "not one of"),
         ({"auto_pad": "VALID", "pads": (1, 1, 1, 1)}, "together with pads"),
-        ({"ceil_mode": 1, "count_include_pad": 1, "strides": (2, 2)}, "ceil_mode together with"),
+        ({"ceil_mode": 1, "count_include_pad": 1, "strides": (5, 5), "pads": (1, 1, 0, 0)}, "ceil_mode together with"),
     ],
 )
 def test_nonsense_is_refused(attributes, words):

@@ -1,14 +1,17 @@
 """What is written is standard, deterministic, and reads back as what it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 
+from hwgen.graph.float_model import run_float
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.writer import write_qdq
-from tests.graph.models import lenet_like, save
+from tests.graph.models import build, lenet_like, node, save
 from tests.graph.reference import session
 
 
@@ -69,3 +72,24 @@ def test_batches_run(tmp_path, graph):
     write_qdq(graph, tmp_path / "q.onnx")
     result = session(tmp_path / "q.onnx").run(None, {"x": np.zeros((7, 1, 12, 12), np.float32)})[0]
     assert result.shape == (7, 10)
+
+
+@pytest.mark.parametrize(("dtype", "limits"), [(np.int8, (-3, 3)), (np.uint8, (0, 1)), (np.int8, None)])
+def test_narrow_integers_are_clipped(tmp_path, dtype, limits):
+    """They are read back as what they were, and ONNX Runtime takes the file."""
+    nodes = [node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s z", "y")]
+    graph = read_model(save(build(nodes, "y", {"s": np.float32(0.5), "z": dtype(0)}, ("x", (1, 9))), tmp_path))
+    narrow = [replace(each, attributes={**each.attributes, "limits": limits}) for each in graph.nodes]
+    graph = replace(graph, nodes=tuple(narrow))
+    write_qdq(graph, tmp_path / "narrow.onnx")
+    again = simplify(read_model(tmp_path / "narrow.onnx", {"x": (1, 9)}))
+    assert [each.attributes["limits"] for each in again.nodes] == [limits, limits]
+    x = np.linspace(-4, 4, 9, dtype=np.float32)[None]
+    expected = session(str(tmp_path / "narrow.onnx")).run(None, {"x": x})[0]
+    assert np.array_equal(run_float(again, {"x": x})["y"], expected)
+
+
+def test_younger_operators_have_a_younger_opset(tmp_path):
+    graph = read_model(save(build([node("HardSwish", "x", "y")], "y", {}, ("x", (1, 9)), opset=14), tmp_path))
+    write_qdq(graph, tmp_path / "young.onnx")
+    onnx.checker.check_model(onnx.load(tmp_path / "young.onnx"), full_check=True)

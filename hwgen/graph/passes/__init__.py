@@ -4,22 +4,37 @@ from collections.abc import Callable, Iterable
 
 from ..check import check_graph
 from ..ir import Graph
+from .canonical import canonicalize, means_to_pools
 from .constants import fold_constants, remove_identities
 from .head import strip_head
-from .linear import fold_batch_normalization, fold_bias_add, matmul_to_gemm, normalize_gemm
+from .integers import clips_of_the_input, clips_to_limits, layout_before_dequantizer, remove_casts
+from .linear import fold_batch_normalization, fold_bias_add, fold_scales_and_biases, matmul_to_gemm, normalize_gemm
+from .padding import merge_pads
 from .shape import clip_before_pick, normalize_reshapes
+from .transposes import cancel_transposes
+from .whole_numbers import quantize_whole_numbers
 
 Pass = Callable[[Graph], Graph]
 
 PASSES: tuple[Pass, ...] = (
     remove_identities,
+    remove_casts,
+    clips_to_limits,
     fold_constants,
+    clips_of_the_input,
     strip_head,
-    normalize_reshapes,
+    canonicalize,
+    layout_before_dequantizer,
     matmul_to_gemm,
+    cancel_transposes,
+    means_to_pools,
+    normalize_reshapes,
+    quantize_whole_numbers,
     normalize_gemm,
     fold_bias_add,
     fold_batch_normalization,
+    fold_scales_and_biases,
+    merge_pads,
     clip_before_pick,
 )
 

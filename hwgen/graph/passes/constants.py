@@ -1,7 +1,9 @@
 """What is known before any frame arrives is computed once; what does nothing is dropped."""
 
+import numpy as np
+
 from ..editor import Editor
-from ..float_model import run_node
+from ..float_model import node_results
 from ..ir import Graph
 
 
@@ -17,12 +19,16 @@ def remove_identities(graph: Graph) -> Graph:
 
 
 def fold_constants(graph: Graph) -> Graph:
-    """Nodes whose operands are all constant. DequantizeLinear stays: its integers are what hardware stores."""
+    """Nodes whose operands are all constant, and Shape. DequantizeLinear stays: hardware stores its integers."""
     editor = Editor(graph)
     for node in graph.nodes:
-        known = all(not name or name in editor.constants for name in node.inputs)
-        if known and node.op != "DequantizeLinear":
-            operands = [editor.constants[name] if name else None for name in node.inputs]
-            editor.replace(node)
-            editor.constants[node.outputs[0]] = run_node(node, operands)
+        if node.op == "Shape":
+            shape = np.array(graph.tensors[node.inputs[0]].shape, np.int64)
+            values = {node.outputs[0]: shape[node.attributes["start"] : node.attributes["end"]]}
+        elif node.op != "DequantizeLinear" and all(not name or name in editor.constants for name in node.inputs):
+            values = node_results(node, [editor.constants[name] if name else None for name in node.inputs])
+        else:
+            continue
+        editor.replace(node)
+        editor.constants |= values
     return editor.done()

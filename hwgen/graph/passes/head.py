@@ -5,12 +5,12 @@ import math
 from ..editor import Editor
 from ..ir import Graph, Node
 
-HEADS = ("Softmax", "LogSoftmax", "ArgMax")
-_CARRIERS = ("QuantizeLinear", "DequantizeLinear", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+HEADS = ("Softmax", "LogSoftmax", "ArgMax", "TopK")
+_CARRIERS = ("Cast", "QuantizeLinear", "DequantizeLinear", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def strip_head(graph: Graph) -> Graph:
-    """Cut Softmax and ArgMax over all scores off the end, with the quantisation and reshaping after them.
+    """Cut Softmax, ArgMax and TopK over all scores off the end, with the quantisation and reshaping after them.
 
     They keep order or only read it, so hardware need not compute them; ``Graph.head`` remembers them.
     """
@@ -24,13 +24,18 @@ def strip_head(graph: Graph) -> Graph:
 
 
 def _head(graph: Graph) -> Node | None:
-    """The operator of HEADS that the only output comes from, through nodes that merely carry values."""
-    if len(graph.outputs) != 1:
+    """The operator of HEADS that all outputs come from, through nodes that merely carry values."""
+    heads = {node.name: node for node in (_carried(graph, name) for name in graph.outputs) if node}
+    if len(heads) != 1 or any(_carried(graph, name) is None for name in graph.outputs):
         return None
-    node = graph.producer(graph.outputs[0])
-    while node is not None and node.op in _CARRIERS:
-        node = graph.producer(node.inputs[0])
-    if node is None or node.op not in HEADS:
-        return None
+    (node,) = heads.values()
     shape = graph.tensors[node.inputs[0]].shape
     return node if shape[node.attributes["axis"]] == math.prod(shape) else None
+
+
+def _carried(graph: Graph, tensor: str) -> Node | None:
+    """The operator of HEADS that ``tensor`` shows the result of; None where it is another one's."""
+    node = graph.producer(tensor)
+    while node is not None and node.op in _CARRIERS:
+        node = graph.producer(node.inputs[0])
+    return node if node is not None and node.op in HEADS else None

@@ -12,13 +12,31 @@ from ..weights import Weight, find_weight
 
 
 def matmul_to_gemm(graph: Graph) -> Graph:
-    """MatMul of a vector per frame with a constant matrix is a Gemm without bias."""
+    """MatMul with a constant matrix is a Gemm without bias; on the channels of a channels-last map, a 1x1 Conv."""
     editor = Editor(graph)
     for node in graph.nodes:
-        shapes = [graph.tensors[name].shape for name in node.inputs if name]
-        if node.op == "MatMul" and len(shapes[0]) == len(shapes[1]) == 2:
-            editor.replace(node, editor.node("Gemm", node.name, node.inputs, node.outputs[0]))
+        if node.op == "MatMul" and find_weight(graph, node.inputs[1]):
+            rank, other = (len(graph.tensors[name].shape) for name in node.inputs)
+            if rank == other == 2:
+                editor.replace(node, editor.node("Gemm", node.name, node.inputs, node.outputs[0]))
+            elif other == 2 and rank in (3, 4):
+                _matmul_to_conv(editor, node, rank)
     return editor.done()
+
+
+def _matmul_to_conv(editor: Editor, node: Node, rank: int) -> None:
+    """[1, (H,) W, K] times [K, N]: between two Transposes, which may cancel with those around."""
+    weight = find_weight(editor.graph, node.inputs[1]).transposed()
+    weight = replace(weight, values=weight.values.reshape(*weight.values.shape, *[1] * (rank - 2)))
+    name, before = editor.weight(weight, f"{node.name}/weight")
+    first, result = (editor.fresh(f"{node.name}/{what}") for what in ("channels_first", "result"))
+    perms = (0, rank - 1, *range(1, rank - 1)), (0, *range(2, rank), 1)
+    nodes = (
+        editor.node("Transpose", editor.fresh(f"{node.name}/enter"), node.inputs[:1], first, perm=perms[0]),
+        editor.node("Conv", node.name, (first, name), result),
+        editor.node("Transpose", editor.fresh(f"{node.name}/leave"), (result,), node.outputs[0], perm=perms[1]),
+    )
+    editor.replace(node, *before, *nodes)
 
 
 def normalize_gemm(graph: Graph) -> Graph:
@@ -108,8 +126,8 @@ def _sum(first: Weight | None, second: Weight) -> Weight | None:
 
 
 def fold_batch_normalization(graph: Graph) -> Graph:
-    """BatchNormalization goes into the float Conv or Gemm before it; ModelError where there is none."""
-    while True:  # a round folds the first one after each
+    """BatchNormalization goes into the float Conv or Gemm before it; where there is none, it becomes Mul and Add."""
+    while True:  # a round takes the first one after each Conv or Gemm, and all that follow none
         editor, problems = Editor(graph), Problems(ModelError)
         nodes = [node for node in graph.nodes if node.op == "BatchNormalization"]
         for node in nodes:
@@ -124,23 +142,74 @@ def fold_batch_normalization(graph: Graph) -> Graph:
 
 
 def _fold_batch_normalization(editor: Editor, node: Node) -> None:
-    graph = editor.graph
-    layer = _only_producer(graph, node.inputs[0])
-    if layer is None:
-        raise ValueError("no Conv or Gemm before it is free to take it; fold it when exporting")
-    parameters = [find_weight(graph, name) for name in node.inputs[1:]]
-    operands = [find_weight(graph, name) for name in layer.inputs[1:]]
-    if any(w is None or w.scale is not None for w in (*parameters, *operands)):
-        raise ValueError("it follows quantised weights; fold it before quantising")
-    gain, offset = batch_normalization_line(*(p.values for p in parameters), node.attributes["epsilon"])
+    parameters = [editor.constants.get(name) for name in node.inputs[1:]]
+    if any(parameter is None for parameter in parameters):
+        raise ValueError("its parameters are not constant; fold it when exporting")
+    line = batch_normalization_line(*parameters, node.attributes["epsilon"])
+    layer = _only_producer(editor.graph, node.inputs[0])
+    operands = [find_weight(editor.graph, name) for name in layer.inputs[1:]] if layer else []
+    if layer is None or any(w is None or w.scale is not None for w in operands):
+        _multiply_and_add(editor, node, *line)
+    else:
+        _fold_line(editor, node, layer, operands, *line)
+
+
+def _multiply_and_add(editor: Editor, node: Node, gain: np.ndarray, offset: np.ndarray) -> None:
+    """Two nodes with a number per channel each."""
+    shape = (-1,) + (1,) * (len(editor.graph.tensors[node.inputs[0]].shape) - 2)
+    names = [
+        editor.constant(f"{node.name}/{what}", value.reshape(shape))
+        for what, value in zip(("gain", "offset"), _finite(gain, offset), strict=True)
+    ]
+    product = editor.fresh(f"{node.name}/product")
+    multiply = editor.node("Mul", editor.fresh(f"{node.name}/multiply"), (node.inputs[0], names[0]), product)
+    editor.replace(node, multiply, editor.node("Add", node.name, (product, names[1]), node.outputs[0]))
+
+
+def _fold_line(
+    editor: Editor, node: Node, layer: Node, operands: list[Weight], gain: np.ndarray, offset: np.ndarray
+) -> None:
+    """``gain * layer + offset`` per channel becomes weights and bias of ``layer``."""
     weight = operands[0].values
     bias = operands[1].values if len(operands) > 1 else 0
     with np.errstate(over="ignore", invalid="ignore"):
-        folded = weight * gain.reshape(-1, *[1] * (weight.ndim - 1)), bias * gain + offset
-        values = [value.astype(np.float32) for value in folded]
-    if not all(np.isfinite(value).all() for value in values):
-        raise ValueError("folding it gives numbers that are not finite; check its variance and scale")
+        values = _finite(weight * gain.reshape(-1, *[1] * (weight.ndim - 1)), bias * gain + offset)
     names = [editor.constant(f"{layer.name}/{what}", v) for what, v in zip(("weight", "bias"), values, strict=True)]
     merged = replace(layer, inputs=(layer.inputs[0], *names), outputs=node.outputs)
     editor.replace(layer)
     editor.replace(node, merged)
+
+
+def _finite(*values: np.ndarray) -> list[np.ndarray]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = [value.astype(np.float32) for value in values]
+    if not all(np.isfinite(value).all() for value in values):
+        raise ValueError("folding it gives numbers that are not finite; check its variance and scale")
+    return values
+
+
+def fold_scales_and_biases(graph: Graph) -> Graph:
+    """Mul by a constant per channel after a Conv or Gemm with float weights goes into those, and Add after it."""
+    while True:
+        editor = Editor(graph)
+        if sum(_fold_scale(editor, node) for node in graph.nodes if node.op == "Mul"):
+            graph = editor.done()
+            continue
+        before, graph = graph, fold_bias_add(graph)
+        if len(graph.nodes) == len(before.nodes):
+            return graph
+
+
+def _fold_scale(editor: Editor, node: Node) -> bool:
+    graph = editor.graph
+    for data, constant in (node.inputs, node.inputs[::-1]):
+        layer, value = _only_producer(graph, data), graph.constants.get(constant)
+        if layer is None or value is None:
+            continue
+        operands = [find_weight(graph, name) for name in layer.inputs[1:]]
+        gain = _channel_vector(Weight(value), graph.tensors[data].shape)
+        if gain is not None and all(w is not None and w.scale is None for w in operands):
+            gain = gain.values.astype(np.float64)
+            _fold_line(editor, node, layer, operands, gain, np.zeros_like(gain))
+            return True
+    return False

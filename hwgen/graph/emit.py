@@ -1,0 +1,192 @@
+"""Makes sites of float operators once it is known what their results are quantised to. See :mod:`hwgen.graph.trace`."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .errors import ModelError, Problems
+from .expression import UNBOUNDED, Expression, identity
+from .ir import Graph, Node
+from .network import QuantizedTensor, Site
+from .site import integer_clamp, site_attributes, site_bias, site_op, site_weight
+from .types import FeatureMap, Quantization
+from .value import NOWHERE, Leaf, Pending, Size, Value, laid_out, stream_places
+
+PICKS = (
+    "Concat",
+    "MaxPool",
+    "GlobalMaxPool",
+)  # their results are some of their operands, so that quantising may come first
+KERNELS = ("Add", "Mul")  # computed on integers by ONNX Runtime, where a QuantizeLinear follows
+
+
+class Emitter:
+    """Collects the sites of a graph in topological order, and ``problems`` on the way."""
+
+    def __init__(self, graph: Graph, warn: Callable[[str], None]):
+        self.graph = graph
+        self.warn = warn
+        self.problems = Problems(ModelError)
+        self.sites: list[Site] = []
+        self.streams: set[str] = set(graph.inputs)
+        self.names: set[str] = set()
+        self.constants: dict[str, np.ndarray] = {}
+        self.done: dict[tuple[int, Quantization], tuple[Pending, QuantizedTensor]] = {}
+
+    def stream(self, name: str, size: Size, quantization: Quantization) -> QuantizedTensor:
+        """A new stream, called ``name`` if none is yet."""
+        return QuantizedTensor(fresh(name, self.streams), FeatureMap(*size, quantization.type), quantization)
+
+    def constant(self, name: str, values: np.ndarray, quantization: Quantization) -> Value:
+        """A stream that is the same for every frame, from integers in ONNX's order (batch of one first)."""
+        axes = standard(values.shape)
+        size = laid_out(values.shape, axes)
+        stream = np.empty(values.size, values.dtype)
+        stream[stream_places(size, axes).reshape(-1)] = values.reshape(-1)
+        tensor = self.stream(name, size, quantization)
+        self.constants[tensor.name] = stream.reshape(1, *size)
+        return Value(values.shape, size, None, tensor)
+
+    # Quantising
+
+    def quantized(self, value: Value, name: str, quantization: Quantization, layer: str = "") -> Value:
+        """``value`` as a stream of integers, called ``name`` if it is new; ``layer`` is who quantises."""
+        if value.tensor is not None and value.tensor.quantization == quantization:
+            return value
+        pending = value.pending or plain(value.tensor.name, value)
+        key = id(pending), quantization  # made once for all that quantise it alike
+        if key not in self.done:
+            output = self.stream(name, value.map, quantization)
+            self._emit(pending, output, layer or name)
+            self.done[key] = pending, output
+        return replace(value, tensor=self.done[key][1], pending=None)
+
+    def _emit(self, pending: Pending, output: QuantizedTensor, layer: str) -> None:
+        leaf, function = pending.only, pending.expression
+        if leaf and leaf.node and leaf.node.op in PICKS:
+            self._emit_pick(pending, leaf, output)
+        elif leaf:
+            last = function.nodes[-1] if function.nodes else Node(layer, "", (), ())
+            node = leaf.node or replace(last, op="Requantize")
+            self.add(node, leaf.sources, output, *clamped(function, output.quantization))
+        else:
+            self._emit_elementwise(pending, output)
+
+    def _emit_elementwise(self, pending: Pending, output: QuantizedTensor) -> None:
+        if any(leaf.node for leaf in pending.leaves.values()):
+            raise ValueError(
+                "it combines results that are not quantised one by one; quantise each operand, or all but constants"
+            )
+        first, *rest = pending.expression.nodes
+        names = tuple(pending.leaves)
+        kernel = None
+        if first.op in KERNELS and set(first.inputs) == set(names):
+            after = replace(pending.expression, nodes=tuple(rest), inputs=first.outputs)
+            kernel = after.bounds()
+        if kernel is None:
+            sources = tuple(pending.leaves[name].sources[0] for name in pending.expression.inputs)
+            last = pending.expression.nodes[-1]
+            full = integer_clamp(output.quantization, UNBOUNDED)
+            self.add(replace(last, op="Elementwise"), sources, output, full, pending.expression)
+            return
+        sources = tuple(pending.leaves[name].sources[0] for name in first.inputs)
+        self.add(first, sources, output, integer_clamp(output.quantization, kernel))
+
+    def _emit_pick(self, pending: Pending, leaf: Leaf, output: QuantizedTensor) -> None:
+        """Quantising goes before picking, and so does what is computed on the result."""
+        function, node = pending.expression, leaf.node
+        if not (function.per_tensor and (node.op == "Concat" or function.bounds())):
+            raise ValueError(f"what follows it ({function}) cannot go before it; quantise its result")
+        sources = []
+        for name, value in zip(node.inputs, leaf.sources, strict=False):
+            before = value if not function.nodes else replace(value, tensor=None, pending=continued(value, function))
+            sources.append(self.quantized(before, f"{name}/quantized", output.quantization))
+        self.add(node, tuple(sources), output, integer_clamp(output.quantization, UNBOUNDED))
+
+    # Sites
+
+    def add(
+        self,
+        node: Node,
+        sources: tuple[Value, ...],
+        output: QuantizedTensor,
+        clamp: tuple[int, int],
+        function: Expression | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The site of ``node`` on ``sources``, which are streams."""
+        source = sources[0].tensor
+        try:
+            weight = site_weight(self.graph, node, sources[0].places())
+            bias = site_bias(self.graph, node, source, weight, self.warn)
+            attributes = attributes or site_attributes(self.graph, node, source)
+        except ValueError as error:
+            self.problems.add(f"{node.place}: {error}")
+            return
+        inputs = tuple(value.tensor for value in sources)
+        name = fresh(node.name, self.names)
+        self.sites.append(Site(name, site_op(node), inputs, output, attributes, clamp, weight, bias, function))
+
+    def arranged(self, value: Value, axes: tuple[int, ...], name: str) -> Value:
+        """A stream with the elements of ``value`` along ``axes``; ``value`` itself where it has them so."""
+        size = laid_out(value.shape, axes)
+        wanted = stream_places(size, axes)
+        places = value.places()
+        if size == value.map and (places == wanted).all():
+            return replace(value, order=None if axes == standard(value.shape) else places)
+        result = np.empty(places.size, np.int64)
+        result[wanted.reshape(-1)] = places.reshape(-1)
+        kind = value.tensor.quantization
+        fill = int(kind.quantize(np.float32(value.fill)))
+        if (places == NOWHERE).any() and kind.dequantize(np.array(fill)) != np.float32(value.fill):
+            raise ValueError(f"it pads with {value.fill:g}, which is not one of the numbers of {kind}; pad with 0")
+        output = self.stream(name, size, kind)
+        node = Node(output.name, "Rearrange", (), (name,))
+        settings = {"places": result.reshape(size), "fill": fill}
+        self.add(node, (value,), output, integer_clamp(kind, UNBOUNDED), attributes=settings)
+        order = None if axes == standard(value.shape) else wanted
+        return Value(value.shape, size, order, output)
+
+
+def fresh(wanted: str, names: set[str]) -> str:
+    """``wanted``, or something like it that is not among ``names``, which it joins."""
+    name, count = wanted, 1
+    while name in names:
+        name, count = f"{wanted}_{count}", count + 1
+    names.add(name)
+    return name
+
+
+def standard(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """ONNX's own layout, channels first; ValueError for more than two dimensions behind the channels."""
+    if shape[:1] != (1,) or not 2 <= len(shape) <= 4:
+        raise ValueError(f"its tensor of shape {list(shape)} is not [1, C, H, W], [1, C, W] or [1, C]")
+    return (2, 0, 1) if len(shape) == 4 else (2, 1)[: len(shape) - 1]
+
+
+def plain(name: str, value: Value) -> Pending:
+    """The dequantised stream ``value``, known as ``name``."""
+    return Pending({name: Leaf(None, (replace(value, pending=None),))}, identity(name))
+
+
+def continued(value: Value, function: Expression) -> Pending:
+    """``function`` of one operand, applied to what ``value`` is or will be."""
+    pending = value.pending or plain(value.tensor.name, value)
+    renamed = function.reading(function.inputs[0], pending.expression.output)
+    both = Expression(
+        (*pending.expression.nodes, *renamed.nodes),
+        {**pending.expression.constants, **renamed.constants},
+        pending.expression.inputs,
+        renamed.output,
+    )
+    return Pending(pending.leaves, both)
+
+
+def clamped(function: Expression, quantization: Quantization) -> tuple[tuple[int, int], Expression | None]:
+    """Clips as a range of integers; anything else as it is."""
+    bounds = function.bounds()
+    if bounds is None:
+        return integer_clamp(quantization, UNBOUNDED), function
+    return integer_clamp(quantization, bounds), None

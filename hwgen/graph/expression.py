@@ -1,0 +1,90 @@
+"""Element-wise arithmetic in real numbers between a DequantizeLinear and a QuantizeLinear."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .float_model import run_node
+from .ir import Node
+
+#: Operators that compute each element of their result from the same element of their operands.
+ELEMENTWISE = frozenset((
+    "Abs", "Add", "Ceil", "Celu", "Clip", "Cos", "Div", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
+    "HardSwish", "LeakyRelu", "Log", "Max", "Min", "Mish", "Mul", "Neg", "PRelu", "Pow", "QuickGelu", "Reciprocal",
+    "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Tanh",
+    "ThresholdedRelu",
+))  # fmt: skip
+CLIPS = ("Relu", "Clip")
+UNBOUNDED = (-np.inf, np.inf)
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """``nodes`` (in order) compute ``output`` from ``inputs`` and ``constants``, each with numpy's broadcasting.
+
+    Tensors are [N, H, W, C], constants scalars or [H, W, C] (each dimension may be 1): channels last, like streams.
+    """
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, np.ndarray]
+    inputs: tuple[str, ...]
+    output: str
+
+    def __call__(self, *operands: np.ndarray) -> np.ndarray:
+        """The result, float32, for float32 operands in the order of ``inputs``."""
+        values = dict(self.constants) | dict(zip(self.inputs, operands, strict=True))
+        for node in self.nodes:
+            arguments = [values[name] if name else None for name in node.inputs]
+            values[node.outputs[0]] = run_node(node, arguments).astype(np.float32, copy=False)
+        return values[self.output]
+
+    @property
+    def per_tensor(self) -> bool:
+        """Whether every element is treated alike."""
+        return all(value.size == 1 for value in self.constants.values())
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether elements of one channel are treated alike."""
+        return all(value.size == value.shape[-1] if value.ndim else True for value in self.constants.values())
+
+    def reading(self, old: str, new: str) -> "Expression":
+        """The same with the input ``old`` called ``new``."""
+        nodes = tuple(replace(n, inputs=tuple(new if name == old else name for name in n.inputs)) for n in self.nodes)
+        inputs = tuple(new if name == old else name for name in self.inputs)
+        return replace(self, nodes=nodes, inputs=inputs, output=new if self.output == old else self.output)
+
+    def bounds(self) -> tuple[float, float] | None:
+        """The range that the result is clipped to, where that is all that happens to a single input."""
+        low, high = UNBOUNDED
+        current = self.inputs[0]
+        for node in self.nodes:
+            if node.op not in CLIPS or node.inputs[0] != current:
+                return None
+            first, last = self._limits(node)
+            low, high = (min(max(bound, first), last) for bound in (low, high))
+            current = node.outputs[0]
+        return (low, high) if len(self.inputs) == 1 and current == self.output else None
+
+    def _limits(self, node: Node) -> tuple[float, float]:
+        if node.op == "Relu":
+            return 0.0, np.inf
+        names = (*node.inputs[1:], "", "")[:2]
+        return tuple(float(self.constants[n].item()) if n else d for n, d in zip(names, UNBOUNDED, strict=True))
+
+    def __str__(self) -> str:
+        return " -> ".join(node.op for node in self.nodes) or "identity"
+
+
+def joined(expressions: Sequence[Expression], node: Node, constants: Mapping[str, np.ndarray]) -> Expression:
+    """``node`` applied to the results of ``expressions`` and to ``constants``; nodes they share appear once."""
+    nodes = {n.outputs[0]: n for expression in expressions for n in expression.nodes}
+    merged = {name: value for expression in expressions for name, value in expression.constants.items()}
+    inputs = dict.fromkeys(name for expression in expressions for name in expression.inputs)
+    return Expression((*nodes.values(), node), merged | dict(constants), tuple(inputs), node.outputs[0])
+
+
+def identity(name: str) -> Expression:
+    """The tensor ``name`` itself."""
+    return Expression((), {}, (name,), name)

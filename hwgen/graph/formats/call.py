@@ -1,0 +1,95 @@
+"""A node of another format, and the standard nodes that are made of it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..ir import Node
+from ..operators import OPERATORS, Attribute
+from ..shapes import Operand
+
+
+@dataclass
+class Call:
+    """One foreign node; ``nodes`` and ``constants`` collect what stands for it. ``fresh`` makes new names."""
+
+    node: Node
+    operands: list[Operand | None]
+    fresh: Callable[[str], str]
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return dict(self.node.attributes)
+
+    def has(self, place: int) -> bool:
+        return place < len(self.operands) and self.operands[place] is not None
+
+    def input(self, place: int) -> str:
+        return self.node.inputs[place] if self.has(place) else ""
+
+    def value(self, place: int, what: str) -> np.ndarray:
+        """A constant operand; ValueError where it is none."""
+        if not self.has(place):
+            raise ValueError(f"its {what} is missing")
+        return self.operands[place].constant(what)
+
+    def number(self, place: int, what: str) -> float:
+        """A constant operand of one value."""
+        value = self.value(place, what)
+        if value.size != 1:
+            raise ValueError(f"a {what} of shape {list(value.shape)}; one number is supported")
+        return value.item()
+
+    def constant(self, value: np.ndarray, what: str) -> str:
+        name = self.fresh(f"{self.node.name}/{what}")
+        self.constants[name] = value
+        return name
+
+    def make(self, op: str, inputs: Iterable[str], what: str = "", output: str = "", **attributes: Any) -> str:
+        """Name of the result of a new standard node. The node without ``what`` carries the foreign one's name."""
+        output = output or self.fresh(f"{self.node.name}/{what}")
+        while (inputs := tuple(inputs)) and not inputs[-1]:
+            inputs = inputs[:-1]
+        name = self.fresh(f"{self.node.name}/{what}_node") if what else self.node.name
+        self.nodes.append(Node(name, op, inputs, (output,), OPERATORS[op].defaults | attributes))
+        return output
+
+    def dequantize(self, place: int, what: str, axis: int = 1) -> str:
+        """The operand at ``place``, whose scale and zero point follow it, in real numbers."""
+        scale, zero = self.vector(place + 1, "scale"), self.zero_point(place + 2, self.operands[place].dtype)
+        return self.make("DequantizeLinear", (self.input(place), scale, zero), what, axis=axis)
+
+    def quantize(self, real: str, scale: int, dtype: np.dtype) -> str:
+        """``real`` becomes the integers that the node gives; the zero point follows the ``scale`` operand."""
+        operands = (real, self.vector(scale, "scale"), self.zero_point(scale + 1, dtype))
+        return self.make("QuantizeLinear", operands, "quantize", self.node.outputs[0])
+
+    def vector(self, place: int, what: str) -> str:
+        """A parameter as one number, or a vector where it was a matrix of one row or column."""
+        operand = self.operands[place] if self.has(place) else None
+        if operand is None:
+            raise ValueError(f"its {what} is missing")
+        if len(operand.shape) < 2:
+            return self.input(place)
+        return self.constant(self.value(place, what).reshape(-1), what)
+
+    def zero_point(self, place: int, dtype: np.dtype) -> str:
+        return self.vector(place, "zero point") if self.has(place) else self.constant(np.zeros((), dtype), "zero_point")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An operator of another format: what may stand in it, and how it is put into standard ones.
+
+    ``expand`` fills a :class:`Call`; it raises ValueError for what has no standard form.
+    """
+
+    operands: tuple[int, int]
+    expand: Callable[[Call], None]
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    moved: Mapping[str, int] = field(default_factory=dict)
+    results: tuple[int, int] = (1, 1)

@@ -1,0 +1,159 @@
+"""QOperator: integers in, integers out. Each is DequantizeLinear, the float operator, QuantizeLinear.
+
+https://onnx.ai/onnx/operators and, for com.microsoft, docs/ContribOperators.md of ONNX Runtime.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..operators import MANY, STANDARD, Attribute
+from .call import Call, Foreign
+
+_AXIS = {"axis": Attribute("int", required=True)}
+_LAST = {"channels_last": Attribute("int", 0)}
+
+
+def _bias(call: Call, place: int, x_scale: int, w_scale: int) -> str:
+    """int32 in units of input scale times weight scale."""
+    if not call.has(place):
+        return ""
+    unit = np.float32(call.value(x_scale, "input scale").reshape(-1)) * np.float32(call.value(w_scale, "weight scale"))
+    scale = call.constant(unit.reshape(-1) if unit.size > 1 else unit.reshape(()), "bias_scale")
+    return call.make("DequantizeLinear", (call.input(place), scale), "bias", axis=0)
+
+
+def qlinear_conv(call: Call) -> None:
+    """x, its scale and zero point, w and its, those of y, bias."""
+    x, w = call.dequantize(0, "input"), call.dequantize(3, "weight", 0)
+    real = call.make("Conv", (x, w, _bias(call, 8, 1, 4)), "result", **call.attributes)
+    _name_last(call)
+    call.quantize(real, 6, call.operands[7].dtype)
+
+
+def qlinear_matmul(call: Call) -> None:
+    """a, its scale and zero point, b and its, those of y."""
+    a, b = call.dequantize(0, "input"), call.dequantize(3, "weight", len(call.operands[3].shape) - 1)
+    real = call.make("MatMul", (a, b), "result")
+    _name_last(call)
+    call.quantize(real, 6, call.operands[7].dtype)
+
+
+def qgemm(call: Call) -> None:
+    """a, its scale and zero point, b and its, bias, those of y; without the last the result is real."""
+    attributes = call.attributes
+    a, b = call.dequantize(0, "input"), call.dequantize(3, "weight", 0 if attributes["transB"] else 1)
+    bias = _bias(call, 6, 1, 4)
+    integer = call.has(7)
+    what, output = ("result", "") if integer else ("", call.node.outputs[0])
+    real = call.make("Gemm", (a, b, bias), what, output, **attributes)
+    if integer:
+        _name_last(call)
+        call.quantize(real, 7, call.operands[8].dtype if call.has(8) else call.operands[0].dtype)
+
+
+def _binary(op: str) -> Callable[[Call], None]:
+    def expand(call: Call) -> None:
+        """a, its scale and zero point, b and its, those of y."""
+        real = call.make(op, (call.dequantize(0, "a"), call.dequantize(3, "b")), "result")
+        _name_last(call)
+        call.quantize(real, 6, call.operands[0].dtype)
+
+    return expand
+
+
+def _unary(op: str, **fixed: Any) -> Callable[[Call], None]:
+    def expand(call: Call) -> None:
+        """x, its scale and zero point, those of y."""
+        attributes = call.attributes | fixed
+        last = attributes.pop("channels_last", 0)
+        real = call.dequantize(0, "input")
+        real = to_channels_first(call, real) if last else real
+        real = call.make(op, (real,), "result", **attributes)
+        _name_last(call)
+        real = to_channels_last(call, real) if last else real
+        call.quantize(real, 3, call.operands[0].dtype)
+
+    return expand
+
+
+def qlinear_softmax(call: Call) -> None:
+    """x, its scale and zero point, those of y. Before opset 13 all dimensions from ``axis`` on were one."""
+    attributes = call.attributes
+    rank = len(call.operands[0].shape)
+    if attributes.pop("opset") < 13 and attributes["axis"] not in (-1, rank - 1):
+        raise ValueError("over several dimensions; export with opset 13")
+    real = call.make("Softmax", (call.dequantize(0, "input"),), "result", **attributes)
+    _name_last(call)
+    call.quantize(real, 3, call.operands[0].dtype)
+
+
+def qlinear_concat(call: Call) -> None:
+    """Scale and zero point of y, then each piece with its own."""
+    pieces = range(2, len(call.operands), 3)
+    reals = [call.dequantize(place, f"piece{index}") for index, place in enumerate(pieces)]
+    real = call.make("Concat", reals, "result", **call.attributes)
+    _name_last(call)
+    call.quantize(real, 0, call.operands[1].dtype if call.has(1) else call.operands[2].dtype)
+
+
+def _integer(op: str, weight_axis: int) -> Callable[[Call], None]:
+    def expand(call: Call) -> None:
+        """x, w, their zero points; int32 out. Integers are real numbers of scale 1."""
+        one = call.constant(np.ones((), np.float32), "one")
+        reals = []
+        for place, what in ((0, "input"), (1, "weight")):
+            zero = call.zero_point(place + 2, call.operands[place].dtype)
+            axis = weight_axis % max(len(call.operands[place].shape), 1)
+            scale = one
+            if place == 1 and call.has(3) and (size := int(np.prod(call.operands[3].shape))) > 1:
+                scale = call.constant(np.ones(size, np.float32), "ones")
+            reals.append(call.make("DequantizeLinear", (call.input(place), scale, zero), what, axis=axis))
+        real = call.make(op, reals, "result", **call.attributes)
+        _name_last(call)
+        call.make("Cast", (real,), "integers", call.node.outputs[0], to=6)
+
+    return expand
+
+
+def to_channels_first(call: Call, name: str) -> str:
+    """[N, ..., C] as [N, C, ...]."""
+    rank = call.operands[0].rank(3, 4)
+    return call.make("Transpose", (name,), "channels_first", perm=(0, rank - 1, *range(1, rank - 1)))
+
+
+def to_channels_last(call: Call, name: str, output: str = "") -> str:
+    """[N, C, ...] as [N, ..., C]."""
+    rank = len(call.operands[0].shape)
+    return call.make("Transpose", (name,), "channels_last", output, perm=(0, *range(2, rank), 1))
+
+
+def _name_last(call: Call) -> None:
+    """The float operator carries the name that the node has in the file."""
+    node = call.nodes[-1]
+    call.nodes[-1] = type(node)(call.node.name, node.op, node.inputs, node.outputs, node.attributes)
+
+
+_CONV = dict(STANDARD["Conv"].attributes)
+_POOL = dict(STANDARD["AveragePool"].attributes)
+_GEMM = {name: a for name, a in STANDARD["Gemm"].attributes.items() if name != "beta"}
+_SOFTMAX = {"axis": Attribute("int", -1), "opset": Attribute("int", 13)}
+
+STANDARD_FORMATS = {
+    "ConvInteger": Foreign((2, 4), _integer("Conv", 0), _CONV),
+    "MatMulInteger": Foreign((2, 4), _integer("MatMul", -1)),
+    "QLinearConv": Foreign((8, 9), qlinear_conv, _CONV),
+    "QLinearMatMul": Foreign((8, 8), qlinear_matmul),
+}
+MICROSOFT_FORMATS = STANDARD_FORMATS | {
+    "QGemm": Foreign((6, 9), qgemm, _GEMM),
+    "QLinearAdd": Foreign((7, 8), _binary("Add")),
+    "QLinearAveragePool": Foreign((4, 5), _unary("AveragePool"), _POOL | _LAST),
+    "QLinearConcat": Foreign((3, MANY), qlinear_concat, _AXIS),
+    "QLinearGlobalAveragePool": Foreign((4, 5), _unary("GlobalAveragePool"), _LAST),
+    "QLinearLeakyRelu": Foreign((4, 5), _unary("LeakyRelu"), {"alpha": Attribute("float", 0.01)}),
+    "QLinearMul": Foreign((7, 8), _binary("Mul")),
+    "QLinearSigmoid": Foreign((4, 5), _unary("Sigmoid")),
+    "QLinearSoftmax": Foreign((4, 5), qlinear_softmax, _SOFTMAX),
+}

@@ -1,0 +1,126 @@
+"""One way to say a thing: operators that others can express are replaced by those."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from ..editor import Editor
+from ..ir import Graph, Node
+from ..shapes_layout import reduced_axes, split_sizes
+from ..window import counts_padding
+
+
+def canonicalize(graph: Graph) -> Graph:
+    """Split becomes Slices, Sum a chain of Adds, Upsample a Resize; subtracting a constant is adding, and dividing by
+    a power of two multiplying."""
+    editor = Editor(graph)
+    for node in graph.nodes:
+        if (rewrite := _REWRITES.get(node.op)) and (new := rewrite(editor, node)):
+            editor.replace(node, *new)
+    return editor.done()
+
+
+def means_to_pools(graph: Graph) -> Graph:
+    """A mean (or maximum) over all rows and columns is a global pool, with a Reshape where dimensions go."""
+    editor = Editor(graph)
+    for node in graph.nodes:
+        if node.op in _GLOBAL and (new := _global_pool(editor, node)):
+            editor.replace(node, *new)
+    return editor.done()
+
+
+_GLOBAL = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
+
+
+def _global_pool(editor: Editor, node: Node) -> tuple[Node, ...]:
+    shape = editor.graph.tensors[node.inputs[0]].shape
+    axes = editor.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    if len(node.inputs) > 1 and axes is None:
+        return ()
+    over = reduced_axes(len(shape), axes, bool(node.attributes["noop_with_empty_axes"]))
+    if len(shape) not in (3, 4) or over != tuple(range(2, len(shape))):
+        return ()
+    op = _GLOBAL[node.op]
+    if node.attributes["keepdims"]:
+        return (editor.node(op, node.name, node.inputs[:1], node.outputs[0]),)
+    pooled = editor.fresh(f"{node.name}/pooled")
+    target = editor.constant(f"{node.name}/shape", np.array([0, shape[1]], np.int64))
+    reshape = editor.node("Reshape", editor.fresh(f"{node.name}/reshape"), (pooled, target), node.outputs[0])
+    return editor.node(op, node.name, node.inputs[:1], pooled), reshape
+
+
+def _average(editor: Editor, node: Node) -> tuple[Node, ...]:
+    """Without padding there is none to count."""
+    if not node.attributes["count_include_pad"] or counts_padding(node.attributes):
+        return ()
+    return (replace(node, attributes={**node.attributes, "count_include_pad": 0}),)
+
+
+def _split(editor: Editor, node: Node) -> tuple[Node, ...]:
+    """One Slice for each piece."""
+    axis = node.attributes["axis"]
+    sizes = editor.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    total = editor.graph.tensors[node.inputs[0]].shape[axis]
+    ends = np.cumsum(split_sizes(total, None if sizes is None else sizes.reshape(-1), len(node.outputs)))
+    slices = []
+    for start, end, output in zip([0, *ends[:-1]], ends, node.outputs, strict=True):
+        bounds = [
+            editor.constant(f"{output}/{what}", np.array([value], np.int64))
+            for what, value in (("start", start), ("end", end), ("axis", axis))
+        ]
+        name = node.name if len(node.outputs) == 1 else editor.fresh(f"{node.name}/{len(slices)}")
+        slices.append(editor.node("Slice", name, (node.inputs[0], *bounds), output))
+    return tuple(slices)
+
+
+def _chain(op: str) -> Callable[[Editor, Node], tuple[Node, ...]]:
+    def rewrite(editor: Editor, node: Node) -> tuple[Node, ...]:
+        first, *others = node.inputs
+        if not others:
+            return (editor.node("Identity", node.name, (first,), node.outputs[0]),)
+        nodes = []
+        for index, other in enumerate(others):
+            last = index == len(others) - 1
+            output = node.outputs[0] if last else editor.fresh(f"{node.name}/partial")
+            name = node.name if last else editor.fresh(f"{node.name}/{index}")
+            nodes.append(editor.node(op, name, (first, other), output))
+            first = output
+        return tuple(nodes)
+
+    return rewrite
+
+
+def _upsample(editor: Editor, node: Node) -> tuple[Node, ...]:
+    settings = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    inputs = (node.inputs[0], "", node.inputs[1])
+    return (editor.node("Resize", node.name, inputs, node.outputs[0], mode=node.attributes["mode"], **settings),)
+
+
+def _sub(editor: Editor, node: Node) -> tuple[Node, ...]:
+    value = editor.constants.get(node.inputs[1])
+    if value is None or value.dtype.kind != "f":
+        return ()
+    inputs = (node.inputs[0], editor.constant(f"{node.inputs[1]}/negative", -value))
+    return (editor.node("Add", node.name, inputs, node.outputs[0]),)
+
+
+def _div(editor: Editor, node: Node) -> tuple[Node, ...]:
+    value = editor.constants.get(node.inputs[1])
+    if value is None or value.dtype != np.float32 or not (np.frexp(value)[0] == 0.5).all():
+        return ()
+    inverse = 1 / value
+    if not (np.isfinite(inverse) & (np.abs(inverse) > np.finfo(np.float32).tiny)).all():
+        return ()
+    inputs = (node.inputs[0], editor.constant(f"{node.inputs[1]}/inverse", inverse))
+    return (editor.node("Mul", node.name, inputs, node.outputs[0]),)
+
+
+_REWRITES: dict[str, Callable[[Editor, Node], tuple[Node, ...]]] = {
+    "AveragePool": _average,
+    "Div": _div,
+    "Split": _split,
+    "Sub": _sub,
+    "Sum": _chain("Add"),
+    "Upsample": _upsample,
+}

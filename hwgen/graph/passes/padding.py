@@ -1,0 +1,54 @@
+"""Pads of zeros become the padding of the convolution or pool after them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..editor import Editor
+from ..ir import Graph, Node
+from ..shapes_layout import pad_widths
+
+
+def merge_pads(graph: Graph) -> Graph:
+    """A Pad of rows and columns with zeros goes into the Convs (or averages that count zeros) that read it."""
+    editor = Editor(graph)
+    for node in [node for node in graph.nodes if node.op == "Pad"]:
+        widths = _zeros(graph, node)
+        readers = graph.consumers(node.outputs[0])
+        if widths is None or node.outputs[0] in graph.outputs or not all(_takes(reader) for reader in readers):
+            continue
+        for reader in readers:
+            current = next(n for n in editor.nodes if n.name == reader.name)
+            editor.replace(current, _padded(current, node, widths))
+    return editor.done()
+
+
+def _zeros(graph: Graph, node: Node) -> list[tuple[int, int]] | None:
+    """Begin and end for each row and column dimension, where nothing else is padded, nor with anything but zero."""
+    names = [*node.inputs[1:], "", ""]
+    if node.attributes["mode"] != "constant" or any(name and name not in graph.constants for name in names):
+        return None
+    pads, value, axes = (graph.constants[name] if name else None for name in names[:3])
+    widths = pad_widths(len(graph.tensors[node.inputs[0]].shape), pads, axes)
+    if len(widths) not in (3, 4) or np.any(widths[:2]) or np.min(widths) < 0:
+        return None
+    return widths[2:] if value is None or not value.any() else None
+
+
+def _takes(node: Node) -> bool:
+    if node.op not in ("Conv", "AveragePool") or node.attributes["auto_pad"] not in ("NOTSET", "", "VALID"):
+        return False
+    if node.op == "Conv":
+        return True
+    counts = node.attributes["count_include_pad"] or not any(node.attributes["pads"] or ())
+    return bool(counts) and not node.attributes["ceil_mode"]
+
+
+def _padded(node: Node, pad: Node, widths: list[tuple[int, int]]) -> Node:
+    rank = len(widths)
+    old = node.attributes["pads"] or (0,) * (2 * rank)
+    new = [begin for begin, _ in widths] + [end for _, end in widths]
+    total = tuple(a + b for a, b in zip(old, new, strict=True))
+    inputs = tuple(pad.inputs[0] if name == pad.outputs[0] else name for name in node.inputs)
+    settings = {"pads": total, "auto_pad": "NOTSET"} | ({"count_include_pad": 1} if node.op == "AveragePool" else {})
+    return replace(node, inputs=inputs, attributes={**node.attributes, **settings})

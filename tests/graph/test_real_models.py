@@ -1,0 +1,79 @@
+"""Real quantised networks: golden against ONNX Runtime, integer by integer."""
+
+import numpy as np
+import pytest
+
+from hwgen.blocks import OPERATORS
+from hwgen.graph import golden
+from hwgen.graph.lower import lower
+from hwgen.graph.passes import simplify
+from hwgen.graph.reader import read_model
+from tests.graph.reference import runtime_integers
+from tests.shared import arrays, data, model
+
+FRAMES = 3
+MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+
+
+def cifar():
+    frames = arrays(data("cifar10.npz"))["x_test"][:FRAMES].astype(np.float32) / 255
+    return ((frames - MEAN) / STD).transpose(0, 3, 1, 2).copy()
+
+
+def pixels(name):
+    return (arrays(data(name))["x"][:FRAMES].astype(np.int16) - 128).astype(np.int8)
+
+
+def photos():
+    frames = arrays(data("imagenet100.npz"))["x"][:FRAMES, 16:240, 16:240].astype(np.float32)
+    return (frames / 127.5 - 1).transpose(0, 3, 1, 2).copy()
+
+
+def squeezed():
+    frames = arrays(data("imagenet100.npz"))["x"][:1, 14:241, 14:241, ::-1].astype(np.float32)
+    return (frames - np.float32([104, 117, 123])).transpose(0, 3, 1, 2).copy()
+
+
+EXACT = {
+    "resnet8_cifar10_int8.tf2onnx.onnx": lambda: pixels("mlperf_tiny_ic.npz"),
+    "kws_dscnn_int8.tf2onnx.onnx": lambda: arrays(data("mlperf_tiny_kws.npz"))["x"][:FRAMES],
+    "vww96_mbv1_025_int8.tf2onnx.onnx": lambda: pixels("mlperf_tiny_vww.npz"),
+    "resnet20_cifar10.ort_QDQ_u8s8.onnx": cifar,
+    "resnet20_cifar10.ort_QDQ_s8s8_perchannel.onnx": cifar,
+    "resnet20_cifar10.quark_XINT8.onnx": cifar,
+    "resnet20_cifar10.torchfx_x86_legacy.onnx": cifar,
+    "mobilenet_v1_0.25_224_nchw.ort_QDQ_s8s8_perchannel.onnx": photos,
+    "squeezenet_v1.0.ort_QDQ_u8s8.onnx": squeezed,
+}
+#: Where ONNX Runtime computes convolutions in float32: how many of a million integers may differ.
+NEAR = {"resnet20_cifar10.ort_QDQ_a16w8.onnx": (cifar, 200_000), "resnet20_cifar10.ppq_TRT_INT8.onnx": (cifar, 10_000)}
+
+
+def differences(name, frames):
+    """(integers that differ, integers compared, tensors compared)."""
+    path = model(name)
+    network = lower(simplify(read_model(path)), OPERATORS, warn=lambda line: None)
+    ours = golden.run(network, golden.network_input(network, frames))
+    theirs = {key: value for key, value in runtime_integers(path, frames).items() if key in ours}
+    wrong = [_differing(ours[key], value) for key, value in theirs.items()]
+    return sum(wrong), sum(value.size for value in theirs.values()), len(wrong)
+
+
+def _differing(ours, theirs):
+    """Of integers that are channels first or last there."""
+    orders = [theirs] if theirs.ndim < 3 else [theirs, np.moveaxis(theirs, 1, -1)]
+    return min(np.count_nonzero(ours != order.reshape(ours.shape)) for order in orders)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_every_integer_is_onnx_runtimes(name):
+    wrong, total, tensors = differences(name, EXACT[name]())
+    assert tensors >= 5
+    assert wrong == 0, f"{wrong} of {total} differ"
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_where_onnx_runtime_computes_in_float(name):
+    frames, limit = NEAR[name]
+    wrong, total, _ = differences(name, frames())
+    assert wrong * 1_000_000 <= total * limit
