@@ -176,7 +176,7 @@ def damaged(kind):
     elif kind == "truncated":
         path.write_bytes(Path("tiny.onnx").read_bytes()[:-400])
     elif kind == "unknown operator":
-        node = onnx.helper.make_node("Erf", ["scores"], ["e"], name="erf")
+        node = onnx.helper.make_node("Hardmax", ["scores"], ["e"], name="winner")
         tiny.save(path, nodes=[node])
     elif kind == "dynamic shape":
         tiny.save(path, shape=["N", 1, "height", "width"])
@@ -194,7 +194,7 @@ def damaged(kind):
         ("missing", ["cannot read 'bad.onnx': No such file or directory; check the path"]),
         ("not ONNX", ["'bad.onnx' is not an ONNX file; give a model exported to .onnx"]),
         ("truncated", ["'bad.onnx' is a truncated or corrupted ONNX file; copy or export it again"]),
-        ("unknown operator", ["node 'erf': operator Erf is not supported", "supported operators are Add, "]),
+        ("unknown operator", ["node 'winner': operator Hardmax is not supported", "supported operators are "]),
         (
             "dynamic shape",
             [

@@ -94,8 +94,7 @@ def test_results_in_the_order_of_the_model(tmp_path):
 
 @pytest.fixture(scope="module")
 def digits():
-    archive = arrays(data("mnist.npz"))
-    return {name: archive[name] for name in archive.files}
+    return arrays(data("mnist.npz"))
 
 
 def test_real_float_model(tmp_path, digits):
