@@ -1,26 +1,22 @@
 """Two-dimensional convolution."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth.lib import wiring
 
 from hwgen.graph.network import QuantizedConstant, Site
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 
-from .mac import MacFolding, MacLayer, MacPlan, MacUnit, exact_float, raw_range
-from .mac_folding import mac_foldings, mac_problems
-from .operator import Cost, Operator, Products
+from .mac import MacLayer, exact_float, raw_range
+from .mac_operator import MacOperator
 from .staircase import Staircase, requantization, requantization_gap
-from .timing import Actor
 
 
 @dataclass(frozen=True, eq=False)
-class Conv(Operator):
+class Conv(MacOperator):
     """``weights`` int64 [OC, KH, KW, IC/group], zero points taken off; the sum goes through ``requantization``."""
 
     input: FeatureMap
@@ -93,30 +89,6 @@ class Conv(Operator):
         if self.gap:
             raise self.golden_only()
         return self._layer(self.weights)
-
-    def foldings(self) -> Iterable[MacFolding]:
-        return mac_foldings(self.layer)
-
-    def plan(self, folding: MacFolding) -> MacPlan:
-        return MacPlan(self.layer, folding)
-
-    def actors(self, folding: MacFolding) -> tuple[Actor, ...]:
-        return self.plan(folding).actors()
-
-    def cost(self, folding: MacFolding) -> Cost:
-        return self.plan(folding).cost(self)
-
-    def interval(self, folding: MacFolding) -> int:
-        return self.plan(folding).interval
-
-    def price(self, folding: MacFolding) -> tuple[tuple[Products, ...], int]:
-        return self.plan(folding).price
-
-    def folding_problems(self, folding: MacFolding) -> list[str]:
-        return mac_problems(self.layer, folding)
-
-    def block(self, folding: MacFolding) -> wiring.Component:
-        return MacUnit(self.plan(folding))
 
 
 def stored_weights(weight: QuantizedConstant) -> np.ndarray:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth.lib import wiring
 
 from hwgen.graph.network import Site
 from hwgen.graph.requantize import Requantization
@@ -13,15 +12,13 @@ from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 
 from .conv import site_requantization, stored_weights
-from .mac import MacFolding, MacLayer, MacPlan, MacUnit
-from .mac_folding import mac_foldings, mac_problems
-from .operator import Cost, Operator, Products
+from .mac import MacFolding, MacLayer
+from .mac_operator import MacOperator
 from .staircase import Staircase, requantization_gap
-from .timing import Actor
 
 
 @dataclass(frozen=True, eq=False)
-class Dense(Operator):
+class Dense(MacOperator):
     """``weights`` int64 [OC, features], features in the raster order of ``input``: flattening needs no hardware."""
 
     input: FeatureMap
@@ -60,25 +57,9 @@ class Dense(Operator):
         return MacLayer(flat, self.output, Window((1, 1)), weights, 0, self.requantization)
 
     def foldings(self) -> Iterable[MacFolding]:
-        return [f for f in mac_foldings(self.layer) if f.window == "ring" and self.input.channels % f.lanes_in == 0]
-
-    def plan(self, folding: MacFolding) -> MacPlan:
-        return MacPlan(self.layer, folding)
-
-    def actors(self, folding: MacFolding) -> tuple[Actor, ...]:
-        return self.plan(folding).actors()
-
-    def cost(self, folding: MacFolding) -> Cost:
-        return self.plan(folding).cost(self)
-
-    def interval(self, folding: MacFolding) -> int:
-        return self.plan(folding).interval
-
-    def price(self, folding: MacFolding) -> tuple[tuple[Products, ...], int]:
-        return self.plan(folding).price
+        return [f for f in super().foldings() if f.window == "ring" and self.input.channels % f.lanes_in == 0]
 
     def folding_problems(self, folding: MacFolding) -> list[str]:
-        return mac_problems(self.layer, folding)
-
-    def block(self, folding: MacFolding) -> wiring.Component:
-        return MacUnit(self.plan(folding))
+        if self.input.channels % folding.lanes_in:
+            return [f"lanes_in {folding.lanes_in} does not divide the {self.input.channels} channels of a pixel"]
+        return super().folding_problems(folding)

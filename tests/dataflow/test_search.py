@@ -109,3 +109,11 @@ def test_a_network_that_is_no_chain_is_refused(network):
     message = "node 'layer1': it reads 't0' and not 't1' alone, and a network that is no chain .* golden only"
     with pytest.raises(ModelError, match=message):
         search(forked)
+
+
+def test_lanes_that_cut_a_pixel_are_refused():
+    """Beats never straddle pixels, not even into a fully connected layer, whose input is flat."""
+    op = small().layers[-1].op
+    folding = next(iter(op.foldings()))
+    problems = op.folding_problems(replace(folding, portion=2, lanes_in=2))
+    assert problems == ["lanes_in 2 does not divide the 5 channels of a pixel"]

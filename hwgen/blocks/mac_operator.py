@@ -1,0 +1,41 @@
+"""What operators on the multiply-accumulate unit have in common: all hardware faces."""
+
+from collections.abc import Iterable
+
+from amaranth.lib import wiring
+
+from .mac import MacFolding, MacLayer, MacPlan, MacUnit
+from .mac_folding import mac_foldings, mac_problems
+from .operator import Cost, Operator, Products
+from .timing import Actor
+
+
+class MacOperator(Operator):
+    """An operator that says with :attr:`layer` what the unit computes; the rest follows."""
+
+    layer: MacLayer
+
+    def foldings(self) -> Iterable[MacFolding]:
+        return mac_foldings(self.layer)
+
+    def folding_problems(self, folding: MacFolding) -> list[str]:
+        return mac_problems(self.layer, folding)
+
+    def plan(self, folding: MacFolding) -> MacPlan:
+        """The layer with its folding."""
+        return MacPlan(self.layer, folding)
+
+    def actors(self, folding: MacFolding) -> tuple[Actor, ...]:
+        return self.plan(folding).actors()
+
+    def cost(self, folding: MacFolding) -> Cost:
+        return self.plan(folding).cost(self)
+
+    def interval(self, folding: MacFolding) -> int:
+        return self.plan(folding).interval
+
+    def price(self, folding: MacFolding) -> tuple[tuple[Products, ...], int]:
+        return self.plan(folding).price
+
+    def block(self, folding: MacFolding) -> wiring.Component:
+        return MacUnit(self.plan(folding))
