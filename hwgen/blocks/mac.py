@@ -16,7 +16,7 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 from hwgen.memory.columns import ColumnBuffer, slide_raster
-from hwgen.memory.queue import Outlet, queue_depth
+from hwgen.memory.queue import Outlet, queue_depth, wrapping_increment
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 from hwgen.memory.rom import Rom, pack, rom_latency
@@ -352,10 +352,7 @@ class MacUnit(wiring.Component):
         join(m, wiring.flipped(self.i), window.i, "input of the window buffer")
         if plan.weight_depth > 1:
             with m.If(window.strobe):
-                at_end = weights.address == plan.weight_depth - 1
-                m.d.sync += weights.address.eq(0)
-                with m.If(~at_end):
-                    m.d.sync += weights.address.eq(weights.address + 1)
+                m.d.sync += weights.address.eq(wrapping_increment(weights.address, plan.weight_depth))
         m.d.comb += [
             window.permit.eq(outlet.permit),
             outlet.debit.eq(window.go),

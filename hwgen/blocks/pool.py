@@ -239,6 +239,7 @@ class EdgeAveragePool(GoldenOperator):
 
 
 def site_window(site: Site) -> Window:
+    """The window that a site's attributes describe."""
     settings = site.attributes
     return Window(settings["kernel"], settings["strides"], settings["dilations"], settings["pads"])
 

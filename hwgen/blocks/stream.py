@@ -21,6 +21,7 @@ def beat_layout(type_: IntType, lanes: int) -> data.ArrayLayout:
 
 
 def beat_stream(type_: IntType, lanes: int) -> stream.Signature:
+    """A stream of :func:`beat_layout`."""
     return stream.Signature(beat_layout(type_, lanes))
 
 

@@ -5,7 +5,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .loops import LoopNest
-from .queue import Outlet
+from .queue import Outlet, wrapping_increment
 from .raster import Raster
 from .rom import RAM_ATTRIBUTES, pack, ram_style
 
@@ -75,7 +75,7 @@ class ColumnBuffer(wiring.Component):
         write, read = store.write_port(), store.read_port()
         valid, masked = self._row_valid(m, nest, step), Signal(self.lines, reset_less=True)
         with m.If(step & in_columns):
-            m.d.sync += read.addr.eq(Mux(read.addr == depth - 1, 0, read.addr + 1))
+            m.d.sync += read.addr.eq(wrapping_increment(read.addr, depth))
         m.d.sync += [
             masked.eq(Mux(in_columns, valid, 0)),
             write.addr.eq(read.addr),

@@ -11,6 +11,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .loops import LoopNest, lookup_2d
+from .queue import wrapping_increment
 from .raster import Raster
 from .rom import RAM_ATTRIBUTES, ram_style
 
@@ -91,7 +92,7 @@ class RingWindow(wiring.Component):
         write, read = ring.write_port(), ring.read_port()
         m.d.comb += write.data.eq(self.i.payload.as_value())
         with m.If(write.en):
-            m.d.sync += write.addr.eq(Mux(write.addr == self.capacity - 1, 0, write.addr + 1))
+            m.d.sync += write.addr.eq(wrapping_increment(write.addr, self.capacity))
         return write, read
 
     def _nest(self, m: Module, run) -> LoopNest:

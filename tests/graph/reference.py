@@ -23,7 +23,7 @@ def session(path_or_bytes, fuse_int8=False):
 
 
 def runtime_integers(path, frames):
-    """The result of every QuantizeLinear in the file, by name; int8 computed on integers as on ARM."""
+    """The result of every QuantizeLinear in the file, by name; int8 computed on integers too."""
     model = onnx.load(path)
     names = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
     del model.graph.output[:]

@@ -92,10 +92,10 @@ def test_integer_operators(name, tmp_path):
         assert result.dtype == expected.dtype
         if result.dtype == np.uint8:
             steps = np.abs(result.astype(int) - expected)
-            assert steps.max() <= 1
+            assert steps.max() <= 1  # our side sums floats here, so an average near a tie may fall either way
             assert np.mean(steps > 0) <= 0.02
         else:
-            np.testing.assert_allclose(result, expected, rtol=1e-5)
+            np.testing.assert_allclose(result, expected, rtol=1e-5)  # order of float32 sums
     if name.endswith("Integer"):
         assert "Cast" not in {n.op for n in simplify(graph).nodes}
 
@@ -144,7 +144,7 @@ def test_quantised_weights_per_channel(tmp_path):
     x = RNG.normal(0, 1, (1, 7)).astype(np.float32)
     expected = x @ reference_quant(weight, scale, 0, 4, 1, 1).T
     for each in (graph, simple):
-        np.testing.assert_allclose(run_float(each, {"x": x})["y"], expected, rtol=1e-5)
+        np.testing.assert_allclose(run_float(each, {"x": x})["y"], expected, rtol=1e-5)  # order of float32 sums
 
 
 @pytest.mark.parametrize("constant", [False, True])

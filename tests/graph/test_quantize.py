@@ -85,7 +85,7 @@ def test_a_huge_bias_beside_tiny_weights_fits_into_32_bits(tmp_path):
     site = only_site(conv_model([[[[1e-9]]], [[[1]]]], [3, 0.25]), tmp_path, frames(0, 1))
     assert np.abs(site.bias).max() < 1 << 31
     real = site.bias * site.input.quantization.scale * site.weight.scale.astype(np.float64)
-    np.testing.assert_allclose(real, [3, 0.25], rtol=1e-3)
+    np.testing.assert_allclose(real, [3, 0.25], rtol=1e-3)  # a bias is a whole number of accumulator units
 
 
 def test_tiny_activations_have_a_scale(tmp_path):
