@@ -27,7 +27,7 @@ class Schedule:
 
     @property
     def latency(self) -> int:
-        return int(self.run.frame_ends[0] - self.run.moved[0][0])
+        return int(self.run.frame_ends[0] - self.run.taken[0])
 
     @cached_property
     def bottleneck(self) -> str:

@@ -16,6 +16,7 @@ from hwgen.blocks import (
     WidthConverter,
 )
 from hwgen.blocks.convert import ConvertFolding
+from hwgen.blocks.fork import ForkFolding
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.pool import PoolFolding
 from hwgen.blocks.queue import QueueFolding
@@ -113,7 +114,7 @@ def _plumbing():
     yield Table.from_site(requantized), PoolFolding(3)
     for depth in (1, 4, 100):
         yield StreamQueue(source), QueueFolding(2, depth)
-    yield Fork(source, 3), QueueFolding(2, 8)
+    yield Fork(source, 3), ForkFolding(2, (8, 16, 5))
     for lanes in ((1, 3), (3, 1), (3, 2), (2, 3), (6, 1)):
         yield WidthConverter(source), ConvertFolding(*lanes)
 
