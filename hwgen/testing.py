@@ -14,6 +14,7 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from hwgen.blocks.operator import STEADY_FRAMES, Operator
+from hwgen.blocks.stream import port_names
 from hwgen.blocks.timing import Run, run
 from hwgen.graph.types import FeatureMap, IntType
 
@@ -137,12 +138,6 @@ class _Sink:
         if valid and ready:
             self.payloads.append(payload)
             self.cycles.append(cycle)
-
-
-def port_names(block: wiring.Component) -> tuple[list[str], list[str]]:
-    """The input streams of a block (``i``, or ``i_0`` and so on) and its output streams, in order."""
-    names = list(block.signature.members)
-    return tuple([n for n in names if n == kind or n.startswith(f"{kind}_")] for kind in "io")
 
 
 def random_frames(map_: FeatureMap, frames: int, seed: int = 0) -> np.ndarray:
