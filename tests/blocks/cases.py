@@ -63,8 +63,8 @@ def pool(kind, source, window, target=None) -> MaxPool | AveragePool:
     return kind.from_site(site(kind.__name__, source, window, source.channels, target))
 
 
-def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False) -> MacFolding:
-    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial)
+def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False, in_luts=False) -> MacFolding:
+    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial, in_luts)
 
 
 def _convolutions():
@@ -72,6 +72,8 @@ def _convolutions():
     yield conv(small, same, 6), _mac("ring", 2, 3, 2, 3)
     yield conv(small, same, 6), _mac("ring", 1, 4, 1, 2)
     yield conv(small, same, 6), _mac("ring", 1, 4, 1, 1, True)
+    yield conv(small, same, 6), _mac("ring", 1, 4, 1, 2, in_luts=True)
+    yield conv(small, same, 6), _mac("sliding", 18, 3, 2, 3, in_luts=True)
     yield conv(small, same, 6), _mac("sliding", 5, 4, 1, 2)
     yield conv(small, same, 6), _mac("sliding", 18, 3, 2, 3)
     yield conv(small, same, 6), _mac("sliding", 7, 6, 2, 2)

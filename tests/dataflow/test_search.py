@@ -61,7 +61,7 @@ def test_no_combination_of_offered_foldings_is_faster(network):
 
 
 def test_too_small_a_budget_says_what_is_needed(network):
-    with pytest.raises(FitError, match=r"needs at least 7 multipliers \(limit 2\); raise --multipliers"):
+    with pytest.raises(FitError, match=r"needs at least 3 multipliers \(limit 2\); raise --multipliers"):
         search(network, multipliers=2)
 
 
@@ -91,7 +91,7 @@ def test_a_plan_survives_its_json(network):
             "a depth for each of the 1 inputs",
         ),
         (lambda text: text.replace('"outputs": ', '"outputz": '), "unexpected keyword argument 'outputz'"),
-        (lambda text: text.replace('"serial": true', '"serial": 3'), "serial must be a bool"),
+        (lambda text: text.replace('"serial": false', '"serial": 3'), "serial must be a bool"),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_said(network, edit, message):
