@@ -34,7 +34,8 @@ class MacFolding:
     ``window``: ``"ring"`` (one word a cycle from RAM, so ``parallel * portion`` equals ``lanes_in``) or ``"sliding"``
     (registers; any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
     of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
-    elements in a beat. ``serial``: see :class:`RequantizerPlan`.
+    elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
+    sums allow.
     """
 
     window: str
@@ -43,6 +44,7 @@ class MacFolding:
     lanes_in: int
     lanes_out: int
     serial: bool = False
+    in_luts: bool = False
     parallel: int = 1
 
     def __str__(self) -> str:
@@ -222,5 +224,11 @@ class MacPlan:
 
 def requantizer_plan(layer: MacLayer, folding: MacFolding) -> RequantizerPlan:
     """The requantiser behind ``folding``: it starts anew with every window's channels."""
-    results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
-    return RequantizerPlan.of(layer.requantization, results, folding.lanes_out, folding.serial, period)
+    return RequantizerPlan.of(
+        layer.requantization,
+        folding.parallel * folding.outputs,
+        folding.lanes_out,
+        folding.serial,
+        lut_cycles=-(-layer.elements // folding.portion) if folding.in_luts else 0,
+        period=folding.parallel * layer.group_outputs,
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hwgen.memory.columns import ColumnBuffer, slide_raster
+from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
 from hwgen.memory.delay import DelayLine
 from hwgen.memory.raster import Raster
 
@@ -42,20 +42,21 @@ def ring_actor(name: str, raster: Raster, steps: int, capacity: int, **rest) -> 
 
 
 def slide_actors(raster: Raster, packs: int) -> tuple[Actor, Actor]:
-    """The timing of a :class:`SlidingWindow` up to its complete windows: a word of the padded raster per cycle."""
+    """The timing of a :class:`SlidingWindow` up to its complete windows: a word of the padded raster per cycle, of
+    which only rows that complete windows get past the line memories."""
     rows, columns = slide_raster(raster)
-    y, x = raster.corners
     extent, left = raster.window.extent, raster.window.pads[1]
-    inside, ends = np.zeros((2, rows, columns, raster.words), np.int64)
+    inside = np.zeros((rows, columns, raster.words), np.int64)
     inside[: raster.height, left : left + raster.width] = 1
-    pack = raster.words // packs
-    ends[np.ix_(y + extent[0] - 1, x + extent[1] - 1 + left, np.arange(pack - 1, raster.words, pack))] = 1
+    useful, pack = np.array(completing_rows(raster)), raster.words // packs
+    ends = np.zeros((int(useful.sum()), columns, raster.words), np.int64)
+    ends[:, raster.corners[1] + extent[1] - 1 + left, pack - 1 :: pack] = 1
     pushed, give = np.arange(1, ends.size + 1), np.cumsum(ends.ravel())
     lines = Actor(
         name="columns",
         need=np.cumsum(inside.ravel()),
-        busy=np.ones_like(pushed),
-        give=pushed,
+        busy=np.ones(inside.size, np.int64),
+        give=np.cumsum(np.repeat(useful, columns * raster.words)),
         latency=ColumnBuffer.LATENCY,
         queue=ColumnBuffer.QUEUE,
         credit_delay=1,

@@ -77,8 +77,8 @@ class SlidingWindow(wiring.Component):
     def _slide(self, m: Module, columns, complete: Signal, load: Signal) -> list[list]:
         """Push columns into the window registers; gives the elements of each group's window in issue order."""
         slide, late = Signal(), Signal()
-        rows, width = slide_raster(self.raster)
-        nest = LoopNest(m, [("word", self.pack), ("pack", self.cut.packs), ("column", width), ("row", rows)], slide)
+        columns_in = slide_raster(self.raster)[1]
+        nest = LoopNest(m, [("word", self.pack), ("pack", self.cut.packs), ("column", columns_in)], slide)
         m.d.comb += [columns.ready.eq(~complete | load), slide.eq(columns.valid & columns.ready)]
         with m.If(slide):
             m.d.sync += complete.eq(self._completes(m, nest))
@@ -95,14 +95,10 @@ class SlidingWindow(wiring.Component):
 
     def _completes(self, m: Module, nest: LoopNest):
         """The word that slides in now completes a window."""
-        rows, columns = slide_raster(self.raster)
-        y, x = self.raster.corners
-        extent, left = self.raster.window.extent, self.raster.window.pads[1]
-        last_rows = set((y + extent[0] - 1).tolist())
-        last_columns = set((x + extent[1] - 1 + left).tolist())
-        row = lookup(m, nest.index["row"], [at in last_rows for at in range(rows)], "completes_row")
-        column = lookup(m, nest.index["column"], [at in last_columns for at in range(columns)], "completes_column")
-        return row & column & nest.last("word")
+        columns, (_, left, _, _) = slide_raster(self.raster)[1], self.raster.window.pads
+        last = set((self.raster.corners[1] + self.raster.window.extent[1] - 1 + left).tolist())
+        column = lookup(m, nest.index["column"], [at in last for at in range(columns)], "completes_column")
+        return column & nest.last("word")
 
     def _registers(self, m: Module, slide: Signal, late: Signal, column: data.View) -> list[list]:
         """For each column of taps, the newest first, the words of a pack, the newest first: columns of words.
