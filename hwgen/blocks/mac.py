@@ -29,6 +29,7 @@ from .windowing import (
     line_actor,
     line_logic,
     line_memories,
+    map_raster,
     ring_actor,
     ring_capacity,
     ring_logic,
@@ -73,8 +74,7 @@ class MacPlan:
 
     @cached_property
     def raster(self) -> Raster:
-        map_ = self.layer.input
-        return Raster(map_.height, map_.width, map_.channels // self.folding.lanes_in, self.layer.window)
+        return map_raster(self.layer.input, self.layer.window, self.folding.lanes_in)
 
     @property
     def rasters(self) -> tuple[Raster, Raster]:

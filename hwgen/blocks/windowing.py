@@ -1,9 +1,11 @@
 """Timing and cost of window buffers: a ring in one RAM, a ring of columns, and registers behind line memories."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
+from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
 from hwgen.memory.delay import DelayLine
@@ -13,7 +15,17 @@ from .logic import Logic, counter
 from .operator import MemoryNeed, ring_memory
 from .timing import Actor
 
+#: Results kept: the foldings of a layer share them.
+SHARED = 64
 
+
+@lru_cache(SHARED)
+def map_raster(map_: FeatureMap, window: Window, lanes: int) -> Raster:
+    """``window`` over ``map_`` in beats of ``lanes``."""
+    return Raster(map_.height, map_.width, map_.channels // lanes, window)
+
+
+@lru_cache(SHARED)
 def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
     """Counters, addresses and bookkeeping of a window buffer."""
     outer = [passes, packs, *raster.outputs]
@@ -25,6 +37,7 @@ def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
     return total + Logic(adder=6 * words, logic=6 * words, register=4 * words)
 
 
+@lru_cache(SHARED)
 def ring_capacity(raster: Raster) -> int:
     """Words for a window and for what comes in while it is worked on: rows skipped by the stride, or a whole pixel.
 
@@ -83,6 +96,7 @@ def slide_actors(raster: Raster, packs: int) -> tuple[Actor, Actor]:
     return line_actor(raster), window
 
 
+@lru_cache(SHARED)
 def column_rasters(raster: Raster) -> tuple[Raster, Raster]:
     """``raster`` taken apart: windows of a single column, and windows of a single row over what these give."""
     window = raster.window
