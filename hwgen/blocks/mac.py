@@ -57,8 +57,8 @@ class MacFolding:
     lanes_in: int
     lanes_out: int
     serial: bool = False
-    in_luts: bool = False
     parallel: int = 1
+    in_luts: bool = False
 
     def __str__(self) -> str:
         groups = f"{self.parallel} of " if self.parallel > 1 else ""
@@ -267,11 +267,6 @@ class MacPlan:
 
 def requantizer_plan(layer: MacLayer, folding: MacFolding) -> RequantizerPlan:
     """The requantiser behind ``folding``: it starts anew with every window's channels."""
-    return RequantizerPlan.of(
-        layer.requantization,
-        folding.parallel * folding.outputs,
-        folding.lanes_out,
-        folding.serial,
-        lut_cycles=-(-layer.elements // folding.portion) if folding.in_luts else 0,
-        period=folding.parallel * layer.group_outputs,
-    )
+    results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
+    lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
+    return RequantizerPlan.of(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)

@@ -118,9 +118,9 @@ def _requantized(layer: MacLayer, shape: MacFolding) -> Iterator[MacFolding]:
     if fitting:
         plan, choice = min(fitting, key=lambda each: (each[0].multipliers, each[1].lanes_out, each[1].serial))
         yield replace(choice, serial=plan.serial)
-    in_logic = [some for some in lanes if shape.parallel * shape.outputs // some <= portions]
-    if in_logic:
-        yield replace(shape, lanes_out=in_logic[0], in_luts=True)
+    few = next((some for some in lanes if shape.parallel * shape.outputs // some <= portions), None)
+    if few:
+        yield replace(shape, lanes_out=few, in_luts=True)
 
 
 def divisors(n: int) -> list[int]:

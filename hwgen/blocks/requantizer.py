@@ -41,8 +41,8 @@ class RequantizerPlan:
     lanes: int
     channels: int
     digits: int
+    serial: bool
     period: int
-    serial: bool = False
     digit_bits: int = DIGIT_BITS
     in_luts: bool = False
 
@@ -52,22 +52,22 @@ class RequantizerPlan:
         results: int,
         lanes: int,
         serial: bool = False,
-        *,
+        period: int | None = None,
         lut_cycles: int = 0,
-        period: int = 0,
     ) -> "RequantizerPlan":
-        """The plan with hardware multipliers; or, with ``lut_cycles`` for a set of results, in LUTs, with digits as
-        small as these allow. ``period`` is all channels unless given."""
+        """The plan for the channels of ``requantization``; ``period`` is all of them unless given.
+
+        With ``lut_cycles`` for a set of results it multiplies in LUTs, with digits as small as these allow.
+        """
         channels = requantization.channels
-        period = period or channels
         bits = requantization.multiplier_bits if requantization.multiplier.max() > 1 else 0
         if lut_cycles and bits:
             cycles = min(max(lut_cycles * lanes // results, 1), bits)
             size = -(-bits // cycles)
             digits = -(-bits // size)
-            return RequantizerPlan(results, lanes, channels, digits, period, digits > 1, size, True)
+            return RequantizerPlan(results, lanes, channels, digits, digits > 1, period or channels, size, True)
         digits = -(-bits // DIGIT_BITS)
-        return RequantizerPlan(results, lanes, channels, digits, period, serial and digits > 1)
+        return RequantizerPlan(results, lanes, channels, digits, serial and digits > 1, period or channels)
 
     @property
     def spacing(self) -> int:

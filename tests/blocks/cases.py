@@ -63,8 +63,8 @@ def pool(kind, source, window, target=None) -> MaxPool | AveragePool:
     return kind.from_site(site(kind.__name__, source, window, source.channels, target))
 
 
-def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False, in_luts=False, parallel=1) -> MacFolding:
-    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial, in_luts, parallel)
+def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False, parallel=1, in_luts=False) -> MacFolding:
+    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial, parallel, in_luts)
 
 
 def _convolutions():
