@@ -13,9 +13,9 @@ import numpy as np
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from hwgen.blocks.operator import STEADY_FRAMES, Operator
+from hwgen.blocks.operator import Operator
 from hwgen.blocks.stream import port_names
-from hwgen.blocks.timing import Run, run
+from hwgen.blocks.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap, IntType
 
 

@@ -19,10 +19,7 @@ from hwgen.graph.types import FeatureMap
 from hwgen.memory.rom import ram_style, rom_style
 
 from .logic import Logic
-from .timing import Actor, run
-
-#: Frames after which a block is taken to be in steady state: costs are those from the last but one to the last.
-STEADY_FRAMES = 4
+from .timing import Actor, steady
 
 
 @dataclass(frozen=True)
@@ -170,8 +167,7 @@ class Operator(ABC):
 
     def timed(self, folding: Any) -> tuple[int, int]:
         """Exact cycles per frame and latency of the block alone."""
-        result = run(self.actors(folding), STEADY_FRAMES)
-        return result.interval, result.latency
+        return steady(self.actors(folding))
 
 
 class GoldenOperator(Operator):

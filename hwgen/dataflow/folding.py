@@ -1,6 +1,6 @@
 """The folding search: fewest cycles per frame within a budget, or least hardware for a rate."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,14 +39,22 @@ class _Layer:
         if not self.options:
             raise ModelError(f"node {name!r}: {type(op).__name__} has no folding for {op.input}")
         self.options = _undominated(self.options)
+        self._sort()
 
     def _option(self, folding, weigh: Weigh) -> _Option:
         products, area = self.op.price(folding)
         return _Option(folding, self.op.interval(folding), sum(map(weigh, products)), area)
 
+    def _sort(self) -> None:
+        """The options that are cheaper than all faster ones, by falling price."""
+        self.front: list[_Option] = []
+        for option in sorted(self.options, key=lambda o: (o.cycles, o.price)):
+            if not self.front or option.price < self.front[-1].price:
+                self.front.append(option)
+
     def cheapest(self, cycles: int) -> _Option | None:
-        fitting = [option for option in self.options if option.cycles <= cycles]
-        return min(fitting, key=lambda option: option.price, default=None)
+        at = bisect_right(self.front, cycles, key=lambda option: option.cycles)
+        return self.front[at - 1] if at else None
 
     def settle(self, option: _Option) -> bool:
         """Make ``option`` exact; True if that changed it."""
@@ -54,17 +62,20 @@ class _Layer:
             return False
         before, option.exact = option.cycles, True
         option.cycles = self.op.timed(option.folding)[0]
+        if option.cycles != before:
+            self._sort()
         return option.cycles != before
 
 
 def _undominated(options: list[_Option]) -> list[_Option]:
-    """Drop options that are worse in cycles and price than another; bubbles may yet cost a fast one its rank, so
-    ties in cycles are kept apart by a few of the next best."""
+    """Drop options that are worse in cycles and price than three others; bubbles may yet cost a fast one its rank, so
+    a few of the next best are kept."""
     kept, best = [], []
     for option in sorted(options, key=lambda o: (o.cycles, o.price)):
-        if sum(price <= option.price for price in best) < 3:
+        if len(best) < 3 or option.price < best[-1]:
             kept.append(option)
-            best.append(option.price)
+            insort(best, option.price)
+            del best[3:]
     return kept
 
 
@@ -112,7 +123,7 @@ def _for_rate(layers: list[_Layer], cycles: int) -> list[_Option]:
 def _for_budget(layers: list[_Layer], budget: int) -> list[_Option]:
     """The least target whose cheapest plan fits; options are made exact only where they are about to be chosen."""
     while True:
-        targets = sorted({option.cycles for layer in layers for option in layer.options})
+        targets = sorted({option.cycles for layer in layers for option in layer.front})
         at = bisect_left(targets, True, key=lambda cycles: _price(layers, cycles) <= budget)
         if at == len(targets):
             least = _price(layers, targets[-1])
