@@ -10,7 +10,7 @@ from hwgen.formal import prove_contract
 from hwgen.graph import golden
 from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
 
-from .nets import random_network, small
+from .nets import random_network, separable, small
 
 FRAMES = 4
 
@@ -33,6 +33,12 @@ def agree(network, plan):
 @pytest.mark.parametrize("budget", [8, 20, 60])
 def test_small_network(budget):
     network = small()
+    agree(network, search(network, multipliers=budget))
+
+
+@pytest.mark.parametrize("budget", [10, 40, 150])
+def test_separable_network(budget):
+    network = separable()
     agree(network, search(network, multipliers=budget))
 
 
