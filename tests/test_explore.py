@@ -1,6 +1,7 @@
 """The Pareto front: what each point claims can be had, and the picture is drawn."""
 
 from io import BytesIO
+from itertools import pairwise
 
 import pytest
 
@@ -22,7 +23,7 @@ def points(found):
 
 def test_every_point_is_faster_than_all_with_fewer_multipliers(found, points):
     assert len(points) >= 4
-    for slower, faster in zip(points, points[1:], strict=False):
+    for slower, faster in pairwise(points):
         assert slower.multipliers < faster.multipliers <= 200
         assert slower.cycles > faster.cycles
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 import hwgen
-from hwgen.report import Report, by, multiplications, shortened, table
+from hwgen.report import Report, by, shortened, table
 
 from . import tiny
 
