@@ -24,15 +24,28 @@ from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_nee
 from .requantizer import DIGIT_BITS, RequantizerPlan
 from .stream import queue_logic, queue_memory
 from .timing import Actor
-from .windowing import ring_actor, ring_capacity, ring_logic, slide_actors, slide_logic, slide_memories
+from .windowing import (
+    column_rasters,
+    line_actor,
+    line_logic,
+    line_memories,
+    map_raster,
+    ring_actor,
+    ring_capacity,
+    ring_logic,
+    slide_actors,
+    slide_logic,
+    slide_memories,
+)
 
 
 @dataclass(frozen=True)
 class MacFolding:
     """How a layer is laid out in hardware.
 
-    ``window``: ``"ring"`` (one word a cycle from RAM, so ``parallel * portion`` equals ``lanes_in``) or ``"sliding"``
-    (registers; any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
+    ``window``: ``"ring"`` (one word a cycle from RAM, so ``parallel * portion`` equals ``lanes_in``), ``"columns"``
+    (a column of words a cycle, from RAM behind line memories: kernel rows times as many) or ``"sliding"`` (registers;
+    any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
     of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
     sums allow.
@@ -61,8 +74,24 @@ class MacPlan:
 
     @cached_property
     def raster(self) -> Raster:
-        map_ = self.layer.input
-        return Raster(map_.height, map_.width, map_.channels // self.folding.lanes_in, self.layer.window)
+        return map_raster(self.layer.input, self.layer.window, self.folding.lanes_in)
+
+    @property
+    def rasters(self) -> tuple[Raster, Raster]:
+        """With ``"columns"``: what the line memories see, and the raster of columns that the ring sees."""
+        return column_rasters(self.raster)
+
+    @cached_property
+    def ring(self) -> Raster | None:
+        """What a ring is read by; None where there is none."""
+        if self.folding.window == "sliding":
+            return None
+        return self.rasters[1] if self.folding.window == "columns" else self.raster
+
+    @property
+    def rows_at_once(self) -> int:
+        """Kernel rows that a ring delivers together."""
+        return self.layer.window.kernel[0] if self.folding.window == "columns" else 1
 
     @cached_property
     def packs(self) -> int:
@@ -101,13 +130,21 @@ class MacPlan:
     def weight_words(self) -> list[int]:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
         layer, folding = self.layer, self.folding
-        weights = layer.weights.reshape(self.packs, folding.parallel, layer.group_outputs, layer.elements)
+        weights = self._issued(layer.weights)
+        weights = weights.reshape(self.packs, folding.parallel, layer.group_outputs, layer.elements)
         outputs, elements = self.passes * folding.outputs, self.portions * folding.portion
         padded = np.zeros((self.packs, folding.parallel, outputs, elements), np.int64)
         padded[:, :, : layer.group_outputs, : layer.elements] = weights
         shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
         words = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
         return [pack(word.tolist(), layer.weight_type.width) for word in words]
+
+    def _issued(self, weights: np.ndarray) -> np.ndarray:
+        """``weights`` with the elements of a window in the order in which it is issued."""
+        if self.folding.window != "columns":
+            return weights
+        lanes = self.folding.lanes_in // self.folding.parallel
+        return weights.reshape(*weights.shape[:3], -1, lanes).transpose(0, 2, 3, 1, 4)
 
     @property
     def beats(self) -> tuple[int, int]:
@@ -119,7 +156,7 @@ class MacPlan:
     @cached_property
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
-        front = RingWindow.LATENCY if self.folding.window == "ring" else SlidingWindow.LATENCY
+        front = RingWindow.LATENCY if self.ring else SlidingWindow.LATENCY
         dot = dot_latency(self.folding.portion, rom_latency(self.weight_depth))
         return front + dot + self.requantizer.latency + Outlet.LATENCY - 1
 
@@ -130,7 +167,7 @@ class MacPlan:
     @property
     def capacity(self) -> int:
         """Words in the ring: a window's span, and what comes while one is worked on."""
-        return ring_capacity(self.raster)
+        return ring_capacity(self.ring)
 
     def actors(self) -> tuple[Actor, ...]:
         """Timing of the unit: one actor with a ring, three with a sliding window."""
@@ -144,8 +181,9 @@ class MacPlan:
             "queue": self.queue,
             "spacing": self.requantizer.spacing,
         }
-        if self.folding.window == "ring":
-            return (ring_actor("mac", self.raster, self.packs * self.passes, self.capacity, **dot),)
+        if self.ring:
+            ring = ring_actor("mac", self.ring, self.packs * self.passes, self.capacity, **dot)
+            return (line_actor(self.rasters[0]), ring) if self.folding.window == "columns" else (ring,)
         need = np.repeat(np.arange(1, windows + 1), self.passes)
         return (*slide_actors(self.raster, self.packs), Actor(name="mac", need=need, lead=1, **dot))
 
@@ -174,9 +212,10 @@ class MacPlan:
         return self.layer.input.type.width * self.folding.lanes_in
 
     def _window_memories(self) -> tuple[MemoryNeed, ...]:
-        if self.folding.window == "ring":
-            return (ring_memory("window", self._word, self.capacity),)
-        return slide_memories(self.raster, self.packs, self._word)
+        if not self.ring:
+            return slide_memories(self.raster, self.packs, self._word)
+        lines = line_memories(self.rasters[0], self._word) if self.folding.window == "columns" else ()
+        return (*lines, ring_memory("window", self.rows_at_once * self._word, self.capacity))
 
     @property
     def logic(self) -> Logic:
@@ -199,8 +238,9 @@ class MacPlan:
         )
 
     def _window_logic(self) -> Logic:
-        if self.folding.window == "ring":
-            return ring_logic(self.raster, self.packs, self.passes)
+        if self.ring:
+            lines = line_logic(self.rasters[0], self._word) if self.folding.window == "columns" else Logic()
+            return lines + ring_logic(self.ring, self.packs, self.passes)
         held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
         return slide_logic(self.raster, self.packs, self.passes, self._word, held)
 
@@ -208,7 +248,10 @@ class MacPlan:
     def interval(self) -> int:
         """A lower bound of the cycles per frame: working, taking, giving."""
         raster, folding = self.raster, self.folding
-        rows, columns = slide_raster(raster) if folding.window == "sliding" else (raster.height, raster.width)
+        if folding.window == "ring":
+            rows, columns = raster.height, raster.width
+        else:
+            rows, columns = slide_raster(raster if folding.window == "sliding" else self.rasters[0])
         work = raster.positions * self.packs * self.passes * self.portions
         return max(work, rows * columns * raster.words, self.layer.output.elements // folding.lanes_out)
 

@@ -27,7 +27,8 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
             problems.append(problem)
 
     parallel, outputs = folding.parallel, layer.group_outputs
-    require(folding.window in ("ring", "sliding"), f"window {folding.window!r} is not 'ring' or 'sliding'")
+    kinds = ("ring", "columns", "sliding")
+    require(folding.window in kinds, f"window {folding.window!r} is not 'ring', 'columns' or 'sliding'")
     require(
         parallel in divisors(layer.group), f"parallel {parallel} does not divide the {layer.group} groups of channels"
     )
@@ -47,15 +48,17 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         f"lanes_out {folding.lanes_out} does not divide both outputs {parallel * folding.outputs} and the "
         f"{parallel * outputs} channels",
     )
-    if folding.window == "ring":
+    if folding.window != "sliding":
+        rows = layer.window.kernel[0] if folding.window == "columns" else 1
+        what = "parallel * portion = lanes_in" + (f" * {rows} rows" if rows > 1 else "")
         require(
-            parallel * folding.portion == folding.lanes_in,
-            "a ring takes as many elements as a beat has: parallel * portion = lanes_in",
+            parallel * folding.portion == rows * folding.lanes_in,
+            f"{folding.window} take as many elements as a beat has: {what}",
         )
         require(
-            parallel == 1 or folding.portion == layer.group_inputs,
-            f"portion {folding.portion} of {parallel} groups at a time does not come from a ring in one beat: all "
-            f"{layer.group_inputs} channels of a group, or parallel 1",
+            parallel == 1 or folding.portion == rows * layer.group_inputs,
+            f"portion {folding.portion} of {parallel} groups at a time does not come from {folding.window} in one "
+            f"beat: all {rows * layer.group_inputs} of a group, or parallel 1",
         )
     if problems:
         return problems
@@ -65,14 +68,15 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         plan.busy <= portions,
         f"requantising {plan.results} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out",
     )
-    require(folding.window == "ring" or _slides(layer, folding.lanes_in), "this window cannot slide; use 'ring'")
+    slides = folding.window == "ring" or _slides(layer, folding.lanes_in, folding.window)
+    require(slides, f"this window is not one for {folding.window!r}; use 'ring'")
     return problems
 
 
-def _slides(layer: MacLayer, lanes: int) -> bool:
-    """Whether a sliding window can be built: padding within the window, rows of two words at least."""
+def _slides(layer: MacLayer, lanes: int, kind: str = "sliding") -> bool:
+    """Whether line memories can be built: padding within the window, rows of two words at least."""
     window, source = layer.window, layer.input
-    within = window.pads[0] < window.extent[0] and window.pads[1] < window.extent[1]
+    within = window.pads[0] < window.extent[0] and (kind == "columns" or window.pads[1] < window.extent[1])
     return within and (window.kernel[0] == 1 or source.width * source.channels // lanes >= 2)
 
 
@@ -81,7 +85,10 @@ def _shapes(layer: MacLayer, parallel: int) -> Iterator[MacFolding]:
     outputs = _useful(layer.group_outputs) if parallel == 1 else [layer.group_outputs]
     portions = divisors(layer.group_inputs) if parallel == 1 else [layer.group_inputs]
     for portion, some in product(portions, outputs):
-        yield MacFolding("ring", portion, some, parallel * portion, 1, parallel=parallel)
+        lanes, rows = parallel * portion, layer.window.kernel[0]
+        yield MacFolding("ring", portion, some, lanes, 1, parallel=parallel)
+        if rows > 1 and _slides(layer, lanes, "columns"):
+            yield MacFolding("columns", rows * portion, some, lanes, 1, parallel=parallel)
     held = parallel * layer.elements
     wide = [portion for portion in _useful(layer.elements) if held <= max(SLIDING_LIMIT, 4 * parallel * portion)]
     for portion, some in product(wide, outputs):

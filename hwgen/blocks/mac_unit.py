@@ -1,9 +1,10 @@
 """The hardware of a multiply-accumulate unit: window buffer -> weights -> dot products -> requantiser -> queue."""
 
-from amaranth.hdl import Const, Module, Mux
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.memory.columns import ColumnBuffer
 from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.ring import RingWindow
 from hwgen.memory.rom import Rom, pack
@@ -12,7 +13,7 @@ from hwgen.memory.sliding import SlidingWindow
 from .arithmetic import DotProduct
 from .mac import MacPlan
 from .requantizer import Requantizer
-from .stream import beat_layout, beat_stream, join
+from .stream import beat_stream, join
 
 
 class MacUnit(wiring.Component):
@@ -31,7 +32,7 @@ class MacUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         plan, layer, folding = self.plan, self.plan.layer, self.plan.folding
-        m.submodules.window = window = self._window()
+        window = self._window(m)
         m.submodules.weights = weights = Rom(plan.weight_words(), plan.weight_width)
         m.submodules.dot = dot = DotProduct(
             layer.input.type,
@@ -47,7 +48,6 @@ class MacUnit(wiring.Component):
         )
         full, last = plan.beats
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, full, last)
-        join(m, wiring.flipped(self.i), window.i, "input of the window buffer")
         if plan.weight_depth > 1:
             with m.If(window.strobe):
                 m.d.sync += weights.address.eq(wrapping_increment(weights.address, plan.weight_depth))
@@ -58,7 +58,7 @@ class MacUnit(wiring.Component):
             dot.strobe.eq(window.strobe),
             dot.first.eq(window.first),
             dot.last.eq(window.last),
-            dot.x.eq(self._padded(window)),
+            dot.x.eq(self._elements(window)),
             dot.weights.as_value().eq(weights.data),
             requantizer.done.eq(dot.done),
             requantizer.sums.eq(dot.sums),
@@ -68,17 +68,36 @@ class MacUnit(wiring.Component):
         join(m, outlet.o, wiring.flipped(self.o), "output")
         return m
 
-    def _window(self):
-        plan, folding = self.plan, self.plan.folding
-        layout = beat_layout(plan.layer.input.type, folding.lanes_in)
-        if folding.window == "ring":
-            return RingWindow(layout, plan.raster, plan.packs, plan.passes, plan.capacity)
-        return SlidingWindow(layout, plan.raster, plan.cut, plan.layer.input_zero)
+    def _window(self, m: Module) -> RingWindow | SlidingWindow:
+        """The window buffer, fed from the input."""
+        plan, zero, source = self.plan, self.plan.layer.input_zero, wiring.flipped(self.i)
+        layout = source.payload.shape()
+        if plan.folding.window == "columns":
+            m.submodules.columns = columns = ColumnBuffer(layout, plan.rasters[0], zero)
+            join(m, source, columns.i, "input of the line memories")
+            source = columns.o
+        if plan.ring:
+            window = RingWindow(source.payload.shape(), plan.ring, plan.packs, plan.passes, plan.capacity)
+        else:
+            window = SlidingWindow(layout, plan.raster, plan.cut, zero)
+        m.submodules.window = window
+        join(m, source, window.i, "input of the window buffer")
+        return window
 
-    def _padded(self, window):
-        """Ring data with padding put in; a sliding window has it already."""
-        if self.plan.folding.window != "ring" or not any(self.plan.layer.window.pads):
+    def _elements(self, window: RingWindow | SlidingWindow) -> Value:
+        """What the window gives, group by group, with padding put in; a sliding window has done so already."""
+        plan, folding = self.plan, self.plan.folding
+        if not plan.ring:
             return window.data
-        layer, lanes = self.plan.layer, self.plan.folding.lanes_in
-        pad = Const(pack([layer.input_zero] * lanes, layer.input.type.width), lanes * layer.input.type.width)
-        return Mux(window.outside, pad, window.data.as_value())
+        width, words, lanes = plan.layer.input.type.width, plan.rows_at_once, folding.lanes_in
+        data = window.data.as_value()
+        if any(plan.ring.window.pads):
+            data = Mux(window.outside, Const(pack([plan.layer.input_zero] * words * lanes, width), len(data)), data)
+        share = lanes // folding.parallel * width
+        return Cat(
+            *(
+                data.word_select(row * folding.parallel + group, share)
+                for group in range(folding.parallel)
+                for row in range(words)
+            )
+        )

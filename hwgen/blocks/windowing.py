@@ -1,7 +1,12 @@
-"""Timing and cost of the two window buffers: a ring in one RAM, and registers behind line memories."""
+"""Timing and cost of window buffers: a ring in one RAM, a ring of columns, and registers behind line memories."""
+
+from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
+from hwgen.graph.types import FeatureMap
+from hwgen.graph.window import Window
 from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
 from hwgen.memory.delay import DelayLine
 from hwgen.memory.raster import Raster
@@ -10,7 +15,17 @@ from .logic import Logic, counter
 from .operator import MemoryNeed, ring_memory
 from .timing import Actor
 
+#: Results kept: the foldings of a layer share them.
+SHARED = 64
 
+
+@lru_cache(SHARED)
+def map_raster(map_: FeatureMap, window: Window, lanes: int) -> Raster:
+    """``window`` over ``map_`` in beats of ``lanes``."""
+    return Raster(map_.height, map_.width, map_.channels // lanes, window)
+
+
+@lru_cache(SHARED)
 def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
     """Counters, addresses and bookkeeping of a window buffer."""
     outer = [passes, packs, *raster.outputs]
@@ -22,6 +37,7 @@ def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
     return total + Logic(adder=6 * words, logic=6 * words, register=4 * words)
 
 
+@lru_cache(SHARED)
 def ring_capacity(raster: Raster) -> int:
     """Words for a window and for what comes in while it is worked on: rows skipped by the stride, or a whole pixel.
 
@@ -41,26 +57,32 @@ def ring_actor(name: str, raster: Raster, steps: int, capacity: int, **rest) -> 
     return Actor(name=name, need=need, release=release, capacity=capacity, **rest)
 
 
-def slide_actors(raster: Raster, packs: int) -> tuple[Actor, Actor]:
-    """The timing of a :class:`SlidingWindow` up to its complete windows: a word of the padded raster per cycle, of
-    which only rows that complete windows get past the line memories."""
+def line_actor(raster: Raster) -> Actor:
+    """The timing of a :class:`ColumnBuffer`: a word of the padded raster per cycle, of which only rows that complete
+    windows leave it."""
     rows, columns = slide_raster(raster)
-    extent, left = raster.window.extent, raster.window.pads[1]
+    left = raster.window.pads[1]
     inside = np.zeros((rows, columns, raster.words), np.int64)
     inside[: raster.height, left : left + raster.width] = 1
-    useful, pack = np.array(completing_rows(raster)), raster.words // packs
-    ends = np.zeros((int(useful.sum()), columns, raster.words), np.int64)
-    ends[:, (raster.corners[1] + extent[1] - 1 + left)[:, None], np.arange(pack - 1, raster.words, pack)] = 1
-    pushed, give = np.arange(1, ends.size + 1), np.cumsum(ends.ravel())
-    lines = Actor(
+    return Actor(
         name="columns",
         need=np.cumsum(inside.ravel()),
         busy=np.ones(inside.size, np.int64),
-        give=np.cumsum(np.repeat(useful, columns * raster.words)),
+        give=np.cumsum(np.repeat(completing_rows(raster), columns * raster.words)),
         latency=ColumnBuffer.LATENCY,
         queue=ColumnBuffer.QUEUE,
         credit_delay=1,
     )
+
+
+def slide_actors(raster: Raster, packs: int) -> tuple[Actor, Actor]:
+    """The timing of a :class:`SlidingWindow` up to its complete windows."""
+    rows, columns = sum(completing_rows(raster)), slide_raster(raster)[1]
+    extent, left = raster.window.extent, raster.window.pads[1]
+    pack = raster.words // packs
+    ends = np.zeros((rows, columns, raster.words), np.int64)
+    ends[:, raster.corners[1] + extent[1] - 1 + left, pack - 1 :: pack] = 1
+    pushed, give = np.arange(1, ends.size + 1), np.cumsum(ends.ravel())
     window = Actor(
         name="window",
         need=pushed,
@@ -71,18 +93,38 @@ def slide_actors(raster: Raster, packs: int) -> tuple[Actor, Actor]:
         queue=1,
         credit_delay=0,
     )
-    return lines, window
+    return line_actor(raster), window
+
+
+@lru_cache(SHARED)
+def column_rasters(raster: Raster) -> tuple[Raster, Raster]:
+    """``raster`` taken apart: windows of a single column, and windows of a single row over what these give."""
+    window = raster.window
+    top, left, bottom, right = window.pads
+    down = Window((window.kernel[0], 1), (window.strides[0], 1), (window.dilations[0], 1), (top, 0, bottom, 0))
+    across = Window((1, window.kernel[1]), (1, window.strides[1]), (1, window.dilations[1]), (0, left, 0, right))
+    lines = replace(raster, window=down)
+    return lines, replace(raster, height=lines.outputs[0], window=across)
+
+
+def line_memories(raster: Raster, word: int) -> tuple[MemoryNeed, ...]:
+    """The rows before the newest, in words of ``word`` bits."""
+    lines = raster.window.extent[0] - 1
+    return (ring_memory("lines", word * lines, raster.width * raster.words),) if lines else ()
+
+
+def line_logic(raster: Raster, word: int) -> Logic:
+    """Padding and the oldest rows moved up, counters."""
+    older = (raster.window.extent[0] - 1) * word
+    rows, columns = slide_raster(raster)
+    return Logic(logic=older, register=word) + counter(rows) + counter(columns) + counter(raster.words)
 
 
 def slide_memories(raster: Raster, packs: int, word: int) -> tuple[MemoryNeed, ...]:
     """Line memories, and delay lines between taps of a row, for words of ``word`` bits."""
-    lines, gap = raster.window.extent[0] - 1, tap_gap(raster, packs)
-    needs = []
-    if lines:
-        needs.append(ring_memory("lines", word * lines, raster.width * raster.words))
-    if delay_width(raster, word) and DelayLine.in_memory(gap):
-        needs.append(ring_memory("delays", delay_width(raster, word), gap))
-    return tuple(needs)
+    gap, delays = tap_gap(raster, packs), delay_width(raster, word)
+    in_memory = delays and DelayLine.in_memory(gap)
+    return (*line_memories(raster, word), *([ring_memory("delays", delays, gap)] if in_memory else []))
 
 
 def slide_logic(raster: Raster, packs: int, passes: int, word: int, held: int) -> Logic:
@@ -90,9 +132,9 @@ def slide_logic(raster: Raster, packs: int, passes: int, word: int, held: int) -
     (rows, columns), gap, delays = raster.window.kernel, tap_gap(raster, packs), delay_width(raster, word)
     window = rows * columns * raster.words // packs * word
     in_memory = delays and DelayLine.in_memory(gap)
-    line = Logic(register=delays) + counter(gap) if in_memory else Logic(register=delays * gap)
-    older = (raster.window.extent[0] - 1) * word
-    return Logic(logic=held + older, register=window + held) + line + ring_logic(raster, packs, passes)
+    delay = Logic(register=delays) + counter(gap) if in_memory else Logic(register=delays * gap)
+    registers = Logic(logic=held, register=window + held)
+    return line_logic(raster, word) + registers + delay + ring_logic(raster, packs, passes)
 
 
 def tap_gap(raster: Raster, packs: int) -> int:

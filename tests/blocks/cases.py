@@ -99,11 +99,11 @@ def _grouped():
     yield depthwise, _mac("ring", 1, 1, 6, 2, parallel=6)
     yield depthwise, _mac("sliding", 9, 1, 6, 6, parallel=6)
     yield depthwise, _mac("sliding", 9, 1, 1, 1)
-    yield depthwise, _mac("sliding", 2, 1, 3, 1, parallel=3)
+    yield depthwise, _mac("sliding", 2, 1, 3, 1, in_luts=True, parallel=3)
     yield wider, _mac("ring", 1, 2, 2, 1, parallel=2)
     yield wider, _mac("sliding", 5, 2, 1, 2, parallel=2)
     yield widest, _mac("ring", 1, 2, 1, 1)
-    yield widest, _mac("sliding", 4, 2, 1, 1)
+    yield widest, _mac("sliding", 4, 2, 1, 1, in_luts=True)
     pairs, threes = conv(six, same, 10, group=2), conv(six, same, 6, group=3)
     yield pairs, _mac("ring", 3, 4, 3, 1)
     yield pairs, _mac("ring", 1, 3, 1, 1, True)
@@ -117,6 +117,18 @@ def _grouped():
     line = Window((1, 5), strides=(1, 2), pads=(0, 2, 0, 2))
     yield conv(FeatureMap(1, 12, 6, U8), line, 6, group=6), _mac("sliding", 3, 1, 2, 1, parallel=2)
     yield conv(FeatureMap(1, 1, 6, U8), Window((1, 1)), 6, group=6), _mac("ring", 1, 1, 6, 6, parallel=6)
+
+
+def _in_columns():
+    same, source = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 4, U8)
+    yield conv(source, same, 6), _mac("columns", 6, 4, 2, 2)
+    yield conv(source, same, 6), _mac("columns", 12, 6, 4, 6)
+    yield conv(source, same, 4, group=4), _mac("columns", 3, 1, 1, 1)
+    yield conv(source, same, 4, group=4), _mac("columns", 3, 1, 4, 2, parallel=4)
+    yield conv(source, same, 6, group=2), _mac("columns", 6, 3, 4, 2, parallel=2)
+    odd = Window((2, 3), strides=(2, 3), dilations=(3, 2), pads=(2, 5, 1, 4))
+    yield conv(FeatureMap(9, 8, 4, S8), odd, 8, Quantization(S8, 0.05, -4), group=2), _mac("columns", 2, 3, 1, 1)
+    yield conv(FeatureMap(9, 1, 2, S8), Window((4, 1), (2, 1)), 3), _mac("columns", 4, 2, 1, 1)
 
 
 def _dense():
@@ -153,4 +165,4 @@ def _named(cases):
     return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
 
 
-CASES = _named([*_convolutions(), *_grouped(), *_dense(), *_pools(), *_plumbing()])
+CASES = _named([*_convolutions(), *_grouped(), *_in_columns(), *_dense(), *_pools(), *_plumbing()])
