@@ -197,7 +197,7 @@ class GoldenOperator(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class SeveralInputs(GoldenOperator):
+class SeveralInputs(Operator):
     """The base of operators that read several streams, of ``maps``."""
 
     maps: tuple[FeatureMap, ...]
