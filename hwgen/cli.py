@@ -281,6 +281,31 @@ def fit(synth: bool, quiet: bool, **settings) -> None:
     run(synth, quiet, settings)
 
 
+@cli.command(short_help="Say what more multipliers buy: a table and a picture.")
+@options(MODEL_OPTIONS)
+@click.option("--points", type=click.IntRange(min=2), default=24, show_default=True, help="Budgets to try.")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Where to draw it: .svg, .png or .pdf.  [default: build/<model>/explore.svg]",
+)
+@options(NUMBER_OPTIONS, COMMON_OPTIONS)
+def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
+    """Find the fastest design of MODEL (.onnx) for many numbers of multipliers, up to --multipliers.
+
+    Each line is a design that no other beats in both multipliers and frames per second, with the layer that is its
+    bottleneck. `build --multipliers N` builds it.
+
+    \b
+    Example:
+      python -m hwgen explore examples/lenet5_int8.onnx --multipliers 400
+    """
+    from hwgen.commands import explore as run
+
+    run(points, picture, quiet, settings)
+
+
 @cli.command(short_help="List everything in the way of MODEL.")
 @options(MODEL_OPTIONS, NUMBER_OPTIONS, COMMON_OPTIONS)
 def check(quiet: bool, **settings) -> None:

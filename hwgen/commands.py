@@ -10,12 +10,14 @@ from typing import Any
 import click
 import numpy as np
 
+from hwgen import explore as exploring
 from hwgen import flow, report
 from hwgen import simulate as engines
+from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
 from hwgen.fit import FitTable, fit_needs, fit_table
 from hwgen.frames import Frames, load_frames, load_labels
-from hwgen.graph.errors import FitError, HwgenError, Problems
+from hwgen.graph.errors import FitError, HwgenError, InputError, Problems
 from hwgen.graph.network import Network
 from hwgen.inputs import FrameSpec, Preparation
 from hwgen.names import identifier
@@ -26,6 +28,7 @@ from hwgen.synth import synthesise
 from hwgen.targets import DEVICES, Device
 from hwgen.targets import device as find_device
 
+PICTURES = (".svg", ".png", ".pdf")
 _MOST_ANSWERS = 20  # frames whose answer is printed
 
 
@@ -111,6 +114,39 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
     ]
     click.echo("\n".join(report.table(("layer", "operator", "input", "output"), rows, text_width())))
     click.echo(f"\nNothing is in the way of {network.name}: its integers are proved exact, and it fits {target.name}.")
+
+
+def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
+    """The Pareto front, printed and drawn."""
+    file = picture or default_folder(settings["model"]) / "explore.svg"
+    if file.suffix not in PICTURES:
+        raise InputError(f"--picture {str(file)!r}: the ending must be one of {', '.join(PICTURES)}")
+    with steps(quiet) as tell:
+        given = arguments(settings, tell)
+        target = find_device(given["device"])
+        network = flow.quantised(**front(given)).network
+        tell("sizing layers")
+        found = FoldingSearch(network, flow.weigher(target))
+        budgets = exploring.usual_budgets(found, given["multipliers"], points)
+        tell("exploring")
+        front_line = exploring.explore(found, budgets, lambda share: tell("exploring", share))
+        picture_bytes = BytesIO()
+        exploring.draw(front_line, picture_bytes, file.suffix[1:], network.name, given["clock"])
+    write_whole(file, picture_bytes.getvalue())
+    rows = [
+        (
+            f"{point.multipliers:,}",
+            f"{point.cycles:,}",
+            f"{point.fps(given['clock']):,.0f}",
+            f"{point.useful:.1%}",
+            f"{point.memory_bits / 8192:,.1f}",
+            point.bottleneck,
+        )
+        for point in front_line
+    ]
+    heads = ("multipliers", "cycles/frame", f"frames/s at {given['clock'] / 1e6:g} MHz", "useful", "KiB", "bottleneck")
+    click.echo("\n".join(report.table(heads, rows, text_width())))
+    click.echo(f"Drawn to {file}")
 
 
 def fit(synth: bool, quiet: bool, settings: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from hwgen.axi import AxiTop
 from hwgen.blocks import OPERATORS
-from hwgen.blocks.operator import Products
 from hwgen.dataflow import folding
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
@@ -171,10 +170,7 @@ def choose_plan(
     if plan is not None:
         return read_plan(network, plan)
 
-    def weigh(products: Products) -> int:
-        """Multipliers of the device; what it makes of LUTs is not for nothing either."""
-        return max(dsps(products, device), products.count)
-
+    weigh = weigher(device)
     if fps is None:
         budget = multipliers or device.multipliers or MULTIPLIERS
         try:
@@ -196,6 +192,11 @@ def choose_plan(
             f"(limit {multipliers}); raise --multipliers or --clock, or lower --fps"
         )
     return found
+
+
+def weigher(device: Device) -> folding.Weigh:
+    """What products take of a budget: multipliers of ``device``; what it makes of LUTs is not for nothing either."""
+    return lambda products: max(dsps(products, device), products.count)
 
 
 def read_plan(network: Network, path: str | Path) -> Plan:

@@ -141,14 +141,8 @@ def _layer(design: Reportable, layer: "PlannedLayer") -> dict[str, Any]:
         "memory_bits": sum(stage.cost.memory_bits for stage in stages),
         "cycles": layer.cost.cycles,
         "busy": layer.cost.cycles / design.schedule.interval,
-        "multiplications": multiplications(layer.op),
+        "multiplications": layer.op.macs,
     }
-
-
-def multiplications(op: Any) -> int:
-    """Weights times places where they are used, per frame; 0 for an operator without weights."""
-    weights = getattr(op, "weights", None)
-    return 0 if weights is None else weights.size * op.output.height * op.output.width
 
 
 def _proof(layer: "PlannedLayer") -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Operators in hardware. To add one, write its file and name it here."""
 
+from .box import Pad, Slice
 from .concat import Concat
 from .conv import Conv
 from .conv_transpose import ConvTranspose
@@ -12,7 +13,7 @@ from .global_pool import GlobalAveragePool
 from .pair import Add, Mul
 from .pool import AveragePool, EdgeAveragePool, MaxPool
 from .queue import StreamQueue
-from .rearrange import Pad, Rearrange, ShuffleChannels, Slice, Upsample
+from .reorder import Rearrange, ShuffleChannels, Upsample
 from .table import ChannelTable, Table
 
 #: Every operator, in the order in which they are asked whether they take a site: the particular before the general.

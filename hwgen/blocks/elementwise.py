@@ -9,13 +9,13 @@ from hwgen.graph.ir import Node
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap, Quantization
 
-from .operator import SeveralInputs
+from .operator import GoldenOperator, SeveralInputs
 
 _NAMED = {op: Expression((Node(op, op, ("a", "b"), ("y",)),), {}, ("a", "b"), "y") for op in ("Add", "Mul")}
 
 
 @dataclass(frozen=True, eq=False)
-class Elementwise(SeveralInputs):
+class Elementwise(SeveralInputs, GoldenOperator):
     """``function`` of the dequantised ``inputs``, quantised to ``target`` and limited to ``clamp``."""
 
     output: FeatureMap

@@ -128,6 +128,12 @@ class Operator(ABC):
         """
         return None
 
+    @property
+    def macs(self) -> int:
+        """Multiplications by weights for a frame; 0 for an operator without weights."""
+        weights = getattr(self, "weights", None)
+        return 0 if weights is None else weights.size * self.output.height * self.output.width
+
     def golden_only(self) -> ModelError:
         """The error for somebody who wants hardware where there is a :attr:`gap`."""
         return ModelError(f"{self.gap} has no hardware yet: golden only")
@@ -191,7 +197,7 @@ class GoldenOperator(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class SeveralInputs(GoldenOperator):
+class SeveralInputs(Operator):
     """The base of operators that read several streams, of ``maps``."""
 
     maps: tuple[FeatureMap, ...]

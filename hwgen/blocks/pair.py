@@ -1,27 +1,41 @@
 """Sums and products of two streams."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from amaranth.hdl import Cat, Module, Signal, Value
 
 from hwgen.graph.network import QuantizedTensor, Site
-from hwgen.graph.types import FeatureMap
+from hwgen.graph.types import FeatureMap, IntType
+from hwgen.memory.rom import Rom, pack, rom_latency
 
-from .operator import SeveralInputs
+from .arithmetic import delay, product_type
+from .line import Line, fit_line
+from .logic import Logic
+from .operator import Products, SeveralInputs, rom_need
+from .scaled_sum import ScaledSum, ScaledSumPlan
+from .stream import element_shape
+from .streamed import Hardware
+from .zipped import Zipped
 
 #: Bits of each operand up to which all pairs are computed once and for all.
 LARGEST_OPERAND = 8
 
 
 @dataclass(frozen=True, eq=False)
-class _Pair(SeveralInputs):
-    """``values[a - a.min, b - b.min]`` for each element of the two inputs, one of which may be broadcast.
+class _Pair(SeveralInputs, Zipped):
+    """``values[a - a.min, b - b.min]`` for each element of the two inputs, either of which may be broadcast.
 
-    The table is the definition: all that hardware can meet, at most 65,536 pairs.
+    The table is the definition: all that hardware can meet, at most 65,536 pairs. In hardware it is a
+    :class:`~hwgen.blocks.line.Line` of the operands' :meth:`terms`, equal on all pairs; where there is none, a ROM.
+    A step of a term is about ``ratios`` steps of the output; ``zeros`` are the operands' zero points.
     """
 
     output: FeatureMap
     values: np.ndarray
+    ratios: tuple[float, ...]
+    zeros: tuple[int, int]
 
     @classmethod
     def from_site(cls, site: Site) -> "_Pair | None":
@@ -32,7 +46,13 @@ class _Pair(SeveralInputs):
         arithmetic = cls.fused if is_fused(site) else cls.plain
         steps = arithmetic(a[:, None], b[None, :], *site.inputs, site.output)
         values = np.clip(steps, *site.clamp).astype(site.output.map.type.dtype)
-        return cls(maps, site.output.map, values)
+        zeros = tuple(tensor.quantization.zero_point for tensor in site.inputs)
+        return cls(maps, site.output.map, values, cls.steps(*site.inputs, site.output), zeros)
+
+    @staticmethod
+    def steps(*tensors: QuantizedTensor) -> tuple[float, ...]:
+        """``ratios`` for a, b and the result."""
+        raise NotImplementedError
 
     @staticmethod
     def fused(a: np.ndarray, b: np.ndarray, *tensors: QuantizedTensor) -> np.ndarray:
@@ -43,15 +63,70 @@ class _Pair(SeveralInputs):
     def plain(cls, a: np.ndarray, b: np.ndarray, *tensors: QuantizedTensor) -> np.ndarray:
         """ONNX's definition: dequantise, combine, quantise, each in float32."""
         x, y, result = (tensor.quantization for tensor in tensors)
-        return result.quantize(cls.combine(x.dequantize(a), y.dequantize(b))).astype(np.int64)
+        return result.quantize(cls.real(x.dequantize(a), y.dequantize(b))).astype(np.int64)
 
     @staticmethod
-    def combine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def real(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The operator on real numbers."""
         raise NotImplementedError
 
     def golden(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         first, second = self.inputs
         return self.values[a.astype(np.int64) - first.type.min, b.astype(np.int64) - second.type.min]
+
+    @property
+    def types(self) -> tuple[IntType, IntType]:
+        """Of the operands."""
+        first, second = self.inputs
+        return first.type, second.type
+
+    @property
+    def term_types(self) -> tuple[IntType, ...]:
+        """Of what the line takes."""
+        raise NotImplementedError
+
+    def terms(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What the line takes, for operands that broadcast to each other."""
+        raise NotImplementedError
+
+    @cached_property
+    def line(self) -> Line | None:
+        """Equal to ``values`` on all pairs; None where there is none."""
+        a, b = (np.arange(type_.min, type_.max + 1) for type_ in self.types)
+        return fit_line(self.terms(a[:, None], b[None, :]), self.ratios, self.values.astype(np.int64))
+
+    def certificate(self) -> dict[str, object]:
+        """The form in hardware, and what was proved of it."""
+        form = self.line.certificate() if self.line else {"form": "rom"}
+        return form | {"proved": "equal on all pairs", "pairs": self.values.size}
+
+    @cached_property
+    def _sum(self) -> ScaledSumPlan | None:
+        return ScaledSumPlan(self.line, self.term_types, self.types, self.output.type) if self.line else None
+
+    @property
+    def combine_latency(self) -> int:
+        return self._sum.latency if self._sum else rom_latency(self.values.size)
+
+    def combine_hardware(self) -> Hardware:
+        rom = [rom_need("pairs", self.output.type.width, self.values.size)]
+        return Hardware(self._sum.logic, self._sum.memories) if self._sum else Hardware(Logic(), rom)
+
+    def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
+        if self.line is None:
+            return self._all_pairs(m, lane, operands)
+        m.submodules[f"sum_{lane}"] = scaled = ScaledSum(self._sum)
+        m.d.comb += [scaled.terms.eq(Cat(*operands)), scaled.pair.eq(Cat(*operands))]
+        return scaled.o
+
+    def _all_pairs(self, m: Module, lane: int, operands: list[Value]) -> Value:
+        """Addressed by the operands' bits, the first lowest; negative ones come last."""
+        a, b = self.types
+        table = np.roll(self.values, (a.min, b.min), axis=(0, 1)).T.ravel()
+        width = self.output.type.width
+        m.submodules[f"pairs_{lane}"] = rom = Rom([pack([value], width) for value in table], width)
+        m.d.comb += rom.address.eq(Cat(*operands))
+        return rom.data
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +150,20 @@ class Add(_Pair):
         return np.rint(fused_multiply_add(a, first, fused_multiply_add(b, second, fixed)))
 
     @staticmethod
-    def combine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def real(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return x + y
+
+    @staticmethod
+    def steps(*tensors: QuantizedTensor) -> tuple[float, ...]:
+        x, y, result = (tensor.quantization.scale for tensor in tensors)
+        return x / result, y / result
+
+    @property
+    def term_types(self) -> tuple[IntType, ...]:
+        return self.types
+
+    def terms(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+        return a, b
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +181,53 @@ class Mul(_Pair):
         return np.rint(product.astype(np.float32) * scale + np.float32(result.zero_point))
 
     @staticmethod
-    def combine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def real(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return x * y
+
+    @staticmethod
+    def steps(*tensors: QuantizedTensor) -> tuple[float, ...]:
+        x, y, result = (tensor.quantization.scale for tensor in tensors)
+        return (x * y / result,)
+
+    @property
+    def centred_types(self) -> tuple[IntType, ...]:
+        """Of the operands with their zero points taken off."""
+        centred = zip(self.types, self.zeros, strict=True)
+        return tuple(IntType.holding(type_.min - zero, type_.max - zero) for type_, zero in centred)
+
+    @property
+    def term_types(self) -> tuple[IntType, ...]:
+        return (product_type(*self.centred_types),)
+
+    def terms(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
+        return ((a - self.zeros[0]) * (b - self.zeros[1]),)
+
+    @property
+    def combine_latency(self) -> int:
+        return super().combine_latency + (2 if self.line else 0)
+
+    def combine_hardware(self) -> Hardware:
+        logic, memories, _ = super().combine_hardware()
+        if self.line is None:
+            return Hardware(logic, memories)
+        a, b = self.centred_types
+        bits = a.width + b.width
+        logic += Logic(adder=bits, register=2 * bits + 2 * sum(type_.width for type_ in self.types))
+        return Hardware(logic, memories, [Products(1, *(type_.width + (not type_.signed) for type_ in (a, b)))])
+
+    def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
+        if self.line is None:
+            return super().combine(m, lane, operands)
+        centred = []
+        for n, (operand, type_, zero) in enumerate(zip(operands, self.centred_types, self.zeros, strict=True)):
+            centred.append(Signal(element_shape(type_), name=f"centred_{n}_{lane}", reset_less=True))
+            m.d.sync += centred[n].eq(operand - zero)
+        product = Signal(element_shape(self.term_types[0]), name=f"product_{lane}", reset_less=True)
+        m.d.sync += product.eq(centred[0] * centred[1])
+        m.submodules[f"sum_{lane}"] = scaled = ScaledSum(self._sum)
+        pair = delay(m, Cat(*operands), 2, f"pair_{lane}") if self._sum.excepted else 0
+        m.d.comb += [scaled.terms.eq(product), scaled.pair.eq(pair)]
+        return scaled.o
 
 
 def is_fused(site: Site) -> bool:

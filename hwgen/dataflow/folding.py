@@ -16,7 +16,7 @@ Weigh = Callable[[Products], int]
 
 
 @dataclass
-class _Option:
+class Option:
     """A folding of one layer. ``cycles`` is a lower bound until it is ``exact``."""
 
     folding: object
@@ -41,22 +41,22 @@ class _Layer:
         self.options = _undominated(self.options)
         self._sort()
 
-    def _option(self, folding, weigh: Weigh) -> _Option:
+    def _option(self, folding, weigh: Weigh) -> Option:
         products, area = self.op.price(folding)
-        return _Option(folding, self.op.interval(folding), sum(map(weigh, products)), area)
+        return Option(folding, self.op.interval(folding), sum(map(weigh, products)), area)
 
     def _sort(self) -> None:
         """The options that are cheaper than all faster ones, by falling price."""
-        self.front: list[_Option] = []
+        self.front: list[Option] = []
         for option in sorted(self.options, key=lambda o: (o.cycles, o.price)):
             if not self.front or option.price < self.front[-1].price:
                 self.front.append(option)
 
-    def cheapest(self, cycles: int) -> _Option | None:
+    def cheapest(self, cycles: int) -> Option | None:
         at = bisect_right(self.front, cycles, key=lambda option: option.cycles)
         return self.front[at - 1] if at else None
 
-    def settle(self, option: _Option) -> bool:
+    def settle(self, option: Option) -> bool:
         """Make ``option`` exact; True if that changed it."""
         if option.exact:
             return False
@@ -67,7 +67,7 @@ class _Layer:
         return option.cycles != before
 
 
-def _undominated(options: list[_Option]) -> list[_Option]:
+def _undominated(options: list[Option]) -> list[Option]:
     """Drop options that are worse in cycles and price than three others; bubbles may yet cost a fast one its rank, so
     a few of the next best are kept."""
     kept, best = [], []
@@ -84,6 +84,73 @@ def default_weigh(products: Products) -> int:
     return products.count * -(-products.a // 18) * -(-products.b // 18)
 
 
+class FoldingSearch:
+    """The foldings of a network's layers, looked at once and chosen from any number of times.
+
+    Cycles are exact for each layer on its own. Raises :class:`ModelError` where layers have no hardware.
+    """
+
+    def __init__(self, network: Network, weigh: Weigh = default_weigh):
+        check_hardware(network)
+        self.network = network
+        self._layers = [_Layer(layer.name, layer.op, weigh) for layer in network.layers]
+
+    def for_rate(self, cycles: int) -> list[Option]:
+        """The cheapest folding of each layer that takes at most ``cycles`` per frame; FitError where there is none."""
+        while True:
+            chosen = [layer.cheapest(cycles) for layer in self._layers]
+            if None in chosen:
+                slow = self._layers[chosen.index(None)]
+                fastest = min(option.cycles for option in slow.options)
+                raise FitError(
+                    f"layer {slow.name!r}: {cycles} cycles per frame cannot be reached (limit {fastest} cycles); "
+                    "ask for a lower frame rate or a higher clock"
+                )
+            if not self._settle(chosen):
+                return chosen
+
+    def for_budget(self, budget: int) -> list[Option]:
+        """Foldings with the fewest cycles per frame that take at most ``budget`` multipliers; FitError if none do.
+
+        The least target whose cheapest foldings fit; they are made exact only where they are about to be chosen.
+        """
+        while True:
+            targets = sorted({option.cycles for layer in self._layers for option in layer.front})
+            at = bisect_left(targets, True, key=lambda cycles: self._price(cycles) <= budget)
+            if at == len(targets):
+                least = self._price(targets[-1])
+                raise FitError(
+                    f"the network needs at least {least:.0f} multipliers (limit {budget}); raise --multipliers"
+                )
+            chosen = [layer.cheapest(targets[at]) for layer in self._layers]
+            if not self._settle(chosen):
+                return chosen
+
+    def plan(self, chosen: list[Option]) -> Plan:
+        """The plan with the foldings chosen, its queues such that it is as fast as its slowest layer."""
+        layers = zip(self._layers, chosen, strict=True)
+        plan = Plan(self.network, tuple(PlannedLayer(x.name, x.op, option.folding) for x, option in layers))
+        return size_queues(plan, max(option.cycles for option in chosen))
+
+    @property
+    def least(self) -> int:
+        """The multipliers without which it cannot be built."""
+        return sum(min(option.multipliers for option in layer.options) for layer in self._layers)
+
+    @property
+    def most(self) -> int:
+        """The multipliers beyond which nothing gets faster."""
+        slowest = max(min(option.cycles for option in layer.options) for layer in self._layers)
+        return int(self._price(slowest))
+
+    def _settle(self, chosen: list[Option]) -> bool:
+        return max([layer.settle(option) for layer, option in zip(self._layers, chosen, strict=True)])
+
+    def _price(self, cycles: int) -> float:
+        chosen = [layer.cheapest(cycles) for layer in self._layers]
+        return float("inf") if None in chosen else sum(option.multipliers for option in chosen)
+
+
 def search(
     network: Network,
     *,
@@ -93,46 +160,8 @@ def search(
 ) -> Plan:
     """The plan with the fewest cycles per frame within ``multipliers``, or the cheapest within ``cycles``.
 
-    With neither, the fastest within 100 multipliers. Cycles are exact for each layer on its own, and queues are
-    sized so that the pipeline reaches the slowest layer's. Raises :class:`FitError` naming what would do, and
+    With neither, the fastest within 100 multipliers. Raises :class:`FitError` naming what would do, and
     :class:`ModelError` where layers have no hardware.
     """
-    check_hardware(network)
-    layers = [_Layer(layer.name, layer.op, weigh) for layer in network.layers]
-    chosen = _for_rate(layers, cycles) if cycles is not None else _for_budget(layers, multipliers or 100)
-    plan = Plan(
-        network, tuple(PlannedLayer(x.name, x.op, option.folding) for x, option in zip(layers, chosen, strict=True))
-    )
-    return size_queues(plan, max(option.cycles for option in chosen))
-
-
-def _for_rate(layers: list[_Layer], cycles: int) -> list[_Option]:
-    while True:
-        chosen = [layer.cheapest(cycles) for layer in layers]
-        if None in chosen:
-            slow = layers[chosen.index(None)]
-            fastest = min(option.cycles for option in slow.options)
-            raise FitError(
-                f"layer {slow.name!r}: {cycles} cycles per frame cannot be reached (limit {fastest} cycles); "
-                "ask for a lower frame rate or a higher clock"
-            )
-        if not max(layer.settle(option) for layer, option in zip(layers, chosen, strict=True)):
-            return chosen
-
-
-def _for_budget(layers: list[_Layer], budget: int) -> list[_Option]:
-    """The least target whose cheapest plan fits; options are made exact only where they are about to be chosen."""
-    while True:
-        targets = sorted({option.cycles for layer in layers for option in layer.front})
-        at = bisect_left(targets, True, key=lambda cycles: _price(layers, cycles) <= budget)
-        if at == len(targets):
-            least = _price(layers, targets[-1])
-            raise FitError(f"the network needs at least {least:.0f} multipliers (limit {budget}); raise --multipliers")
-        chosen = [layer.cheapest(targets[at]) for layer in layers]
-        if not max(layer.settle(option) for layer, option in zip(layers, chosen, strict=True)):
-            return chosen
-
-
-def _price(layers: list[_Layer], cycles: int) -> float:
-    chosen = [layer.cheapest(cycles) for layer in layers]
-    return float("inf") if None in chosen else sum(option.multipliers for option in chosen)
+    found = FoldingSearch(network, weigh)
+    return found.plan(found.for_rate(cycles) if cycles is not None else found.for_budget(multipliers or 100))

@@ -1,0 +1,196 @@
+"""Boxes in maps: one cut out of a map, or a map put into a larger one."""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import gcd
+
+import numpy as np
+from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.lib import wiring
+
+from hwgen.graph.network import Site
+from hwgen.graph.types import FeatureMap
+from hwgen.graph.value import NOWHERE
+from hwgen.memory.loops import LoopNest, lookup
+
+from .logic import Logic, counter
+from .mac_folding import divisors
+from .pool import PoolFolding
+from .streamed import Hardware, Streamed, StreamedUnit
+from .timing import Actor
+
+
+@dataclass(frozen=True, eq=False)
+class _Box(Streamed):
+    """One step for each beat of ``outer``, the larger of the two maps; some of them lie in the box."""
+
+    input: FeatureMap
+    output: FeatureMap
+
+    @property
+    @abstractmethod
+    def outer(self) -> FeatureMap:
+        """The map that is walked through."""
+
+    @property
+    @abstractmethod
+    def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns and channels of ``outer`` that are in the box."""
+
+    def foldings(self) -> Iterable[PoolFolding]:
+        """Beats lie in the box as a whole or not at all."""
+        channels = self.indices[2]
+        whole = [n for n in divisors(gcd(self.input.channels, self.output.channels)) if _in_beats(channels, n)]
+        return [PoolFolding(lanes) for lanes in whole]
+
+    def sizes(self, folding: PoolFolding) -> tuple[int, int, int]:
+        """Rows, columns and words of ``outer``."""
+        return self.outer.height, self.outer.width, self.outer.channels // folding.lanes
+
+    def masks(self, folding: PoolFolding) -> list[np.ndarray]:
+        """Which rows, columns and words are in the box."""
+        rows, columns, channels = self.indices
+        indices = rows, columns, np.unique(channels // folding.lanes)
+        return [np.isin(np.arange(size), index) for size, index in zip(self.sizes(folding), indices, strict=True)]
+
+    def inside(self, folding: PoolFolding) -> np.ndarray:
+        """Whether each beat of ``outer`` is in the box, in raster order."""
+        rows, columns, words = self.masks(folding)
+        return (rows[:, None, None] & columns[:, None] & words).ravel()
+
+    def depth(self, folding: PoolFolding) -> int:
+        return 1
+
+    def hardware(self, folding: PoolFolding) -> Hardware:
+        width = self.output.type.width * folding.lanes
+        loops = sum((counter(size) for size in self.sizes(folding)), Logic())
+        tests = Logic(logic=sum(size.bit_length() for size in self.sizes(folding)) + 3)
+        return Hardware(loops + tests + Logic(logic=width, register=width + 1))
+
+    def block(self, folding: PoolFolding) -> wiring.Component:
+        return _BoxUnit(self, folding)
+
+
+def _in_beats(channels: np.ndarray, lanes: int) -> bool:
+    """Whether the channels make up whole beats."""
+    return len(channels) % lanes == 0 and np.array_equal(
+        channels.reshape(-1, lanes), channels[::lanes, None] // lanes * lanes + np.arange(lanes)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Slice(_Box):
+    """A box out of the map: ``starts`` and ``steps`` in rows, columns and channels. Other beats are dropped."""
+
+    starts: tuple[int, int, int]
+    steps: tuple[int, int, int]
+
+    sites = ("Rearrange",)
+
+    @classmethod
+    def from_site(cls, site: Site) -> "Slice | None":
+        if site.op != "Rearrange":
+            return None
+        places, source = site.attributes["places"], site.input.map
+        if (places == NOWHERE).any():
+            return None
+        first = np.unravel_index(places[0, 0, 0], source.shape)
+        seconds = [places[tuple(np.eye(3, dtype=int)[axis] * (places.shape[axis] > 1))] for axis in range(3)]
+        steps = [int(np.unravel_index(n, source.shape)[axis] - first[axis]) or 1 for axis, n in enumerate(seconds)]
+        if min(steps) < 0:
+            return None  # backwards: to be reordered
+        op = cls(source, site.output.map, tuple(map(int, first)), tuple(steps))
+        return op if op._places() is not None and np.array_equal(op._places(), places) else None
+
+    @property
+    def outer(self) -> FeatureMap:
+        return self.input
+
+    @property
+    def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        settings = zip(self.starts, self.steps, self.output.shape, strict=True)
+        return tuple(start + step * np.arange(count) for start, step, count in settings)
+
+    def _places(self) -> np.ndarray | None:
+        indices = self.indices
+        if any(i.min() < 0 or i.max() >= size for i, size in zip(indices, self.input.shape, strict=True)):
+            return None
+        return np.arange(self.input.elements).reshape(self.input.shape)[np.ix_(*indices)]
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        rows, columns, channels = self.indices
+        return x[:, rows][:, :, columns][:, :, :, channels]
+
+    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+        inside = self.inside(folding)
+        return self.direct(folding, [np.arange(1, len(inside) + 1)], inside.cumsum())
+
+
+@dataclass(frozen=True, eq=False)
+class Pad(_Box):
+    """``fill`` around the map: ``pads`` are (before, after) in rows, columns and channels. It is made up on the way."""
+
+    pads: tuple[tuple[int, int], ...]
+    fill: int
+
+    sites = ("Rearrange",)
+
+    @classmethod
+    def from_site(cls, site: Site) -> "Pad | None":
+        if site.op != "Rearrange":
+            return None
+        places, source = site.attributes["places"], site.input.map
+        inside = np.argwhere(places != NOWHERE)
+        if not len(inside):
+            return None
+        low = inside.min(axis=0)
+        high = np.array(places.shape) - low - np.array(source.shape)
+        if (high < 0).any():
+            return None
+        pads = tuple((int(before), int(after)) for before, after in zip(low, high, strict=True))
+        plain = np.pad(np.arange(source.elements).reshape(source.shape), pads, constant_values=NOWHERE)
+        return cls(source, site.output.map, pads, site.attributes["fill"]) if np.array_equal(plain, places) else None
+
+    @property
+    def outer(self) -> FeatureMap:
+        return self.output
+
+    @property
+    def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        settings = zip(self.pads, self.input.shape, strict=True)
+        return tuple(before + np.arange(count) for (before, _), count in settings)
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        return np.pad(x, ((0, 0), *self.pads), constant_values=self.fill)
+
+    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+        inside = self.inside(folding)
+        return self.direct(folding, [inside.cumsum()], np.arange(1, len(inside) + 1))
+
+
+class _BoxUnit(StreamedUnit):
+    """Three counters say whether the step at hand is in the box; a register before the outlet."""
+
+    def elaborate(self, platform):
+        m = Module()
+        op, outlet, (source,) = self.op, self.outlet(m), self.sources
+        step, give = Signal(), Signal()
+        rows, columns, words = op.sizes(self.folding)
+        nest = LoopNest(m, [("word", words), ("x", columns), ("y", rows)], step)
+        inside = Const(1)
+        for loop, mask in zip(("y", "x", "word"), op.masks(self.folding), strict=True):
+            if not mask.all():
+                inside = inside & lookup(m, nest.index[loop], mask.astype(int).tolist(), f"{loop}_inside")
+        push, payload = Signal(), Signal.like(outlet.payload, reset_less=True)
+        if isinstance(op, Slice):  # what is dropped needs no room
+            m.d.comb += [source.ready.eq(outlet.permit | ~inside), step.eq(source.valid & source.ready)]
+            m.d.comb += give.eq(step & inside)
+            m.d.sync += payload.eq(source.payload)
+        else:  # what is made up needs no input
+            m.d.comb += [source.ready.eq(outlet.permit & inside), step.eq(outlet.permit & (source.valid | ~inside))]
+            m.d.comb += give.eq(step)
+            m.d.sync += [lane.eq(Mux(inside, x, op.fill)) for lane, x in zip(payload, source.payload, strict=True)]
+        m.d.sync += push.eq(give)
+        m.d.comb += [outlet.debit.eq(give), outlet.push.eq(push), outlet.payload.eq(payload)]
+        return m

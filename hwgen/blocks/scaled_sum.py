@@ -1,0 +1,169 @@
+"""The datapath of a :class:`~hwgen.blocks.line.Line`: scaled by small tables and adders, without multipliers."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.graph.types import IntType
+from hwgen.memory.rom import Rom, pack
+
+from .arithmetic import AdderTree, delay
+from .line import FEW, Line
+from .logic import Logic, adder_tree
+from .operator import MemoryNeed, rom_need
+from .stream import element_shape
+
+#: Bits of a term that one table takes: what one LUT4 is addressed by.
+CHUNK_BITS = 4
+
+
+def chunks(type_: IntType) -> list[np.ndarray]:
+    """What a term is worth by each of its chunks, lowest first: int64 [2^bits] that add up to the term."""
+    parts = []
+    for low in range(0, type_.width, CHUNK_BITS):
+        bits = min(CHUNK_BITS, type_.width - low)
+        part = np.arange(1 << bits, dtype=np.int64)
+        if type_.signed and low + bits == type_.width:
+            part = np.where(part >> (bits - 1), part - (1 << bits), part)
+        parts.append(part << low)
+    return parts
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledSumPlan:
+    """``line`` of integers of types ``terms``; ``pair`` are the types of the table's operands."""
+
+    line: Line
+    terms: tuple[IntType, ...]
+    pair: tuple[IntType, IntType]
+    out: IntType
+
+    @cached_property
+    def tables(self) -> list[np.ndarray]:
+        """Products by chunk; the first bears the offset too."""
+        scaled = zip(self.terms, self.line.multipliers, strict=True)
+        tables = [part * by for type_, by in scaled for part in chunks(type_)]
+        return [tables[0] + self.line.offset, *tables[1:]]
+
+    @cached_property
+    def table_shape(self) -> Shape:
+        """Holds whatever stands in a table."""
+        low, high = (min(map(np.min, self.tables)), max(map(np.max, self.tables)))
+        return element_shape(IntType.holding(min(int(low), -1), int(high)))
+
+    @property
+    def corrected(self) -> bool:
+        """Whether ties or exceptions are corrected."""
+        return self.line.ties is not None or self.excepted
+
+    @property
+    def excepted(self) -> bool:
+        return len(self.line.exceptions) > 0
+
+    @property
+    def from_rom(self) -> bool:
+        """Whether exceptions are looked up in a ROM of all pairs."""
+        return len(self.line.exceptions) > FEW
+
+    @property
+    def levels(self) -> int:
+        """Of adders."""
+        return (len(self.tables) - 1).bit_length()
+
+    @property
+    def latency(self) -> int:
+        """One register after the tables, one after each level of adders, then one for ties and exceptions and one
+        to correct by them where there are any, and one for clipping."""
+        return 1 + self.levels + 2 * self.corrected + 1
+
+    @property
+    def memories(self) -> list[MemoryNeed]:
+        return [rom_need("exceptions", 1, 1 << sum(type_.width for type_ in self.pair))] if self.from_rom else []
+
+    @property
+    def logic(self) -> Logic:
+        """Counted bits: a table takes a LUT for each bit of its result."""
+        count, width, out = len(self.tables), self.table_shape.width, self.out.width
+        total = Logic(logic=count * width, register=count * width) + adder_tree(width, count)
+        if self.corrected:
+            total += Logic(adder=out + 2, logic=self.line.shift, register=2 * (out + 2) + 1)
+        if self.excepted:
+            bits = sum(type_.width for type_ in self.pair)
+            compare = 0 if self.from_rom else len(self.line.exceptions) * -(-bits // 3)
+            total += Logic(logic=compare, register=2 * self.levels + (0 if self.from_rom else bits + 2))
+        return total + Logic(adder=2 * out, logic=2 * out, register=out)
+
+
+class ScaledSum(wiring.Component):
+    """``o`` is the plan's line of ``terms``, and of ``pair`` where it has exceptions, ``plan.latency`` cycles later:
+    a new one in every cycle. Operands lie side by side as bits, the first lowest."""
+
+    def __init__(self, plan: ScaledSumPlan):
+        self.plan, self.line = plan, plan.line
+        super().__init__(
+            {
+                "terms": In(sum(type_.width for type_ in plan.terms)),
+                "pair": In(sum(type_.width for type_ in plan.pair)),
+                "o": Out(element_shape(plan.out)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.tree = tree = AdderTree(self.plan.table_shape, len(self.plan.tables))
+        at = 0
+        for n, table in enumerate(self.plan.tables):
+            bits, width = len(table).bit_length() - 1, self.plan.table_shape.width
+            m.submodules[f"table_{n}"] = rom = Rom([pack([value], width) for value in table], width)
+            m.d.comb += [rom.address.eq(self.terms[at : at + bits]), tree.i[n].eq(rom.data)]
+            at += bits
+        total = Signal(tree.o.shape())
+        m.d.comb += total.eq(tree.o)
+        quotient = total >> self.line.shift
+        if self.plan.corrected:
+            quotient = self._correct(m, total, quotient)
+        low, high = self.line.clamp
+        result = Signal(element_shape(self.plan.out), reset_less=True)
+        m.d.sync += result.eq(Mux(quotient < low, low, Mux(quotient > high, high, quotient)))
+        m.d.comb += self.o.eq(result)
+        return m
+
+    def _correct(self, m: Module, total: Signal, quotient: Value) -> Signal:
+        """Down on ties, up or down at the exceptions: two registers."""
+        held, corrected = (Signal(signed(len(quotient) + n), name=f"quotient_{n}", reset_less=True) for n in (0, 1))
+        down = Signal(reset_less=True)
+        if self.line.ties is not None:
+            tie = ~total[: self.line.shift].any() if self.line.shift else 1
+            m.d.sync += down.eq(tie & (quotient[0] != self.line.ties))
+        delta = self._exception(m, 2 + self.plan.levels) if self.plan.excepted else 0
+        m.d.sync += [held.eq(quotient), corrected.eq(held - down + delta)]
+        return corrected
+
+    def _exception(self, m: Module, cycles: int) -> Value:
+        """What is to be added for ``pair``, ``cycles`` later."""
+        if self.plan.from_rom:
+            return -self._exception_rom(m, cycles)
+        pair = delay(m, self.pair, 1, "pair")
+        delta = Signal(signed(2))
+        with m.Switch(pair):
+            for first, second, value in self.line.exceptions.tolist():
+                with m.Case(self._bits(first, second)):
+                    m.d.comb += delta.eq(value)
+        return delay(m, delta, cycles - 1, "delta").as_signed()
+
+    def _exception_rom(self, m: Module, cycles: int) -> Value:
+        words = [0] * (1 << len(self.pair))
+        for first, second, _ in self.line.exceptions.tolist():
+            words[self._bits(first, second)] = 1
+        m.submodules.exceptions = rom = Rom(words, 1)
+        m.d.comb += rom.address.eq(self.pair)
+        return delay(m, rom.data, cycles - rom.latency, "down")
+
+    def _bits(self, first: int, second: int) -> int:
+        """The operands at two table indices, as they lie in ``pair``."""
+        a, b = self.plan.pair
+        return pack([first + a.min], a.width) | pack([second + b.min], b.width) << a.width

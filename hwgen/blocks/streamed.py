@@ -1,0 +1,103 @@
+"""What operators share that do one thing per cycle: move beats from streams to a stream, through a fixed pipeline."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from math import gcd
+from typing import NamedTuple
+
+import numpy as np
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.memory.queue import Outlet, queue_depth
+
+from .logic import Logic
+from .mac_folding import divisors
+from .operator import Cost, MemoryNeed, Operator, Products
+from .pool import PoolFolding
+from .stream import beat_stream, join, queue_logic, queue_memory
+from .timing import Actor, Take
+
+
+class Hardware(NamedTuple):
+    """What a block takes, cycles apart."""
+
+    logic: Logic
+    memories: Sequence[MemoryNeed] = ()
+    products: Sequence[Products] = ()
+
+
+class Streamed(Operator):
+    """An operator whose block starts a step in every cycle and has as many lanes at all its ends.
+
+    A step takes at most one beat from each input and gives at most one, ``depth`` cycles later and then through an
+    :class:`Outlet`.
+    """
+
+    @abstractmethod
+    def hardware(self, folding: PoolFolding) -> Hardware:
+        """What stands before the outlet."""
+
+    @abstractmethod
+    def depth(self, folding: PoolFolding) -> int:
+        """Cycles from a step to its push into the outlet."""
+
+    def foldings(self) -> Iterable[PoolFolding]:
+        if self.gap:
+            raise self.golden_only()
+        channels = reduce(gcd, (map_.channels for map_ in (*self.inputs, self.output)))
+        return [PoolFolding(lanes) for lanes in divisors(channels)]
+
+    def latency(self, folding: PoolFolding) -> int:
+        """From the end of a step to its beat being offered."""
+        return self.depth(folding) + Outlet.LATENCY - 1
+
+    def queue(self, folding: PoolFolding) -> int:
+        return queue_depth(self.latency(folding), 1, 1)
+
+    def direct(self, folding: PoolFolding, needs: Sequence[np.ndarray], give: np.ndarray) -> tuple[Actor, ...]:
+        """The actor that takes its inputs as it starts: ``needs`` are what steps need of each."""
+        main, *rest = needs
+        latency, queue = self.latency(folding), self.queue(folding)
+        takes = tuple(Take(need) for need in rest)
+        name = type(self).__name__.lower()
+        return (Actor(name, main, np.ones_like(main), give, latency, queue, credit_delay=1, more_takes=takes),)
+
+    def interval(self, folding: PoolFolding) -> int:
+        return max(map_.elements for map_ in (*self.inputs, self.output)) // folding.lanes
+
+    def _whole(self, folding: PoolFolding) -> Hardware:
+        width, queue = self.output.type.width * folding.lanes, self.queue(folding)
+        logic, memories, products = self.hardware(folding)
+        return Hardware(
+            logic + queue_logic(queue, width), [*memories, queue_memory("queue", queue, width)], list(products)
+        )
+
+    def cost(self, folding: PoolFolding) -> Cost:
+        logic, memories, products = self._whole(folding)
+        return Cost.of(self, folding, logic, memories, products)
+
+    def price(self, folding: PoolFolding) -> tuple[tuple[Products, ...], int]:
+        logic, memories, products = self._whole(folding)
+        bits = sum(memory.bits for memory in memories)
+        return tuple(products), logic.register + logic.logic + logic.adder + bits // 16
+
+
+class StreamedUnit(wiring.Component):
+    """The ports of a :class:`Streamed` operator's block: ``i`` or ``i_0`` and so on, and ``o``."""
+
+    def __init__(self, op: Streamed, folding: PoolFolding):
+        self.op, self.folding = op, folding
+        maps = op.inputs
+        names = ["i"] if len(maps) == 1 else [f"i_{n}" for n in range(len(maps))]
+        ports = {name: In(beat_stream(map_.type, folding.lanes)) for name, map_ in zip(names, maps, strict=True)}
+        super().__init__({**ports, "o": Out(beat_stream(op.output.type, folding.lanes))})
+        self.sources = [getattr(self, name) for name in names]
+
+    def outlet(self, m: Module) -> Outlet:
+        """The outlet, connected to ``o``."""
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.op.queue(self.folding))
+        join(m, outlet.o, wiring.flipped(self.o), "output")
+        return outlet

@@ -1,0 +1,101 @@
+"""Operators that combine several streams element by element, any of which may be broadcast."""
+
+from abc import abstractmethod
+
+import numpy as np
+from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.lib import data, wiring
+
+from hwgen.memory.loops import LoopNest
+
+from .arithmetic import delay
+from .logic import Logic, counter
+from .pool import PoolFolding
+from .spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
+from .streamed import Hardware, Streamed, StreamedUnit
+from .timing import Actor
+
+
+class Zipped(Streamed):
+    """One step for each beat of the result: takes a beat of every operand, or gives one again that is broadcast."""
+
+    @property
+    @abstractmethod
+    def combine_latency(self) -> int:
+        """Cycles from operands to result."""
+
+    @abstractmethod
+    def combine_hardware(self) -> Hardware:
+        """What one lane takes from operands to result."""
+
+    @abstractmethod
+    def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
+        """Add one lane to ``m``; gives its result, ``combine_latency`` cycles after ``operands``."""
+
+    def spreads(self, folding: PoolFolding) -> list[Spread]:
+        """How each operand covers the result."""
+        sizes = [(m.height, m.width, max(m.channels // folding.lanes, 1)) for m in (*self.inputs, self.output)]
+        return [Spread(own, sizes[-1]) for own in sizes[:-1]]
+
+    @property
+    def _wait(self) -> int:
+        whole = any(map_.shape != self.output.shape for map_ in self.inputs)
+        return SPREAD_LATENCY if whole else 0
+
+    def depth(self, folding: PoolFolding) -> int:
+        return self._wait + self.combine_latency
+
+    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+        needs = [spread.need for spread in self.spreads(folding)]
+        return self.direct(folding, needs, np.arange(1, len(needs[0]) + 1))
+
+    def hardware(self, folding: PoolFolding) -> Hardware:
+        logic, memories, products = self.combine_hardware()
+        logic, memories = folding.lanes * logic, [*memories] * folding.lanes
+        spreads = self.spreads(folding)
+        for spread, map_ in zip(spreads, self.inputs, strict=True):
+            width = map_.type.width * folding.lanes
+            if spread.loops:
+                logic, memories = logic + spread.logic(width), [*memories, *spread.memories(width)]
+            else:
+                logic += Logic(register=self._wait * width)
+        loops = sum((counter(count) for count in spreads[0].full), Logic()) if self._wait else Logic()
+        return Hardware(logic + loops, memories, [*products] * folding.lanes)
+
+    def block(self, folding: PoolFolding) -> wiring.Component:
+        return _ZippedUnit(self, folding)
+
+
+class _ZippedUnit(StreamedUnit):
+    """A step starts when all that it takes is offered and there is room for what it gives."""
+
+    def elaborate(self, platform):
+        m = Module()
+        op, outlet, step = self.op, self.outlet(m), Signal()
+        spreads = op.spreads(self.folding)
+        nest = LoopNest(m, list(zip(reversed(LOOPS), reversed(spreads[0].full), strict=True)), step)
+        idle = [again(nest, spread.loops) if spread.loops else Const(0) for spread in spreads]
+        there = [source.valid | rest for source, rest in zip(self.sources, idle, strict=True)]
+        m.d.comb += step.eq(outlet.permit & Value.cast(_all(there)))
+        for n, (source, rest) in enumerate(zip(self.sources, idle, strict=True)):
+            m.d.comb += source.ready.eq(outlet.permit & ~rest & _all(there[:n] + there[n + 1 :]))
+        views = []
+        for n, (source, spread) in enumerate(zip(self.sources, spreads, strict=True)):
+            bits = source.payload.as_value()
+            if spread.loops:
+                bits = spread_operand(m, f"operand_{n}", spread, nest, step, bits)
+            else:
+                bits = delay(m, bits, op._wait, f"operand_{n}")
+            views.append(data.View(source.payload.shape(), bits))
+        for lane in range(self.folding.lanes):
+            m.d.comb += outlet.payload[lane].eq(op.combine(m, lane, [view[lane] for view in views]))
+        push = delay(m, step, op.depth(self.folding), "push", reset_less=False)
+        m.d.comb += [outlet.debit.eq(step), outlet.push.eq(push)]
+        return m
+
+
+def _all(conditions: list[Value]) -> Value:
+    result = Const(1)
+    for condition in conditions:
+        result = result & condition
+    return result
