@@ -43,9 +43,15 @@ def mse(counts: np.ndarray, edges: np.ndarray) -> Range:
 
 
 def entropy(counts: np.ndarray, edges: np.ndarray) -> Range:
-    """The range, cut likewise, whose steps keep most of the distribution: the least Kullback-Leibler divergence."""
+    """The range, cut likewise, whose steps keep most of the distribution: the least Kullback-Leibler divergence.
+
+    Zero is a step in every range, and many numbers are zero behind a Relu; their bin does not count.
+    """
     centres = (edges[:-1] + edges[1:]) / 2
+    counts = np.where((edges[:-1] <= 0) & (edges[1:] > 0), 0, counts)
     divergences = []
+    if not counts.any():
+        return minmax(counts, edges)
     for factor in FACTORS:
         low, high = _cut(edges, factor)
         inside = (low <= centres) & (centres <= high)
@@ -115,7 +121,7 @@ def _counts(graph: Graph, frames: np.ndarray, extremes: Mapping[str, Range]) -> 
     for values in chunks(graph, frames):
         for name, (low, high) in extremes.items():
             if low < high:
-                counts[name] += np.histogram(values[name], bins=_edges((low, high)))[0]
+                counts[name] += np.histogram(values[name], bins=BINS, range=(low, high))[0]
     return counts
 
 

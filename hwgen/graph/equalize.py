@@ -6,21 +6,20 @@ integers. After Nagel et al., "Data-Free Quantization Through Weight Equalizatio
 weights have a scale per output channel, so that it is the activations that gain, and s follows from their ranges.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .calibrate import chunks
-from .editor import Editor
 from .ir import Graph, Node
 from .types import S8, U8
-from .weights import find_weight
 
 _ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu")
 _POOLS = ("MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "Pad")
 _LAYERS = ("Conv", "Gemm")
 _LEAST = 1 / 64  # factors are no smaller: a channel that hardly ever speaks must hold what calibration missed
+_HEADROOM = 2.0  # times the largest number seen in a channel still fits, where others are larger than that
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def equalize(graph: Graph, frames: np.ndarray) -> Graph:
     """``graph`` with float weights rescaled wherever that makes ranges alike; the same function of ``frames``.
 
     The first layer only makes channels larger, up to the largest, so that a Clip may stay as it is: a channel is then
-    clipped earlier than before, but no earlier than at the largest number that calibration saw in it.
+    clipped earlier than before, but not at numbers that calibration saw in it.
     """
     pairs = find_pairs(graph)
     if not pairs:
@@ -46,11 +45,14 @@ def equalize(graph: Graph, frames: np.ndarray) -> Graph:
     constants = dict(graph.constants)
     for pair in reversed(pairs):
         first, second = nodes[pair.first], nodes[pair.second]
-        weight = constants[second.inputs[1]]
-        factors = _factors(second, weight, *statistics[pair.between])
+        peaks, squares = statistics[pair.between]
+        old = constants[second.inputs[1]]
+        weight = _by_channel(second, old, len(peaks))
+        factors = _factors(weight, peaks, squares)
         for name in first.inputs[1:]:
             constants[name] = _rows_divided(constants[name], factors)
-        constants[second.inputs[1]] = (weight * _for_weights(second, weight, factors)).astype(weight.dtype)
+        scaled = weight * factors.reshape(len(weight), 1, -1, 1)
+        constants[second.inputs[1]] = scaled.reshape(old.shape).astype(old.dtype)
     return replace(graph, constants=constants)
 
 
@@ -110,7 +112,7 @@ def _scales(graph: Graph, node: Node) -> bool:
 # How much
 
 
-def _statistics(graph: Graph, frames: np.ndarray, names: Iterable[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _statistics(graph: Graph, frames: np.ndarray, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """For each channel of each tensor the largest magnitude, and the mean of squares."""
     peaks, sums, count = {}, {}, 0
     for values in chunks(graph, frames):
@@ -123,37 +125,31 @@ def _statistics(graph: Graph, frames: np.ndarray, names: Iterable[str]) -> dict[
     return {name: (peaks[name], sums[name] / count) for name in peaks}
 
 
-def _factors(node: Node, weight: np.ndarray, peaks: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """What to multiply the weights of each input channel by, from ``_LEAST`` to 1.
+def _factors(weight: np.ndarray, peaks: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    """What to multiply the weights of each input channel by, from ``_LEAST`` to 1; ``weight`` as :func:`_by_channel`.
 
     The noise of a channel in the sums is ``(s * step * |w|)**2`` from the activation and ``(weight step * |x| / s)**2``
     from the weights, of uniform steps; this s has the least sum of both. In a depthwise convolution the weight step
     shrinks with s, so that the smallest is best.
     """
     largest = peaks.max() or 1.0
-    least = np.where(peaks > 0, np.maximum(peaks / largest, _LEAST), 1.0)
-    rows = weight.reshape(len(weight), -1)
-    if node.op == "Conv" and weight.shape[1] == 1 and node.attributes["group"] > 1:
+    least = np.where(peaks > 0, np.clip(_HEADROOM * peaks / largest, _LEAST, 1.0), 1.0)
+    groups, _, channels, taps = weight.shape
+    if groups > 1 and channels == 1:
         return least
-    if node.op == "Conv" and node.attributes["group"] > 1:
-        return np.ones_like(least)
-    columns = rows.reshape(len(rows), len(peaks), -1).astype(np.float64)
-    weight_noise = ((np.abs(rows).max(axis=1) / S8.max) ** 2).sum() * columns.shape[2] * squares
-    noise = (largest / U8.max) ** 2 * (columns**2).sum(axis=(0, 2))
+    steps = np.abs(weight).max(axis=(2, 3)) / S8.max
+    weight_noise = ((steps**2).sum(axis=1)[:, None] * taps).repeat(channels, axis=1).reshape(-1) * squares
+    noise = (largest / U8.max) ** 2 * (weight**2).sum(axis=(1, 3)).reshape(-1)
     wanted = (weight_noise / np.maximum(noise, np.finfo(np.float64).tiny)) ** 0.25
     return np.clip(wanted, least, 1.0)
+
+
+def _by_channel(node: Node, weight: np.ndarray, channels: int) -> np.ndarray:
+    """The weights of the layer that reads ``channels``: [groups, outputs, channels, taps], each of one group."""
+    groups = node.attributes["group"] if node.op == "Conv" else 1
+    return weight.reshape(groups, len(weight) // groups, channels // groups, -1).astype(np.float64)
 
 
 def _rows_divided(constant: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """Weights or bias of the first layer, output channels first."""
     return (constant / factors.reshape(-1, *[1] * (constant.ndim - 1))).astype(constant.dtype)
-
-
-def _for_weights(node: Node, weight: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """``factors`` shaped to broadcast over the weights of the layer that reads the channels."""
-    if node.op == "Gemm":
-        return np.repeat(factors, weight.shape[1] // len(factors))
-    if node.attributes["group"] == 1:
-        return factors.reshape(-1, *[1] * (weight.ndim - 2))
-    outputs = len(weight) // node.attributes["group"]  # depthwise, the only grouped layer that is scaled
-    return np.repeat(factors, outputs).reshape(-1, *[1] * (weight.ndim - 1))

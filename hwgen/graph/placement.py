@@ -186,5 +186,3 @@ class Placement:
             return False
         readers = [node for member in inside for node in self.graph.consumers(member)]
         return all(node is concat or inside.issuperset(node.outputs) for node in readers)
-
-

@@ -67,8 +67,11 @@ def _activations(
         return {}
     observed = sorted(set(place.owners.values()))
     ranges = observe(graph, frames, observed, recipe.ranges)
-    wide = wide_tensors(graph, place, ranges, frames, recipe.wide)
-    chosen = {name: activation(name, ranges[name], U16 if name in wide else U8, warn) for name in observed}
+    chosen = {name: activation(name, ranges[name], U8, warn) for name in observed}
+    wide = wide_tensors(graph, place, chosen, frames, recipe.wide)
+    if wide:  # 65,535 steps need no range cut short
+        ranges = observe(graph, frames, sorted(wide), "minmax")
+        chosen |= {name: activation(name, ends, U16, warn) for name, ends in ranges.items()}
     return {name: chosen[owner] for name, owner in place.owners.items()}
 
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from .calibrate import METHODS
 from .errors import InputError
 
-AUTO = "auto"
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -16,7 +14,8 @@ class Recipe:
       :data:`hwgen.graph.calibrate.METHODS`.
     - ``equalize``: channels between two layers are scaled until their ranges are alike.
     - ``correct_bias``: what rounding shifts the mean of a channel by goes into its bias.
-    - ``wide``: activations that get 16 bits instead of 8, by name; ``"auto"`` is those that measurement says to.
+    - ``wide``: activations that get 16 bits instead of 8, by name; ``"auto"`` adds those
+      that cost the most accuracy in 8 (:mod:`hwgen.graph.wide`).
 
     Raises InputError for an unknown method.
     """

@@ -9,6 +9,7 @@ from hwgen.graph.lower import sites
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
+from hwgen.graph.recipe import Recipe
 from hwgen.graph.types import U8, Quantization
 from tests.graph.models import build, lenet_like, node, save
 
