@@ -145,14 +145,16 @@ class Placement:
         bases: dict[str, str] = {}
         for node in self.graph.nodes:
             sources = {bases.get(name, name) for name in self._streams(node)}
-            if node.op not in ELEMENTWISE or len(sources) != 1 or self._absorbed(node):
+            if node.op not in ELEMENTWISE or len(sources) != 1 or self._absorbed(node, sources):
                 sources = set(node.outputs[:1])
             bases[node.outputs[0]] = sources.pop()
         return bases
 
-    def _absorbed(self, node: Node) -> bool:
+    def _absorbed(self, node: Node, sources: set[str]) -> bool:
+        """Whether it is the Relu or Clip of what is no function of one stream itself."""
         maker = self.graph.producer(node.inputs[0])
-        return node.op in CLIPS and maker is not None and self._clipped_next(maker)
+        first = node.op in CLIPS and node.inputs[0] in sources
+        return first and maker is not None and self._clipped_next(maker)
 
     def _inside(self, name: str) -> bool:
         """Whether it is a step within a function of one stream, which becomes one table."""
