@@ -18,7 +18,8 @@ from .weights import Weight, find_weight
 
 FRAMES = 256  # at most are used; means need no more
 HELD_BYTES = 1 << 29  # of one tensor, all frames together
-PART = 8  # frames computed at a time
+PART_BYTES = 1 << 26  # likewise of the frames computed at a time
+PART = 8  # of which there are no more
 
 Parts = list[np.ndarray]
 
@@ -53,7 +54,8 @@ def _parts(graph: Graph, frames: np.ndarray) -> Parts:
     count = int(np.clip(HELD_BYTES // largest, 1, FRAMES))
     frames = frames[np.unique(np.linspace(0, len(frames) - 1, count).astype(np.int64))]
     frames = frames.astype(graph.tensors[graph.inputs[0]].dtype, copy=False)
-    return [frames[start : start + PART] for start in range(0, len(frames), PART)]
+    step = int(np.clip(PART_BYTES // largest, 1, PART))
+    return [frames[start : start + step] for start in range(0, len(frames), step)]
 
 
 def _walk(graph: Graph, frames: Parts, wanted: frozenset[str], visit) -> None:

@@ -68,6 +68,7 @@ class Placement:
         self.graph = graph
         self.weights = {node.outputs[0] for node in graph.nodes if find_weight(graph, node.outputs[0])}
         self.bases = self._bases()
+        self.known: dict[str, bool] = {}  # what _settled found
         names = [*graph.inputs, *(name for node in graph.nodes for name in node.outputs if name)]
         #: The tensors that need a pair, in topological order.
         self.points: tuple[str, ...] = tuple(name for name in names if self._needs_pair(name))
@@ -96,10 +97,11 @@ class Placement:
 
     def _settled(self, name: str) -> bool:
         """Whether all that is done with it is quantised by the model itself, or is its result in real numbers."""
-        if name in self.graph.outputs and not self._is_tail(name):
-            return False
-        readers = self.graph.consumers(name)
-        return (bool(readers) or name in self.graph.outputs) and all(self._ends(node) for node in readers)
+        if name not in self.known:
+            result, readers = name in self.graph.outputs, self.graph.consumers(name)
+            used = (not result or self._is_tail(name)) and (result or bool(readers))
+            self.known[name] = used and all(self._ends(node) for node in readers)
+        return self.known[name]
 
     def _ends(self, node: Node) -> bool:
         if node.op == "QuantizeLinear":

@@ -21,7 +21,7 @@ from .recipe import DEFAULT, Recipe
 from .site import integer_clamp
 from .types import U8, U16, IntType, Quantization
 from .weight_quantization import MIN_SCALE, has_open_weights, quantize_layer
-from .wide import wide_tensors
+from .wide import named_tensors, wide_tensors
 
 CLIPS = ("Relu", "Clip")
 RANDOM_FRAMES = 16
@@ -40,6 +40,7 @@ def quantize(
     be quantised.
     """
     place = Placement(graph)
+    named_tensors(place, recipe.wide)
     layers = [node.name for node in graph.nodes if node.op in WEIGHTED and has_open_weights(graph, node)]
     if not place.points and not layers:
         return graph

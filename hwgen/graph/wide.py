@@ -28,16 +28,18 @@ def wide_tensors(
     ``"auto"`` stands for the fewest whose own share of the squared error, each measured alone on ``frames``, leaves
     no more than ``REMAINS``. Raises InputError for names of tensors that are not quantised here.
     """
-    if not wanted:
-        return frozenset()
-    owners = _named(place, [name for name in wanted if name != AUTO])
+    owners = named_tensors(place, wanted)
     return owners | _sensitive(graph, place, narrow, frames) if AUTO in wanted else owners
 
 
-def _named(place: Placement, names: Sequence[str]) -> frozenset[str]:
+def named_tensors(place: Placement, wanted: Sequence[str]) -> frozenset[str]:
+    """The owners of the names in ``wanted``. Raises InputError for others."""
     problems = Problems(InputError)
+    names = [name for name in wanted if name != AUTO]
     for name in names:
-        if name not in place.owners:
+        if not place.owners:
+            problems.add(f"{name!r} cannot get 16 bits: the model has quantised everything itself; leave --wide out")
+        elif name not in place.owners:
             near = difflib.get_close_matches(name, place.owners, n=3, cutoff=0.5) or list(place.owners)[:3]
             problems.add(
                 f"{name!r} is not an activation that is quantised here; 16 bits can be given to "

@@ -228,6 +228,14 @@ def test_unknown_names_are_told_with_near_ones(tmp_path):
     assert line.startswith("'rr' is not an activation that is quantised here; 16 bits can be given to 'r'")
 
 
+def test_a_quantised_model_gives_no_16_bits(tmp_path):
+    graph = quantize(separable(tmp_path), frames(), PLAIN)
+    assert quantize(graph, None, Recipe(wide=("auto",))) is graph
+    words = "'r' cannot get 16 bits: the model has quantised everything itself; leave --wide out"
+    with pytest.raises(InputError, match=words):
+        quantize(graph, None, Recipe(wide=("r",)))
+
+
 # Real networks
 
 
