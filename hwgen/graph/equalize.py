@@ -35,7 +35,7 @@ def equalize(graph: Graph, frames: np.ndarray) -> Graph:
     """``graph`` with float weights rescaled wherever that makes ranges alike; the same function of ``frames``.
 
     The first layer only makes channels larger, up to the largest, so that a Clip may stay as it is: a channel is then
-    clipped earlier than before, but not at numbers that calibration saw in it.
+    clipped earlier than before, but not below ``_HEADROOM`` times the largest number that calibration saw in it.
     """
     pairs = find_pairs(graph)
     if not pairs:

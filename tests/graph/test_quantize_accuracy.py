@@ -265,3 +265,32 @@ def test_no_more_than_half_a_point_is_lost(name, load, step):
     wanted = (exact.reshape(len(x), -1).argmax(axis=1) == y).mean()
     network = lower(quantize(graph, x[::step]), OPERATORS, warn=lambda line: None)
     assert accuracy(network, x, y) >= wanted - 0.005
+
+
+def cifar():
+    x = arrays(data("cifar10.npz"))["x_calibration"][:24].astype(np.float32) / 255
+    x = (x - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+
+
+def noise(*shape):
+    return np.random.default_rng(0).normal(0, 1, (24, *shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "load", "shape"),
+    [
+        ("resnet20_cifar10.dynamo.onnx", cifar, None),
+        ("resnet20_cifar10.torchscript_op11_nofold.onnx", cifar, None),
+        ("ad01_fcae_fp32.tf2onnx.onnx", lambda: noise(640), None),
+        ("three_layer_pytorch.onnx", lambda: noise(16), {"0": (1, 16)}),
+        ("conv1d_small_keras.onnx", lambda: noise(10, 4), None),
+        ("ort_examples_mnist.onnx", lambda: noise(1, 28, 28), None),
+    ],
+)
+def test_float_files_of_all_exporters(name, load, shape):
+    """Quantised with 16 frames and run in golden on 8 others."""
+    graph, x = simplify(read_model(model(name), shape)), load()
+    expected = run_float(graph, {graph.inputs[0]: x[16:]})[graph.outputs[0]]
+    found, _ = result(quantize(graph, x[:16]), x[16:])
+    assert ((found - expected) ** 2).mean() < 0.1**2 * (expected**2).mean()
