@@ -151,6 +151,31 @@ NUMBER_OPTIONS = (
     click.option("--resize", is_flag=True, help="Crop and scale pictures to the size that the network takes."),
 )
 
+QUANTISER_OPTIONS = (
+    click.option(
+        "--ranges",
+        type=click.Choice(["minmax", "percentile", "entropy", "mse"]),
+        default="mse",
+        show_default=True,
+        help="How the range of an activation follows from the calibration frames.",
+    ),
+    click.option(
+        "--equalize/--no-equalize", default=True, show_default=True, help="Bring channels between layers to one range."
+    ),
+    click.option(
+        "--correct-bias/--no-correct-bias",
+        default=True,
+        show_default=True,
+        help="Take out of the biases what rounding adds to the mean of a channel.",
+    ),
+    click.option(
+        "--wide",
+        multiple=True,
+        metavar="TENSOR|auto",
+        help="Give this activation 16 bits; auto: those that cost the most accuracy in 8. Repeatable.",
+    ),
+)
+
 COMMON_OPTIONS = (
     click.option("--quiet", "-q", is_flag=True, help="Do not show progress."),
     click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."),
@@ -192,7 +217,7 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command(short_help="Quantise, size, check and write the hardware of MODEL.")
-@options(MODEL_OPTIONS, (output_option("the files"),), NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(MODEL_OPTIONS, (output_option("the files"),), NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def build(output: Path | None, quiet: bool, **settings) -> None:
     """Turn MODEL (.onnx) into hardware, check it bit for bit on a frame, and write everything to a folder.
 
@@ -234,7 +259,7 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
 )
 @click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
-@options(NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def simulate(inputs, frames, engine, labels, save, quiet: bool, **settings) -> None:
     """Run MODEL (.onnx) on frames and print its answers.
 
@@ -252,7 +277,7 @@ def simulate(inputs, frames, engine, labels, save, quiet: bool, **settings) -> N
 
 
 @cli.command(short_help="Write only the Verilog of MODEL.")
-@options(MODEL_OPTIONS, (output_option("NAME.v"),), NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(MODEL_OPTIONS, (output_option("NAME.v"),), NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def verilog(output: Path | None, quiet: bool, **settings) -> None:
     """Write the Verilog of MODEL (.onnx), without checking it; `--output -` prints it.
 
@@ -268,7 +293,7 @@ def verilog(output: Path | None, quiet: bool, **settings) -> None:
 @cli.command(short_help="Say what MODEL needs of a device.")
 @options(MODEL_OPTIONS)
 @click.option("--synth", is_flag=True, help="Run Yosys as well; estimate and real count side by side.")
-@options(NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def fit(synth: bool, quiet: bool, **settings) -> None:
     """Say what MODEL (.onnx) uses of each resource of the device, what is left, and what does not fit.
 
@@ -307,7 +332,7 @@ def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
 
 
 @cli.command(short_help="List everything in the way of MODEL.")
-@options(MODEL_OPTIONS, NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def check(quiet: bool, **settings) -> None:
     """List everything that keeps MODEL (.onnx) from being built, all at once; status 2 if there is anything.
 

@@ -19,6 +19,7 @@ from hwgen.fit import FitTable, fit_needs, fit_table
 from hwgen.frames import Frames, load_frames, load_labels
 from hwgen.graph.errors import FitError, HwgenError, InputError, Problems
 from hwgen.graph.network import Network
+from hwgen.graph.recipe import Recipe
 from hwgen.inputs import FrameSpec, Preparation
 from hwgen.names import identifier
 from hwgen.output import check_replaceable
@@ -231,6 +232,7 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
     given = dict(settings)
     numbers = {name: given.pop(name) for name in ("scale", "mean", "std", "resize")}
     given["preparation"] = Preparation(**numbers)
+    given["recipe"] = Recipe(**{name: given.pop(name) for name in ("ranges", "equalize", "correct_bias", "wide")})
     given["input_shape"] = dict(given["input_shape"])
     given["clock"] = given["clock"] * 1e6
     return {**given, "progress": tell, "warn": lambda line: tell.print(f"warning: {line}")}
@@ -238,7 +240,7 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
 
 def front(given: dict[str, Any]) -> dict[str, Any]:
     """Those of :func:`hwgen.flow.quantised`."""
-    names = ("model", "calibration", "preparation", "input_shape", "progress", "warn")
+    names = ("model", "calibration", "preparation", "recipe", "input_shape", "progress", "warn")
     return {name: given[name] for name in names}
 
 

@@ -26,6 +26,7 @@ from hwgen.graph.network import Network
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
+from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq
 from hwgen.inputs import USUAL, FrameSpec, Preparation
 from hwgen.mapping import dsps
@@ -52,6 +53,7 @@ def compile(
     *,
     calibration: FramesLike | None = None,
     preparation: Preparation = USUAL,
+    recipe: Recipe = DEFAULT,
     input_shape: Mapping[str, tuple[int, ...]] | None = None,
     multipliers: int | None = None,
     fps: float | None = None,
@@ -64,14 +66,15 @@ def compile(
     """Turn the ONNX file ``model`` into a design.
 
     ``calibration`` are frames for a float model: files, folders or an array [N, ...] as the model takes it;
-    ``preparation`` says how numbers in files become the model's. ``input_shape`` fixes open dimensions. Layers are
-    sized to use at most ``multipliers`` (what ``device`` has, unless given) or to reach ``fps`` frames per second
-    at ``clock`` Hz with the least hardware; or as the JSON file ``plan`` says. ``progress`` is told every step,
-    ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
+    ``preparation`` says how numbers in files become the model's, ``recipe`` how the float model is quantised.
+    ``input_shape`` fixes open dimensions. Layers are sized to use at most ``multipliers`` (what ``device`` has, unless
+    given) or to reach ``fps`` frames per second at ``clock`` Hz with the least hardware; or as the JSON file ``plan``
+    says. ``progress`` is told every step, ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError`
+    with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
     target = find_device(device)
-    front = quantised(model, calibration, preparation, input_shape, tell, notes)
+    front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe)
     tell("sizing layers")
     chosen = choose_plan(front.network, target, multipliers=multipliers, fps=fps, clock=clock, plan=plan)
     tell("scheduling")
@@ -95,6 +98,7 @@ def quantised(
     input_shape: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress | None = None,
     warn: Callable[[str], None] = warnings.warn,
+    recipe: Recipe = DEFAULT,
 ) -> Quantised:
     """The first half of :func:`compile`: all that the golden model needs."""
     tell = progress or silent
@@ -102,7 +106,7 @@ def quantised(
     graph = simplify(read_model(model, input_shape))
     frames = calibration_frames(graph, calibration, preparation)
     tell("quantising")
-    unquantised, graph = graph, quantize(graph, frames, warn=warn)
+    unquantised, graph = graph, quantize(graph, frames, recipe, warn)
     if graph is unquantised and frames is not None:
         warn("the model is quantised already; the calibration frames only serve to try it on")
     tell("proving integer arithmetic")

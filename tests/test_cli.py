@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from hwgen.cli import cli
+from hwgen.graph.calibrate import METHODS
+from hwgen.graph.recipe import Recipe
 
 from . import tiny
 from .shared import arrays
@@ -63,6 +66,24 @@ def hwgen(*arguments, cwd=None, **environment):
 
 
 # What works
+
+
+def test_choices_of_the_quantiser_are_those_of_the_recipe():
+    given = {option.name: option for option in cli.commands["build"].params}
+    recipe = Recipe()
+    assert list(given["ranges"].type.choices) == list(METHODS)
+    for name in ("ranges", "equalize", "correct_bias"):
+        assert given[name].default == getattr(recipe, name)
+    assert {field.name for field in fields(Recipe)} <= set(given)
+
+
+def test_options_of_the_quantiser_reach_the_network():
+    plain = ["--ranges", "minmax", "--no-equalize", "--no-correct-bias"]
+    for number, options in enumerate(([], plain, ["--wide", "auto"])):
+        ok("simulate", "tiny.onnx", *OPTIONS, *options, "--input", "frames.npy", "--save", f"{number}.npz")
+    outputs = [arrays(Path(f"{number}.npz"))["outputs"] for number in range(3)]
+    assert not np.array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[0], outputs[2])
 
 
 def test_build_writes_everything_and_prints_the_report(folder):

@@ -43,6 +43,7 @@ class IntType:
 
 U8 = IntType(8, False)
 S8 = IntType(8, True)
+U16 = IntType(16, False)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
+from hwgen.graph.recipe import DEFAULT
 from hwgen.graph.writer import write_qdq
 from tests.graph.toys import TOYS
 
@@ -46,9 +47,9 @@ def compare(network, frames, path):
     return len(theirs)
 
 
-def compile_and_compare(path, frames, folder, calibration=None, method="minmax"):
+def compile_and_compare(path, frames, folder, calibration=None, recipe=DEFAULT):
     """From a model file to equal integers; returns the network."""
-    graph = quantize(simplify(read_model(path)), calibration, method, warn=lambda text: None)
+    graph = quantize(simplify(read_model(path)), calibration, recipe, warn=lambda text: None)
     network = lower(graph, TOYS)
     written = folder / "written.onnx"
     write_qdq(graph, written)
