@@ -132,6 +132,9 @@ def check_hardware(network: Network) -> None:
         for layer in network.layers
         if layer.op.gap
     ]
+    if len(network.results) > 1:
+        names = ", ".join(repr(stream.name) for stream in network.results)
+        lines.append(f"{len(network.results)} streams leave the network ({names}); one has hardware yet: golden only")
     if not network.layers:
         lines.append(f"the network {network.name!r} has no layers; there is nothing to build")
     before = [network.input.name, *(layer.output for layer in network.layers)]

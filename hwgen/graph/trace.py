@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from .emit import KERNELS, Emitter, plain, standard
-from .expression import ELEMENTWISE, UNBOUNDED, identity, joined
+from .expression import ELEMENTWISE, UNBOUNDED, Expression, identity, joined
 from .float_model import node_results
 from .ir import Graph, Node
 from .network import QuantizedTensor
@@ -38,7 +38,9 @@ class Trace:
         self.values: dict[str, Value] = {}
         self.input: QuantizedTensor | None = None
         self.input_order = "channels_last"
+        self.input_function: Expression | None = None
         self.entry: np.ndarray | None = None
+        self.refused: set[str] = set()  # names of nodes
 
     @property
     def sites(self):
@@ -46,10 +48,8 @@ class Trace:
 
     def run(self) -> "Trace":
         graph = self.graph
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            self.problems.add(
-                f"the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; one of each is supported"
-            )
+        if len(graph.inputs) != 1:
+            self.problems.add(f"the model has {len(graph.inputs)} inputs; one is supported")
             return self
         self.values[graph.inputs[0]] = Value(graph.tensors[graph.inputs[0]].shape)
         for node in graph.nodes:
@@ -60,6 +60,7 @@ class Trace:
                     self.values |= dict(zip(node.outputs, results, strict=False))
                 except ValueError as error:
                     self.problems.add(f"{node.place}: {error}")
+                    self.refused.add(node.name)
         return self
 
     def visit(self, node: Node) -> Value | tuple[Value, ...]:
@@ -82,6 +83,9 @@ class Trace:
         quantization = self.quantization(node, node.outputs[0])
         if value.tensor is None and value.pending is None and value.entering in (None, quantization):
             return replace(value, entering=quantization)
+        if value.pending is not None and value.pending.of_the_input and len(value.pending.leaves) == 1:
+            function = value.pending.expression
+            return replace(value, map=None, pending=None, entering=quantization, before=function)
         if value.pending is None:
             value = self.source(node, value)
         parts = not value.whole or (len(value.shape) in (3, 4) and value.map is not None and value.layout is None)
@@ -130,7 +134,8 @@ class Trace:
         """The graph's input enters its stream, whose order the host can make of the frame's."""
         if self.input is None:
             self.input, self.input_order, self.entry = self.entrance(value)
-        if self.input.quantization != value.entering:
+            self.input_function = value.before
+        if self.input.quantization != value.entering or self.input_function is not value.before:
             raise ValueError(f"the input {self.input.name!r} is quantised in two ways; quantise it once")
         places = value.places()
         order = np.where(places == NOWHERE, NOWHERE, self.entry[places])
@@ -183,7 +188,18 @@ class Trace:
     def operand(self, node: Node, name: str) -> Value:
         """An operand in real numbers: pending, or a stream."""
         value = self.values[name]
-        return value if value.pending else self.source(node, value, name)
+        if value.pending:
+            return value
+        real = self.graph.tensors[self.graph.inputs[0]].dtype.kind == "f"
+        if value.tensor is None and value.entering is None and real and value.whole:
+            return self.framed(value)
+        return self.source(node, value, name)
+
+    def framed(self, value: Value) -> Value:
+        """The input before it is quantised, for the host to compute with: its numbers lie as they do in the frame."""
+        name, places = self.graph.inputs[0], value.places()
+        frame = replace(value, map=(1, 1, places.size), order=places)
+        return replace(frame, pending=Pending({name: Leaf(None, (frame,))}, identity(name)))
 
     def integer_name(self, name: str, quantization: Quantization | None) -> str:
         """The name under which ONNX has the integers of ``name``, where it has them quantised so."""
@@ -198,7 +214,8 @@ class Trace:
     def pend(self, node: Node, *sources: Value, shape: tuple[int, ...] | None = None) -> Value:
         shape = shape or self.graph.tensors[node.outputs[0]].shape
         name = node.outputs[0]
-        return Value(shape, stream_map(shape), pending=Pending({name: Leaf(node, sources)}, identity(name)))
+        size = stream_map(shape)
+        return Value(shape, size, pending=Pending({name: Leaf(node, sources, size)}, identity(name)))
 
     def visit_Conv(self, node: Node, value: Value) -> Value:
         return self.pend(node, self.feature_map(node, value))
@@ -260,7 +277,7 @@ class Trace:
         source = self.emitter.arranged(self.source(node, value), axes, f"{node.inputs[0]}/arranged")
         size = laid_out(shape, axes)
         name = node.outputs[0]
-        pending = Pending({name: Leaf(node, (source,))}, identity(name))
+        pending = Pending({name: Leaf(node, (source,), size)}, identity(name))
         return Value(shape, size, stream_places(size, axes), pending=pending)
 
     # Element by element
