@@ -177,7 +177,8 @@ def damaged(kind):
         path.write_bytes(Path("tiny.onnx").read_bytes()[:-400])
     elif kind == "unknown operator":
         node = onnx.helper.make_node("Hardmax", ["scores"], ["e"], name="winner")
-        tiny.save(path, nodes=[node])
+        layer = onnx.helper.make_node("Gemm", ["e", "dense_weight"], ["g"], name="layer")
+        tiny.save(path, nodes=[node, layer])
     elif kind == "dynamic shape":
         tiny.save(path, shape=["N", 1, "height", "width"])
     elif kind == "NaN weight":

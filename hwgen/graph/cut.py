@@ -80,7 +80,10 @@ class Wires:
 
 
 def cut_before(wires: Wires, outputs: Sequence[str], host: Iterable[str]) -> Cut | None:
-    """The cut that leaves the nodes ``host`` and all behind them to the host; None where a layer is among those."""
+    """The cut that leaves the nodes ``host`` and all behind them to the host.
+
+    None where a layer is among those, or nothing stays.
+    """
     tail = wires.behind(host)
     if any(node.name in tail and _is_layer(wires, node) for node in wires.nodes):
         return None
@@ -92,6 +95,8 @@ def cut_before(wires: Wires, outputs: Sequence[str], host: Iterable[str]) -> Cut
     given = (name for node in nodes for name in node.inputs if name in wires.dynamic - made - wires.inputs)
     kept = dict.fromkeys((*(name for name in outputs if name not in made), *given))
     results = tuple(name for name in outputs if name in made)
+    if not kept:
+        return None
     return Cut(tuple(kept), _with_constants(wires, nodes), results)
 
 

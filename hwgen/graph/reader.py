@@ -186,7 +186,10 @@ class _Reader:
                 self.read_node(name, proto)
         if self.unknown:
             supported = ", ".join((*OPERATORS, *format_names()))
-            self.problems.add(f"supported operators are {supported}; cut or rewrite the others")
+            self.problems.add(
+                f"supported operators are {supported}; rewrite the others, or end the network before them with "
+                f"--outputs"
+            )
         self.problems.raise_any()
         self.drop_double_precision()
         nodes = expand_formats(self.nodes, inputs, self.constants, self.problems)

@@ -119,7 +119,7 @@ def site_bias(
     bias = bias.vector(channels)
     if bias is None:
         raise ValueError(f"its bias {node.inputs[2]!r} does not have one number per output channel")
-    unit = source.quantization.scale * weight.scale.astype(np.float64)
+    unit = source.quantization.scale * np.resize(weight.scale, channels).astype(np.float64)
     if bias.scale is not None and (np.abs(bias.scale / unit - 1) < SAME_SCALE).all():
         zero_point = 0 if bias.zero_point is None else bias.zero_point.astype(np.int64)
         return bias.values.astype(np.int64) - zero_point
