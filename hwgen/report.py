@@ -149,7 +149,7 @@ def _layer(design: Reportable, layer: "PlannedLayer") -> dict[str, Any]:
         "folding": str(layer.folding),
         "lanes_in": layer.folding.lanes_in,
         "lanes_out": layer.folding.lanes_out,
-        "queue_beats": layer.queue,
+        "queue_beats": sum(layer.queues),
         "multipliers": sum(stage.cost.multipliers for stage in stages),
         "memory_bits": sum(stage.cost.memory_bits for stage in stages),
         "cycles": layer.cost.cycles,

@@ -238,14 +238,14 @@ class _Bench:
             _Tap(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
             for layer in network.layers
         ]
-        self.result = next(tap for tap in self.taps if tap.tensor == network.output.name)
+        self.result = _Tap(pipeline.o, network.output.name, network.output.map, frames)
 
     async def run(self, ctx) -> None:
         ctx.set(self.pipeline.o.ready, 1)
-        streams = (self.source, *self.taps)
+        streams = (self.source, *self.taps, self.result)
         total = sum(tap.expected for tap in streams)
         cycle, last_move = 0, 0
-        while not all(tap.full for tap in self.taps):
+        while not all(tap.full for tap in (*self.taps, self.result)):
             self._offer(ctx)
             if sum(tap.sample(ctx, cycle) for tap in streams):
                 last_move = cycle

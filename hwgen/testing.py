@@ -4,7 +4,8 @@
 >>> check_operator(operator, folding)          # golden, stalls, exact cycles
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from random import Random
 
@@ -13,7 +14,8 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from hwgen.blocks.operator import STEADY_FRAMES, Operator
-from hwgen.blocks.timing import run
+from hwgen.blocks.stream import port_names
+from hwgen.blocks.timing import Run, run
 from hwgen.graph.types import FeatureMap, IntType
 
 
@@ -44,86 +46,98 @@ def from_beats(beats: Sequence[int], type_: IntType, lanes: int) -> np.ndarray:
 
 def simulate(
     block: wiring.Component,
-    inputs: Sequence[int],
-    outputs: int,
+    inputs: Mapping[str, Sequence[int]],
+    outputs: Mapping[str, int],
     *,
     stall: int | None = None,
     limit: int = 1_000_000,
     vcd: str | None = None,
-) -> tuple[Trace, dict[str, Trace]]:
-    """Run ``block`` (one input stream ``i``, output streams ``o`` or ``o_0``, ...) until it gave ``outputs`` beats.
+) -> tuple[dict[str, Trace], dict[str, Trace]]:
+    """Feed ``inputs`` (payloads by input stream) to ``block`` until it gave as many beats as ``outputs`` says.
 
-    At full speed the source always offers and the sinks always take. With ``stall`` (a seed) both ends pause
-    at random, and the sinks take nothing until they are first offered something, so that a ``valid`` that waits
-    for ``ready`` is found. Every output is watched: :class:`StreamViolation` when the contract is broken. Raises
-    :class:`TimeoutError` after ``limit`` cycles.
+    Returns what was taken and what was given, by stream. At full speed the sources always offer and the sinks
+    always take. With ``stall`` (a seed) both ends pause at random, and a sink takes nothing until it is first
+    offered something, so that a ``valid`` that waits for ``ready`` is found. Every output is watched:
+    :class:`StreamViolation` when the contract is broken. Raises :class:`TimeoutError` after ``limit`` cycles.
     """
-    names = [name for name in block.signature.members if name == "o" or name.startswith("o_")]
-    bench = _Bench(block, names, list(inputs), outputs, stall, limit)
-    simulator = Simulator(block)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench.run)
-    if vcd:
-        with simulator.write_vcd(vcd):
-            simulator.run()
-    else:
-        simulator.run()
-    return Trace(tuple(inputs[: len(bench.taken)]), tuple(bench.taken)), {
-        name: Trace(tuple(payload for payload, _ in moved), tuple(cycle for _, cycle in moved))
-        for name, moved in bench.given.items()
-    }
+    random = None if stall is None else Random(stall)
+    sources = [_Source(getattr(block, name), list(beats), random) for name, beats in inputs.items()]
+    sinks = [_Sink(name, getattr(block, name), count, random) for name, count in outputs.items()]
 
-
-class _Bench:
-    """The test bench: one source, any number of sinks, a monitor on each."""
-
-    def __init__(self, block, names, inputs, outputs, stall, limit):
-        self.block, self.inputs, self.outputs, self.limit = block, inputs, outputs, limit
-        self.taken: list[int] = []
-        self.given: dict[str, list[tuple[int, int]]] = {name: [] for name in names}
-        self.held: dict[str, int | None] = dict.fromkeys(names)
-        self.seen: set[str] = set()
-        self.random = None if stall is None else Random(stall)
-        self.offering = False
-
-    async def run(self, ctx):
-        for cycle in range(self.limit):
-            self._drive_source(ctx)
-            for name in self.given:
-                self._drive_sink(ctx, name)
-            self._sample(ctx, cycle)
-            if all(len(moved) >= self.outputs for moved in self.given.values()):
+    async def bench(ctx):
+        for cycle in range(limit):
+            for port in (*sources, *sinks):
+                port.drive(ctx)
+            for port in (*sources, *sinks):
+                port.sample(ctx, cycle)
+            if all(len(sink.cycles) >= sink.count for sink in sinks):
                 return
             await ctx.tick()
-        raise TimeoutError(f"after {self.limit} cycles only {[len(moved) for moved in self.given.values()]} beats came")
+        raise TimeoutError(f"after {limit} cycles only {[len(sink.cycles) for sink in sinks]} beats came")
 
-    def _drive_source(self, ctx) -> None:
-        left = len(self.taken) < len(self.inputs)
-        # An offered beat stays offered: the source keeps the contract too.
+    simulator = Simulator(block)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    with simulator.write_vcd(vcd) if vcd else nullcontext():
+        simulator.run()
+    return (
+        {name: source.trace for name, source in zip(inputs, sources, strict=True)},
+        {name: sink.trace for name, sink in zip(outputs, sinks, strict=True)},
+    )
+
+
+class _Source:
+    """Offers payloads; an offered beat stays offered, so the source keeps the contract too."""
+
+    def __init__(self, port, beats: list[int], random: Random | None):
+        self.port, self.beats, self.random = port, beats, random
+        self.cycles: list[int] = []
+        self.offering = False
+
+    @property
+    def trace(self) -> Trace:
+        return Trace(tuple(self.beats[: len(self.cycles)]), tuple(self.cycles))
+
+    def drive(self, ctx) -> None:
+        left = len(self.cycles) < len(self.beats)
         self.offering = left and (self.offering or self.random is None or self.random.random() < 0.6)
-        ctx.set(self.block.i.valid, self.offering)
+        ctx.set(self.port.valid, self.offering)
         if self.offering:
-            ctx.set(self.block.i.payload.as_value(), self.inputs[len(self.taken)])
+            ctx.set(self.port.payload.as_value(), self.beats[len(self.cycles)])
 
-    def _drive_sink(self, ctx, name: str) -> None:
-        ready = self.random is None or (name in self.seen and self.random.random() < 0.5)
-        ctx.set(getattr(self.block, name).ready, ready)
-
-    def _sample(self, ctx, cycle: int) -> None:
-        if self.offering and ctx.get(self.block.i.ready):
-            self.taken.append(cycle)
+    def sample(self, ctx, cycle: int) -> None:
+        if self.offering and ctx.get(self.port.ready):
+            self.cycles.append(cycle)
             self.offering = False
-        for name, moved in self.given.items():
-            port = getattr(self.block, name)
-            valid, ready = ctx.get(port.valid), ctx.get(port.ready)
-            payload = ctx.get(port.payload.as_value()) if valid else None
-            if self.held[name] is not None and payload != self.held[name]:
-                raise StreamViolation(f"cycle {cycle}: {name} offered {self.held[name]:#x}, then {payload}")
-            self.held[name] = payload if valid and not ready else None
-            if valid:
-                self.seen.add(name)
-                if ready:
-                    moved.append((payload, cycle))
+
+
+class _Sink:
+    """Takes ``count`` beats and watches what is offered."""
+
+    def __init__(self, name: str, port, count: int, random: Random | None):
+        self.name, self.port, self.count, self.random = name, port, count, random
+        self.payloads: list[int] = []
+        self.cycles: list[int] = []
+        self.held: int | None = None
+        self.seen = False
+
+    @property
+    def trace(self) -> Trace:
+        return Trace(tuple(self.payloads), tuple(self.cycles))
+
+    def drive(self, ctx) -> None:
+        ctx.set(self.port.ready, self.random is None or (self.seen and self.random.random() < 0.5))
+
+    def sample(self, ctx, cycle: int) -> None:
+        valid, ready = ctx.get(self.port.valid), ctx.get(self.port.ready)
+        payload = ctx.get(self.port.payload.as_value()) if valid else None
+        if self.held is not None and payload != self.held:
+            raise StreamViolation(f"cycle {cycle}: {self.name} offered {self.held:#x}, then {payload}")
+        self.held = payload if valid and not ready else None
+        self.seen |= bool(valid)
+        if valid and ready:
+            self.payloads.append(payload)
+            self.cycles.append(cycle)
 
 
 def random_frames(map_: FeatureMap, frames: int, seed: int = 0) -> np.ndarray:
@@ -141,28 +155,37 @@ def check_operator(operator: Operator, folding, frames: int = STEADY_FRAMES, see
     Full speed: every output beat moves in the very cycle that :meth:`Operator.actors` gives, and every input beat
     too; :meth:`Operator.cost` states the cycles per frame and the latency seen here.
     """
-    x = random_frames(operator.input, frames, seed)
-    want = operator.golden(x)
+    x = [random_frames(map_, frames, seed + n) for n, map_ in enumerate(operator.inputs)]
+    want = operator.golden(*x)
     if want.shape != (frames, *operator.output.shape):
         raise AssertionError(f"golden gives {want.shape[1:]}, the type says {operator.output.shape}")
     type_, lanes = operator.output.type, folding.lanes_out
-    beats = to_beats(x, operator.input.type, folding.lanes_in)
+    sources, sinks = port_names(operator.block(folding))
+    beats = {
+        name: to_beats(v, m.type, folding.lanes_in) for name, v, m in zip(sources, x, operator.inputs, strict=True)
+    }
     for stall in (None, seed + 1, seed + 2):
-        expected = frames * operator.output.elements // lanes
+        expected = dict.fromkeys(sinks, frames * operator.output.elements // lanes)
         taken, given = simulate(operator.block(folding), beats, expected, stall=stall)
         for name, trace in given.items():
             got = from_beats(trace.payloads, type_, lanes).reshape(want.shape)
             np.testing.assert_array_equal(got, want, err_msg=f"{name}, stall {stall}", strict=False)
         if stall is None:
-            for trace in given.values():
-                _check_cycles(operator, folding, frames, taken, trace)
+            check_cycles(run(operator.actors(folding), frames), taken, given)
+            _check_cost(operator, folding, frames, taken[sources[0]], given[sinks[0]])
 
 
-def _check_cycles(operator: Operator, folding, frames: int, taken: Trace, given: Trace) -> None:
-    predicted = run(operator.actors(folding), frames)
-    np.testing.assert_array_equal(given.cycles, predicted.moved[-1], err_msg="cycles of output beats")
-    seen = len(taken.cycles)
-    np.testing.assert_array_equal(taken.cycles, predicted.moved[0][:seen], err_msg="cycles of input beats")
+def check_cycles(predicted: Run, taken: Mapping[str, Trace], given: Mapping[str, Trace]) -> None:
+    """Every beat moved in the very cycle that ``predicted`` has; AssertionError names the stream where not."""
+    for name, trace, link in zip(taken, taken.values(), predicted.sources, strict=True):
+        want = predicted.moved[link][: len(trace.cycles)]
+        np.testing.assert_array_equal(trace.cycles, want, err_msg=f"cycles of beats taken by {name}")
+    for name, trace, link in zip(given, given.values(), predicted.sinks, strict=True):
+        want = predicted.moved[link][: len(trace.cycles)]
+        np.testing.assert_array_equal(trace.cycles, want, err_msg=f"cycles of beats given by {name}")
+
+
+def _check_cost(operator: Operator, folding, frames: int, taken: Trace, given: Trace) -> None:
     cost = operator.cost(folding)
     latency = given.cycles[0] - taken.cycles[0]
     if latency != cost.latency:

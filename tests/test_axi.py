@@ -150,9 +150,9 @@ def test_a_frame_of_one_beat_is_always_last():
 def test_the_register_slice_keeps_the_contract():
     beats = list(range(200))
     for stall in (None, 1, 2, 3):
-        _, given = simulate(RegisterSlice(beat_layout(U8, 1)), beats, 200, stall=stall)
+        _, given = simulate(RegisterSlice(beat_layout(U8, 1)), {"i": beats}, {"o": 200}, stall=stall)
         assert list(given["o"].payloads) == beats
-    _, given = simulate(RegisterSlice(beat_layout(U8, 1)), beats, 200)
+    _, given = simulate(RegisterSlice(beat_layout(U8, 1)), {"i": beats}, {"o": 200})
     assert list(given["o"].cycles) == list(range(1, 201))
 
 

@@ -31,7 +31,7 @@ def test_the_hardware_equals_golden_in_every_layer_and_cycle(design):
     assert result.equal
     assert set(result.tensors) == set(design.network.tensors)
     assert result.timing.latency == design.schedule.latency
-    begin = design.schedule.run.moved[0][0]
+    begin = design.schedule.run.taken[0]
     assert np.array_equal(
         np.array(result.timing.done) - result.timing.taken[0], design.schedule.run.frame_ends[:3] - begin
     )

@@ -12,10 +12,29 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet
 
+from .logic import Logic
 from .operator import Cost, Operator
-from .queue import QueueFolding
 from .stream import beat_stream, join, queue_logic, queue_memory
-from .timing import Actor
+from .timing import Actor, Give
+
+
+@dataclass(frozen=True)
+class ForkFolding:
+    """``lanes`` elements in a beat; ``depths`` beats of queue in front of each reader."""
+
+    lanes: int
+    depths: tuple[int, ...]
+
+    @property
+    def lanes_in(self) -> int:
+        return self.lanes
+
+    @property
+    def lanes_out(self) -> int:
+        return self.lanes
+
+    def __str__(self) -> str:
+        return f"{', '.join(map(str, self.depths))} deep"
 
 
 @dataclass(frozen=True)
@@ -36,25 +55,27 @@ class Fork(Operator):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return x
 
-    def foldings(self) -> Iterable[QueueFolding]:
-        return [QueueFolding(1, depth) for depth in (4, 16, 64)]
+    def foldings(self) -> Iterable[ForkFolding]:
+        return [ForkFolding(1, (depth,) * self.ways) for depth in (4, 16, 64)]
 
-    def actors(self, folding: QueueFolding) -> tuple[Actor, ...]:
-        beats = np.arange(1, self.input.elements // folding.lanes + 1)
-        latency = Outlet.LATENCY - 1
-        return (Actor("fork", beats, np.ones_like(beats), beats, latency, folding.depth, credit_delay=1),)
+    def actors(self, folding: ForkFolding) -> tuple[Actor, ...]:
+        beats, latency = np.arange(1, self.input.elements // folding.lanes + 1), Outlet.LATENCY - 1
+        first, *rest = (Give(beats, latency, depth, credit_delay=1) for depth in folding.depths)
+        return (
+            Actor("fork", beats, np.ones_like(beats), beats, latency, first.queue, credit_delay=1, more_gives=(*rest,)),
+        )
 
-    def cost(self, folding: QueueFolding) -> Cost:
+    def cost(self, folding: ForkFolding) -> Cost:
         width = self.input.type.width * folding.lanes
-        logic = self.ways * queue_logic(folding.depth, width)
-        return Cost.of(self, folding, logic, [queue_memory("queue", folding.depth, width)] * self.ways)
+        logic = sum((queue_logic(depth, width) for depth in folding.depths), Logic())
+        return Cost.of(self, folding, logic, [queue_memory("queue", depth, width) for depth in folding.depths])
 
-    def block(self, folding: QueueFolding) -> wiring.Component:
+    def block(self, folding: ForkFolding) -> wiring.Component:
         return _ForkUnit(self, folding)
 
 
 class _ForkUnit(wiring.Component):
-    def __init__(self, op: Fork, folding: QueueFolding):
+    def __init__(self, op: Fork, folding: ForkFolding):
         self.op, self.folding = op, folding
         beat = beat_stream(op.input.type, folding.lanes)
         super().__init__({"i": In(beat), **{f"o_{n}": Out(beat) for n in range(op.ways)}})
@@ -62,8 +83,8 @@ class _ForkUnit(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         take, permit = self.i.valid & self.i.ready, 1
-        for n in range(self.op.ways):
-            m.submodules[f"outlet_{n}"] = outlet = Outlet(self.i.payload.shape(), self.folding.depth)
+        for n, depth in enumerate(self.folding.depths):
+            m.submodules[f"outlet_{n}"] = outlet = Outlet(self.i.payload.shape(), depth)
             permit = permit & outlet.permit
             m.d.comb += [outlet.debit.eq(take), outlet.push.eq(take), outlet.payload.eq(self.i.payload)]
             join(m, outlet.o, wiring.flipped(getattr(self, f"o_{n}")), f"output {n}")

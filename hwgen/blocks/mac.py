@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
-from hwgen.memory.columns import ColumnBuffer, slide_raster
+from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
 from hwgen.memory.queue import Outlet, queue_depth, wrapping_increment
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
@@ -36,7 +36,8 @@ class MacFolding:
 
     ``window``: ``"ring"`` (one word a cycle from RAM; ``portion`` equals ``lanes_in``) or ``"sliding"`` (registers;
     any ``portion``). ``portion``: elements of the window taken in a cycle. ``outputs``: output channels at a time.
-    ``lanes_in``, ``lanes_out``: elements in a beat. ``serial``: see :class:`RequantizerPlan`.
+    ``lanes_in``, ``lanes_out``: elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it
+    multiplies in LUTs, as slowly as the sums allow.
     """
 
     window: str
@@ -45,6 +46,7 @@ class MacFolding:
     lanes_in: int
     lanes_out: int
     serial: bool = False
+    in_luts: bool = False
 
     def __str__(self) -> str:
         return f"{self.portion}x{self.outputs} {self.window}"
@@ -132,7 +134,10 @@ class MacPlan:
     @property
     def requantizer(self) -> RequantizerPlan:
         folding = self.folding
-        return RequantizerPlan.of(self.layer.requantization, folding.outputs, folding.lanes_out, folding.serial)
+        cycles = self.portions if folding.in_luts else 0
+        return RequantizerPlan.of(
+            self.layer.requantization, folding.outputs, folding.lanes_out, folding.serial, lut_cycles=cycles
+        )
 
     @property
     def weight_depth(self) -> int:
@@ -293,19 +298,21 @@ def ring_actor(name: str, raster: Raster, groups: int, capacity: int, **rest) ->
 
 
 def slide_actors(raster: Raster) -> tuple[Actor, Actor]:
-    """The timing of a :class:`SlidingWindow` up to its complete windows: a word of the padded raster per cycle."""
+    """The timing of a :class:`SlidingWindow` up to its complete windows: a word of the padded raster per cycle, of
+    which only rows that complete windows get past the line memories."""
     rows, columns = slide_raster(raster)
-    y, x = raster.corners
     extent, left = raster.window.extent, raster.window.pads[1]
-    inside, ends = np.zeros((2, rows, columns, raster.words), np.int64)
+    inside = np.zeros((rows, columns, raster.words), np.int64)
     inside[: raster.height, left : left + raster.width] = 1
-    ends[np.ix_(y + extent[0] - 1, x + extent[1] - 1 + left, [raster.words - 1])] = 1
+    useful = np.array(completing_rows(raster))
+    ends = np.zeros((int(useful.sum()), columns, raster.words), np.int64)
+    ends[:, raster.corners[1] + extent[1] - 1 + left, raster.words - 1] = 1
     pushed, give = np.arange(1, ends.size + 1), np.cumsum(ends.ravel())
     lines = Actor(
         name="columns",
         need=np.cumsum(inside.ravel()),
-        busy=np.ones_like(pushed),
-        give=pushed,
+        busy=np.ones(inside.size, np.int64),
+        give=np.cumsum(np.repeat(useful, columns * raster.words)),
         latency=ColumnBuffer.LATENCY,
         queue=ColumnBuffer.QUEUE,
         credit_delay=1,

@@ -39,7 +39,10 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     if problems:
         return problems
     portions = -(-elements // folding.portion)
-    plan = RequantizerPlan.of(layer.requantization, folding.outputs, folding.lanes_out, folding.serial)
+    cycles = portions if folding.in_luts else 0
+    plan = RequantizerPlan.of(
+        layer.requantization, folding.outputs, folding.lanes_out, folding.serial, lut_cycles=cycles
+    )
     require(
         plan.busy <= portions,
         f"requantising {folding.outputs} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out",
@@ -85,6 +88,10 @@ def _requantized(
     if fitting:
         plan, lanes, _ = min(fitting, key=lambda choice: (choice[0].multipliers, choice[1], choice[2]))
         yield MacFolding(window, portion, outputs, lanes_in, lanes, plan.serial)
+    in_logic = (lanes for lanes in divisors(gcd(outputs, layer.output.channels)) if outputs // lanes <= portions)
+    for lanes in in_logic:
+        yield MacFolding(window, portion, outputs, lanes_in, lanes, in_luts=True)
+        break
 
 
 def divisors(n: int) -> list[int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,7 @@ from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
-from .logic import Logic, counter
+from .logic import Logic, adder_tree, counter
 from .operator import MemoryNeed, rom_need
 from .stream import element_shape
 
@@ -32,7 +32,8 @@ class RequantizerPlan:
     """How results are requantised: ``results`` sums come in together, ``lanes`` leave in a beat.
 
     ``lanes`` divides ``results`` and ``channels``. ``digits`` is the length of the constant multiplier in digits of
-    :data:`DIGIT_BITS`, 0 where it is 1. With ``serial`` a lane has one multiplier, which takes a digit a cycle.
+    ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all at once. With
+    ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed.
     """
 
     results: int
@@ -40,10 +41,22 @@ class RequantizerPlan:
     channels: int
     digits: int
     serial: bool = False
+    digit_bits: int = DIGIT_BITS
+    in_luts: bool = False
 
     @staticmethod
-    def of(requantization: Requantization, results: int, lanes: int, serial: bool = False) -> "RequantizerPlan":
-        digits = -(-requantization.multiplier_bits // DIGIT_BITS) if requantization.multiplier.max() > 1 else 0
+    def of(
+        requantization: Requantization, results: int, lanes: int, serial: bool = False, lut_cycles: int = 0
+    ) -> "RequantizerPlan":
+        """The plan with hardware multipliers; or, with ``lut_cycles`` for a set of results, in LUTs, with digits as
+        small as these allow."""
+        bits = requantization.multiplier_bits if requantization.multiplier.max() > 1 else 0
+        if lut_cycles and bits:
+            cycles = min(max(lut_cycles * lanes // results, 1), bits)
+            size = -(-bits // cycles)
+            digits = -(-bits // size)
+            return RequantizerPlan(results, lanes, requantization.channels, digits, digits > 1, size, True)
+        digits = -(-bits // DIGIT_BITS)
         return RequantizerPlan(results, lanes, requantization.channels, digits, serial and digits > 1)
 
     @property
@@ -59,7 +72,7 @@ class RequantizerPlan:
     @property
     def multipliers(self) -> int:
         """Hardware multipliers, each of an operand by a digit."""
-        return self.lanes * (1 if self.serial else self.digits)
+        return 0 if self.in_luts else self.lanes * (1 if self.serial else self.digits)
 
     @property
     def rounds(self) -> int:
@@ -67,9 +80,14 @@ class RequantizerPlan:
         return self.channels // self.lanes
 
     @property
+    def part_latency(self) -> int:
+        """Cycles from an operand and a digit to their product."""
+        return max((self.digit_bits - 1).bit_length(), 1) if self.in_luts else 1
+
+    @property
     def latency(self) -> int:
         """Cycles from ``done`` to the first ``push``."""
-        return 1 + rom_latency(self.rounds) + 2 + 1 + self.spacing + 4
+        return 1 + rom_latency(self.rounds) + 2 + self.part_latency + self.spacing + 4
 
     def memory(self, requantization: Requantization) -> MemoryNeed:
         """The constants."""
@@ -81,19 +99,28 @@ class RequantizerPlan:
         operand, multiplier = requantization.operand_type.width, requantization.multiplier_bits
         product = operand + multiplier
         offset = constants["offset"].shape.width
+        rows = self._rows(operand)
         hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
         lane = Logic(
-            adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width,
-            logic=2 * operand + 2 * out.width + (80 if requantization.ties else 0),
+            adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width + rows.adder,
+            logic=2 * operand + 2 * out.width + (80 if requantization.ties else 0) + rows.logic,
             register=constants.size
             + sum_.width * (rom_latency(self.rounds) + 1)
             + operand
             + 2 * multiplier
-            + offset * (3 + self.spacing)
+            + offset * (2 + self.part_latency + self.spacing)
             + 3 * product
-            + 4 * out.width,
+            + 4 * out.width
+            + rows.register,
         )
         return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy)
+
+    def _rows(self, operand: int) -> Logic:
+        """The adders of one lane that multiply by a digit."""
+        if not self.in_luts:
+            return Logic()
+        tree = adder_tree(operand + 1, self.digit_bits)
+        return tree + Logic(logic=self.digit_bits * operand)
 
 
 class Requantizer(wiring.Component):
@@ -130,7 +157,7 @@ class Requantizer(wiring.Component):
             raw = raw.as_signed() if self.sum_type.signed else raw
             operand = self._operand(m, lane, raw, constants)
             product = self._multiply(m, lane, operand, delay(m, constants.multiplier, 2, f"multiplier_{lane}"), phase)
-            offset = delay(m, constants.offset, 3 + plan.spacing, f"offset_{lane}")
+            offset = delay(m, constants.offset, 2 + plan.part_latency + plan.spacing, f"offset_{lane}")
             value = Signal(signed(max(len(product), len(offset)) + 1), name=f"value_{lane}", reset_less=True)
             m.d.sync += value.eq(product + offset)
             m.d.comb += self.o[lane].eq(self._round(m, lane, value))
@@ -168,28 +195,43 @@ class Requantizer(wiring.Component):
         return operand
 
     def _multiply(self, m: Module, lane: int, operand: Signal, multiplier: Value, phase: Value) -> Signal:
-        """The product, a register after the digits' products and one after their sum."""
-        plan = self.plan
+        """The product: registers after the digits' products and one after their sum."""
+        plan, size = self.plan, self.plan.digit_bits
         total = Signal(signed(len(operand) + len(multiplier) + 1), name=f"total_{lane}", reset_less=True)
-        part_shape = signed(len(operand) + DIGIT_BITS + 1)
         if not plan.digits:
             m.d.sync += total.eq(delay(m, operand, 1, f"part_{lane}"))
             return total
-        digits = [multiplier[n * DIGIT_BITS : (n + 1) * DIGIT_BITS] for n in range(plan.digits)]
+        digits = [multiplier[n * size : (n + 1) * size] for n in range(plan.digits)]
         if not plan.serial:
-            parts = [Signal(part_shape, name=f"part{n}_{lane}", reset_less=True) for n in range(plan.digits)]
-            m.d.sync += [part.eq(operand * digit) for part, digit in zip(parts, digits, strict=True)]
-            m.d.sync += total.eq(reduce(add, (part << (n * DIGIT_BITS) for n, part in enumerate(parts))))
+            parts = [self._part(m, operand, digit, f"part{n}_{lane}") for n, digit in enumerate(digits)]
+            m.d.sync += total.eq(reduce(add, (part << (n * size) for n, part in enumerate(parts))))
             return total
         # Horner's rule, highest digit first.
-        part, digit = Signal(part_shape, name=f"part_{lane}", reset_less=True), Signal(DIGIT_BITS, name=f"digit_{lane}")
+        digit = Signal(size, name=f"digit_{lane}")
         with m.Switch(phase):
             for n, choice in enumerate(reversed(digits)):
                 with m.Case(n):
                     m.d.comb += digit.eq(choice)
-        starts = delay(m, phase == 0, 1, f"starts_{lane}")
-        m.d.sync += [part.eq(operand * digit), total.eq(Mux(starts, 0, total << DIGIT_BITS) + part)]
+        starts = delay(m, phase == 0, plan.part_latency, f"starts_{lane}")
+        m.d.sync += total.eq(Mux(starts, 0, total << size) + self._part(m, operand, digit, f"part_{lane}"))
         return total
+
+    def _part(self, m: Module, operand: Signal, digit: Value, name: str) -> Value:
+        """``operand`` by a digit, registered: one hardware multiplier, or a tree of adders over the digit's bits."""
+        if not self.plan.in_luts:
+            part = Signal(signed(len(operand) + DIGIT_BITS + 1), name=name, reset_less=True)
+            m.d.sync += part.eq(operand * digit)
+            return part
+        rows = [Mux(bit, operand, 0) for bit in digit]
+        for level in range(self.plan.part_latency):
+            pairs = [rows[n : n + 2] for n in range(0, len(rows), 2)]
+            rows = []
+            for n, pair in enumerate(pairs):
+                value = _shifted_sum(*pair, 1 << level) if len(pair) == 2 else pair[0]
+                row = Signal(value.shape(), name=f"{name}_row{level}_{n}", reset_less=True)
+                m.d.sync += row.eq(value)
+                rows.append(row)
+        return rows[0]
 
     def _round(self, m: Module, lane: int, value: Signal) -> Signal:
         """Shift, correct ties, clip: three registers."""
@@ -234,6 +276,11 @@ class Requantizer(wiring.Component):
             with m.If(magnitude[bits - 1 :].any()):
                 m.d.comb += near.eq(tests[margins[bits]])
         return near
+
+
+def _shifted_sum(low: Value, high: Value, shift: int) -> Value:
+    """``low + (high << shift)``, with an adder no longer than it must be."""
+    return Cat(low[:shift], (low >> shift) + high).as_signed()
 
 
 def saturated(value: Signal, type_: IntType) -> Value:

@@ -1,7 +1,7 @@
 """Streams between blocks: what they carry, how two are joined, and what the queue at their end takes."""
 
 from amaranth.hdl import Module, Shape
-from amaranth.lib import data, stream
+from amaranth.lib import data, stream, wiring
 
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import ram_style
@@ -34,6 +34,12 @@ def join(m: Module, source, sink, what: str) -> None:
         sink.valid.eq(source.valid),
         source.ready.eq(sink.ready),
     ]
+
+
+def port_names(block: wiring.Component) -> tuple[list[str], list[str]]:
+    """The input streams of a block (``i``, or ``i_0`` and so on) and its output streams, in order."""
+    names = list(block.signature.members)
+    return tuple([n for n in names if n == kind or n.startswith(f"{kind}_")] for kind in "io")
 
 
 def queue_logic(depth: int, width: int) -> Logic:

@@ -4,9 +4,10 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.stream import beat_stream, join
+from hwgen.blocks.stream import beat_stream, join, port_names
 
 from .plan import Plan
+from .stages import INPUT, Source
 
 
 class Pipeline(wiring.Component):
@@ -18,27 +19,41 @@ class Pipeline(wiring.Component):
     def __init__(self, plan: Plan):
         self.plan = plan
         self.streams: dict[str, object] = {}
-        first, last = plan.layers[0], plan.layers[-1]
-        self.lanes_in, self.lanes_out = first.folding.lanes_in, last.folding.lanes_out
+        self.lanes_in, self.lanes_out = _lanes_in(plan), plan.stages[plan.outputs[0].stage].folding.lanes_out
+        network = plan.network
         super().__init__(
             {
-                "i": In(beat_stream(first.op.input.type, self.lanes_in)),
-                "o": Out(beat_stream(last.op.output.type, self.lanes_out)),
+                "i": In(beat_stream(network.input.map.type, self.lanes_in)),
+                "o": Out(beat_stream(network.output.map.type, self.lanes_out)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        source, name = wiring.flipped(self.i), "input"
-        names = module_names([stage.name for stage in self.plan.stages])
-        for stage, place in zip(self.plan.stages, names, strict=True):
-            m.submodules[place] = block = stage.op.block(stage.folding)
-            join(m, source, block.i, f"{name} to {stage.name}")
-            source, name = block.o, stage.name
-            if stage.name == stage.layer:
-                self.streams[stage.layer] = block.o
-        join(m, source, wiring.flipped(self.o), f"{name} to output")
+        stages = self.plan.stages
+        blocks = [stage.op.block(stage.folding) for stage in stages]
+        names = module_names([stage.name for stage in stages])
+        for stage, block, name in zip(stages, blocks, names, strict=True):
+            m.submodules[name] = block
+            sources = [self._stream(blocks, source) for source in stage.sources]
+            for stream, port in zip(sources, port_names(block)[0], strict=True):
+                join(m, stream, getattr(block, port), f"{port} of {stage.name}")
+            if stage.is_layer:
+                self.streams[stage.layer] = getattr(block, port_names(block)[1][0])
+        (output,) = self.plan.outputs
+        join(m, self._stream(blocks, output), wiring.flipped(self.o), "output")
         return m
+
+    def _stream(self, blocks: list[wiring.Component], source: Source):
+        if source == INPUT:
+            return wiring.flipped(self.i)
+        block = blocks[source.stage]
+        return getattr(block, port_names(block)[1][source.port])
+
+
+def _lanes_in(plan: Plan) -> int:
+    """The lanes of whatever reads the input."""
+    return next(stage.folding.lanes_in for stage in plan.stages if INPUT in stage.sources)
 
 
 def module_name(name: str) -> str:

@@ -1,77 +1,58 @@
 """The plan: which layer is laid out how, decided before any hardware is generated, and editable as JSON."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from hwgen.blocks import StreamQueue, WidthConverter
-from hwgen.blocks.convert import ConvertFolding
 from hwgen.blocks.operator import Cost, Operator
-from hwgen.blocks.queue import QueueFolding
-from hwgen.blocks.timing import Actor
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.network import Network
 
-FORMAT = 1
+from .stages import Layout, Source, Stage
+
+FORMAT = 2
+LARGEST_QUEUE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedLayer:
-    """A layer with its folding; ``queue`` beats are kept in front of it (0: no queue)."""
+    """A layer with its folding; ``queues[n]`` beats are kept in front of its input ``n`` (0: no queue)."""
 
     name: str
     op: Operator
     folding: Any
-    queue: int = 0
+    queues: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "queues", self.queues or (0,) * len(self.op.inputs))
 
     @cached_property
     def cost(self) -> Cost:
         return self.op.cost(self.folding)
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One block of the pipeline: a layer, or a queue or width converter in front of one."""
-
-    name: str
-    op: Operator
-    folding: Any
-    layer: str
-
-    @cached_property
-    def cost(self) -> Cost:
-        return self.op.cost(self.folding)
-
-    @property
-    def actors(self) -> tuple[Actor, ...]:
-        return self.op.actors(self.folding)
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Layers in the order of the pipeline."""
+    """Layers in topological order, each with its folding."""
 
     network: Network
     layers: tuple[PlannedLayer, ...]
 
     @cached_property
-    def stages(self) -> tuple[Stage, ...]:
-        """Every block, with the queues and converters that join the layers."""
-        return tuple(self._stages())
+    def _layout(self) -> Layout:
+        return Layout(self)
 
-    def _stages(self) -> Iterator[Stage]:
-        lanes = None
-        for layer in self.layers:
-            source, wanted = layer.op.input, layer.folding.lanes_in
-            lanes = lanes or wanted
-            if layer.queue:
-                yield Stage(f"{layer.name}_queue", StreamQueue(source), QueueFolding(lanes, layer.queue), layer.name)
-            if lanes != wanted:
-                yield Stage(f"{layer.name}_lanes", WidthConverter(source), ConvertFolding(lanes, wanted), layer.name)
-            yield Stage(layer.name, layer.op, layer.folding, layer.name)
-            lanes = layer.folding.lanes_out
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Every block in topological order, with the forks, queues and converters that join the layers."""
+        return tuple(self._layout.stages)
+
+    @property
+    def outputs(self) -> tuple[Source, ...]:
+        """Where the network's outputs come from."""
+        return self._layout.outputs
 
     @property
     def multipliers(self) -> int:
@@ -81,9 +62,15 @@ class Plan:
     def memory_bits(self) -> int:
         return sum(stage.cost.memory_bits for stage in self.stages)
 
-    def with_queues(self, depths: dict[str, int]) -> "Plan":
-        """The same plan with other queues in front of the layers named."""
-        return Plan(self.network, tuple(replace(x, queue=depths.get(x.name, x.queue)) for x in self.layers))
+    def with_queues(self, depths: Mapping[tuple[str, int], int]) -> "Plan":
+        """The same plan with other queues in front of the inputs named: layer and number."""
+        return Plan(
+            self.network,
+            tuple(
+                replace(x, queues=tuple(depths.get((x.name, n), queue) for n, queue in enumerate(x.queues)))
+                for x in self.layers
+            ),
+        )
 
     def to_json(self) -> str:
         """A form to look at, edit and feed back."""
@@ -92,7 +79,7 @@ class Plan:
                 "name": layer.name,
                 "operator": type(layer.op).__name__,
                 "folding": asdict(layer.folding),
-                "queue": layer.queue,
+                "queues": list(layer.queues),
             }
             for layer in self.layers
         ]
@@ -126,25 +113,22 @@ class Plan:
 
 
 def check_hardware(network: Network) -> None:
-    """ModelError with a line for each layer that cannot be built, and one where the layers are not a chain."""
-    lines = [
-        f"node {layer.name!r}: {layer.op.gap} has no hardware yet: golden only"
-        for layer in network.layers
-        if layer.op.gap
-    ]
+    """ModelError with a line for each layer that cannot be built."""
+    lines = []
     if len(network.results) > 1:
         names = ", ".join(repr(stream.name) for stream in network.results)
         lines.append(f"{len(network.results)} streams leave the network ({names}); one has hardware yet: golden only")
     if not network.layers:
         lines.append(f"the network {network.name!r} has no layers; there is nothing to build")
-    before = [network.input.name, *(layer.output for layer in network.layers)]
-    for layer, name in zip(network.layers, before, strict=False):
-        if layer.inputs != (name,):
-            lines.append(
-                f"node {layer.name!r}: it reads {', '.join(map(repr, layer.inputs))} and not {name!r} alone, and a "
-                "network that is no chain of layers has no hardware yet: golden only"
-            )
-            break
+    read = {name for layer in network.layers for name in layer.inputs} | {stream.name for stream in network.results}
+    for layer in network.layers:
+        constants = [name for name in layer.inputs if name in network.constants]
+        if layer.op.gap:
+            lines.append(f"node {layer.name!r}: {layer.op.gap} has no hardware yet: golden only")
+        elif constants:
+            lines.append(f"node {layer.name!r}: it reads the constant {constants[0]!r} as a stream: golden only")
+        elif layer.output not in read:
+            lines.append(f"node {layer.name!r}: nothing reads its result; take it out of the model")
     if lines:
         raise ModelError(*lines)
 
@@ -158,7 +142,10 @@ def _read_layer(name: str, op: Operator, entry: dict) -> PlannedLayer:
     problems = op.folding_problems(folding)
     if problems:
         raise ValueError("; ".join(problems))
-    queue = entry.get("queue", 0)
-    if type(queue) is not int or not 0 <= queue <= 1 << 20:
-        raise ValueError(f"queue must be 0 to {1 << 20} beats, not {queue!r}")
-    return PlannedLayer(name, op, folding, queue)
+    queues = entry.get("queues", [0] * len(op.inputs))
+    if not isinstance(queues, list) or len(queues) != len(op.inputs):
+        raise ValueError(f"queues must be a list with a depth for each of the {len(op.inputs)} inputs, not {queues!r}")
+    for queue in queues:
+        if type(queue) is not int or not 0 <= queue <= LARGEST_QUEUE:
+            raise ValueError(f"a queue must be 0 to {LARGEST_QUEUE} beats, not {queue!r}")
+    return PlannedLayer(name, op, folding, tuple(queues))

@@ -1,50 +1,106 @@
 """Queues between layers: as deep as the rate needs, found on the schedule model.
 
 Layers take and give in bursts: a convolution needs several rows before its first window, and gives nothing
-while they come. A queue lets the layer before go on meanwhile.
+while they come. A queue lets the layer before go on meanwhile, and holds the one branch of a fork until the other
+arrives.
+
+The depths come from a run in which nothing can be held back: queues have no end, and the source offers each frame
+spread over the target, so that no layer runs ahead. The room that was used then is enough: a pipeline whose queues
+have it can do the same, and with a source that offers earlier no beat comes later.
 """
 
-from .plan import Plan
+from collections.abc import Iterator
+
+from hwgen.blocks import Fork, StreamQueue
+from hwgen.graph.errors import FitError
+
+from .plan import LARGEST_QUEUE, Plan
 from .schedule import schedule
+from .stages import INPUT
+
+#: An input of a layer: its name and which one.
+Place = tuple[str, int]
 
 #: Frames of a trial: the first fills the pipeline, the others show the steady state.
 _FRAMES = 4
+#: Words of a LUT memory: depths are multiples of it.
+_ROUND = 16
 
 
 def size_queues(plan: Plan, target: int) -> Plan:
-    """The least queues, layer by layer, with which ``plan`` takes at most ``target`` cycles per frame.
+    """``plan`` with queues with which it takes at most ``target`` cycles per frame, if any queues can do that.
 
-    Where no queues of up to two frames are enough, those that come nearest are kept.
+    Raises FitError where a queue would have to be larger than can be built.
     """
+    places = [(layer.name, n) for layer in plan.layers for n in range(len(layer.queues))]
+    plan = plan.with_queues(dict.fromkeys(places, 0))
     if _interval(plan) <= target:
         return plan
-    largest = {layer.name: _largest(layer) for layer in plan.layers[1:]}
-    roomy = plan.with_queues(largest)
-    target = max(target, _interval(roomy))
-    depths = dict(largest)
-    for name in largest:
-        depths[name] = _least(plan, depths, name, target)
+    everywhere = dict.fromkeys((place for place, feed in _feeds(plan) if feed), _ROUND)
+    for chosen in (_lacking(plan, target), everywhere):
+        sized = _measured(plan.with_queues(chosen), chosen, target)
+        if sized is not None and _interval(sized) <= target:
+            return sized
+    if sized is None:
+        raise FitError("the pipeline deadlocks with queues of any depth; this is a fault in hwgen, please report it")
+    return sized
+
+
+def _interval(plan: Plan) -> float:
+    try:
+        return schedule(plan, _FRAMES).interval
+    except RuntimeError:
+        return float("inf")
+
+
+def _lacking(plan: Plan, target: int) -> dict[Place, int]:
+    """The inputs in front of which the blocks' own queues are too short."""
+    every = range(len(plan.stages))
+    room = schedule(plan, _FRAMES, target, every).room
+    lacking = {}
+    for place, feed in _feeds(plan):
+        if any(room[stage][port] > _own(plan, stage, port) for stage, port in feed):
+            lacking[place] = _ROUND
+    return lacking
+
+
+def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
+    """The plan with queues at ``places`` as deep as they were used; None where it deadlocks all the same."""
+    holders = {}
+    for place, feed in _feeds(plan):
+        if place in places:
+            holders[place] = next(at for at in feed if isinstance(plan.stages[at[0]].op, Fork | StreamQueue))
+    try:
+        room = schedule(plan, _FRAMES, target, {stage for stage, _ in holders.values()}).room
+    except RuntimeError:
+        return None
+    depths = {place: -(-room[stage][port] // _ROUND) * _ROUND for place, (stage, port) in holders.items()}
+    for (name, _), depth in depths.items():
+        if depth > LARGEST_QUEUE:
+            raise FitError(
+                f"layer {name!r}: it needs a queue of {depth} beats in front of it (limit {LARGEST_QUEUE}); "
+                "ask for a lower rate or fewer multipliers"
+            )
     return plan.with_queues(depths)
 
 
-def _largest(layer) -> int:
-    return max(16, layer.op.input.elements // layer.folding.lanes_in)
+def _own(plan: Plan, stage: int, port: int) -> int:
+    """The depth of the queue at an output of a stage."""
+    actors = plan.stages[stage].actors
+    besides = [give for actor in actors for give in actor.more_gives]
+    return (actors[-1].gives[0], *besides)[port].queue
 
 
-def _least(plan: Plan, depths: dict[str, int], name: str, target: int) -> int:
-    """The least depth for one queue that keeps the rate, the others staying: 0, or a power of two from 16."""
-    trials = [0]
-    while trials[-1] < depths[name]:
-        trials.append(max(16, 2 * trials[-1]))
-    low, high = 0, len(trials) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if _interval(plan.with_queues({**depths, name: trials[middle]})) <= target:
-            high = middle
-        else:
-            low = middle + 1
-    return trials[low]
-
-
-def _interval(plan: Plan) -> int:
-    return schedule(plan, _FRAMES).interval
+def _feeds(plan: Plan) -> Iterator[tuple[Place, list[tuple[int, int]]]]:
+    """Every input of a layer with the outputs (stage, port) on the way to it, the nearest first: those of width
+    converter and queue, up to that of a layer or fork. Empty where it reads the network's input."""
+    for stage in plan.stages:
+        for place, source in enumerate(stage.sources if stage.is_layer else ()):
+            feed = []
+            while source != INPUT:
+                feed.append((source.stage, source.port))
+                before = plan.stages[source.stage]
+                if before.is_layer or isinstance(before.op, Fork):
+                    break
+                (source,) = before.sources
+            yield (stage.layer, place), feed

@@ -1,13 +1,18 @@
 """When everything happens: the timing of the whole pipeline, evaluated without simulating it."""
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from hwgen.blocks.timing import Run, run
+from hwgen.blocks.timing import Actor, Give, Run, Web
 
 from .plan import Plan
+from .stages import INPUT, Source, Stage
+
+#: A queue that never fills: more beats than any run has.
+NO_END = 1 << 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,11 +20,12 @@ class Schedule:
     """Cycles of a run over several frames, back to back, from a source and to a sink that never wait.
 
     ``interval``: cycles from frame to frame in steady state. ``latency``: from the first input beat of a frame in an
-    idle pipeline to its last output beat.
+    idle pipeline to its last output beat. ``links`` are those over which each stage gives.
     """
 
     plan: Plan
     run: Run
+    links: tuple[tuple[int, ...], ...]
 
     @property
     def interval(self) -> int:
@@ -27,7 +33,7 @@ class Schedule:
 
     @property
     def latency(self) -> int:
-        return int(self.run.frame_ends[0] - self.run.moved[0][0])
+        return int(self.run.frame_ends[0] - self.run.taken[0])
 
     @cached_property
     def bottleneck(self) -> str:
@@ -43,19 +49,52 @@ class Schedule:
         }
 
     @cached_property
-    def occupancy(self) -> dict[str, int]:
-        """The most beats that each stage's input stream and buffers held: moved in but not yet out of its queue."""
-        peaks, at = {}, 0
-        for stage in self.plan.stages:
-            taken, given = self.run.moved[at], self.run.moved[at + len(stage.actors)]
-            at += len(stage.actors)
-            share = len(taken) / len(given)
-            held = np.arange(1, len(taken) + 1) - share * np.searchsorted(given, taken, side="left")
-            peaks[stage.name] = int(np.ceil(held.max()))
-        return peaks
+    def room(self) -> tuple[tuple[int, ...], ...]:
+        """For each stage and output the least queue with which this very run is possible, in beats."""
+        begun = iter(self.run.starts)
+        rooms = []
+        for stage, links in zip(self.plan.stages, self.links, strict=True):
+            starts = [next(begun) for _ in stage.actors]
+            ports = zip(_output_ports(stage), links, strict=True)
+            rooms.append(tuple(_room(self.run, starts[actor], port, link) for (actor, port), link in ports))
+        return tuple(rooms)
 
 
-def schedule(plan: Plan, frames: int = 4) -> Schedule:
-    """Evaluate ``plan`` over ``frames`` frames."""
-    actors = tuple(actor for stage in plan.stages for actor in stage.actors)
-    return Schedule(plan, run(actors, frames))
+def schedule(plan: Plan, frames: int = 4, pace: int = 0, unbounded: Container[int] = ()) -> Schedule:
+    """Evaluate ``plan`` over ``frames`` frames.
+
+    With ``pace`` the source spreads each frame over so many cycles. The queues at the outputs of the stages
+    ``unbounded`` never fill. Raises RuntimeError where the plan deadlocks.
+    """
+    web, links = Web(), []
+    given = {INPUT: web.link()}
+    for n, stage in enumerate(plan.stages):
+        actors = _unbounded(stage) if n in unbounded else stage.actors
+        links.append(tuple(web.add(actors, [given[source] for source in stage.sources])))
+        given |= {Source(n, port): link for port, link in enumerate(links[-1])}
+    return Schedule(plan, web.run(frames, pace), tuple(links))
+
+
+def _output_ports(stage: Stage) -> list[tuple[int, Give]]:
+    """The actor behind each output of a stage, by number, and what it gives there; in the order of the ports."""
+    last = len(stage.actors) - 1
+    besides = [(n, port) for n, actor in enumerate(stage.actors) for port in actor.more_gives]
+    return [(last, stage.actors[last].gives[0]), *besides]
+
+
+def _unbounded(stage: Stage) -> tuple[Actor, ...]:
+    """The actors of a stage, with no end to the queues of its outputs."""
+    actors = [
+        replace(actor, more_gives=tuple(replace(port, queue=NO_END) for port in actor.more_gives))
+        for actor in stage.actors
+    ]
+    return (*actors[:-1], replace(actors[-1], queue=NO_END))
+
+
+def _room(run: Run, starts: np.ndarray, port: Give, link: int) -> int:
+    """The least queue with which every step could have started when it did: what it reserves, less what had been
+    taken by then."""
+    reserve = port.give if port.reserve is None else port.reserve
+    reserved = (reserve + port.beats * np.arange(run.frames)[:, None]).ravel()
+    gone = np.searchsorted(run.moved[link], starts - port.credit_delay, side="right")
+    return int((reserved - gone).max())

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .loops import LoopNest
+from .loops import LoopNest, lookup
 from .queue import Outlet, wrapping_increment
 from .raster import Raster
 from .rom import RAM_ATTRIBUTES, pack, ram_style
@@ -16,8 +16,15 @@ def slide_raster(raster: Raster) -> tuple[int, int]:
     return raster.height + bottom, raster.width + left + right
 
 
+def completing_rows(raster: Raster) -> list[bool]:
+    """For each row that slides in, whether windows are complete with it; the columns of others are of no use."""
+    last = set((raster.corners[0] + raster.window.extent[0] - 1).tolist())
+    return [row in last for row in range(slide_raster(raster)[0])]
+
+
 class ColumnBuffer(wiring.Component):
-    """For every word of the padded raster, the words above it in the kernel's rows, the oldest row first.
+    """For every word of the padded raster in rows that complete windows, the words above it in the kernel's rows, the
+    oldest row first.
 
     The rows before the newest live in one RAM, a column of them in each word; they move down by a row as a word comes
     in. Accepts a word, or puts in padding, in every cycle in which the queue has room.
@@ -43,14 +50,16 @@ class ColumnBuffer(wiring.Component):
         nest = LoopNest(m, [("word", self.raster.words), ("column", columns), ("row", rows)], step)
         in_columns, in_rows = self._inside(nest)
         inside = in_columns & in_rows
+        useful = lookup(m, nest.index["row"], completing_rows(self.raster), "useful")
+        free = outlet.permit | ~useful
         m.d.comb += [
-            step.eq(outlet.permit & (self.i.valid | ~inside)),
-            self.i.ready.eq(outlet.permit & inside),
-            outlet.debit.eq(step),
+            step.eq(free & (self.i.valid | ~inside)),
+            self.i.ready.eq(free & inside),
+            outlet.debit.eq(step & useful),
         ]
         pad = Const(pack([self.pad] * self.layout.length, self.layout.elem_shape.width), self.layout.size)
         newest = Signal(self.layout.size, reset_less=True)
-        m.d.sync += [outlet.push.eq(step), newest.eq(Mux(inside, self.i.payload.as_value(), pad))]
+        m.d.sync += [outlet.push.eq(outlet.debit), newest.eq(Mux(inside, self.i.payload.as_value(), pad))]
         column = [*self._older(m, nest, step, in_columns, newest, pad), newest] if self.lines else [newest]
         for ky in range(self.raster.window.kernel[0]):
             m.d.comb += outlet.payload[ky].eq(column[ky * self.raster.window.dilations[0]])

@@ -56,8 +56,7 @@ class SlidingWindow(wiring.Component):
     def _slide(self, m: Module, columns, complete: Signal, load: Signal) -> list:
         """Push columns into the window registers; returns the elements of the window in issue order."""
         slide, late = Signal(), Signal()
-        rows, width = slide_raster(self.raster)
-        nest = LoopNest(m, [("word", self.raster.words), ("column", width), ("row", rows)], slide)
+        nest = LoopNest(m, [("word", self.raster.words), ("column", slide_raster(self.raster)[1])], slide)
         m.d.comb += [columns.ready.eq(~complete | load), slide.eq(columns.valid & columns.ready)]
         with m.If(slide):
             m.d.sync += complete.eq(self._completes(m, nest))
@@ -69,14 +68,10 @@ class SlidingWindow(wiring.Component):
 
     def _completes(self, m: Module, nest: LoopNest):
         """The word that slides in now completes a window."""
-        rows, columns = slide_raster(self.raster)
-        y, x = self.raster.corners
-        extent, left = self.raster.window.extent, self.raster.window.pads[1]
-        last_rows = set((y + extent[0] - 1).tolist())
-        last_columns = set((x + extent[1] - 1 + left).tolist())
-        row = lookup(m, nest.index["row"], [at in last_rows for at in range(rows)], "completes_row")
-        column = lookup(m, nest.index["column"], [at in last_columns for at in range(columns)], "completes_column")
-        return row & column & nest.last("word")
+        columns, (_, left, _, _) = slide_raster(self.raster)[1], self.raster.window.pads
+        last = set((self.raster.corners[1] + self.raster.window.extent[1] - 1 + left).tolist())
+        column = lookup(m, nest.index["column"], [at in last for at in range(columns)], "completes_column")
+        return column & nest.last("word")
 
     def _registers(self, m: Module, slide: Signal, column: data.View) -> list:
         raster, window = self.raster, self.raster.window

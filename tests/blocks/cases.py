@@ -16,6 +16,7 @@ from hwgen.blocks import (
     WidthConverter,
 )
 from hwgen.blocks.convert import ConvertFolding
+from hwgen.blocks.fork import ForkFolding
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.pool import PoolFolding
 from hwgen.blocks.queue import QueueFolding
@@ -62,8 +63,8 @@ def pool(kind, source, window, target=None) -> MaxPool | AveragePool:
     return kind.from_site(site(kind.__name__, source, window, source.channels, target))
 
 
-def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False) -> MacFolding:
-    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial)
+def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False, in_luts=False) -> MacFolding:
+    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial, in_luts)
 
 
 def _convolutions():
@@ -71,6 +72,8 @@ def _convolutions():
     yield conv(small, same, 6), _mac("ring", 2, 3, 2, 3)
     yield conv(small, same, 6), _mac("ring", 1, 4, 1, 2)
     yield conv(small, same, 6), _mac("ring", 1, 4, 1, 1, True)
+    yield conv(small, same, 6), _mac("ring", 1, 4, 1, 2, in_luts=True)
+    yield conv(small, same, 6), _mac("sliding", 18, 3, 2, 3, in_luts=True)
     yield conv(small, same, 6), _mac("sliding", 5, 4, 1, 2)
     yield conv(small, same, 6), _mac("sliding", 18, 3, 2, 3)
     yield conv(small, same, 6), _mac("sliding", 7, 6, 2, 2)
@@ -113,7 +116,7 @@ def _plumbing():
     yield Table.from_site(requantized), PoolFolding(3)
     for depth in (1, 4, 100):
         yield StreamQueue(source), QueueFolding(2, depth)
-    yield Fork(source, 3), QueueFolding(2, 8)
+    yield Fork(source, 3), ForkFolding(2, (8, 16, 5))
     for lanes in ((1, 3), (3, 1), (3, 2), (2, 3), (6, 1)):
         yield WidthConverter(source), ConvertFolding(*lanes)
 

@@ -1,0 +1,127 @@
+"""Every block of a pipeline: layers, the forks behind them, the queues and width converters in front of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from hwgen.blocks import Fork, StreamQueue, WidthConverter
+from hwgen.blocks.convert import ConvertFolding
+from hwgen.blocks.fork import ForkFolding
+from hwgen.blocks.operator import Cost, Operator
+from hwgen.blocks.queue import QueueFolding
+from hwgen.blocks.timing import Actor
+from hwgen.graph.types import FeatureMap
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+#: Beats that each reader of a fork may be behind at least: what a LUT memory gives at no extra cost.
+LEAST_FORK = 16
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a stream comes from: output ``port`` of stage ``stage``, or the network's input (stage -1)."""
+
+    stage: int
+    port: int = 0
+
+
+INPUT = Source(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One block of the pipeline. ``layer`` is the one it belongs to; ``sources`` are what it reads."""
+
+    name: str
+    op: Operator
+    folding: Any
+    layer: str
+    sources: tuple[Source, ...]
+
+    @cached_property
+    def cost(self) -> Cost:
+        return self.op.cost(self.folding)
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it is a layer itself and not what joins layers."""
+        return not isinstance(self.op, Fork | StreamQueue | WidthConverter)
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        return self.op.actors(self.folding)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A stream laid out: what it carries, with how many lanes, and the depth of the queue it leaves, if any."""
+
+    source: Source
+    map: FeatureMap
+    lanes: int
+    queue: int = 0
+
+
+class Layout:
+    """The stages of a plan in topological order, and the sources of the network's outputs."""
+
+    def __init__(self, plan: "Plan"):
+        self.stages: list[Stage] = []
+        self._waiting: dict[tuple[str, int], _Stream] = {}
+        self._readers = _readers(plan)
+        network = plan.network
+        first = self._readers[network.input.name][0][0]
+        lanes = next(layer.folding.lanes_in for layer in plan.layers if layer.name == first)
+        self._hand_out(plan, network.input.name, _Stream(INPUT, network.input.map, lanes), first)
+        for layer, placed in zip(plan.layers, network.layers, strict=True):
+            inputs = tuple(self._arrive(layer, place) for place in range(len(placed.inputs)))
+            made = self._add(layer.name, layer.op, layer.folding, layer.name, *inputs)
+            self._hand_out(plan, placed.output, _Stream(made, layer.op.output, layer.folding.lanes_out), layer.name)
+        self.outputs = tuple(self._waiting.pop(("", n)).source for n in range(len(_outputs(plan))))
+
+    def _add(self, name: str, op: Operator, folding: Any, layer: str, *sources: Source) -> Source:
+        self.stages.append(Stage(name, op, folding, layer, sources))
+        return Source(len(self.stages) - 1)
+
+    def _hand_out(self, plan: "Plan", tensor: str, stream: _Stream, layer: str) -> None:
+        """Give a tensor to those who read it, through a fork if they are several."""
+        readers = self._readers[tensor]
+        if len(readers) == 1:
+            self._waiting[readers[0]] = stream
+            return
+        queues = {layer.name: layer.queues for layer in plan.layers}
+        depths = tuple(max(LEAST_FORK, queues[name][place] if name else 0) for name, place in readers)
+        fork = self._add(
+            f"{layer}_fork", Fork(stream.map, len(readers)), ForkFolding(stream.lanes, depths), layer, stream.source
+        )
+        for port, (reader, depth) in enumerate(zip(readers, depths, strict=True)):
+            self._waiting[reader] = _Stream(Source(fork.stage, port), stream.map, stream.lanes, depth)
+
+    def _arrive(self, layer, place: int) -> Source:
+        """What input ``place`` of ``layer`` reads: the stream through a queue and a width converter, where asked."""
+        stream, wanted = self._waiting.pop((layer.name, place)), layer.folding.lanes_in
+        suffix, source = str(place) if len(layer.queues) > 1 else "", stream.source
+        if layer.queues[place] > stream.queue:
+            folding = QueueFolding(stream.lanes, layer.queues[place])
+            source = self._add(f"{layer.name}_queue{suffix}", StreamQueue(stream.map), folding, layer.name, source)
+        if stream.lanes != wanted:
+            folding = ConvertFolding(stream.lanes, wanted)
+            source = self._add(f"{layer.name}_lanes{suffix}", WidthConverter(stream.map), folding, layer.name, source)
+        return source
+
+
+def _outputs(plan: "Plan") -> tuple[str, ...]:
+    return (plan.network.output.name,)
+
+
+def _readers(plan: "Plan") -> dict[str, list[tuple[str, int]]]:
+    """Who reads each tensor: layers with the number of the input, and the network's outputs under the name ""."""
+    readers: dict[str, list[tuple[str, int]]] = {}
+    for layer in plan.network.layers:
+        for place, tensor in enumerate(layer.inputs):
+            readers.setdefault(tensor, []).append((layer.name, place))
+    for number, tensor in enumerate(_outputs(plan)):
+        readers.setdefault(tensor, []).append(("", number))
+    return readers
