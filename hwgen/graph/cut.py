@@ -88,7 +88,7 @@ def cut_before(wires: Wires, outputs: Sequence[str], host: Iterable[str]) -> Cut
     if any(node.name in tail and _is_layer(wires, node) for node in wires.nodes):
         return None
     for node in reversed(wires.nodes):
-        if node.name not in tail and _joins(wires, node, tail, outputs):
+        if node.name not in tail and _joins(wires, node, tail):
             tail.add(node.name)
     nodes = tuple(node for node in wires.nodes if node.name in tail)
     made = {name for node in nodes for name in node.outputs}
@@ -142,10 +142,10 @@ def _is_layer(wires: Wires, node: Node) -> bool:
     return node.op in _LAYERS and constant
 
 
-def _joins(wires: Wires, node: Node, tail: set[str], outputs: Sequence[str]) -> bool:
+def _joins(wires: Wires, node: Node, tail: set[str]) -> bool:
     """Whether only the tail reads what ``node`` gives, and it is no layer nor part of one."""
     readers = [reader for name in node.outputs for reader in wires.readers.get(name, ())]
-    if not readers or any(reader.name not in tail for reader in readers) or any(n in outputs for n in node.outputs):
+    if not readers or any(reader.name not in tail for reader in readers):
         return False
     sources = [name for name in node.inputs if name in wires.dynamic]
     if not sources or not (node.op in _LAYOUT or (node.op in ELEMENTWISE and node.op not in CLIPS)):
