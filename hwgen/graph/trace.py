@@ -294,7 +294,10 @@ class Trace:
         size, order = self.joint(info.shape, list(operands.values()))
         result = Value(info.shape, size, order)
         constants = {name: self.constant(node, name, result) for name in node.inputs if name and name not in names}
-        expression = joined([pending.expression for pending in pendings], node, constants)
+        # What only moved elsewhere on the way to this node is still called what it was.
+        known = {name: pending.expression.output for name, pending in zip(operands, pendings, strict=True)}
+        renamed = replace(node, inputs=tuple(known.get(name, name) for name in node.inputs))
+        expression = joined([pending.expression for pending in pendings], renamed, constants)
         leaves = {name: leaf for pending in pendings for name, leaf in pending.leaves.items()}
         fill = next(iter(operands.values())).fill
         if fill and not result.whole:

@@ -40,6 +40,7 @@ CONSTANTS = {
     "std": np.float32([0.3, 0.2]).reshape(1, 2, 1, 1),
     "two": np.float32(2),
     "vector": np.array([0, -1]),
+    "lines": np.array([0, 6, -1]),
 }
 CONSTANTS["bs"] = CONSTANTS["s"] * CONSTANTS["ws"]
 ENTER = [node("QuantizeLinear", "x s z", "xq"), node("DequantizeLinear", "xq s z", "xd")]
@@ -157,6 +158,24 @@ def test_the_host_normalises_the_input(tmp_path):
     network, _, ours, theirs = results(path)
     assert str(network.input_function) == "Add -> Div"
     assert np.array_equal(ours["cd"], theirs["cd"])
+
+
+def test_the_host_normalises_an_input_that_moved(tmp_path):
+    """What is computed before and behind a Transpose or Reshape."""
+    moved = [node("Mul", "x two", "d"), node("Transpose", "d", "t", perm=[0, 1, 3, 2]), node("Neg", "t", "n")]
+    nodes = [*moved, node("QuantizeLinear", "n s z", "xq"), *CONV[1:], *PAIR]
+    network, _, ours, theirs = results(saved(tmp_path, nodes, "cd"))
+    assert str(network.input_function) == "Mul -> Neg"
+    assert np.array_equal(ours["cd"], theirs["cd"])
+
+
+def test_real_numbers_that_move_before_they_are_quantised(tmp_path):
+    moved = [node("Relu", "c", "r"), node("Reshape", "r lines", "l"), node("Mul", "l two", "d")]
+    nodes = [*CONV, *moved, node("QuantizeLinear", "d s2 z2", "q"), node("DequantizeLinear", "q s2 z2", "y")]
+    _, _, ours, theirs = results(saved(tmp_path, nodes, "y"))
+    assert np.array_equal(ours["y"], theirs["y"])
+    _, _, ours, theirs = results(saved(tmp_path, nodes[:-2], "d"))
+    assert_float_equal(ours["d"], theirs["d"])
 
 
 def test_the_input_is_quantised_in_one_way(tmp_path):
