@@ -103,7 +103,8 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
             plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, **limits))
             problems.add(*(fit_table(plan, target).problems if plan else ()))
     if loaded and loaded.network.tail:
-        click.echo(f"Left to the host: {loaded.network.tail}. `build` writes it as {flow.TAIL_FILE}.")
+        file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
+        click.echo(f"Left to the host: {loaded.network.tail}{file}")
     problems.raise_any()
     network = loaded.network
     names = report.shortened([layer.name for layer in network.layers], text_width() // 2)

@@ -40,15 +40,16 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     frame = graph.tensors[graph.inputs[0]]
     return Network(
         name=graph.name,
-        input=trace.input,
+        input=trace.entrance.tensor,
         input_shape=frame.shape[1:],
         outputs=outputs,
         layers=layers,
-        tensors={trace.input.name: trace.input} | {site.output.name: site.output for site in trace.sites},
+        tensors={trace.entrance.tensor.name: trace.entrance.tensor}
+        | {site.output.name: site.output for site in trace.sites},
         head=tuple(node.op.lower() for node in graph.head),
-        input_order=trace.input_order,
+        input_order=trace.entrance.order,
         integer_input=frame.dtype.kind != "f",
-        input_function=trace.input_function,
+        input_function=trace.entrance.function,
         constants=trace.emitter.constants,
         tail=graph.tail,
     )

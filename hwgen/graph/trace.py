@@ -13,13 +13,13 @@ from dataclasses import replace
 import numpy as np
 
 from .emit import KERNELS, Emitter, plain, standard
-from .expression import ELEMENTWISE, UNBOUNDED, Expression, identity, joined
+from .entrance import Entrance
+from .expression import ELEMENTWISE, UNBOUNDED, identity, joined
 from .float_model import node_results
 from .ir import Graph, Node
-from .network import QuantizedTensor
 from .site import int_type, integer_clamp
-from .types import FeatureMap, IntType, Quantization
-from .value import NOWHERE, Leaf, Pending, Value, is_count, laid_out, stream_map, stream_places
+from .types import IntType, Quantization
+from .value import NOWHERE, Leaf, Pending, Value, laid_out, stream_map, stream_places
 from .weights import find_weight
 
 REMEDY = "quantise it with QuantizeLinear and DequantizeLinear, or give the float model"
@@ -36,10 +36,7 @@ class Trace:
         self.emitter = Emitter(graph, warn)
         self.problems = self.emitter.problems
         self.values: dict[str, Value] = {}
-        self.input: QuantizedTensor | None = None
-        self.input_order = "channels_last"
-        self.input_function: Expression | None = None
-        self.entry: np.ndarray | None = None
+        self.entrance = Entrance(graph)
         self.refused: set[str] = set()  # names of nodes
 
     @property
@@ -51,7 +48,7 @@ class Trace:
         if len(graph.inputs) != 1:
             self.problems.add(f"the model has {len(graph.inputs)} inputs; one is supported")
             return self
-        self.values[graph.inputs[0]] = Value(graph.tensors[graph.inputs[0]].shape)
+        self.values[graph.inputs[0]] = self.entrance.frame
         for node in graph.nodes:
             if any(name in self.values for name in node.inputs):
                 try:
@@ -128,42 +125,11 @@ class Trace:
             kind = IntType.holding(min(low, -1) if kind.signed else low, high)
         return Quantization(kind, float(constants[0].item()), zero_point)
 
-    # The input
+    # Operands
 
     def start(self, value: Value, name: str) -> Value:
-        """The graph's input enters its stream, whose order the host can make of the frame's."""
-        if self.input is None:
-            self.input, self.input_order, self.entry = self.entrance(value)
-            self.input_function = value.before
-        if self.input.quantization != value.entering or self.input_function is not value.before:
-            raise ValueError(f"the input {self.input.name!r} is quantised in two ways; quantise it once")
-        places = value.places()
-        order = np.where(places == NOWHERE, NOWHERE, self.entry[places])
-        return self.settled(Value(value.shape, self.input.map.shape, order, self.input, fill=value.fill), None, name)
-
-    def entrance(self, value: Value) -> tuple[QuantizedTensor, str, np.ndarray]:
-        """The input stream, its order, and where in it each element of the frame lies.
-
-        The shape that the first operator sees is the stream's, where it is the frame's with channels first or
-        last; otherwise the frame's own shape is.
-        """
-        name = self.graph.inputs[0]
-        frame = Value(self.graph.tensors[name].shape)
-        for seen in (value, frame):
-            if not seen.whole or seen.places().size != frame.places().size:
-                continue
-            height, width, channels = stream_map(seen.shape)
-            places = seen.places().reshape(channels, height, width)
-            raster = places.transpose(1, 2, 0)
-            if is_count(raster) or is_count(places):
-                order = "flat" if is_count(raster) else "channels_last"
-                break
-        entry = np.empty(raster.size, np.int64)
-        entry[raster.reshape(-1)] = np.arange(raster.size)
-        tensor = FeatureMap(height, width, channels, value.entering.type)
-        return QuantizedTensor(name, tensor, value.entering), order, entry
-
-    # Operands
+        """The graph's input enters its stream."""
+        return self.settled(self.entrance.start(value), None, name)
 
     def source(self, node: Node, value: Value, name: str | None = None) -> Value:
         """The operand ``name`` (the first unless given) of an operator, which must be a stream."""
@@ -190,16 +156,7 @@ class Trace:
         value = self.values[name]
         if value.pending:
             return value
-        real = self.graph.tensors[self.graph.inputs[0]].dtype.kind == "f"
-        if value.tensor is None and value.entering is None and real and value.whole:
-            return self.framed(value)
-        return self.source(node, value, name)
-
-    def framed(self, value: Value) -> Value:
-        """The input before it is quantised, for the host to compute with: its numbers lie as they do in the frame."""
-        name, places = self.graph.inputs[0], value.places()
-        frame = replace(value, map=(1, 1, places.size), order=places)
-        return replace(frame, pending=Pending({name: Leaf(None, (frame,))}, identity(name)))
+        return self.entrance.real(value) or self.source(node, value, name)
 
     def integer_name(self, name: str, quantization: Quantization | None) -> str:
         """The name under which ONNX has the integers of ``name``, where it has them quantised so."""
