@@ -104,7 +104,7 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
             problems.add(*(fit_table(plan, target).problems if plan else ()))
     if loaded and loaded.network.tail:
         file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
-        click.echo(f"Left to the host: {loaded.network.tail}{file}")
+        click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
     problems.raise_any()
     network = loaded.network
     names = report.shortened([layer.name for layer in network.layers], text_width() // 2)
