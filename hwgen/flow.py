@@ -103,7 +103,7 @@ def quantised(
     outputs: Iterable[str] = (),
 ) -> Quantised:
     """The first half of :func:`compile`: all that the golden model needs."""
-    tell, outputs = progress or silent, tuple(outputs)
+    tell, warn, outputs = progress or silent, Notes(warn), tuple(outputs)
     tell("reading the model")
     host = frozenset()
     while True:  # until nothing more is found that must be left to the host

@@ -132,7 +132,7 @@ def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
         "shape": list(shape),
         "stream": list(tensor.map.shape),
         "type": str(quantization.type),
-        "scale": quantization.scale,
+        "scale": list(quantization.scale) if quantization.per_channel else quantization.scale,
         "zero_point": quantization.zero_point,
     }
 

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from hwgen import flow
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
@@ -201,6 +202,30 @@ def test_sums_of_a_convolution_and_a_stream(tmp_path, activation):
     assert len(np.unique(integers["rq"])) > 50
     assert [type(layer.op).__name__ for layer in network.layers] == ["Conv", "Conv", "Elementwise"]
     assert np.array_equal(ours["y"], theirs["y"])
+
+
+def test_sums_that_go_on_without_being_quantised(tmp_path):
+    """A shortcut in real numbers over two blocks, as converters for TensorRT leave them."""
+    nodes = [*CONV, *PAIR, node("Conv", "cd w2d bd", "first"), node("Add", "first cd", "a"), node("Relu", "a", "r")]
+    nodes += [node("QuantizeLinear", "r s2 z2", "rq"), node("DequantizeLinear", "rq s2 z2", "rd")]
+    nodes += [node("Conv", "rd w2d bd", "second"), node("Add", "second r", "e"), node("Relu", "e", "t")]
+    nodes += [node("QuantizeLinear", "t s2 z2", "tq"), node("DequantizeLinear", "tq s2 z2", "y")]
+    network, integers, ours, theirs = results(saved(tmp_path, nodes, "y"))
+    assert network.layers[-1].inputs == ("second", "first", "cq")
+    assert len(np.unique(integers["tq"])) > 50
+    assert np.array_equal(ours["y"], theirs["y"])
+
+
+def test_the_hardware_gives_the_sums(tmp_path, monkeypatch):
+    monkeypatch.setattr(flow, "quantize", lambda graph, *frames, **options: graph)
+    path = saved(tmp_path, [*CONV, node("Mul", "c gain", "y")], "y")
+    design = flow.compile(path, multipliers=20).checked()
+    assert design.check.equal
+    (output,) = design.report.data["network"]["outputs"]
+    assert output["function"] == "Mul"
+    assert output["streams"][0]["scale"] == (CONSTANTS["s"] * CONSTANTS["ws"]).tolist()
+    theirs = session(str(path)).run(None, {"x": FRAMES})[0]
+    assert_float_equal(design.simulate(FRAMES).outputs, theirs)
 
 
 def test_a_sum_is_made_once_for_all_that_read_it(tmp_path):
