@@ -14,7 +14,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.axi import AxiTop
-from hwgen.blocks.mac import MacFolding, MacLayer, MacPlan, MacUnit, raw_range
+from hwgen.blocks.mac import MacFolding, MacPlan
+from hwgen.blocks.mac_layer import MacLayer, raw_range
+from hwgen.blocks.mac_unit import MacUnit
 from hwgen.blocks.timing import run
 from hwgen.export import rtlil_to_verilog, to_verilog
 from hwgen.graph.errors import HwgenError, InputError

@@ -41,26 +41,36 @@ def tree_shape(shape: Shape, count: int) -> Shape:
 class DotProduct(wiring.Component):
     """Running dot products: ``lanes`` accumulators over the same stream of ``portion`` activations.
 
-    In every cycle with ``strobe`` the products of ``x`` and of each lane's weights are added up; ``first`` starts
-    a new sum. ``done`` and ``sums`` follow the portion with ``last`` by :attr:`latency` cycles; ``sums`` are
+    All this ``parallel`` times side by side, each with activations of its own; ``x`` and ``sums`` list one after the
+    other. In every cycle with ``strobe`` the products of ``x`` and of each lane's weights are added up; ``first``
+    starts a new sum. ``done`` and ``sums`` follow the portion with ``last`` by :attr:`latency` cycles; ``sums`` are
     valid in that cycle. ``weights`` is asked for in the same cycle as ``x`` is given and comes with
     ``weight_latency``, which delays ``x`` to match. No stage ever stalls.
     """
 
-    def __init__(self, x: IntType, weight: IntType, portion: int, lanes: int, sum_: IntType, weight_latency: int):
+    def __init__(
+        self,
+        x: IntType,
+        weight: IntType,
+        portion: int,
+        lanes: int,
+        sum_: IntType,
+        weight_latency: int,
+        parallel: int = 1,
+    ):
         self.x_type, self.weight_type, self.sum_type = x, weight, sum_
-        self.portion, self.lanes, self.weight_latency = portion, lanes, weight_latency
-        self.latency = dot_latency(portion, weight_latency)
-        weights = data.ArrayLayout(data.ArrayLayout(element_shape(weight), portion), lanes)
+        self.portion, self.lanes, self.parallel = portion, lanes, parallel
+        self.weight_latency, self.latency = weight_latency, dot_latency(portion, weight_latency)
+        weights = data.ArrayLayout(data.ArrayLayout(element_shape(weight), portion), parallel * lanes)
         super().__init__(
             {
                 "strobe": In(1),
                 "first": In(1),
                 "last": In(1),
-                "x": In(data.ArrayLayout(element_shape(x), portion)),
+                "x": In(data.ArrayLayout(element_shape(x), parallel * portion)),
                 "weights": In(weights),
                 "done": Out(1),
-                "sums": Out(data.ArrayLayout(element_shape(sum_), lanes)),
+                "sums": Out(data.ArrayLayout(element_shape(sum_), parallel * lanes)),
             }
         )
 
@@ -71,7 +81,7 @@ class DotProduct(wiring.Component):
         before_sum = self.latency - 1
         flags = delay(m, Cat(self.strobe, self.first, self.last), before_sum, "flags", reset_less=False)
         strobe, first, last = flags[0], flags[1], flags[2]
-        for lane in range(self.lanes):
+        for lane in range(self.parallel * self.lanes):
             total = self._lane(m, x, lane)
             accumulator = Signal(element_shape(self.sum_type), name=f"accumulator_{lane}", reset_less=True)
             # A step has no gaps and ends in `done`, so what is summed up in between does not matter: no enable.
@@ -82,11 +92,12 @@ class DotProduct(wiring.Component):
 
     def _lane(self, m: Module, x: data.View, lane: int) -> Value:
         """Products in one register, then the tree."""
+        start = lane // self.lanes * self.portion
         product = element_shape(product_type(self.x_type, self.weight_type))
         m.submodules[f"tree_{lane}"] = tree = AdderTree(product, self.portion)
         for n in range(self.portion):
             term = Signal(product, name=f"product_{lane}_{n}", reset_less=True)
-            m.d.sync += term.eq(x[n] * self.weights[lane][n])
+            m.d.sync += term.eq(x[start + n] * self.weights[lane][n])
             m.d.comb += tree.i[n].eq(term)
         return tree.o
 

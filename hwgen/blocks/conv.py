@@ -1,4 +1,4 @@
-"""Two-dimensional convolution."""
+"""Convolution in one or two dimensions, in groups or not; depthwise where every channel is a group."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 
-from .mac import MacLayer, exact_float, raw_range
+from .mac_layer import MacLayer, raw_range
 from .mac_operator import MacOperator
 from .staircase import Staircase, requantization, requantization_gap
 
@@ -47,48 +47,24 @@ class Conv(MacOperator):
         )
 
     def golden(self, x: np.ndarray) -> np.ndarray:
-        return self.requantization.golden(self._raw(x), self.output.type.dtype)
-
-    def _raw(self, x: np.ndarray) -> np.ndarray:
-        """Sums [N, OH, OW, OC] of products."""
-        if self.group == self.input.channels:
-            return self._depthwise(x)
-        parts, weights = np.split(x, self.group, axis=3), np.split(self.weights, self.group)
-        raw = [self._layer(w).raw(part) for w, part in zip(weights, parts, strict=True)]
-        return np.concatenate(raw, axis=3)
-
-    def _depthwise(self, x: np.ndarray) -> np.ndarray:
-        """One tap of the window after the other, all channels at once."""
-        exact = exact_float(self.weights, self.input.type)
-        repeats = len(self.weights) // self.group
-        patches = self.window.patches(x.astype(exact), self.input_zero)
-        taps = self.weights[..., 0].astype(exact)
-        rows, columns = self.window.kernel
-        parts = (patches[:, :, :, i, j] for i in range(rows) for j in range(columns))
-        weights = (taps[:, i, j] for i in range(rows) for j in range(columns))
-        sums = np.zeros((len(x), *self.output.shape), exact)
-        for part, weight in zip(parts, weights, strict=True):
-            sums += (np.repeat(part, repeats, axis=3) if repeats > 1 else part) * weight
-        return sums
+        return self._layer.golden(x)
 
     @property
     def gap(self) -> str | None:
-        if self.group != 1:
-            return f"Conv with group={self.group}"
         return requantization_gap(self)
 
-    def _layer(self, weights: np.ndarray) -> MacLayer:
-        source, result = self.input, self.output
-        part = FeatureMap(source.height, source.width, source.channels // self.group, source.type)
-        out = FeatureMap(result.height, result.width, len(weights), result.type)
-        return MacLayer(part, out, self.window, weights, self.input_zero, self.requantization)
-
-    @cached_property
+    @property
     def layer(self) -> MacLayer:
         """What the multiply-accumulate unit computes. ModelError where there is a :attr:`gap`."""
         if self.gap:
             raise self.golden_only()
-        return self._layer(self.weights)
+        return self._layer
+
+    @cached_property
+    def _layer(self) -> MacLayer:
+        return MacLayer(
+            self.input, self.output, self.window, self.weights, self.input_zero, self.requantization, self.group
+        )
 
 
 def stored_weights(weight: QuantizedConstant) -> np.ndarray:

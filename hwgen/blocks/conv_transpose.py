@@ -9,7 +9,7 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import TransposedWindow
 
-from .mac import exact_float, raw_range
+from .mac_layer import exact_float, raw_range
 from .operator import GoldenOperator
 from .staircase import Staircase, requantization
 

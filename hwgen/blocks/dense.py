@@ -12,7 +12,8 @@ from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 
 from .conv import site_requantization, stored_weights
-from .mac import MacFolding, MacLayer
+from .mac import MacFolding
+from .mac_layer import MacLayer
 from .mac_operator import MacOperator
 from .staircase import Staircase, requantization_gap
 

@@ -1,43 +1,41 @@
-"""The multiply-accumulate unit behind convolutions and fully connected layers.
+"""A multiply-accumulate layer laid out in hardware: the plan that block, timing and cost share.
 
-Window buffer -> weights -> dot products -> requantiser -> queue. The window is read once for each group of output
-channels; neither the portions of the window nor the groups need divide what they cut up.
+Window buffer -> weights -> dot products -> requantiser -> queue. The window is read once for each set of output
+channels; neither the portions of the window nor the sets need divide what they cut up. In a grouped or depthwise
+layer, one or more whole groups are worked on at a time.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth.hdl import Const, Module, Mux
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
-from hwgen.graph.requantize import Requantization
-from hwgen.graph.types import FeatureMap, IntType
-from hwgen.graph.window import Window
-from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
-from hwgen.memory.queue import Outlet, queue_depth, wrapping_increment
+from hwgen.memory.columns import slide_raster
+from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import Rom, pack, rom_latency
-from hwgen.memory.sliding import SlidingWindow
+from hwgen.memory.rom import pack, rom_latency
+from hwgen.memory.sliding import SlidingWindow, WindowCut
 
-from .arithmetic import DotProduct, dot_latency, product_type
+from .arithmetic import dot_latency, product_type
 from .logic import Logic, adder_tree, counter
+from .mac_layer import MacLayer
 from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
-from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
-from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
+from .requantizer import DIGIT_BITS, RequantizerPlan
+from .stream import queue_logic, queue_memory
 from .timing import Actor
+from .windowing import ring_actor, ring_capacity, ring_logic, slide_actors, slide_logic, slide_memories
 
 
 @dataclass(frozen=True)
 class MacFolding:
     """How a layer is laid out in hardware.
 
-    ``window``: ``"ring"`` (one word a cycle from RAM; ``portion`` equals ``lanes_in``) or ``"sliding"`` (registers;
-    any ``portion``). ``portion``: elements of the window taken in a cycle. ``outputs``: output channels at a time.
-    ``lanes_in``, ``lanes_out``: elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it
-    multiplies in LUTs, as slowly as the sums allow.
+    ``window``: ``"ring"`` (one word a cycle from RAM, so ``parallel * portion`` equals ``lanes_in``) or ``"sliding"``
+    (registers; any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
+    of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
+    elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
+    sums allow.
     """
 
     window: str
@@ -46,50 +44,12 @@ class MacFolding:
     lanes_in: int
     lanes_out: int
     serial: bool = False
+    parallel: int = 1
     in_luts: bool = False
 
     def __str__(self) -> str:
-        return f"{self.portion}x{self.outputs} {self.window}"
-
-
-@dataclass(frozen=True, eq=False)
-class MacLayer:
-    """What is computed: ``weights`` int64 [OC, KH, KW, IC] (zero point taken off) over ``window``s of ``input``."""
-
-    input: FeatureMap
-    output: FeatureMap
-    window: Window
-    weights: np.ndarray
-    input_zero: int
-    requantization: Requantization
-
-    def raw(self, x: np.ndarray) -> np.ndarray:
-        """Raw sums [N, OH, OW, OC] of ``x`` [N, H, W, C], neither bias nor zero points taken into account.
-
-        Integers held exactly by floats, so that the product runs in BLAS: float32 below 2^24, else float64.
-        """
-        matrix = self.weights.reshape(len(self.weights), -1).T
-        exact = exact_float(self.weights, self.input.type)
-        patches = self.window.patches(x.astype(exact), self.input_zero)
-        sums = patches.reshape(-1, matrix.shape[0]) @ matrix.astype(exact)
-        return sums.reshape(len(x), *self.output.shape)
-
-    def golden(self, x: np.ndarray) -> np.ndarray:
-        return self.requantization.golden(self.raw(x), self.output.type.dtype)
-
-
-def exact_float(weights: np.ndarray, x: IntType) -> type:
-    """The float type in which sums of products of ``weights`` are exact."""
-    flat = np.abs(weights.reshape(len(weights), -1))
-    most = int(flat.sum(axis=1).max()) * max(-x.min, x.max)
-    return np.float32 if most < 1 << 24 else np.float64
-
-
-def raw_range(weights: np.ndarray, x: IntType) -> tuple[np.ndarray, np.ndarray]:
-    """Least and greatest raw sum of each output channel, partial sums included; int64 [OC]."""
-    flat = weights.reshape(len(weights), -1)
-    corners = np.stack([flat * x.min, flat * x.max, np.zeros_like(flat)])
-    return corners.min(axis=0).sum(axis=1), corners.max(axis=0).sum(axis=1)
+        groups = f"{self.parallel} of " if self.parallel > 1 else ""
+        return f"{groups}{self.portion}x{self.outputs} {self.window}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,85 +64,78 @@ class MacPlan:
         map_ = self.layer.input
         return Raster(map_.height, map_.width, map_.channels // self.folding.lanes_in, self.layer.window)
 
-    @property
-    def elements(self) -> int:
-        """Elements of a window."""
-        return self.layer.window.taps * self.layer.input.channels
+    @cached_property
+    def packs(self) -> int:
+        """Windows of a position: ``parallel`` groups of channels have one together."""
+        return self.layer.group // self.folding.parallel
 
-    @property
+    @cached_property
     def portions(self) -> int:
-        return -(-self.elements // self.folding.portion)
+        return -(-self.layer.elements // self.folding.portion)
+
+    @cached_property
+    def passes(self) -> int:
+        """How often a window is read: once for each set of output channels."""
+        return -(-self.layer.group_outputs // self.folding.outputs)
 
     @property
-    def groups(self) -> int:
-        return -(-self.layer.output.channels // self.folding.outputs)
+    def cut(self) -> WindowCut:
+        return WindowCut(self.packs, self.folding.parallel, self.folding.portion, self.passes)
 
     @property
     def multipliers(self) -> int:
-        return self.folding.portion * self.folding.outputs
+        return self.folding.parallel * self.folding.portion * self.folding.outputs
 
     @cached_property
-    def weight_type(self) -> IntType:
-        weights = self.layer.weights
-        return IntType.holding(int(weights.min()), int(weights.max()))
-
-    @cached_property
-    def sum_type(self) -> IntType:
-        low, high = raw_range(self.layer.weights, self.layer.input.type)
-        return IntType.holding(min(int(low.min()), -1), int(high.max()))
-
-    @property
     def requantizer(self) -> RequantizerPlan:
-        folding = self.folding
-        cycles = self.portions if folding.in_luts else 0
-        return RequantizerPlan.of(
-            self.layer.requantization, folding.outputs, folding.lanes_out, folding.serial, lut_cycles=cycles
-        )
+        return requantizer_plan(self.layer, self.folding)
 
     @property
     def weight_depth(self) -> int:
-        return self.groups * self.portions
+        return self.packs * self.passes * self.portions
 
     @property
     def weight_width(self) -> int:
-        return self.multipliers * self.weight_type.width
+        return self.multipliers * self.layer.weight_type.width
 
     def weight_words(self) -> list[int]:
-        """The weight memory: a word for each group and portion, output channels outermost in it."""
-        channels, folding = len(self.layer.weights), self.folding
-        padded = np.zeros((self.groups * folding.outputs, self.portions * folding.portion), np.int64)
-        padded[:channels, : self.elements] = self.layer.weights.reshape(channels, -1)
-        shape = (self.groups, folding.outputs, self.portions, folding.portion)
-        words = padded.reshape(shape).transpose(0, 2, 1, 3).reshape(self.weight_depth, -1)
-        return [pack(word.tolist(), self.weight_type.width) for word in words]
+        """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
+        layer, folding = self.layer, self.folding
+        weights = layer.weights.reshape(self.packs, folding.parallel, layer.group_outputs, layer.elements)
+        outputs, elements = self.passes * folding.outputs, self.portions * folding.portion
+        padded = np.zeros((self.packs, folding.parallel, outputs, elements), np.int64)
+        padded[:, :, : layer.group_outputs, : layer.elements] = weights
+        shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
+        words = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
+        return [pack(word.tolist(), layer.weight_type.width) for word in words]
 
     @property
     def beats(self) -> tuple[int, int]:
-        """Output beats of a full group and of the last."""
-        folding, channels = self.folding, self.layer.output.channels
-        last = channels - (self.groups - 1) * folding.outputs
-        return folding.outputs // folding.lanes_out, last // folding.lanes_out
+        """Output beats of a full pass and of the last of a window."""
+        folding = self.folding
+        last = self.layer.group_outputs - (self.passes - 1) * folding.outputs
+        return folding.parallel * folding.outputs // folding.lanes_out, folding.parallel * last // folding.lanes_out
 
-    @property
+    @cached_property
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
         front = RingWindow.LATENCY if self.folding.window == "ring" else SlidingWindow.LATENCY
         dot = dot_latency(self.folding.portion, rom_latency(self.weight_depth))
         return front + dot + self.requantizer.latency + Outlet.LATENCY - 1
 
-    @property
+    @cached_property
     def queue(self) -> int:
         return queue_depth(self.latency, self.portions, self.beats[0])
 
     @property
     def capacity(self) -> int:
         """Words in the ring: a window's span, and what comes while one is worked on."""
-        raster = self.raster
-        return ring_capacity(raster)
+        return ring_capacity(self.raster)
 
     def actors(self) -> tuple[Actor, ...]:
         """Timing of the unit: one actor with a ring, three with a sliding window."""
-        give = np.cumsum(np.tile([self.beats[0]] * (self.groups - 1) + [self.beats[1]], self.raster.positions))
+        windows = self.raster.positions * self.packs
+        give = np.cumsum(np.tile([self.beats[0]] * (self.passes - 1) + [self.beats[1]], windows))
         dot = {
             "busy": np.full(len(give), self.portions),
             "give": give,
@@ -192,14 +145,14 @@ class MacPlan:
             "spacing": self.requantizer.spacing,
         }
         if self.folding.window == "ring":
-            return (ring_actor("mac", self.raster, self.groups, self.capacity, **dot),)
-        need = np.repeat(np.arange(1, self.raster.positions + 1), self.groups)
-        return (*slide_actors(self.raster), Actor(name="mac", need=need, lead=1, **dot))
+            return (ring_actor("mac", self.raster, self.packs * self.passes, self.capacity, **dot),)
+        need = np.repeat(np.arange(1, windows + 1), self.passes)
+        return (*slide_actors(self.raster, self.packs), Actor(name="mac", need=need, lead=1, **dot))
 
     @property
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
-        x, weight = self.layer.input.type, self.weight_type
+        x, weight = self.layer.input.type, self.layer.weight_type
         operand = self.layer.requantization.operand_type
         mac = Products(self.multipliers, x.width + (not x.signed), weight.width + (not weight.signed))
         requantizer = Products(self.requantizer.multipliers, operand.width + (not operand.signed), DIGIT_BITS + 1)
@@ -210,51 +163,53 @@ class MacPlan:
         """Weights, window buffer, constants, queue."""
         return (
             rom_need("weights", self.weight_width, self.weight_depth),
-            self._window_memory(),
+            *self._window_memories(),
             self.requantizer.memory(self.layer.requantization),
             queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
         )
 
-    def _window_memory(self) -> MemoryNeed:
-        word = self.layer.input.type.width * self.folding.lanes_in
+    @property
+    def _word(self) -> int:
+        """Bits of an input beat."""
+        return self.layer.input.type.width * self.folding.lanes_in
+
+    def _window_memories(self) -> tuple[MemoryNeed, ...]:
         if self.folding.window == "ring":
-            return ring_memory("window", word, self.capacity)
-        lines = self.raster.window.extent[0] - 1
-        return ring_memory("lines", word * lines, self.raster.width * self.raster.words if lines else 0)
+            return (ring_memory("window", self._word, self.capacity),)
+        return slide_memories(self.raster, self.packs, self._word)
 
     @property
     def logic(self) -> Logic:
-        folding, sums = self.folding, self.sum_type.width
-        product = product_type(self.layer.input.type, self.weight_type).width
+        layer, folding, sums = self.layer, self.folding, self.layer.sum_type.width
+        product = product_type(layer.input.type, layer.weight_type).width
         tree = adder_tree(product, folding.portion) + Logic(register=product * folding.portion)
         lane = tree + Logic(adder=sums, logic=sums // 2, register=sums)
-        x_delay = Logic(register=folding.portion * self.layer.input.type.width) * rom_latency(self.weight_depth)
+        x = folding.parallel * folding.portion * layer.input.type.width
+        x_delay = Logic(register=x) * rom_latency(self.weight_depth)
         flags = Logic(register=3 * self.latency)
-        window = self._sliding_logic() if folding.window == "sliding" else ring_logic(self.raster, self.groups)
         return (
-            window
-            + folding.outputs * lane
+            self._window_logic()
+            + folding.parallel * folding.outputs * lane
             + x_delay
             + flags
             + counter(self.weight_depth)
             + Logic(register=self.weight_width)
-            + self.requantizer.logic(self.layer.requantization, self.sum_type, self.layer.output.type)
-            + queue_logic(self.queue, self.layer.output.type.width * folding.lanes_out)
+            + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
+            + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
         )
 
-    def _sliding_logic(self) -> Logic:
-        bits, raster = self.layer.input.type.width, self.raster
-        chain = raster.window.kernel[0] * raster.window.extent[1] * self.layer.input.channels * bits
-        hold = self.portions * self.folding.portion * bits
-        column = (raster.window.extent[0] - 1) * self.folding.lanes_in * bits
-        return Logic(logic=hold + column, register=chain + hold) + ring_logic(raster, self.groups)
+    def _window_logic(self) -> Logic:
+        if self.folding.window == "ring":
+            return ring_logic(self.raster, self.packs, self.passes)
+        held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
+        return slide_logic(self.raster, self.packs, self.passes, self._word, held)
 
     @property
     def interval(self) -> int:
         """A lower bound of the cycles per frame: working, taking, giving."""
         raster, folding = self.raster, self.folding
         rows, columns = slide_raster(raster) if folding.window == "sliding" else (raster.height, raster.width)
-        work = raster.positions * self.groups * self.portions
+        work = raster.positions * self.packs * self.passes * self.portions
         return max(work, rows * columns * raster.words, self.layer.output.elements // folding.lanes_out)
 
     @property
@@ -267,127 +222,8 @@ class MacPlan:
         return Cost.of(operator, self.folding, self.logic, self.memories, self.products)
 
 
-def ring_logic(raster: Raster, groups: int) -> Logic:
-    """Counters, addresses and bookkeeping of a window buffer."""
-    rows, columns = raster.outputs
-    loops = [raster.words, *raster.window.kernel, groups, rows, columns, groups, rows, columns]
-    total = Logic()
-    for count in loops:
-        total += counter(count)
-    words = raster.frame_words.bit_length()
-    return total + Logic(adder=6 * words, logic=6 * words, register=4 * words)
-
-
-def ring_capacity(raster: Raster) -> int:
-    """Words for a window and for what comes in while it is worked on: rows skipped by the stride, or a whole pixel.
-
-    A map of one pixel is buffered twice, so that a frame comes in while the one before is worked on.
-    """
-    if raster.height * raster.width == 1:
-        return 2 * raster.words
-    rows, columns = raster.window.strides
-    return raster.span + ((rows - 1) * raster.width + columns) * raster.words + 4
-
-
-def ring_actor(name: str, raster: Raster, groups: int, capacity: int, **rest) -> Actor:
-    """The timing of a block behind a :class:`RingWindow`."""
-    need = np.repeat(raster.need.ravel(), groups)
-    release = np.repeat(np.append(0, raster.release.ravel()[:-1]), groups)
-    release[groups - 1 :: groups] = raster.release.ravel()
-    return Actor(name=name, need=need, release=release, capacity=capacity, **rest)
-
-
-def slide_actors(raster: Raster) -> tuple[Actor, Actor]:
-    """The timing of a :class:`SlidingWindow` up to its complete windows: a word of the padded raster per cycle, of
-    which only rows that complete windows get past the line memories."""
-    rows, columns = slide_raster(raster)
-    extent, left = raster.window.extent, raster.window.pads[1]
-    inside = np.zeros((rows, columns, raster.words), np.int64)
-    inside[: raster.height, left : left + raster.width] = 1
-    useful = np.array(completing_rows(raster))
-    ends = np.zeros((int(useful.sum()), columns, raster.words), np.int64)
-    ends[:, raster.corners[1] + extent[1] - 1 + left, raster.words - 1] = 1
-    pushed, give = np.arange(1, ends.size + 1), np.cumsum(ends.ravel())
-    lines = Actor(
-        name="columns",
-        need=np.cumsum(inside.ravel()),
-        busy=np.ones(inside.size, np.int64),
-        give=np.cumsum(np.repeat(useful, columns * raster.words)),
-        latency=ColumnBuffer.LATENCY,
-        queue=ColumnBuffer.QUEUE,
-        credit_delay=1,
-    )
-    window = Actor(
-        name="window",
-        need=pushed,
-        busy=np.ones_like(pushed),
-        give=give,
-        reserve=np.append(0, give[:-1]) + 1,
-        latency=0,
-        queue=1,
-        credit_delay=0,
-    )
-    return lines, window
-
-
-class MacUnit(wiring.Component):
-    """The hardware of a :class:`MacPlan`."""
-
-    def __init__(self, plan: MacPlan):
-        self.plan = plan
-        layer, folding = plan.layer, plan.folding
-        super().__init__(
-            {
-                "i": In(beat_stream(layer.input.type, folding.lanes_in)),
-                "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        plan, layer, folding = self.plan, self.plan.layer, self.plan.folding
-        m.submodules.window = window = self._window()
-        m.submodules.weights = weights = Rom(plan.weight_words(), plan.weight_width)
-        m.submodules.dot = dot = DotProduct(
-            layer.input.type, plan.weight_type, folding.portion, folding.outputs, plan.sum_type, weights.latency
-        )
-        m.submodules.requantizer = requantizer = Requantizer(
-            layer.requantization, plan.requantizer, plan.sum_type, layer.output.type
-        )
-        full, last = plan.beats
-        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, full, last)
-        join(m, wiring.flipped(self.i), window.i, "input of the window buffer")
-        if plan.weight_depth > 1:
-            with m.If(window.strobe):
-                m.d.sync += weights.address.eq(wrapping_increment(weights.address, plan.weight_depth))
-        m.d.comb += [
-            window.permit.eq(outlet.permit),
-            outlet.debit.eq(window.go),
-            outlet.short.eq(window.go_final),
-            dot.strobe.eq(window.strobe),
-            dot.first.eq(window.first),
-            dot.last.eq(window.last),
-            dot.x.eq(self._padded(window)),
-            dot.weights.as_value().eq(weights.data),
-            requantizer.done.eq(dot.done),
-            requantizer.sums.eq(dot.sums),
-            outlet.push.eq(requantizer.push),
-            outlet.payload.eq(requantizer.o),
-        ]
-        join(m, outlet.o, wiring.flipped(self.o), "output")
-        return m
-
-    def _window(self):
-        plan, folding = self.plan, self.plan.folding
-        layout = beat_layout(plan.layer.input.type, folding.lanes_in)
-        if folding.window == "ring":
-            return RingWindow(layout, plan.raster, ("words", "kx", "ky"), plan.groups, plan.capacity)
-        return SlidingWindow(layout, plan.raster, folding.portion, plan.groups, plan.layer.input_zero)
-
-    def _padded(self, window):
-        """Ring data with padding put in; a sliding window has it already."""
-        if self.plan.folding.window != "ring" or not any(self.plan.layer.window.pads):
-            return window.data
-        layer, lanes = self.plan.layer, self.plan.folding.lanes_in
-        pad = Const(pack([layer.input_zero] * lanes, layer.input.type.width), lanes * layer.input.type.width)
-        return Mux(window.outside, pad, window.data.as_value())
+def requantizer_plan(layer: MacLayer, folding: MacFolding) -> RequantizerPlan:
+    """The requantiser behind ``folding``: it starts anew with every window's channels."""
+    results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
+    lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
+    return RequantizerPlan.of(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)

@@ -1,51 +1,69 @@
 """Which foldings of a multiply-accumulate layer are worth considering."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 from math import gcd
 
-from .mac import MacFolding, MacLayer
-from .requantizer import RequantizerPlan
+from .mac import MacFolding, requantizer_plan
+from .mac_layer import MacLayer
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
 SLIDING_LIMIT = 1024
 
 
 def mac_foldings(layer: MacLayer) -> list[MacFolding]:
-    """Both kinds of window buffer, every number of portions and groups that makes a difference."""
-    return [*_ring_foldings(layer), *_sliding_foldings(layer)]
+    """Both kinds of window buffer, every number of portions, passes and groups at a time that makes a difference."""
+    shapes = [shape for parallel in divisors(layer.group) for shape in _shapes(layer, parallel)]
+    return [folding for shape in shapes for folding in _requantized(layer, shape)]
 
 
 def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     """Why a folding cannot be built; empty if it can. More can be built than :func:`mac_foldings` offers."""
-    elements, channels = layer.window.taps * layer.input.channels, layer.output.channels
     problems = []
 
     def require(holds: bool, problem: str) -> None:
         if not holds:
             problems.append(problem)
 
+    parallel, outputs = folding.parallel, layer.group_outputs
     require(folding.window in ("ring", "sliding"), f"window {folding.window!r} is not 'ring' or 'sliding'")
-    require(1 <= folding.portion <= elements, f"portion {folding.portion} is not within 1 to {elements}")
-    require(1 <= folding.outputs <= channels, f"outputs {folding.outputs} is not within 1 to {channels}")
     require(
-        folding.lanes_in in divisors(layer.input.channels), f"lanes_in {folding.lanes_in} does not divide the input"
+        parallel in divisors(layer.group), f"parallel {parallel} does not divide the {layer.group} groups of channels"
+    )
+    require(1 <= folding.portion <= layer.elements, f"portion {folding.portion} is not within 1 to {layer.elements}")
+    require(1 <= folding.outputs <= outputs, f"outputs {folding.outputs} is not within 1 to {outputs}")
+    require(
+        parallel == 1 or folding.outputs == outputs,
+        f"outputs {folding.outputs} of {parallel} groups at a time would come out of order: "
+        f"all {outputs}, or parallel 1",
     )
     require(
-        folding.lanes_out in divisors(gcd(folding.outputs, channels)),
-        f"lanes_out {folding.lanes_out} does not divide both outputs {folding.outputs} and the {channels} channels",
+        folding.lanes_in in divisors(parallel * layer.group_inputs),
+        f"lanes_in {folding.lanes_in} does not divide the input",
+    )
+    require(
+        folding.lanes_out in divisors(parallel * gcd(folding.outputs, outputs)),
+        f"lanes_out {folding.lanes_out} does not divide both outputs {parallel * folding.outputs} and the "
+        f"{parallel * outputs} channels",
     )
     if folding.window == "ring":
-        require(folding.portion == folding.lanes_in, "a ring takes as many elements as a beat has: portion = lanes_in")
+        require(
+            parallel * folding.portion == folding.lanes_in,
+            "a ring takes as many elements as a beat has: parallel * portion = lanes_in",
+        )
+        require(
+            parallel == 1 or folding.portion == layer.group_inputs,
+            f"portion {folding.portion} of {parallel} groups at a time does not come from a ring in one beat: all "
+            f"{layer.group_inputs} channels of a group, or parallel 1",
+        )
     if problems:
         return problems
-    portions = -(-elements // folding.portion)
-    cycles = portions if folding.in_luts else 0
-    plan = RequantizerPlan.of(
-        layer.requantization, folding.outputs, folding.lanes_out, folding.serial, lut_cycles=cycles
-    )
+    portions = -(-layer.elements // folding.portion)
+    plan = requantizer_plan(layer, folding)
     require(
         plan.busy <= portions,
-        f"requantising {folding.outputs} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out",
+        f"requantising {plan.results} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out",
     )
     require(folding.window == "ring" or _slides(layer, folding.lanes_in), "this window cannot slide; use 'ring'")
     return problems
@@ -58,40 +76,44 @@ def _slides(layer: MacLayer, lanes: int) -> bool:
     return within and (window.kernel[0] == 1 or source.width * source.channels // lanes >= 2)
 
 
-def _ring_foldings(layer: MacLayer) -> Iterator[MacFolding]:
-    for lanes in divisors(layer.input.channels):
-        portions = layer.window.taps * layer.input.channels // lanes
-        for outputs in _useful(layer.output.channels):
-            yield from _requantized(layer, "ring", lanes, outputs, lanes, portions)
+def _shapes(layer: MacLayer, parallel: int) -> Iterator[MacFolding]:
+    """Foldings with ``parallel`` groups at a time, but for the requantiser."""
+    outputs = _useful(layer.group_outputs) if parallel == 1 else [layer.group_outputs]
+    portions = divisors(layer.group_inputs) if parallel == 1 else [layer.group_inputs]
+    for portion, some in product(portions, outputs):
+        yield MacFolding("ring", portion, some, parallel * portion, 1, parallel=parallel)
+    held = parallel * layer.elements
+    wide = [portion for portion in _useful(layer.elements) if held <= max(SLIDING_LIMIT, 4 * parallel * portion)]
+    for portion, some in product(wide, outputs):
+        lanes = _input_lanes(layer, parallel, portion, some)
+        if lanes:
+            yield MacFolding("sliding", portion, some, lanes, 1, parallel=parallel)
 
 
-def _sliding_foldings(layer: MacLayer) -> Iterator[MacFolding]:
-    elements = layer.window.taps * layer.input.channels
-    if elements > SLIDING_LIMIT or layer.window.taps == 1:
-        return
-    for portion in _useful(elements):
-        for outputs in _useful(layer.output.channels):
-            for lanes in (lanes for lanes in divisors(layer.input.channels) if _slides(layer, lanes)):
-                yield from _requantized(layer, "sliding", portion, outputs, lanes, -(-elements // portion))
+def _input_lanes(layer: MacLayer, parallel: int, portion: int, outputs: int) -> int | None:
+    """The narrowest beats that come in no slower than windows are worked on, else the widest; None if none slide."""
+    lanes = [lanes for lanes in divisors(parallel * layer.group_inputs) if _slides(layer, lanes)]
+    rows, columns = layer.output.height, layer.output.width
+    passes = -(-layer.group_outputs // outputs) * (layer.group // parallel)
+    work = rows * columns * passes * -(-layer.elements // portion)
+    _, left, bottom, right = layer.window.pads
+    words = (layer.input.height + bottom) * (layer.input.width + left + right) * layer.input.channels
+    return next((few for few in lanes if words // few <= work), lanes[-1] if lanes else None)
 
 
-def _requantized(
-    layer: MacLayer, window: str, portion: int, outputs: int, lanes_in: int, portions: int
-) -> Iterator[MacFolding]:
-    """The cheapest requantiser that keeps up with the sums."""
-    choices = [
-        (RequantizerPlan.of(layer.requantization, outputs, lanes, serial), lanes, serial)
-        for lanes in divisors(gcd(outputs, layer.output.channels))
-        for serial in (True, False)
-    ]
-    fitting = [choice for choice in choices if choice[0].busy <= portions]
+def _requantized(layer: MacLayer, shape: MacFolding) -> Iterator[MacFolding]:
+    """``shape`` with the cheapest requantiser that keeps up with the sums."""
+    portions = -(-layer.elements // shape.portion)
+    lanes = divisors(shape.parallel * gcd(shape.outputs, layer.group_outputs))
+    choices = [replace(shape, lanes_out=some, serial=serial) for some in lanes for serial in (True, False)]
+    plans = [(requantizer_plan(layer, choice), choice) for choice in choices]
+    fitting = [(plan, choice) for plan, choice in plans if plan.busy <= portions]
     if fitting:
-        plan, lanes, _ = min(fitting, key=lambda choice: (choice[0].multipliers, choice[1], choice[2]))
-        yield MacFolding(window, portion, outputs, lanes_in, lanes, plan.serial)
-    in_logic = (lanes for lanes in divisors(gcd(outputs, layer.output.channels)) if outputs // lanes <= portions)
-    for lanes in in_logic:
-        yield MacFolding(window, portion, outputs, lanes_in, lanes, in_luts=True)
-        break
+        plan, choice = min(fitting, key=lambda each: (each[0].multipliers, each[1].lanes_out, each[1].serial))
+        yield replace(choice, serial=plan.serial)
+    few = next((some for some in lanes if shape.parallel * shape.outputs // some <= portions), None)
+    if few:
+        yield replace(shape, lanes_out=few, in_luts=True)
 
 
 def divisors(n: int) -> list[int]:

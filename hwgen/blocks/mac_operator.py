@@ -4,8 +4,10 @@ from collections.abc import Iterable
 
 from amaranth.lib import wiring
 
-from .mac import MacFolding, MacLayer, MacPlan, MacUnit
+from .mac import MacFolding, MacPlan
 from .mac_folding import mac_foldings, mac_problems
+from .mac_layer import MacLayer
+from .mac_unit import MacUnit
 from .operator import Cost, Operator, Products
 from .timing import Actor
 

@@ -20,13 +20,13 @@ from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 
 from .logic import Logic
-from .mac import ring_actor, ring_capacity, ring_logic
 from .mac_folding import divisors
 from .operator import Cost, GoldenOperator, Operator, Products, ring_memory
 from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
 from .staircase import Staircase, requantization, requantization_gap
 from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor
+from .windowing import ring_actor, ring_capacity, ring_logic
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class _Pool(Operator):
     def _shared_logic(self, folding: PoolFolding) -> Logic:
         raster = self.raster(folding)
         width = self.output.type.width * folding.lanes
-        return ring_logic(raster, raster.words) + queue_logic(self.queue(folding), width)
+        return ring_logic(raster, raster.words, 1) + queue_logic(self.queue(folding), width)
 
     def _memories(self, folding: PoolFolding) -> list:
         word = self.input.type.width * folding.lanes
@@ -282,7 +282,7 @@ class _PoolUnit(wiring.Component):
         op, folding = self.op, self.folding
         raster = op.raster(folding)
         layout = beat_layout(op.input.type, folding.lanes)
-        window = RingWindow(layout, raster, ("kx", "ky"), raster.words, ring_capacity(raster))
+        window = RingWindow(layout, raster, raster.words, 1, ring_capacity(raster))
         outlet = Outlet(beat_layout(op.output.type, folding.lanes), op.queue(folding))
         m.submodules.window, m.submodules.outlet = window, outlet
         join(m, wiring.flipped(self.i), window.i, "input of the window buffer")

@@ -31,33 +31,43 @@ DIGIT_BITS = 17
 class RequantizerPlan:
     """How results are requantised: ``results`` sums come in together, ``lanes`` leave in a beat.
 
-    ``lanes`` divides ``results`` and ``channels``. ``digits`` is the length of the constant multiplier in digits of
-    ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all at once. With
-    ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed.
+    Sets start anew after every ``period`` channels, the last of them cut short where ``results`` does not divide it.
+    ``lanes`` divides ``results`` and ``period``, which divides ``channels``. ``digits`` is the length of the constant
+    multiplier in digits of ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all
+    at once. With ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed.
     """
 
     results: int
     lanes: int
     channels: int
     digits: int
-    serial: bool = False
+    serial: bool
+    period: int
     digit_bits: int = DIGIT_BITS
     in_luts: bool = False
 
     @staticmethod
     def of(
-        requantization: Requantization, results: int, lanes: int, serial: bool = False, lut_cycles: int = 0
+        requantization: Requantization,
+        results: int,
+        lanes: int,
+        serial: bool = False,
+        period: int | None = None,
+        lut_cycles: int = 0,
     ) -> "RequantizerPlan":
-        """The plan with hardware multipliers; or, with ``lut_cycles`` for a set of results, in LUTs, with digits as
-        small as these allow."""
+        """The plan for the channels of ``requantization``; ``period`` is all of them unless given.
+
+        With ``lut_cycles`` for a set of results it multiplies in LUTs, with digits as small as these allow.
+        """
+        channels = requantization.channels
         bits = requantization.multiplier_bits if requantization.multiplier.max() > 1 else 0
         if lut_cycles and bits:
             cycles = min(max(lut_cycles * lanes // results, 1), bits)
             size = -(-bits // cycles)
             digits = -(-bits // size)
-            return RequantizerPlan(results, lanes, requantization.channels, digits, digits > 1, size, True)
+            return RequantizerPlan(results, lanes, channels, digits, digits > 1, period or channels, size, True)
         digits = -(-bits // DIGIT_BITS)
-        return RequantizerPlan(results, lanes, requantization.channels, digits, serial and digits > 1)
+        return RequantizerPlan(results, lanes, channels, digits, serial and digits > 1, period or channels)
 
     @property
     def spacing(self) -> int:
@@ -113,7 +123,8 @@ class RequantizerPlan:
             + 4 * out.width
             + rows.register,
         )
-        return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy)
+        cut = counter(self.period // self.lanes if self.period % self.results and self.period < self.channels else 1)
+        return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy) + cut
 
     def _rows(self, operand: int) -> Logic:
         """The adders of one lane that multiply by a digit."""
@@ -126,8 +137,8 @@ class RequantizerPlan:
 class Requantizer(wiring.Component):
     """Takes ``plan.results`` sums with ``done``, gives beats of ``plan.lanes`` integers with ``push``.
 
-    Channels follow each other in order and start again after the last. Where ``plan.results`` does not divide the
-    number of channels, the last set of a round is cut short.
+    Channels follow each other in order and start again after the last. Where ``plan.results`` does not divide
+    ``plan.period``, the last set of a period is cut short.
     """
 
     def __init__(self, requantization: Requantization, plan: RequantizerPlan, sum_: IntType, out: IntType):
@@ -179,12 +190,21 @@ class Requantizer(wiring.Component):
                 m.d.sync += hold.eq(hold >> width)
                 if plan.rounds > 1:
                     m.d.sync += beat.eq(wrapping_increment(beat, plan.rounds))
-                if plan.channels % plan.results:
-                    with m.If(beat == plan.rounds - 1):
-                        m.d.sync += left.eq(0)
+                if plan.period % plan.results:
+                    self._cut_short(m, beat, left)
         with m.If(self.done):
             m.d.sync += [hold.eq(self.sums.as_value()), left.eq(plan.busy)]
         return hold[:width], beat, phase, (left != 0) & (phase == 0)
+
+    def _cut_short(self, m: Module, beat: Signal, left: Signal) -> None:
+        """Stop after the last beat of a period."""
+        plan = self.plan
+        beats, within = plan.period // plan.lanes, beat
+        if plan.period < plan.channels:
+            within = Signal(range(beats), name="within")
+            m.d.sync += within.eq(wrapping_increment(within, beats))
+        with m.If(within == beats - 1):
+            m.d.sync += left.eq(0)
 
     def _operand(self, m: Module, lane: int, raw: Value, constants: data.View) -> Signal:
         """Add the bias, saturate: two registers."""

@@ -13,20 +13,24 @@ from .stages import INPUT, Source
 class Pipeline(wiring.Component):
     """Streams ``i`` and ``o``: frames back to back, raster order, channels last.
 
-    Once elaborated, ``streams`` holds the output stream of every layer by its name, for those who watch.
+    Once elaborated, ``streams`` holds the output stream of every layer by its name, for those who watch. With
+    ``watched`` there are outputs ``watch_n_moves`` and ``watch_n_payload`` for layer ``n``: whether a beat leaves it in
+    this cycle, and which.
     """
 
-    def __init__(self, plan: Plan):
-        self.plan = plan
+    def __init__(self, plan: Plan, watched: bool = False):
+        self.plan, self.watched = plan, watched
         self.streams: dict[str, object] = {}
         self.lanes_in, self.lanes_out = _lanes_in(plan), plan.stages[plan.outputs[0].stage].folding.lanes_out
         network = plan.network
-        super().__init__(
-            {
-                "i": In(beat_stream(network.input.map.type, self.lanes_in)),
-                "o": Out(beat_stream(network.output.map.type, self.lanes_out)),
-            }
-        )
+        ports = {
+            "i": In(beat_stream(network.input.map.type, self.lanes_in)),
+            "o": Out(beat_stream(network.output.map.type, self.lanes_out)),
+        }
+        for n, layer in enumerate(plan.layers if watched else ()):
+            width = layer.op.output.type.width * layer.folding.lanes_out
+            ports |= {f"watch_{n}_moves": Out(1), f"watch_{n}_payload": Out(width)}
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
@@ -42,6 +46,11 @@ class Pipeline(wiring.Component):
                 self.streams[stage.layer] = getattr(block, port_names(block)[1][0])
         (output,) = self.plan.outputs
         join(m, self._stream(blocks, output), wiring.flipped(self.o), "output")
+        for n, stream in enumerate(self.streams.values() if self.watched else ()):
+            m.d.comb += [
+                getattr(self, f"watch_{n}_moves").eq(stream.valid & stream.ready),
+                getattr(self, f"watch_{n}_payload").eq(stream.payload.as_value()),
+            ]
         return m
 
     def _stream(self, blocks: list[wiring.Component], source: Source):

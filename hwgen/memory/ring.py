@@ -4,8 +4,6 @@ The cheapest structure, for any window, stride and dilation: it holds only the w
 later window needs and the newest that has come. One word per cycle is what it can deliver.
 """
 
-from collections.abc import Sequence
-
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -19,12 +17,12 @@ from .rom import RAM_ATTRIBUTES, ram_style
 class RingWindow(wiring.Component):
     """Reads a stream of words and issues them window by window.
 
-    A *step* is a run of words without a pause: ``taps`` loops, innermost first, of ``"words"``, ``"kx"`` and
-    ``"ky"``. Each window is read in ``groups`` steps; with ``"words"`` among the loops every step covers all
-    words of a pixel, otherwise step ``g`` covers word ``g``. A step starts when ``permit`` is 1 and its words are
-    there; ``go`` is 1 in the cycle in which that is decided (with ``go_final`` for the last step of a window), the
-    first word's ``strobe`` follows
-    :attr:`LATENCY` cycles later. ``outside`` marks padding, for which ``data`` means nothing.
+    The words of a pixel are cut into ``packs`` of equal length, and the window of each pack is read ``passes`` times:
+    one pack where all channels are summed up, as many as there are words where none are. A *step* is one such pass, a
+    run without a pause over words, columns and rows, the rows outermost. It starts when ``permit`` is 1 and its words
+    are there; ``go`` is 1 in the cycle in which that is decided (with ``go_final`` for the last pass of a pack), the
+    first word's ``strobe`` follows :attr:`LATENCY` cycles later. ``outside`` marks padding, for which ``data`` means
+    nothing.
 
     Sized by ``capacity`` words. Timing: see :class:`hwgen.blocks.timing.Actor` with ``start_delay`` 2.
     """
@@ -32,11 +30,13 @@ class RingWindow(wiring.Component):
     #: cycles from the start of a step (the cycle after ``go``) to its first ``strobe``
     LATENCY = 1
 
-    def __init__(self, layout: data.ArrayLayout, raster: Raster, loops: Sequence[str], groups: int, capacity: int):
+    def __init__(self, layout: data.ArrayLayout, raster: Raster, packs: int, passes: int, capacity: int):
         if capacity < raster.span:
             raise ValueError(f"a ring of {capacity} words is too small: a window spans {raster.span}")
-        self.layout, self.raster, self.loops = layout, raster, tuple(loops)
-        self.groups, self.capacity = groups, capacity
+        if raster.words % packs:
+            raise ValueError(f"{packs} packs do not divide the {raster.words} words of a pixel")
+        self.layout, self.raster, self.capacity = layout, raster, capacity
+        self.packs, self.passes = packs, passes
         super().__init__(
             {
                 "i": In(stream.Signature(layout)),
@@ -59,8 +59,8 @@ class RingWindow(wiring.Component):
         run, step_end, position_end = Signal(), Signal(), Signal()
         nest = self._nest(m, run)
         m.d.comb += [
-            step_end.eq(nest.last(self.loops[-1])),
-            position_end.eq(nest.last("group")),
+            step_end.eq(nest.last("ky")),
+            position_end.eq(nest.last("pack")),
             self.go.eq(self.permit & (~run | step_end) & self._enough(m, stored)),
             read.addr.eq(self._address(nest)),
         ]
@@ -77,7 +77,7 @@ class RingWindow(wiring.Component):
         ]
         m.d.sync += [
             self.strobe.eq(run),
-            self.first.eq(nest.first(self.loops[-1])),
+            self.first.eq(nest.first("ky")),
             self.last.eq(step_end),
             self.outside.eq(self._outside(nest)),
         ]
@@ -96,32 +96,30 @@ class RingWindow(wiring.Component):
         return write, read
 
     def _nest(self, m: Module, run) -> LoopNest:
-        kernel = self.raster.window.kernel
-        counts = {"words": self.raster.words, "kx": kernel[1], "ky": kernel[0]}
-        rows, columns = self.raster.outputs
-        loops = [(name, counts[name]) for name in self.loops]
-        return LoopNest(m, [*loops, ("group", self.groups), ("x", columns), ("y", rows)], run)
+        kernel, (rows, columns) = self.raster.window.kernel, self.raster.outputs
+        step = [("word", self.raster.words // self.packs), ("kx", kernel[1]), ("ky", kernel[0])]
+        return LoopNest(m, [*step, ("pass", self.passes), ("pack", self.packs), ("x", columns), ("y", rows)], run)
 
     def _enough(self, m: Module, stored):
         """The words of the next window have arrived (asked only as its first step starts)."""
         raster = self.raster
         need = raster.need_steps
         rows, columns = raster.outputs
-        steps = LoopNest(m, [("ahead_group", self.groups), ("ahead_x", columns), ("ahead_y", rows)], self.go)
+        position = [("ahead_pass", self.passes), ("ahead_pack", self.packs)]
+        steps = LoopNest(m, [*position, ("ahead_x", columns), ("ahead_y", rows)], self.go)
         needed = lookup_2d(m, steps.index["ahead_y"], steps.index["ahead_x"], need, 0, "needed")
         spare = raster.frame_words - int(raster.need.max())
         arrived = Signal(range(self.capacity + raster.frame_words + 1), init=spare)
-        group_start = steps.first("ahead_group")
-        m.d.comb += self.go_final.eq(steps.last("ahead_group"))
-        m.d.sync += arrived.eq(arrived + stored - Mux(self.go & group_start, needed, 0))
-        return ~group_start | (arrived >= needed)
+        position_start = steps.first("ahead_pack")
+        m.d.comb += self.go_final.eq(steps.last("ahead_pass"))
+        m.d.sync += arrived.eq(arrived + stored - Mux(self.go & position_start, needed, 0))
+        return ~position_start | (arrived >= needed)
 
     def _address(self, nest: LoopNest) -> Signal:
         """Where the word lies in the ring; windows at the edge start at addresses that padding would have."""
         raster, window = self.raster, self.raster.window
         steps = _tap_steps(raster, raster.width * raster.words, raster.words)
-        steps |= {"words": 1} if "words" in self.loops else {"group": 1}
-        steps["frame"] = raster.frame_words
+        steps |= {"word": 1, "pack": raster.words // self.packs, "frame": raster.frame_words}
         origin = -(window.pads[0] * raster.width + window.pads[1]) * raster.words
         return nest.affine("address", steps, origin, self.capacity)
 

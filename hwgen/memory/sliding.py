@@ -1,36 +1,57 @@
 """A window buffer in registers, behind line memories: every tap at once, in any portions.
 
-Every column that comes from the line memories is pushed into the window registers. A complete window is copied
-to a holding register and issued from there in portions of any size, dividing the window or not, while the next one
-slides in. What is decided in one cycle is done in the next, so that each decision drives registers only.
+Every column that comes from the line memories is pushed into the window registers, with delay lines between the taps
+of a row where words of no interest lie between. A complete window is copied to a holding register and issued from
+there in portions of any size, dividing the window or not, while the next one slides in. What is decided in one cycle
+is done in the next, so that each decision drives registers only.
 """
+
+from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .columns import ColumnBuffer, slide_raster
+from .delay import DelayLine
 from .loops import LoopNest, lookup
 from .raster import Raster
 
 
-class SlidingWindow(wiring.Component):
-    """Reads a stream of words and issues each window ``groups`` times in portions of ``portion`` elements.
+@dataclass(frozen=True)
+class WindowCut:
+    """How the windows of a map are taken apart.
 
-    The elements of a window come in the order row, column, channel; the last portion is filled up with
+    The channels of a pixel are cut into ``packs`` of whole words, each with a window of its own, and a pack into
+    ``parallel`` groups. The window of a pack is issued ``passes`` times, each time ``portion`` elements of every
+    group in a cycle.
+    """
+
+    packs: int
+    parallel: int
+    portion: int
+    passes: int
+
+
+class SlidingWindow(wiring.Component):
+    """Reads a stream of words and issues the windows as ``cut`` says.
+
+    The elements of a group's window come in the order row, column, channel; the last portion is filled up with
     whatever is there. ``pad`` is the integer that stands for padding. A step is one pass over the portions; it
     starts when ``permit`` is 1 and the window is complete; ``go`` is 1 in the cycle in which that is decided
-    (with ``go_final`` for the last step of a window), and the first ``strobe`` follows two cycles later.
+    (with ``go_final`` for the last pass over a window), and the first ``strobe`` follows two cycles later.
     """
 
     #: cycles from the start of a step (the cycle after ``go``) to its first ``strobe``
     LATENCY = 1
 
-    def __init__(self, layout: data.ArrayLayout, raster: Raster, portion: int, groups: int, pad: int):
-        self.layout, self.raster, self.pad = layout, raster, pad
-        self.portion, self.groups = portion, groups
-        self.elements = raster.window.taps * raster.words * layout.length
-        self.portions = -(-self.elements // portion)
+    def __init__(self, layout: data.ArrayLayout, raster: Raster, cut: WindowCut, pad: int):
+        self.layout, self.raster, self.cut, self.pad = layout, raster, cut, pad
+        self.pack = raster.words // cut.packs  # words
+        self.group_channels = self.pack * layout.length // cut.parallel
+        if self.pack * cut.packs != raster.words or self.group_channels * cut.parallel != self.pack * layout.length:
+            raise ValueError(f"{cut} does not divide a pixel of {raster.words} words of {layout.length}")
+        self.portions = -(-raster.window.taps * self.group_channels // cut.portion)
         super().__init__(
             {
                 "i": In(stream.Signature(layout)),
@@ -40,7 +61,7 @@ class SlidingWindow(wiring.Component):
                 "strobe": Out(1),
                 "first": Out(1),
                 "last": Out(1),
-                "data": Out(data.ArrayLayout(layout.elem_shape, portion)),
+                "data": Out(data.ArrayLayout(layout.elem_shape, cut.parallel * cut.portion)),
             }
         )
 
@@ -53,10 +74,11 @@ class SlidingWindow(wiring.Component):
         self._issue(m, window, complete, load)
         return m
 
-    def _slide(self, m: Module, columns, complete: Signal, load: Signal) -> list:
-        """Push columns into the window registers; returns the elements of the window in issue order."""
+    def _slide(self, m: Module, columns, complete: Signal, load: Signal) -> list[list]:
+        """Push columns into the window registers; gives the elements of each group's window in issue order."""
         slide, late = Signal(), Signal()
-        nest = LoopNest(m, [("word", self.raster.words), ("column", slide_raster(self.raster)[1])], slide)
+        columns_in = slide_raster(self.raster)[1]
+        nest = LoopNest(m, [("word", self.pack), ("pack", self.cut.packs), ("column", columns_in)], slide)
         m.d.comb += [columns.ready.eq(~complete | load), slide.eq(columns.valid & columns.ready)]
         with m.If(slide):
             m.d.sync += complete.eq(self._completes(m, nest))
@@ -64,7 +86,12 @@ class SlidingWindow(wiring.Component):
             m.d.sync += complete.eq(0)
         column = Signal(columns.payload.shape(), reset_less=True)
         m.d.sync += [late.eq(slide), column.eq(columns.payload)]
-        return self._registers(m, late, column)
+        taps = self._taps(self._registers(m, slide, late, column))
+        size = self.group_channels
+        return [
+            [element for tap in taps for element in tap[group * size : (group + 1) * size]]
+            for group in range(self.cut.parallel)
+        ]
 
     def _completes(self, m: Module, nest: LoopNest):
         """The word that slides in now completes a window."""
@@ -73,31 +100,44 @@ class SlidingWindow(wiring.Component):
         column = lookup(m, nest.index["column"], [at in last for at in range(columns)], "completes_column")
         return column & nest.last("word")
 
-    def _registers(self, m: Module, slide: Signal, column: data.View) -> list:
-        raster, window = self.raster, self.raster.window
-        length = window.extent[1] * raster.words
-        taps = []
-        for ky in range(window.kernel[0]):
-            # newest first: chain[n] came n words ago
-            chain = [Signal(self.layout.size, name=f"row{ky}_{n}", reset_less=True) for n in range(length)]
-            with m.If(slide):
-                m.d.sync += chain[0].eq(column[ky])
-                m.d.sync += [chain[n].eq(chain[n - 1]) for n in range(1, length)]
-            for kx in range(window.kernel[1]):
-                newest_word = (window.kernel[1] - 1 - kx) * window.dilations[1] * raster.words
-                for word in reversed(range(raster.words)):
-                    taps.extend(_elements(self.layout, chain[newest_word + word]))
-        return taps
+    def _registers(self, m: Module, slide: Signal, late: Signal, column: data.View) -> list[list]:
+        """For each column of taps, the newest first, the words of a pack, the newest first: columns of words.
 
-    def _issue(self, m: Module, window: list, complete: Signal, load: Signal) -> None:
+        ``late`` follows ``slide`` by a cycle and pushes ``column``.
+        """
+        shape, across = column.shape(), self.raster.window.kernel[1]
+        apart = self.raster.window.dilations[1] * self.raster.words
+        names = [[f"tap{tap}_{word}" for word in range(self.pack)] for tap in range(across)]
+        chains = [[Signal(shape, name=name, reset_less=True) for name in row] for row in names]
+        entries = [column.as_value()]
+        if across > 1:
+            m.submodules.delays = delays = DelayLine((across - 1) * shape.size, apart - self.pack)
+            m.d.comb += [delays.soon.eq(slide), delays.i.eq(Cat(*(chain[-1] for chain in chains[:-1])))]
+            entries += [delays.o.word_select(tap, shape.size) for tap in range(across - 1)]
+        with m.If(late):
+            for entry, chain in zip(entries, chains, strict=True):
+                m.d.sync += chain[0].as_value().eq(entry)
+                m.d.sync += [newer.eq(older) for newer, older in zip(chain[1:], chain, strict=False)]
+        return chains
+
+    def _taps(self, chains: list[list]) -> list[list]:
+        """The channels of a pack for each tap of the window, rows outermost."""
+        rows, columns = self.raster.window.kernel
+        return [
+            [element for word in reversed(chains[columns - 1 - kx]) for element in _elements(self.layout, word[ky])]
+            for ky in range(rows)
+            for kx in range(columns)
+        ]
+
+    def _issue(self, m: Module, window: list[list], complete: Signal, load: Signal) -> None:
         """Copy complete windows to the holding register and issue them from there; it goes round."""
         run, late_load, late_run = Signal(), Signal(), Signal()
-        nest = LoopNest(m, [("portion", self.portions), ("group", self.groups)], run)
-        ahead = LoopNest(m, [("ahead_group", self.groups)], self.go)
-        at_start = ahead.first("ahead_group")
+        nest = LoopNest(m, [("portion", self.portions), ("pass", self.cut.passes)], run)
+        ahead = LoopNest(m, [("ahead_pass", self.cut.passes)], self.go)
+        at_start = ahead.first("ahead_pass")
         m.d.comb += [
             self.go.eq(self.permit & (~run | nest.last("portion")) & (complete | ~at_start)),
-            self.go_final.eq(ahead.last("ahead_group")),
+            self.go_final.eq(ahead.last("ahead_pass")),
             load.eq(self.go & at_start),
         ]
         m.d.sync += [
@@ -109,15 +149,15 @@ class SlidingWindow(wiring.Component):
         ]
         m.d.comb += [self.strobe.eq(late_run), self.data.eq(self._hold(m, window, late_load, late_run))]
 
-    def _hold(self, m: Module, window: list, load: Signal, turn: Signal) -> Signal:
-        """The portion at the head of the holding register."""
-        layout = data.ArrayLayout(self.layout.elem_shape, self.portion)
+    def _hold(self, m: Module, window: list[list], load: Signal, turn: Signal) -> Signal:
+        """The portions at the head of the holding register."""
+        layout, portion = self.data.shape(), self.cut.portion
         hold = [Signal(layout, name=f"hold_{n}", reset_less=True) for n in range(self.portions)]
         for n, part in enumerate(hold):
-            elements = window[n * self.portion : (n + 1) * self.portion]
-            fill = [hold[n][lane] for lane in range(len(elements), self.portion)]
+            parts = [elements[n * portion : (n + 1) * portion] for elements in window]
             with m.If(load):
-                m.d.sync += part.as_value().eq(Cat(*elements, *fill))
+                for group, elements in enumerate(parts):
+                    m.d.sync += [part[group * portion + at].eq(value) for at, value in enumerate(elements)]
             if self.portions > 1:
                 with m.Elif(turn):
                     m.d.sync += part.eq(hold[(n + 1) % self.portions])

@@ -77,8 +77,8 @@ def pool(kind, source, window, target=None) -> MaxPool | AveragePool:
     return kind.from_site(site(kind.__name__, source, window, source.channels, target))
 
 
-def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False, in_luts=False) -> MacFolding:
-    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial, in_luts)
+def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False, parallel=1, in_luts=False) -> MacFolding:
+    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial, parallel, in_luts)
 
 
 def _convolutions():
@@ -105,6 +105,34 @@ def _convolutions():
     yield raw("Conv", small, same, 6), _mac("ring", 2, 3, 2, 3)
     yield raw("Conv", small, same, 6, weight_zero=7), _mac("sliding", 18, 3, 2, 3, in_luts=True)
     yield conv(FeatureMap(5, 6, 3, U4), same, 4, Quantization(U4, 0.3, 0), weight_bits=3), _mac("ring", 3, 4, 3, 2)
+
+
+def _grouped():
+    same, six = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(5, 6, 6, U8)
+    depthwise, wider, widest = (conv(six, same, channels, group=6) for channels in (6, 12, 18))
+    yield depthwise, _mac("ring", 1, 1, 1, 1)
+    yield depthwise, _mac("ring", 1, 1, 3, 3, parallel=3)
+    yield depthwise, _mac("ring", 1, 1, 6, 2, parallel=6)
+    yield depthwise, _mac("sliding", 9, 1, 6, 6, parallel=6)
+    yield depthwise, _mac("sliding", 9, 1, 1, 1)
+    yield depthwise, _mac("sliding", 2, 1, 3, 1, parallel=3)
+    yield wider, _mac("ring", 1, 2, 2, 1, parallel=2)
+    yield wider, _mac("sliding", 5, 2, 1, 2, parallel=2)
+    yield widest, _mac("ring", 1, 2, 1, 1)
+    yield widest, _mac("sliding", 4, 2, 1, 1)
+    pairs, threes = conv(six, same, 10, group=2), conv(six, same, 6, group=3)
+    yield pairs, _mac("ring", 3, 4, 3, 1)
+    yield pairs, _mac("ring", 1, 3, 1, 1, True)
+    yield pairs, _mac("sliding", 7, 4, 1, 1)
+    yield threes, _mac("ring", 2, 2, 6, 3, parallel=3)
+    yield threes, _mac("sliding", 5, 2, 2, 6, parallel=3)
+    odd = Window((2, 3), strides=(2, 1), dilations=(1, 2), pads=(0, 3, 1, 2))
+    unsymmetric = conv(FeatureMap(7, 8, 4, S8), odd, 8, Quantization(S8, 0.05, -4), group=4, weight_zero=9)
+    yield unsymmetric, _mac("sliding", 2, 2, 2, 4, parallel=2)
+    yield unsymmetric, _mac("ring", 1, 2, 4, 2, parallel=4)
+    line = Window((1, 5), strides=(1, 2), pads=(0, 2, 0, 2))
+    yield conv(FeatureMap(1, 12, 6, U8), line, 6, group=6), _mac("sliding", 3, 1, 2, 1, parallel=2)
+    yield conv(FeatureMap(1, 1, 6, U8), Window((1, 1)), 6, group=6), _mac("ring", 1, 1, 6, 6, parallel=6)
 
 
 def _dense():
@@ -145,4 +173,4 @@ def _named(cases):
     return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
 
 
-CASES = _named([*_convolutions(), *_dense(), *_pools(), *_plumbing()])
+CASES = _named([*_convolutions(), *_grouped(), *_dense(), *_pools(), *_plumbing()])

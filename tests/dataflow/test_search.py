@@ -1,18 +1,17 @@
 """The folding search keeps budgets, reaches rates, and is optimal among the foldings offered."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import pytest
 
+from hwgen.blocks.operator import GoldenOperator
 from hwgen.dataflow.folding import default_weigh, search
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.graph.errors import FitError, InputError, ModelError
 from hwgen.graph.types import U8, FeatureMap
-from hwgen.graph.window import Window
-from tests.blocks.cases import conv
 
 from .nets import chain, small
 
@@ -101,11 +100,28 @@ def test_what_is_wrong_with_a_plan_is_said(network, edit, message):
         Plan.from_json(network, edit(text))
 
 
+@dataclass(frozen=True)
+class Unbuilt(GoldenOperator):
+    """An operator that is defined and has no hardware."""
+
+    input: FeatureMap
+
+    @classmethod
+    def from_site(cls, site):
+        return None
+
+    @property
+    def output(self):
+        return self.input
+
+    def golden(self, x):
+        return x
+
+
 def test_what_has_no_hardware_is_refused_in_one_line_each():
-    grouped = conv(FeatureMap(4, 4, 2, U8), Window((1, 1)), 4, group=2)
     with pytest.raises(ModelError) as caught:
-        search(chain(grouped))
-    assert caught.value.problems == ("node 'layer0': Conv with group=2 has no hardware yet: golden only",)
+        search(chain(Unbuilt(FeatureMap(4, 4, 2, U8))))
+    assert caught.value.problems == ("node 'layer0': Unbuilt has no hardware yet: golden only",)
 
 
 def test_a_layer_that_nobody_reads_is_refused(network):

@@ -1,0 +1,97 @@
+"""What a multiply-accumulate unit computes: windows of a map times weights, all channels together or in groups."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.graph.requantize import Requantization
+from hwgen.graph.types import FeatureMap, IntType
+from hwgen.graph.window import Window
+
+from .staircase import Staircase
+
+
+@dataclass(frozen=True, eq=False)
+class MacLayer:
+    """``weights`` int64 [OC, KH, KW, IC/group] (zero point taken off) over ``window``s of ``input``.
+
+    Channels in and out are cut into ``group`` equal groups, of which each sees only its own; 1 is the usual
+    convolution, as many as there are channels a depthwise one.
+    """
+
+    input: FeatureMap
+    output: FeatureMap
+    window: Window
+    weights: np.ndarray
+    input_zero: int
+    requantization: Requantization | Staircase
+    group: int = 1
+
+    @property
+    def group_inputs(self) -> int:
+        return self.input.channels // self.group
+
+    @property
+    def group_outputs(self) -> int:
+        return self.output.channels // self.group
+
+    @property
+    def elements(self) -> int:
+        """Elements of a group's window."""
+        return self.window.taps * self.group_inputs
+
+    @cached_property
+    def weight_type(self) -> IntType:
+        return IntType.holding(int(self.weights.min()), int(self.weights.max()))
+
+    @cached_property
+    def sum_type(self) -> IntType:
+        """Holds every sum, partial ones included."""
+        low, high = raw_range(self.weights, self.input.type)
+        return IntType.holding(min(int(low.min()), -1), int(high.max()))
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        return self.requantization.golden(self.raw(x), self.output.type.dtype)
+
+    def raw(self, x: np.ndarray) -> np.ndarray:
+        """Raw sums [N, OH, OW, OC] of ``x`` [N, H, W, C], neither bias nor zero points taken into account.
+
+        Integers held exactly by floats, so that the products run in BLAS: float32 below 2^24, else float64.
+        """
+        exact = exact_float(self.weights, self.input.type)
+        patches = self.window.patches(x.astype(exact), self.input_zero)
+        if self.group == self.input.channels:
+            return self._depthwise(patches)
+        parts = zip(np.split(patches, self.group, axis=-1), np.split(self.weights, self.group), strict=True)
+        sums = [_products(part, weights.astype(exact)) for part, weights in parts]
+        return sums[0] if self.group == 1 else np.concatenate(sums, axis=-1)
+
+    def _depthwise(self, patches: np.ndarray) -> np.ndarray:
+        """One tap of the window after the other, all channels at once."""
+        taps = self.weights[..., 0].astype(patches.dtype)
+        sums = np.zeros((len(patches), *self.output.shape), patches.dtype)
+        for i, j in np.ndindex(self.window.kernel):
+            part = patches[:, :, :, i, j]
+            sums += (np.repeat(part, self.group_outputs, axis=3) if self.group_outputs > 1 else part) * taps[:, i, j]
+        return sums
+
+
+def _products(patches: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[N, OH, OW, KH, KW, C] by [OC, KH, KW, C] as one matrix product, [N, OH, OW, OC]."""
+    matrix = weights.reshape(len(weights), -1).T
+    return (patches.reshape(-1, matrix.shape[0]) @ matrix).reshape(*patches.shape[:3], -1)
+
+
+def exact_float(weights: np.ndarray, x: IntType) -> type:
+    """The float type in which sums of products of ``weights`` are exact."""
+    flat = np.abs(weights.reshape(len(weights), -1))
+    most = int(flat.sum(axis=1).max()) * max(-x.min, x.max)
+    return np.float32 if most < 1 << 24 else np.float64
+
+
+def raw_range(weights: np.ndarray, x: IntType) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest raw sum of each output channel, partial sums included; int64 [OC]."""
+    flat = weights.reshape(len(weights), -1)
+    corners = np.stack([flat * x.min, flat * x.max, np.zeros_like(flat)])
+    return corners.min(axis=0).sum(axis=1), corners.max(axis=0).sum(axis=1)

@@ -1,0 +1,111 @@
+"""The compiled engine says what Amaranth's simulator says, and notices what goes wrong."""
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen import cxxrtl
+from hwgen.blocks.stream import beat_stream
+from hwgen.cxxrtl import CompiledDesign, CompiledError
+from hwgen.dataflow.folding import search
+from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.schedule import schedule
+from hwgen.graph import golden
+from hwgen.graph.errors import InputError
+from hwgen.graph.types import U8
+from hwgen.testing import random_frames
+
+from .dataflow.nets import small
+
+FRAMES = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small()
+
+
+@pytest.fixture(scope="module")
+def plan(network):
+    return search(network, multipliers=20)
+
+
+@pytest.fixture(scope="module")
+def design(plan):
+    return CompiledDesign(Pipeline(plan, watched=True))
+
+
+@pytest.mark.parametrize("stall", [None, 0, 7])
+def test_every_layer_is_golden_and_every_cycle_predicted(network, plan, design, stall):
+    frames = random_frames(network.input.map, FRAMES)
+    want = golden.run(network, frames)
+    layers = list(zip(plan.layers, network.layers, strict=True))
+    counts = {f"watch_{n}": want[at.output].size // layer.folding.lanes_out for n, (layer, at) in enumerate(layers)}
+    counts["o"] = counts[f"watch_{len(layers) - 1}"]
+    lanes = plan.layers[0].folding.lanes_in
+    beats = design.run({"i": frames.reshape(-1, lanes)}, counts, stall=stall)
+    for n, (layer, at) in enumerate(layers):
+        got = beats[f"watch_{n}"].payloads[:, : layer.folding.lanes_out]
+        np.testing.assert_array_equal(got.reshape(want[at.output].shape), want[at.output])
+    if stall is None:
+        predicted = schedule(plan, FRAMES).run
+        np.testing.assert_array_equal(beats["o"].cycles, predicted.given)
+        np.testing.assert_array_equal(beats["i"].cycles, predicted.taken[: len(beats["i"].cycles)])
+    else:
+        assert beats["o"].cycles[-1] > schedule(plan, FRAMES).run.given[-1]
+
+
+def test_the_same_design_is_compiled_once(plan, design, monkeypatch):
+    monkeypatch.setattr(cxxrtl, "_call", lambda command: pytest.fail("compiled again"))
+    CompiledDesign(Pipeline(plan, watched=True))
+
+
+class Faulty(wiring.Component):
+    """Passes beats on, but takes back or changes one that is not taken at once, or stops."""
+
+    def __init__(self, fault: str):
+        self.fault = fault
+        super().__init__({"i": In(beat_stream(U8, 1)), "o": Out(beat_stream(U8, 1))})
+
+    def elaborate(self, platform):
+        m = Module()
+        count = Signal(8)
+        m.d.sync += count.eq(count + 1)
+        m.d.comb += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload), self.i.ready.eq(self.o.ready)]
+        if self.fault == "withdraws":
+            m.d.comb += self.o.valid.eq(self.i.valid & count[0])
+        if self.fault == "changes":
+            m.d.comb += self.o.payload[0].eq(count)
+        if self.fault == "stops":
+            with m.If(count[5]):
+                m.d.comb += [self.o.valid.eq(0), self.i.ready.eq(0)]
+                m.d.sync += count.eq(count)
+        return m
+
+
+@pytest.mark.parametrize(
+    ("fault", "stall", "message"),
+    [
+        ("withdraws", 1, "withdrew or changed"),
+        ("changes", 1, "withdrew or changed"),
+        ("stops", None, "stands still from cycle"),
+    ],
+)
+def test_a_faulty_design_is_caught(fault, stall, message):
+    with pytest.raises(CompiledError, match=message):
+        CompiledDesign(Faulty(fault)).run({"i": np.zeros((90, 1), np.uint8)}, {"o": 90}, stall=stall, patience=2000)
+
+
+def test_a_broken_compiler_is_named(monkeypatch, network):
+    monkeypatch.setattr(cxxrtl, "compiler", lambda: ("no-such-compiler",))
+    with pytest.raises(InputError, match="cannot run the C\\+\\+ compiler 'no-such-compiler'"):
+        CompiledDesign(Faulty("none"))
