@@ -106,6 +106,15 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a number, nor several with commas between.", param, ctx)
 
 
+class Names(click.ParamType):
+    """One name, or several with commas between."""
+
+    name = "NAME[,NAME...]"
+
+    def convert(self, value, param, ctx):
+        return value if isinstance(value, tuple) else tuple(filter(None, value.split(",")))
+
+
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 MODEL_OPTIONS = (
@@ -122,6 +131,13 @@ MODEL_OPTIONS = (
         type=InputShape(),
         multiple=True,
         help="Shape of an input, batch first, where the model leaves it open.",
+    ),
+    click.option(
+        "--outputs",
+        type=Names(),
+        default=(),
+        help="Tensors of the model to end the network at; what is behind them goes to tail.onnx, for the host.  "
+        "[default: behind the last layers]",
     ),
     click.option(
         "--multipliers",
@@ -226,6 +242,7 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
       NAME.v                      the accelerator: one file of Verilog, with AXI4-Stream ports
       NAME_tb.v                   a test bench that checks itself, with input.hex and expected.hex
       NAME_qdq.onnx               the quantised network; runs in ONNX Runtime
+      tail.onnx                   what of the model is left to the host, if anything; runs in ONNX Runtime
       plan.json                   the foldings; edit it and give it back with --plan
       report.txt, report.json     layers, speed, device, proofs, warnings
       manifest.json               every file with its checksum

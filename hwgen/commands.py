@@ -106,6 +106,9 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
             tell("sizing layers")
             plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, **limits))
             problems.add(*(fit_table(plan, target).problems if plan else ()))
+    if loaded and loaded.network.tail:
+        file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
+        click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
     problems.raise_any()
     network = loaded.network
     names = report.shortened([layer.name for layer in network.layers], text_width() // 2)
@@ -240,7 +243,7 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
 
 def front(given: dict[str, Any]) -> dict[str, Any]:
     """Those of :func:`hwgen.flow.quantised`."""
-    names = ("model", "calibration", "preparation", "recipe", "input_shape", "progress", "warn")
+    names = ("model", "calibration", "preparation", "recipe", "input_shape", "outputs", "progress", "warn")
     return {name: given[name] for name in names}
 
 
@@ -271,7 +274,7 @@ def write_whole(file: Path, content: bytes) -> None:
 def warn_about_range(frames: Frames, network: Network, warn) -> None:
     """Say so where frames use next to nothing of the input's range, or much more than it: numbers are not prepared
     as they were for the training."""
-    if network.integer_input:
+    if network.integer_input or network.input_function:
         return
     quantization = network.input.quantization
     low, high = (
@@ -292,7 +295,8 @@ def answers(result: Simulation, frames: Frames, right: np.ndarray | None) -> lis
     classes, scores = result.classes, result.scores.reshape(len(frames), -1)
     shown = min(len(frames), _MOST_ANSWERS)
     if classes is None:
-        rows = [(name, report.by(result.outputs.shape[1:]), "") for name in frames.names[:shown]]
+        shapes = ", ".join(report.by(values.shape[1:]) for values in result.results.values())
+        rows = [(name, shapes, "") for name in frames.names[:shown]]
     else:
         rows = [(frames.names[n], str(classes[n]), f"{scores[n, classes[n]]:.4g}") for n in range(shown)]
     heads = ("frame", "<class", "<score")
@@ -322,8 +326,10 @@ def comparison(result: Simulation) -> list[str]:
 
 
 def save_result(file: Path, result: Simulation) -> None:
-    """Integers, outputs and classes as an npz file."""
+    """Integers, outputs and classes as an npz file; of several outputs each by its name."""
     arrays = {"integers": result.integers, "outputs": result.outputs}
+    if len(result.results) > 1:
+        arrays = {f"integers/{name}": values for name, values in result.streams.items()} | dict(result.results)
     if result.classes is not None:
         arrays["classes"] = result.classes
     buffer = BytesIO()

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hwgen.graph.network import Network, QuantizedTensor
+from hwgen.graph.network import Network, Output, QuantizedTensor
 
 if TYPE_CHECKING:
     from hwgen.dataflow.plan import Plan, PlannedLayer
@@ -107,8 +107,21 @@ def _network(network: Network) -> dict[str, Any]:
     return {
         "name": network.name,
         "input": _tensor(network.input, network.input_shape),
-        "output": _tensor(network.output, network.output_shape),
-        "left_to_the_host": list(network.head),
+        "output": _tensor(network.output, network.outputs[0].shape),
+        "outputs": [_output(output) for output in network.outputs],
+        "left_to_the_host": [*(str(output.function) for output in network.outputs if output.function), *network.head],
+        "tail": str(network.tail) if network.tail else None,
+    }
+
+
+def _output(output: Output) -> dict[str, Any]:
+    """What the host needs to make the model's own result of the streams."""
+    return {
+        "name": output.name,
+        "shape": list(output.shape),
+        "streams": [_tensor(stream, stream.map.shape) for stream in output.streams],
+        "order": output.order,
+        "function": str(output.function) if output.function else None,
     }
 
 
@@ -119,7 +132,7 @@ def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
         "shape": list(shape),
         "stream": list(tensor.map.shape),
         "type": str(quantization.type),
-        "scale": quantization.scale,
+        "scale": list(quantization.scale) if quantization.per_channel else quantization.scale,
         "zero_point": quantization.zero_point,
     }
 
@@ -268,8 +281,9 @@ def proof_lines(data: dict[str, Any], width: int) -> list[str]:
 
 
 def closing_lines(data: dict[str, Any]) -> list[str]:
-    head = data["network"]["left_to_the_host"]
+    head, tail = data["network"]["left_to_the_host"], data["network"]["tail"]
     lines = [f"Left to the host: {', '.join(head)}"] if head else []
+    lines += [f"Left to the host in tail.onnx: {tail}"] if tail else []
     return lines + [f"Warning: {line}" for line in data["warnings"]]
 
 

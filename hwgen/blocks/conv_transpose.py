@@ -37,7 +37,7 @@ class ConvTranspose(GoldenOperator):
         low, high = raw_range(weights, source.type)
         zeros = np.abs(weights.reshape(len(weights), -1)).sum(axis=1) * abs(source.zero_point)
         bias = np.zeros(len(weights), np.int64) if site.bias is None else site.bias.astype(np.int64)
-        unit = np.broadcast_to(site.weight.scale, len(weights))
+        unit = np.resize(site.weight.scale, len(weights))  # the same scales for each group
         form = requantization(site, unit, bias, low - zeros, high + zeros)
         return cls(site.input.map, site.output.map, site.attributes["window"], weights, source.zero_point, form, group)
 

@@ -7,7 +7,7 @@ import numpy as np
 from hwgen.graph.errors import ModelError
 from hwgen.graph.expression import Expression
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import Requantization, fit, output_scale, requantize_reference
+from hwgen.graph.requantize import Requantization, fit, output_scale, raw_sums, requantize_reference
 from hwgen.graph.types import Quantization
 
 #: Thresholds of one operator up to which a form is looked for and proved: more take minutes.
@@ -55,6 +55,8 @@ def requantization(
     int64 [C], before ``bias``. ``scale`` replaces that from sums to output steps.
     """
     source, target = site.input.quantization, site.output.quantization
+    if site.raw:
+        return raw_sums(bias, target.type)
     if site.function is not None:
         real = np.float32(source.scale) * np.asarray(unit, np.float32)
         return Staircase(real, bias, target, site.clamp, f"{site.op} with {site.function}", site.function)

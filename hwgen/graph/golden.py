@@ -1,5 +1,7 @@
 """The golden model: integers in, integers out, every tensor on the way. Operators bring the arithmetic."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .errors import InputError
@@ -29,7 +31,8 @@ def _run(network: Network, frames: np.ndarray) -> dict[str, np.ndarray]:
 def network_input(network: Network, array: np.ndarray) -> np.ndarray:
     """Frames of the model's own shape ([N, *input_shape], or one frame without N) as integers [N, H, W, C].
 
-    Real numbers are quantised as the model does it; a model that takes integers has them only reordered. Raises
+    Real numbers are quantised as the model does it, what it computes of them before included; a model that takes
+    integers has them only reordered. Raises
     InputError where the shape is another or a number is not finite.
     """
     array = np.asarray(array)
@@ -43,12 +46,17 @@ def network_input(network: Network, array: np.ndarray) -> np.ndarray:
     return _to_stream(network, array if network.integer_input else _quantized(network, array))
 
 
+def network_outputs(network: Network, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The model's own results by name, [N, *shape], from the integers [N, H, W, C] of at least all ``results``."""
+    return {
+        output.name: output.real(*(tensors[stream.name] for stream in output.streams)) for output in network.outputs
+    }
+
+
 def network_output(network: Network, integers: np.ndarray) -> np.ndarray:
-    """Output integers [N, H, W, C] as the model's own result: float32 [N, *output_shape]."""
-    real = network.output.quantization.dequantize(integers)
-    if network.output_order == "channels_last":
-        real = real.transpose(0, 3, 1, 2)
-    return real.reshape(len(real), *network.output_shape)
+    """Integers [N, H, W, C] of a network with one output and stream as the model's own result: [N, *shape]."""
+    (output,) = network.outputs
+    return output.real(integers)
 
 
 def _quantized(network: Network, array: np.ndarray) -> np.ndarray:
@@ -56,6 +64,9 @@ def _quantized(network: Network, array: np.ndarray) -> np.ndarray:
         raise InputError(f"frames of type {array.dtype}; numbers are needed")
     if not np.isfinite(array).all():
         raise InputError("a frame holds numbers that are NaN or infinite; give finite numbers")
+    if network.input_function is not None:
+        flat = np.asarray(array, np.float32).reshape(len(array), 1, 1, -1)
+        array = network.input_function(flat).reshape(array.shape)
     return network.input.quantization.quantize(array)
 
 

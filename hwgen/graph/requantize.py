@@ -18,6 +18,8 @@ share one datapath, ``(acc * multiplier + offset) >> shift``:
 
 Whichever is chosen is then checked against the definition on both sides of every threshold. As both are
 staircases, that proves them equal everywhere.
+
+A third form, ``raw``, is for sums that nothing quantises: accumulator plus bias, as they are.
 """
 
 from dataclasses import dataclass
@@ -89,7 +91,8 @@ class Requantization:
 
     ``correction`` is nonzero only where ``quotient - zero_point`` is odd: -1 if ``rest`` is at most
     ``margin(quotient)``, +1 if it is at least ``2^shift - margin(quotient + 1)``. In the form ``line`` without
-    ``ties`` there is none; with ``ties`` the margin is 0; in the form ``float`` it is half a float32 ulp.
+    ``ties`` there is none; with ``ties`` the margin is 0; in the form ``float`` it is half a float32 ulp. In the form
+    ``raw`` multiplier and shift do nothing and nothing saturates: the result is ``acc + bias``.
     Saturation changes nothing: out there the result is saturated already.
     """
 
@@ -117,12 +120,14 @@ class Requantization:
 
     def reference(self, acc: np.ndarray) -> np.ndarray:
         """The definition, for raw accumulators int64 [..., C]."""
+        if self.form == "raw":
+            return acc + self.layer_bias
         return requantize_reference(acc + self.layer_bias, self.scale, self.zero_point, self.clamp)
 
     def golden(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """:meth:`reference` as ``dtype``; fast where ``sums`` are float32 that hold exact integers below 2^24."""
         bound = max(int(np.abs(self.low).max()), int(np.abs(self.high).max()))
-        if sums.dtype != np.float32 or bound >= 1 << 24:
+        if sums.dtype != np.float32 or bound >= 1 << 24 or self.form == "raw":
             return self.reference(sums.astype(np.int64)).astype(dtype)
         steps = sums + self.layer_bias.astype(np.float32)
         steps *= self.scale
@@ -160,6 +165,9 @@ class Requantization:
 
     def certificate(self) -> dict[str, object]:
         """What was proved, in a form for reports."""
+        if self.form == "raw":
+            proved = {"form": "raw", "proved": "the sum itself", "channels": self.channels, "thresholds": 0}
+            return {**proved, "operand_bits": self.operand_type.width, "multiplier_bits": 0, "shift": 0}
         form = "float" if self.form == "float" else "line with ties" if self.ties else "line"
         return {
             "form": form,
@@ -170,6 +178,17 @@ class Requantization:
             "multiplier_bits": self.multiplier_bits,
             "shift": self.shift,
         }
+
+
+def raw_sums(bias: np.ndarray, type_: IntType) -> Requantization:
+    """The form that gives sums of ``type_`` as they are, for ``bias`` int64 [C] still to be added."""
+    bias = np.asarray(bias, np.int64)
+    ones, zeros, clamp = np.ones_like(bias), np.zeros_like(bias), (type_.min, type_.max)
+    return Requantization(
+        form="raw", ties=False, scale=ones.astype(np.float32), zero_point=0, clamp=clamp,
+        low=ones * type_.min, high=ones * type_.max, layer_bias=bias, bias=bias, operand_type=type_,
+        multiplier=ones, offset=zeros, shift=0,
+    )  # fmt: skip
 
 
 def _bit_length(values: np.ndarray) -> np.ndarray:

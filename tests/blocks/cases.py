@@ -20,7 +20,9 @@ from hwgen.blocks.fork import ForkFolding
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.pool import PoolFolding
 from hwgen.blocks.queue import QueueFolding
+from hwgen.graph.ir import Node
 from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
+from hwgen.graph.site import sum_quantization
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from hwgen.graph.window import Window
 
@@ -59,6 +61,18 @@ def dense(source, channels, target=None, **options) -> Dense:
     return Dense.from_site(site("Gemm", source, Window((1, 1)), channels, target, **options))
 
 
+def raw(op, source, window, channels, **options) -> Conv | Dense | AveragePool | GlobalAveragePool:
+    """An operator whose sums nothing quantises."""
+    made = site(op, source, window, channels, **options)
+    node, given = Node(made.name, op, (), ()), made.input.quantization
+    quantization = sum_quantization(node, given, made.weight, made.bias, made.attributes, channels)
+    type_ = quantization.type
+    output = QuantizedTensor("y", replace(made.output.map, type=type_), quantization)
+    bare = replace(made, output=output, clamp=(type_.min, type_.max), raw=True)
+    kinds = {"Conv": Conv, "Gemm": Dense, "AveragePool": AveragePool, "GlobalAveragePool": GlobalAveragePool}
+    return kinds[op].from_site(bare)
+
+
 def pool(kind, source, window, target=None) -> MaxPool | AveragePool:
     return kind.from_site(site(kind.__name__, source, window, source.channels, target))
 
@@ -88,6 +102,8 @@ def _convolutions():
     yield conv(FeatureMap(1, 12, 3, S8), line, 4, Quantization(S8, 0.05, -4)), _mac("sliding", 4, 2, 1, 2)
     tall = Window((3, 1), pads=(1, 0, 1, 0))
     yield conv(FeatureMap(9, 1, 2, S8), tall, 3, Quantization(S16, 0.0002, 11)), _mac("ring", 2, 2, 2, 1)
+    yield raw("Conv", small, same, 6), _mac("ring", 2, 3, 2, 3)
+    yield raw("Conv", small, same, 6, weight_zero=7), _mac("sliding", 18, 3, 2, 3, in_luts=True)
     yield conv(FeatureMap(5, 6, 3, U4), same, 4, Quantization(U4, 0.3, 0), weight_bits=3), _mac("ring", 3, 4, 3, 2)
 
 
@@ -134,6 +150,7 @@ def _in_columns():
 def _dense():
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 2, 3, 2, 1)
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 1, 7, 1, 1, True)
+    yield raw("Gemm", FeatureMap(1, 1, 20, S8), Window((1, 1)), 7), _mac("ring", 2, 3, 2, 1)
     yield dense(FeatureMap(2, 3, 4, U8), 10), _mac("ring", 4, 5, 4, 1)
     yield dense(FeatureMap(1, 1, 130, S8), 12, Quantization(S8, 0.05, 3)), _mac("ring", 1, 5, 1, 1)
 
@@ -148,6 +165,9 @@ def _pools():
     for lanes in (1, 6):
         averaged = site("GlobalAveragePool", source, Window((1, 1)), 6)
         yield GlobalAveragePool.from_site(averaged), PoolFolding(lanes)
+    whole = Window((source.height, source.width))
+    yield raw("GlobalAveragePool", source, whole, 6), PoolFolding(2)
+    yield raw("AveragePool", source, windows[0], 6), PoolFolding(3)
 
 
 def _plumbing():

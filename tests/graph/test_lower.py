@@ -175,9 +175,14 @@ def test_several_readers_of_one_tensor(tmp_path):
             "quantise it with QuantizeLinear and DequantizeLinear, or give the float model",
         ),
         (
-            [*ENTER, WEIGHT, node("Conv", "xd wd", "y")],
-            "the output 'y' is not quantised; quantise it with QuantizeLinear and DequantizeLinear, "
-            "or give the float model",
+            [*ENTER, node("Softmax", "xd", "y", axis=1)],
+            "the output 'y' is not quantised: it takes the result of node 'y_node' (Softmax) before it is quantised: "
+            "it is no sum of integers; quantise its result",
+        ),
+        (
+            [*ENTER, node("Add", "x xd", "r"), *LEAVE],
+            "node 'r_node' (Add): it reads 'x', which is not quantised; "
+            "quantise it with QuantizeLinear and DequantizeLinear, or give the float model",
         ),
         (
             [*ENTER, node("Where", "yes xd xd", "r"), *LEAVE],

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from hwgen import flow
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
+from hwgen.graph.float_model import run_float
 from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
-from tests.graph.reference import runtime_integers
+from tests.graph.reference import runtime_integers, session
 from tests.shared import arrays, data, model
 
 FRAMES = 3
@@ -49,6 +51,22 @@ EXACT = {
 NEAR = {"resnet20_cifar10.ort_QDQ_a16w8.onnx": (cifar, 200_000), "resnet20_cifar10.ppq_TRT_INT8.onnx": (cifar, 10_000)}
 
 
+def digits(high):
+    return arrays(data("mnist.npz"))["x_test"][:FRAMES, None].astype(np.float32) / np.float32(255 / high)
+
+
+#: Results that nothing quantises, as sums; those of QONNX have no other runtime than the float model.
+SUMS = {
+    "zoo_TFC_1W1A.onnx": lambda: digits(1),
+    "zoo_TFC_2W2A.onnx": lambda: digits(1),
+    "MnistNet_model_deployI.onnx": lambda: digits(255),
+    "separable_conv_model_ch_last.onnx": lambda: (
+        np.random.default_rng(0).normal(0, 1, (1, 512, 512, 3)).astype(np.float32)
+    ),
+}
+DETECTOR = "yunet_n_320_320.onnx"
+
+
 def differences(name, frames):
     """(integers that differ, integers compared, tensors compared)."""
     path = model(name)
@@ -77,3 +95,34 @@ def test_where_onnx_runtime_computes_in_float(name):
     frames, limit = NEAR[name]
     wrong, total, _ = differences(name, frames())
     assert wrong * 1_000_000 <= total * limit
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_are_what_the_model_means(name):
+    """To the last bit: the host multiplies the exact sums in the model's order of operations."""
+    graph, frames = simplify(read_model(model(name))), SUMS[name]()
+    network = lower(graph, OPERATORS, warn=lambda line: None)
+    assert network.layers[-1].op.requantization.form == "raw"
+    integers = golden.run(network, golden.network_input(network, frames))
+    expected = run_float(graph, {graph.inputs[0]: frames})[graph.outputs[0]]
+    assert np.array_equal(golden.network_output(network, integers[network.output.name]), expected)
+
+
+def test_a_detector_with_twelve_outputs():
+    """Quantised on the frames that it is tried on: the order of all outputs, and what they mean."""
+    path = model(DETECTOR)
+    photos = arrays(data("imagenet100.npz"))["x"][:2, ..., ::-1].astype(np.float32)
+    frames = np.pad(photos, ((0, 0), (32, 32), (32, 32), (0, 0))).transpose(0, 3, 1, 2).copy()
+    network = flow.quantised(path, calibration=frames, warn=lambda line: None).network
+    assert len(network.outputs) == 12
+    assert network.tail is None
+    integers = golden.run(network, golden.network_input(network, frames))
+    ours = golden.network_outputs(network, integers)
+    runtime = session(str(path))
+    batches = [runtime.run(list(ours), {runtime.get_inputs()[0].name: frame[None]}) for frame in frames]
+    theirs = dict(zip(ours, map(np.concatenate, zip(*batches, strict=True)), strict=True))
+    assert list(ours) == [output.name for output in runtime.get_outputs()]
+    for name, values in theirs.items():
+        assert ours[name].shape == values.shape
+        # Eight bits make noise; elements in another order would not correlate at all.
+        assert np.corrcoef(ours[name].ravel(), values.ravel())[0, 1] > 0.9, name
