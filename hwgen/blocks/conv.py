@@ -10,9 +10,10 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 
-from .mac import MacLayer, exact_float, raw_range
+from .mac import MacLayer, raw_range
 from .mac_operator import MacOperator
 from .staircase import Staircase, requantization, requantization_gap
+from .sums import channel_sums, exact_float
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +61,7 @@ class Conv(MacOperator):
     def _depthwise(self, x: np.ndarray) -> np.ndarray:
         """One tap of the window after the other, all channels at once."""
         exact = exact_float(self.weights, self.input.type)
-        repeats = len(self.weights) // self.group
-        patches = self.window.patches(x.astype(exact), self.input_zero)
-        taps = self.weights[..., 0].astype(exact)
-        rows, columns = self.window.kernel
-        parts = (patches[:, :, :, i, j] for i in range(rows) for j in range(columns))
-        weights = (taps[:, i, j] for i in range(rows) for j in range(columns))
-        sums = np.zeros((len(x), *self.output.shape), exact)
-        for part, weight in zip(parts, weights, strict=True):
-            sums += (np.repeat(part, repeats, axis=3) if repeats > 1 else part) * weight
-        return sums
+        return channel_sums(x, self.weights[..., 0], self.window, self.input_zero, exact)
 
     @property
     def gap(self) -> str | None:

@@ -27,6 +27,7 @@ from .logic import Logic, adder_tree, counter
 from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
 from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
 from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
+from .sums import exact_float, window_sums
 from .timing import Actor
 
 
@@ -66,21 +67,11 @@ class MacLayer:
 
         Integers held exactly by floats, so that the product runs in BLAS: float32 below 2^24, else float64.
         """
-        matrix = self.weights.reshape(len(self.weights), -1).T
         exact = exact_float(self.weights, self.input.type)
-        patches = self.window.patches(x.astype(exact), self.input_zero)
-        sums = patches.reshape(-1, matrix.shape[0]) @ matrix.astype(exact)
-        return sums.reshape(len(x), *self.output.shape)
+        return window_sums(x, self.weights, self.window, self.input_zero, exact)
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         return self.requantization.golden(self.raw(x), self.output.type.dtype)
-
-
-def exact_float(weights: np.ndarray, x: IntType) -> type:
-    """The float type in which sums of products of ``weights`` are exact."""
-    flat = np.abs(weights.reshape(len(weights), -1))
-    most = int(flat.sum(axis=1).max()) * max(-x.min, x.max)
-    return np.float32 if most < 1 << 24 else np.float64
 
 
 def raw_range(weights: np.ndarray, x: IntType) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 from hwgen.graph.errors import ModelError
 from hwgen.graph.expression import Expression
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import Requantization, fit, output_scale, requantize_reference
+from hwgen.graph.requantize import Requantization, fit, output_scale, requantize_reference, rounded, scaled_sums
 from hwgen.graph.types import Quantization
 
 #: Thresholds of one operator up to which a form is looked for and proved: more take minutes.
@@ -37,8 +37,11 @@ class Staircase:
         return np.clip(self.target.quantize(real).astype(np.int64), *self.clamp)
 
     def golden(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """:meth:`reference` of sums that floats may hold, as ``dtype``."""
-        return self.reference(sums.astype(np.int64)).astype(dtype)
+        """:meth:`reference` of raw sums that integers or floats hold exactly, as ``dtype``; may overwrite them."""
+        if self.function is None:
+            return rounded(scaled_sums(sums, self.bias, self.scale), self.target.zero_point, self.clamp, dtype)
+        real = self.function(scaled_sums(sums, self.bias, self.scale))
+        return np.clip(self.target.quantize(real), *self.clamp).astype(dtype)
 
 
 def requantization(

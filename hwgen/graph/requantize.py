@@ -21,6 +21,7 @@ staircases, that proves them equal everywhere.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,21 +29,41 @@ from .errors import ModelError
 from .types import IntType
 
 _MAX_MULTIPLIER_BITS = 28  # the float form needs 24 and the spread of the scales
+_ROW = 1024  # elements in a row of sums that golden works on
 
 
 def requantize_reference(acc: np.ndarray, scale: np.ndarray, zero_point: int, clamp: tuple[int, int]) -> np.ndarray:
     """The definition. ``acc`` is int64 [..., C], ``scale`` float32 [C] or scalar; the result is int64."""
     steps = np.asarray(acc).astype(np.float32) * np.asarray(scale, np.float32)
-    return _rounded(steps, zero_point, clamp, np.dtype(np.int64))
+    return rounded(steps, zero_point, clamp, np.dtype(np.int64))
 
 
-def _rounded(steps: np.ndarray, zero_point: int, clamp: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+def scaled_sums(sums: np.ndarray, bias: np.ndarray, scale: np.ndarray, narrow: bool = False) -> np.ndarray:
+    """``float32(sums + bias) * scale`` in float32, for exact ``sums`` [..., C], which may be overwritten.
+
+    ``narrow`` says that bias and biased sums lie below 2^24, so that float32 holds both; else float64 adds them.
+    Several pixels at a time, so that numpy's innermost loops are long even where there are few channels.
+    """
+    channels = sums.shape[-1]
+    pixels = sums.size // max(channels, 1)
+    repeats = next((n for n in (64, 32, 16, 8, 4, 2) if n * channels <= _ROW and pixels % n == 0), 1)
+    rows = sums.reshape(-1, repeats * channels)
+    bias, scale = (np.tile(np.broadcast_to(value, channels), repeats) for value in (bias, scale))
+    if sums.dtype == np.float32 and not narrow:
+        rows = rows.astype(np.float64)
+    rows = np.add(rows, bias.astype(rows.dtype), out=rows).astype(np.float32, copy=False)
+    return np.multiply(rows, scale.astype(np.float32), out=rows).reshape(sums.shape)
+
+
+def rounded(steps: np.ndarray, zero_point: int, clamp: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     """Round half to even, saturate, add the zero point; overwrites ``steps``, which are float32."""
+    np.clip(steps, clamp[0] - zero_point, clamp[1] - zero_point, out=steps)  # ends are integers: before is as after
     np.rint(steps, out=steps)
-    np.clip(steps, clamp[0] - zero_point, clamp[1] - zero_point, out=steps)
-    if abs(zero_point) + max(map(abs, clamp)) < 1 << 24:  # the sum is exact in float32
-        return np.add(steps, zero_point, out=steps).astype(dtype)
-    return (steps.astype(np.int64) + zero_point).astype(dtype)
+    if zero_point and abs(zero_point) + max(map(abs, clamp)) >= 1 << 24:  # the sum would not be exact in float32
+        return (steps.astype(np.int64) + zero_point).astype(dtype)
+    if zero_point:
+        steps += np.float32(zero_point)
+    return steps.astype(dtype)
 
 
 def output_scale(input_scale: float, weight_scale: np.ndarray, output_scale: float) -> np.ndarray:
@@ -120,13 +141,13 @@ class Requantization:
         return requantize_reference(acc + self.layer_bias, self.scale, self.zero_point, self.clamp)
 
     def golden(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """:meth:`reference` as ``dtype``; fast where ``sums`` are float32 that hold exact integers below 2^24."""
-        bound = max(int(np.abs(self.low).max()), int(np.abs(self.high).max()))
-        if sums.dtype != np.float32 or bound >= 1 << 24:
-            return self.reference(sums.astype(np.int64)).astype(dtype)
-        steps = sums + self.layer_bias.astype(np.float32)
-        steps *= self.scale
-        return _rounded(steps, self.zero_point, self.clamp, dtype)
+        """:meth:`reference` of raw sums that integers or floats hold exactly, as ``dtype``; may overwrite them."""
+        steps = scaled_sums(sums, self.layer_bias, self.scale, self._narrow)
+        return rounded(steps, self.zero_point, self.clamp, dtype)
+
+    @cached_property
+    def _narrow(self) -> bool:
+        return all(int(np.abs(value).max()) < 1 << 24 for value in (self.low, self.high, self.layer_bias))
 
     def apply(self, acc: np.ndarray) -> np.ndarray:
         """What the hardware computes, for raw accumulators int64 [..., C]."""
