@@ -2,7 +2,7 @@
 
 One requantiser serves all results of a block in turn. What it computes is said by
 :class:`hwgen.graph.requantize.Requantization`. One register after each of: hold, constants, bias, saturate, multiply,
-add up, offset, test for ties, correct, clip.
+add up, offset, test for ties, correct, clip; and one that rounds the operand as float32 does, where that is needed.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.graph.requantize import Requantization
+from hwgen.graph.requantization import SIGNIFICAND, Requantization
 from hwgen.graph.types import IntType
 from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Rom, pack, rom_latency
@@ -33,6 +33,7 @@ class RequantizerPlan:
 
     ``lanes`` divides ``results`` and ``channels``. ``digits`` is the length of the constant multiplier in digits of
     :data:`DIGIT_BITS`, 0 where it is 1. With ``serial`` a lane has one multiplier, which takes a digit a cycle.
+    ``rounded`` says that operands are rounded before.
     """
 
     results: int
@@ -40,11 +41,13 @@ class RequantizerPlan:
     channels: int
     digits: int
     serial: bool = False
+    rounded: bool = False
 
     @staticmethod
     def of(requantization: Requantization, results: int, lanes: int, serial: bool = False) -> "RequantizerPlan":
-        digits = -(-requantization.multiplier_bits // DIGIT_BITS) if requantization.multiplier.max() > 1 else 0
-        return RequantizerPlan(results, lanes, requantization.channels, digits, serial and digits > 1)
+        digits = -(-requantization.multiplier_bits // DIGIT_BITS) if (requantization.multiplier != 1).any() else 0
+        rounded = requantization.rounds
+        return RequantizerPlan(results, lanes, requantization.channels, digits, serial and digits > 1, rounded)
 
     @property
     def spacing(self) -> int:
@@ -69,7 +72,12 @@ class RequantizerPlan:
     @property
     def latency(self) -> int:
         """Cycles from ``done`` to the first ``push``."""
-        return 1 + rom_latency(self.rounds) + 2 + 1 + self.spacing + 4
+        return 1 + rom_latency(self.rounds) + self.before_product + 1 + self.spacing + 4
+
+    @property
+    def before_product(self) -> int:
+        """Registers from a sum to what is multiplied."""
+        return 2 + self.rounded
 
     def memory(self, requantization: Requantization) -> MemoryNeed:
         """The constants."""
@@ -78,18 +86,19 @@ class RequantizerPlan:
     def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
         """Counted bits of the pipeline, its constants' registers included."""
         constants = constants_layout(requantization)
-        operand, multiplier = requantization.operand_type.width, requantization.multiplier_bits
+        operand, multiplier = requantization.factor_type.width, requantization.multiplier_bits
         product = operand + multiplier
+        rounding = self.rounded * (operand - 1 - SIGNIFICAND) * operand
         offset = constants["offset"].shape.width
         hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
         lane = Logic(
-            adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width,
-            logic=2 * operand + 2 * out.width + (80 if requantization.ties else 0),
+            adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width + rounding,
+            logic=2 * operand + rounding + 2 * out.width + (80 if requantization.ties else 0),
             register=constants.size
             + sum_.width * (rom_latency(self.rounds) + 1)
-            + operand
-            + 2 * multiplier
-            + offset * (3 + self.spacing)
+            + operand * (1 + self.rounded)
+            + self.before_product * multiplier
+            + offset * (1 + self.before_product + self.spacing)
             + 3 * product
             + 4 * out.width,
         )
@@ -122,15 +131,16 @@ class Requantizer(wiring.Component):
         m.submodules.constants = rom = Rom(words, plan.lanes * layout.size)
         m.d.comb += rom.address.eq(beat)
         sums = delay(m, sums, rom.latency, "sums")
-        phase = delay(m, phase, rom.latency + 2, "phase")
+        phase = delay(m, phase, rom.latency + plan.before_product, "phase")
         m.d.comb += self.push.eq(delay(m, issue, plan.latency - 1, "push", reset_less=False))
         for lane in range(plan.lanes):
             constants = data.View(layout, rom.data.word_select(lane, layout.size))
             raw = sums.word_select(lane, self.sum_type.width)
             raw = raw.as_signed() if self.sum_type.signed else raw
             operand = self._operand(m, lane, raw, constants)
-            product = self._multiply(m, lane, operand, delay(m, constants.multiplier, 2, f"multiplier_{lane}"), phase)
-            offset = delay(m, constants.offset, 3 + plan.spacing, f"offset_{lane}")
+            multiplier = delay(m, constants.multiplier, plan.before_product, f"multiplier_{lane}")
+            product = self._multiply(m, lane, operand, multiplier, phase)
+            offset = delay(m, constants.offset, 1 + plan.before_product + plan.spacing, f"offset_{lane}")
             value = Signal(signed(max(len(product), len(offset)) + 1), name=f"value_{lane}", reset_less=True)
             m.d.sync += value.eq(product + offset)
             m.d.comb += self.o[lane].eq(self._round(m, lane, value))
@@ -160,12 +170,16 @@ class Requantizer(wiring.Component):
         return hold[:width], beat, phase, (left != 0) & (phase == 0)
 
     def _operand(self, m: Module, lane: int, raw: Value, constants: data.View) -> Signal:
-        """Add the bias, saturate: two registers."""
+        """Add the bias, saturate: two registers; round where float32 would: a third."""
         type_ = self.requantization.operand_type
         biased = Signal((raw + constants.bias).shape(), name=f"biased_{lane}", reset_less=True)
         operand = Signal(element_shape(type_), name=f"operand_{lane}", reset_less=True)
         m.d.sync += [biased.eq(raw + constants.bias), operand.eq(saturated(biased, type_))]
-        return operand
+        if not self.plan.rounded:
+            return operand
+        rounded = Signal(element_shape(self.requantization.factor_type), name=f"rounded_{lane}", reset_less=True)
+        m.d.sync += rounded.eq(to_significand(operand))
+        return rounded
 
     def _multiply(self, m: Module, lane: int, operand: Signal, multiplier: Value, phase: Value) -> Signal:
         """The product, a register after the digits' products and one after their sum."""
@@ -234,6 +248,16 @@ class Requantizer(wiring.Component):
             with m.If(magnitude[bits - 1 :].any()):
                 m.d.comb += near.eq(tests[margins[bits]])
         return near
+
+
+def to_significand(value: Signal) -> Value:
+    """Signed ``value`` rounded to 24 significant bits, half to even, as float32 does."""
+    above = len(value) - 1 - SIGNIFICAND
+    magnitude, result = Mux(value[-1], ~value, value), value
+    for bits in range(1, above + 1):
+        up = value + ((1 << bits - 1) - 1) + value[bits]
+        result = Mux(magnitude[SIGNIFICAND + bits - 1 : -1].any(), (up >> bits) << bits, result)
+    return result
 
 
 def saturated(value: Signal, type_: IntType) -> Value:

@@ -1,6 +1,7 @@
 """Quantised graphs to standard ONNX files that any runtime takes."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,19 @@ def write_qdq(graph: Graph, path: str | Path) -> None:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def with_outputs(path: str | Path, wanted: Collection[str]) -> tuple[bytes, tuple[str, ...]]:
+    """The model at ``path`` as bytes, its outputs those of the ``wanted`` tensors that its nodes make; and which.
+
+    For whoever wants to see what a runtime computes on the way. The file must be one that
+    :func:`hwgen.graph.reader.read_model` has read.
+    """
+    model = onnx.load(path)
+    made = dict.fromkeys(name for node in model.graph.node for name in node.output if name in wanted)
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    return model.SerializeToString(), tuple(made)
 
 
 def qdq_model(graph: Graph) -> onnx.ModelProto:
