@@ -22,7 +22,7 @@ class Guarded(click.Group):
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:
-            # What a command leaves with by `Context.exit` is returned here, not raised; commands themselves return None.
+            # What `Context.exit` was called with is returned here, not raised; commands themselves return None.
             status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except (KeyboardInterrupt, click.Abort):
             _finish(INTERRUPTED, "interrupted")

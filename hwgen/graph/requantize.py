@@ -184,7 +184,7 @@ class _Problem:
         None where numbers would not fit into :data:`_WIDEST` bits.
         """
         if not self.live.any():
-            return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), 1
         mantissa, exponent = np.frexp(self.scale[self.live].astype(np.float64))
         digits = np.ldexp(mantissa, SIGNIFICAND).astype(np.int64)
         shift, spread = SIGNIFICAND - int(exponent.min()), exponent - exponent.min()

@@ -115,6 +115,12 @@ def test_a_channel_that_never_changes_needs_no_scale():
     assert (form.reference(acc)[:, [0, 2]] == 7).all()
 
 
+@pytest.mark.parametrize("clamp", [(0, 255), (-32768, 32767)])
+def test_no_channel_needs_to_change(clamp):
+    form = fit(np.float32([1e-11]), 7, clamp, np.array([-5000]), np.array([5000]))
+    assert (form.apply(np.arange(-5000, 5001)[:, None]) == 7).all()
+
+
 def test_scales_too_far_apart_are_refused():
     scale, reach = np.float32([0.013, 1e-12]), np.int64([10**6, 10**16])
     with pytest.raises(ModelError, match=r"scales from 1e-12 to 0.013 .* \(limit 62 bits .*make the scales more alike"):
