@@ -194,8 +194,9 @@ class Model:
 
 
 STEPS = (
-    "convolution binary binary activation silu concat maximum average resize slice pad shuffle".split()  # noqa: SIM905
-)
+    *["convolution"] * 4, *["binary"] * 4, "activation", "silu", "concat", "maximum", "average", "resize", "slice",
+    "pad", "shuffle",
+)  # fmt: skip
 
 
 #: Those for one dimension, too.
@@ -203,12 +204,12 @@ LINE_STEPS = "convolution convolution binary activation silu concat average".spl
 
 
 def random_model(rng):
-    """A model of one to six operators of random form."""
+    """A model of one to ten operators of random form."""
     dtype = (np.uint8, np.int8)[rng.integers(2)]
     line, fused = rng.random() < 0.2, rng.random() < 0.3
     shape = tuple(int(n) for n in rng.integers(1, (5, 13) if line else (5, 7, 7)))
     model = Model(rng, dtype, shape, fused)
-    for step in rng.choice(LINE_STEPS if line else STEPS, rng.integers(1, 7)):
+    for step in rng.choice(LINE_STEPS if line else STEPS, rng.integers(1, 11)):
         getattr(model, step)()
     return model
 

@@ -46,6 +46,16 @@ def test_each_operator(tmp_path, step, dtype, fused):
         compare(network, frames(rng, model.shape), path)
 
 
+def test_a_shuffled_stream_joined_to_itself(tmp_path):
+    rng = np.random.default_rng(0)
+    model = Model(rng, np.uint8, (4, 2, 2))
+    model.shuffle()
+    (shuffled,) = set(model.shapes) - {next(iter(model.shapes))}
+    model.quantize(model.add("Concat", [shuffled, shuffled], axis=1), (8, 2, 2), 0.03)
+    network, path = lowered(model, tmp_path)
+    compare(network, frames(rng, model.shape), path)
+
+
 def _average(model, x, **settings):
     y = model.add("AveragePool", [x], **settings)
     model.quantize(y, (4, 3, 4), *model.scales[x])
