@@ -2,8 +2,8 @@
 
     python -m benchmarks.random_graphs --count 10000
 
-The graphs are those of ``tests/blocks/random_models.py``. Prints a line for every graph in which an integer differs, with
-the seed that makes it again, and the sums at the end; status 1 if there was one. Needs ``pip install '.[test]'``.
+The graphs are those of ``tests/blocks/random_models.py``. Prints a line for every graph in which an integer differs,
+with the seed that makes it again, and the sums at the end; status 1 if there was one. Needs ``pip install '.[test]'``.
 """
 
 import sys
