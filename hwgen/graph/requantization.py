@@ -149,11 +149,13 @@ class Requantization:
 
     def certificate(self) -> dict[str, object]:
         """What was proved, in a form for reports."""
-        form = "float" if self.form == "float" else "line with ties" if self.ties else "line"
+        form = "line with ties" if self.form == "line" and self.ties else self.form
+        form += ", rounded" if self.rounds else ""
         return {
             "form": form,
             "proved": "equal on both sides of every threshold of every channel",
             "channels": self.channels,
+            "sums": [int(self.low.min()), int(self.high.max())],
             "thresholds": self.channels * (self.clamp[1] - self.clamp[0]),
             "operand_bits": self.operand_type.width,
             "multiplier_bits": self.multiplier_bits,
