@@ -116,6 +116,7 @@ def compared(network: Network, runtime: Runtime, given: np.ndarray) -> tuple[int
 
 def top1(files: list[Path], data: Path, count: int) -> None:
     heading("file", "data", "images", "session", "ONNX Runtime", "golden", "images with another answer")
+    differ = 0
     for path, _, network in networks(files):
         for source, (name, settings) in product(data_of(path.name), SETTINGS.items()):
             session = plain_session(path, settings)
