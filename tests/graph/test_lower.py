@@ -282,3 +282,12 @@ def test_any_number_of_frames(tmp_path, monkeypatch):
     for name, value in golden.run(network, frames).items():
         assert np.array_equal(value, together[name])
     assert golden.run(network, frames[:0])["yq"].shape == (0, 4, 3, 3)
+
+
+def test_only_what_is_asked_for_is_kept(tmp_path):
+    network = integer_network(tmp_path)
+    frames = np.random.default_rng(0).integers(0, 256, (5, 6, 5, 2)).astype(np.uint8)
+    every = golden.run(network, frames)
+    assert set(every) == {network.input.name, *(layer.output for layer in network.layers)}
+    assert list(golden.run(network, frames, ("yq",))) == ["yq"]
+    assert np.array_equal(golden.output(network, frames), every[network.output.name])
