@@ -42,14 +42,17 @@ EXACT = {
     "resnet20_cifar10.ort_QDQ_s8s8_perchannel.onnx": cifar,
     "resnet20_cifar10.quark_XINT8.onnx": cifar,
     "resnet20_cifar10.ort_QOp_u8s8_perchannel.onnx": cifar,
-    "resnet20_cifar10.ppq_TRT_INT8.onnx": cifar,
     "resnet20_cifar10.brevitas_w4a4_pc_float_qcdq.onnx": cifar,
     "resnet20_cifar10.torchfx_x86_legacy.onnx": cifar,
     "mobilenet_v1_0.25_224_nchw.ort_QDQ_s8s8_perchannel.onnx": photos,
     "squeezenet_v1.0.ort_QDQ_u8s8.onnx": squeezed,
 }
 #: Where ONNX Runtime computes convolutions in float32: how many of a million integers may differ where they arise.
-NEAR = {"resnet20_cifar10.ort_QDQ_a16w8.onnx": 1000, "resnet20_cifar10.brevitas_w8a8_float_qcdq.onnx": 10}
+NEAR = {
+    "resnet20_cifar10.ort_QDQ_a16w8.onnx": 1000,
+    "resnet20_cifar10.brevitas_w8a8_float_qcdq.onnx": 10,
+    "resnet20_cifar10.ppq_TRT_INT8.onnx": 10,
+}
 
 
 def beside_runtime(name, frames, folder):
