@@ -22,7 +22,8 @@ class Guarded(click.Group):
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:
-            super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            # What `Context.exit` was called with is returned here, not raised; commands themselves return None.
+            status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except (KeyboardInterrupt, click.Abort):
             _finish(INTERRUPTED, "interrupted")
         except click.exceptions.Exit as error:
@@ -35,7 +36,7 @@ class Guarded(click.Group):
             _finish(1)
         except Exception as error:
             _finish(*_explain(error, debug))
-        _finish(0)
+        _finish(status or 0)
 
 
 def _usage(error: click.ClickException) -> list[str]:
@@ -276,8 +277,13 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
 )
 @click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
+@click.option(
+    "--against",
+    type=click.Choice(["onnxruntime"]),
+    help="Compare every integer tensor with ONNX Runtime and name the first difference; status 1 if there is one.",
+)
 @options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
-def simulate(inputs, frames, engine, labels, save, quiet: bool, **settings) -> None:
+def simulate(inputs, frames, engine, labels, save, against, quiet: bool, **settings) -> None:
     """Run MODEL (.onnx) on frames and print its answers.
 
     Pixels of pictures and of uint8 arrays are divided by 255 for a model that takes real numbers, unless --scale,
@@ -287,10 +293,11 @@ def simulate(inputs, frames, engine, labels, save, quiet: bool, **settings) -> N
     Examples:
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits/digit_3_a.png
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --engine both --frames 2
+      python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --against onnxruntime
     """
     from hwgen.commands import simulate as run
 
-    run(list(inputs), frames, engine, labels, save, quiet, settings)
+    run(list(inputs), frames, engine, labels, save, against, quiet, settings)
 
 
 @cli.command(short_help="Write only the Verilog of MODEL.")

@@ -24,6 +24,7 @@ from hwgen.inputs import FrameSpec, Preparation
 from hwgen.names import identifier
 from hwgen.output import check_replaceable
 from hwgen.progress import Steps
+from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.synth import synthesise
 from hwgen.targets import DEVICES, Device
@@ -31,6 +32,7 @@ from hwgen.targets import device as find_device
 
 PICTURES = (".svg", ".png", ".pdf")
 _MOST_ANSWERS = 20  # frames whose answer is printed
+_MOST_NAMES = 5  # of tensors that differ, beside the first
 
 
 def build(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
@@ -49,6 +51,7 @@ def simulate(
     engine: str,
     labels: str | None,
     save: Path | None,
+    against: str | None,
     quiet: bool,
     settings: dict[str, Any],
 ) -> None:
@@ -62,14 +65,20 @@ def simulate(
         warn_about_range(frames, network, given["warn"])
         right = None if labels is None else load_labels(labels, len(frames))
         result = design.simulate(frames.values, engine) if engine != "golden" else golden(network, frames, tell)
+        compared = None
+        if against:
+            tell("comparing with ONNX Runtime")
+            compared = design.against_onnxruntime(frames.values)
     click.echo("\n".join(answers(result, frames, right)))
     if result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
     if engine == "both":
         click.echo("\n".join(comparison(result)))
+    if compared:
+        click.echo("\n".join(("", *runtime_lines(compared))))
     if save is not None:
         save_result(save, result)
-    if not result.equal:
+    if not (result.equal and (compared is None or compared.equal)):
         click.get_current_context().exit(1)
 
 
@@ -323,6 +332,20 @@ def comparison(result: Simulation) -> list[str]:
         return [f"Different: {mismatch}" for mismatch in result.mismatches]
     count = sum(result.tensors[layer.output].size for layer in result.network.layers)
     return [f"RTL equals golden in all {count:,} integers of {len(result.network.layers)} layers."]
+
+
+def runtime_lines(result: Comparison) -> list[str]:
+    """The first tensor in which golden and ONNX Runtime differ, and which others do."""
+    count = f"{result.integers:,} integers of {len(result.tensors)} tensors in {result.model}"
+    if result.equal:
+        return [f"Golden equals ONNX Runtime in all {count}."]
+    first, *others = result.differences
+    lines = [f"Different: {first}"]
+    if others:
+        names = ", ".join(repr(difference.tensor) for difference in others[:_MOST_NAMES])
+        rest = ", ..." if len(others) > _MOST_NAMES else ""
+        lines.append(f"So do {len(others)} tensors behind or beside it: {names}{rest}")
+    return [*lines, f"Compared: {count}"]
 
 
 def save_result(file: Path, result: Simulation) -> None:

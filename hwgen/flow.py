@@ -35,6 +35,7 @@ from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
 from hwgen.report import Report, make_report
+from hwgen.runtime import Comparison, against_onnxruntime
 from hwgen.simulate import Simulation, simulate
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
@@ -87,11 +88,16 @@ def compile(
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """A network in integers: the ``graph`` (QDQ), the ``network`` of operators, and frames [N, ...] to try it on."""
+    """``model``, the file, in integers: the ``graph`` (QDQ), the ``network`` of operators, frames [N, ...] to try."""
 
     graph: Graph
     network: Network
     samples: np.ndarray
+    model: Path
+
+    def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
+        """Compare every integer tensor that ONNX Runtime has, too, on frames [N, ...] of the model's own shape."""
+        return against_onnxruntime(self.model, self.graph, self.network, frames)
 
 
 def quantised(
@@ -121,7 +127,7 @@ def quantised(
         warn("the model is quantised already; the calibration frames only serve to try it on")
     tell("proving integer arithmetic")
     network = lower(graph, OPERATORS, warn=warn)
-    return Quantised(graph, network, sample_frames(network, frames))
+    return Quantised(graph, network, sample_frames(network, frames), Path(model))
 
 
 def cut_model(
@@ -296,6 +302,10 @@ class Design:
         step = f"simulating ({engine})"
         self.progress(step)
         return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share))
+
+    def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
+        """:meth:`Quantised.against_onnxruntime`."""
+        return self.front.against_onnxruntime(frames)
 
     def checked(self, frames: np.ndarray | None = None) -> "Design":
         """The design after its RTL was compared with golden on ``frames``, the first sample unless given.

@@ -164,12 +164,13 @@ def _first_mismatch(layer: str, expected: np.ndarray, got: np.ndarray) -> Mismat
 
 
 def _golden_streams(network: Network, integers: np.ndarray, progress: Progress) -> dict[str, np.ndarray]:
-    """The integers that leave only, a batch at a time, so that memory does not grow with the frames."""
+    """The integers that leave only, a batch at a time, so that progress can be told."""
     parts = []
     for start in range(0, len(integers), _GOLDEN_BATCH):
         progress(start / len(integers))
-        batch = golden.run(network, integers[start : start + _GOLDEN_BATCH])
-        parts.append([batch[stream.name] for stream in network.results])
+        names = [stream.name for stream in network.results]
+        batch = golden.run(network, integers[start : start + _GOLDEN_BATCH], names)
+        parts.append([batch[name] for name in names])
     progress(1.0)
     joined = map(np.concatenate, zip(*parts, strict=True))
     return {stream.name: integers for stream, integers in zip(network.results, joined, strict=True)}

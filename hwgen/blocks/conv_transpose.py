@@ -9,9 +9,10 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import TransposedWindow
 
-from .mac_layer import exact_float, raw_range
+from .mac_layer import raw_range
 from .operator import GoldenOperator
 from .staircase import Staircase, requantization
+from .sums import exact_float, window_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +45,9 @@ class ConvTranspose(GoldenOperator):
     def golden(self, x: np.ndarray) -> np.ndarray:
         exact = exact_float(self.weights, self.input.type) if not self.input_zero else np.float64
         spread = self.window.spread(x.astype(exact) - exact(self.input_zero))
-        patches = self.window.window.patches(spread)
-        parts = zip(np.split(patches, self.group, axis=-1), np.split(self.weights, self.group), strict=True)
-        raw = [np.tensordot(part, w.astype(exact), ((3, 4, 5), (1, 2, 3))) for part, w in parts]
-        raw = np.concatenate(raw, axis=-1).astype(np.int64)
-        return self.requantization.reference(raw).astype(self.output.type.dtype)
+        parts = zip(np.split(spread, self.group, axis=-1), np.split(self.weights, self.group), strict=True)
+        raw = np.concatenate([window_sums(part, w, self.window.window, 0, exact) for part, w in parts], axis=-1)
+        return self.requantization.golden(raw, self.output.type.dtype)
 
 
 def turned(site: Site, group: int) -> np.ndarray:

@@ -71,8 +71,17 @@ class _Pair(SeveralInputs, Zipped):
         raise NotImplementedError
 
     def golden(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        first, second = self.inputs
-        return self.values[a.astype(np.int64) - first.type.min, b.astype(np.int64) - second.type.min]
+        rows, columns = (operand.view(np.uint8).astype(np.uint16) for operand in (a, b))
+        rows <<= 8
+        return self._by_bytes.take(rows | columns)
+
+    @cached_property
+    def _by_bytes(self) -> np.ndarray:
+        """``values`` by the two bytes that hold the operands, flat; nothing where a type is narrower than a byte."""
+        table = np.zeros((256, 256), self.values.dtype)
+        first, second = (np.arange(map_.type.min, map_.type.max + 1) & 255 for map_ in self.inputs)
+        table[np.ix_(first, second)] = self.values
+        return table.reshape(-1)
 
     @property
     def types(self) -> tuple[IntType, IntType]:

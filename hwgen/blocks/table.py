@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from amaranth.hdl import Module
@@ -52,7 +53,11 @@ class Table(Operator):
         return f"a table for {width}-bit integers (limit {LARGEST_INPUT} bits)" if width > LARGEST_INPUT else None
 
     def golden(self, x: np.ndarray) -> np.ndarray:
-        return self.values[x.astype(np.int64) - self.input.type.min].astype(self.output.type.dtype)
+        return self._outputs.take(np.subtract(x, self.input.type.min, dtype=np.intp))
+
+    @cached_property
+    def _outputs(self) -> np.ndarray:
+        return self.values.astype(self.output.type.dtype)
 
     def foldings(self) -> Iterable[PoolFolding]:
         if self.gap:

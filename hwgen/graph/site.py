@@ -104,9 +104,9 @@ def site_bias(
 ) -> np.ndarray | None:
     """Bias in units of input scale times weight scale.
 
-    Integers quantised with that scale are taken as they are, like ONNX Runtime does; anything else is rounded to
-    it, and ``warn`` told, as the float sum is then not reproduced to the last bit. Without ``warn`` it is returned as
-    the real numbers that it is.
+    Integers quantised with that scale are taken as they are, and real numbers rounded to it in float32, like ONNX
+    Runtime does. Integers of another scale are rounded likewise, and ``warn`` told: ONNX Runtime adds them as floats.
+    Without ``warn`` it is returned as the real numbers that it is.
     """
     if weight is None or node.op == "MatMul" or len(node.inputs) < 3:
         return None
@@ -125,10 +125,11 @@ def site_bias(
         return bias.values.astype(np.int64) - zero_point
     if warn is None:
         return bias.real
-    result = np.rint(bias.real.astype(np.float64) / unit)
+    result = np.rint(bias.real.astype(np.float32) / (np.float32(source.quantization.scale) * weight.scale))
     if (np.abs(result) > INT32.max).any():
         raise ValueError(f"a bias of {np.abs(result).max():.4g} steps; it must fit into 32 bits: quantise anew")
-    warn(f"{node.place}: its bias is not int32 with scale input*weight; it is rounded to that")
+    if bias.scale is not None:
+        warn(f"{node.place}: its bias is quantised, but not with scale input*weight; it is rounded to that")
     return result.astype(np.int64)
 
 

@@ -376,7 +376,8 @@ class Trace:
         operands = self.aligned(node, list(dict.fromkeys(node.inputs)))
         values = tuple(operands[name] for name in node.inputs)
         if values[0].layout is None:
-            values = tuple(self.feature_map(replace(node, inputs=(n,)), v) for n, v in operands.items())
+            operands = {n: self.feature_map(replace(node, inputs=(n,)), v) for n, v in operands.items()}
+            values = tuple(operands[name] for name in node.inputs)
         shape, axes = self.graph.tensors[node.outputs[0]].shape, values[0].layout
         axis = node.attributes["axis"] % len(shape)
         if axis == 0:

@@ -1,7 +1,7 @@
 """Quantised graphs to standard ONNX files that any runtime takes."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,19 @@ def _inside(tensor: onnx.TensorProto, constants: Mapping[str, np.ndarray]) -> on
     if tensor.data_location != onnx.TensorProto.EXTERNAL:
         return tensor
     return numpy_helper.from_array(constants[tensor.name], tensor.name)
+
+
+def with_outputs(path: str | Path, wanted: Collection[str]) -> tuple[bytes, tuple[str, ...]]:
+    """The model at ``path`` as bytes, its outputs those of the ``wanted`` tensors that its nodes make; and which.
+
+    For whoever wants to see what a runtime computes on the way. The file must be one that
+    :func:`hwgen.graph.reader.read_model` has read.
+    """
+    model = onnx.load(path)
+    made = dict.fromkeys(name for node in model.graph.node for name in node.output if name in wanted)
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    return model.SerializeToString(), tuple(made)
 
 
 def qdq_model(graph: Graph) -> onnx.ModelProto:

@@ -105,6 +105,16 @@ def _convolutions():
     yield raw("Conv", small, same, 6), _mac("ring", 2, 3, 2, 3)
     yield raw("Conv", small, same, 6, weight_zero=7), _mac("sliding", 18, 3, 2, 3, in_luts=True)
     yield conv(FeatureMap(5, 6, 3, U4), same, 4, Quantization(U4, 0.3, 0), weight_bits=3), _mac("ring", 3, 4, 3, 2)
+    # Sums beyond 24 bits, which float32 rounds; a channel whose output never changes.
+    yield conv(FeatureMap(4, 4, 4, S16), same, 3, Quantization(S8, 0.05, -4)), _mac("ring", 2, 3, 2, 1)
+    yield conv(FeatureMap(4, 4, 4, S16), same, 4, Quantization(S16, 0.0002, -4)), _mac("ring", 1, 4, 1, 1, True)
+    yield Conv.from_site(_with_still_channel(site("Conv", small, same, 6))), _mac("sliding", 9, 3, 2, 3)
+
+
+def _with_still_channel(made: Site) -> Site:
+    scale = made.weight.scale.copy()
+    scale[1] = 1e-11
+    return replace(made, weight=replace(made.weight, scale=scale))
 
 
 def _grouped():

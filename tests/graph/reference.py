@@ -24,9 +24,10 @@ def session(path_or_bytes, fuse_int8=False):
 
 
 def runtime_integers(path, frames):
-    """The result of every QuantizeLinear in the file, by name; int8 computed on integers too."""
+    """The result of every QuantizeLinear and QLinear* in the file, by name; int8 computed on integers too."""
     model = onnx.load(path)
-    names = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    nodes = (node for node in model.graph.node if node.op_type.startswith(("QuantizeLinear", "QLinear")))
+    names = [node.output[0] for node in nodes]
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     runtime = session(model.SerializeToString(), fuse_int8=True)
