@@ -13,6 +13,7 @@ from hwgen.memory.raster import Raster
 
 from .logic import Logic, counter
 from .operator import MemoryNeed, ring_memory
+from .stream import queue_logic, queue_memory
 from .timing import Actor
 
 #: Results kept: the foldings of a layer share them.
@@ -108,16 +109,20 @@ def column_rasters(raster: Raster) -> tuple[Raster, Raster]:
 
 
 def line_memories(raster: Raster, word: int) -> tuple[MemoryNeed, ...]:
-    """The rows before the newest, in words of ``word`` bits."""
+    """The rows before the newest, in words of ``word`` bits, and the queue of columns."""
     lines = raster.window.extent[0] - 1
-    return (ring_memory("lines", word * lines, raster.width * raster.words),) if lines else ()
+    queue = queue_memory("columns", ColumnBuffer.QUEUE, raster.window.kernel[0] * word)
+    return (ring_memory("lines", word * lines, raster.width * raster.words), queue) if lines else (queue,)
 
 
 def line_logic(raster: Raster, word: int) -> Logic:
     """Padding and the oldest rows moved up, counters."""
     older = (raster.window.extent[0] - 1) * word
     rows, columns = slide_raster(raster)
-    return Logic(logic=older, register=word) + counter(rows) + counter(columns) + counter(raster.words)
+    counters = counter(rows) + counter(columns) + counter(raster.words)
+    return (
+        Logic(logic=older, register=word) + counters + queue_logic(ColumnBuffer.QUEUE, raster.window.kernel[0] * word)
+    )
 
 
 def slide_memories(raster: Raster, packs: int, word: int) -> tuple[MemoryNeed, ...]:

@@ -100,15 +100,21 @@ class Layout:
             self._waiting[reader] = _Stream(Source(fork.stage, port), stream.map, stream.lanes, depth)
 
     def _arrive(self, layer, place: int) -> Source:
-        """What input ``place`` of ``layer`` reads: the stream through a queue and a width converter, where asked."""
+        """What input ``place`` of ``layer`` reads: the stream through a queue and a width converter, where asked.
+
+        The queue is where beats are wide. In front of a converter that widens it would not help: one that is as busy
+        as the slowest layer cannot catch up on what it waits for the layer behind it.
+        """
         stream, wanted = self._waiting.pop((layer.name, place)), layer.folding.lanes_in
         suffix, source = str(place) if len(layer.queues) > 1 else "", stream.source
+        queue = (f"{layer.name}_queue{suffix}", StreamQueue(stream.map))
+        converter = (f"{layer.name}_lanes{suffix}", WidthConverter(stream.map), ConvertFolding(stream.lanes, wanted))
+        added = [converter] if stream.lanes != wanted else []
         if layer.queues[place] > stream.queue:
-            folding = QueueFolding(stream.lanes, layer.queues[place])
-            source = self._add(f"{layer.name}_queue{suffix}", StreamQueue(stream.map), folding, layer.name, source)
-        if stream.lanes != wanted:
-            folding = ConvertFolding(stream.lanes, wanted)
-            source = self._add(f"{layer.name}_lanes{suffix}", WidthConverter(stream.map), folding, layer.name, source)
+            folding = QueueFolding(max(stream.lanes, wanted), layer.queues[place])
+            added.insert(wanted > stream.lanes, (*queue, folding))
+        for name, op, folding in added:
+            source = self._add(name, op, folding, layer.name, source)
         return source
 
 

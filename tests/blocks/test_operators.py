@@ -1,11 +1,15 @@
 """Every operator with every kind of folding, through the one harness."""
 
+import re
+from collections import Counter
+
 import pytest
 
 from hwgen.blocks import OPERATORS
 from hwgen.blocks.mac_operator import MacOperator
 from hwgen.blocks.operator import GoldenOperator
 from hwgen.formal import prove_contract
+from hwgen.rtlil import to_rtlil
 from hwgen.testing import check_operator
 
 from .cases import CASES
@@ -26,6 +30,18 @@ def test_stream_contract_is_proved(op, folding):
 @pytest.mark.parametrize(("op", "folding"), [case[1:] for case in CASES if isinstance(case[1], MacOperator)])
 def test_the_folding_is_one_that_can_be_planned(op, folding):
     assert op.folding_problems(folding) == []
+
+
+@pytest.mark.parametrize(("op", "folding"), [case[1:] for case in CASES if isinstance(case[1], MacOperator)])
+def test_memories_and_multipliers_are_those_of_the_block(op, folding):
+    design, cost = to_rtlil(op.block(folding), "top"), op.cost(folding)
+    memories = Counter(
+        (int(width), int(depth)) for width, depth in re.findall(r"memory width (\d+) size (\d+)", design)
+    )
+    assert memories == Counter((need.width, need.depth) for need in cost.memories if need.style != "logic")
+    pairs = re.findall(r"cell \$mul .*?connect \\A (.*?)\n\s*connect \\B (.*?)\n", design, re.DOTALL)
+    constant = re.compile(r"\d+'")  # multiplied by shifts and adders
+    assert sum(not (constant.match(a) or constant.match(b)) for a, b in pairs) == cost.multipliers
 
 
 def test_every_operator_has_a_case():

@@ -39,6 +39,15 @@ def test_convolutions(case, data):
     check_operator(op, data.draw(st.sampled_from(foldings)), frames=3)
 
 
+@settings(deadline=None, max_examples=25)
+@given(windowed(), st.data())
+def test_convolutions_in_groups(case, data):
+    source, window = case
+    group = data.draw(st.sampled_from([n for n in range(1, source.channels + 1) if source.channels % n == 0]))
+    op = conv(source, window, group * data.draw(st.integers(1, 3)), group=group, seed=data.draw(st.integers(0, 9)))
+    check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
+
+
 @settings(deadline=None, max_examples=20)
 @given(windowed(), st.sampled_from([MaxPool, AveragePool]), st.data())
 def test_pools(case, kind, data):

@@ -28,6 +28,17 @@ def small() -> Network:
     return chain(first, second, third, dense(third.output, 7))
 
 
+def separable() -> Network:
+    """Depthwise and 1x1 convolutions in turn, then one in groups: MobileNet and ResNeXt in small."""
+    same, down = Window((3, 3), pads=(1, 1, 1, 1)), Window((3, 3), (2, 2), pads=(0, 0, 1, 1))
+    first = conv(FeatureMap(9, 8, 3, U8), down, 4)
+    second = conv(first.output, same, 4, group=4, seed=1)
+    third = conv(second.output, Window((1, 1)), 6, seed=2)
+    fourth = conv(third.output, down, 12, group=6, seed=3)
+    fifth = conv(fourth.output, Window((2, 1)), 8, group=4, seed=4)
+    return chain(first, second, third, fourth, fifth, dense(fifth.output, 5))
+
+
 def random_network(seed: int) -> Network:
     """Two to four layers of any kind that fit on each other."""
     generator = np.random.default_rng(seed)

@@ -1,8 +1,11 @@
 """Whole pipelines: golden, schedule and RTL agree, beat by beat and cycle by cycle."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+from hwgen.blocks import StreamQueue
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
@@ -10,7 +13,7 @@ from hwgen.formal import prove_contract
 from hwgen.graph import golden
 from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
 
-from .nets import random_network, small
+from .nets import random_network, separable, small
 
 FRAMES = 4
 
@@ -36,10 +39,27 @@ def test_small_network(budget):
     agree(network, search(network, multipliers=budget))
 
 
+@pytest.mark.parametrize("budget", [10, 40, 150])
+def test_separable_network(budget):
+    network = separable()
+    agree(network, search(network, multipliers=budget))
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_random_networks(seed):
     network = random_network(seed)
     agree(network, search(network, multipliers=10 + 15 * seed))
+
+
+@pytest.mark.parametrize(("budget", "widens"), [(20, True), (30, False)])
+def test_queues_are_where_beats_are_wide(budget, widens):
+    plan = search(small(), multipliers=budget)
+    plan = plan.with_queues({(layer.name, 0): 16 for layer in plan.layers[1:]})
+    widths = [(before.folding.lanes_out, after.folding.lanes_in) for before, after in pairwise(plan.layers)]
+    assert any(given < wanted if widens else given > wanted for given, wanted in widths)
+    queues = [stage.folding.lanes for stage in plan.stages if isinstance(stage.op, StreamQueue)]
+    assert queues == [max(pair) for pair in widths]
+    agree(plan.network, plan)
 
 
 def test_the_contract_holds_at_the_end_of_a_pipeline():

@@ -6,12 +6,17 @@ from itertools import product
 
 import pytest
 
+from hwgen.blocks import OPERATORS
 from hwgen.blocks.operator import GoldenOperator
 from hwgen.dataflow.folding import default_weigh, search
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.graph.errors import FitError, InputError, ModelError
+from hwgen.graph.lower import lower
+from hwgen.graph.passes import simplify
+from hwgen.graph.reader import read_model
 from hwgen.graph.types import U8, FeatureMap
+from tests.shared import model
 
 from .nets import chain, small
 
@@ -137,3 +142,11 @@ def test_lanes_that_cut_a_pixel_are_refused():
     folding = next(iter(op.foldings()))
     problems = op.folding_problems(replace(folding, portion=2, lanes_in=2))
     assert problems == ["lanes_in 2 does not divide the 5 channels of a pixel"]
+
+
+def test_a_depthwise_separable_network_keeps_its_multipliers_busy():
+    """MLPerf Tiny's keyword spotter has 2,656,768 products a frame, 6,039 for each of 440 multipliers."""
+    network = lower(simplify(read_model(model("kws_dscnn_int8.tf2onnx.onnx"))), OPERATORS, warn=lambda line: None)
+    plan = search(network, multipliers=440)
+    assert spent(plan) <= 440
+    assert schedule(plan).interval <= 6_600
