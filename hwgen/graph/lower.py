@@ -29,6 +29,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     output, order = _output(trace)
     layers = tuple(_layer(trace, site, operators) for site in trace.sites)
     trace.problems.raise_any()
+    read = {name for layer in layers for name in layer.inputs}
     names = graph.inputs[0], graph.outputs[0]
     input_shape, output_shape = (graph.tensors[name].shape[1:] for name in names)
     return Network(
@@ -42,7 +43,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
         output_order=order,
         head=tuple(node.op.lower() for node in graph.head),
         input_order=trace.input_order,
-        constants=trace.emitter.constants,
+        constants={name: value for name, value in trace.emitter.constants.items() if name in read},
         integer_input=graph.tensors[names[0]].dtype.kind != "f",
     )
 
@@ -54,13 +55,14 @@ def _layer(trace: Trace, site: Site, operators: tuple[type, ...]) -> Layer | Non
         if op is None:
             given = ", ".join(str(tensor.map) for tensor in site.inputs)
             raise ValueError(f"no operator takes a {site.op} from {given} to {site.output.map}")
-        made = op.infer(*(tensor.map for tensor in site.inputs))
+        reads = site.inputs if len(op.inputs) == len(site.inputs) else site.varying  # constants may be in its tables
+        made = op.infer(*(tensor.map for tensor in reads))
         if made != site.output.map:
             raise ValueError(f"{type(op).__name__} makes {made} where the model has {site.output.map}")
     except (ValueError, ModelError) as error:
         trace.problems.add(f"node {site.name!r} ({site.op}): {error}")
         return None
-    return Layer(site.name, op, tuple(tensor.name for tensor in site.inputs), site.output.name)
+    return Layer(site.name, op, tuple(tensor.name for tensor in reads), site.output.name)
 
 
 def _output(trace: Trace) -> tuple[QuantizedTensor | None, str]:

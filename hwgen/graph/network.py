@@ -59,6 +59,7 @@ class Site:
     - ``clamp`` is the integer range of the output, with a fused Relu or Clip taken into account.
     - ``function`` is what happens in real numbers between the operator and the quantisation, where that is more
       than ``clamp``; for ``Elementwise`` it is all that happens, on every input.
+    - ``constants`` has the integers [1, H, W, C] of those inputs, by name, that are the same for every frame.
     """
 
     name: str
@@ -70,6 +71,12 @@ class Site:
     weight: QuantizedConstant | None = None
     bias: np.ndarray | None = None
     function: Expression | None = None
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def varying(self) -> tuple[QuantizedTensor, ...]:
+        """The inputs that are not constant."""
+        return tuple(tensor for tensor in self.inputs if tensor.name not in self.constants)
 
     @property
     def input(self) -> QuantizedTensor:
@@ -103,7 +110,7 @@ class Network:
     in the stream: ``"channels_last"``, or ``"flat"`` where the two are the same; ``input_shape`` and
     ``input_order`` likewise. ``integer_input`` says that the model itself takes integers. ``head`` names what the
     host does with the dequantised result: any of ``"softmax"``, ``"logsoftmax"``, ``"argmax"``.
-    ``constants`` are streams [1, H, W, C] that are the same for every frame.
+    ``constants`` are streams [1, H, W, C] that are the same for every frame, where operators have not taken them in.
     """
 
     name: str

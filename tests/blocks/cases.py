@@ -24,6 +24,8 @@ from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from hwgen.graph.window import Window
 
+from .stream_cases import moves, pairs
+
 U4, S16 = IntType(4, False), IntType(16, True)
 
 
@@ -123,4 +125,4 @@ def _named(cases):
     return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
 
 
-CASES = _named([*_convolutions(), *_dense(), *_pools(), *_plumbing()])
+CASES = _named([*_convolutions(), *_dense(), *_pools(), *_plumbing(), *pairs(), *moves()])
