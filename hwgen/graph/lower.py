@@ -55,7 +55,8 @@ def _layer(trace: Trace, site: Site, operators: tuple[type, ...]) -> Layer | Non
         if op is None:
             given = ", ".join(str(tensor.map) for tensor in site.inputs)
             raise ValueError(f"no operator takes a {site.op} from {given} to {site.output.map}")
-        reads = site.inputs if len(op.inputs) == len(site.inputs) else site.varying  # constants may be in its tables
+        taken_in = site.constants and len(op.inputs) < len(site.inputs)  # constants, into its tables
+        reads = site.varying if taken_in else site.inputs
         made = op.infer(*(tensor.map for tensor in reads))
         if made != site.output.map:
             raise ValueError(f"{type(op).__name__} makes {made} where the model has {site.output.map}")

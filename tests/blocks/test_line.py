@@ -120,3 +120,13 @@ def test_random_scales(kind, type_, a, b, ratio, data):
     assert op.line is not None
     assert (op.line.apply(*terms(op)) == op.values).all()
     assert len(op.line.exceptions) <= FEW or (op.line.exceptions[:, 2] == -1).all()
+
+
+@pytest.mark.parametrize("kind", [Add, Mul])
+@pytest.mark.parametrize("target", [1e-20, 1e-9, 1e-3, 1e3, 1e9])
+@pytest.mark.parametrize("a", [1e-6, 1, 1e6])
+def test_extreme_scales(kind, target, a):
+    """Results that all saturate, or are all alike; operands of which one counts for nothing."""
+    op = joint(kind, ONE, [Quantization(U8, a, 3), Quantization(U8, 0.01, 200)], Quantization(U8, target, 100))
+    assert op.certificate()["pairs"] == 65536
+    assert op.line is None or (op.line.apply(*terms(op)) == op.values).all()
