@@ -119,10 +119,12 @@ def _plumbing():
     yield Fork(source, 3), ForkFolding(2, (8, 16, 5))
     for lanes in ((1, 3), (3, 1), (3, 2), (2, 3), (6, 1)):
         yield WidthConverter(source), ConvertFolding(*lanes)
+    yield from pairs()
+    yield from moves()
 
 
 def _named(cases):
     return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
 
 
-CASES = _named([*_convolutions(), *_dense(), *_pools(), *_plumbing(), *pairs(), *moves()])
+CASES = _named([*_convolutions(), *_dense(), *_pools(), *_plumbing()])
