@@ -38,6 +38,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     layers = tuple(_layer(trace, site, operators) for site in trace.sites)
     trace.problems.raise_any()
     frame = graph.tensors[graph.inputs[0]]
+    read = {name for layer in layers for name in layer.inputs}
     return Network(
         name=graph.name,
         input=trace.entrance.tensor,
@@ -50,7 +51,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
         input_order=trace.entrance.order,
         integer_input=frame.dtype.kind != "f",
         input_function=trace.entrance.function,
-        constants=trace.emitter.constants,
+        constants={name: value for name, value in trace.emitter.constants.items() if name in read},
         tail=graph.tail,
     )
 
@@ -62,13 +63,15 @@ def _layer(trace: Trace, site: Site, operators: tuple[type, ...]) -> Layer | Non
         if op is None:
             given = ", ".join(str(tensor.map) for tensor in site.inputs)
             raise ValueError(f"no operator takes a {site.op} from {given} to {site.output.map}")
-        made = op.infer(*(tensor.map for tensor in site.inputs))
+        taken_in = site.constants and len(op.inputs) < len(site.inputs)  # constants, into its tables
+        reads = site.varying if taken_in else site.inputs
+        made = op.infer(*(tensor.map for tensor in reads))
         if made != site.output.map:
             raise ValueError(f"{type(op).__name__} makes {made} where the model has {site.output.map}")
     except (ValueError, ModelError) as error:
         trace.problems.add(f"node {site.name!r} ({site.op}): {error}")
         return None
-    return Layer(site.name, op, tuple(tensor.name for tensor in site.inputs), site.output.name)
+    return Layer(site.name, op, tuple(tensor.name for tensor in reads), site.output.name)
 
 
 def _outputs(trace: Trace) -> tuple[Output, ...]:

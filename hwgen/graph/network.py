@@ -62,6 +62,7 @@ class Site:
       than ``clamp``; for ``Elementwise`` it is all that happens, on every input.
     - ``raw`` says that nothing quantises the result: the output is the sum itself, bias added and zero points taken
       off, and ``output.quantization`` has the scale (or that of every channel) that makes real numbers of it.
+    - ``constants`` has the integers [1, H, W, C] of those inputs, by name, that are the same for every frame.
     """
 
     name: str
@@ -74,6 +75,12 @@ class Site:
     bias: np.ndarray | None = None
     function: Expression | None = None
     raw: bool = False
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def varying(self) -> tuple[QuantizedTensor, ...]:
+        """The inputs that are not constant."""
+        return tuple(tensor for tensor in self.inputs if tensor.name not in self.constants)
 
     @property
     def input(self) -> QuantizedTensor:
@@ -137,7 +144,7 @@ class Network:
     integers. ``input_function`` is what the host computes of a frame, as [N, 1, 1, elements] in ONNX's order, before it
     quantises it. ``head`` names what the host does with the only output: any of ``"softmax"``, ``"logsoftmax"``,
     ``"argmax"``, ``"topk"``; ``tail`` is what else of the model is left to it. ``constants`` are streams [1, H, W, C]
-    that are the same for every frame.
+    that are the same for every frame, where operators have not taken them in.
     """
 
     name: str

@@ -26,6 +26,8 @@ from hwgen.graph.site import sum_quantization
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from hwgen.graph.window import Window
 
+from .stream_cases import moves, pairs
+
 U4, S16 = IntType(4, False), IntType(16, True)
 
 
@@ -189,6 +191,8 @@ def _plumbing():
     yield Fork(source, 3), ForkFolding(2, (8, 16, 5))
     for lanes in ((1, 3), (3, 1), (3, 2), (2, 3), (6, 1)):
         yield WidthConverter(source), ConvertFolding(*lanes)
+    yield from pairs()
+    yield from moves()
 
 
 def _named(cases):
