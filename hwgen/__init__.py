@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hwgen.flow import Design, compile
     from hwgen.graph.errors import FitError, HwgenError, InputError, ModelError
+    from hwgen.graph.recipe import Recipe
 
-__all__ = ["Design", "FitError", "HwgenError", "InputError", "ModelError", "__version__", "compile"]
+__all__ = ["Design", "FitError", "HwgenError", "InputError", "ModelError", "Recipe", "__version__", "compile"]
 
 
 def __getattr__(name: str):
@@ -25,6 +26,10 @@ def __getattr__(name: str):
         from hwgen import flow
 
         return getattr(flow, name)
+    if name == "Recipe":
+        from hwgen.graph.recipe import Recipe
+
+        return Recipe
     if name in __all__:
         from hwgen.graph import errors
 

@@ -22,7 +22,8 @@ class Guarded(click.Group):
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         debug = "--debug" in (sys.argv[1:] if args is None else args)
         try:
-            super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            # What `Context.exit` was called with is returned here, not raised; commands themselves return None.
+            status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except (KeyboardInterrupt, click.Abort):
             _finish(INTERRUPTED, "interrupted")
         except click.exceptions.Exit as error:
@@ -35,7 +36,7 @@ class Guarded(click.Group):
             _finish(1)
         except Exception as error:
             _finish(*_explain(error, debug))
-        _finish(0)
+        _finish(status or 0)
 
 
 def _usage(error: click.ClickException) -> list[str]:
@@ -106,6 +107,15 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a number, nor several with commas between.", param, ctx)
 
 
+class Names(click.ParamType):
+    """One name, or several with commas between."""
+
+    name = "NAME[,NAME...]"
+
+    def convert(self, value, param, ctx):
+        return value if isinstance(value, tuple) else tuple(filter(None, value.split(",")))
+
+
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 MODEL_OPTIONS = (
@@ -122,6 +132,13 @@ MODEL_OPTIONS = (
         type=InputShape(),
         multiple=True,
         help="Shape of an input, batch first, where the model leaves it open.",
+    ),
+    click.option(
+        "--outputs",
+        type=Names(),
+        default=(),
+        help="Tensors of the model to end the network at; what is behind them goes to tail.onnx, for the host.  "
+        "[default: behind the last layers]",
     ),
     click.option(
         "--multipliers",
@@ -149,6 +166,31 @@ NUMBER_OPTIONS = (
     click.option("--mean", type=Numbers(), default=(), help="Subtracted after scaling; one number or one per channel."),
     click.option("--std", type=Numbers(), default=(), help="Divided by, after that; one number or one per channel."),
     click.option("--resize", is_flag=True, help="Crop and scale pictures to the size that the network takes."),
+)
+
+QUANTISER_OPTIONS = (
+    click.option(
+        "--ranges",
+        type=click.Choice(["minmax", "percentile", "entropy", "mse"]),
+        default="mse",
+        show_default=True,
+        help="How the range of an activation follows from the calibration frames.",
+    ),
+    click.option(
+        "--equalize/--no-equalize", default=True, show_default=True, help="Bring channels between layers to one range."
+    ),
+    click.option(
+        "--correct-bias/--no-correct-bias",
+        default=True,
+        show_default=True,
+        help="Take out of the biases what rounding adds to the mean of a channel.",
+    ),
+    click.option(
+        "--wide",
+        multiple=True,
+        metavar="TENSOR|auto",
+        help="Give this activation 16 bits; auto: those that cost the most accuracy in 8. Repeatable.",
+    ),
 )
 
 COMMON_OPTIONS = (
@@ -192,7 +234,7 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command(short_help="Quantise, size, check and write the hardware of MODEL.")
-@options(MODEL_OPTIONS, (output_option("the files"),), NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(MODEL_OPTIONS, (output_option("the files"),), NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def build(output: Path | None, quiet: bool, **settings) -> None:
     """Turn MODEL (.onnx) into hardware, check it bit for bit on a frame, and write everything to a folder.
 
@@ -201,6 +243,7 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
       NAME.v                      the accelerator: one file of Verilog, with AXI4-Stream ports
       NAME_tb.v                   a test bench that checks itself, with input.hex and expected.hex
       NAME_qdq.onnx               the quantised network; runs in ONNX Runtime
+      tail.onnx                   what of the model is left to the host, if anything; runs in ONNX Runtime
       plan.json                   the foldings; edit it and give it back with --plan
       report.txt, report.json     layers, speed, device, proofs, warnings
       manifest.json               every file with its checksum
@@ -234,8 +277,13 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
 )
 @click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
-@options(NUMBER_OPTIONS, COMMON_OPTIONS)
-def simulate(inputs, frames, engine, labels, save, quiet: bool, **settings) -> None:
+@click.option(
+    "--against",
+    type=click.Choice(["onnxruntime"]),
+    help="Compare every integer tensor with ONNX Runtime and name the first difference; status 1 if there is one.",
+)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+def simulate(inputs, frames, engine, labels, save, against, quiet: bool, **settings) -> None:
     """Run MODEL (.onnx) on frames and print its answers.
 
     Pixels of pictures and of uint8 arrays are divided by 255 for a model that takes real numbers, unless --scale,
@@ -245,14 +293,15 @@ def simulate(inputs, frames, engine, labels, save, quiet: bool, **settings) -> N
     Examples:
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits/digit_3_a.png
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --engine both --frames 2
+      python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --against onnxruntime
     """
     from hwgen.commands import simulate as run
 
-    run(list(inputs), frames, engine, labels, save, quiet, settings)
+    run(list(inputs), frames, engine, labels, save, against, quiet, settings)
 
 
 @cli.command(short_help="Write only the Verilog of MODEL.")
-@options(MODEL_OPTIONS, (output_option("NAME.v"),), NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(MODEL_OPTIONS, (output_option("NAME.v"),), NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def verilog(output: Path | None, quiet: bool, **settings) -> None:
     """Write the Verilog of MODEL (.onnx), without checking it; `--output -` prints it.
 
@@ -268,7 +317,7 @@ def verilog(output: Path | None, quiet: bool, **settings) -> None:
 @cli.command(short_help="Say what MODEL needs of a device.")
 @options(MODEL_OPTIONS)
 @click.option("--synth", is_flag=True, help="Run Yosys as well; estimate and real count side by side.")
-@options(NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def fit(synth: bool, quiet: bool, **settings) -> None:
     """Say what MODEL (.onnx) uses of each resource of the device, what is left, and what does not fit.
 
@@ -307,7 +356,7 @@ def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
 
 
 @cli.command(short_help="List everything in the way of MODEL.")
-@options(MODEL_OPTIONS, NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def check(quiet: bool, **settings) -> None:
     """List everything that keeps MODEL (.onnx) from being built, all at once; status 2 if there is anything.
 

@@ -19,10 +19,12 @@ from hwgen.fit import FitTable, fit_needs, fit_table
 from hwgen.frames import Frames, load_frames, load_labels
 from hwgen.graph.errors import FitError, HwgenError, InputError, Problems
 from hwgen.graph.network import Network
+from hwgen.graph.recipe import Recipe
 from hwgen.inputs import FrameSpec, Preparation
 from hwgen.names import identifier
 from hwgen.output import check_replaceable
 from hwgen.progress import Steps
+from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.synth import synthesise
 from hwgen.targets import DEVICES, Device
@@ -30,6 +32,7 @@ from hwgen.targets import device as find_device
 
 PICTURES = (".svg", ".png", ".pdf")
 _MOST_ANSWERS = 20  # frames whose answer is printed
+_MOST_NAMES = 5  # of tensors that differ, beside the first
 
 
 def build(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
@@ -48,6 +51,7 @@ def simulate(
     engine: str,
     labels: str | None,
     save: Path | None,
+    against: str | None,
     quiet: bool,
     settings: dict[str, Any],
 ) -> None:
@@ -61,14 +65,20 @@ def simulate(
         warn_about_range(frames, network, given["warn"])
         right = None if labels is None else load_labels(labels, len(frames))
         result = design.simulate(frames.values, engine) if engine != "golden" else golden(network, frames, tell)
+        compared = None
+        if against:
+            tell("comparing with ONNX Runtime")
+            compared = design.against_onnxruntime(frames.values)
     click.echo("\n".join(answers(result, frames, right)))
     if result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
     if engine == "both":
         click.echo("\n".join(comparison(result)))
+    if compared:
+        click.echo("\n".join(("", *runtime_lines(compared))))
     if save is not None:
         save_result(save, result)
-    if not result.equal:
+    if not (result.equal and (compared is None or compared.equal)):
         click.get_current_context().exit(1)
 
 
@@ -105,6 +115,9 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
             tell("sizing layers")
             plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, **limits))
             problems.add(*(fit_table(plan, target).problems if plan else ()))
+    if loaded and loaded.network.tail:
+        file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
+        click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
     problems.raise_any()
     network = loaded.network
     names = report.shortened([layer.name for layer in network.layers], text_width() // 2)
@@ -231,6 +244,7 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
     given = dict(settings)
     numbers = {name: given.pop(name) for name in ("scale", "mean", "std", "resize")}
     given["preparation"] = Preparation(**numbers)
+    given["recipe"] = Recipe(**{name: given.pop(name) for name in ("ranges", "equalize", "correct_bias", "wide")})
     given["input_shape"] = dict(given["input_shape"])
     given["clock"] = given["clock"] * 1e6
     return {**given, "progress": tell, "warn": lambda line: tell.print(f"warning: {line}")}
@@ -238,7 +252,7 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
 
 def front(given: dict[str, Any]) -> dict[str, Any]:
     """Those of :func:`hwgen.flow.quantised`."""
-    names = ("model", "calibration", "preparation", "input_shape", "progress", "warn")
+    names = ("model", "calibration", "preparation", "recipe", "input_shape", "outputs", "progress", "warn")
     return {name: given[name] for name in names}
 
 
@@ -269,7 +283,7 @@ def write_whole(file: Path, content: bytes) -> None:
 def warn_about_range(frames: Frames, network: Network, warn) -> None:
     """Say so where frames use next to nothing of the input's range, or much more than it: numbers are not prepared
     as they were for the training."""
-    if network.integer_input:
+    if network.integer_input or network.input_function:
         return
     quantization = network.input.quantization
     low, high = (
@@ -290,7 +304,8 @@ def answers(result: Simulation, frames: Frames, right: np.ndarray | None) -> lis
     classes, scores = result.classes, result.scores.reshape(len(frames), -1)
     shown = min(len(frames), _MOST_ANSWERS)
     if classes is None:
-        rows = [(name, report.by(result.outputs.shape[1:]), "") for name in frames.names[:shown]]
+        shapes = ", ".join(report.by(values.shape[1:]) for values in result.results.values())
+        rows = [(name, shapes, "") for name in frames.names[:shown]]
     else:
         rows = [(frames.names[n], str(classes[n]), f"{scores[n, classes[n]]:.4g}") for n in range(shown)]
     heads = ("frame", "<class", "<score")
@@ -319,9 +334,25 @@ def comparison(result: Simulation) -> list[str]:
     return [f"RTL equals golden in all {count:,} integers of {len(result.network.layers)} layers."]
 
 
+def runtime_lines(result: Comparison) -> list[str]:
+    """The first tensor in which golden and ONNX Runtime differ, and which others do."""
+    count = f"{result.integers:,} integers of {len(result.tensors)} tensors in {result.model}"
+    if result.equal:
+        return [f"Golden equals ONNX Runtime in all {count}."]
+    first, *others = result.differences
+    lines = [f"Different: {first}"]
+    if others:
+        names = ", ".join(repr(difference.tensor) for difference in others[:_MOST_NAMES])
+        rest = ", ..." if len(others) > _MOST_NAMES else ""
+        lines.append(f"So do {len(others)} tensors behind or beside it: {names}{rest}")
+    return [*lines, f"Compared: {count}"]
+
+
 def save_result(file: Path, result: Simulation) -> None:
-    """Integers, outputs and classes as an npz file."""
+    """Integers, outputs and classes as an npz file; of several outputs each by its name."""
     arrays = {"integers": result.integers, "outputs": result.outputs}
+    if len(result.results) > 1:
+        arrays = {f"integers/{name}": values for name, values in result.streams.items()} | dict(result.results)
     if result.classes is not None:
         arrays["classes"] = result.classes
     buffer = BytesIO()

@@ -19,26 +19,30 @@ from hwgen.export import to_verilog
 from hwgen.fit import FitTable, fit_table
 from hwgen.frames import load_frames
 from hwgen.graph import golden
+from hwgen.graph.cut import host_nodes, loose_ends
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.ir import Graph
-from hwgen.graph.lower import lower
+from hwgen.graph.lower import lower, refusals
 from hwgen.graph.network import Network
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.recipe import DEFAULT, Recipe
+from hwgen.graph.writer import write_qdq, write_tail
 from hwgen.inputs import USUAL, FrameSpec, Preparation
 from hwgen.mapping import dsps
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
 from hwgen.report import Report, make_report
+from hwgen.runtime import Comparison, against_onnxruntime
 from hwgen.simulate import Simulation, simulate
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
 
 CLOCK = 100e6
+TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
 MULTIPLIERS = 100  # for a device without any
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
@@ -52,7 +56,9 @@ def compile(
     *,
     calibration: FramesLike | None = None,
     preparation: Preparation = USUAL,
+    recipe: Recipe = DEFAULT,
     input_shape: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Iterable[str] = (),
     multipliers: int | None = None,
     fps: float | None = None,
     clock: float = CLOCK,
@@ -64,14 +70,15 @@ def compile(
     """Turn the ONNX file ``model`` into a design.
 
     ``calibration`` are frames for a float model: files, folders or an array [N, ...] as the model takes it;
-    ``preparation`` says how numbers in files become the model's. ``input_shape`` fixes open dimensions. Layers are
-    sized to use at most ``multipliers`` (what ``device`` has, unless given) or to reach ``fps`` frames per second
-    at ``clock`` Hz with the least hardware; or as the JSON file ``plan`` says. ``progress`` is told every step,
+    ``preparation`` says how numbers in files become the model's, ``recipe`` how the float model is quantised.
+    ``input_shape`` fixes open dimensions. The network ends at the tensors ``outputs`` of the model, if any are given.
+    Layers are sized to use at most ``multipliers`` (what ``device`` has, unless given) or to reach ``fps`` frames per
+    second at ``clock`` Hz with the least hardware; or as the JSON file ``plan`` says. ``progress`` is told every step,
     ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
     target = find_device(device)
-    front = quantised(model, calibration, preparation, input_shape, tell, notes)
+    front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
     tell("sizing layers")
     chosen = choose_plan(front.network, target, multipliers=multipliers, fps=fps, clock=clock, plan=plan)
     tell("scheduling")
@@ -81,11 +88,16 @@ def compile(
 
 @dataclass(frozen=True, eq=False)
 class Quantised:
-    """A network in integers: the ``graph`` (QDQ), the ``network`` of operators, and frames [N, ...] to try it on."""
+    """``model``, the file, in integers: the ``graph`` (QDQ), the ``network`` of operators, frames [N, ...] to try."""
 
     graph: Graph
     network: Network
     samples: np.ndarray
+    model: Path
+
+    def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
+        """Compare every integer tensor that ONNX Runtime has, too, on frames [N, ...] of the model's own shape."""
+        return against_onnxruntime(self.model, self.graph, self.network, frames)
 
 
 def quantised(
@@ -95,19 +107,44 @@ def quantised(
     input_shape: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress | None = None,
     warn: Callable[[str], None] = warnings.warn,
+    recipe: Recipe = DEFAULT,
+    outputs: Iterable[str] = (),
 ) -> Quantised:
     """The first half of :func:`compile`: all that the golden model needs."""
-    tell = progress or silent
+    tell, warn, outputs = progress or silent, Notes(warn), tuple(outputs)
     tell("reading the model")
-    graph = simplify(read_model(model, input_shape))
-    frames = calibration_frames(graph, calibration, preparation)
-    tell("quantising")
-    unquantised, graph = graph, quantize(graph, frames, warn=warn)
-    if graph is unquantised and frames is not None:
+    host = frozenset()
+    while True:  # until nothing more is found that must be left to the host
+        imported = cut_model(model, input_shape, outputs, host)
+        frames = calibration_frames(imported, calibration, preparation)
+        tell("quantising")
+        graph = quantize(imported, frames, recipe, warn)
+        found = frozenset() if outputs else refusals(graph) & loose_ends(imported)
+        if found <= host:
+            break
+        host |= found
+    if graph is imported and frames is not None:
         warn("the model is quantised already; the calibration frames only serve to try it on")
     tell("proving integer arithmetic")
     network = lower(graph, OPERATORS, warn=warn)
-    return Quantised(graph, network, sample_frames(network, frames))
+    return Quantised(graph, network, sample_frames(network, frames), Path(model))
+
+
+def cut_model(
+    model: str | Path,
+    input_shape: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Iterable[str] = (),
+    host: frozenset[str] = frozenset(),
+) -> Graph:
+    """The model in normal form up to ``outputs``; unless any are given, without what is better left to the host: the
+    nodes ``host``, and those of :func:`hwgen.graph.cut.host_nodes`."""
+    outputs = tuple(outputs)
+    while True:
+        graph = simplify(read_model(model, input_shape, outputs, host))
+        found = frozenset() if outputs else host_nodes(graph)
+        if found <= host:
+            return graph
+        host |= found
 
 
 def build(model: str | Path, folder: str | Path, **settings: Any) -> "Design":
@@ -266,6 +303,10 @@ class Design:
         self.progress(step)
         return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share))
 
+    def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
+        """:meth:`Quantised.against_onnxruntime`."""
+        return self.front.against_onnxruntime(frames)
+
     def checked(self, frames: np.ndarray | None = None) -> "Design":
         """The design after its RTL was compared with golden on ``frames``, the first sample unless given.
 
@@ -309,6 +350,8 @@ class Design:
             for name, text in files.items():
                 (place / name).write_text(text, encoding="utf-8", newline="\n")
             write_qdq(self.graph, place / f"{self.name}_qdq.onnx")
+            if self.graph.tail is not None and self.graph.tail.nodes:
+                write_tail(self.graph.tail, place / TAIL_FILE)
 
     def files(self) -> dict[str, str]:
         """The text files that :meth:`write` makes, by name."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hwgen.graph.network import Network, QuantizedTensor
+from hwgen.graph.network import Network, Output, QuantizedTensor
 
 if TYPE_CHECKING:
     from hwgen.dataflow.plan import Plan, PlannedLayer
@@ -38,6 +38,7 @@ WIDTH = 100  # of report.txt, in characters
 NARROWEST, WIDEST = 80, 120  # of the text on a terminal
 
 _NUMBERS = 64  # characters that the other columns of the table of layers may take
+_PROOF_NUMBERS = 62  # and those of the table of proofs
 
 # Letters that every terminal, file and mail can show.
 PLAIN = box.Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)
@@ -94,7 +95,7 @@ def make_report(design: Reportable) -> Report:
         },
         "device": design.fit.data,
         "check": _check(design),
-        "exactness": [_proof(layer) for layer in plan.layers if hasattr(layer.op, "requantization")],
+        "exactness": [_proof(layer) for layer in plan.layers],
         "warnings": list(design.warnings),
     }
     return Report(data)
@@ -107,8 +108,21 @@ def _network(network: Network) -> dict[str, Any]:
     return {
         "name": network.name,
         "input": _tensor(network.input, network.input_shape),
-        "output": _tensor(network.output, network.output_shape),
-        "left_to_the_host": list(network.head),
+        "output": _tensor(network.output, network.outputs[0].shape),
+        "outputs": [_output(output) for output in network.outputs],
+        "left_to_the_host": [*(str(output.function) for output in network.outputs if output.function), *network.head],
+        "tail": str(network.tail) if network.tail else None,
+    }
+
+
+def _output(output: Output) -> dict[str, Any]:
+    """What the host needs to make the model's own result of the streams."""
+    return {
+        "name": output.name,
+        "shape": list(output.shape),
+        "streams": [_tensor(stream, stream.map.shape) for stream in output.streams],
+        "order": output.order,
+        "function": str(output.function) if output.function else None,
     }
 
 
@@ -119,7 +133,7 @@ def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
         "shape": list(shape),
         "stream": list(tensor.map.shape),
         "type": str(quantization.type),
-        "scale": quantization.scale,
+        "scale": list(quantization.scale) if quantization.per_channel else quantization.scale,
         "zero_point": quantization.zero_point,
     }
 
@@ -146,7 +160,18 @@ def _layer(design: Reportable, layer: "PlannedLayer") -> dict[str, Any]:
 
 
 def _proof(layer: "PlannedLayer") -> dict[str, Any]:
-    return {"layer": layer.name, **layer.op.requantization.certificate()}
+    """How it is known that the layer's hardware computes what golden defines."""
+    op = layer.op
+    if hasattr(op, "requantization"):
+        return {"layer": layer.name, **op.requantization.certificate()}
+    if hasattr(op, "values"):
+        return {
+            "layer": layer.name,
+            "form": "table",
+            "proved": "every entry is the definition",
+            "entries": op.values.size,
+        }
+    return {"layer": layer.name, "form": "none", "proved": "nothing is rounded: no requantisation"}
 
 
 def _check(design: Reportable) -> dict[str, Any] | None:
@@ -247,29 +272,33 @@ def _percent(row: dict[str, Any]) -> str:
 
 
 def proof_lines(data: dict[str, Any], width: int) -> list[str]:
-    """The proofs, a line for each layer."""
-    columns = ("layer", "form", "<channels", "<thresholds", "<bits", "<shift")
-    names = shortened([proof["layer"] for proof in data["exactness"]], width // 2 - 4)
-    rows = [
-        (
-            names[proof["layer"]],
-            proof["form"],
-            f"{proof['channels']:,}",
-            f"{proof['thresholds']:,}",
-            f"{proof['operand_bits']} x {proof['multiplier_bits']}",
-            str(proof["shift"]),
-        )
-        for proof in data["exactness"]
-    ]
-    if not rows:
+    """How each layer is known to be exact, a line for each."""
+    columns = ("layer", "form", "<sums up to", "<checked", "<bits", "<shift")
+    names = shortened([proof["layer"] for proof in data["exactness"]], width - _PROOF_NUMBERS)
+    rows = [(names[proof["layer"]], proof["form"], *_proof_numbers(proof)) for proof in data["exactness"]]
+    if not any(proof["form"] != "none" for proof in data["exactness"]):
         return []
-    said = "Requantisation, proved equal to ONNX Runtime's on both sides of every threshold:"
+    said = (
+        "Requantisation, proved equal to ONNX Runtime's on both sides of every threshold, over all sums that can "
+        "occur; tables in every entry:"
+    )
     return [said, "", *table(columns, rows, width)]
 
 
+def _proof_numbers(proof: dict[str, Any]) -> tuple[str, ...]:
+    """The greatest sum, thresholds or entries compared, widths of the product's operands, shift."""
+    if "entries" in proof:
+        return "", f"{proof['entries']:,}", "", ""
+    if "thresholds" not in proof:
+        return "", "", "", ""
+    bits = f"{proof['operand_bits']} x {proof['multiplier_bits']}"
+    return f"{max(map(abs, proof['sums'])):,}", f"{proof['thresholds']:,}", bits, str(proof["shift"])
+
+
 def closing_lines(data: dict[str, Any]) -> list[str]:
-    head = data["network"]["left_to_the_host"]
+    head, tail = data["network"]["left_to_the_host"], data["network"]["tail"]
     lines = [f"Left to the host: {', '.join(head)}"] if head else []
+    lines += [f"Left to the host in tail.onnx: {tail}"] if tail else []
     return lines + [f"Warning: {line}" for line in data["warnings"]]
 
 

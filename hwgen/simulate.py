@@ -71,18 +71,29 @@ class Timing:
 class Simulation:
     """What came out.
 
-    ``integers`` [N, H, W, C] are the result as the hardware gives it, ``outputs`` float32 [N, *output_shape] as the
-    model does (before its Softmax or ArgMax, if it had one). ``tensors`` holds every layer's integers, ``timing`` the
-    cycles and ``mismatches`` the differences found; they are empty where the engine does not give them.
+    ``streams`` holds the integers [N, H, W, C] of every stream that leaves the network, as the hardware gives them,
+    ``results`` each output [N, *shape] by its name, as the model does (before its Softmax or ArgMax, if it had one).
+    ``tensors`` holds every layer's integers, ``timing`` the cycles and ``mismatches`` the differences found; they are
+    empty where the engine does not give them.
     """
 
     engine: str
     network: Network
-    integers: np.ndarray
-    outputs: np.ndarray
+    streams: Mapping[str, np.ndarray]
+    results: Mapping[str, np.ndarray]
     tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
     timing: Timing | None = None
     mismatches: tuple[Mismatch, ...] = ()
+
+    @property
+    def integers(self) -> np.ndarray:
+        """The stream that leaves a network with one; the first of several."""
+        return self.streams[self.network.output.name]
+
+    @property
+    def outputs(self) -> np.ndarray:
+        """The result of a network with one; the first of several."""
+        return self.results[self.network.outputs[0].name]
 
     @property
     def equal(self) -> bool:
@@ -92,7 +103,8 @@ class Simulation:
     @property
     def classes(self) -> np.ndarray | None:
         """The class with the highest score of each frame; None where the result is not a vector of scores."""
-        if max(self.network.output_shape, default=1) != self.network.output.map.elements:
+        shape = self.network.outputs[0].shape
+        if len(self.network.outputs) > 1 or max(shape, default=1) != np.prod(shape):
             return None
         return self.outputs.reshape(len(self.outputs), -1).argmax(axis=1)
 
@@ -125,12 +137,13 @@ def simulate(
         raise InputError("no frames given")
     progress = progress or (lambda share: None)
     if engine == "golden":
-        result = _golden_output(network, integers, progress)
-        return Simulation(engine, network, result, golden.network_output(network, result))
+        streams = _golden_streams(network, integers, progress)
+        return Simulation(engine, network, streams, golden.network_outputs(network, streams))
     tensors, timing = run_rtl(network, plan, integers, progress)
     mismatches = compare(network, golden.run(network, integers), tensors) if engine == "both" else ()
-    result = tensors[network.output.name]
-    return Simulation(engine, network, result, golden.network_output(network, result), tensors, timing, mismatches)
+    streams = {stream.name: tensors[stream.name] for stream in network.results}
+    results = golden.network_outputs(network, streams)
+    return Simulation(engine, network, streams, results, tensors, timing, mismatches)
 
 
 def compare(
@@ -150,15 +163,17 @@ def _first_mismatch(layer: str, expected: np.ndarray, got: np.ndarray) -> Mismat
     return Mismatch(layer, *place, int(expected[place]), int(got[place]), int(wrong.sum()), wrong.size)
 
 
-def _golden_output(network: Network, integers: np.ndarray, progress: Progress) -> np.ndarray:
-    """The output's integers only, a batch at a time, so that memory does not grow with the frames."""
-    results = []
+def _golden_streams(network: Network, integers: np.ndarray, progress: Progress) -> dict[str, np.ndarray]:
+    """The integers that leave only, a batch at a time, so that progress can be told."""
+    parts = []
     for start in range(0, len(integers), _GOLDEN_BATCH):
         progress(start / len(integers))
-        batch = golden.run(network, integers[start : start + _GOLDEN_BATCH])
-        results.append(batch[network.output.name])
+        names = [stream.name for stream in network.results]
+        batch = golden.run(network, integers[start : start + _GOLDEN_BATCH], names)
+        parts.append([batch[name] for name in names])
     progress(1.0)
-    return np.concatenate(results)
+    joined = map(np.concatenate, zip(*parts, strict=True))
+    return {stream.name: integers for stream, integers in zip(network.results, joined, strict=True)}
 
 
 # The hardware

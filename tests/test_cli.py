@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from hwgen.cli import cli
+from hwgen.graph.calibrate import METHODS
+from hwgen.graph.recipe import Recipe
 
 from . import tiny
 from .shared import arrays
@@ -63,6 +66,24 @@ def hwgen(*arguments, cwd=None, **environment):
 
 
 # What works
+
+
+def test_choices_of_the_quantiser_are_those_of_the_recipe():
+    given = {option.name: option for option in cli.commands["build"].params}
+    recipe = Recipe()
+    assert list(given["ranges"].type.choices) == list(METHODS)
+    for name in ("ranges", "equalize", "correct_bias"):
+        assert given[name].default == getattr(recipe, name)
+    assert {field.name for field in fields(Recipe)} <= set(given)
+
+
+def test_options_of_the_quantiser_reach_the_network():
+    plain = ["--ranges", "minmax", "--no-equalize", "--no-correct-bias"]
+    for number, options in enumerate(([], plain, ["--wide", "auto"])):
+        ok("simulate", "tiny.onnx", *OPTIONS, *options, "--input", "frames.npy", "--save", f"{number}.npz")
+    outputs = [arrays(Path(f"{number}.npz"))["outputs"] for number in range(3)]
+    assert not np.array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[0], outputs[2])
 
 
 def test_build_writes_everything_and_prints_the_report(folder):
@@ -177,7 +198,8 @@ def damaged(kind):
         path.write_bytes(Path("tiny.onnx").read_bytes()[:-400])
     elif kind == "unknown operator":
         node = onnx.helper.make_node("Hardmax", ["scores"], ["e"], name="winner")
-        tiny.save(path, nodes=[node])
+        layer = onnx.helper.make_node("Gemm", ["e", "dense_weight"], ["g"], name="layer")
+        tiny.save(path, nodes=[node, layer])
     elif kind == "dynamic shape":
         tiny.save(path, shape=["N", 1, "height", "width"])
     elif kind == "NaN weight":
@@ -228,6 +250,40 @@ def test_a_dynamic_shape_is_set_as_told():
     ok("check", "bad.onnx", "--input-shape", "image=1,1,8,8")
     (line,) = errors("check", "bad.onnx", "--input-shape", "picture=1,1,8,8")
     assert line.startswith("no input is named 'picture'; the model has 'image'")
+
+
+def test_what_is_left_to_the_host_is_said(folder):
+    tiny.save(folder / "tail.onnx", nodes=[onnx.helper.make_node("Exp", ["scores"], ["e"], name="power")])
+    said = "Left to the host: 1 node from 'scores' to 'e' (Exp); `build` writes tail.onnx"
+    assert said in ok("check", "tail.onnx", *OPTIONS).stdout
+    result = run("check", "tail.onnx", "--multipliers", "1", "--calibration", "frames.npy")
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+def test_the_network_ends_where_it_is_told_to(folder):
+    ok("build", "tiny.onnx", *OPTIONS, "--outputs", "p")
+    report = json.loads((folder / "build" / "tiny" / "report.json").read_text())
+    assert [(output["name"], output["shape"]) for output in report["network"]["outputs"]] == [("p", [4, 4, 4])]
+    assert report["network"]["tail"] == "2 nodes from 'p' to 'scores' (Flatten, Gemm)"
+    tail = onnx.load(folder / "build" / "tiny" / "tail.onnx")
+    assert [node.op_type for node in tail.graph.node] == ["Flatten", "Gemm"]
+    assert [dim.dim_param or dim.dim_value for dim in tail.graph.input[0].type.tensor_type.shape.dim] == ["N", 4, 4, 4]
+    lines = errors("check", "tiny.onnx", "--outputs", "scroes,image")
+    assert lines[0] == "--outputs scroes: the model computes no tensor of this name; near are 'scores'"
+    assert lines[1].startswith("--outputs image: the model computes no tensor of this name; near are ")
+
+
+def test_several_outputs_are_simulated_and_kept(folder):
+    result = ok(
+        "simulate", "tiny.onnx", "--input", "frames.npy", *OPTIONS, "--outputs", "p,scores", "--save", "all.npz"
+    )
+    assert "4x4x4, 3" in result.stdout
+    saved = arrays(folder / "all.npz")
+    assert {name: values.shape for name, values in saved.items() if "/" not in name} == {
+        "p": (8, 4, 4, 4),
+        "scores": (8, 3),
+    }
 
 
 @pytest.mark.parametrize(

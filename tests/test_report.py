@@ -36,7 +36,13 @@ def test_data_is_plain_and_says_what_the_design_says(design):
 
 
 def test_exactness_is_certified_for_every_layer_that_requantises(design):
-    assert [proof["layer"] for proof in design.report.data["exactness"]] == ["conv", "dense"]
+    conv, pool, dense = design.report.data["exactness"]
+    assert [proof["layer"] for proof in (conv, pool, dense)] == ["conv", "pool", "dense"]
+    form = design.plan.layers[0].op.requantization
+    assert (conv["channels"], conv["thresholds"], conv["shift"]) == (4, 4 * 255, form.shift)
+    assert conv["sums"] == [form.low.min(), form.high.max()]
+    assert conv["proved"] == dense["proved"] == "equal on both sides of every threshold of every channel"
+    assert pool == {"layer": "pool", "form": "none", "proved": "nothing is rounded: no requantisation"}
     assert design.report.data["check"] == {
         "frames": 1,
         "layers": 3,
@@ -44,6 +50,19 @@ def test_exactness_is_certified_for_every_layer_that_requantises(design):
         "equal": True,
         "latency_cycles": design.schedule.latency,
     }
+
+
+def test_every_layer_has_a_line_in_the_table_of_proofs(design):
+    data = copy.deepcopy(design.report.data)
+    data["exactness"].append(
+        {"layer": "table", "form": "table", "proved": "every entry is the definition", "entries": 256}
+    )
+    lines = str(Report(data)).splitlines()
+    heads = next(n for n, line in enumerate(lines) if line.startswith("layer") and "sums up to" in line)
+    conv, pool, dense, last = (line.split() for line in lines[heads + 2 : heads + 6])
+    assert conv[0] == "conv"
+    assert {f"{4 * 255:,}", f"{max(map(abs, data['exactness'][0]['sums'])):,}"} <= set(conv)
+    assert (pool, dense[0], last) == (["pool", "none"], "dense", ["table", "table", "256"])
 
 
 def test_text_names_everything(design):

@@ -9,9 +9,10 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import TransposedWindow
 
-from .mac_layer import exact_float, raw_range
+from .mac_layer import raw_range
 from .operator import GoldenOperator
 from .staircase import Staircase, requantization
+from .sums import exact_float, window_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,18 +38,16 @@ class ConvTranspose(GoldenOperator):
         low, high = raw_range(weights, source.type)
         zeros = np.abs(weights.reshape(len(weights), -1)).sum(axis=1) * abs(source.zero_point)
         bias = np.zeros(len(weights), np.int64) if site.bias is None else site.bias.astype(np.int64)
-        unit = np.broadcast_to(site.weight.scale, len(weights))
+        unit = np.resize(site.weight.scale, len(weights))  # the same scales for each group
         form = requantization(site, unit, bias, low - zeros, high + zeros)
         return cls(site.input.map, site.output.map, site.attributes["window"], weights, source.zero_point, form, group)
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         exact = exact_float(self.weights, self.input.type) if not self.input_zero else np.float64
         spread = self.window.spread(x.astype(exact) - exact(self.input_zero))
-        patches = self.window.window.patches(spread)
-        parts = zip(np.split(patches, self.group, axis=-1), np.split(self.weights, self.group), strict=True)
-        raw = [np.tensordot(part, w.astype(exact), ((3, 4, 5), (1, 2, 3))) for part, w in parts]
-        raw = np.concatenate(raw, axis=-1).astype(np.int64)
-        return self.requantization.reference(raw).astype(self.output.type.dtype)
+        parts = zip(np.split(spread, self.group, axis=-1), np.split(self.weights, self.group), strict=True)
+        raw = np.concatenate([window_sums(part, w, self.window.window, 0, exact) for part, w in parts], axis=-1)
+        return self.requantization.golden(raw, self.output.type.dtype)
 
 
 def turned(site: Site, group: int) -> np.ndarray:

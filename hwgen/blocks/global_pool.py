@@ -43,7 +43,7 @@ class GlobalAveragePool(Operator):
         return cls(source, site.output.map, average_requantization(site, source.height * source.width))
 
     def golden(self, x: np.ndarray) -> np.ndarray:
-        sums = x.astype(np.int64).sum(axis=(1, 2), keepdims=True)
+        sums = x.sum(axis=(1, 2), keepdims=True, dtype=np.int64)
         return self.requantization.reference(sums).astype(self.output.type.dtype)
 
     @property

@@ -26,6 +26,7 @@ MOST_SHIFT = 24
 FEW = 32
 #: Sums of each level, from both its ends, that a candidate must get right before all others are looked at.
 _PROBES = 8
+_HUGE = 1 << 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +73,22 @@ def fit_line(terms: Sequence[np.ndarray], ratios: Sequence[float], values: np.nd
     first, then one with ``ties``, then one with few exceptions.
     """
     levels = _Levels(terms, ratios, values)
-    for shift in range(MOST_SHIFT + 1):
+    for shift in _shifts(ratios, 0, 1):
         candidates = _candidates(ratios, shift)
+        ends = levels.ends(candidates)
         for ties in (None, 0, 1):
-            for multipliers, offset in levels.probe(candidates, shift, ties):
-                line = Line(tuple(map(int, multipliers)), int(offset), shift, levels.clamp, ties)
+            least, greatest = levels.bounds(ends, shift, ties)
+            for n in np.flatnonzero(least <= greatest):
+                multipliers, offset = tuple(candidates[n].tolist()), _middle(least[n], greatest[n])
+                line = Line(multipliers, offset, shift, levels.clamp, ties)
                 if (line.apply(*terms) == values).all():
                     return line
     return _with_exceptions(levels, terms, ratios, values)
+
+
+def _shifts(ratios: Sequence[float], first: int, step: int) -> list[int]:
+    """Shifts to try: none with which products could leave int64."""
+    return [shift for shift in range(first, MOST_SHIFT + 1, step) if max(ratios) * 2.0**shift < 1 << 40]
 
 
 def _candidates(ratios: Sequence[float], shift: int) -> np.ndarray:
@@ -95,33 +104,37 @@ class _Levels:
     def __init__(self, terms: Sequence[np.ndarray], ratios: Sequence[float], values: np.ndarray):
         flat = [np.broadcast_to(term, values.shape).ravel() for term in terms]
         order = np.argsort(sum(term * ratio for term, ratio in zip(flat, ratios, strict=True)))
-        order = order[np.argsort(values.ravel()[order], kind="stable")]
-        found, starts, counts = np.unique(values.ravel()[order], return_index=True, return_counts=True)
-        self.levels, self.clamp = found, (int(found[0]), int(found[-1]))
-        edges = np.minimum(np.arange(_PROBES), counts[:, None] - 1)
-        places = np.concatenate([starts[:, None] + edges, (starts + counts - 1)[:, None] - edges], axis=1)
-        self.probes = [term[order[places]] for term in flat]  # [levels, probes] for each term
+        ranks = (values - values.min()).astype(np.uint16).ravel()  # short integers are sorted by radix
+        order = order[np.argsort(ranks[order], kind="stable")]
+        counts = np.bincount(ranks)
+        self.levels = np.flatnonzero(counts) + values.min()
+        counts = counts[counts > 0]
+        starts = counts.cumsum() - counts
+        self.clamp = int(self.levels[0]), int(self.levels[-1])
+        edges = np.minimum(np.arange(_PROBES)[:, None], counts - 1)
+        low, high = order[starts + edges], order[starts + counts - 1 - edges]
+        self.low, self.high = [term[low] for term in flat], [term[high] for term in flat]  # [probes, levels]
 
-    def bounds(self, multipliers: np.ndarray, shift: int, ties: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Least and greatest offset [candidates] that the probes allow."""
-        sums = sum(by[:, None, None] * probe for by, probe in zip(multipliers.T, self.probes, strict=True))
-        up = 0 if ties is None else (self.levels & 1) ^ ties
-        above = 0 if ties is None else 1 - up
-        least = (self.levels << shift) + up - sums.min(axis=2)
-        greatest = ((self.levels + 1) << shift) + above - 1 - sums.max(axis=2)
-        huge = np.int64(1) << 60
-        return least[:, 1:].max(axis=1, initial=-huge), greatest[:, :-1].min(axis=1, initial=huge)
+    def ends(self, multipliers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest sum of each level [candidates, levels], as far as the probes go."""
+        columns = multipliers.T[:, :, None, None]
+        low, high = (sum(by * p for by, p in zip(columns, probes, strict=True)) for probes in (self.low, self.high))
+        return low.min(axis=1), high.max(axis=1)
 
-    def probe(self, multipliers: np.ndarray, shift: int, ties: int | None) -> list[tuple[np.ndarray, int]]:
-        """Candidates that the probes allow, each with an offset in the middle of what they leave."""
-        least, greatest = self.bounds(multipliers, shift, ties)
-        fits = np.flatnonzero(least <= greatest)
-        return [(multipliers[n], _middle(least[n], greatest[n])) for n in fits]
+    def bounds(
+        self, ends: tuple[np.ndarray, np.ndarray], shift: int, ties: int | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Least and greatest offset [candidates] that the ends of levels allow."""
+        up = np.zeros_like(self.levels) if ties is None else (self.levels & 1) ^ ties
+        reach, under = (self.levels << shift) + up, (self.levels + 1 << shift) - 1
+        under += 0 if ties is None else 1 - up
+        least = (reach - ends[0])[:, 1:].max(axis=1, initial=-_HUGE)
+        return least, (under - ends[1])[:, :-1].min(axis=1, initial=_HUGE)
 
 
 def _middle(least: int, greatest: int) -> int:
-    """Half way, or 0 where one level alone leaves it open."""
-    return 0 if abs(int(least)) == abs(int(greatest)) == 1 << 60 else (int(least) + int(greatest)) >> 1
+    """Half way; 0 where one level alone leaves it open."""
+    return (int(least) + int(greatest)) >> 1
 
 
 def _with_exceptions(
@@ -129,11 +142,11 @@ def _with_exceptions(
 ) -> Line | None:
     """The line that leaves the fewest pairs to correct: few of them either way, or many that all go down."""
     best, fewest = None, (True, values.size)
-    for shift, ties in product(range(16, MOST_SHIFT + 1, 2), (None, 0, 1)):
-        multipliers = _candidates(ratios, shift)[0]
-        least, greatest = (int(bound[0]) for bound in levels.bounds(multipliers[None], shift, ties))
+    for shift, ties in product(_shifts(ratios, 16, 2), (None, 0, 1)):
+        nearest = _candidates(ratios, shift)[:1]
+        least, greatest = (int(bound[0]) for bound in levels.bounds(levels.ends(nearest), shift, ties))
         for offset in (_middle(least, greatest), least):
-            line = Line(tuple(map(int, multipliers)), offset, shift, levels.clamp, ties)
+            line = Line(tuple(nearest[0].tolist()), offset, shift, levels.clamp, ties)
             delta = values - line.apply(*terms)
             count = np.count_nonzero(delta)
             few = count <= FEW and np.abs(delta).max() <= 1

@@ -191,7 +191,7 @@ class MacPlan:
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
         x, weight = self.layer.input.type, self.layer.weight_type
-        operand = self.layer.requantization.operand_type
+        operand = self.layer.requantization.factor_type
         mac = Products(self.multipliers, x.width + (not x.signed), weight.width + (not weight.signed))
         requantizer = Products(self.requantizer.multipliers, operand.width + (not operand.signed), DIGIT_BITS + 1)
         return (mac, requantizer) if requantizer.count else (mac,)

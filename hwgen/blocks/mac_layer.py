@@ -10,6 +10,7 @@ from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 
 from .staircase import Staircase
+from .sums import channel_sums, exact_float, window_sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,34 +61,11 @@ class MacLayer:
         Integers held exactly by floats, so that the products run in BLAS: float32 below 2^24, else float64.
         """
         exact = exact_float(self.weights, self.input.type)
-        patches = self.window.patches(x.astype(exact), self.input_zero)
         if self.group == self.input.channels:
-            return self._depthwise(patches)
-        parts = zip(np.split(patches, self.group, axis=-1), np.split(self.weights, self.group), strict=True)
-        sums = [_products(part, weights.astype(exact)) for part, weights in parts]
-        return sums[0] if self.group == 1 else np.concatenate(sums, axis=-1)
-
-    def _depthwise(self, patches: np.ndarray) -> np.ndarray:
-        """One tap of the window after the other, all channels at once."""
-        taps = self.weights[..., 0].astype(patches.dtype)
-        sums = np.zeros((len(patches), *self.output.shape), patches.dtype)
-        for i, j in np.ndindex(self.window.kernel):
-            part = patches[:, :, :, i, j]
-            sums += (np.repeat(part, self.group_outputs, axis=3) if self.group_outputs > 1 else part) * taps[:, i, j]
-        return sums
-
-
-def _products(patches: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """[N, OH, OW, KH, KW, C] by [OC, KH, KW, C] as one matrix product, [N, OH, OW, OC]."""
-    matrix = weights.reshape(len(weights), -1).T
-    return (patches.reshape(-1, matrix.shape[0]) @ matrix).reshape(*patches.shape[:3], -1)
-
-
-def exact_float(weights: np.ndarray, x: IntType) -> type:
-    """The float type in which sums of products of ``weights`` are exact."""
-    flat = np.abs(weights.reshape(len(weights), -1))
-    most = int(flat.sum(axis=1).max()) * max(-x.min, x.max)
-    return np.float32 if most < 1 << 24 else np.float64
+            return channel_sums(x, self.weights[..., 0], self.window, self.input_zero, exact)
+        parts = zip(np.split(x, self.group, axis=3), np.split(self.weights, self.group), strict=True)
+        sums = [window_sums(part, weights, self.window, self.input_zero, exact) for part, weights in parts]
+        return sums[0] if self.group == 1 else np.concatenate(sums, axis=3)
 
 
 def raw_range(weights: np.ndarray, x: IntType) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from .operator import Products, SeveralInputs, rom_need
 from .scaled_sum import ScaledSum, ScaledSumPlan
 from .stream import element_shape
 from .streamed import Hardware
+from .table import ChannelTable
 from .zipped import Zipped
 
 #: Bits of each operand up to which all pairs are computed once and for all.
@@ -38,7 +39,7 @@ class _Pair(SeveralInputs, Zipped):
     zeros: tuple[int, int]
 
     @classmethod
-    def from_site(cls, site: Site) -> "_Pair | None":
+    def from_site(cls, site: Site) -> "_Pair | ChannelTable | None":
         maps = tuple(tensor.map for tensor in site.inputs)
         if site.op not in cls.sites or max(map_.type.width for map_ in maps) > LARGEST_OPERAND:
             return None
@@ -47,7 +48,21 @@ class _Pair(SeveralInputs, Zipped):
         steps = arithmetic(a[:, None], b[None, :], *site.inputs, site.output)
         values = np.clip(steps, *site.clamp).astype(site.output.map.type.dtype)
         zeros = tuple(tensor.quantization.zero_point for tensor in site.inputs)
-        return cls(maps, site.output.map, values, cls.steps(*site.inputs, site.output), zeros)
+        op = cls(maps, site.output.map, values, cls.steps(*site.inputs, site.output), zeros)
+        return op.with_constant(site) or op
+
+    def with_constant(self, site: Site) -> ChannelTable | None:
+        """A table for each channel, where one operand is constant along rows and columns."""
+        if len(site.varying) != 1 or site.varying[0].map.shape != self.output.shape:
+            return None
+        axis = site.inputs.index(site.varying[0])
+        constant = site.constants[site.inputs[1 - axis].name]
+        if constant.shape[:3] != (1, 1, 1):
+            return None
+        places = constant.ravel().astype(np.int64) - self.types[1 - axis].min
+        tables = np.take(self.values, places, axis=1 - axis).astype(np.int64)
+        tables = np.broadcast_to(tables.T if axis == 0 else tables, (self.output.channels, tables.shape[axis]))
+        return ChannelTable(site.varying[0].map, self.output, tables)
 
     @staticmethod
     def steps(*tensors: QuantizedTensor) -> tuple[float, ...]:
@@ -71,8 +86,17 @@ class _Pair(SeveralInputs, Zipped):
         raise NotImplementedError
 
     def golden(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        first, second = self.inputs
-        return self.values[a.astype(np.int64) - first.type.min, b.astype(np.int64) - second.type.min]
+        rows, columns = (operand.view(np.uint8).astype(np.uint16) for operand in (a, b))
+        rows <<= 8
+        return self._by_bytes.take(rows | columns)
+
+    @cached_property
+    def _by_bytes(self) -> np.ndarray:
+        """``values`` by the two bytes that hold the operands, flat; nothing where a type is narrower than a byte."""
+        table = np.zeros((256, 256), self.values.dtype)
+        first, second = (np.arange(map_.type.min, map_.type.max + 1) & 255 for map_ in self.inputs)
+        table[np.ix_(first, second)] = self.values
+        return table.reshape(-1)
 
     @property
     def types(self) -> tuple[IntType, IntType]:

@@ -262,7 +262,7 @@ def average_requantization(site: Site, count: int) -> Requantization | Staircase
 
 def requantizer_products(plan: RequantizerPlan, requantization: Requantization) -> list[Products]:
     """The multipliers of a requantiser by their operand widths."""
-    operand = requantization.operand_type
+    operand = requantization.factor_type
     count = plan.multipliers
     return [Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1)] if count else []
 

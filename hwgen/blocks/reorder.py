@@ -145,7 +145,7 @@ class _Reorder(Streamed):
         order, width = self.order(folding), self.input.type.width * folding.lanes
         address = counter(order.words)
         logic = 2 * address + 2 * counter(order.capacity + 1) + Logic(logic=4, register=2 + self.depth(folding))
-        memories = [ring_memory("block", width, order.words)]
+        memories = [ring_memory("store", width, order.words)]
         if order.loops is None:
             logic += counter(len(order.pattern)) + address + order.lookup_latency * address
             memories.append(rom_need("order", _address_bits(order), len(order.pattern)))

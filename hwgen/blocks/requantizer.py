@@ -2,7 +2,7 @@
 
 One requantiser serves all results of a block in turn. What it computes is said by
 :class:`hwgen.graph.requantize.Requantization`. One register after each of: hold, constants, bias, saturate, multiply,
-add up, offset, test for ties, correct, clip.
+add up, offset, test for ties, correct, clip; and one that rounds the operand as float32 does, where that is needed.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.graph.requantize import Requantization
+from hwgen.graph.requantization import SIGNIFICAND, Requantization
 from hwgen.graph.types import IntType
 from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Rom, pack, rom_latency
@@ -34,7 +34,8 @@ class RequantizerPlan:
     Sets start anew after every ``period`` channels, the last of them cut short where ``results`` does not divide it.
     ``lanes`` divides ``results`` and ``period``, which divides ``channels``. ``digits`` is the length of the constant
     multiplier in digits of ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all
-    at once. With ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed.
+    at once. With ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed. ``rounded``
+    says that operands are rounded before.
     """
 
     results: int
@@ -45,6 +46,7 @@ class RequantizerPlan:
     period: int
     digit_bits: int = DIGIT_BITS
     in_luts: bool = False
+    rounded: bool = False
 
     @staticmethod
     def of(
@@ -60,14 +62,17 @@ class RequantizerPlan:
         With ``lut_cycles`` for a set of results it multiplies in LUTs, with digits as small as these allow.
         """
         channels = requantization.channels
-        bits = requantization.multiplier_bits if requantization.multiplier.max() > 1 else 0
+        bits = requantization.multiplier_bits if (requantization.multiplier != 1).any() else 0
+        common = {"period": period or channels, "rounded": requantization.rounds}
         if lut_cycles and bits:
             cycles = min(max(lut_cycles * lanes // results, 1), bits)
             size = -(-bits // cycles)
             digits = -(-bits // size)
-            return RequantizerPlan(results, lanes, channels, digits, digits > 1, period or channels, size, True)
+            return RequantizerPlan(
+                results, lanes, channels, digits, digits > 1, digit_bits=size, in_luts=True, **common
+            )
         digits = -(-bits // DIGIT_BITS)
-        return RequantizerPlan(results, lanes, channels, digits, serial and digits > 1, period or channels)
+        return RequantizerPlan(results, lanes, channels, digits, serial and digits > 1, **common)
 
     @property
     def spacing(self) -> int:
@@ -97,7 +102,12 @@ class RequantizerPlan:
     @property
     def latency(self) -> int:
         """Cycles from ``done`` to the first ``push``."""
-        return 1 + rom_latency(self.rounds) + 2 + self.part_latency + self.spacing + 4
+        return 1 + rom_latency(self.rounds) + self.before_product + self.part_latency + self.spacing + 4
+
+    @property
+    def before_product(self) -> int:
+        """Registers from a sum to what is multiplied."""
+        return 2 + self.rounded
 
     def memory(self, requantization: Requantization) -> MemoryNeed:
         """The constants."""
@@ -106,19 +116,20 @@ class RequantizerPlan:
     def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
         """Counted bits of the pipeline, its constants' registers included."""
         constants = constants_layout(requantization)
-        operand, multiplier = requantization.operand_type.width, requantization.multiplier_bits
+        operand, multiplier = requantization.factor_type.width, requantization.multiplier_bits
         product = operand + multiplier
+        rounding = self.rounded * (operand - 1 - SIGNIFICAND) * operand
         offset = constants["offset"].shape.width
         rows = self._rows(operand)
         hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
         lane = Logic(
-            adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width + rows.adder,
-            logic=2 * operand + 2 * out.width + (80 if requantization.ties else 0) + rows.logic,
+            adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width + rounding + rows.adder,
+            logic=2 * operand + rounding + 2 * out.width + (80 if requantization.ties else 0) + rows.logic,
             register=constants.size
             + sum_.width * (rom_latency(self.rounds) + 1)
-            + operand
-            + 2 * multiplier
-            + offset * (2 + self.part_latency + self.spacing)
+            + operand * (1 + self.rounded)
+            + self.before_product * multiplier
+            + offset * (self.before_product + self.part_latency + self.spacing)
             + 3 * product
             + 4 * out.width
             + rows.register,
@@ -160,15 +171,18 @@ class Requantizer(wiring.Component):
         m.submodules.constants = rom = Rom(words, plan.lanes * layout.size)
         m.d.comb += rom.address.eq(beat)
         sums = delay(m, sums, rom.latency, "sums")
-        phase = delay(m, phase, rom.latency + 2, "phase")
+        phase = delay(m, phase, rom.latency + plan.before_product, "phase")
         m.d.comb += self.push.eq(delay(m, issue, plan.latency - 1, "push", reset_less=False))
         for lane in range(plan.lanes):
             constants = data.View(layout, rom.data.word_select(lane, layout.size))
             raw = sums.word_select(lane, self.sum_type.width)
             raw = raw.as_signed() if self.sum_type.signed else raw
             operand = self._operand(m, lane, raw, constants)
-            product = self._multiply(m, lane, operand, delay(m, constants.multiplier, 2, f"multiplier_{lane}"), phase)
-            offset = delay(m, constants.offset, 2 + plan.part_latency + plan.spacing, f"offset_{lane}")
+            multiplier = delay(m, constants.multiplier, plan.before_product, f"multiplier_{lane}")
+            product = self._multiply(m, lane, operand, multiplier, phase)
+            offset = delay(
+                m, constants.offset, plan.before_product + plan.part_latency + plan.spacing, f"offset_{lane}"
+            )
             value = Signal(signed(max(len(product), len(offset)) + 1), name=f"value_{lane}", reset_less=True)
             m.d.sync += value.eq(product + offset)
             m.d.comb += self.o[lane].eq(self._round(m, lane, value))
@@ -207,12 +221,16 @@ class Requantizer(wiring.Component):
             m.d.sync += left.eq(0)
 
     def _operand(self, m: Module, lane: int, raw: Value, constants: data.View) -> Signal:
-        """Add the bias, saturate: two registers."""
+        """Add the bias, saturate: two registers; round where float32 would: a third."""
         type_ = self.requantization.operand_type
         biased = Signal((raw + constants.bias).shape(), name=f"biased_{lane}", reset_less=True)
         operand = Signal(element_shape(type_), name=f"operand_{lane}", reset_less=True)
         m.d.sync += [biased.eq(raw + constants.bias), operand.eq(saturated(biased, type_))]
-        return operand
+        if not self.plan.rounded:
+            return operand
+        rounded = Signal(element_shape(self.requantization.factor_type), name=f"rounded_{lane}", reset_less=True)
+        m.d.sync += rounded.eq(to_significand(operand))
+        return rounded
 
     def _multiply(self, m: Module, lane: int, operand: Signal, multiplier: Value, phase: Value) -> Signal:
         """The product: registers after the digits' products and one after their sum."""
@@ -301,6 +319,16 @@ class Requantizer(wiring.Component):
 def _shifted_sum(low: Value, high: Value, shift: int) -> Value:
     """``low + (high << shift)``, with an adder no longer than it must be."""
     return Cat(low[:shift], (low >> shift) + high).as_signed()
+
+
+def to_significand(value: Signal) -> Value:
+    """Signed ``value`` rounded to 24 significant bits, half to even, as float32 does."""
+    above = len(value) - 1 - SIGNIFICAND
+    magnitude, result = Mux(value[-1], ~value, value), value
+    for bits in range(1, above + 1):
+        up = value + ((1 << bits - 1) - 1) + value[bits]
+        result = Mux(magnitude[SIGNIFICAND + bits - 1 : -1].any(), (up >> bits) << bits, result)
+    return result
 
 
 def saturated(value: Signal, type_: IntType) -> Value:

@@ -13,7 +13,7 @@ from hwgen.memory.rom import Rom, pack
 
 from .arithmetic import AdderTree, delay
 from .line import FEW, Line
-from .logic import Logic, adder_tree
+from .logic import Logic
 from .operator import MemoryNeed, rom_need
 from .stream import element_shape
 
@@ -86,16 +86,43 @@ class ScaledSumPlan:
 
     @property
     def logic(self) -> Logic:
-        """Counted bits: a table takes a LUT for each bit of its result."""
-        count, width, out = len(self.tables), self.table_shape.width, self.out.width
-        total = Logic(logic=count * width, register=count * width) + adder_tree(width, count)
+        """Counted bits: a table takes a LUT for each bit of its result that is not always 0."""
+        out, total = self.out.width, Logic()
+        spans = [_span(table) for table in self.tables]
+        for low, high in spans:
+            total += Logic(logic=high - low, register=high - low)
+        while len(spans) > 1:
+            total += sum((_adder(*pair) for pair in _pairs(spans)), Logic())
+            spans = [(min(low for low, _ in pair), max(high for _, high in pair) + 1) for pair in _pairs(spans)]
         if self.corrected:
-            total += Logic(adder=out + 2, logic=self.line.shift, register=2 * (out + 2) + 1)
+            total += Logic(adder=out + 2, logic=self.line.shift // 3, register=2 * (out + 2) + 1)
         if self.excepted:
             bits = sum(type_.width for type_ in self.pair)
-            compare = 0 if self.from_rom else len(self.line.exceptions) * -(-bits // 3)
+            compare = 0 if self.from_rom else len(self.line.exceptions) * bits // 4
             total += Logic(logic=compare, register=2 * self.levels + (0 if self.from_rom else bits + 2))
         return total + Logic(adder=2 * out, logic=2 * out, register=out)
+
+
+Span = tuple[int, int]
+
+
+def _span(table: np.ndarray) -> Span:
+    """The lowest bit that is ever 1, and the width of the table."""
+    used = int(np.bitwise_or.reduce(table))
+    low = (used & -used).bit_length() - 1 if used else 0
+    return low, IntType.holding(min(int(table.min()), 0), max(int(table.max()), 0)).width
+
+
+def _pairs(spans: list[Span]) -> list[list[Span]]:
+    return [spans[at : at + 2] for at in range(0, len(spans), 2)]
+
+
+def _adder(first: Span, second: Span | None = None) -> Logic:
+    """The sum of two numbers and its register; where they do not overlap nothing is added."""
+    if second is None:
+        return Logic(register=first[1] - first[0])
+    high = max(first[1], second[1]) + 1
+    return Logic(adder=high - max(first[0], second[0]), register=high - min(first[0], second[0]))
 
 
 class ScaledSum(wiring.Component):

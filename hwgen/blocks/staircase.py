@@ -1,4 +1,4 @@
-"""Requantisation of sums in a form that hardware does not have yet: through a function, or of very wide sums."""
+"""Requantisation of sums in a form that hardware does not have yet: through a function, or with scales far apart."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,9 @@ import numpy as np
 from hwgen.graph.errors import ModelError
 from hwgen.graph.expression import Expression
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import Requantization, fit, output_scale, requantize_reference
+from hwgen.graph.requantization import raw_sums, requantize_reference, rounded, scaled_sums
+from hwgen.graph.requantize import Requantization, fit, output_scale
 from hwgen.graph.types import Quantization
-
-#: Thresholds of one operator up to which a form is looked for and proved: more take minutes.
-MOST_THRESHOLDS = 1 << 19
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +35,11 @@ class Staircase:
         return np.clip(self.target.quantize(real).astype(np.int64), *self.clamp)
 
     def golden(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """:meth:`reference` of sums that floats may hold, as ``dtype``."""
-        return self.reference(sums.astype(np.int64)).astype(dtype)
+        """:meth:`reference` of raw sums that integers or floats hold exactly, as ``dtype``; may overwrite them."""
+        if self.function is None:
+            return rounded(scaled_sums(sums, self.bias, self.scale), self.target.zero_point, self.clamp, dtype)
+        real = self.function(scaled_sums(sums, self.bias, self.scale))
+        return np.clip(self.target.quantize(real), *self.clamp).astype(dtype)
 
 
 def requantization(
@@ -55,38 +56,16 @@ def requantization(
     int64 [C], before ``bias``. ``scale`` replaces that from sums to output steps.
     """
     source, target = site.input.quantization, site.output.quantization
+    if site.raw:
+        return raw_sums(bias, target.type)
     if site.function is not None:
         real = np.float32(source.scale) * np.asarray(unit, np.float32)
         return Staircase(real, bias, target, site.clamp, f"{site.op} with {site.function}", site.function)
     scale = output_scale(source.scale, unit, target.scale) if scale is None else scale
-    scale, bias = _settled(np.asarray(scale, np.float32), bias, low, high, target.zero_point, site.clamp)
-    why = f"{site.op} with sums beyond 24 bits for {target.type}"
-    if target.type.width > 8 and _operand_bits(scale, low + bias, high + bias, target, site.clamp) > 25:
-        return Staircase(scale, bias, target, site.clamp, why)
-    if len(scale) * (site.clamp[1] - site.clamp[0]) > MOST_THRESHOLDS:
-        return Staircase(scale, bias, target, site.clamp, f"{site.op} with {target.type} for {len(scale)} channels")
     try:
-        return fit(scale, target.zero_point, site.clamp, low + bias, high + bias, bias)
-    except (ModelError, OverflowError):
-        return Staircase(scale, bias, target, site.clamp, why)
-
-
-def _settled(
-    scale: np.ndarray, bias: np.ndarray, low: np.ndarray, high: np.ndarray, zero: int, clamp: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scale and bias with a channel whose sum never changes brought to scale 1: its own may be next to nothing."""
-    steps = requantize_reference(bias, scale, zero, clamp) - zero
-    still = low == high
-    return np.where(still, np.float32(1), scale), np.where(still, steps, bias)
-
-
-def _operand_bits(
-    scale: np.ndarray, low: np.ndarray, high: np.ndarray, target: Quantization, clamp: tuple[int, int]
-) -> int:
-    """Bits of the sums in between which the result changes."""
-    reach = max(abs(end - target.zero_point) for end in clamp) / scale.astype(np.float64)
-    most = np.minimum(np.maximum(np.abs(low), np.abs(high)), reach)
-    return int(most.max()).bit_length()
+        return fit(np.asarray(scale, np.float32), target.zero_point, site.clamp, low + bias, high + bias, bias)
+    except ModelError as error:
+        return Staircase(scale, bias, target, site.clamp, f"{site.op} ({error})")
 
 
 def requantization_gap(op) -> str | None:

@@ -1,24 +1,23 @@
 """Any function of one narrow integer, as a table: requantisation between streams, activations."""
 
-from collections.abc import Iterable
+from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.queue import Outlet, queue_depth
+from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
-from .logic import Logic
-from .mac_folding import divisors
-from .operator import Cost, GoldenOperator, Operator, rom_need
+from .logic import Logic, counter
+from .operator import rom_need
 from .pool import PoolFolding
-from .stream import beat_stream, join, queue_logic, queue_memory
+from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor
 
 #: Bits of the input up to which a table is sensible: one block RAM a lane.
@@ -28,14 +27,51 @@ MOST_BITS = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Table(Operator):
-    """``values[x - input.type.min]`` for each element; checked exhaustively, since it is its own definition."""
+class _Tabulated(Streamed):
+    """``values`` of each element, checked exhaustively, since it is its own definition."""
 
     input: FeatureMap
     output: FeatureMap
     values: np.ndarray
 
     sites = ("Requantize",)
+
+    @property
+    @abstractmethod
+    def tables(self) -> np.ndarray:
+        """int64 [1 or channels, 2^bits], the least integer first."""
+
+    def rom_words(self, folding: PoolFolding, lane: int) -> list[int]:
+        """The tables that a lane meets in turn, each by the input's bits: 0 comes first, negative ones last."""
+        met = self.tables if len(self.tables) == 1 else self.tables[lane :: folding.lanes]
+        return [pack([value], self.output.type.width) for value in np.roll(met, self.input.type.min, axis=1).ravel()]
+
+    def turns(self, folding: PoolFolding) -> int:
+        """How many tables a lane meets."""
+        return max(len(self.tables) // folding.lanes, 1)
+
+    def _rom_depth(self, folding: PoolFolding) -> int:
+        return self.turns(folding) << self.input.type.width
+
+    def depth(self, folding: PoolFolding) -> int:
+        return rom_latency(self._rom_depth(folding))
+
+    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+        beats = np.arange(1, self.input.elements // folding.lanes + 1)
+        return self.direct(folding, [beats], beats)
+
+    def hardware(self, folding: PoolFolding) -> Hardware:
+        width = self.output.type.width
+        rom = rom_need("table", width, self._rom_depth(folding))
+        return Hardware(Logic(register=width * folding.lanes) + counter(self.turns(folding)), [rom] * folding.lanes)
+
+    def block(self, folding: PoolFolding) -> wiring.Component:
+        return _TableUnit(self, folding)
+
+
+@dataclass(frozen=True, eq=False)
+class Table(_Tabulated):
+    """``values[x - input.type.min]`` for each element."""
 
     @classmethod
     def from_site(cls, site: Site) -> "Table | None":
@@ -51,45 +87,21 @@ class Table(Operator):
         width = self.input.type.width
         return f"a table for {width}-bit integers (limit {LARGEST_INPUT} bits)" if width > LARGEST_INPUT else None
 
+    @property
+    def tables(self) -> np.ndarray:
+        return self.values[None]
+
     def golden(self, x: np.ndarray) -> np.ndarray:
-        return self.values[x.astype(np.int64) - self.input.type.min].astype(self.output.type.dtype)
+        return self._outputs.take(np.subtract(x, self.input.type.min, dtype=np.intp))
 
-    def foldings(self) -> Iterable[PoolFolding]:
-        if self.gap:
-            raise self.golden_only()
-        return [PoolFolding(lanes) for lanes in divisors(self.input.channels)]
-
-    @property
-    def _latency(self) -> int:
-        return rom_latency(len(self.values)) + Outlet.LATENCY - 1
-
-    @property
-    def _queue(self) -> int:
-        return queue_depth(self._latency, 1, 1)
-
-    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
-        beats = np.arange(1, self.input.elements // folding.lanes + 1)
-        return (Actor("table", beats, np.ones_like(beats), beats, self._latency, self._queue, credit_delay=1),)
-
-    def cost(self, folding: PoolFolding) -> Cost:
-        width = self.output.type.width * folding.lanes
-        table = rom_need("table", self.output.type.width, len(self.values))
-        memories = [*[table] * folding.lanes, queue_memory("queue", self._queue, width)]
-        return Cost.of(self, folding, queue_logic(self._queue, width) + Logic(register=width), memories)
-
-    def block(self, folding: PoolFolding) -> wiring.Component:
-        return _TableUnit(self, folding)
+    @cached_property
+    def _outputs(self) -> np.ndarray:
+        return self.values.astype(self.output.type.dtype)
 
 
 @dataclass(frozen=True, eq=False)
-class ChannelTable(GoldenOperator):
+class ChannelTable(_Tabulated):
     """``values[channel, x - input.type.min]``: a function of its own for every channel."""
-
-    input: FeatureMap
-    output: FeatureMap
-    values: np.ndarray
-
-    sites = ("Requantize",)
 
     @classmethod
     def from_site(cls, site: Site) -> "ChannelTable | None":
@@ -99,6 +111,10 @@ class ChannelTable(GoldenOperator):
         if site.input.map.type.width > LARGEST_INPUT:
             return None
         return cls(site.input.map, site.output.map, tabulated(site))
+
+    @property
+    def tables(self) -> np.ndarray:
+        return self.values
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         channels = np.arange(self.input.channels)
@@ -114,31 +130,24 @@ def tabulated(site: Site) -> np.ndarray:
     return np.clip(values.reshape(1 << type_.width, -1).T, *site.clamp)
 
 
-class _TableUnit(wiring.Component):
-    def __init__(self, op: Table, folding: PoolFolding):
-        self.op, self.folding = op, folding
-        super().__init__(
-            {
-                "i": In(beat_stream(op.input.type, folding.lanes)),
-                "o": Out(beat_stream(op.output.type, folding.lanes)),
-            }
-        )
+class _TableUnit(StreamedUnit):
+    """Beats address the ROMs of their lanes; a counter says which table is a channel's."""
 
     def elaborate(self, platform):
         m = Module()
-        op = self.op
-        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), op._queue)
-        take = self.i.valid & self.i.ready
-        # As an address the integer is unsigned, so the table starts at 0 and ends at -1.
-        split = -op.input.type.min
-        words = [pack([int(value)], op.output.type.width) for value in np.roll(op.values, -split)]
+        op, outlet, (source,) = self.op, self.outlet(m), self.sources
+        take, turns = Signal(), op.turns(self.folding)
+        turn = Signal(range(turns)) if turns > 1 else Cat()
+        if turns > 1:
+            with m.If(take):
+                m.d.sync += turn.eq(wrapping_increment(turn, turns))
         for lane in range(self.folding.lanes):
-            m.submodules[f"table_{lane}"] = rom = Rom(words, op.output.type.width)
-            m.d.comb += [rom.address.eq(self.i.payload[lane].as_unsigned()), outlet.payload[lane].eq(rom.data)]
+            m.submodules[f"table_{lane}"] = rom = Rom(op.rom_words(self.folding, lane), op.output.type.width)
+            m.d.comb += [rom.address.eq(Cat(source.payload[lane], turn)), outlet.payload[lane].eq(rom.data)]
         m.d.comb += [
-            self.i.ready.eq(outlet.permit),
+            source.ready.eq(outlet.permit),
+            take.eq(source.valid & source.ready),
             outlet.debit.eq(take),
-            outlet.push.eq(delay(m, take, rom_latency(len(words)), "take", reset_less=False)),
+            outlet.push.eq(delay(m, take, op.depth(self.folding), "take", reset_less=False)),
         ]
-        join(m, outlet.o, wiring.flipped(self.o), "output")
         return m

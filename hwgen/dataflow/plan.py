@@ -115,9 +115,12 @@ class Plan:
 def check_hardware(network: Network) -> None:
     """ModelError with a line for each layer that cannot be built."""
     lines = []
+    if len(network.results) > 1:
+        names = ", ".join(repr(stream.name) for stream in network.results)
+        lines.append(f"{len(network.results)} streams leave the network ({names}); one has hardware yet: golden only")
     if not network.layers:
         lines.append(f"the network {network.name!r} has no layers; there is nothing to build")
-    read = {name for layer in network.layers for name in layer.inputs} | {network.output.name}
+    read = {name for layer in network.layers for name in layer.inputs} | {stream.name for stream in network.results}
     for layer in network.layers:
         constants = [name for name in layer.inputs if name in network.constants]
         if layer.op.gap:

@@ -13,6 +13,8 @@ Range = tuple[float, float]
 BINS = 2048
 LEVELS = 255  # steps between the ends of an 8-bit range
 TAIL = 1e-4  # share of the numbers that the percentile method may cut off, both ends together
+FACTORS = np.linspace(1.0, 0.3, 71)  # by which the methods that search cut a range
+TINY = 1e-9  # the least share of a distribution
 CHUNK_BYTES = 1 << 28  # of activations held at a time
 
 
@@ -32,28 +34,60 @@ def mse(counts: np.ndarray, edges: np.ndarray) -> Range:
     """The range, cut at both ends by the same factor, with the least squared error of quantisation."""
     centres = (edges[:-1] + edges[1:]) / 2
     errors = []
-    factors = np.linspace(1.0, 0.3, 71)
-    for factor in factors:
-        low, high = min(0.0, edges[0] * factor), max(0.0, edges[-1] * factor)
+    for factor in FACTORS:
+        low, high = _cut(edges, factor)
         step = max(high - low, np.finfo(np.float32).tiny) / LEVELS
         nearest = np.clip(np.rint(centres / step) * step, low, high)
         errors.append((counts * (nearest - centres) ** 2).sum())
-    best = factors[int(np.argmin(errors))]
-    return float(edges[0] * best), float(edges[-1] * best)
+    return _cut(edges, FACTORS[int(np.argmin(errors))])
+
+
+def entropy(counts: np.ndarray, edges: np.ndarray) -> Range:
+    """The range, cut likewise, whose steps keep most of the distribution: the least Kullback-Leibler divergence.
+
+    Zero is a step in every range, and many numbers are zero behind a Relu; their bin does not count.
+    """
+    centres = (edges[:-1] + edges[1:]) / 2
+    counts = np.where((edges[:-1] <= 0) & (edges[1:] > 0), 0, counts)
+    divergences = []
+    if not counts.any():
+        return minmax(counts, edges)
+    for factor in FACTORS:
+        low, high = _cut(edges, factor)
+        inside = (low <= centres) & (centres <= high)
+        kept = counts[inside]
+        clipped = kept.copy()
+        clipped[0] += counts[centres < low].sum()
+        clipped[-1] += counts[centres > high].sum()
+        step = np.rint((centres[inside] - low) / (high - low) * LEVELS).astype(np.int64)
+        used = np.bincount(step, kept > 0)
+        level = (np.bincount(step, kept) / np.maximum(used, 1))[step] * (kept > 0)
+        divergences.append(_divergence(clipped, level))
+    return _cut(edges, FACTORS[int(np.argmin(divergences))])
+
+
+def _divergence(p: np.ndarray, q: np.ndarray) -> float:
+    """Of the distribution ``q`` from ``p``, both as counts; what ``q`` has not at all costs as much as a tiny share."""
+    p, q = p / p.sum(), np.maximum(q / max(q.sum(), 1), TINY)
+    seen = p > 0
+    return float((p[seen] * np.log(p[seen] / q[seen])).sum())
+
+
+def _cut(edges: np.ndarray, factor: float) -> Range:
+    """The range of a histogram, with zero in it, cut at both ends."""
+    return min(0.0, float(edges[0]) * factor), max(0.0, float(edges[-1]) * factor)
 
 
 METHODS: Mapping[str, Callable[[np.ndarray, np.ndarray], Range]] = MappingProxyType(
-    {"minmax": minmax, "percentile": percentile, "mse": mse}
+    {"minmax": minmax, "percentile": percentile, "entropy": entropy, "mse": mse}
 )
 
 
 def observe(graph: Graph, frames: np.ndarray, tensors: Iterable[str], method: str) -> dict[str, Range]:
     """Range of each of ``tensors`` over ``frames`` [N, ...], zero not necessarily included.
 
-    Raises InputError for an unknown method or unusable frames, ModelError where activations overflow.
+    ``method`` is one of :data:`METHODS`. Raises InputError for unusable frames, ModelError where activations overflow.
     """
-    if method not in METHODS:
-        raise InputError(f"calibration method {method!r} is unknown; choose one of {', '.join(METHODS)}")
     frames = np.asarray(frames)
     if len(frames) == 0 or not np.isfinite(frames).all():
         raise InputError("calibration frames must be one or more, of finite numbers")
@@ -70,7 +104,7 @@ def observe(graph: Graph, frames: np.ndarray, tensors: Iterable[str], method: st
 
 def _extremes(graph: Graph, frames: np.ndarray, tensors: tuple[str, ...]) -> dict[str, Range]:
     ranges = dict.fromkeys(tensors, (np.inf, -np.inf))
-    for values in _chunks(graph, frames):
+    for values in chunks(graph, frames):
         for name, (low, high) in ranges.items():
             ranges[name] = min(low, float(values[name].min())), max(high, float(values[name].max()))
     problems = Problems(ModelError)
@@ -84,10 +118,10 @@ def _extremes(graph: Graph, frames: np.ndarray, tensors: tuple[str, ...]) -> dic
 def _counts(graph: Graph, frames: np.ndarray, extremes: Mapping[str, Range]) -> dict[str, np.ndarray]:
     """A histogram for each tensor, between its extremes."""
     counts = {name: np.zeros(BINS) for name in extremes}
-    for values in _chunks(graph, frames):
+    for values in chunks(graph, frames):
         for name, (low, high) in extremes.items():
             if low < high:
-                counts[name] += np.histogram(values[name], bins=_edges((low, high)))[0]
+                counts[name] += np.histogram(values[name], bins=BINS, range=(low, high))[0]
     return counts
 
 
@@ -95,7 +129,7 @@ def _edges(extremes: Range) -> np.ndarray:
     return np.linspace(*extremes, BINS + 1)
 
 
-def _chunks(graph: Graph, frames: np.ndarray) -> Iterable[dict[str, np.ndarray]]:
+def chunks(graph: Graph, frames: np.ndarray) -> Iterable[dict[str, np.ndarray]]:
     """Every tensor, for as many frames at a time as memory allows."""
     size = sum(4 * np.prod(info.shape) for info in graph.tensors.values())
     step = int(np.clip(CHUNK_BYTES // max(size, 1), 1, 64))

@@ -20,6 +20,7 @@ class Editor:
         self.constants = dict(graph.constants)
         self.outputs = graph.outputs
         self.head = graph.head
+        self.results = graph.results
         self.names = set(graph.tensors) | {node.name for node in graph.nodes}
 
     def fresh(self, wanted: str) -> str:
@@ -70,7 +71,8 @@ class Editor:
         nodes = live_nodes(self.nodes, self.outputs)
         read = {name for node in nodes for name in node.inputs} | set(self.outputs)
         constants = {name: value for name, value in self.constants.items() if name in read}
-        return infer_shapes(replace(self.graph, nodes=nodes, outputs=self.outputs, constants=constants, head=self.head))
+        changed = {"nodes": nodes, "outputs": self.outputs, "constants": constants}
+        return infer_shapes(replace(self.graph, **changed, head=self.head, results=self.results))
 
 
 def live_nodes(nodes: Iterable[Node], outputs: Iterable[str]) -> tuple[Node, ...]:

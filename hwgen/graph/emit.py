@@ -10,7 +10,7 @@ from .errors import ModelError, Problems
 from .expression import UNBOUNDED, Expression, identity
 from .ir import Graph, Node
 from .network import QuantizedTensor, Site
-from .site import integer_clamp, site_attributes, site_bias, site_op, site_weight
+from .site import integer_clamp, site_attributes, site_bias, site_op, site_weight, sum_quantization
 from .types import FeatureMap, Quantization
 from .value import NOWHERE, Leaf, Pending, Size, Value, laid_out, stream_places
 
@@ -19,6 +19,7 @@ PICKS = (
     "MaxPool",
     "GlobalMaxPool",
 )  # their results are some of their operands, so that quantising may come first
+LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool", "GlobalAveragePool")  # their results are sums
 KERNELS = ("Add", "Mul")  # computed on integers by ONNX Runtime, where a QuantizeLinear follows
 
 
@@ -33,7 +34,9 @@ class Emitter:
         self.streams: set[str] = set(graph.inputs)
         self.names: set[str] = set()
         self.constants: dict[str, np.ndarray] = {}
+        self.raw: set[str] = set()  # streams of sums
         self.done: dict[tuple[int, Quantization], tuple[Pending, QuantizedTensor]] = {}
+        self.sums: dict[int, tuple[Leaf, Value, np.ndarray | None]] = {}
 
     def stream(self, name: str, size: Size, quantization: Quantization) -> QuantizedTensor:
         """A new stream, called ``name`` if none is yet."""
@@ -64,6 +67,8 @@ class Emitter:
         return replace(value, tensor=self.done[key][1], pending=None)
 
     def _emit(self, pending: Pending, output: QuantizedTensor, layer: str) -> None:
+        if pending.of_the_input:
+            raise ValueError("it combines the input with something else before it is quantised; quantise it first")
         leaf, function = pending.only, pending.expression
         if leaf and leaf.node and leaf.node.op in PICKS:
             self._emit_pick(pending, leaf, output)
@@ -75,14 +80,12 @@ class Emitter:
             self._emit_elementwise(pending, output)
 
     def _emit_elementwise(self, pending: Pending, output: QuantizedTensor) -> None:
-        if any(leaf.node for leaf in pending.leaves.values()):
-            raise ValueError(
-                "it combines results that are not quantised one by one; quantise each operand, or all but constants"
-            )
+        pending = self.summed(pending)
         first, *rest = pending.expression.nodes
         names = tuple(pending.leaves)
         kernel = None
-        if first.op in KERNELS and set(first.inputs) == set(names):
+        plain_kernel = not any(name in self.raw for leaf in pending.leaves.values() for name in _streams(leaf))
+        if plain_kernel and first.op in KERNELS and set(first.inputs) == set(names):
             after = replace(pending.expression, nodes=tuple(rest), inputs=first.outputs)
             kernel = after.bounds()
         if kernel is None:
@@ -104,6 +107,49 @@ class Emitter:
             before = value if not function.nodes else replace(value, tensor=None, pending=continued(value, function))
             sources.append(self.quantized(before, f"{name}/quantized", output.quantization))
         self.add(node, tuple(sources), output, integer_clamp(output.quantization, UNBOUNDED))
+
+    # Sums that nothing quantises
+
+    def summed(self, pending: Pending) -> Pending:
+        """The same real numbers, computed of streams only: sums of linear operators become streams of their own."""
+        leaves, expression = {}, pending.expression
+        for name, leaf in pending.leaves.items():
+            if leaf.node is None:
+                leaves[name] = leaf
+                continue
+            value, bias = self._sum(name, leaf)
+            if bias is not None:
+                expression = expression.after_adding(name, bias)
+            leaves[name if bias is None else f"{name}/sum"] = Leaf(None, (value,))
+        return Pending(leaves, expression)
+
+    def _sum(self, name: str, leaf: Leaf) -> tuple[Value, np.ndarray | None]:
+        """The sums of ``leaf`` as a stream, and a bias that is no multiple of their scale: the host's to add."""
+        if id(leaf) not in self.sums:
+            try:
+                self.sums[id(leaf)] = leaf, *self._raw(name, leaf)
+            except ValueError as error:
+                place = leaf.node.attributes.get("node", leaf.node).place
+                raise ValueError(f"it takes the result of {place} before it is quantised: {error}") from None
+        return self.sums[id(leaf)][1:]
+
+    def _raw(self, name: str, leaf: Leaf) -> tuple[Value, np.ndarray | None]:
+        node, source = leaf.node, leaf.sources[0]
+        if node.op not in LINEAR:
+            raise ValueError("it is no sum of integers; quantise its result")
+        weight = site_weight(self.graph, node, source.places())
+        bias = site_bias(self.graph, node, source.tensor, weight, None)
+        real = None if bias is None or bias.dtype.kind != "f" else bias.astype(np.float32).reshape(1, 1, -1)
+        bias = bias if real is None else None
+        attributes = site_attributes(self.graph, node, source.tensor)
+        before = source.tensor.quantization
+        quantization = sum_quantization(node, before, weight, bias, attributes, leaf.map[2])
+        output = self.stream(name, leaf.map, quantization)
+        full = integer_clamp(quantization, UNBOUNDED)
+        layer, inputs = fresh(node.name, self.names), (source.tensor,)
+        self.sites.append(Site(layer, site_op(node), inputs, output, attributes, full, weight, bias, raw=True))
+        self.raw.add(output.name)
+        return Value((1, *leaf.map), leaf.map, None, output), real
 
     # Sites
 
@@ -127,7 +173,8 @@ class Emitter:
             return
         inputs = tuple(value.tensor for value in sources)
         name = fresh(node.name, self.names)
-        self.sites.append(Site(name, site_op(node), inputs, output, attributes, clamp, weight, bias, function))
+        fixed = {tensor.name: self.constants[tensor.name] for tensor in inputs if tensor.name in self.constants}
+        self.sites.append(Site(name, site_op(node), inputs, output, attributes, clamp, weight, bias, function, fixed))
 
     def arranged(self, value: Value, axes: tuple[int, ...], name: str) -> Value:
         """A stream with the elements of ``value`` along ``axes``; ``value`` itself where it has them so."""
@@ -148,6 +195,10 @@ class Emitter:
         self.add(node, (value,), output, integer_clamp(kind, UNBOUNDED), attributes=settings)
         order = None if axes == standard(value.shape) else wanted
         return Value(value.shape, size, order, output)
+
+
+def _streams(leaf: Leaf) -> list[str]:
+    return [source.tensor.name for source in leaf.sources]
 
 
 def fresh(wanted: str, names: set[str]) -> str:

@@ -55,6 +55,13 @@ class Expression:
         inputs = tuple(new if name == old else name for name in self.inputs)
         return replace(self, nodes=nodes, inputs=inputs, output=new if self.output == old else self.output)
 
+    def after_adding(self, name: str, addend: np.ndarray) -> "Expression":
+        """The same with ``addend`` added to the input ``name`` first; that input is then called ``name``/sum."""
+        before, constant = f"{name}/sum", f"{name}/addend"
+        add = Node(f"{name}/add", "Add", (before, constant), (name,))
+        inputs = tuple(before if given == name else given for given in self.inputs)
+        return replace(self, nodes=(add, *self.nodes), constants={**self.constants, constant: addend}, inputs=inputs)
+
     def bounds(self) -> tuple[float, float] | None:
         """The range that the result is clipped to, where that is all that happens to a single input."""
         low, high = UNBOUNDED

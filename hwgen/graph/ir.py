@@ -42,10 +42,31 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Tail:
+    """What was cut off a model for the host: ``nodes``, as (name, operator), take the tensors ``inputs``, which the
+    network gives, and make ``results`` of the model. ``model`` is an ONNX file that holds them. ``missing`` has the
+    results that nothing makes, each with a tensor that they need and that the network does not give."""
+
+    nodes: tuple[tuple[str, str], ...]
+    inputs: tuple[str, ...]
+    results: tuple[str, ...]
+    missing: tuple[tuple[str, str], ...]
+    model: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        count, ops = len(self.nodes), ", ".join(dict.fromkeys(op for _, op in self.nodes))
+        takes, makes = (", ".join(map(repr, names)) for names in (self.inputs, self.results))
+        lost = "; ".join(f"{result!r} is not computed, as it needs {tensor!r} too" for result, tensor in self.missing)
+        made = f"{count} node{'s' * (count != 1)} from {takes} to {makes} ({ops})" if count else "nothing"
+        return f"{made}; {lost}" if lost else made
+
+
+@dataclass(frozen=True)
 class Graph:
     """Nodes in topological order; ``tensors`` knows every value's shape and type, constants included.
 
-    ``head`` holds the nodes that followed ``outputs`` in the model and are left to the host (Softmax, ArgMax).
+    ``results`` are the names that ``outputs``, which passes may rename, have in the model. ``head`` holds the nodes
+    that followed them in the model and are left to the host (Softmax, ArgMax), ``tail`` everything else that is.
     """
 
     name: str
@@ -55,6 +76,8 @@ class Graph:
     tensors: Mapping[str, TensorInfo]
     constants: Mapping[str, np.ndarray]
     head: tuple[Node, ...] = ()
+    results: tuple[str, ...] = ()
+    tail: Tail | None = None
 
     def producer(self, tensor: str) -> Node | None:
         """The node that writes ``tensor``; None for an input or a constant."""

@@ -2,11 +2,12 @@
 
 import warnings
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from .emit import standard
 from .errors import ModelError
 from .ir import Graph
-from .network import Layer, Network, QuantizedTensor, Site
+from .network import Layer, Network, Output, Site
 from .trace import REMEDY, Trace
 from .value import Value, is_count
 
@@ -18,6 +19,13 @@ def sites(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> tuple[Si
     return tuple(trace.sites)
 
 
+def refusals(graph: Graph) -> frozenset[str]:
+    """The nodes of a quantised graph, by name, that have no place in a network: they may be left to the host."""
+    trace = Trace(graph, lambda line: None).run()
+    _outputs(trace)
+    return frozenset(trace.refused)
+
+
 def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] = warnings.warn) -> Network:
     """The network of ``graph``, built of ``operators``: classes with ``from_site(site) -> operator | None``.
 
@@ -26,24 +34,25 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     """
     operators = tuple(operators)
     trace = Trace(graph, warn).run()
-    output, order = _output(trace)
+    outputs = _outputs(trace)
     layers = tuple(_layer(trace, site, operators) for site in trace.sites)
     trace.problems.raise_any()
-    names = graph.inputs[0], graph.outputs[0]
-    input_shape, output_shape = (graph.tensors[name].shape[1:] for name in names)
+    frame = graph.tensors[graph.inputs[0]]
+    read = {name for layer in layers for name in layer.inputs}
     return Network(
         name=graph.name,
-        input=trace.input,
-        output=output,
-        input_shape=input_shape,
-        output_shape=output_shape,
+        input=trace.entrance.tensor,
+        input_shape=frame.shape[1:],
+        outputs=outputs,
         layers=layers,
-        tensors={trace.input.name: trace.input} | {site.output.name: site.output for site in trace.sites},
-        output_order=order,
+        tensors={trace.entrance.tensor.name: trace.entrance.tensor}
+        | {site.output.name: site.output for site in trace.sites},
         head=tuple(node.op.lower() for node in graph.head),
-        input_order=trace.input_order,
-        constants=trace.emitter.constants,
-        integer_input=graph.tensors[names[0]].dtype.kind != "f",
+        input_order=trace.entrance.order,
+        integer_input=frame.dtype.kind != "f",
+        input_function=trace.entrance.function,
+        constants={name: value for name, value in trace.emitter.constants.items() if name in read},
+        tail=graph.tail,
     )
 
 
@@ -54,41 +63,73 @@ def _layer(trace: Trace, site: Site, operators: tuple[type, ...]) -> Layer | Non
         if op is None:
             given = ", ".join(str(tensor.map) for tensor in site.inputs)
             raise ValueError(f"no operator takes a {site.op} from {given} to {site.output.map}")
-        made = op.infer(*(tensor.map for tensor in site.inputs))
+        taken_in = site.constants and len(op.inputs) < len(site.inputs)  # constants, into its tables
+        reads = site.varying if taken_in else site.inputs
+        made = op.infer(*(tensor.map for tensor in reads))
         if made != site.output.map:
             raise ValueError(f"{type(op).__name__} makes {made} where the model has {site.output.map}")
     except (ValueError, ModelError) as error:
         trace.problems.add(f"node {site.name!r} ({site.op}): {error}")
         return None
-    return Layer(site.name, op, tuple(tensor.name for tensor in site.inputs), site.output.name)
+    return Layer(site.name, op, tuple(tensor.name for tensor in reads), site.output.name)
 
 
-def _output(trace: Trace) -> tuple[QuantizedTensor | None, str]:
-    """The stream that leaves the network, and how its elements lie in ONNX's result."""
+def _outputs(trace: Trace) -> tuple[Output, ...]:
+    """What leaves the network, in the order of the model's outputs."""
     graph = trace.graph
-    if len(graph.outputs) != 1:
-        return None, ""
-    maker = graph.producer(graph.outputs[0])
-    name = maker.inputs[0] if maker and maker.op == "DequantizeLinear" else graph.outputs[0]
-    value = trace.values.get(graph.outputs[0])
+    outputs = []
+    for tensor, name in zip(graph.outputs, graph.results or graph.outputs, strict=True):
+        try:
+            outputs.append(_output(trace, tensor, name))
+        except ValueError as error:
+            trace.problems.add(f"the output {name!r} {error}")
+            maker = graph.producer(tensor)
+            trace.refused.update([maker.name] if maker else [])
+    return tuple(output for output in outputs if output is not None)
+
+
+def _output(trace: Trace, tensor: str, name: str) -> Output | None:
+    """The streams behind ``tensor``, and what the host does with them; None where the trace got stuck before it."""
+    graph, value = trace.graph, trace.values.get(tensor)
+    maker = graph.producer(tensor)
+    stream = maker.inputs[0] if maker and maker.op == "DequantizeLinear" else tensor
     if value is None:
         if not trace.problems.lines:
-            trace.problems.add(f"the output {graph.outputs[0]!r} does not depend on the input")
-        return None, ""
+            raise ValueError("does not depend on the input")
+        return None
     if value.entering:
-        value = trace.start(value, name)
+        value = trace.start(value, stream)
+    if value.pending and not value.pending.of_the_input:
+        return _real_output(trace, value, name)
     if value.tensor is None:
-        trace.problems.add(f"the output {graph.outputs[0]!r} is not quantised; {REMEDY}")
-        return None, ""
+        raise ValueError(f"is not quantised; {REMEDY}")
+    if not value.whole:
+        value = trace.emitter.arranged(value, standard(value.shape), stream)
+    integer = graph.tensors[tensor].dtype.kind in "iu"
+    return Output(name, (value.tensor,), value.shape[1:], **_order(value), integer=integer)
+
+
+def _real_output(trace: Trace, value: Value, name: str) -> Output:
+    """A result that nothing quantises: the host computes what comes behind the last sums and streams."""
+    if not value.whole:
+        raise ValueError(f"is only a part of what is computed, and not quantised; {REMEDY}")
+    try:
+        pending = trace.emitter.summed(value.pending)
+    except ValueError as error:
+        raise ValueError(f"is not quantised: {error}") from None
+    function = pending.expression
+    streams = tuple(pending.leaves[leaf].sources[0].tensor for leaf in function.inputs)
+    return Output(name, streams, value.shape[1:], **_order(value), function=function if function.nodes else None)
+
+
+def _order(value: Value) -> dict[str, Any]:
+    """How the elements of a result lie in its stream."""
     places = value.places()
     if is_count(places):
-        return value.tensor, "flat"
-    if not _channels_last(value) and 2 <= len(value.shape) <= 4:
-        value = trace.emitter.arranged(value, standard(value.shape), name)
+        return {"order": "flat"}
     if _channels_last(value):
-        return value.tensor, "channels_last"
-    trace.problems.add(f"the output {graph.outputs[0]!r} has more than four dimensions, in an order of its own")
-    return None, ""
+        return {"order": "channels_last"}
+    return {"order": "places", "places": places.reshape(-1)}
 
 
 def _channels_last(value: Value) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .expression import Expression
+from .ir import Tail
 from .types import FeatureMap, Quantization
 
 #: What a :class:`Site` may be.
@@ -59,6 +60,9 @@ class Site:
     - ``clamp`` is the integer range of the output, with a fused Relu or Clip taken into account.
     - ``function`` is what happens in real numbers between the operator and the quantisation, where that is more
       than ``clamp``; for ``Elementwise`` it is all that happens, on every input.
+    - ``raw`` says that nothing quantises the result: the output is the sum itself, bias added and zero points taken
+      off, and ``output.quantization`` has the scale (or that of every channel) that makes real numbers of it.
+    - ``constants`` has the integers [1, H, W, C] of those inputs, by name, that are the same for every frame.
     """
 
     name: str
@@ -70,6 +74,13 @@ class Site:
     weight: QuantizedConstant | None = None
     bias: np.ndarray | None = None
     function: Expression | None = None
+    raw: bool = False
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def varying(self) -> tuple[QuantizedTensor, ...]:
+        """The inputs that are not constant."""
+        return tuple(tensor for tensor in self.inputs if tensor.name not in self.constants)
 
     @property
     def input(self) -> QuantizedTensor:
@@ -96,31 +107,72 @@ class Layer:
 
 
 @dataclass(frozen=True, eq=False)
+class Output:
+    """A result of the model: the streams that it is made of, and what the host does with them.
+
+    ``name`` and ``shape`` (without batch) are ONNX's. The host dequantises the ``streams`` (one, unless they are first
+    combined in real numbers), applies ``function`` to them, in float32, and puts the elements in ONNX's order:
+    ``order`` is ``"channels_last"`` or ``"flat"`` (they lie in the stream as in the result), or ``"places"``, which
+    then holds each element's place in the stream, one after the other. ``integer`` says that the model itself gives
+    the integers.
+    """
+
+    name: str
+    streams: tuple[QuantizedTensor, ...]
+    shape: tuple[int, ...]
+    order: str = "channels_last"
+    function: Expression | None = None
+    places: np.ndarray | None = None
+    integer: bool = False
+
+    def real(self, *integers: np.ndarray) -> np.ndarray:
+        """The model's own result, [N, *shape], from each stream's integers [N, H, W, C]; float32 unless ``integer``."""
+        values = [s.quantization.dequantize(x) for s, x in zip(self.streams, integers, strict=True)]
+        result = integers[0] if self.integer else self.function(*values) if self.function else values[0]
+        if self.order == "channels_last":
+            result = result.transpose(0, 3, 1, 2)
+        flat = result.reshape(len(result), -1)
+        return (flat if self.places is None else flat[:, self.places]).reshape(len(flat), *self.shape)
+
+
+@dataclass(frozen=True, eq=False)
 class Network:
     """A chain or graph of integer layers in topological order.
 
-    ``output_shape`` is the ONNX shape (without batch) of the result and ``output_order`` how its elements lie
-    in the stream: ``"channels_last"``, or ``"flat"`` where the two are the same; ``input_shape`` and
-    ``input_order`` likewise. ``integer_input`` says that the model itself takes integers. ``head`` names what the
-    host does with the dequantised result: any of ``"softmax"``, ``"logsoftmax"``, ``"argmax"``.
-    ``constants`` are streams [1, H, W, C] that are the same for every frame.
+    ``input_shape`` is the ONNX shape (without batch) of a frame and ``input_order`` how its elements lie in the stream:
+    ``"channels_last"``, or ``"flat"`` where the two are the same. ``integer_input`` says that the model itself takes
+    integers. ``input_function`` is what the host computes of a frame, as [N, 1, 1, elements] in ONNX's order, before it
+    quantises it. ``head`` names what the host does with the only output: any of ``"softmax"``, ``"logsoftmax"``,
+    ``"argmax"``, ``"topk"``; ``tail`` is what else of the model is left to it. ``constants`` are streams [1, H, W, C]
+    that are the same for every frame, where operators have not taken them in.
     """
 
     name: str
     input: QuantizedTensor
-    output: QuantizedTensor
     input_shape: tuple[int, ...]
-    output_shape: tuple[int, ...]
+    outputs: tuple[Output, ...]
     layers: tuple[Layer, ...]
     tensors: Mapping[str, QuantizedTensor]
-    output_order: str = "channels_last"
     head: tuple[str, ...] = ()
     input_order: str = "channels_last"
     integer_input: bool = False
+    input_function: Expression | None = None
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    tail: Tail | None = None
+
+    @property
+    def results(self) -> tuple[QuantizedTensor, ...]:
+        """The streams that leave the network, each once, in the order of the outputs."""
+        return tuple({stream.name: stream for output in self.outputs for stream in output.streams}.values())
+
+    @property
+    def output(self) -> QuantizedTensor:
+        """The first of :attr:`results`: the only one of most networks."""
+        return self.results[0]
 
     def __str__(self) -> str:
-        lines = [f"network {self.name}: {self.input.map} -> {self.output.map}"]
+        ends = ", ".join(str(stream.map) for stream in self.results)
+        lines = [f"network {self.name}: {self.input.map} -> {ends}"]
         lines += [
             f"  {layer.output} = {layer.name}({', '.join(layer.inputs)}): "
             f"{type(layer.op).__name__} {self.tensors[layer.output].map}"

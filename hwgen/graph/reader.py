@@ -6,6 +6,7 @@ corrupted file ends in a ModelError. Operators of older opsets are brought to th
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from .check import order_faults
+from .cut import Cut, Wires, cut_at, cut_before
 from .errors import InputError, ModelError, Problems
 from .formats import expand_formats, find_format, format_names
 from .infer import MAX_ELEMENTS, MAX_RANK, infer_shapes
 from .input_shape import shape_of_input
-from .ir import Graph, Node, TensorInfo
+from .ir import Graph, Node, Tail, TensorInfo
 from .operators import ALIASES, MAX_OPSET, MIN_OPSET, OPERATORS, Attribute, Operator
+from .writer import names_read, tail_model
 
 MAX_FILE_BYTES = 1 << 31  # a protobuf cannot be longer
 MAX_NODES = 100_000  # of a model once its functions are unfolded
@@ -39,17 +42,26 @@ _KINDS = {
 }
 
 
-def read_model(path: str | Path, input_shape: Mapping[str, tuple[int, ...]] | None = None) -> Graph:
+def read_model(
+    path: str | Path,
+    input_shape: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Iterable[str] = (),
+    host: Iterable[str] = (),
+) -> Graph:
     """The graph in the ONNX file at ``path``, its batch fixed to 1.
 
-    ``input_shape`` fixes the shapes of inputs (batch included) where the file leaves dimensions open. Raises
-    ModelError with a line for everything that cannot be read, and InputError where ``input_shape`` does not fit.
+    ``input_shape`` fixes the shapes of inputs (batch included) where the file leaves dimensions open. The graph ends at
+    the tensors ``outputs`` where any are given, otherwise before the nodes ``host`` and before operators that are not
+    known, if no layer comes behind those; ``Graph.tail`` has the rest. Raises ModelError with a line for everything
+    that cannot be read, and InputError where ``input_shape`` or ``outputs`` do not fit.
     """
     path = Path(path)
     model = _inlined(_load(path))
     if not all(isinstance(name, str) for name in _names(model.graph)):  # protobuf gives bytes that are no text
         raise ModelError(f"{str(path)!r} is corrupted: a name in it is not text; export it again")
-    return _Reader(model, path, input_shape or {}).read()
+    reader = _Reader(model, path, input_shape or {})
+    reader.cut_off(tuple(outputs), frozenset(host))
+    return reader.read()
 
 
 def _load(path: Path) -> onnx.ModelProto:
@@ -130,33 +142,85 @@ class _Reader:
         self.unknown = False
         self.read_names = {name for node in self.proto.node for name in node.input}
         self.read_names.update(value.name for value in self.proto.output)
+        self.outputs = tuple(dict.fromkeys(value.name for value in self.proto.output))
+        self.protos = {self.unused_name(p.name or f"{p.op_type}_{i}"): p for i, p in _ordered(self.proto.node)}
+        self.kept = set(self.protos)
+        self.cut: Cut | None = None
+
+    def cut_off(self, outputs: tuple[str, ...], host: frozenset[str]) -> None:
+        """Leave to the host what lies behind ``outputs``, or the nodes ``host`` and operators that are not known."""
+        initial = {tensor.name for tensor in self.proto.initializer}
+        inputs = [value.name for value in self.proto.input if value.name not in initial]
+        light = [
+            replace(self.node(name, proto), inputs=tuple(names_read(proto))) for name, proto in self.protos.items()
+        ]
+        wires = Wires(light, inputs)
+        if outputs:
+            self.cut = cut_at(wires, self.outputs, outputs)
+        else:
+            host = {self.original(name) for name in host}
+            host |= {
+                n.name for n in light if n.op != "Constant" and _operator(n) is None and n.outputs[0] in wires.dynamic
+            }
+            self.cut = cut_before(wires, self.outputs, host - {None}) if host else None
+        if self.cut is not None:
+            self.outputs = self.cut.outputs
+            self.kept = {node.name for node in wires.before(self.outputs)}
+            self.read_names = {name for kept in self.kept for name in self.protos[kept].input} | set(self.outputs)
+
+    def original(self, name: str) -> str | None:
+        """The node of the file that ``name`` was made of: passes put words behind names."""
+        while name and name not in self.protos:
+            name = name.rpartition("/")[0]
+        return name or None
 
     def read(self) -> Graph:
         self.opset = self.read_opset()
         self.refuse_features()
         for tensor in self.proto.initializer:
-            self.add_constant(tensor.name, tensor, f"initializer {tensor.name!r}")
+            if self.cut is None or tensor.name in self.read_names:
+                self.add_constant(tensor.name, tensor, f"initializer {tensor.name!r}")
         inputs = self.read_inputs()
-        for index, proto in _ordered(self.proto.node):
-            self.read_node(index, proto)
+        for name, proto in self.protos.items():
+            if name in self.kept:
+                self.read_node(name, proto)
         if self.unknown:
             supported = ", ".join((*OPERATORS, *format_names()))
-            self.problems.add(f"supported operators are {supported}; cut or rewrite the others")
+            self.problems.add(
+                f"supported operators are {supported}; rewrite the others, or end the network before them with "
+                f"--outputs"
+            )
         self.problems.raise_any()
         self.drop_double_precision()
         nodes = expand_formats(self.nodes, inputs, self.constants, self.problems)
         self.problems.raise_any()
-        outputs = tuple(dict.fromkeys(value.name for value in self.proto.output))
+        outputs = self.outputs
         if not outputs:
             self.problems.add("the model has no output; export it with one")
-        graph = Graph(self.path.stem, tuple(nodes), tuple(inputs), outputs, inputs, self.constants)
+        graph = Graph(self.path.stem, tuple(nodes), tuple(inputs), outputs, inputs, self.constants, results=outputs)
         self.problems.add(*order_faults(graph))
         self.check_finite()
         self.problems.raise_any()
         graph = infer_shapes(graph)
         if self.opset < 13:
             _refuse_flattening_softmax(graph)
-        return graph
+        return replace(graph, tail=self.tail(graph.tensors))
+
+    def tail(self, tensors: Mapping[str, TensorInfo]) -> Tail | None:
+        """What was cut off."""
+        if self.cut is None or not (self.cut.tail or self.cut.missing):
+            return None
+        protos = [self.protos[node.name] for node in self.cut.tail]
+        read = {name for proto in protos for name in names_read(proto)}
+        inputs = {name: tensors[name] for name in self.cut.outputs if name in read}
+        outside = {
+            tensor.name: self.constants.get(tensor.name, _decode(tensor, self.path.parent))
+            for tensor in self.proto.initializer
+            if tensor.name in read and tensor.data_location == onnx.TensorProto.EXTERNAL
+        }
+        model = tail_model(self.model, protos, inputs, self.cut.results, outside)
+        nodes = tuple((node.name, node.op) for node in self.cut.tail if node.op != "Constant")
+        return Tail(nodes, tuple(inputs), self.cut.results, self.cut.missing, model)
 
     def read_opset(self) -> int:
         versions = [entry.version for entry in self.model.opset_import if entry.domain in ("", "ai.onnx")]
@@ -227,13 +291,18 @@ class _Reader:
 
     # Nodes
 
-    def read_node(self, index: int, proto: onnx.NodeProto) -> None:
-        name = self.unused_name(proto.name or f"{proto.op_type}_{index}")
+    def node(self, name: str, proto: onnx.NodeProto) -> Node:
+        """The node without its attributes, its operator by the newest name."""
         domain = "" if proto.domain == "ai.onnx" else proto.domain
         op = ALIASES.get((domain, proto.op_type), proto.op_type)
         domain = "" if (domain, proto.op_type) in ALIASES else domain
-        op = "Upsample" if op == "Resize" and self.opset < 11 else op
-        node = Node(name, op, tuple(proto.input), tuple(proto.output), {}, domain)
+        return Node(name, op, tuple(proto.input), tuple(proto.output), {}, domain)
+
+    def read_node(self, name: str, proto: onnx.NodeProto) -> None:
+        node = self.node(name, proto)
+        if node.op == "Resize" and self.opset < 11:
+            node = replace(node, op="Upsample")
+        domain = node.domain
         if not domain and proto.op_type == "Constant":
             self.read_constant(node, proto)
         elif _operator(node) is None:

@@ -16,39 +16,31 @@ share one datapath, ``(acc * multiplier + offset) >> shift``:
     accumulator here and there; at some channels no straight line follows. This form takes the scale's exact
     mantissa as the multiplier and treats as a tie whatever float32 would have rounded onto one.
 
+Where an accumulator beyond 24 bits still changes the output, float32 cannot hold it; the operand is then rounded to 24
+significant bits before it is multiplied, as float32 does. A channel whose output never changes needs no multiplier.
+
 Whichever is chosen is then checked against the definition on both sides of every threshold. As both are
 staircases, that proves them equal everywhere.
+
+A third form, ``raw``, is for sums that nothing quantises: accumulator plus bias, as they are.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from .errors import ModelError
+from .requantization import SIGNIFICAND, Requantization, output_scale, requantize_reference
 from .types import IntType
 
+__all__ = ["Requantization", "fit", "output_scale", "requantize_reference", "thresholds"]
+
 _MAX_MULTIPLIER_BITS = 28  # the float form needs 24 and the spread of the scales
-
-
-def requantize_reference(acc: np.ndarray, scale: np.ndarray, zero_point: int, clamp: tuple[int, int]) -> np.ndarray:
-    """The definition. ``acc`` is int64 [..., C], ``scale`` float32 [C] or scalar; the result is int64."""
-    steps = np.asarray(acc).astype(np.float32) * np.asarray(scale, np.float32)
-    return _rounded(steps, zero_point, clamp, np.dtype(np.int64))
-
-
-def _rounded(steps: np.ndarray, zero_point: int, clamp: tuple[int, int], dtype: np.dtype) -> np.ndarray:
-    """Round half to even, saturate, add the zero point; overwrites ``steps``, which are float32."""
-    np.rint(steps, out=steps)
-    np.clip(steps, clamp[0] - zero_point, clamp[1] - zero_point, out=steps)
-    if abs(zero_point) + max(map(abs, clamp)) < 1 << 24:  # the sum is exact in float32
-        return np.add(steps, zero_point, out=steps).astype(dtype)
-    return (steps.astype(np.int64) + zero_point).astype(dtype)
-
-
-def output_scale(input_scale: float, weight_scale: np.ndarray, output_scale: float) -> np.ndarray:
-    """``x_scale * w_scale / y_scale`` in float32 and in ONNX Runtime's order of operations."""
-    product = np.float32(input_scale) * np.asarray(weight_scale, np.float32)
-    return np.atleast_1d(product / np.float32(output_scale))
+_LINE_OUTPUTS = 1 << 12  # beyond so many outputs no line is found that is shorter than the float form
+_MOST_THRESHOLDS = 1 << 20  # at a time, so that memory stays bounded
+_WIDEST = 62  # bits of a product or an offset: both must stay within int64
 
 
 def thresholds(
@@ -60,120 +52,35 @@ def thresholds(
     ``low``, one above ``high`` (never reached) as ``high + 1``.
     """
     outputs = np.arange(clamp[0] + 1, clamp[1] + 1, dtype=np.int64)
+    return _thresholds(outputs, scale, zero_point, clamp, low, high)
+
+
+def _thresholds(
+    outputs: np.ndarray, scale: np.ndarray, zero_point: int, clamp: tuple[int, int], low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """:func:`thresholds` of some ``outputs``."""
     scale = np.asarray(scale, np.float32).reshape(-1, 1)
     low, high = (np.asarray(bound, np.int64).reshape(-1, 1) for bound in (low, high))
-    guess = np.ceil((outputs - zero_point - 0.5) / scale.astype(np.float64))
+    with np.errstate(over="ignore"):
+        guess = np.ceil((outputs - zero_point - 0.5) / scale.astype(np.float64))
     guess = np.clip(guess, low, high + 1).astype(np.int64)
-    # The float32 product is off by at most 2^-23 of its value, and so is the threshold.
-    slack = 2 + (np.abs(guess) >> 21)
+    # The float32 product of a rounded accumulator is off by at most 2^-22 of its value, and so is the threshold.
+    slack = 2 + (np.abs(guess) >> 20)
     below, above = np.maximum(guess - slack, low) - 1, np.minimum(guess + slack, high + 1)
-    while (open_ := above - below > 1).any():  # invariant: below is under the threshold, above is not
-        middle = np.where(open_, (below + above) >> 1, above)
-        reached = requantize_reference(middle, scale, zero_point, clamp) >= outputs
-        reached |= middle > high
-        above = np.where(open_ & reached, middle, above)
-        below = np.where(open_ & ~reached, middle, below)
+    scale, outputs, high = (np.broadcast_to(value, guess.shape) for value in (scale, outputs, high))
+    open_, beside = np.nonzero(above - below > 1), True
+    probe = np.clip(guess, below + 1, above - 1)[open_]
+    while probe.size:  # invariant: below is under the threshold, above is not
+        reached = requantize_reference(probe, scale[open_], zero_point, clamp) >= outputs[open_]
+        reached |= probe > high[open_]
+        above[open_] = np.where(reached, probe, above[open_])
+        below[open_] = np.where(reached, below[open_], probe)
+        still = above[open_] - below[open_] > 1
+        open_, probe, reached = tuple(index[still] for index in open_), probe[still], reached[still]
+        # Mostly the guess is right, and the next probe is beside it; after that it is halfway.
+        probe = probe + np.where(reached, -1, 1) if beside else (above[open_] + below[open_]) >> 1
+        beside = False
     return above
-
-
-@dataclass(frozen=True, eq=False)
-class Requantization:
-    """The hardware form for ``C`` channels, proved equal to the definition between ``low`` and ``high``.
-
-    With int64 arrays [C], for a raw accumulator (the layer's bias not yet added)::
-
-        operand  = saturate(acc + bias, operand_type)       # the operand that the multiplier sees
-        value    = operand * multiplier + offset
-        quotient = value >> shift,  rest = value mod 2^shift
-        result   = clip(quotient + correction, *clamp)
-
-    ``correction`` is nonzero only where ``quotient - zero_point`` is odd: -1 if ``rest`` is at most
-    ``margin(quotient)``, +1 if it is at least ``2^shift - margin(quotient + 1)``. In the form ``line`` without
-    ``ties`` there is none; with ``ties`` the margin is 0; in the form ``float`` it is half a float32 ulp.
-    Saturation changes nothing: out there the result is saturated already.
-    """
-
-    form: str
-    ties: bool
-    scale: np.ndarray
-    zero_point: int
-    clamp: tuple[int, int]
-    low: np.ndarray
-    high: np.ndarray
-    layer_bias: np.ndarray
-    bias: np.ndarray
-    operand_type: IntType
-    multiplier: np.ndarray
-    offset: np.ndarray
-    shift: int
-
-    @property
-    def channels(self) -> int:
-        return len(self.multiplier)
-
-    @property
-    def multiplier_bits(self) -> int:
-        return int(self.multiplier.max()).bit_length()
-
-    def reference(self, acc: np.ndarray) -> np.ndarray:
-        """The definition, for raw accumulators int64 [..., C]."""
-        return requantize_reference(acc + self.layer_bias, self.scale, self.zero_point, self.clamp)
-
-    def golden(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """:meth:`reference` as ``dtype``; fast where ``sums`` are float32 that hold exact integers below 2^24."""
-        bound = max(int(np.abs(self.low).max()), int(np.abs(self.high).max()))
-        if sums.dtype != np.float32 or bound >= 1 << 24:
-            return self.reference(sums.astype(np.int64)).astype(dtype)
-        steps = sums + self.layer_bias.astype(np.float32)
-        steps *= self.scale
-        return _rounded(steps, self.zero_point, self.clamp, dtype)
-
-    def apply(self, acc: np.ndarray) -> np.ndarray:
-        """What the hardware computes, for raw accumulators int64 [..., C]."""
-        operand = np.clip(np.asarray(acc, np.int64) + self.bias, self.operand_type.min, self.operand_type.max)
-        value = operand * self.multiplier + self.offset
-        quotient, rest = value >> self.shift, value & ((1 << self.shift) - 1)
-        if self.form == "float" or self.ties:
-            odd = (quotient - self.zero_point) & 1 == 1
-            down = odd & (rest <= self.margin(quotient))
-            up = odd & (rest >= (1 << self.shift) - self.margin(quotient + 1)) & ~down
-            quotient = quotient - down + up
-        return np.clip(quotient, *self.clamp)
-
-    def margin(self, output: np.ndarray) -> np.ndarray:
-        """How near a value must be to the boundary below ``output`` to count as a tie, in units of ``value``.
-
-        The boundary is ``(2k - 1) * 2^(shift-1)`` with ``k = output - zero_point``; float32 numbers there are
-        ``2^(floor(log2|2k-1|) + shift - 24)`` apart, and half of that rounds onto the boundary.
-        """
-        if self.form == "line":
-            return np.zeros_like(output)
-        return np.array([self.margins[bits] for bits in range(65)])[
-            _bit_length(np.abs(2 * (output - self.zero_point) - 1))
-        ]
-
-    @property
-    def margins(self) -> tuple[int, ...]:
-        """The margin by the bit length (0 to 64) of ``|2k - 1|``."""
-        exponents = [bits - 1 + self.shift - 25 for bits in range(65)]
-        return tuple(1 << exponent if 0 <= exponent < 62 else 0 for exponent in exponents)
-
-    def certificate(self) -> dict[str, object]:
-        """What was proved, in a form for reports."""
-        form = "float" if self.form == "float" else "line with ties" if self.ties else "line"
-        return {
-            "form": form,
-            "proved": "equal on both sides of every threshold of every channel",
-            "channels": self.channels,
-            "thresholds": self.channels * (self.clamp[1] - self.clamp[0]),
-            "operand_bits": self.operand_type.width,
-            "multiplier_bits": self.multiplier_bits,
-            "shift": self.shift,
-        }
-
-
-def _bit_length(values: np.ndarray) -> np.ndarray:
-    return np.frexp(np.asarray(values, np.float64))[1]
 
 
 def fit(
@@ -188,61 +95,141 @@ def fit(
 
     ``scale`` is float32 [C]; ``low`` and ``high`` are the reachable accumulators with the bias in, int64 [C];
     ``bias`` int64 [C] is what is still to be added to the raw accumulator. Raises :class:`ModelError` where
-    no form is exact (an accumulator beyond 24 bits that is not saturated).
+    no form is exact (the channels' scales are too far apart for products of 62 bits).
     """
     scale = np.asarray(scale, np.float32).reshape(-1)
     low, high = np.asarray(low, np.int64).reshape(-1), np.asarray(high, np.int64).reshape(-1)
     layer_bias = np.zeros_like(low) if bias is None else np.asarray(bias, np.int64).reshape(-1)
-    clamp = (int(clamp[0]), int(clamp[1]))
-    points = thresholds(scale, zero_point, clamp, low, high)
-    centre, operand_type = _operand(points, low, high)
-    gates = _Gates.of(points, clamp, low, high)
-    exact = _float_line(scale, zero_point)
-    for form, ties, line in (
-        ("line", False, lambda: _fit_lines(gates, scale)),
-        ("line", True, lambda: _fit_lines(gates.with_ties(zero_point), scale)),
-        ("float", True, lambda: exact),
-    ):
-        multiplier, offset, shift = line()
-        if shift < 0 or (form == "line" and multiplier.max() > exact[0].max()):
-            continue
-        found = Requantization(
-            form=form, ties=ties, scale=scale, zero_point=zero_point, clamp=clamp, low=low, high=high,
-            layer_bias=layer_bias, bias=layer_bias - centre, operand_type=operand_type,
-            multiplier=multiplier, offset=offset + centre * multiplier, shift=shift,
-        )  # fmt: skip
-        if _equal(found, points):
-            return found
+    problem = _Problem(scale, zero_point, (int(clamp[0]), int(clamp[1])), low, high, layer_bias)
+    for form in problem.forms():
+        if problem.proves(form):
+            return form
+    live, (_, kind) = scale[problem.live], problem.operand("float")
     raise ModelError(
-        f"requantisation: no exact hardware form for scale {scale.min():.3g} and accumulators of "
-        f"{operand_type.width} bits (limit 24 bits before saturation); use a larger output scale"
+        f"requantisation: no exact hardware form for scales from {live.min():.3g} to {live.max():.3g} and accumulators "
+        f"of {kind.width} bits (limit {_WIDEST} bits for their product); make the scales more alike"
     )
 
 
-def _operand(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, IntType]:
-    """Where thresholds lie, as a centre [C] and the narrowest type that reaches both ends from there."""
-    first, last = np.maximum(points[:, 0] - 1, low), np.minimum(points[:, -1], high)
-    centre = (first + last + 1) >> 1
-    return centre, IntType.holding(min(int((first - centre).min()), -1), int((last - centre).max()))
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """What a form must do, and the candidates for it, the smallest first."""
 
+    scale: np.ndarray
+    zero_point: int
+    clamp: tuple[int, int]
+    low: np.ndarray
+    high: np.ndarray
+    layer_bias: np.ndarray
 
-def _float_line(scale: np.ndarray, zero_point: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Scale as an exact integer over a power of two that all channels share; the offset rounds to nearest."""
-    mantissa, exponent = np.frexp(scale.astype(np.float64))
-    shift = 24 - int(exponent.min())
-    multiplier = np.ldexp(mantissa, exponent + shift).astype(np.int64)
-    zeros = min(int(np.bitwise_or.reduce(multiplier)) & -int(np.bitwise_or.reduce(multiplier)), 1 << max(shift - 1, 0))
-    multiplier, shift = multiplier // zeros, shift - zeros.bit_length() + 1
-    half = (1 << shift) >> 1
-    return multiplier, np.full_like(multiplier, half + (zero_point << shift)), shift
+    def forms(self) -> Iterator[Requantization]:
+        exact = self.exact_line()
+        if self.clamp[1] - self.clamp[0] <= _LINE_OUTPUTS:
+            points = self.points(slice(None))[self.live]
+            gates = _Gates.of(points, self.clamp, self.low[self.live], self.high[self.live])
+            for ties, limits in ((False, gates), (True, gates.with_ties(self.zero_point))):
+                multiplier, offset, shift = _fit_lines(limits, self.scale[self.live])
+                if shift >= 0 and (exact is None or not len(multiplier) or multiplier.max() <= exact[0].max()):
+                    yield self.form("line", ties, multiplier, offset, shift)
+        if exact is not None:
+            yield self.form("float", True, *exact)
+
+    @cached_property
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """What each channel gives at both ends of its range, [C]."""
+        both = np.stack([self.low, self.high])
+        return tuple(requantize_reference(both, self.scale, self.zero_point, self.clamp))
+
+    @cached_property
+    def live(self) -> np.ndarray:
+        """Which channels' outputs change at all."""
+        return self.ends[0] != self.ends[1]
+
+    @cached_property
+    def span(self) -> tuple[np.ndarray, np.ndarray]:
+        """First and last accumulator that matter in each channel: beyond them the output is what it is there."""
+        ends = np.array([self.clamp[0] + 1, self.clamp[1]])
+        points = _thresholds(ends, self.scale, self.zero_point, self.clamp, self.low, self.high)
+        first = np.where(self.live, np.maximum(points[:, 0] - 1, self.low), 0)
+        return first, np.where(self.live, np.minimum(points[:, 1], self.high), 0)
+
+    @property
+    def wide(self) -> bool:
+        """Whether float32 cannot hold all the accumulators that matter."""
+        return max(int(np.abs(end).max()) for end in self.span) > 1 << SIGNIFICAND
+
+    def operand(self, name: str) -> tuple[np.ndarray, IntType]:
+        """For a form: the centre of the span [C], and the narrowest type that reaches both ends from there.
+
+        What is rounded to 24 bits must not be moved before that: then the centre is 0.
+        """
+        first, last = self.span
+        centre = np.zeros_like(first) if name == "float" and self.wide else (first + last + 1) >> 1
+        return centre, IntType.holding(min(int((first - centre).min()), -1), int((last - centre).max()))
+
+    def form(self, name: str, ties: bool, multiplier: np.ndarray, offset: np.ndarray, shift: int) -> Requantization:
+        """The form with these constants for the channels that change; the others get theirs here."""
+        centre, operand_type = self.operand(name)
+        factors, offsets = np.zeros_like(self.low), np.zeros_like(self.low)
+        factors[self.live], offsets[self.live] = multiplier, offset
+        still = (self.ends[0] << shift) + ((1 << shift) >> 1)
+        return Requantization(
+            form=name, ties=ties, scale=self.scale, zero_point=self.zero_point, clamp=self.clamp, low=self.low,
+            high=self.high, layer_bias=self.layer_bias, bias=self.layer_bias - centre, operand_type=operand_type,
+            multiplier=factors, offset=np.where(self.live, offsets + centre * factors, still), shift=shift,
+            rounds=name == "float" and self.wide,
+        )  # fmt: skip
+
+    def exact_line(self) -> tuple[np.ndarray, np.ndarray, int] | None:
+        """Scales as exact integers over a power of two that all share; the offset rounds to nearest.
+
+        None where numbers would not fit into :data:`_WIDEST` bits.
+        """
+        if not self.live.any():
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), 1
+        mantissa, exponent = np.frexp(self.scale[self.live].astype(np.float64))
+        digits = np.ldexp(mantissa, SIGNIFICAND).astype(np.int64)
+        shift, spread = SIGNIFICAND - int(exponent.min()), exponent - exponent.min()
+        common = int(np.bitwise_or.reduce(digits))
+        zeros = min((common & -common).bit_length() - 1, max(shift - 1, 0))  # a tie is half a step: one bit at least
+        shift -= zeros
+        output = max(map(abs, (*self.clamp, self.zero_point))).bit_length() + 1
+        if not 1 <= shift <= _WIDEST - output or spread.max() > _WIDEST - SIGNIFICAND:
+            return None
+        multiplier = (digits >> zeros) << spread
+        centre, kind = self.operand("float")
+        reach = np.maximum(np.abs(self.low - centre), np.abs(self.high - centre))[self.live]
+        if (np.minimum(reach, -kind.min) * multiplier.astype(np.float64)).max() >= 1 << _WIDEST:
+            return None
+        return multiplier, np.full_like(multiplier, ((1 << shift) >> 1) + (self.zero_point << shift)), shift
+
+    def proves(self, form: Requantization) -> bool:
+        """Whether ``form`` steps where the definition does, at every threshold and both ends of the range.
+
+        Both are staircases, so that is all. A few channels at a time: outputs of 16 bits have many thresholds.
+        """
+        step = max(_MOST_THRESHOLDS // (self.clamp[1] - self.clamp[0]), 1)
+        parts = (slice(start, start + step) for start in range(0, form.channels, step))
+        return all(_equal(form.select(part), self.points(part)) for part in parts)
+
+    def points(self, part: slice) -> np.ndarray:
+        """The thresholds of some channels; kept where they are all and few."""
+        if self.scale.size * (self.clamp[1] - self.clamp[0]) <= _MOST_THRESHOLDS:
+            return self._all_points[part]
+        return thresholds(self.scale[part], self.zero_point, self.clamp, self.low[part], self.high[part])
+
+    @cached_property
+    def _all_points(self) -> np.ndarray:
+        return thresholds(self.scale, self.zero_point, self.clamp, self.low, self.high)
 
 
 def _equal(form: Requantization, points: np.ndarray) -> bool:
-    """Both sides of every threshold, and both ends of the range."""
-    ends = np.stack([form.low, form.high], axis=1)
-    probes = np.concatenate([points, points - 1, ends], axis=1)
-    probes = np.clip(probes, form.low[:, None], form.high[:, None]).T - form.layer_bias
-    return bool((form.apply(probes) == form.reference(probes)).all())
+    """Whether ``form`` gives at least ``k`` from each threshold on, and less than ``k`` before it."""
+    outputs = np.arange(form.clamp[0] + 1, form.clamp[1] + 1)[:, None]
+    points = points.T
+    at, under = (form.apply(np.clip(p, form.low, form.high) - form.layer_bias) for p in (points, points - 1))
+    reached, risen = points <= form.high, points > form.low
+    return bool(((at >= outputs) == reached).all() and (under < outputs)[risen].all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,6 +287,8 @@ class _Gates:
 def _fit_lines(gates: _Gates, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Smallest multipliers and offsets over a common shift; a shift of -1 where a channel has no line."""
     channels = len(scale)
+    if not channels:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
     shift = np.full(channels, -1, np.int64)
     multiplier, offset = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
     exponent = np.ceil(-np.log2(scale.astype(np.float64))).astype(np.int64)

@@ -1,6 +1,6 @@
 """The parts of a :class:`~hwgen.graph.network.Site`: window, integer weights, integer bias, clamp."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,12 +96,17 @@ def _reordered(values: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def site_bias(
-    graph: Graph, node: Node, source: QuantizedTensor, weight: QuantizedConstant | None, warn: Callable[[str], None]
+    graph: Graph,
+    node: Node,
+    source: QuantizedTensor,
+    weight: QuantizedConstant | None,
+    warn: Callable[[str], None] | None,
 ) -> np.ndarray | None:
     """Bias in units of input scale times weight scale.
 
-    Integers quantised with that scale are taken as they are, like ONNX Runtime does; anything else is rounded to
-    it, and ``warn`` told, as the float sum is then not reproduced to the last bit.
+    Integers quantised with that scale are taken as they are, and real numbers rounded to it in float32, like ONNX
+    Runtime does. Integers of another scale are rounded likewise, and ``warn`` told: ONNX Runtime adds them as floats.
+    Without ``warn`` it is returned as the real numbers that it is.
     """
     if weight is None or node.op == "MatMul" or len(node.inputs) < 3:
         return None
@@ -114,15 +119,55 @@ def site_bias(
     bias = bias.vector(channels)
     if bias is None:
         raise ValueError(f"its bias {node.inputs[2]!r} does not have one number per output channel")
-    unit = source.quantization.scale * weight.scale.astype(np.float64)
+    unit = source.quantization.scale * np.resize(weight.scale, channels).astype(np.float64)
     if bias.scale is not None and (np.abs(bias.scale / unit - 1) < SAME_SCALE).all():
         zero_point = 0 if bias.zero_point is None else bias.zero_point.astype(np.int64)
         return bias.values.astype(np.int64) - zero_point
-    result = np.rint(bias.real.astype(np.float64) / unit)
+    if warn is None:
+        return bias.real
+    result = np.rint(bias.real.astype(np.float32) / (np.float32(source.quantization.scale) * weight.scale))
     if (np.abs(result) > INT32.max).any():
         raise ValueError(f"a bias of {np.abs(result).max():.4g} steps; it must fit into 32 bits: quantise anew")
-    warn(f"{node.place}: its bias is not int32 with scale input*weight; it is rounded to that")
+    if bias.scale is not None:
+        warn(f"{node.place}: its bias is quantised, but not with scale input*weight; it is rounded to that")
     return result.astype(np.int64)
+
+
+def sum_quantization(
+    node: Node,
+    source: Quantization,
+    weight: QuantizedConstant | None,
+    bias: np.ndarray | None,
+    attributes: Mapping[str, Any],
+    channels: int,
+) -> Quantization:
+    """What the sums of a linear operator mean, bias in and zero points off, in the narrowest type that holds them."""
+    kind, zero = source.type, source.zero_point
+    if weight is None:
+        if attributes.get("count_include_pad") is False and any(attributes["pads"]):
+            raise ValueError("its windows average different numbers of elements; quantise its result")
+        count = int(np.prod(attributes["kernel"]))
+        scale = np.atleast_1d(np.float32(source.scale) / np.float32(count))
+        taps = np.ones((1, count), np.int64)
+    else:
+        scale = np.float32(source.scale) * weight.scale
+        taps = _taps(node, weight, attributes)
+    ends = np.stack([taps * (kind.min - zero), taps * (kind.max - zero)])
+    low, high = (end.sum(axis=1) + (0 if bias is None else bias) for end in (ends.min(axis=0), ends.max(axis=0)))
+    type_ = IntType.holding(int(low.min()), int(high.max()))
+    alike = (scale == scale[0]).all()
+    return Quantization(type_, float(scale[0]) if alike else tuple(np.resize(scale, channels).tolist()))
+
+
+def _taps(node: Node, weight: QuantizedConstant, attributes: Mapping[str, Any]) -> np.ndarray:
+    """All that each output channel multiplies by: int64 [channels, ...], zero points taken off."""
+    values = weight.values.astype(np.int64)
+    along = 1 if node.op == "ConvTranspose" else 0
+    values = values - weight.zero_point.reshape([-1 if at == along else 1 for at in range(values.ndim)])
+    if node.op == "ConvTranspose":
+        parts = np.stack(np.split(values, attributes["group"]))
+        values = parts.swapaxes(1, 2).reshape(-1, *values.shape[2:], parts.shape[1])
+    return values.reshape(len(values), -1)
 
 
 def integer_clamp(quantization: Quantization, clamp: tuple[float, float]) -> tuple[int, int]:

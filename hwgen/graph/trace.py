@@ -13,13 +13,13 @@ from dataclasses import replace
 import numpy as np
 
 from .emit import KERNELS, Emitter, plain, standard
+from .entrance import Entrance
 from .expression import ELEMENTWISE, UNBOUNDED, identity, joined
 from .float_model import node_results
 from .ir import Graph, Node
-from .network import QuantizedTensor
 from .site import int_type, integer_clamp
-from .types import FeatureMap, IntType, Quantization
-from .value import NOWHERE, Leaf, Pending, Value, is_count, laid_out, stream_map, stream_places
+from .types import IntType, Quantization
+from .value import NOWHERE, Leaf, Pending, Value, laid_out, stream_map, stream_places
 from .weights import find_weight
 
 REMEDY = "quantise it with QuantizeLinear and DequantizeLinear, or give the float model"
@@ -36,9 +36,8 @@ class Trace:
         self.emitter = Emitter(graph, warn)
         self.problems = self.emitter.problems
         self.values: dict[str, Value] = {}
-        self.input: QuantizedTensor | None = None
-        self.input_order = "channels_last"
-        self.entry: np.ndarray | None = None
+        self.entrance = Entrance(graph)
+        self.refused: set[str] = set()  # names of nodes
 
     @property
     def sites(self):
@@ -46,12 +45,10 @@ class Trace:
 
     def run(self) -> "Trace":
         graph = self.graph
-        if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-            self.problems.add(
-                f"the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; one of each is supported"
-            )
+        if len(graph.inputs) != 1:
+            self.problems.add(f"the model has {len(graph.inputs)} inputs; one is supported")
             return self
-        self.values[graph.inputs[0]] = Value(graph.tensors[graph.inputs[0]].shape)
+        self.values[graph.inputs[0]] = self.entrance.frame
         for node in graph.nodes:
             if any(name in self.values for name in node.inputs):
                 try:
@@ -60,6 +57,7 @@ class Trace:
                     self.values |= dict(zip(node.outputs, results, strict=False))
                 except ValueError as error:
                     self.problems.add(f"{node.place}: {error}")
+                    self.refused.add(node.name)
         return self
 
     def visit(self, node: Node) -> Value | tuple[Value, ...]:
@@ -82,6 +80,9 @@ class Trace:
         quantization = self.quantization(node, node.outputs[0])
         if value.tensor is None and value.pending is None and value.entering in (None, quantization):
             return replace(value, entering=quantization)
+        if value.pending is not None and value.pending.of_the_input and len(value.pending.leaves) == 1:
+            function = value.pending.expression
+            return replace(value, map=None, pending=None, entering=quantization, before=function)
         if value.pending is None:
             value = self.source(node, value)
         parts = not value.whole or (len(value.shape) in (3, 4) and value.map is not None and value.layout is None)
@@ -124,41 +125,11 @@ class Trace:
             kind = IntType.holding(min(low, -1) if kind.signed else low, high)
         return Quantization(kind, float(constants[0].item()), zero_point)
 
-    # The input
+    # Operands
 
     def start(self, value: Value, name: str) -> Value:
-        """The graph's input enters its stream, whose order the host can make of the frame's."""
-        if self.input is None:
-            self.input, self.input_order, self.entry = self.entrance(value)
-        if self.input.quantization != value.entering:
-            raise ValueError(f"the input {self.input.name!r} is quantised in two ways; quantise it once")
-        places = value.places()
-        order = np.where(places == NOWHERE, NOWHERE, self.entry[places])
-        return self.settled(Value(value.shape, self.input.map.shape, order, self.input, fill=value.fill), None, name)
-
-    def entrance(self, value: Value) -> tuple[QuantizedTensor, str, np.ndarray]:
-        """The input stream, its order, and where in it each element of the frame lies.
-
-        The shape that the first operator sees is the stream's, where it is the frame's with channels first or
-        last; otherwise the frame's own shape is.
-        """
-        name = self.graph.inputs[0]
-        frame = Value(self.graph.tensors[name].shape)
-        for seen in (value, frame):
-            if not seen.whole or seen.places().size != frame.places().size:
-                continue
-            height, width, channels = stream_map(seen.shape)
-            places = seen.places().reshape(channels, height, width)
-            raster = places.transpose(1, 2, 0)
-            if is_count(raster) or is_count(places):
-                order = "flat" if is_count(raster) else "channels_last"
-                break
-        entry = np.empty(raster.size, np.int64)
-        entry[raster.reshape(-1)] = np.arange(raster.size)
-        tensor = FeatureMap(height, width, channels, value.entering.type)
-        return QuantizedTensor(name, tensor, value.entering), order, entry
-
-    # Operands
+        """The graph's input enters its stream."""
+        return self.settled(self.entrance.start(value), None, name)
 
     def source(self, node: Node, value: Value, name: str | None = None) -> Value:
         """The operand ``name`` (the first unless given) of an operator, which must be a stream."""
@@ -183,7 +154,9 @@ class Trace:
     def operand(self, node: Node, name: str) -> Value:
         """An operand in real numbers: pending, or a stream."""
         value = self.values[name]
-        return value if value.pending else self.source(node, value, name)
+        if value.pending:
+            return value
+        return self.entrance.real(value) or self.source(node, value, name)
 
     def integer_name(self, name: str, quantization: Quantization | None) -> str:
         """The name under which ONNX has the integers of ``name``, where it has them quantised so."""
@@ -198,7 +171,8 @@ class Trace:
     def pend(self, node: Node, *sources: Value, shape: tuple[int, ...] | None = None) -> Value:
         shape = shape or self.graph.tensors[node.outputs[0]].shape
         name = node.outputs[0]
-        return Value(shape, stream_map(shape), pending=Pending({name: Leaf(node, sources)}, identity(name)))
+        size = stream_map(shape)
+        return Value(shape, size, pending=Pending({name: Leaf(node, sources, size)}, identity(name)))
 
     def visit_Conv(self, node: Node, value: Value) -> Value:
         return self.pend(node, self.feature_map(node, value))
@@ -260,7 +234,7 @@ class Trace:
         source = self.emitter.arranged(self.source(node, value), axes, f"{node.inputs[0]}/arranged")
         size = laid_out(shape, axes)
         name = node.outputs[0]
-        pending = Pending({name: Leaf(node, (source,))}, identity(name))
+        pending = Pending({name: Leaf(node, (source,), size)}, identity(name))
         return Value(shape, size, stream_places(size, axes), pending=pending)
 
     # Element by element
@@ -277,7 +251,10 @@ class Trace:
         size, order = self.joint(info.shape, list(operands.values()))
         result = Value(info.shape, size, order)
         constants = {name: self.constant(node, name, result) for name in node.inputs if name and name not in names}
-        expression = joined([pending.expression for pending in pendings], node, constants)
+        # What only moved elsewhere on the way to this node is still called what it was.
+        known = {name: pending.expression.output for name, pending in zip(operands, pendings, strict=True)}
+        renamed = replace(node, inputs=tuple(known.get(name, name) for name in node.inputs))
+        expression = joined([pending.expression for pending in pendings], renamed, constants)
         leaves = {name: leaf for pending in pendings for name, leaf in pending.leaves.items()}
         fill = next(iter(operands.values())).fill
         if fill and not result.whole:
@@ -399,7 +376,8 @@ class Trace:
         operands = self.aligned(node, list(dict.fromkeys(node.inputs)))
         values = tuple(operands[name] for name in node.inputs)
         if values[0].layout is None:
-            values = tuple(self.feature_map(replace(node, inputs=(n,)), v) for n, v in operands.items())
+            operands = {n: self.feature_map(replace(node, inputs=(n,)), v) for n, v in operands.items()}
+            values = tuple(operands[name] for name in node.inputs)
         shape, axes = self.graph.tensors[node.outputs[0]].shape, values[0].layout
         axis = node.attributes["axis"] % len(shape)
         if axis == 0:

@@ -43,23 +43,32 @@ class IntType:
 
 U8 = IntType(8, False)
 S8 = IntType(8, True)
+U16 = IntType(16, False)
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """Affine quantisation of a whole tensor: ``real = scale * (integer - zero_point)``."""
+    """Affine quantisation of a whole tensor: ``real = scale * (integer - zero_point)``.
+
+    ``scale`` is a float32 value; of the sums of a linear layer it may be a tuple, one for each channel of the stream.
+    """
 
     type: IntType
-    scale: float  # always a float32 value
+    scale: float | tuple[float, ...]
     zero_point: int = 0
 
     def __post_init__(self):
-        scale = np.float32(self.scale)
-        if not (np.isfinite(scale) and scale > 0):
+        scale = np.asarray(self.scale, np.float32)
+        if not (np.isfinite(scale) & (scale > 0)).all():
             raise ValueError(f"a scale must be positive and finite, not {self.scale}")
-        object.__setattr__(self, "scale", float(scale))
+        object.__setattr__(self, "scale", tuple(scale.tolist()) if scale.ndim else float(scale))
         if not self.type.min <= self.zero_point <= self.type.max:
             raise ValueError(f"zero point {self.zero_point} is outside {self.type}")
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each channel has a scale of its own; arrays then are [..., C], channels last."""
+        return isinstance(self.scale, tuple)
 
     def quantize(self, real: np.ndarray) -> np.ndarray:
         """ONNX QuantizeLinear: float32 division, round half to even, add the zero point, saturate."""
@@ -72,7 +81,8 @@ class Quantization:
         return (np.asarray(integer, np.int64) - self.zero_point).astype(np.float32) * np.float32(self.scale)
 
     def __str__(self) -> str:
-        return f"{self.type} scale={self.scale:.6g} zero={self.zero_point}"
+        scale = f"{min(self.scale):.6g}..{max(self.scale):.6g}" if self.per_channel else f"{self.scale:.6g}"
+        return f"{self.type} scale={scale} zero={self.zero_point}"
 
 
 @dataclass(frozen=True)

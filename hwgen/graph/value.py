@@ -21,7 +21,8 @@ class Value:
 
     ``order``, of ``shape`` without the batch, holds each element's place in the stream; None where the stream is
     simply channels last. ``tensor`` is None for a ``pending`` result and for the graph's input before it enters a
-    stream, ``order`` being the place in the frame as given; ``entering`` is what it will be quantised to.
+    stream, ``order`` being the place in the frame as given; ``entering`` is what it will be quantised to, and
+    ``before`` what the host computes of it until then.
     ``fill`` is the real number of elements that are NOWHERE.
     """
 
@@ -31,6 +32,7 @@ class Value:
     tensor: QuantizedTensor | None = None
     pending: "Pending | None" = None
     entering: Quantization | None = None
+    before: Expression | None = None
     fill: float = 0.0
 
     def places(self) -> np.ndarray:
@@ -81,10 +83,14 @@ def stream_places(size: Size, axes: tuple[int, ...]) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Leaf:
-    """Where real numbers come from: ``node`` applied to ``sources``, or the dequantised source itself."""
+    """Where real numbers come from: ``node`` applied to ``sources``, or the dequantised source itself.
+
+    ``map`` is that of the node's result.
+    """
 
     node: Node | None
     sources: tuple[Value, ...]
+    map: Size | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +104,11 @@ class Pending:
     def only(self) -> Leaf | None:
         """The leaf, where there is one."""
         return next(iter(self.leaves.values())) if len(self.leaves) == 1 else None
+
+    @property
+    def of_the_input(self) -> bool:
+        """Whether it is computed of the graph's input before that enters a stream."""
+        return any(leaf.node is None and leaf.sources[0].tensor is None for leaf in self.leaves.values())
 
 
 def stream_map(shape: tuple[int, ...]) -> Size:

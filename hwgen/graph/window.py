@@ -59,12 +59,20 @@ class Window:
             )
         return tuple(rest // stride + 1 for rest, stride in zip(spare, self.strides, strict=True))
 
-    def patches(self, x: np.ndarray, pad_value: float = 0) -> np.ndarray:
+    def padded(self, x: np.ndarray, pad_value: float = 0, dtype: type | None = None) -> np.ndarray:
+        """``x`` [N, H, W, C] as ``dtype`` with its padding around it."""
+        if not any(self.pads):
+            return x.astype(dtype or x.dtype, copy=False)
+        frames, height, width, channels = x.shape
+        top, left, _, _ = self.pads
+        result = np.full((frames, *self.padded_size(height, width), channels), pad_value, dtype or x.dtype)
+        result[:, top : top + height, left : left + width] = x
+        return result
+
+    def patches(self, x: np.ndarray, pad_value: float = 0, dtype: type | None = None) -> np.ndarray:
         """Every window of ``x`` [N, H, W, C], as a read-only view [N, OH, OW, KH, KW, C] of the padded map."""
-        top, left, bottom, right = self.pads
-        if any(self.pads):
-            x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=pad_value)
-        self.output_size(x.shape[1] - top - bottom, x.shape[2] - left - right)
+        self.output_size(*x.shape[1:3])
+        x = self.padded(x, pad_value, dtype)
         view = np.lib.stride_tricks.sliding_window_view(x, self.extent, axis=(1, 2))
         rows, columns = self.strides
         down, across = self.dilations

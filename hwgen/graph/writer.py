@@ -1,13 +1,14 @@
 """Quantised graphs to standard ONNX files that any runtime takes."""
 
 import os
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .ir import Graph, Node
+from .ir import Graph, Node, Tail, TensorInfo
 from .operators import OPERATORS
 
 BATCH = "N"  # the name of the open batch dimension
@@ -29,6 +30,71 @@ def write_qdq(graph: Graph, path: str | Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
+def write_tail(tail: Tail, path: str | Path) -> None:
+    """Write what is left to the host to ``path``."""
+    Path(path).write_bytes(tail.model)
+
+
+def tail_model(
+    model: onnx.ModelProto,
+    nodes: Iterable[onnx.NodeProto],
+    inputs: Mapping[str, TensorInfo],
+    results: Iterable[str],
+    constants: Mapping[str, np.ndarray],
+) -> bytes:
+    """``nodes`` of ``model`` as a file of their own, from ``inputs`` to ``results``.
+
+    ``constants`` has the values of initializers that lie outside the file. The batch is as open as that of the model.
+    """
+    nodes = list(nodes)
+    read = {name for node in nodes for name in names_read(node)}
+    source = model.graph
+    given = [value for value in source.input if value.name in read and value.name not in inputs]
+    first = source.input[0].type.tensor_type.shape.dim if source.input else ()
+    batch = first[0].dim_value or first[0].dim_param or BATCH if first else 1
+    proto = helper.make_graph(
+        nodes,
+        f"{source.name}_tail",
+        [*(_value(name, info, batch) for name, info in inputs.items()), *given],
+        [value for value in source.output if value.name in set(results)],
+        [_inside(tensor, constants) for tensor in source.initializer if tensor.name in read],
+    )
+    whole = helper.make_model(proto, producer_name="hwgen", ir_version=model.ir_version)
+    del whole.opset_import[:]
+    whole.opset_import.extend(model.opset_import)
+    return whole.SerializeToString(deterministic=True)
+
+
+def names_read(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node reads, those that its subgraphs take from outside included."""
+    names = list(node.input)
+    for attribute in node.attribute:
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            inner = [name for each in graph.node for name in names_read(each)]
+            names += [*inner, *(value.name for value in graph.output)]
+    return [name for name in names if name]
+
+
+def _inside(tensor: onnx.TensorProto, constants: Mapping[str, np.ndarray]) -> onnx.TensorProto:
+    """An initializer that holds its numbers itself."""
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        return tensor
+    return numpy_helper.from_array(constants[tensor.name], tensor.name)
+
+
+def with_outputs(path: str | Path, wanted: Collection[str]) -> tuple[bytes, tuple[str, ...]]:
+    """The model at ``path`` as bytes, its outputs those of the ``wanted`` tensors that its nodes make; and which.
+
+    For whoever wants to see what a runtime computes on the way. The file must be one that
+    :func:`hwgen.graph.reader.read_model` has read.
+    """
+    model = onnx.load(path)
+    made = dict.fromkeys(name for node in model.graph.node for name in node.output if name in wanted)
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    return model.SerializeToString(), tuple(made)
+
+
 def qdq_model(graph: Graph) -> onnx.ModelProto:
     """``graph`` as an ONNX model. ValueError where it holds what does not survive the way."""
     opset = _opset(graph)
@@ -36,8 +102,8 @@ def qdq_model(graph: Graph) -> onnx.ModelProto:
     proto = helper.make_graph(
         [each for node in graph.nodes for each in _nodes(graph, node, bounds)],
         graph.name,
-        [_value(graph, name) for name in graph.inputs],
-        [_value(graph, name) for name in graph.outputs],
+        [_value(name, graph.tensors[name], BATCH) for name in graph.inputs],
+        [_value(name, graph.tensors[name], BATCH) for name in graph.outputs],
         [numpy_helper.from_array(np.asarray(v, order="C"), name) for name, v in (graph.constants | bounds).items()],
     )
     return helper.make_model(
@@ -75,7 +141,6 @@ def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx
     ]
 
 
-def _value(graph: Graph, name: str) -> onnx.ValueInfoProto:
-    info = graph.tensors[name]
+def _value(name: str, info: TensorInfo, batch: int | str) -> onnx.ValueInfoProto:
     kind = helper.np_dtype_to_tensor_dtype(info.dtype)
-    return helper.make_tensor_value_info(name, kind, [BATCH, *info.shape[1:]])
+    return helper.make_tensor_value_info(name, kind, [batch, *info.shape[1:]])

@@ -20,9 +20,13 @@ from hwgen.blocks.fork import ForkFolding
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.pool import PoolFolding
 from hwgen.blocks.queue import QueueFolding
+from hwgen.graph.ir import Node
 from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
+from hwgen.graph.site import sum_quantization
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from hwgen.graph.window import Window
+
+from .stream_cases import moves, pairs
 
 U4, S16 = IntType(4, False), IntType(16, True)
 
@@ -59,6 +63,18 @@ def dense(source, channels, target=None, **options) -> Dense:
     return Dense.from_site(site("Gemm", source, Window((1, 1)), channels, target, **options))
 
 
+def raw(op, source, window, channels, **options) -> Conv | Dense | AveragePool | GlobalAveragePool:
+    """An operator whose sums nothing quantises."""
+    made = site(op, source, window, channels, **options)
+    node, given = Node(made.name, op, (), ()), made.input.quantization
+    quantization = sum_quantization(node, given, made.weight, made.bias, made.attributes, channels)
+    type_ = quantization.type
+    output = QuantizedTensor("y", replace(made.output.map, type=type_), quantization)
+    bare = replace(made, output=output, clamp=(type_.min, type_.max), raw=True)
+    kinds = {"Conv": Conv, "Gemm": Dense, "AveragePool": AveragePool, "GlobalAveragePool": GlobalAveragePool}
+    return kinds[op].from_site(bare)
+
+
 def pool(kind, source, window, target=None) -> MaxPool | AveragePool:
     return kind.from_site(site(kind.__name__, source, window, source.channels, target))
 
@@ -88,7 +104,19 @@ def _convolutions():
     yield conv(FeatureMap(1, 12, 3, S8), line, 4, Quantization(S8, 0.05, -4)), _mac("sliding", 4, 2, 1, 2)
     tall = Window((3, 1), pads=(1, 0, 1, 0))
     yield conv(FeatureMap(9, 1, 2, S8), tall, 3, Quantization(S16, 0.0002, 11)), _mac("ring", 2, 2, 2, 1)
+    yield raw("Conv", small, same, 6), _mac("ring", 2, 3, 2, 3)
+    yield raw("Conv", small, same, 6, weight_zero=7), _mac("sliding", 18, 3, 2, 3, in_luts=True)
     yield conv(FeatureMap(5, 6, 3, U4), same, 4, Quantization(U4, 0.3, 0), weight_bits=3), _mac("ring", 3, 4, 3, 2)
+    # Sums beyond 24 bits, which float32 rounds; a channel whose output never changes.
+    yield conv(FeatureMap(4, 4, 4, S16), same, 3, Quantization(S8, 0.05, -4)), _mac("ring", 2, 3, 2, 1)
+    yield conv(FeatureMap(4, 4, 4, S16), same, 4, Quantization(S16, 0.0002, -4)), _mac("ring", 1, 4, 1, 1, True)
+    yield Conv.from_site(_with_still_channel(site("Conv", small, same, 6))), _mac("sliding", 9, 3, 2, 3)
+
+
+def _with_still_channel(made: Site) -> Site:
+    scale = made.weight.scale.copy()
+    scale[1] = 1e-11
+    return replace(made, weight=replace(made.weight, scale=scale))
 
 
 def _grouped():
@@ -134,6 +162,7 @@ def _in_columns():
 def _dense():
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 2, 3, 2, 1)
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 1, 7, 1, 1, True)
+    yield raw("Gemm", FeatureMap(1, 1, 20, S8), Window((1, 1)), 7), _mac("ring", 2, 3, 2, 1)
     yield dense(FeatureMap(2, 3, 4, U8), 10), _mac("ring", 4, 5, 4, 1)
     yield dense(FeatureMap(1, 1, 130, S8), 12, Quantization(S8, 0.05, 3)), _mac("ring", 1, 5, 1, 1)
 
@@ -148,6 +177,9 @@ def _pools():
     for lanes in (1, 6):
         averaged = site("GlobalAveragePool", source, Window((1, 1)), 6)
         yield GlobalAveragePool.from_site(averaged), PoolFolding(lanes)
+    whole = Window((source.height, source.width))
+    yield raw("GlobalAveragePool", source, whole, 6), PoolFolding(2)
+    yield raw("AveragePool", source, windows[0], 6), PoolFolding(3)
 
 
 def _plumbing():
@@ -159,6 +191,8 @@ def _plumbing():
     yield Fork(source, 3), ForkFolding(2, (8, 16, 5))
     for lanes in ((1, 3), (3, 1), (3, 2), (2, 3), (6, 1)):
         yield WidthConverter(source), ConvertFolding(*lanes)
+    yield from pairs()
+    yield from moves()
 
 
 def _named(cases):

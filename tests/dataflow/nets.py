@@ -3,7 +3,7 @@
 import numpy as np
 
 from hwgen.blocks import AveragePool, MaxPool
-from hwgen.graph.network import Layer, Network, QuantizedTensor
+from hwgen.graph.network import Layer, Network, Output, QuantizedTensor
 from hwgen.graph.types import U8, FeatureMap, Quantization
 from hwgen.graph.window import Window
 from tests.blocks.cases import conv, dense, pool
@@ -16,9 +16,8 @@ def chain(*ops) -> Network:
     tensors += [QuantizedTensor(f"t{n}", op.output, quantization) for n, op in enumerate(ops, 1)]
     layers = tuple(Layer(f"layer{n}", op, (f"t{n}",), f"t{n + 1}") for n, op in enumerate(ops))
     first, last = tensors[0], tensors[-1]
-    return Network(
-        "chain", first, last, first.map.shape, last.map.shape, layers, {tensor.name: tensor for tensor in tensors}
-    )
+    outputs = (Output(last.name, (last,), last.map.shape),)
+    return Network("chain", first, first.map.shape, outputs, layers, {tensor.name: tensor for tensor in tensors})
 
 
 def small() -> Network:

@@ -9,6 +9,7 @@ from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
+from hwgen.graph.recipe import DEFAULT
 from hwgen.graph.writer import write_qdq
 from tests.graph.toys import TOYS
 
@@ -23,9 +24,10 @@ def session(path_or_bytes, fuse_int8=False):
 
 
 def runtime_integers(path, frames):
-    """The result of every QuantizeLinear in the file, by name; int8 computed on integers too."""
+    """The result of every QuantizeLinear and QLinear* in the file, by name; int8 computed on integers too."""
     model = onnx.load(path)
-    names = [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    nodes = (node for node in model.graph.node if node.op_type.startswith(("QuantizeLinear", "QLinear")))
+    names = [node.output[0] for node in nodes]
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     runtime = session(model.SerializeToString(), fuse_int8=True)
@@ -46,9 +48,9 @@ def compare(network, frames, path):
     return len(theirs)
 
 
-def compile_and_compare(path, frames, folder, calibration=None, method="minmax"):
+def compile_and_compare(path, frames, folder, calibration=None, recipe=DEFAULT):
     """From a model file to equal integers; returns the network."""
-    graph = quantize(simplify(read_model(path)), calibration, method, warn=lambda text: None)
+    graph = quantize(simplify(read_model(path)), calibration, recipe, warn=lambda text: None)
     network = lower(graph, TOYS)
     written = folder / "written.onnx"
     write_qdq(graph, written)

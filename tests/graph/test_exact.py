@@ -11,6 +11,7 @@ from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
+from hwgen.graph.recipe import Recipe
 from hwgen.graph.writer import write_qdq
 from tests.graph.models import build, lenet_like, node, save
 from tests.graph.reference import compare, compile_and_compare, session
@@ -21,7 +22,7 @@ from tests.shared import arrays, data, model
 @pytest.mark.parametrize("method", METHODS)
 def test_lenet_like(tmp_path, method):
     frames = np.random.default_rng(1).normal(0, 1, (40, 1, 12, 12)).astype(np.float32)
-    network = compile_and_compare(save(lenet_like(), tmp_path), frames, tmp_path, frames, method)
+    network = compile_and_compare(save(lenet_like(), tmp_path), frames, tmp_path, frames, Recipe(ranges=method))
     assert [type(layer.op).__name__ for layer in network.layers] == [
         "ToyConv",
         "ToyMaxPool",

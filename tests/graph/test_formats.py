@@ -82,7 +82,7 @@ def test_integer_operators(name, tmp_path):
     constants = CONSTANTS | {"k": CONSTANTS["w"].view(np.uint8)}
     proto = model(nodes, source=source, constants=constants)
     path = save(proto, tmp_path)
-    x = RNG.integers(0, 256, source[1]).astype(np.uint8)
+    x = np.random.default_rng(7).integers(0, 256, source[1]).astype(np.uint8)
     expected = session(str(path)).run(None, {"x": x})[0]
     graph = read_model(path)
     for each in (graph,) if "Softmax" in name else (graph, simplify(graph)):  # which is left to the host

@@ -175,9 +175,14 @@ def test_several_readers_of_one_tensor(tmp_path):
             "quantise it with QuantizeLinear and DequantizeLinear, or give the float model",
         ),
         (
-            [*ENTER, WEIGHT, node("Conv", "xd wd", "y")],
-            "the output 'y' is not quantised; quantise it with QuantizeLinear and DequantizeLinear, "
-            "or give the float model",
+            [*ENTER, node("Softmax", "xd", "y", axis=1)],
+            "the output 'y' is not quantised: it takes the result of node 'y_node' (Softmax) before it is quantised: "
+            "it is no sum of integers; quantise its result",
+        ),
+        (
+            [*ENTER, node("Add", "x xd", "r"), *LEAVE],
+            "node 'r_node' (Add): it reads 'x', which is not quantised; "
+            "quantise it with QuantizeLinear and DequantizeLinear, or give the float model",
         ),
         (
             [*ENTER, node("Where", "yes xd xd", "r"), *LEAVE],
@@ -211,12 +216,25 @@ def test_sites_that_no_operator_takes_are_all_named(tmp_path):
     )
 
 
-def test_a_float_bias_is_rounded_and_said(tmp_path):
+def test_a_float_bias_is_rounded_in_float32(tmp_path):
+    """As ONNX Runtime does: 10.000299 is 50001.4995 steps, but in float32 a tie."""
     warnings = []
     nodes = [*ENTER, WEIGHT, node("Conv", "xd wd fb", "r"), *LEAVE]
-    (site,) = sites(read(nodes, tmp_path, fb=np.float32([1, 2, 3])), warnings.append)
+    (site,) = sites(read(nodes, tmp_path, fb=np.float32([10.000299, 2, 3])), warnings.append)
+    assert site.bias.tolist() == [50002, 5000, 5000]
+    assert warnings == []
+
+
+def test_a_bias_of_another_scale_is_rounded_and_said(tmp_path):
+    warnings = []
+    given = [node("DequantizeLinear", "other unit", "od"), node("Conv", "xd wd od", "r")]
+    (site,) = sites(
+        read([*ENTER, WEIGHT, *given, *LEAVE], tmp_path, other=np.int32([100, 200, 300]), unit=np.float32(0.01)),
+        warnings.append,
+    )
     assert site.bias.tolist() == [5000, 5000, 5000]
-    assert warnings == ["node 'r_node' (Conv): its bias is not int32 with scale input*weight; it is rounded to that"]
+    (said,) = warnings
+    assert said.endswith("its bias is quantised, but not with scale input*weight; it is rounded to that")
 
 
 def integer_network(tmp_path):
@@ -265,7 +283,16 @@ def test_any_number_of_frames(tmp_path, monkeypatch):
     network = integer_network(tmp_path)
     frames = np.random.default_rng(0).integers(0, 256, (5, 6, 5, 2)).astype(np.uint8)
     together = golden.run(network, frames)
-    monkeypatch.setattr(golden, "FRAMES", 2)
+    monkeypatch.setattr(golden, "CHUNK", 2 * 6 * 5 * 2)
     for name, value in golden.run(network, frames).items():
         assert np.array_equal(value, together[name])
     assert golden.run(network, frames[:0])["yq"].shape == (0, 4, 3, 3)
+
+
+def test_only_what_is_asked_for_is_kept(tmp_path):
+    network = integer_network(tmp_path)
+    frames = np.random.default_rng(0).integers(0, 256, (5, 6, 5, 2)).astype(np.uint8)
+    every = golden.run(network, frames)
+    assert set(every) == {network.input.name, *(layer.output for layer in network.layers)}
+    assert list(golden.run(network, frames, ("yq",))) == ["yq"]
+    assert np.array_equal(golden.output(network, frames), every[network.output.name])

@@ -8,7 +8,10 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from hwgen.blocks import OPERATORS as OPERATORS_OF_BLOCKS
+from hwgen.graph.check import check_graph
 from hwgen.graph.errors import InputError, ModelError
+from hwgen.graph.lower import lower
 from hwgen.graph.operators import OPERATORS
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
@@ -101,6 +104,26 @@ def _mutate_constant(tensor, rng):
     tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
 
 
+def damage(data, rng):
+    """The file ``data`` cut short, or with some bytes changed, removed or doubled."""
+    data, at = bytearray(data), rng.randrange(len(data))
+    kind = rng.randrange(4)
+    if kind == 0:
+        return bytes(data[:at])
+    for _ in range(rng.choice((1, 2, 8))):
+        at = rng.randrange(len(data))
+        data[at : at + 1] = (bytes([rng.randrange(256)]), b"", bytes(data[at : at + 1]) * 2)[kind - 1]
+    return bytes(data)
+
+
+def import_(path):
+    """As far as the integer network, as the flow goes; errors made for users are what may happen on the way."""
+    with contextlib.suppress(ModelError, InputError):
+        graph = simplify(read_model(path))
+        check_graph(graph)
+        lower(graph, OPERATORS_OF_BLOCKS, warn=lambda line: None)
+
+
 SOURCES = {
     "lenet": lenet_like,
     "layouts": shapes_and_layouts,
@@ -118,5 +141,15 @@ def test_nonsense_is_refused_in_words(name, tmp_path):
         for _ in range(rng.choice((1, 1, 2, 3))):
             mutate(proto, rng)
         path.write_bytes(proto.SerializeToString())
-        with contextlib.suppress(ModelError, InputError):  # errors made for users; any other fails the test
-            simplify(read_model(path))
+        import_(path)
+
+
+@pytest.mark.parametrize("name", ["lenet", "layouts", "QLinearConv"])
+def test_a_damaged_file_is_refused_in_words(name, tmp_path):
+    """10,000 more, real models among them: ``python -m benchmarks.mutations``."""
+    rng = random.Random(name)
+    data = SOURCES[name]().SerializeToString()
+    path = tmp_path / "mutant.onnx"
+    for _ in range(100):
+        path.write_bytes(damage(data, rng))
+        import_(path)

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from hwgen.graph.calibrate import METHODS, minmax, mse, percentile
+from hwgen.graph.calibrate import METHODS, entropy, minmax, mse, percentile
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.lower import sites
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
+from hwgen.graph.recipe import Recipe
 from hwgen.graph.types import U8, Quantization
 from tests.graph.models import build, lenet_like, node, save
 
@@ -51,10 +52,13 @@ def test_relu_is_dropped_where_the_range_says_it(tmp_path):
     assert "Relu" not in [n.op for n in graph.nodes]
 
 
+MINMAX = Recipe(ranges="minmax", equalize=False, correct_bias=False)
+
+
 def test_a_clip_above_zero_stays(tmp_path):
     model = conv_model([[[[1]]]], [0], node("Clip", "c low", "y"), output="y")
     model.graph.initializer.add(name="low", data_type=1, dims=[], raw_data=np.float32(0.5).tobytes())
-    graph = quantize(read(model, tmp_path), frames(-1, 1))
+    graph = quantize(read(model, tmp_path), frames(-1, 1), MINMAX)
     assert "Clip" in [n.op for n in graph.nodes]
     (site,) = sites(graph)
     assert site.clamp == (127, 255)
@@ -115,44 +119,24 @@ def test_a_quantised_graph_passes_untouched(tmp_path):
     assert quantize(graph) is graph
 
 
-def test_a_graph_without_quantised_output_is_completed(tmp_path):
-    constants = {
-        "s": np.float32(0.01),
-        "z": np.uint8(3),
-        "w": np.int8([[[[5]]]]),
-        "ws": np.float32(0.1),
-        "b": np.float32([0.7]),
-    }
-    nodes = [
-        node("QuantizeLinear", "x s z", "q"),
-        node("DequantizeLinear", "q s z", "d"),
-        node("DequantizeLinear", "w ws", "v"),
-        node("Conv", "d v b", "y"),
-    ]
-    graph = read(build(nodes, "y", constants, ("x", ("N", 1, 4, 4))), tmp_path)
-    (site,) = sites(quantize(graph, frames(0, 2)))
-    assert site.input.quantization == Quantization(U8, 0.01, 3)
-    assert site.weight.values.tolist() == [[[[5]]]]
-    assert site.bias.tolist() == [700]
-    assert site.output.quantization.scale == pytest.approx(1.7 / 255, rel=1e-5)  # 2 * 0.5 + 0.7
-
-
 @pytest.mark.parametrize(
-    ("calibration", "method", "words"),
+    ("calibration", "words"),
     [
-        (np.ones((3, 4, 4, 1)), "minmax", "calibration frames of shape [3, 4, 4, 1]; the model takes ['N', 1, 4, 4]"),
-        (np.ones((0, 1, 4, 4)), "minmax", "calibration frames must be one or more, of finite numbers"),
-        (np.full((1, 1, 4, 4), np.nan), "minmax", "calibration frames must be one or more, of finite numbers"),
-        (
-            np.ones((1, 1, 4, 4)),
-            "magic",
-            "calibration method 'magic' is unknown; choose one of minmax, percentile, mse",
-        ),
+        (np.ones((3, 4, 4, 1)), "calibration frames of shape [3, 4, 4, 1]; the model takes ['N', 1, 4, 4]"),
+        (np.ones((0, 1, 4, 4)), "calibration frames must be one or more, of finite numbers"),
+        (np.full((1, 1, 4, 4), np.nan), "calibration frames must be one or more, of finite numbers"),
     ],
 )
-def test_unusable_calibration(tmp_path, calibration, method, words):
+def test_unusable_calibration(tmp_path, calibration, words):
     with pytest.raises(InputError) as caught:
-        quantize(read(conv_model([[[[1]]]], [0]), tmp_path), calibration, method)
+        quantize(read(conv_model([[[[1]]]], [0]), tmp_path), calibration)
+    assert caught.value.problems == (words,)
+
+
+def test_unknown_method():
+    with pytest.raises(InputError) as caught:
+        Recipe(ranges="magic")
+    words = "calibration method 'magic' is unknown; choose one of minmax, percentile, entropy, mse"
     assert caught.value.problems == (words,)
 
 
@@ -162,7 +146,7 @@ def test_overflow_is_named(tmp_path):
 
 
 def test_methods():
-    assert list(METHODS) == ["minmax", "percentile", "mse"]
+    assert list(METHODS) == ["minmax", "percentile", "entropy", "mse"]
     edges = np.linspace(0, 100, 2049)
     counts = np.zeros(2048)
     counts[:20] = 1e6  # all but one number below 1
@@ -172,3 +156,19 @@ def test_methods():
     assert mse(counts, edges)[1] < 100
     flat = np.ones(2048)
     assert mse(flat, edges)[1] == pytest.approx(100, rel=0.02)
+
+
+def test_entropy_cuts_a_tail_and_not_a_flat_distribution():
+    edges = np.linspace(0, 100, 2049)
+    tail = np.exp(-np.arange(2048) / 100)
+    assert entropy(tail, edges)[1] < 70
+    assert entropy(np.ones(2048), edges)[1] > 90
+
+
+def test_entropy_does_not_count_zeros():
+    edges = np.linspace(0, 100, 2049)
+    counts = np.exp(-np.arange(2048) / 100)
+    spiked = counts.copy()
+    spiked[0] = 1e9
+    assert entropy(spiked, edges) == entropy(counts, edges)
+    assert entropy(np.where(np.arange(2048), 0, counts), edges) == (0, 100)

@@ -66,7 +66,7 @@ def test_unknown_operators_are_all_listed(tmp_path):
         "node 'n2': operator com.acme.Fancy is not supported",
     )
     assert lines[2].startswith("supported operators are Abs, Add, ArgMax, AveragePool, ")
-    assert lines[2].endswith("; cut or rewrite the others")
+    assert lines[2].endswith("; rewrite the others, or end the network before them with --outputs")
 
 
 def test_dynamic_shape(tmp_path):
@@ -149,7 +149,7 @@ def test_bad_nodes(tmp_path, nodes, constants, words):
 
 
 def test_problems_are_reported_together(tmp_path):
-    nodes = [node("Conv", "x w", "a", colour=1), node("MaxPool", "a", "b"), node("Sin", "b", "y")]
+    nodes = [node("Sin", "x", "s"), node("Conv", "s w", "a", colour=1), node("MaxPool", "a", "y")]
     assert len(problems(build(nodes, "y", WEIGHT, ("x", ("N", 1, "h", 8))), tmp_path)) == 5
 
 

@@ -1,5 +1,7 @@
 """Requantisation: thresholds against a search, forms against the definition, every form reached."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,9 +84,81 @@ def test_the_proof_looks_at_both_sides_of_every_threshold():
     assert (form.apply(every) != form.reference(every)).any()
 
 
-def test_an_accumulator_that_float32_cannot_hold_is_refused():
-    with pytest.raises(ModelError, match=r"no exact hardware form for scale .* use a larger output scale"):
-        fit(np.float32([1e-6]), 0, (-32768, 32767), np.array([-(10**11)]), np.array([10**11]))
+def test_outputs_of_16_bits_take_the_float_form():
+    generator = np.random.default_rng(0)
+    scale = generator.uniform(0.001, 0.02, 8).astype(np.float32)
+    form = fit(scale, -3596, (-32768, 32767), np.full(8, -(10**7)), np.full(8, 10**7))
+    assert (form.form, form.rounds) == ("float", False)
+    acc = accumulators(form, generator, 50_000)
+    np.testing.assert_array_equal(form.apply(acc), form.reference(acc))
+
+
+@pytest.mark.parametrize("clamp", [(-128, 127), (-32768, 32767)])
+def test_sums_beyond_24_bits_are_rounded_as_float32_does(clamp):
+    scale = clamp[1] / np.float32([3e7, 1e8, 5e8])
+    form = fit(scale, 3, clamp, np.full(3, -(10**9)), np.full(3, 10**9))
+    assert form.rounds
+    points = thresholds(scale, 3, clamp, form.low, form.high)
+    near = np.concatenate([points + step for step in range(-40, 41)], axis=1).T
+    np.testing.assert_array_equal(form.apply(near), form.reference(near))
+    assert (replace(form, rounds=False).apply(near) != form.reference(near)).any()
+
+
+def test_a_channel_that_never_changes_needs_no_scale():
+    """Quantisers give channels whose weights are next to nothing scales next to nothing."""
+    scale = np.float32([1e-11, 0.01, 1e-30, 2.0**-9])
+    low, high = np.full(4, -(10**6)), np.full(4, 10**6)
+    form = fit(scale, 7, (-128, 127), low, high, np.int64([5, -900, 10**6, 3]))
+    assert form.multiplier[[0, 2]].tolist() == [0, 0]
+    acc = accumulators(form, np.random.default_rng(0))
+    np.testing.assert_array_equal(form.apply(acc), form.reference(acc))
+    assert (form.reference(acc)[:, [0, 2]] == 7).all()
+
+
+@pytest.mark.parametrize("clamp", [(0, 255), (-32768, 32767)])
+def test_no_channel_needs_to_change(clamp):
+    form = fit(np.float32([1e-11]), 7, clamp, np.array([-5000]), np.array([5000]))
+    assert (form.apply(np.arange(-5000, 5001)[:, None]) == 7).all()
+
+
+def test_scales_too_far_apart_are_refused():
+    scale, reach = np.float32([0.013, 1e-12]), np.int64([10**6, 10**16])
+    with pytest.raises(ModelError, match=r"scales from 1e-12 to 0.013 .* \(limit 62 bits .*make the scales more alike"):
+        fit(scale, 0, (-32768, 32767), -reach, reach)
+
+
+def test_outputs_of_16_bits_of_a_whole_scale():
+    form = fit(np.float32([1, 4]), 0, (-32768, 32767), np.full(2, -(10**5)), np.full(2, 10**5))
+    every = np.arange(-(10**5), 10**5)[:, None]
+    np.testing.assert_array_equal(form.apply(every), form.reference(every))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_every_form_of_wide_sums_equals_the_definition(data):
+    """Scales and ranges of any size: whatever form is found is exact where float32 rounds, and right beside it."""
+    scale = np.float32([2.0 ** data.draw(st.floats(-36, 2)) for _ in range(data.draw(st.integers(1, 3)))])
+    reach = np.int64([data.draw(st.integers(1, 1 << 31)) for _ in scale])
+    clamp = data.draw(st.sampled_from([(0, 255), (-128, 127), (-32768, 32767), (0, 1)]))
+    zero = data.draw(st.integers(*clamp))
+    try:
+        form = fit(scale, zero, clamp, -reach, reach)
+    except ModelError:
+        assert scale.max() / scale.min() > 1 << 16 or reach.max() > 1 << 28
+        return
+    acc = accumulators(form, np.random.default_rng(data.draw(st.integers(0, 99))))
+    points = thresholds(scale, zero, clamp, form.low, form.high).T[:2000]
+    for probes in (acc, *(np.clip(points + step, form.low, form.high) for step in range(-3, 4))):
+        np.testing.assert_array_equal(form.apply(probes), form.reference(probes))
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float64, np.float32])
+@pytest.mark.parametrize("bias", [0, 1000, (1 << 25) + 1])
+def test_golden_is_the_definition_for_any_kind_of_sums(kind, bias):
+    high = np.full(16, (1 << 22) + bias)
+    form = fit(np.full(16, 2e-5, np.float32), -5, (-128, 127), -high, high, np.full(16, bias))
+    sums = np.random.default_rng(0).integers(-(1 << 22), 1 << 22, (3, 5, 7, 16))
+    np.testing.assert_array_equal(form.golden(sums.astype(kind), np.int8), form.reference(sums))
 
 
 def test_the_scale_is_formed_in_float32_in_the_reference_order():

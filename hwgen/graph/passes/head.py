@@ -12,12 +12,13 @@ _CARRIERS = ("Cast", "QuantizeLinear", "DequantizeLinear", "Reshape", "Flatten",
 def strip_head(graph: Graph) -> Graph:
     """Cut Softmax, ArgMax and TopK over all scores off the end, with the quantisation and reshaping after them.
 
-    They keep order or only read it, so hardware need not compute them; ``Graph.head`` remembers them.
+    They keep order or only read it, so hardware need not compute them; ``Graph.head`` remembers them. Where more was
+    cut off already, they stay: what is behind reads them.
     """
-    while (node := _head(graph)) is not None:
+    while graph.tail is None and (node := _head(graph)) is not None:
         index = graph.nodes.index(node)
         editor = Editor(graph)
-        editor.outputs = node.inputs[:1]
+        editor.outputs = editor.results = node.inputs[:1]
         editor.head = tuple(n for n in graph.nodes[index:] if n.op in HEADS) + graph.head
         graph = editor.done()
     return graph

@@ -1,0 +1,172 @@
+"""The golden model beside ONNX Runtime, tensor by tensor, integer by integer.
+
+ONNX Runtime runs the model's own file, every integer tensor in it an output. Where the file has none (a float model)
+or is in a format that ONNX Runtime does not run (QONNX), it runs the QDQ model that hwgen writes.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from hwgen.graph import golden
+from hwgen.graph.errors import InputError
+from hwgen.graph.ir import Graph
+from hwgen.graph.network import Network
+from hwgen.graph.types import FeatureMap
+from hwgen.graph.writer import with_outputs, write_qdq
+
+#: Convolutions of s8 activations are computed on integers on x86, too, not in float32.
+INT8_ALLOWED = {"session.qdqisint8allowed": "1"}
+_BATCH = 16  # frames at a time, so that memory does not grow with them
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first integer in which a tensor differs, and how many there are."""
+
+    tensor: str
+    layer: str
+    frame: int
+    row: int
+    column: int
+    channel: int
+    golden: int
+    runtime: int
+    count: int
+    total: int
+
+    def __str__(self) -> str:
+        return (
+            f"tensor {self.tensor!r} (layer {self.layer!r}) differs in {self.count:,} of {self.total:,} integers, "
+            f"first in frame {self.frame} at row {self.row}, column {self.column}, channel {self.channel}: "
+            f"golden {self.golden}, ONNX Runtime {self.runtime}"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was compared: integers of ``tensors`` in ``model``; ``differences`` in the order of the network's layers."""
+
+    model: str
+    tensors: tuple[str, ...]
+    integers: int
+    differences: tuple[Difference, ...]
+
+    @property
+    def equal(self) -> bool:
+        return not self.differences
+
+
+def against_onnxruntime(model: Path, graph: Graph, network: Network, frames: np.ndarray) -> Comparison:
+    """Compare ``network``, made of ``graph`` as read from ``model``, on ``frames`` [N, *input_shape].
+
+    Raises InputError where ONNX Runtime is not installed or cannot run the model.
+    """
+    with TemporaryDirectory() as folder:
+        runtime = Runtime.of(model, graph, network, Path(folder))
+        found: dict[str, Difference] = {}
+        counts = dict.fromkeys(runtime.names, 0)
+        for start in range(0, len(frames), _BATCH):
+            batch = frames[start : start + _BATCH]
+            ours = golden.run(network, golden.network_input(network, batch), runtime.names)
+            for name, theirs in runtime.integers(batch, ours).items():
+                counts[name] += theirs.size
+                _note(found, name, start, ours[name], theirs)
+    makers = {layer.output: layer.name for layer in network.layers}
+    order = [name for name in (network.input.name, *makers) if name in found]
+    differences = [replace(found[name], layer=makers.get(name, "input"), total=counts[name]) for name in order]
+    return Comparison(runtime.model, runtime.names, sum(counts.values()), tuple(differences))
+
+
+def _note(found: dict[str, Difference], name: str, start: int, ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Add the differences of a batch whose first frame is ``start``."""
+    wrong = ours != theirs
+    count = int(np.count_nonzero(wrong))
+    if not count:
+        return
+    if name in found:
+        found[name] = replace(found[name], count=found[name].count + count)
+        return
+    frame, *place = (int(index) for index in np.argwhere(wrong)[0])
+    values = (int(side[(frame, *place)]) for side in (ours, theirs))
+    found[name] = Difference(name, "", start + frame, *place, *values, count, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Runtime:
+    """ONNX Runtime with the integer tensors ``names`` of ``model`` as its outputs."""
+
+    model: str
+    session: Any
+    names: tuple[str, ...]
+    maps: Mapping[str, FeatureMap]
+
+    @staticmethod
+    def of(
+        model: Path, graph: Graph, network: Network, folder: Path, settings: Mapping[str, str] = INT8_ALLOWED
+    ) -> "Runtime":
+        """The file itself where it has integers that ``network`` knows, else ``graph``, written to ``folder``."""
+        maps = {name: tensor.map for name, tensor in network.tensors.items()}
+        for path, name in _files(model, graph, folder):
+            data, names = with_outputs(path, maps)
+            session = _session(data, settings) if names else None
+            integers = tuple(output.name for output in session.get_outputs() if "int" in output.type) if session else ()
+            if integers:
+                return Runtime(name, session, integers, maps)
+        raise InputError(f"ONNX Runtime cannot run {str(model)!r}, nor what hwgen makes of it; simulate without it")
+
+    def integers(self, frames: np.ndarray, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every tensor's integers [N, H, W, C] for ``frames`` as the model takes them.
+
+        ``like`` has them as golden computes them: where the shape allows both channels first and channels last, what
+        is nearer to it is meant.
+        """
+        source = self.session.get_inputs()[0]
+        batches = [frames] if source.shape[0] != 1 else np.split(frames, len(frames))
+        kind = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
+        batches = [batch.astype(kind.get(source.type, batch.dtype), copy=False) for batch in batches]
+        results = [self.session.run(list(self.names), {source.name: batch}) for batch in batches]
+        parts = zip(self.names, *results, strict=True)
+        return {name: _streamed(np.concatenate(arrays), self.maps[name], like[name]) for name, *arrays in parts}
+
+
+def _files(model: Path, graph: Graph, folder: Path) -> Iterator[tuple[Path, str]]:
+    """What ONNX Runtime may run, with what it is called; the second is only written if it is asked for."""
+    yield model, model.name
+    written = folder / "written.onnx"
+    write_qdq(graph, written)
+    yield written, f"the QDQ model that hwgen makes of {model.name}"
+
+
+def _session(data: bytes, settings: Mapping[str, str]) -> Any:
+    """A session on the processor; None where ONNX Runtime refuses the model."""
+    try:
+        import onnxruntime
+    except ImportError:
+        raise InputError("ONNX Runtime is not installed; get it with pip install 'hwgen[onnxruntime]'") from None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    for name, value in settings.items():
+        options.add_session_config_entry(name, value)
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception:  # of the classes that it raises none is public
+        return None
+
+
+def _streamed(values: np.ndarray, map_: FeatureMap, like: np.ndarray) -> np.ndarray:
+    """ONNX's tensor as the stream has it, channels last."""
+    last = values.reshape(len(values), *map_.shape)
+    if values.ndim < 3:
+        return last
+    first = np.moveaxis(values, 1, -1)
+    if first.shape[-1] != map_.channels:
+        return last
+    first = first.reshape(last.shape)
+    if values.shape[-1] != map_.channels:
+        return first
+    return min(first, last, key=lambda order: np.count_nonzero(order != like))

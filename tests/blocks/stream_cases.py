@@ -1,0 +1,109 @@
+"""Cases of operators that combine elements of streams, or move them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from hwgen.blocks import (
+    Add,
+    ChannelTable,
+    Concat,
+    Elementwise,
+    Mul,
+    Pad,
+    Rearrange,
+    ShuffleChannels,
+    Slice,
+    Upsample,
+)
+from hwgen.blocks.pool import PoolFolding
+from hwgen.graph.expression import Expression
+from hwgen.graph.ir import Node
+from hwgen.graph.network import QuantizedTensor, Site
+from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
+
+U4 = IntType(4, False)
+
+
+def joint(kind, maps, quantizations, target, clamp=None, function=None):
+    """An operator that combines streams of ``maps``, broadcast as numpy would."""
+    tensors = [
+        QuantizedTensor(name, FeatureMap(*map_, kind_.type), kind_)
+        for name, map_, kind_ in zip("abc", maps, quantizations, strict=False)
+    ]
+    size = tuple(int(n) for n in np.broadcast_shapes(*maps))
+    output = QuantizedTensor("y", FeatureMap(*size, target.type), target)
+    clamp = clamp or (target.type.min, target.type.max)
+    what = "Requantize" if kind is ChannelTable else kind.__name__
+    return kind.from_site(Site("joint1", what, tuple(tensors), output, {}, clamp, function=function))
+
+
+#: Quantisations of two operands and the result for which each form of a line is found: products for "few", sums
+#: for the others.
+PAIRS = {
+    "line": (Quantization(U8, 0.0317, 7), Quantization(U8, 0.0213, 3), Quantization(U8, 0.0519, 100)),
+    "line with ties": (Quantization(S8, 2**-5), Quantization(S8, 2**-6), Quantization(S8, 2**-4)),
+    "few": (Quantization(U8, 0.031, 7), Quantization(S8, 0.02, -3), Quantization(U8, 0.01, 100)),
+    "many": (Quantization(U8, 0.031, 7), Quantization(S8, 0.02, -3), Quantization(U8, 0.05, 100)),
+    "narrow": (Quantization(U4, 0.3, 1), Quantization(IntType(3, True), 0.71), Quantization(IntType(5, True), 0.4)),
+}
+
+
+def hopeless():
+    """A sum with a table that is no line at all."""
+    op = joint(Add, ((3, 4, 6),) * 2, PAIRS["line"][:2], PAIRS["line"][2])
+    return replace(op, values=op.values ^ np.eye(256, dtype=np.uint8) * 7)
+
+
+def pairs():
+    """Operators that combine or tabulate elements."""
+    whole, gate = (3, 4, 6), (1, 1, 6)
+    yield joint(Add, (whole, whole), PAIRS["line"][:2], PAIRS["line"][2]), PoolFolding(3)
+    yield joint(Add, (whole, whole), PAIRS["line with ties"][:2], PAIRS["line with ties"][2]), PoolFolding(2)
+    yield joint(Add, (whole, whole), PAIRS["many"][:2], PAIRS["many"][2]), PoolFolding(1)
+    yield joint(Add, (whole, whole), PAIRS["narrow"][:2], PAIRS["narrow"][2]), PoolFolding(6)
+    yield joint(Add, (whole, whole), PAIRS["line"][:2], PAIRS["line"][2], clamp=(100, 200)), PoolFolding(2)
+    yield hopeless(), PoolFolding(2)
+    for other, lanes in ((whole, 3), (gate, 2), (gate, 6), ((3, 4, 1), 1), ((3, 1, 6), 3), ((3, 1, 1), 1)):
+        yield joint(Mul, (whole, other), PAIRS["few"][:2], PAIRS["few"][2]), PoolFolding(lanes)
+    yield joint(Add, ((1, 4, 1), whole), PAIRS["line"][:2], PAIRS["line"][2]), PoolFolding(1)
+    yield joint(Mul, ((3, 1, 6), (1, 4, 6)), PAIRS["line"][:2], Quantization(S8, 0.02, -9)), PoolFolding(2)
+    yield joint(Mul, ((1, 1, 1), (2, 2, 2)), PAIRS["narrow"][:2], PAIRS["narrow"][2]), PoolFolding(1)
+    nodes = (Node("m", "Max", ("a", "b"), ("t",)), Node("s", "Sigmoid", ("t",), ("y",)))
+    function = Expression(nodes, {}, ("a", "b"), "y")
+    target = Quantization(U8, 1 / 255)
+    slopes = {"s": np.float32([1, 2, 3, 4, 5, 6]) / 8}
+    prelu = Expression((Node("p", "PRelu", ("x", "s"), ("y",)),), slopes, ("x",), "y")
+    for lanes in (1, 2, 6):
+        sloped = joint(ChannelTable, (whole,), [Quantization(S8, 0.02, 3)], target, function=prelu)
+        yield sloped, PoolFolding(lanes)
+    yield joint(Elementwise, (whole, gate), PAIRS["narrow"][:2], target, function=function), PoolFolding(3)
+
+
+def moves():
+    """Operators that move, drop, repeat or make up elements."""
+    source = FeatureMap(4, 6, 8, S8)
+    for axis, others, lanes in ((2, ((4, 6, 2), (4, 6, 6)), 2), (1, ((4, 1, 8),), 4), (0, ((2, 6, 8), (1, 6, 8)), 1)):
+        maps = (source, *(FeatureMap(*size, S8) for size in others))
+        shape = tuple(sum(m.shape[n] for m in maps) if n == axis else source.shape[n] for n in range(3))
+        yield Concat(maps, FeatureMap(*shape, S8), axis), PoolFolding(lanes)
+    boxes = (
+        ((1, 1, 4), (2, 2, 1), (2, 3, 4), 4),
+        ((0, 2, 1), (1, 1, 2), (4, 4, 4), 1),
+        ((0,) * 3, (1,) * 3, (4, 6, 8), 8),
+    )
+    for starts, steps, size, lanes in boxes:
+        yield Slice(source, FeatureMap(*size, S8), starts, steps), PoolFolding(lanes)
+    pads = ((1, 2), (0, 1), (2, 4))
+    yield Pad(source, FeatureMap(7, 7, 14, S8), pads, -9), PoolFolding(2)
+    yield Pad(source, source, ((0, 0),) * 3, 1), PoolFolding(8)
+    for scales, lanes in (((2, 3), 1), ((1, 2), 4), ((3, 1), 8)):
+        yield Upsample(source, FeatureMap(4 * scales[0], 6 * scales[1], 8, S8), scales), PoolFolding(lanes)
+    grouped = np.arange(8).reshape(2, 4).T.ravel()
+    for order, lanes in ((grouped, 1), (grouped, 8), (np.array([5, 0, 0, 3, 1, 7]), 1), (np.arange(8) // 4 * 4, 1)):
+        yield ShuffleChannels(source, FeatureMap(4, 6, len(order), S8), order), PoolFolding(lanes)
+    places = np.arange(source.elements).reshape(source.shape)
+    to_space = places.reshape(4, 6, 2, 2, 2).transpose(0, 2, 1, 3, 4).reshape(8, 12, 2)
+    to_depth = places.reshape(2, 2, 3, 2, 8).transpose(0, 2, 1, 3, 4).reshape(2, 3, 32)
+    for wanted, lanes in ((to_space, 2), (to_depth, 8), (places[::-1, ::-1], 1), (places.transpose(1, 0, 2), 4)):
+        yield Rearrange(source, FeatureMap(*wanted.shape, S8), wanted, 0), PoolFolding(lanes)
