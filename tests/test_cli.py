@@ -109,7 +109,7 @@ def test_build_again_gives_the_same_bytes(folder):
 def test_an_edited_plan_is_taken(folder):
     ok("build", "tiny.onnx", *OPTIONS, "-o", "one")
     plan = json.loads((folder / "one/plan.json").read_text())
-    plan["layers"][1]["queue"] = 16
+    plan["layers"][1]["queues"] = [16]
     (folder / "mine.json").write_text(json.dumps(plan))
     ok("build", "tiny.onnx", *OPTIONS, "-o", "two", "--plan", "mine.json")
     assert json.loads((folder / "two/plan.json").read_text()) == plan
