@@ -174,7 +174,9 @@ class Emitter:
         inputs = tuple(value.tensor for value in sources)
         name = fresh(node.name, self.names)
         fixed = {tensor.name: self.constants[tensor.name] for tensor in inputs if tensor.name in self.constants}
-        self.sites.append(Site(name, site_op(node), inputs, output, attributes, clamp, weight, bias, function, fixed))
+        self.sites.append(
+            Site(name, site_op(node), inputs, output, attributes, clamp, weight, bias, function, constants=fixed)
+        )
 
     def arranged(self, value: Value, axes: tuple[int, ...], name: str) -> Value:
         """A stream with the elements of ``value`` along ``axes``; ``value`` itself where it has them so."""
