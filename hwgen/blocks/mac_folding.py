@@ -5,6 +5,8 @@ from dataclasses import replace
 from itertools import product
 from math import gcd
 
+from hwgen.memory.columns import ColumnBuffer
+
 from .mac import MacFolding, requantizer_plan
 from .mac_layer import MacLayer
 
@@ -92,20 +94,24 @@ def _shapes(layer: MacLayer, parallel: int) -> Iterator[MacFolding]:
     held = parallel * layer.elements
     wide = [portion for portion in _useful(layer.elements) if held <= max(SLIDING_LIMIT, 4 * parallel * portion)]
     for portion, some in product(wide, outputs):
-        lanes = _input_lanes(layer, parallel, portion, some)
-        if lanes:
+        for lanes in _input_lanes(layer, parallel, portion, some):
             yield MacFolding("sliding", portion, some, lanes, 1, parallel=parallel)
 
 
-def _input_lanes(layer: MacLayer, parallel: int, portion: int, outputs: int) -> int | None:
-    """The narrowest beats that come in no slower than windows are worked on, else the widest; None if none slide."""
+def _input_lanes(layer: MacLayer, parallel: int, portion: int, outputs: int) -> list[int]:
+    """The narrowest beats that come in no slower than windows are worked on, or the widest; and the narrowest with
+    which rows that complete no window pass while those windows are worked on that the queue of columns holds, so that
+    no pause comes between rows and frames. Empty where none slide."""
     lanes = [lanes for lanes in divisors(parallel * layer.group_inputs) if _slides(layer, lanes)]
-    rows, columns = layer.output.height, layer.output.width
-    passes = -(-layer.group_outputs // outputs) * (layer.group // parallel)
-    work = rows * columns * passes * -(-layer.elements // portion)
-    _, left, bottom, right = layer.window.pads
-    words = (layer.input.height + bottom) * (layer.input.width + left + right) * layer.input.channels
-    return next((few for few in lanes if words // few <= work), lanes[-1] if lanes else None)
+    channels, (top, left, bottom, right) = layer.input.channels, layer.window.pads
+    window = -(-layer.group_outputs // outputs) * (layer.group // parallel) * -(-layer.elements // portion)
+    row = (layer.input.width + left + right) * channels
+    skipped = max(layer.window.extent[0] - 1 - top, layer.window.strides[0] - 1)
+    pause = skipped * row + layer.window.extent[1] * channels
+    work = layer.output.height * layer.output.width * window
+    enough = [few for few in lanes if (layer.input.height + bottom) * row // few <= work] or lanes[-1:]
+    smooth = [few for few in enough if pause // few <= (1 + ColumnBuffer.QUEUE * few // channels) * window]
+    return sorted({*enough[:1], *smooth[:1]})
 
 
 def _requantized(layer: MacLayer, shape: MacFolding) -> Iterator[MacFolding]:

@@ -138,6 +138,12 @@ class Run:
         return int(self.given[0] - self.taken[0])
 
     @property
+    def settled(self) -> bool:
+        """Whether the last two frames took as many cycles as each other."""
+        before, *last = np.diff(self.frame_ends)[-2:]
+        return bool(last) and before == last[0]
+
+    @property
     def interval(self) -> int:
         """Cycles per frame, measured over the last two frames."""
         ends = self.frame_ends

@@ -68,14 +68,19 @@ class _Layer:
 
 
 def _undominated(options: list[Option]) -> list[Option]:
-    """Drop options that are worse in cycles and price than three others; bubbles may yet cost a fast one its rank, so
-    a few of the next best are kept."""
-    kept, best = [], []
+    """Drop options that are worse in cycles and price than three others with input beats as wide.
+
+    Bubbles may yet cost a fast one its rank, so a few of the next best are kept, and wide beats cause fewer.
+    """
+    kept, lanes = [], sorted({option.folding.lanes_in for option in options})
+    best: dict[int, list[tuple[int, int]]] = {width: [] for width in lanes}
     for option in sorted(options, key=lambda o: (o.cycles, o.price)):
-        if len(best) < 3 or option.price < best[-1]:
+        own = best[option.folding.lanes_in]
+        if len(own) < 3 or option.price < own[-1]:
             kept.append(option)
-            insort(best, option.price)
-            del best[3:]
+            for width in lanes[: lanes.index(option.folding.lanes_in) + 1]:
+                insort(best[width], option.price)
+                del best[width][3:]
     return kept
 
 

@@ -21,8 +21,6 @@ from .stages import INPUT
 #: An input of a layer: its name and which one.
 Place = tuple[str, int]
 
-#: Frames of a trial: the first fills the pipeline, the others show the steady state.
-_FRAMES = 4
 #: Words of a LUT memory: depths are multiples of it.
 _ROUND = 16
 
@@ -48,7 +46,7 @@ def size_queues(plan: Plan, target: int) -> Plan:
 
 def _interval(plan: Plan) -> float:
     try:
-        return schedule(plan, _FRAMES).interval
+        return schedule(plan).interval
     except RuntimeError:
         return float("inf")
 
@@ -56,7 +54,7 @@ def _interval(plan: Plan) -> float:
 def _lacking(plan: Plan, target: int) -> dict[Place, int]:
     """The inputs in front of which the blocks' own queues are too short."""
     every = range(len(plan.stages))
-    room = schedule(plan, _FRAMES, target, every).room
+    room = schedule(plan, None, target, every).room
     lacking = {}
     for place, feed in _feeds(plan):
         if any(room[stage][port] > _own(plan, stage, port) for stage, port in feed):
@@ -71,7 +69,7 @@ def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
         if place in places:
             holders[place] = next(at for at in feed if isinstance(plan.stages[at[0]].op, Fork | StreamQueue))
     try:
-        room = schedule(plan, _FRAMES, target, {stage for stage, _ in holders.values()}).room
+        room = schedule(plan, None, target, {stage for stage, _ in holders.values()}).room
     except RuntimeError:
         return None
     depths = {place: -(-room[stage][port] // _ROUND) * _ROUND for place, (stage, port) in holders.items()}

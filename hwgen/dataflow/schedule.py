@@ -11,6 +11,8 @@ from hwgen.blocks.timing import Actor, Give, Run, Web
 from .plan import Plan
 from .stages import INPUT, Source, Stage
 
+#: Frames of a run that goes on until it is settled: at least, and at most.
+SHORTEST, LONGEST = 8, 64
 #: A queue that never fills: more beats than any run has.
 NO_END = 1 << 60
 
@@ -60,8 +62,8 @@ class Schedule:
         return tuple(rooms)
 
 
-def schedule(plan: Plan, frames: int = 4, pace: int = 0, unbounded: Container[int] = ()) -> Schedule:
-    """Evaluate ``plan`` over ``frames`` frames.
+def schedule(plan: Plan, frames: int | None = None, pace: int = 0, unbounded: Container[int] = ()) -> Schedule:
+    """Evaluate ``plan`` over ``frames`` frames, or over as many as it takes until two intervals are the same.
 
     With ``pace`` the source spreads each frame over so many cycles. The queues at the outputs of the stages
     ``unbounded`` never fill. Raises RuntimeError where the plan deadlocks.
@@ -72,7 +74,10 @@ def schedule(plan: Plan, frames: int = 4, pace: int = 0, unbounded: Container[in
         actors = _unbounded(stage) if n in unbounded else stage.actors
         links.append(tuple(web.add(actors, [given[source] for source in stage.sources])))
         given |= {Source(n, port): link for port, link in enumerate(links[-1])}
-    return Schedule(plan, web.run(frames, pace), tuple(links))
+    run = web.run(frames or SHORTEST, pace)
+    while frames is None and run.frames < LONGEST and not run.settled:
+        run = web.run(2 * run.frames, pace)
+    return Schedule(plan, run, tuple(links))
 
 
 def _output_ports(stage: Stage) -> list[tuple[int, Give]]:

@@ -91,13 +91,17 @@ class Layout:
         if len(readers) == 1:
             self._waiting[readers[0]] = stream
             return
-        queues = {layer.name: layer.queues for layer in plan.layers}
-        depths = tuple(max(LEAST_FORK, queues[name][place] if name else 0) for name, place in readers)
+        layers = {layer.name: layer for layer in plan.layers}
+        depths = tuple(
+            max(LEAST_FORK, 0 if not name or _widens(stream.lanes, layers[name]) else layers[name].queues[place])
+            for name, place in readers
+        )
         fork = self._add(
             f"{layer}_fork", Fork(stream.map, len(readers)), ForkFolding(stream.lanes, depths), layer, stream.source
         )
         for port, (reader, depth) in enumerate(zip(readers, depths, strict=True)):
-            self._waiting[reader] = _Stream(Source(fork.stage, port), stream.map, stream.lanes, depth)
+            held = 0 if reader[0] and _widens(stream.lanes, layers[reader[0]]) else depth
+            self._waiting[reader] = _Stream(Source(fork.stage, port), stream.map, stream.lanes, held)
 
     def _arrive(self, layer, place: int) -> Source:
         """What input ``place`` of ``layer`` reads: the stream through a queue and a width converter, where asked.
@@ -116,6 +120,11 @@ class Layout:
         for name, op, folding in added:
             source = self._add(name, op, folding, layer.name, source)
         return source
+
+
+def _widens(lanes: int, layer) -> bool:
+    """Whether a stream of ``lanes`` becomes wider in front of ``layer``."""
+    return layer.folding.lanes_in > lanes
 
 
 def _outputs(plan: "Plan") -> tuple[str, ...]:

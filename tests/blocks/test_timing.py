@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hwgen.blocks.timing import Actor, run
+from hwgen.blocks.timing import Actor, Give, Take, Web, run
 
 
 def actor(busy=1, latency=1, queue=4, beats=3, **options):
@@ -42,3 +42,33 @@ def test_a_buffer_that_never_suffices_deadlocks():
     unit = Actor("unit", np.array([3]), np.array([1]), np.array([1]), 1, 8, release=np.array([3]), capacity=2)
     with pytest.raises(RuntimeError, match="deadlocks at unit"):
         run((unit,), frames=1)
+
+
+def fork_and_join(queue: int) -> Web:
+    """A fork, one branch straight to a join, the other through an actor that needs three beats before it gives."""
+    beats = np.arange(1, 13)
+    ones = np.ones_like(beats)
+    web = Web()
+    short, long = web.add(
+        [Actor("fork", beats, ones, beats, 1, queue, credit_delay=1, more_gives=(Give(beats, 1, 4, credit_delay=1),))],
+        [web.link()],
+    )
+    late = Actor("late", np.minimum(beats + 2, 12), ones, beats, 1, 4, release=beats, capacity=8)
+    (delayed,) = web.add([late], [long])
+    web.add([Actor("join", beats, ones, beats, 1, 4, more_takes=(Take(beats),))], [short, delayed])
+    return web
+
+
+def test_a_join_takes_from_both_at_once():
+    result = fork_and_join(8).run(2)
+    straight, delayed = result.moved[1], result.moved[3]
+    assert straight.tolist() == delayed.tolist()
+
+
+def test_a_queue_too_short_for_the_way_round_deadlocks():
+    with pytest.raises(RuntimeError, match="deadlocks"):
+        fork_and_join(2).run(2)
+
+
+def test_a_paced_source_spreads_its_beats():
+    assert fork_and_join(8).run(2, pace=36).taken.tolist() == list(range(0, 72, 3))
