@@ -270,10 +270,11 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
 @click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Use only the first N frames.")
 @click.option(
     "--engine",
-    type=click.Choice(["golden", "rtl", "both"]),
+    type=click.Choice(["golden", "rtl", "both", "compiled"]),
     default="golden",
     show_default=True,
-    help="golden: numpy; rtl: the hardware in Amaranth's simulator; both: compare every layer's integers.",
+    help="golden: numpy; rtl: the hardware in Amaranth's simulator; both: compare every layer's integers; compiled: "
+    "the same with the hardware made a program by a C++ compiler, for many frames.",
 )
 @click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")

@@ -72,7 +72,7 @@ def simulate(
     click.echo("\n".join(answers(result, frames, right)))
     if result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
-    if engine == "both":
+    if engine in ("both", "compiled"):
         click.echo("\n".join(comparison(result)))
     if compared:
         click.echo("\n".join(("", *runtime_lines(compared))))

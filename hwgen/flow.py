@@ -298,7 +298,7 @@ class Design:
         )
 
     def simulate(self, frames: np.ndarray, engine: str = "golden") -> Simulation:
-        """Run frames of the model's own shape ([N, ...] or one) through ``"golden"``, ``"rtl"`` or ``"both"``."""
+        """Run frames of the model's own shape ([N, ...] or one) through one of the ``hwgen.simulate.ENGINES``."""
         step = f"simulating ({engine})"
         self.progress(step)
         return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share))

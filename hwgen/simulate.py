@@ -1,8 +1,8 @@
-"""The engines in front of which a design is tried: the golden model, and the hardware in Amaranth's simulator.
+"""The engines in front of which a design is tried: the golden model, and the hardware in two simulators.
 
 ``golden`` computes every layer with numpy; ``rtl`` runs the Amaranth pipeline cycle by cycle with a source that
 always offers and a sink that always takes; ``both`` runs the two and compares every layer's stream, integer by
-integer.
+integer; ``compiled`` does the same with the hardware as a compiled program, which is made first and runs much faster.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from amaranth.sim import Simulator
 
+from hwgen.compiled import CompiledPlan
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
@@ -19,7 +20,7 @@ from hwgen.graph.network import Network
 from hwgen.graph.types import FeatureMap
 from hwgen.testing import from_beats, to_beats
 
-ENGINES = ("golden", "rtl", "both")
+ENGINES = ("golden", "rtl", "both", "compiled")
 _GOLDEN_BATCH = 128
 _PROGRESS_CYCLES = 64
 
@@ -139,8 +140,9 @@ def simulate(
     if engine == "golden":
         streams = _golden_streams(network, integers, progress)
         return Simulation(engine, network, streams, golden.network_outputs(network, streams))
-    tensors, timing = run_rtl(network, plan, integers, progress)
-    mismatches = compare(network, golden.run(network, integers), tensors) if engine == "both" else ()
+    run = run_compiled if engine == "compiled" else run_rtl
+    tensors, timing = run(network, plan, integers, progress)
+    mismatches = () if engine == "rtl" else compare(network, golden.run(network, integers), tensors)
     streams = {stream.name: tensors[stream.name] for stream in network.results}
     results = golden.network_outputs(network, streams)
     return Simulation(engine, network, streams, results, tensors, timing, mismatches)
@@ -190,6 +192,16 @@ def run_rtl(
     simulator.add_testbench(bench.run)
     simulator.run()
     return bench.tensors(), bench.timing()
+
+
+def run_compiled(
+    network: Network, plan: Plan, integers: np.ndarray, progress: Progress | None = None
+) -> tuple[dict[str, np.ndarray], Timing]:
+    """The same by the compiled engine."""
+    tensors, beats = CompiledPlan(plan).run(integers, progress=progress or (lambda share: None))
+    taken, given = beats["i"].cycles.tolist(), beats["o"].cycles.tolist()
+    per_frame, results = network.input.map.elements // plan.lanes_in, len(given) // len(integers)
+    return tensors, Timing(tuple(taken[::per_frame]), tuple(given[results - 1 :: results]))
 
 
 class _Tap:

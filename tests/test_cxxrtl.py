@@ -8,14 +8,16 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen import cxxrtl
 from hwgen.blocks.stream import beat_stream
+from hwgen.compiled import CompiledPlan, packed, unpacked
 from hwgen.cxxrtl import CompiledDesign, CompiledError
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.schedule import schedule
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
-from hwgen.graph.types import U8
-from hwgen.testing import random_frames
+from hwgen.graph.types import U8, FeatureMap, IntType
+from hwgen.simulate import simulate
+from hwgen.testing import random_frames, to_beats
 
 from .dataflow.nets import small
 
@@ -40,22 +42,18 @@ def plan(network):
 
 
 @pytest.fixture(scope="module")
-def design(plan):
-    return CompiledDesign(Pipeline(plan, watched=True))
+def compiled(plan):
+    return CompiledPlan(plan)
 
 
 @pytest.mark.parametrize("stall", [None, 0, 7])
-def test_every_layer_is_golden_and_every_cycle_predicted(network, plan, design, stall):
+def test_every_layer_is_golden_and_every_cycle_predicted(network, plan, compiled, stall):
     frames = random_frames(network.input.map, FRAMES)
     want = golden.run(network, frames)
-    layers = list(zip(plan.layers, network.layers, strict=True))
-    counts = {f"watch_{n}": want[at.output].size // layer.folding.lanes_out for n, (layer, at) in enumerate(layers)}
-    counts["o"] = counts[f"watch_{len(layers) - 1}"]
-    lanes = plan.layers[0].folding.lanes_in
-    beats = design.run({"i": frames.reshape(-1, lanes)}, counts, stall=stall)
-    for n, (layer, at) in enumerate(layers):
-        got = beats[f"watch_{n}"].payloads[:, : layer.folding.lanes_out]
-        np.testing.assert_array_equal(got.reshape(want[at.output].shape), want[at.output])
+    tensors, beats = compiled.run(frames, stall=stall)
+    assert tensors.keys() == want.keys()
+    for name, integers in want.items():
+        np.testing.assert_array_equal(tensors[name], integers, err_msg=name)
     if stall is None:
         predicted = schedule(plan, FRAMES).run
         np.testing.assert_array_equal(beats["o"].cycles, predicted.given)
@@ -64,7 +62,29 @@ def test_every_layer_is_golden_and_every_cycle_predicted(network, plan, design, 
         assert beats["o"].cycles[-1] > schedule(plan, FRAMES).run.given[-1]
 
 
-def test_the_same_design_is_compiled_once(plan, design, monkeypatch):
+def test_simulate_compares_every_layer_with_golden(network, plan):
+    frames = network.input.quantization.dequantize(random_frames(network.input.map, FRAMES))
+    result = simulate(network, plan, frames, "compiled")
+    assert result.equal
+    assert result.timing.latency == schedule(plan).latency
+
+
+TYPES = (U8, IntType(8, True), IntType(3, True), IntType(5, False), IntType(19, True))
+
+
+@pytest.mark.parametrize("type_", TYPES, ids=str)
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_payloads_hold_integers_of_any_width(type_, lanes):
+    values = random_frames(FeatureMap(2, 4, 3, type_), 2)
+    payloads = packed(values, type_, lanes)
+    assert payloads.tolist() == [
+        list(beat.to_bytes(payloads.shape[1], "little")) for beat in to_beats(values, type_, lanes)
+    ]
+    np.testing.assert_array_equal(unpacked(payloads, type_, lanes), values.ravel())
+
+
+def test_the_same_design_is_compiled_once(plan, compiled, monkeypatch):
+    assert compiled.design
     monkeypatch.setattr(cxxrtl, "_call", lambda command: pytest.fail("compiled again"))
     CompiledDesign(Pipeline(plan, watched=True))
 

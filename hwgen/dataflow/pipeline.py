@@ -21,7 +21,7 @@ class Pipeline(wiring.Component):
     def __init__(self, plan: Plan, watched: bool = False):
         self.plan, self.watched = plan, watched
         self.streams: dict[str, object] = {}
-        self.lanes_in, self.lanes_out = _lanes_in(plan), plan.stages[plan.outputs[0].stage].folding.lanes_out
+        self.lanes_in, self.lanes_out = plan.lanes_in, plan.lanes_out
         network = plan.network
         ports = {
             "i": In(beat_stream(network.input.map.type, self.lanes_in)),
@@ -58,11 +58,6 @@ class Pipeline(wiring.Component):
             return wiring.flipped(self.i)
         block = blocks[source.stage]
         return getattr(block, port_names(block)[1][source.port])
-
-
-def _lanes_in(plan: Plan) -> int:
-    """The lanes of whatever reads the input."""
-    return next(stage.folding.lanes_in for stage in plan.stages if INPUT in stage.sources)
 
 
 def module_name(name: str) -> str:

@@ -10,7 +10,7 @@ from hwgen.blocks.operator import Cost, Operator
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.network import Network
 
-from .stages import Layout, Source, Stage
+from .stages import INPUT, Layout, Source, Stage
 
 FORMAT = 2
 LARGEST_QUEUE = 1 << 20
@@ -53,6 +53,16 @@ class Plan:
     def outputs(self) -> tuple[Source, ...]:
         """Where the network's outputs come from."""
         return self._layout.outputs
+
+    @property
+    def lanes_in(self) -> int:
+        """Elements in a beat of the input: as whatever reads it wants them."""
+        return next(stage.folding.lanes_in for stage in self.stages if INPUT in stage.sources)
+
+    @property
+    def lanes_out(self) -> int:
+        """Elements in a beat of the output."""
+        return self.stages[self.outputs[0].stage].folding.lanes_out
 
     @property
     def multipliers(self) -> int:

@@ -1,0 +1,72 @@
+"""A plan through the compiled engine: frames in, every layer's integers and the cycles out."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.plan import Plan
+from hwgen.graph.types import IntType
+
+from .cxxrtl import Beats, CompiledDesign
+
+
+class CompiledPlan:
+    """A plan as a program; compiled when it is first run."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+
+    @cached_property
+    def design(self) -> CompiledDesign:
+        return CompiledDesign(Pipeline(self.plan, watched=True))
+
+    def run(
+        self,
+        integers: np.ndarray,
+        stall: int | None = None,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> tuple[dict[str, np.ndarray], dict[str, Beats]]:
+        """Every layer's integers [N, H, W, C] by tensor, and the beats of every stream, for input integers of frames.
+
+        Streams are ``i``, ``o`` and ``watch_n`` for layer ``n``. ``stall`` is a seed for random pauses at both ends.
+        Raises :class:`hwgen.cxxrtl.CompiledError` where the hardware stops or breaks the stream contract.
+        """
+        network, plan, frames = self.plan.network, self.plan, len(integers)
+        layers = list(zip(plan.layers, network.layers, strict=True))
+        counts = {f"watch_{n}": frames * x.op.output.elements // x.folding.lanes_out for n, (x, _) in enumerate(layers)}
+        counts["o"] = frames * network.output.map.elements // plan.lanes_out
+        beats = self.design.run(
+            {"i": packed(integers, network.input.map.type, plan.lanes_in)},
+            counts,
+            stall=stall,
+            patience=10_000 + 4 * max(layer.cost.cycles for layer in plan.layers),
+            progress=progress,
+        )
+        tensors = {network.input.name: integers}
+        for n, (layer, place) in enumerate(layers):
+            map_ = layer.op.output
+            flat = unpacked(beats[f"watch_{n}"].payloads, map_.type, layer.folding.lanes_out)
+            tensors[place.output] = flat.reshape(frames, *map_.shape)
+        return tensors, beats
+
+
+def packed(values: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:
+    """Integers in raster order as payloads of ``lanes``, the first lowest: uint8 [beats, bytes], little-endian."""
+    elements = np.asarray(values).astype(np.int64).reshape(-1, lanes) & ((1 << type_.width) - 1)
+    if type_.width == 8:
+        return elements.astype(np.uint8)
+    bits = (elements[:, :, None] >> np.arange(type_.width)) & 1
+    return np.packbits(bits.astype(np.uint8).reshape(len(bits), -1), axis=1, bitorder="little")
+
+
+def unpacked(payloads: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:
+    """The integers of payloads, flat, in the type's own dtype."""
+    if type_.width == 8:
+        return np.ascontiguousarray(payloads[:, :lanes]).view(type_.dtype).reshape(-1)
+    bits = np.unpackbits(payloads, axis=1, count=type_.width * lanes, bitorder="little")
+    values = bits.reshape(-1, type_.width).astype(np.int64) @ (1 << np.arange(type_.width, dtype=np.int64))
+    if type_.signed:
+        values -= (values >> (type_.width - 1)) << type_.width
+    return values.astype(type_.dtype)
