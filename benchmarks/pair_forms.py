@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from hwgen.blocks import OPERATORS, Add, Mul
-from hwgen.blocks.pool import PoolFolding
+from hwgen.blocks.operator import LaneFolding
 from hwgen.graph.lower import lower
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.passes import simplify
@@ -87,7 +87,7 @@ def column(certificate: dict[str, object]) -> str:
 
 def synthesis(form: str, op: Add | Mul, name: str) -> None:
     """What Yosys takes for one lane."""
-    result = synthesise(to_rtlil(op.block(PoolFolding(1)), "lane"), "lane", device(name))
+    result = synthesise(to_rtlil(op.block(LaneFolding(1)), "lane"), "lane", device(name))
     print(f"| {form} | {result.luts} | {result.ffs} | {result.dsps} | {result.brams} |", flush=True)
 
 

@@ -164,6 +164,8 @@ def _proof(layer: "PlannedLayer") -> dict[str, Any]:
     op = layer.op
     if hasattr(op, "requantization"):
         return {"layer": layer.name, **op.requantization.certificate()}
+    if hasattr(op, "certificate"):
+        return {"layer": layer.name, **op.certificate()}
     if hasattr(op, "values"):
         return {
             "layer": layer.name,
@@ -280,13 +282,15 @@ def proof_lines(data: dict[str, Any], width: int) -> list[str]:
         return []
     said = (
         "Requantisation, proved equal to ONNX Runtime's on both sides of every threshold, over all sums that can "
-        "occur; tables in every entry:"
+        "occur; tables in every entry, sums and products on all pairs:"
     )
     return [said, "", *table(columns, rows, width)]
 
 
 def _proof_numbers(proof: dict[str, Any]) -> tuple[str, ...]:
     """The greatest sum, thresholds or entries compared, widths of the product's operands, shift."""
+    if "pairs" in proof:
+        return "", f"{proof['pairs']:,}", "", str(proof.get("shift", ""))
     if "entries" in proof:
         return "", f"{proof['entries']:,}", "", ""
     if "thresholds" not in proof:

@@ -16,7 +16,7 @@ from hwgen.memory.loops import LoopNest, lookup
 
 from .logic import Logic, counter
 from .mac_folding import divisors
-from .pool import PoolFolding
+from .operator import LaneFolding
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor
 
@@ -38,37 +38,37 @@ class _Box(Streamed):
     def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows, columns and channels of ``outer`` that are in the box."""
 
-    def foldings(self) -> Iterable[PoolFolding]:
+    def foldings(self) -> Iterable[LaneFolding]:
         """Beats lie in the box as a whole or not at all."""
         channels = self.indices[2]
         whole = [n for n in divisors(gcd(self.input.channels, self.output.channels)) if _in_beats(channels, n)]
-        return [PoolFolding(lanes) for lanes in whole]
+        return [LaneFolding(lanes) for lanes in whole]
 
-    def sizes(self, folding: PoolFolding) -> tuple[int, int, int]:
+    def sizes(self, folding: LaneFolding) -> tuple[int, int, int]:
         """Rows, columns and words of ``outer``."""
         return self.outer.height, self.outer.width, self.outer.channels // folding.lanes
 
-    def masks(self, folding: PoolFolding) -> list[np.ndarray]:
+    def masks(self, folding: LaneFolding) -> list[np.ndarray]:
         """Which rows, columns and words are in the box."""
         rows, columns, channels = self.indices
         indices = rows, columns, np.unique(channels // folding.lanes)
         return [np.isin(np.arange(size), index) for size, index in zip(self.sizes(folding), indices, strict=True)]
 
-    def inside(self, folding: PoolFolding) -> np.ndarray:
+    def inside(self, folding: LaneFolding) -> np.ndarray:
         """Whether each beat of ``outer`` is in the box, in raster order."""
         rows, columns, words = self.masks(folding)
         return (rows[:, None, None] & columns[:, None] & words).ravel()
 
-    def depth(self, folding: PoolFolding) -> int:
+    def depth(self, folding: LaneFolding) -> int:
         return 1
 
-    def hardware(self, folding: PoolFolding) -> Hardware:
+    def hardware(self, folding: LaneFolding) -> Hardware:
         width = self.output.type.width * folding.lanes
         loops = sum((counter(size) for size in self.sizes(folding)), Logic())
         tests = Logic(logic=sum(size.bit_length() for size in self.sizes(folding)) + 3)
         return Hardware(loops + tests + Logic(logic=width, register=width + 1))
 
-    def block(self, folding: PoolFolding) -> wiring.Component:
+    def block(self, folding: LaneFolding) -> wiring.Component:
         return _BoxUnit(self, folding)
 
 
@@ -122,7 +122,7 @@ class Slice(_Box):
         rows, columns, channels = self.indices
         return x[:, rows][:, :, columns][:, :, :, channels]
 
-    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         inside = self.inside(folding)
         return self.direct(folding, [np.arange(1, len(inside) + 1)], inside.cumsum())
 
@@ -164,7 +164,7 @@ class Pad(_Box):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return np.pad(x, ((0, 0), *self.pads), constant_values=self.fill)
 
-    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         inside = self.inside(folding)
         return self.direct(folding, [inside.cumsum()], np.arange(1, len(inside) + 1))
 

@@ -12,8 +12,7 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 
 from .logic import Logic, counter
-from .operator import SeveralInputs
-from .pool import PoolFolding
+from .operator import LaneFolding, SeveralInputs
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor
 
@@ -41,25 +40,25 @@ class Concat(SeveralInputs, Streamed):
     def golden(self, *inputs: np.ndarray) -> np.ndarray:
         return np.concatenate(inputs, axis=1 + self.axis)
 
-    def runs(self, folding: PoolFolding) -> tuple[int, ...]:
+    def runs(self, folding: LaneFolding) -> tuple[int, ...]:
         """Beats that come from each input before it is the next one's turn."""
         return tuple(prod(map_.shape[self.axis :]) // folding.lanes for map_ in self.inputs)
 
-    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         runs = self.runs(folding)
         turns = np.tile(np.repeat(np.arange(len(runs)), runs), self.output.elements // (sum(runs) * folding.lanes))
         needs = [(turns == n).cumsum() for n in range(len(runs))]
         return self.direct(folding, needs, np.arange(1, len(turns) + 1))
 
-    def depth(self, folding: PoolFolding) -> int:
+    def depth(self, folding: LaneFolding) -> int:
         return 1
 
-    def hardware(self, folding: PoolFolding) -> Hardware:
+    def hardware(self, folding: LaneFolding) -> Hardware:
         width, ways = self.output.type.width * folding.lanes, len(self.maps)
         mux = Logic(logic=(ways - 1) * width + 2 * ways, register=width + ways + 1)
         return Hardware(mux + counter(max(self.runs(folding))) + Logic(logic=ways))
 
-    def block(self, folding: PoolFolding) -> wiring.Component:
+    def block(self, folding: LaneFolding) -> wiring.Component:
         return _ConcatUnit(self, folding)
 
 

@@ -13,25 +13,16 @@ from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet
 
 from .logic import Logic
-from .operator import Cost, Operator
+from .operator import Cost, LaneFolding, Operator
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Give
 
 
 @dataclass(frozen=True)
-class ForkFolding:
+class ForkFolding(LaneFolding):
     """``lanes`` elements in a beat; ``depths`` beats of queue in front of each reader."""
 
-    lanes: int
     depths: tuple[int, ...]
-
-    @property
-    def lanes_in(self) -> int:
-        return self.lanes
-
-    @property
-    def lanes_out(self) -> int:
-        return self.lanes
 
     def __str__(self) -> str:
         return f"{', '.join(map(str, self.depths))} deep"

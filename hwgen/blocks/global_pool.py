@@ -17,8 +17,8 @@ from hwgen.memory.rom import RAM_ATTRIBUTES
 
 from .logic import Logic, counter
 from .mac_folding import divisors
-from .operator import Cost, MemoryNeed, Operator
-from .pool import PoolFolding, average_requantization, requantizer_products, sum_type
+from .operator import Cost, LaneFolding, MemoryNeed, Operator
+from .pool import average_requantization, requantizer_products, sum_type
 from .requantizer import Requantizer, RequantizerPlan
 from .staircase import Staircase, requantization_gap
 from .stream import beat_stream, element_shape, join, queue_logic, queue_memory
@@ -50,10 +50,10 @@ class GlobalAveragePool(Operator):
     def gap(self) -> str | None:
         return requantization_gap(self)
 
-    def foldings(self) -> Iterable[PoolFolding]:
+    def foldings(self) -> Iterable[LaneFolding]:
         if self.gap:
             raise self.golden_only()
-        return [PoolFolding(lanes) for lanes in divisors(self.input.channels)]
+        return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
     @property
     def pixels(self) -> int:
@@ -63,19 +63,19 @@ class GlobalAveragePool(Operator):
     def sum_type(self):
         return sum_type(self.input.type, self.pixels)
 
-    def requantizer(self, folding: PoolFolding) -> RequantizerPlan:
+    def requantizer(self, folding: LaneFolding) -> RequantizerPlan:
         return RequantizerPlan.of(self.requantization, folding.lanes, folding.lanes)
 
-    def words(self, folding: PoolFolding) -> int:
+    def words(self, folding: LaneFolding) -> int:
         return self.input.channels // folding.lanes
 
-    def _latency(self, folding: PoolFolding) -> int:
+    def _latency(self, folding: LaneFolding) -> int:
         return 2 + self.requantizer(folding).latency + Outlet.LATENCY - 1
 
-    def queue(self, folding: PoolFolding) -> int:
+    def queue(self, folding: LaneFolding) -> int:
         return queue_depth(self._latency(folding), 1, 1)
 
-    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         words = self.words(folding)
         need = np.arange(1, self.pixels * words + 1)
         give = np.maximum(need - (self.pixels - 1) * words, 0)
@@ -92,7 +92,7 @@ class GlobalAveragePool(Operator):
             ),
         )
 
-    def cost(self, folding: PoolFolding) -> Cost:
+    def cost(self, folding: LaneFolding) -> Cost:
         plan, sums, words = self.requantizer(folding), self.sum_type, self.words(folding)
         lane = Logic(adder=sums.width, logic=sums.width, register=2 * sums.width + self.input.type.width)
         width = self.output.type.width * folding.lanes
@@ -105,14 +105,14 @@ class GlobalAveragePool(Operator):
         ]
         return Cost.of(self, folding, logic, memories, requantizer_products(plan, self.requantization))
 
-    def block(self, folding: PoolFolding) -> wiring.Component:
+    def block(self, folding: LaneFolding) -> wiring.Component:
         return _GlobalUnit(self, folding)
 
 
 class _GlobalUnit(wiring.Component):
     """Every beat is added to its channels' sums; those of the last pixel go on to the requantiser."""
 
-    def __init__(self, op: GlobalAveragePool, folding: PoolFolding):
+    def __init__(self, op: GlobalAveragePool, folding: LaneFolding):
         self.op, self.folding = op, folding
         super().__init__(
             {

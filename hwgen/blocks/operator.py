@@ -93,6 +93,24 @@ class Cost:
         return sum(memory.bits for memory in self.memories)
 
 
+@dataclass(frozen=True)
+class LaneFolding:
+    """``lanes`` elements at a time, in and out."""
+
+    lanes: int
+
+    @property
+    def lanes_in(self) -> int:
+        return self.lanes
+
+    @property
+    def lanes_out(self) -> int:
+        return self.lanes
+
+    def __str__(self) -> str:
+        return f"{self.lanes} lanes"
+
+
 class Operator(ABC):
     """The base of all operators; subclasses are frozen dataclasses with an ``input`` feature map."""
 

@@ -21,30 +21,12 @@ from hwgen.memory.ring import RingWindow
 
 from .logic import Logic
 from .mac_folding import divisors
-from .operator import Cost, GoldenOperator, Operator, Products, ring_memory
+from .operator import Cost, GoldenOperator, LaneFolding, Operator, Products, ring_memory
 from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
 from .staircase import Staircase, requantization, requantization_gap
 from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor
 from .windowing import ring_actor, ring_capacity, ring_logic
-
-
-@dataclass(frozen=True)
-class PoolFolding:
-    """``lanes`` channels at a time, in and out."""
-
-    lanes: int
-
-    @property
-    def lanes_in(self) -> int:
-        return self.lanes
-
-    @property
-    def lanes_out(self) -> int:
-        return self.lanes
-
-    def __str__(self) -> str:
-        return f"{self.lanes} lanes"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +36,21 @@ class _Pool(Operator):
     input: FeatureMap
     window: Window
 
-    def foldings(self) -> Iterable[PoolFolding]:
-        return [PoolFolding(lanes) for lanes in divisors(self.input.channels)]
+    def foldings(self) -> Iterable[LaneFolding]:
+        return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
-    def raster(self, folding: PoolFolding) -> Raster:
+    def raster(self, folding: LaneFolding) -> Raster:
         source = self.input
         return Raster(source.height, source.width, source.channels // folding.lanes, self.window)
 
     @abstractmethod
-    def reduction_latency(self, folding: PoolFolding) -> int:
+    def reduction_latency(self, folding: LaneFolding) -> int:
         """From the last tap's strobe to the push into the queue."""
 
-    def queue(self, folding: PoolFolding) -> int:
+    def queue(self, folding: LaneFolding) -> int:
         return queue_depth(self.reduction_latency(folding) + RingWindow.LATENCY + 1, self.window.taps, 1)
 
-    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         raster = self.raster(folding)
         give = np.arange(1, raster.positions * raster.words + 1)
         latency = RingWindow.LATENCY + self.reduction_latency(folding) + Outlet.LATENCY - 1
@@ -85,12 +67,12 @@ class _Pool(Operator):
             ),
         )
 
-    def _shared_logic(self, folding: PoolFolding) -> Logic:
+    def _shared_logic(self, folding: LaneFolding) -> Logic:
         raster = self.raster(folding)
         width = self.output.type.width * folding.lanes
         return ring_logic(raster, raster.words, 1) + queue_logic(self.queue(folding), width)
 
-    def _memories(self, folding: PoolFolding) -> list:
+    def _memories(self, folding: LaneFolding) -> list:
         word = self.input.type.width * folding.lanes
         return [
             ring_memory("window", word, ring_capacity(self.raster(folding))),
@@ -128,15 +110,15 @@ class MaxPool(_Pool):
         taps = [patches[:, :, :, ky, kx] for ky in range(rows) for kx in range(columns)]
         return np.clip(reduce(np.maximum, taps), *self.clamp).astype(x.dtype)
 
-    def reduction_latency(self, folding: PoolFolding) -> int:
+    def reduction_latency(self, folding: LaneFolding) -> int:
         return 2
 
-    def cost(self, folding: PoolFolding) -> Cost:
+    def cost(self, folding: LaneFolding) -> Cost:
         bits = self.input.type.width * folding.lanes
         logic = self._shared_logic(folding) + Logic(adder=bits, logic=2 * bits, register=2 * bits)
         return Cost.of(self, folding, logic, self._memories(folding))
 
-    def block(self, folding: PoolFolding) -> wiring.Component:
+    def block(self, folding: LaneFolding) -> wiring.Component:
         return _MaxUnit(self, folding)
 
 
@@ -164,7 +146,7 @@ class AveragePool(_Pool):
     def gap(self) -> str | None:
         return requantization_gap(self)
 
-    def foldings(self) -> Iterable[PoolFolding]:
+    def foldings(self) -> Iterable[LaneFolding]:
         if self.gap:
             raise self.golden_only()
         return super().foldings()
@@ -173,7 +155,7 @@ class AveragePool(_Pool):
         sums = self.window.patches(x.astype(np.int64), self.input_zero).sum(axis=(3, 4))
         return self.requantization.reference(sums).astype(self.output.type.dtype)
 
-    def requantizer(self, folding: PoolFolding) -> RequantizerPlan:
+    def requantizer(self, folding: LaneFolding) -> RequantizerPlan:
         serial = RequantizerPlan.of(self.requantization, folding.lanes, folding.lanes, serial=True)
         return (
             serial
@@ -185,10 +167,10 @@ class AveragePool(_Pool):
     def sum_type(self) -> IntType:
         return sum_type(self.input.type, self.window.taps)
 
-    def reduction_latency(self, folding: PoolFolding) -> int:
+    def reduction_latency(self, folding: LaneFolding) -> int:
         return 2 + self.requantizer(folding).latency
 
-    def cost(self, folding: PoolFolding) -> Cost:
+    def cost(self, folding: LaneFolding) -> Cost:
         plan, sums = self.requantizer(folding), self.sum_type
         lane = Logic(adder=sums.width, logic=sums.width, register=sums.width + self.input.type.width)
         logic = self._shared_logic(folding) + folding.lanes * lane
@@ -196,7 +178,7 @@ class AveragePool(_Pool):
         memories = [*self._memories(folding), plan.memory(self.requantization)]
         return Cost.of(self, folding, logic, memories, requantizer_products(plan, self.requantization))
 
-    def block(self, folding: PoolFolding) -> wiring.Component:
+    def block(self, folding: LaneFolding) -> wiring.Component:
         return _AverageUnit(self, folding)
 
 
@@ -268,7 +250,7 @@ def requantizer_products(plan: RequantizerPlan, requantization: Requantization) 
 
 
 class _PoolUnit(wiring.Component):
-    def __init__(self, op: _Pool, folding: PoolFolding):
+    def __init__(self, op: _Pool, folding: LaneFolding):
         self.op, self.folding = op, folding
         super().__init__(
             {

@@ -12,25 +12,16 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet
 
-from .operator import Cost, Operator
+from .operator import Cost, LaneFolding, Operator
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor
 
 
 @dataclass(frozen=True)
-class QueueFolding:
+class QueueFolding(LaneFolding):
     """``lanes`` elements in a beat, ``depth`` beats."""
 
-    lanes: int
     depth: int
-
-    @property
-    def lanes_in(self) -> int:
-        return self.lanes
-
-    @property
-    def lanes_out(self) -> int:
-        return self.lanes
 
     def __str__(self) -> str:
         return f"{self.depth} deep"

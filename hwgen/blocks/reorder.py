@@ -20,8 +20,7 @@ from hwgen.memory.rom import RAM_ATTRIBUTES, Rom, ram_style, rom_latency
 from .arithmetic import delay
 from .logic import Logic, counter
 from .mac_folding import divisors
-from .operator import ring_memory, rom_need
-from .pool import PoolFolding
+from .operator import LaneFolding, ring_memory, rom_need
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor
 
@@ -110,19 +109,19 @@ class _Reorder(Streamed):
         orders = {n: find_order(places, elements, n) for n in lanes}
         return {n: order for n, order in orders.items() if order}
 
-    def order(self, folding: PoolFolding) -> Order:
+    def order(self, folding: LaneFolding) -> Order:
         """What goes where, for beats of so many lanes."""
         return self._orders[folding.lanes]
 
-    def foldings(self) -> Iterable[PoolFolding]:
+    def foldings(self) -> Iterable[LaneFolding]:
         if self.gap:
             raise self.golden_only()
-        return [PoolFolding(lanes) for lanes in self._orders]
+        return [LaneFolding(lanes) for lanes in self._orders]
 
-    def depth(self, folding: PoolFolding) -> int:
+    def depth(self, folding: LaneFolding) -> int:
         return 1 + self.order(folding).lookup_latency
 
-    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         order = self.order(folding)
         steps = np.arange(self.output.elements // folding.lanes)
         per_block = len(order.pattern)
@@ -141,7 +140,7 @@ class _Reorder(Streamed):
             ),
         )
 
-    def hardware(self, folding: PoolFolding) -> Hardware:
+    def hardware(self, folding: LaneFolding) -> Hardware:
         order, width = self.order(folding), self.input.type.width * folding.lanes
         address = counter(order.words)
         logic = 2 * address + 2 * counter(order.capacity + 1) + Logic(logic=4, register=2 + self.depth(folding))
@@ -153,7 +152,7 @@ class _Reorder(Streamed):
             logic += sum((counter(count) for count, _ in order.loops), address)
         return Hardware(logic, memories)
 
-    def block(self, folding: PoolFolding) -> wiring.Component:
+    def block(self, folding: LaneFolding) -> wiring.Component:
         return _ReorderUnit(self, folding)
 
 

@@ -15,8 +15,7 @@ from hwgen.memory.queue import Outlet, queue_depth
 
 from .logic import Logic
 from .mac_folding import divisors
-from .operator import Cost, MemoryNeed, Operator, Products
-from .pool import PoolFolding
+from .operator import Cost, LaneFolding, MemoryNeed, Operator, Products
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Take
 
@@ -37,27 +36,27 @@ class Streamed(Operator):
     """
 
     @abstractmethod
-    def hardware(self, folding: PoolFolding) -> Hardware:
+    def hardware(self, folding: LaneFolding) -> Hardware:
         """What stands before the outlet."""
 
     @abstractmethod
-    def depth(self, folding: PoolFolding) -> int:
+    def depth(self, folding: LaneFolding) -> int:
         """Cycles from a step to its push into the outlet."""
 
-    def foldings(self) -> Iterable[PoolFolding]:
+    def foldings(self) -> Iterable[LaneFolding]:
         if self.gap:
             raise self.golden_only()
         channels = reduce(gcd, (map_.channels for map_ in (*self.inputs, self.output)))
-        return [PoolFolding(lanes) for lanes in divisors(channels)]
+        return [LaneFolding(lanes) for lanes in divisors(channels)]
 
-    def latency(self, folding: PoolFolding) -> int:
+    def latency(self, folding: LaneFolding) -> int:
         """From the end of a step to its beat being offered."""
         return self.depth(folding) + Outlet.LATENCY - 1
 
-    def queue(self, folding: PoolFolding) -> int:
+    def queue(self, folding: LaneFolding) -> int:
         return queue_depth(self.latency(folding), 1, 1)
 
-    def direct(self, folding: PoolFolding, needs: Sequence[np.ndarray], give: np.ndarray) -> tuple[Actor, ...]:
+    def direct(self, folding: LaneFolding, needs: Sequence[np.ndarray], give: np.ndarray) -> tuple[Actor, ...]:
         """The actor that takes its inputs as it starts: ``needs`` are what steps need of each."""
         main, *rest = needs
         latency, queue = self.latency(folding), self.queue(folding)
@@ -65,21 +64,21 @@ class Streamed(Operator):
         name = type(self).__name__.lower()
         return (Actor(name, main, np.ones_like(main), give, latency, queue, credit_delay=1, more_takes=takes),)
 
-    def interval(self, folding: PoolFolding) -> int:
+    def interval(self, folding: LaneFolding) -> int:
         return max(map_.elements for map_ in (*self.inputs, self.output)) // folding.lanes
 
-    def _whole(self, folding: PoolFolding) -> Hardware:
+    def _whole(self, folding: LaneFolding) -> Hardware:
         width, queue = self.output.type.width * folding.lanes, self.queue(folding)
         logic, memories, products = self.hardware(folding)
         return Hardware(
             logic + queue_logic(queue, width), [*memories, queue_memory("queue", queue, width)], list(products)
         )
 
-    def cost(self, folding: PoolFolding) -> Cost:
+    def cost(self, folding: LaneFolding) -> Cost:
         logic, memories, products = self._whole(folding)
         return Cost.of(self, folding, logic, memories, products)
 
-    def price(self, folding: PoolFolding) -> tuple[tuple[Products, ...], int]:
+    def price(self, folding: LaneFolding) -> tuple[tuple[Products, ...], int]:
         logic, memories, products = self._whole(folding)
         bits = sum(memory.bits for memory in memories)
         return tuple(products), logic.register + logic.logic + logic.adder + bits // 16
@@ -88,7 +87,7 @@ class Streamed(Operator):
 class StreamedUnit(wiring.Component):
     """The ports of a :class:`Streamed` operator's block: ``i`` or ``i_0`` and so on, and ``o``."""
 
-    def __init__(self, op: Streamed, folding: PoolFolding):
+    def __init__(self, op: Streamed, folding: LaneFolding):
         self.op, self.folding = op, folding
         maps = op.inputs
         names = ["i"] if len(maps) == 1 else [f"i_{n}" for n in range(len(maps))]

@@ -15,8 +15,7 @@ from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .logic import Logic, counter
-from .operator import rom_need
-from .pool import PoolFolding
+from .operator import LaneFolding, rom_need
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor
 
@@ -41,31 +40,31 @@ class _Tabulated(Streamed):
     def tables(self) -> np.ndarray:
         """int64 [1 or channels, 2^bits], the least integer first."""
 
-    def rom_words(self, folding: PoolFolding, lane: int) -> list[int]:
+    def rom_words(self, folding: LaneFolding, lane: int) -> list[int]:
         """The tables that a lane meets in turn, each by the input's bits: 0 comes first, negative ones last."""
         met = self.tables if len(self.tables) == 1 else self.tables[lane :: folding.lanes]
         return [pack([value], self.output.type.width) for value in np.roll(met, self.input.type.min, axis=1).ravel()]
 
-    def turns(self, folding: PoolFolding) -> int:
+    def turns(self, folding: LaneFolding) -> int:
         """How many tables a lane meets."""
         return max(len(self.tables) // folding.lanes, 1)
 
-    def _rom_depth(self, folding: PoolFolding) -> int:
+    def _rom_depth(self, folding: LaneFolding) -> int:
         return self.turns(folding) << self.input.type.width
 
-    def depth(self, folding: PoolFolding) -> int:
+    def depth(self, folding: LaneFolding) -> int:
         return rom_latency(self._rom_depth(folding))
 
-    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         beats = np.arange(1, self.input.elements // folding.lanes + 1)
         return self.direct(folding, [beats], beats)
 
-    def hardware(self, folding: PoolFolding) -> Hardware:
+    def hardware(self, folding: LaneFolding) -> Hardware:
         width = self.output.type.width
         rom = rom_need("table", width, self._rom_depth(folding))
         return Hardware(Logic(register=width * folding.lanes) + counter(self.turns(folding)), [rom] * folding.lanes)
 
-    def block(self, folding: PoolFolding) -> wiring.Component:
+    def block(self, folding: LaneFolding) -> wiring.Component:
         return _TableUnit(self, folding)
 
 

@@ -119,18 +119,20 @@ def _run(actors, takes, gives, links, beats, offered, known, moved, starts, fram
         if arrivals == 0 and begun[actor] == before:
             continue
         for t in range(row[_FIRST_TAKE], row[_END_TAKE]):
-            other = links[takes[t, _LINK], _PRODUCER]
-            if other >= 0 and not is_waiting[other]:
-                waiting[(head + length) % count] = other
-                is_waiting[other] = True
-                length += 1
+            length = _wake(links[takes[t, _LINK], _PRODUCER], waiting, is_waiting, head, length)
         for g in range(row[_FIRST_GIVE], row[_END_GIVE]):
-            other = links[gives[g, _LINK], _CONSUMER]
-            if other >= 0 and not is_waiting[other]:
-                waiting[(head + length) % count] = other
-                is_waiting[other] = True
-                length += 1
+            length = _wake(links[gives[g, _LINK], _CONSUMER], waiting, is_waiting, head, length)
     return begun
+
+
+@njit(cache=True, nogil=True)
+def _wake(actor, waiting, is_waiting, head, length):
+    """Put a neighbour, if there is one, at the end of the ring of those to look at; returns how many there are."""
+    if actor < 0 or is_waiting[actor]:
+        return length
+    waiting[(head + length) % len(waiting)] = actor
+    is_waiting[actor] = True
+    return length + 1
 
 
 @njit(cache=True, nogil=True)

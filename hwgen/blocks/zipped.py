@@ -10,7 +10,7 @@ from hwgen.memory.loops import LoopNest
 
 from .arithmetic import delay
 from .logic import Logic, counter
-from .pool import PoolFolding
+from .operator import LaneFolding
 from .spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor
@@ -32,7 +32,7 @@ class Zipped(Streamed):
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
         """Add one lane to ``m``; gives its result, ``combine_latency`` cycles after ``operands``."""
 
-    def spreads(self, folding: PoolFolding) -> list[Spread]:
+    def spreads(self, folding: LaneFolding) -> list[Spread]:
         """How each operand covers the result."""
         sizes = [(m.height, m.width, max(m.channels // folding.lanes, 1)) for m in (*self.inputs, self.output)]
         return [Spread(own, sizes[-1]) for own in sizes[:-1]]
@@ -42,14 +42,14 @@ class Zipped(Streamed):
         whole = any(map_.shape != self.output.shape for map_ in self.inputs)
         return SPREAD_LATENCY if whole else 0
 
-    def depth(self, folding: PoolFolding) -> int:
+    def depth(self, folding: LaneFolding) -> int:
         return self._wait + self.combine_latency
 
-    def actors(self, folding: PoolFolding) -> tuple[Actor, ...]:
+    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         needs = [spread.need for spread in self.spreads(folding)]
         return self.direct(folding, needs, np.arange(1, len(needs[0]) + 1))
 
-    def hardware(self, folding: PoolFolding) -> Hardware:
+    def hardware(self, folding: LaneFolding) -> Hardware:
         logic, memories, products = self.combine_hardware()
         logic, memories = folding.lanes * logic, [*memories] * folding.lanes
         spreads = self.spreads(folding)
@@ -62,7 +62,7 @@ class Zipped(Streamed):
         loops = sum((counter(count) for count in spreads[0].full), Logic()) if self._wait else Logic()
         return Hardware(logic + loops, memories, [*products] * folding.lanes)
 
-    def block(self, folding: PoolFolding) -> wiring.Component:
+    def block(self, folding: LaneFolding) -> wiring.Component:
         return _ZippedUnit(self, folding)
 
 

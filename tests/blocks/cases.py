@@ -18,7 +18,7 @@ from hwgen.blocks import (
 from hwgen.blocks.convert import ConvertFolding
 from hwgen.blocks.fork import ForkFolding
 from hwgen.blocks.mac import MacFolding
-from hwgen.blocks.pool import PoolFolding
+from hwgen.blocks.operator import LaneFolding
 from hwgen.blocks.queue import QueueFolding
 from hwgen.graph.ir import Node
 from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
@@ -171,21 +171,21 @@ def _pools():
     source = FeatureMap(6, 8, 6, U8)
     windows = (Window((2, 2), (2, 2)), Window((3, 3), (2, 2), pads=(1, 1, 1, 1)), Window((3, 2)))
     for lanes, window in zip((1, 2, 6), windows, strict=True):
-        yield pool(MaxPool, source, window), PoolFolding(lanes)
-        yield pool(AveragePool, source, window, Quantization(S8, 0.03, -3)), PoolFolding(lanes)
-    yield replace(pool(MaxPool, FeatureMap(4, 4, 2, S8), windows[0]), clamp=(-5, 90)), PoolFolding(2)
+        yield pool(MaxPool, source, window), LaneFolding(lanes)
+        yield pool(AveragePool, source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes)
+    yield replace(pool(MaxPool, FeatureMap(4, 4, 2, S8), windows[0]), clamp=(-5, 90)), LaneFolding(2)
     for lanes in (1, 6):
         averaged = site("GlobalAveragePool", source, Window((1, 1)), 6)
-        yield GlobalAveragePool.from_site(averaged), PoolFolding(lanes)
+        yield GlobalAveragePool.from_site(averaged), LaneFolding(lanes)
     whole = Window((source.height, source.width))
-    yield raw("GlobalAveragePool", source, whole, 6), PoolFolding(2)
-    yield raw("AveragePool", source, windows[0], 6), PoolFolding(3)
+    yield raw("GlobalAveragePool", source, whole, 6), LaneFolding(2)
+    yield raw("AveragePool", source, windows[0], 6), LaneFolding(3)
 
 
 def _plumbing():
     source = FeatureMap(4, 4, 6, S8)
     requantized = replace(site("Requantize", source, Window((1, 1)), 6, Quantization(U8, 0.013, 90)))
-    yield Table.from_site(requantized), PoolFolding(3)
+    yield Table.from_site(requantized), LaneFolding(3)
     for depth in (1, 4, 100):
         yield StreamQueue(source), QueueFolding(2, depth)
     yield Fork(source, 3), ForkFolding(2, (8, 16, 5))

@@ -16,7 +16,7 @@ from hwgen.blocks import (
     Slice,
     Upsample,
 )
-from hwgen.blocks.pool import PoolFolding
+from hwgen.blocks.operator import LaneFolding
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.network import QuantizedTensor, Site
@@ -58,17 +58,17 @@ def hopeless():
 def pairs():
     """Operators that combine or tabulate elements."""
     whole, gate = (3, 4, 6), (1, 1, 6)
-    yield joint(Add, (whole, whole), PAIRS["line"][:2], PAIRS["line"][2]), PoolFolding(3)
-    yield joint(Add, (whole, whole), PAIRS["line with ties"][:2], PAIRS["line with ties"][2]), PoolFolding(2)
-    yield joint(Add, (whole, whole), PAIRS["many"][:2], PAIRS["many"][2]), PoolFolding(1)
-    yield joint(Add, (whole, whole), PAIRS["narrow"][:2], PAIRS["narrow"][2]), PoolFolding(6)
-    yield joint(Add, (whole, whole), PAIRS["line"][:2], PAIRS["line"][2], clamp=(100, 200)), PoolFolding(2)
-    yield hopeless(), PoolFolding(2)
+    yield joint(Add, (whole, whole), PAIRS["line"][:2], PAIRS["line"][2]), LaneFolding(3)
+    yield joint(Add, (whole, whole), PAIRS["line with ties"][:2], PAIRS["line with ties"][2]), LaneFolding(2)
+    yield joint(Add, (whole, whole), PAIRS["many"][:2], PAIRS["many"][2]), LaneFolding(1)
+    yield joint(Add, (whole, whole), PAIRS["narrow"][:2], PAIRS["narrow"][2]), LaneFolding(6)
+    yield joint(Add, (whole, whole), PAIRS["line"][:2], PAIRS["line"][2], clamp=(100, 200)), LaneFolding(2)
+    yield hopeless(), LaneFolding(2)
     for other, lanes in ((whole, 3), (gate, 2), (gate, 6), ((3, 4, 1), 1), ((3, 1, 6), 3), ((3, 1, 1), 1)):
-        yield joint(Mul, (whole, other), PAIRS["few"][:2], PAIRS["few"][2]), PoolFolding(lanes)
-    yield joint(Add, ((1, 4, 1), whole), PAIRS["line"][:2], PAIRS["line"][2]), PoolFolding(1)
-    yield joint(Mul, ((3, 1, 6), (1, 4, 6)), PAIRS["line"][:2], Quantization(S8, 0.02, -9)), PoolFolding(2)
-    yield joint(Mul, ((1, 1, 1), (2, 2, 2)), PAIRS["narrow"][:2], PAIRS["narrow"][2]), PoolFolding(1)
+        yield joint(Mul, (whole, other), PAIRS["few"][:2], PAIRS["few"][2]), LaneFolding(lanes)
+    yield joint(Add, ((1, 4, 1), whole), PAIRS["line"][:2], PAIRS["line"][2]), LaneFolding(1)
+    yield joint(Mul, ((3, 1, 6), (1, 4, 6)), PAIRS["line"][:2], Quantization(S8, 0.02, -9)), LaneFolding(2)
+    yield joint(Mul, ((1, 1, 1), (2, 2, 2)), PAIRS["narrow"][:2], PAIRS["narrow"][2]), LaneFolding(1)
     nodes = (Node("m", "Max", ("a", "b"), ("t",)), Node("s", "Sigmoid", ("t",), ("y",)))
     function = Expression(nodes, {}, ("a", "b"), "y")
     target = Quantization(U8, 1 / 255)
@@ -76,8 +76,8 @@ def pairs():
     prelu = Expression((Node("p", "PRelu", ("x", "s"), ("y",)),), slopes, ("x",), "y")
     for lanes in (1, 2, 6):
         sloped = joint(ChannelTable, (whole,), [Quantization(S8, 0.02, 3)], target, function=prelu)
-        yield sloped, PoolFolding(lanes)
-    yield joint(Elementwise, (whole, gate), PAIRS["narrow"][:2], target, function=function), PoolFolding(3)
+        yield sloped, LaneFolding(lanes)
+    yield joint(Elementwise, (whole, gate), PAIRS["narrow"][:2], target, function=function), LaneFolding(3)
 
 
 def moves():
@@ -86,24 +86,24 @@ def moves():
     for axis, others, lanes in ((2, ((4, 6, 2), (4, 6, 6)), 2), (1, ((4, 1, 8),), 4), (0, ((2, 6, 8), (1, 6, 8)), 1)):
         maps = (source, *(FeatureMap(*size, S8) for size in others))
         shape = tuple(sum(m.shape[n] for m in maps) if n == axis else source.shape[n] for n in range(3))
-        yield Concat(maps, FeatureMap(*shape, S8), axis), PoolFolding(lanes)
+        yield Concat(maps, FeatureMap(*shape, S8), axis), LaneFolding(lanes)
     boxes = (
         ((1, 1, 4), (2, 2, 1), (2, 3, 4), 4),
         ((0, 2, 1), (1, 1, 2), (4, 4, 4), 1),
         ((0,) * 3, (1,) * 3, (4, 6, 8), 8),
     )
     for starts, steps, size, lanes in boxes:
-        yield Slice(source, FeatureMap(*size, S8), starts, steps), PoolFolding(lanes)
+        yield Slice(source, FeatureMap(*size, S8), starts, steps), LaneFolding(lanes)
     pads = ((1, 2), (0, 1), (2, 4))
-    yield Pad(source, FeatureMap(7, 7, 14, S8), pads, -9), PoolFolding(2)
-    yield Pad(source, source, ((0, 0),) * 3, 1), PoolFolding(8)
+    yield Pad(source, FeatureMap(7, 7, 14, S8), pads, -9), LaneFolding(2)
+    yield Pad(source, source, ((0, 0),) * 3, 1), LaneFolding(8)
     for scales, lanes in (((2, 3), 1), ((1, 2), 4), ((3, 1), 8)):
-        yield Upsample(source, FeatureMap(4 * scales[0], 6 * scales[1], 8, S8), scales), PoolFolding(lanes)
+        yield Upsample(source, FeatureMap(4 * scales[0], 6 * scales[1], 8, S8), scales), LaneFolding(lanes)
     grouped = np.arange(8).reshape(2, 4).T.ravel()
     for order, lanes in ((grouped, 1), (grouped, 8), (np.array([5, 0, 0, 3, 1, 7]), 1), (np.arange(8) // 4 * 4, 1)):
-        yield ShuffleChannels(source, FeatureMap(4, 6, len(order), S8), order), PoolFolding(lanes)
+        yield ShuffleChannels(source, FeatureMap(4, 6, len(order), S8), order), LaneFolding(lanes)
     places = np.arange(source.elements).reshape(source.shape)
     to_space = places.reshape(4, 6, 2, 2, 2).transpose(0, 2, 1, 3, 4).reshape(8, 12, 2)
     to_depth = places.reshape(2, 2, 3, 2, 8).transpose(0, 2, 1, 3, 4).reshape(2, 3, 32)
     for wanted, lanes in ((to_space, 2), (to_depth, 8), (places[::-1, ::-1], 1), (places.transpose(1, 0, 2), 4)):
-        yield Rearrange(source, FeatureMap(*wanted.shape, S8), wanted, 0), PoolFolding(lanes)
+        yield Rearrange(source, FeatureMap(*wanted.shape, S8), wanted, 0), LaneFolding(lanes)
