@@ -340,7 +340,7 @@ def fit(synth: bool, quiet: bool, **settings) -> None:
     metavar="FILE",
     help="Where to draw it: .svg, .png or .pdf.  [default: build/<model>/explore.svg]",
 )
-@options(NUMBER_OPTIONS, COMMON_OPTIONS)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
     """Find the fastest design of MODEL (.onnx) for many numbers of multipliers, up to --multipliers.
 

@@ -169,6 +169,19 @@ def test_fit_says_by_how_much_it_does_not_fit():
     assert "ice40up5k, estimated" in result.stdout
 
 
+def test_explore_prints_the_front_and_draws_it(folder):
+    done = ok("explore", "tiny.onnx", *OPTIONS, "--points", "4", "--picture", "front.svg")
+    assert "bottleneck" in done.stdout
+    assert "Drawn to front.svg" in done.stdout
+    assert (folder / "front.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_a_picture_of_another_kind_is_refused():
+    assert errors("explore", "tiny.onnx", *OPTIONS, "--picture", "front.txt") == [
+        "--picture 'front.txt': the ending must be one of .svg, .png, .pdf"
+    ]
+
+
 def test_fit_with_synthesis_puts_both_counts_side_by_side():
     result = ok("fit", "tiny.onnx", *OPTIONS, "--synth")
     (line,) = (line for line in result.stdout.splitlines() if line.startswith("18x18 multipliers"))
