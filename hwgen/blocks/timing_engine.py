@@ -106,7 +106,11 @@ def _run(actors, takes, gives, links, beats, offered, known, moved, starts, fram
         row = actors[actor]
         before = begun[actor]
         arrivals = 0
-        while True:
+        single = row[_END_TAKE] - row[_FIRST_TAKE] == 1 and row[_END_GIVE] - row[_FIRST_GIVE] == 1
+        if single:
+            arrivals = _advance_single(row, actor, takes, gives, links, beats, offered, known, moved, starts, gone,
+                                       released, begun, free_at, frames)  # fmt: skip
+        while not single:
             for t in range(row[_FIRST_TAKE], row[_END_TAKE]):
                 if takes[t, _CAPACITY]:
                     arrivals += _store(t, row, actor, takes, links, beats, offered, known, moved, starts, gone,
@@ -123,6 +127,86 @@ def _run(actors, takes, gives, links, beats, offered, known, moved, starts, fram
         for g in range(row[_FIRST_GIVE], row[_END_GIVE]):
             length = _wake(links[gives[g, _LINK], _CONSUMER], waiting, is_waiting, head, length)
     return begun
+
+
+@njit(cache=True, nogil=True)
+def _advance_single(row, actor, takes, gives, links, beats, offered, known, moved, starts, gone, released, begun,
+                    free_at, frames):  # fmt: skip
+    """What the general loop does, for an actor with one input and one output: everything at hand in locals.
+
+    Returns how many beats were stored.
+    """
+    take, give = takes[row[_FIRST_TAKE]], gives[row[_FIRST_GIVE]]
+    source, sink = take[_LINK], give[_LINK]
+    x, y = links[source, _AT], links[sink, _AT]
+    steps, busy, begin = row[_STEPS], row[_BUSY], row[_STARTS]
+    need, release, reserve, gives_up_to = take[_NEED], take[_RELEASE], give[_RESERVE], give[_GIVE]
+    capacity, start_delay, lead, queue = take[_CAPACITY], take[_START_DELAY], take[_LEAD], give[_QUEUE]
+    latency, credit_delay, spacing = give[_LATENCY], give[_CREDIT_DELAY], give[_SPACING]
+    taken, given, drains = take[_TAKEN], give[_GIVEN], links[sink, _CONSUMER] < 0
+    arrived, coming, left, going = gone[source], known[source], gone[sink], known[sink]
+    k, free, first = begun[actor], free_at[actor], gone[source]
+    total = steps * frames
+    frame, step = divmod(k, steps)
+    done = released[row[_FIRST_TAKE]]
+    done_frame, done_step = divmod(done, steps)
+    last_stored = moved[x + arrived - 1] if arrived else -1
+    last_left = moved[y + left - 1] if left else -1
+    while True:
+        if capacity:
+            while arrived < coming:
+                cycle = max(offered[x + arrived], last_stored + 1)
+                if arrived >= capacity:
+                    while done < k and beats[release + done_step] + done_frame * taken <= arrived - capacity:
+                        done += 1
+                        done_step += 1
+                        if done_step == steps:
+                            done_step, done_frame = 0, done_frame + 1
+                    if done >= k:
+                        break
+                    cycle = max(cycle, starts[begin + done] + beats[busy + done_step])
+                moved[x + arrived] = cycle
+                last_stored = cycle
+                arrived += 1
+        if k >= total:
+            break
+        start = free
+        credit = beats[reserve + step] + frame * given - queue - 1
+        if credit >= left:
+            break
+        if credit >= 0:
+            start = max(start, moved[y + credit] + credit_delay)
+        last = beats[need + step] + frame * taken - 1
+        if capacity:
+            if last >= arrived:
+                break
+            start = max(start, (moved[x + last] if last >= 0 else -1) + start_delay)
+        elif last >= arrived:
+            if last >= coming:
+                break
+            start = max(start, max(offered[x + last], last_stored + 1) + lead)
+            last_stored = start - lead
+            moved[x + last] = last_stored
+            arrived = last + 1
+        starts[begin + k] = start
+        free = start + beats[busy + step]
+        end = beats[gives_up_to + step] + frame * given
+        cycle = free + latency
+        while going < end:
+            offered[y + going] = cycle
+            if drains:
+                last_left = max(cycle, last_left + 1)
+                moved[y + going] = last_left
+                left += 1
+            cycle += spacing
+            going += 1
+        k += 1
+        step += 1
+        if step == steps:
+            step, frame = 0, frame + 1
+    gone[source], known[sink], gone[sink] = arrived, going, left
+    begun[actor], free_at[actor], released[row[_FIRST_TAKE]] = k, free, done
+    return arrived - first
 
 
 @njit(cache=True, nogil=True)
