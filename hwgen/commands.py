@@ -136,6 +136,9 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
         raise InputError(f"--picture {str(file)!r}: the ending must be one of {', '.join(PICTURES)}")
     with steps(quiet) as tell:
         given = arguments(settings, tell)
+        for name in ("fps", "plan"):
+            if given[name] is not None:
+                raise InputError(f"explore tries many budgets of multipliers and takes no --{name}; leave it out")
         target = find_device(given["device"])
         network = flow.quantised(**front(given)).network
         tell("sizing layers")

@@ -182,6 +182,11 @@ def test_a_picture_of_another_kind_is_refused():
     ]
 
 
+def test_explore_refuses_what_it_would_not_heed():
+    message = "explore tries many budgets of multipliers and takes no --fps; leave it out"
+    assert errors("explore", "tiny.onnx", *OPTIONS, "--fps", "10") == [message]
+
+
 def test_fit_with_synthesis_puts_both_counts_side_by_side():
     result = ok("fit", "tiny.onnx", *OPTIONS, "--synth")
     (line,) = (line for line in result.stdout.splitlines() if line.startswith("18x18 multipliers"))

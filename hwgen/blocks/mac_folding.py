@@ -15,7 +15,7 @@ SLIDING_LIMIT = 1024
 
 
 def mac_foldings(layer: MacLayer) -> list[MacFolding]:
-    """Both kinds of window buffer, every number of portions, passes and groups at a time that makes a difference."""
+    """All kinds of window buffer, every number of portions, passes and groups at a time that makes a difference."""
     shapes = [shape for parallel in divisors(layer.group) for shape in _shapes(layer, parallel)]
     return [folding for shape in shapes for folding in _requantized(layer, shape)]
 

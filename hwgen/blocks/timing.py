@@ -150,6 +150,10 @@ class Run:
         return int(ends[-1] - ends[-2]) if len(ends) > 1 else int(ends[-1])
 
 
+class Deadlock(RuntimeError):
+    """Actors that wait for each other for ever; the message names them."""
+
+
 class Web:
     """Actors joined by links. Links are known by number; blocks are added from the inputs to the outputs."""
 
@@ -187,7 +191,7 @@ class Web:
         """Evaluate the recurrences with sources that always offer and sinks that always take.
 
         The first beats are offered in cycle 0; with ``pace`` the sources spread each frame evenly over so many
-        cycles. Raises :class:`RuntimeError` if the actors deadlock.
+        cycles. Raises :class:`Deadlock` where they come to a stop.
         """
         beats, makers = [0] * self._links, {link for given in self._gives for link in given}
         for actor, taken, given in zip(self.actors, self._takes, self._gives, strict=True):
@@ -200,7 +204,7 @@ class Web:
         offered, moved, starts = evaluate(self.actors, self._takes, self._gives, beats, offers, frames)
         stuck = [a.name for a, begun in zip(self.actors, starts, strict=True) if len(begun) < a.steps * frames]
         if stuck:
-            raise RuntimeError(f"the schedule deadlocks at {', '.join(stuck)}")
+            raise Deadlock(f"the schedule deadlocks at {', '.join(stuck)}")
         readers = {link for taken in self._takes for link in taken}
         sinks = tuple(link for link in range(self._links) if link not in readers)
         return Run(frames, moved, offered, starts, sources, sinks)

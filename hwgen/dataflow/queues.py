@@ -12,6 +12,7 @@ have it can do the same, and with a source that offers earlier no beat comes lat
 from collections.abc import Iterator
 
 from hwgen.blocks import Fork, StreamQueue
+from hwgen.blocks.timing import Deadlock
 from hwgen.graph.errors import FitError
 
 from .plan import LARGEST_QUEUE, Plan
@@ -47,7 +48,7 @@ def size_queues(plan: Plan, target: int) -> Plan:
 def _interval(plan: Plan) -> float:
     try:
         return schedule(plan).interval
-    except RuntimeError:
+    except Deadlock:
         return float("inf")
 
 
@@ -57,7 +58,7 @@ def _lacking(plan: Plan, target: int) -> dict[Place, int]:
     room = schedule(plan, None, target, every).room
     lacking = {}
     for place, feed in _feeds(plan):
-        if any(room[stage][port] > _own(plan, stage, port) for stage, port in feed):
+        if any(room[stage][port] > plan.stages[stage].ports[port][1].queue for stage, port in feed):
             lacking[place] = _ROUND
     return lacking
 
@@ -70,7 +71,7 @@ def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
             holders[place] = next(at for at in feed if isinstance(plan.stages[at[0]].op, Fork | StreamQueue))
     try:
         room = schedule(plan, None, target, {stage for stage, _ in holders.values()}).room
-    except RuntimeError:
+    except Deadlock:
         return None
     depths = {place: -(-room[stage][port] // _ROUND) * _ROUND for place, (stage, port) in holders.items()}
     for (name, _), depth in depths.items():
@@ -80,13 +81,6 @@ def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
                 "ask for a lower rate or fewer multipliers"
             )
     return plan.with_queues(depths)
-
-
-def _own(plan: Plan, stage: int, port: int) -> int:
-    """The depth of the queue at an output of a stage."""
-    actors = plan.stages[stage].actors
-    besides = [give for actor in actors for give in actor.more_gives]
-    return (actors[-1].gives[0], *besides)[port].queue
 
 
 def _feeds(plan: Plan) -> Iterator[tuple[Place, list[tuple[int, int]]]]:

@@ -57,7 +57,7 @@ class Schedule:
         rooms = []
         for stage, links in zip(self.plan.stages, self.links, strict=True):
             starts = [next(begun) for _ in stage.actors]
-            ports = zip(_output_ports(stage), links, strict=True)
+            ports = zip(stage.ports, links, strict=True)
             rooms.append(tuple(_room(self.run, starts[actor], port, link) for (actor, port), link in ports))
         return tuple(rooms)
 
@@ -66,7 +66,7 @@ def schedule(plan: Plan, frames: int | None = None, pace: int = 0, unbounded: Co
     """Evaluate ``plan`` over ``frames`` frames, or over as many as it takes until two intervals are the same.
 
     With ``pace`` the source spreads each frame over so many cycles. The queues at the outputs of the stages
-    ``unbounded`` never fill. Raises RuntimeError where the plan deadlocks.
+    ``unbounded`` never fill. Raises :class:`hwgen.blocks.timing.Deadlock`.
     """
     web, links = Web(), []
     given = {INPUT: web.link()}
@@ -78,13 +78,6 @@ def schedule(plan: Plan, frames: int | None = None, pace: int = 0, unbounded: Co
     while frames is None and run.frames < LONGEST and not run.settled:
         run = web.run(2 * run.frames, pace)
     return Schedule(plan, run, tuple(links))
-
-
-def _output_ports(stage: Stage) -> list[tuple[int, Give]]:
-    """The actor behind each output of a stage, by number, and what it gives there; in the order of the ports."""
-    last = len(stage.actors) - 1
-    besides = [(n, port) for n, actor in enumerate(stage.actors) for port in actor.more_gives]
-    return [(last, stage.actors[last].gives[0]), *besides]
 
 
 def _unbounded(stage: Stage) -> tuple[Actor, ...]:

@@ -9,7 +9,7 @@ from hwgen.blocks.convert import ConvertFolding
 from hwgen.blocks.fork import ForkFolding
 from hwgen.blocks.operator import Cost, Operator
 from hwgen.blocks.queue import QueueFolding
-from hwgen.blocks.timing import Actor
+from hwgen.blocks.timing import Actor, Give
 from hwgen.graph.types import FeatureMap
 
 if TYPE_CHECKING:
@@ -53,10 +53,17 @@ class Stage:
     def actors(self) -> tuple[Actor, ...]:
         return self.op.actors(self.folding)
 
+    @property
+    def ports(self) -> list[tuple[int, Give]]:
+        """The number of the actor behind each output, and what it gives there; in the order of the ports."""
+        last = len(self.actors) - 1
+        besides = [(n, port) for n, actor in enumerate(self.actors) for port in actor.more_gives]
+        return [(last, self.actors[last].gives[0]), *besides]
+
 
 @dataclass(frozen=True)
 class _Stream:
-    """A stream laid out: what it carries, with how many lanes, and the depth of the queue it leaves, if any."""
+    """A stream laid out: what it carries, with how many lanes, and the queue that its fork keeps for its reader."""
 
     source: Source
     map: FeatureMap
@@ -92,16 +99,17 @@ class Layout:
             self._waiting[readers[0]] = stream
             return
         layers = {layer.name: layer for layer in plan.layers}
-        depths = tuple(
-            max(LEAST_FORK, 0 if not name or _widens(stream.lanes, layers[name]) else layers[name].queues[place])
+        # In front of a converter that widens, the queue stands behind that.
+        held = [
+            layers[name].queues[place] if name and layers[name].folding.lanes_in <= stream.lanes else 0
             for name, place in readers
-        )
+        ]
+        depths = tuple(max(LEAST_FORK, depth) for depth in held)
         fork = self._add(
             f"{layer}_fork", Fork(stream.map, len(readers)), ForkFolding(stream.lanes, depths), layer, stream.source
         )
-        for port, (reader, depth) in enumerate(zip(readers, depths, strict=True)):
-            held = 0 if reader[0] and _widens(stream.lanes, layers[reader[0]]) else depth
-            self._waiting[reader] = _Stream(Source(fork.stage, port), stream.map, stream.lanes, held)
+        for port, (reader, depth) in enumerate(zip(readers, held, strict=True)):
+            self._waiting[reader] = _Stream(Source(fork.stage, port), stream.map, stream.lanes, depth)
 
     def _arrive(self, layer, place: int) -> Source:
         """What input ``place`` of ``layer`` reads: the stream through a queue and a width converter, where asked.
@@ -120,11 +128,6 @@ class Layout:
         for name, op, folding in added:
             source = self._add(name, op, folding, layer.name, source)
         return source
-
-
-def _widens(lanes: int, layer) -> bool:
-    """Whether a stream of ``lanes`` becomes wider in front of ``layer``."""
-    return layer.folding.lanes_in > lanes
 
 
 def _outputs(plan: "Plan") -> tuple[str, ...]:

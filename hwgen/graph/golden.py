@@ -64,8 +64,7 @@ def network_input(network: Network, array: np.ndarray) -> np.ndarray:
     """Frames of the model's own shape ([N, *input_shape], or one frame without N) as integers [N, H, W, C].
 
     Real numbers are quantised as the model does it, what it computes of them before included; a model that takes
-    integers has them only reordered. Raises
-    InputError where the shape is another or a number is not finite.
+    integers has them only reordered. Raises InputError where the shape is another or a number is not finite.
     """
     array = np.asarray(array)
     if array.shape == network.input_shape:

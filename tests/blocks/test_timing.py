@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hwgen.blocks.timing import Actor, Give, Take, Web, run
+from hwgen.blocks.timing import Actor, Deadlock, Give, Take, Web, run
 
 
 def actor(busy=1, latency=1, queue=4, beats=3, **options):
@@ -40,7 +40,7 @@ def test_a_buffered_actor_waits_for_its_words_and_frees_them():
 
 def test_a_buffer_that_never_suffices_deadlocks():
     unit = Actor("unit", np.array([3]), np.array([1]), np.array([1]), 1, 8, release=np.array([3]), capacity=2)
-    with pytest.raises(RuntimeError, match="deadlocks at unit"):
+    with pytest.raises(Deadlock, match="deadlocks at unit"):
         run((unit,), frames=1)
 
 
@@ -66,7 +66,7 @@ def test_a_join_takes_from_both_at_once():
 
 
 def test_a_queue_too_short_for_the_way_round_deadlocks():
-    with pytest.raises(RuntimeError, match="deadlocks"):
+    with pytest.raises(Deadlock, match="deadlocks"):
         fork_and_join(2).run(2)
 
 

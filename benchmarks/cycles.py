@@ -1,0 +1,99 @@
+"""Cycles a frame of well-known networks for a number of multipliers, by the schedule; in RTL where asked.
+
+    python -m benchmarks.cycles --models ../shared/models
+    python -m benchmarks.cycles --models ../shared/models --only ds_cnn --rtl
+
+Trained networks from ``--models`` where there are any, else random weights (benchmarks/random_networks.py). ``--rtl``
+compiles the hardware and runs three random frames at full speed and under stalls, every layer compared with golden and,
+at full speed, every beat with the schedule. It takes minutes and memory for large networks: use it with ``--only``.
+"""
+
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import click
+import numpy as np
+import onnx
+
+from hwgen import flow
+from hwgen.compiled import CompiledPlan
+from hwgen.dataflow.folding import FoldingSearch
+from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.schedule import schedule
+from hwgen.graph import golden
+from hwgen.testing import random_frames
+
+from .random_networks import NETWORKS
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FRAMES = 3
+#: Name, file of trained weights if any, budgets.
+ROWS = (
+    ("lenet5", EXAMPLES / "lenet5_int8.onnx", (148,)),
+    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", (440, 2496)),
+    ("resnet20", "resnet20_cifar10.ort_QDQ_u8s8.onnx", (440, 2496)),
+    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", (440,)),
+    ("mobilenet_v1_vww", "vww96_mbv1_025_int8.tf2onnx.onnx", (440,)),
+    ("mobilenet_v1", None, (2496, 5040)),
+    ("resnet34", None, (5040,)),
+    ("resnet50", None, (5040, 11520)),
+)
+
+
+@click.command()
+@click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
+@click.option("--only", help="Only the network of this name.")
+@click.option("--rtl", is_flag=True, help="Run the hardware as well.")
+def main(models: Path, only: str | None, rtl: bool) -> None:
+    """Print a line for each network and budget."""
+    print("| network | weights | multipliers | used | cycles a frame | latency | search, s | RTL |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, file, budgets in ROWS:
+        if only in (None, name):
+            trained = file is not None and (models / file).is_file()
+            network = read(models / file if trained else None, name)
+            for budget in budgets:
+                print(
+                    f"| {name} | {'trained' if trained else 'random'} | {measured(network, budget, rtl)} |", flush=True
+                )
+
+
+def read(file: Path | None, name: str):
+    """The network of integers, with random weights where there is no file."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if file is None:
+            file = Path(folder) / f"{name}.onnx"
+            onnx.save(NETWORKS[name](), file)
+        return flow.quantised(file).network
+
+
+def measured(network, budget: int, rtl: bool) -> str:
+    """The cells of a row."""
+    began = time.perf_counter()
+    found = FoldingSearch(network)
+    chosen = found.for_budget(budget)
+    plan = found.plan(chosen)
+    seconds = time.perf_counter() - began
+    timing, used = schedule(plan), sum(option.multipliers for option in chosen)
+    cells = f"{budget:,}", f"{used:,}", f"{timing.interval:,}", f"{timing.latency:,}", f"{seconds:.1f}"
+    return " | ".join((*cells, agreement(plan) if rtl else "not run"))
+
+
+def agreement(plan: Plan) -> str:
+    """What the compiled hardware does with random frames."""
+    frames = random_frames(plan.network.input.map, FRAMES)
+    want, compiled, wrong = golden.run(plan.network, frames), CompiledPlan(plan), 0
+    for stall in (None, 3):
+        tensors, beats = compiled.run(frames, stall=stall)
+        wrong += sum(np.count_nonzero(tensors[name] != integers) for name, integers in want.items())
+        if stall is None:
+            late = np.count_nonzero(beats["o"].cycles != schedule(plan, FRAMES).run.given)
+    total = 2 * sum(integers.size for integers in want.values())
+    return f"{wrong} of {total:,} integers differ, {late} of {len(beats['o'].cycles):,} results at another cycle"
+
+
+if __name__ == "__main__":
+    main()
