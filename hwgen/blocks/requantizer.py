@@ -21,6 +21,7 @@ from hwgen.memory.rom import Rom, pack, rom_latency
 from .arithmetic import delay
 from .logic import Logic, adder_tree, counter
 from .operator import MemoryNeed, rom_need
+from .packer import Packing
 from .stream import element_shape
 
 #: Bits of the multiplier constant that one hardware multiplier takes at a time: 18 signed, so 17 unsigned.
@@ -32,10 +33,11 @@ class RequantizerPlan:
     """How results are requantised: ``results`` sums come in together, ``lanes`` leave in a beat.
 
     Sets start anew after every ``period`` channels, the last of them cut short where ``results`` does not divide it.
-    ``lanes`` divides ``results`` and ``period``, which divides ``channels``. ``digits`` is the length of the constant
-    multiplier in digits of ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all
-    at once. With ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed. ``rounded``
-    says that operands are rounded before.
+    ``lanes`` divides ``period``, which divides ``channels``; where it does not divide ``results``, the last beat of a
+    set has idle lanes (:class:`Packing`). ``digits`` is the length of the constant multiplier in digits of
+    ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all at once. With
+    ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed. ``rounded`` says that
+    operands are rounded before.
     """
 
     results: int
@@ -65,7 +67,7 @@ class RequantizerPlan:
         bits = requantization.multiplier_bits if (requantization.multiplier != 1).any() else 0
         common = {"period": period or channels, "rounded": requantization.rounds}
         if lut_cycles and bits:
-            cycles = min(max(lut_cycles * lanes // results, 1), bits)
+            cycles = min(max(lut_cycles // -(-results // lanes), 1), bits)
             size = -(-bits // cycles)
             digits = -(-bits // size)
             return RequantizerPlan(
@@ -75,6 +77,11 @@ class RequantizerPlan:
         return RequantizerPlan(results, lanes, channels, digits, serial and digits > 1, **common)
 
     @property
+    def packing(self) -> Packing:
+        """How the channels of a period lie in beats."""
+        return Packing(self.results, self.lanes, self.period)
+
+    @property
     def spacing(self) -> int:
         """Cycles from beat to beat."""
         return self.digits if self.serial else 1
@@ -82,7 +89,7 @@ class RequantizerPlan:
     @property
     def busy(self) -> int:
         """Cycles that a set of results takes; the next must not come sooner."""
-        return self.results // self.lanes * self.spacing
+        return self.packing.loose * self.spacing
 
     @property
     def multipliers(self) -> int:
@@ -92,7 +99,13 @@ class RequantizerPlan:
     @property
     def rounds(self) -> int:
         """Beats in which all channels pass once."""
-        return self.channels // self.lanes
+        return self.channels // self.period * self.packing.rounds
+
+    @property
+    def slots(self) -> list[int]:
+        """The channel of each lane of each of these beats."""
+        packing, periods = self.packing, range(0, self.channels, self.period)
+        return [start + packing.source(slot) for start in periods for slot in range(packing.rounds * self.lanes)]
 
     @property
     def part_latency(self) -> int:
@@ -134,7 +147,8 @@ class RequantizerPlan:
             + 4 * out.width
             + rows.register,
         )
-        cut = counter(self.period // self.lanes if self.period % self.results and self.period < self.channels else 1)
+        packing = self.packing
+        cut = counter(packing.rounds if packing.last_loose < packing.loose and self.period < self.channels else 1)
         return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy) + cut
 
     def _rows(self, operand: int) -> Logic:
@@ -146,10 +160,9 @@ class RequantizerPlan:
 
 
 class Requantizer(wiring.Component):
-    """Takes ``plan.results`` sums with ``done``, gives beats of ``plan.lanes`` integers with ``push``.
+    """Takes ``plan.results`` sums with ``done``, gives the loose beats of ``plan.packing`` with ``push``.
 
-    Channels follow each other in order and start again after the last. Where ``plan.results`` does not divide
-    ``plan.period``, the last set of a period is cut short.
+    Channels follow each other in order and start again after the last.
     """
 
     def __init__(self, requantization: Requantization, plan: RequantizerPlan, sum_: IntType, out: IntType):
@@ -167,7 +180,7 @@ class Requantizer(wiring.Component):
         m = Module()
         plan, layout = self.plan, constants_layout(self.requantization)
         sums, beat, phase, issue = self._serialise(m)
-        words = constant_words(self.requantization, plan.lanes)
+        words = constant_words(self.requantization.select(plan.slots), plan.lanes)
         m.submodules.constants = rom = Rom(words, plan.lanes * layout.size)
         m.d.comb += rom.address.eq(beat)
         sums = delay(m, sums, rom.latency, "sums")
@@ -204,7 +217,7 @@ class Requantizer(wiring.Component):
                 m.d.sync += hold.eq(hold >> width)
                 if plan.rounds > 1:
                     m.d.sync += beat.eq(wrapping_increment(beat, plan.rounds))
-                if plan.period % plan.results:
+                if plan.packing.last_loose < plan.packing.loose:
                     self._cut_short(m, beat, left)
         with m.If(self.done):
             m.d.sync += [hold.eq(self.sums.as_value()), left.eq(plan.busy)]
@@ -213,7 +226,7 @@ class Requantizer(wiring.Component):
     def _cut_short(self, m: Module, beat: Signal, left: Signal) -> None:
         """Stop after the last beat of a period."""
         plan = self.plan
-        beats, within = plan.period // plan.lanes, beat
+        beats, within = plan.packing.rounds, beat
         if plan.period < plan.channels:
             within = Signal(range(beats), name="within")
             m.d.sync += within.eq(wrapping_increment(within, beats))
