@@ -11,10 +11,11 @@ from functools import cached_property
 import numpy as np
 
 from hwgen.memory.columns import slide_raster
+from hwgen.memory.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import pack, rom_latency
+from hwgen.memory.rom import rom_latency
 from hwgen.memory.sliding import SlidingWindow, WindowCut
 
 from .arithmetic import dot_latency, product_type
@@ -22,7 +23,8 @@ from .logic import Logic, adder_tree, counter
 from .mac_layer import MacLayer
 from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
 from .packer import Packer, Packing
-from .requantizer import DIGIT_BITS, RequantizerPlan
+from .requantizer import RequantizerPlan
+from .requantizer_lane import DIGIT_BITS
 from .stream import queue_logic, queue_memory
 from .timing import Actor
 from .windowing import (
@@ -128,7 +130,7 @@ class MacPlan:
     def weight_width(self) -> int:
         return self.multipliers * self.layer.weight_type.width
 
-    def weight_words(self) -> list[int]:
+    def weight_words(self) -> Contents:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
         layer, folding = self.layer, self.folding
         weights = self._issued(layer.weights)
@@ -138,7 +140,7 @@ class MacPlan:
         padded[:, :, : layer.group_outputs, : layer.elements] = weights
         shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
         words = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
-        return [pack(word.tolist(), layer.weight_type.width) for word in words]
+        return Contents.packed(words, layer.weight_type.width)
 
     def _issued(self, weights: np.ndarray) -> np.ndarray:
         """``weights`` with the elements of a window in the order in which it is issued."""

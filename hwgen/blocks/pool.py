@@ -22,7 +22,8 @@ from hwgen.memory.ring import RingWindow
 from .logic import Logic
 from .mac_folding import divisors
 from .operator import Cost, GoldenOperator, LaneFolding, Operator, Products, ring_memory
-from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
+from .requantizer import Requantizer, RequantizerPlan
+from .requantizer_lane import DIGIT_BITS
 from .staircase import Staircase, requantization, requantization_gap
 from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor
