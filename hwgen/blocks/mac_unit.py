@@ -12,7 +12,6 @@ from hwgen.memory.sliding import SlidingWindow
 
 from .arithmetic import DotProduct
 from .mac import MacPlan
-from .requantizer import Requantizer
 from .stream import beat_stream, join
 
 
@@ -43,8 +42,8 @@ class MacUnit(wiring.Component):
             weights.latency,
             folding.parallel,
         )
-        m.submodules.requantizer = requantizer = Requantizer(
-            layer.requantization, plan.requantizer, layer.sum_type, layer.output.type
+        m.submodules.requantizer = requantizer = plan.requantizer.component(
+            layer.requantization, layer.sum_type, layer.output.type
         )
         full, last = plan.beats
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, full, last)

@@ -20,7 +20,7 @@ from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .logic import Logic, adder_tree, counter
-from .operator import MemoryNeed, rom_need
+from .operator import MemoryNeed, Products, rom_need
 from .stream import element_shape
 
 #: Bits of the multiplier constant that one hardware multiplier takes at a time: 18 signed, so 17 unsigned.
@@ -109,9 +109,18 @@ class RequantizerPlan:
         """Registers from a sum to what is multiplied."""
         return 2 + self.rounded
 
-    def memory(self, requantization: Requantization) -> MemoryNeed:
+    def memories(self, requantization: Requantization) -> tuple[MemoryNeed, ...]:
         """The constants."""
-        return rom_need("constants", self.lanes * constants_layout(requantization).size, self.rounds)
+        return (rom_need("constants", self.lanes * constants_layout(requantization).size, self.rounds),)
+
+    def products(self, requantization: Requantization) -> tuple[Products, ...]:
+        """The multipliers by their operand widths."""
+        operand, count = requantization.factor_type, self.multipliers
+        return (Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1),) if count else ()
+
+    def component(self, requantization: Requantization, sum_: IntType, out: IntType) -> "Requantizer":
+        """The hardware, for sums and results of these types."""
+        return Requantizer(requantization, self, sum_, out)
 
     def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
         """Counted bits of the pipeline, its constants' registers included."""
