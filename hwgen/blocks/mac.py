@@ -24,7 +24,7 @@ from .mac_layer import MacLayer
 from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
-from .requantizer_lane import DIGIT_BITS
+from .search import SearchPlan, requantizer_plan
 from .stream import queue_logic, queue_memory
 from .timing import Actor
 from .windowing import (
@@ -119,8 +119,8 @@ class MacPlan:
         return self.folding.parallel * self.folding.portion * self.folding.outputs
 
     @cached_property
-    def requantizer(self) -> RequantizerPlan:
-        return requantizer_plan(self.layer, self.folding)
+    def requantizer(self) -> RequantizerPlan | SearchPlan:
+        return unit_requantizer(self.layer, self.folding)
 
     @property
     def weight_depth(self) -> int:
@@ -197,10 +197,8 @@ class MacPlan:
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
         x, weight = self.layer.input.type, self.layer.weight_type
-        operand = self.layer.requantization.factor_type
         mac = Products(self.multipliers, x.width + (not x.signed), weight.width + (not weight.signed))
-        requantizer = Products(self.requantizer.multipliers, operand.width + (not operand.signed), DIGIT_BITS + 1)
-        return (mac, requantizer) if requantizer.count else (mac,)
+        return (mac, *self.requantizer.products(self.layer.requantization))
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
@@ -208,7 +206,7 @@ class MacPlan:
         return (
             rom_need("weights", self.weight_width, self.weight_depth),
             *self._window_memories(),
-            self.requantizer.memory(self.layer.requantization),
+            *self.requantizer.memories(self.layer.requantization),
             queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
         )
 
@@ -272,8 +270,8 @@ class MacPlan:
         return Cost.of(operator, self.folding, self.logic, self.memories, self.products)
 
 
-def requantizer_plan(layer: MacLayer, folding: MacFolding) -> RequantizerPlan:
+def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | SearchPlan:
     """The requantiser behind ``folding``: it starts anew with every window's channels."""
     results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
     lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
-    return RequantizerPlan.of(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)
+    return requantizer_plan(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)

@@ -18,14 +18,14 @@ from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .logic import Logic, adder_tree, counter
-from .operator import MemoryNeed, rom_need
-from .packer import Packing
+from .operator import MemoryNeed, Products, rom_need
+from .packer import Packed
 from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits
 from .stream import element_shape
 
 
 @dataclass(frozen=True)
-class RequantizerPlan:
+class RequantizerPlan(Packed):
     """How results are requantised: ``results`` sums come in together, ``lanes`` leave in a beat.
 
     Sets start anew after every ``period`` channels, the last of them cut short where ``results`` does not divide it.
@@ -73,11 +73,6 @@ class RequantizerPlan:
         return RequantizerPlan(results, lanes, channels, digits, serial and digits > 1, **common)
 
     @property
-    def packing(self) -> Packing:
-        """How the channels of a period lie in beats."""
-        return Packing(self.results, self.lanes, self.period)
-
-    @property
     def spacing(self) -> int:
         """Cycles from beat to beat."""
         return self.digits if self.serial else 1
@@ -91,17 +86,6 @@ class RequantizerPlan:
     def multipliers(self) -> int:
         """Hardware multipliers, each of an operand by a digit."""
         return 0 if self.in_luts else self.lanes * (1 if self.serial else self.digits)
-
-    @property
-    def rounds(self) -> int:
-        """Beats in which all channels pass once."""
-        return self.channels // self.period * self.packing.rounds
-
-    @property
-    def slots(self) -> list[int]:
-        """The channel of each lane of each of these beats."""
-        packing, periods = self.packing, range(0, self.channels, self.period)
-        return [start + packing.source(slot) for start in periods for slot in range(packing.rounds * self.lanes)]
 
     @property
     def part_latency(self) -> int:
@@ -118,9 +102,18 @@ class RequantizerPlan:
         """Registers from a sum to what is multiplied."""
         return 2 + self.rounded
 
-    def memory(self, requantization: Requantization) -> MemoryNeed:
+    def memories(self, requantization: Requantization) -> tuple[MemoryNeed, ...]:
         """The constants."""
-        return rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds)
+        return (rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds),)
+
+    def products(self, requantization: Requantization) -> tuple[Products, ...]:
+        """The multipliers by their operand widths."""
+        operand, count = requantization.factor_type, self.multipliers
+        return (Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1),) if count else ()
+
+    def component(self, requantization: Requantization, sum_: IntType, out: IntType) -> "Requantizer":
+        """The hardware, for sums and results of these types."""
+        return Requantizer(requantization, self, sum_, out)
 
     def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
         """Counted bits of the pipeline, its constants' registers included."""
