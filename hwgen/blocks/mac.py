@@ -5,12 +5,11 @@ channels; neither the portions of the window nor the sets need divide what they 
 layer, one or more whole groups are worked on at a time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from hwgen.memory.columns import slide_raster
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
@@ -22,7 +21,7 @@ from .logic import Logic, adder_tree, counter
 from .mac_layer import MacLayer
 from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
 from .packer import Packer, Packing
-from .requantizer import DIGIT_BITS, RequantizerPlan
+from .requantizer import RequantizerPlan
 from .stream import queue_logic, queue_memory
 from .timing import Actor
 from .windowing import (
@@ -194,11 +193,9 @@ class MacPlan:
     @property
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
-        x, weight = self.layer.input.type, self.layer.weight_type
-        operand = self.layer.requantization.factor_type
-        mac = Products(self.multipliers, x.width + (not x.signed), weight.width + (not weight.signed))
-        requantizer = Products(self.requantizer.multipliers, operand.width + (not operand.signed), DIGIT_BITS + 1)
-        return (mac, requantizer) if requantizer.count else (mac,)
+        mac, digit = self.layer.product_kinds
+        counts = (self.multipliers, self.requantizer.multipliers)
+        return tuple(replace(kind, count=n) for kind, n in zip((mac, digit), counts, strict=True) if n)
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
@@ -248,23 +245,6 @@ class MacPlan:
             return lines + ring_logic(self.ring, self.packs, self.passes)
         held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
         return slide_logic(self.raster, self.packs, self.passes, self._word, held)
-
-    @property
-    def interval(self) -> int:
-        """A lower bound of the cycles per frame: working, taking, giving."""
-        raster, folding = self.raster, self.folding
-        if folding.window == "ring":
-            rows, columns = raster.height, raster.width
-        else:
-            rows, columns = slide_raster(raster if folding.window == "sliding" else self.rasters[0])
-        work = raster.positions * self.packs * self.passes * self.portions
-        return max(work, rows * columns * raster.words, self.layer.output.elements // folding.lanes_out)
-
-    @property
-    def price(self) -> tuple[tuple[Products, ...], int]:
-        """Multipliers, and bits of everything else with memories at a sixteenth."""
-        logic, memory = self.logic, sum(need.bits for need in self.memories)
-        return self.products, logic.adder + logic.logic + logic.register + memory // 16
 
     def cost(self, operator: Operator) -> Cost:
         return Cost.of(operator, self.folding, self.logic, self.memories, self.products)
