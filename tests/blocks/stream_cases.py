@@ -9,6 +9,7 @@ from hwgen.blocks import (
     ChannelTable,
     Concat,
     Elementwise,
+    FixedOperand,
     Mul,
     Pad,
     Rearrange,
@@ -27,6 +28,12 @@ U4 = IntType(4, False)
 
 def joint(kind, maps, quantizations, target, clamp=None, function=None):
     """An operator that combines streams of ``maps``, broadcast as numpy would."""
+    what = "Requantize" if kind is ChannelTable else kind.__name__
+    return kind.from_site(joint_site(what, maps, quantizations, target, clamp, function))
+
+
+def joint_site(op, maps, quantizations, target, clamp=None, function=None, constants=None):
+    """The site of such an operator."""
     tensors = [
         QuantizedTensor(name, FeatureMap(*map_, kind_.type), kind_)
         for name, map_, kind_ in zip("abc", maps, quantizations, strict=False)
@@ -34,8 +41,7 @@ def joint(kind, maps, quantizations, target, clamp=None, function=None):
     size = tuple(int(n) for n in np.broadcast_shapes(*maps))
     output = QuantizedTensor("y", FeatureMap(*size, target.type), target)
     clamp = clamp or (target.type.min, target.type.max)
-    what = "Requantize" if kind is ChannelTable else kind.__name__
-    return kind.from_site(Site("joint1", what, tuple(tensors), output, {}, clamp, function=function))
+    return Site("joint1", op, tuple(tensors), output, {}, clamp, function=function, constants=constants or {})
 
 
 #: Quantisations of two operands and the result for which each form of a line is found: products for "few", sums
@@ -55,6 +61,18 @@ def hopeless():
     return replace(op, values=op.values ^ np.eye(256, dtype=np.uint8) * 7)
 
 
+def fixed(kind, maps, quantizations, target, constant, function=None):
+    """An operator whose operands numbered ``constant`` are random and the same for every frame."""
+    generator, names = np.random.default_rng(7), "abc"
+    values = {
+        names[n]: generator.integers(q.type.min, q.type.max, (1, *maps[n]), endpoint=True).astype(q.type.dtype)
+        for n, q in enumerate(quantizations)
+        if n in constant
+    }
+    made = joint_site(kind.__name__, maps, quantizations, target, function=function, constants=values)
+    return FixedOperand.from_site(made)
+
+
 def pairs():
     """Operators that combine or tabulate elements."""
     whole, gate = (3, 4, 6), (1, 1, 6)
@@ -69,6 +87,9 @@ def pairs():
     yield joint(Add, ((1, 4, 1), whole), PAIRS["line"][:2], PAIRS["line"][2]), LaneFolding(1)
     yield joint(Mul, ((3, 1, 6), (1, 4, 6)), PAIRS["line"][:2], Quantization(S8, 0.02, -9)), LaneFolding(2)
     yield joint(Mul, ((1, 1, 1), (2, 2, 2)), PAIRS["narrow"][:2], PAIRS["narrow"][2]), LaneFolding(1)
+    for other, lanes in ((whole, 2), ((3, 1, 6), 3), ((1, 4, 1), 1), ((3, 1, 1), 6), ((1, 4, 6), 6)):
+        yield fixed(Add, (whole, other), PAIRS["line"][:2], PAIRS["line"][2], {1}), LaneFolding(lanes)
+    yield fixed(Mul, (whole, whole), PAIRS["few"][:2], PAIRS["few"][2], {0}), LaneFolding(3)
     nodes = (Node("m", "Max", ("a", "b"), ("t",)), Node("s", "Sigmoid", ("t",), ("y",)))
     function = Expression(nodes, {}, ("a", "b"), "y")
     target = Quantization(U8, 1 / 255)
@@ -78,6 +99,9 @@ def pairs():
         sloped = joint(ChannelTable, (whole,), [Quantization(S8, 0.02, 3)], target, function=prelu)
         yield sloped, LaneFolding(lanes)
     yield joint(Elementwise, (whole, gate), PAIRS["narrow"][:2], target, function=function), LaneFolding(3)
+    most = Expression((Node("m", "Max", ("a", "b", "c"), ("y",)),), {}, ("a", "b", "c"), "y")
+    kinds = [Quantization(IntType(3, True), 0.5)] * 3
+    yield fixed(Elementwise, (gate, whole, (3, 1, 6)), kinds, target, {2}, most), LaneFolding(2)
 
 
 def moves():
