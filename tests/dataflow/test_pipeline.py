@@ -11,9 +11,13 @@ from hwgen.dataflow.pipeline import Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
 from hwgen.formal import prove_contract
 from hwgen.graph import golden
+from hwgen.graph.types import U8, FeatureMap
+from hwgen.graph.window import Window
 from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
+from tests.blocks.cases import conv
+from tests.blocks.test_conv_transpose import transposed
 
-from .nets import random_network, separable, small, squeezed
+from .nets import chain, random_network, separable, small, squeezed
 
 FRAMES = 4
 
@@ -53,6 +57,13 @@ def test_a_map_waits_for_what_is_computed_of_all_of_it(budget):
     beats = waiting.op.input.elements // waiting.folding.lanes
     queues = [*waiting.folding.depths, *(s.folding.depth for s in plan.stages if isinstance(s.op, StreamQueue))]
     assert max(queues) >= beats  # a whole frame
+
+
+def test_a_transposed_convolution_between_others():
+    first = conv(FeatureMap(5, 6, 3, U8), Window((3, 3), pads=(1, 1, 1, 1)), 4)
+    up = transposed(first.output, (4, 4), 3, strides=(2, 2), pads=(1, 1, 1, 1))
+    network = chain(first, *up.parts, conv(up.output, Window((3, 3)), 2, seed=5))
+    agree(network, search(network, multipliers=60))
 
 
 @pytest.mark.parametrize("seed", range(10))
