@@ -11,16 +11,18 @@ from functools import cached_property
 import numpy as np
 
 from hwgen.memory.columns import slide_raster
+from hwgen.memory.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import pack, rom_latency
+from hwgen.memory.rom import rom_latency
 from hwgen.memory.sliding import SlidingWindow, WindowCut
 
 from .arithmetic import dot_latency, product_type
 from .logic import Logic, adder_tree, counter
 from .mac_layer import MacLayer
 from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
+from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
 from .stream import queue_logic, queue_memory
@@ -128,7 +130,7 @@ class MacPlan:
     def weight_width(self) -> int:
         return self.multipliers * self.layer.weight_type.width
 
-    def weight_words(self) -> list[int]:
+    def weight_words(self) -> Contents:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
         layer, folding = self.layer, self.folding
         weights = self._issued(layer.weights)
@@ -138,7 +140,7 @@ class MacPlan:
         padded[:, :, : layer.group_outputs, : layer.elements] = weights
         shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
         words = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
-        return [pack(word.tolist(), layer.weight_type.width) for word in words]
+        return Contents.packed(words, layer.weight_type.width)
 
     def _issued(self, weights: np.ndarray) -> np.ndarray:
         """``weights`` with the elements of a window in the order in which it is issued."""
@@ -148,22 +150,25 @@ class MacPlan:
         return weights.reshape(*weights.shape[:3], -1, lanes).transpose(0, 2, 3, 1, 4)
 
     @property
-    def beats(self) -> tuple[int, int]:
-        """Output beats of a full pass and of the last of a window."""
-        folding = self.folding
-        last = self.layer.group_outputs - (self.passes - 1) * folding.outputs
-        return folding.parallel * folding.outputs // folding.lanes_out, folding.parallel * last // folding.lanes_out
+    def packing(self) -> Packing:
+        return self.requantizer.packing
+
+    @property
+    def beats(self) -> tuple[int, ...]:
+        """Output beats of each pass over a window."""
+        return self.packing.dense
 
     @cached_property
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
         front = RingWindow.LATENCY if self.ring else SlidingWindow.LATENCY
         dot = dot_latency(self.folding.portion, rom_latency(self.weight_depth))
-        return front + dot + self.requantizer.latency + Outlet.LATENCY - 1
+        packer = Packer.LATENCY if self.packing.partial else 0
+        return front + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
 
     @cached_property
     def queue(self) -> int:
-        return queue_depth(self.latency, self.portions, self.beats[0])
+        return queue_depth(self.latency, self.portions, max(self.beats))
 
     @property
     def capacity(self) -> int:
@@ -173,11 +178,11 @@ class MacPlan:
     def actors(self) -> tuple[Actor, ...]:
         """Timing of the unit: one actor with a ring, three with a sliding window."""
         windows = self.raster.positions * self.packs
-        give = np.cumsum(np.tile([self.beats[0]] * (self.passes - 1) + [self.beats[1]], windows))
+        give = np.cumsum(np.tile(self.beats, windows))
         dot = {
             "busy": np.full(len(give), self.portions),
             "give": give,
-            "reserve": np.append(0, give[:-1]) + self.beats[0],
+            "reserve": np.append(0, give[:-1]) + max(self.beats),
             "latency": self.latency,
             "queue": self.queue,
             "spacing": self.requantizer.spacing,
@@ -233,6 +238,7 @@ class MacPlan:
             + counter(self.weight_depth)
             + Logic(register=self.weight_width)
             + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
+            + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
         )
 

@@ -16,13 +16,14 @@ from hwgen.memory.rom import Rom, pack, rom_latency
 from .arithmetic import delay
 from .logic import Logic, counter
 from .operator import MemoryNeed, Products, rom_need
+from .packer import Packed
 from .requantizer import Requantizer, RequantizerPlan
 from .staircase import Staircase
 from .stream import element_shape
 
 
 @dataclass(frozen=True)
-class SearchPlan:
+class SearchPlan(Packed):
     """How ``results`` sums at a time become beats of ``lanes`` integers; like :class:`RequantizerPlan`, which see."""
 
     results: int
@@ -38,16 +39,11 @@ class SearchPlan:
     @property
     def busy(self) -> int:
         """Cycles that a set of results takes."""
-        return self.results // self.lanes
+        return self.packing.loose
 
     @property
     def multipliers(self) -> int:
         return 0
-
-    @property
-    def rounds(self) -> int:
-        """Beats in which all channels pass once."""
-        return self.channels // self.lanes
 
     def depth(self, level: int) -> int:
         """Words that a lane has at a level of the search; behind the last it is the table of values."""
@@ -80,7 +76,8 @@ class SearchPlan:
         stages = self.latency - 1
         lane = Logic(adder=self.levels * width + out.width, register=stages * (sum_.width + self.levels) + out.width)
         hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
-        cut = counter(self.period // self.lanes if self.period % self.results and self.period < self.channels else 1)
+        packing = self.packing
+        cut = counter(packing.rounds if packing.last_loose < packing.loose and self.period < self.channels else 1)
         return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy) + cut
 
     def component(self, staircase: Staircase, sum_: IntType, out: IntType) -> wiring.Component:
@@ -158,7 +155,8 @@ class Search(Requantizer):
 
     def _rom(self, m: Module, name: str, values, type_: IntType, lane: int, address: Value) -> Value:
         """What the channels of ``lane`` have at ``address``, of ``values`` int64 [C, words]."""
-        words = [pack([value], type_.width) for value in values[lane :: self.plan.lanes].ravel().tolist()]
+        own = values[self.plan.slots[lane :: self.plan.lanes]]
+        words = [pack([value], type_.width) for value in own.ravel().tolist()]
         m.submodules[name] = rom = Rom(words, type_.width)
         m.d.comb += rom.address.eq(address)
         return rom.data.as_signed() if type_.signed else rom.data

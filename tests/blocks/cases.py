@@ -114,6 +114,22 @@ def _convolutions():
     yield Conv.from_site(_with_still_channel(site("Conv", small, same, 6))), _mac("sliding", 9, 3, 2, 3)
 
 
+def _packed():
+    """Sets of channels that fill their last beat in part."""
+    same, source = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(5, 4, 2, U8)
+    twelve = conv(source, same, 12)
+    yield twelve, _mac("ring", 2, 5, 2, 4)
+    yield twelve, _mac("ring", 1, 7, 1, 2)
+    yield twelve, _mac("sliding", 9, 5, 1, 3, in_luts=True)
+    yield twelve, _mac("sliding", 9, 8, 2, 6)
+    yield twelve, _mac("columns", 6, 11, 2, 6)
+    yield conv(FeatureMap(4, 4, 4, S16), same, 12, Quantization(S16, 0.0002, -4)), _mac("ring", 1, 5, 1, 2, True)
+    yield conv(source, same, 24, group=2), _mac("ring", 1, 7, 1, 4)
+    yield conv(source, same, 24, group=2), _mac("sliding", 3, 5, 1, 3, in_luts=True)
+    yield raw("Conv", source, same, 12), _mac("ring", 2, 7, 2, 4)
+    yield dense(FeatureMap(1, 1, 20, U8), 12), _mac("ring", 2, 5, 2, 3)
+
+
 def _function(op, *constants, **attributes) -> Expression:
     """``op`` of a stream and of numbers, or of one for each channel."""
     names = tuple(f"c{n}" for n in range(len(constants)))
@@ -131,6 +147,7 @@ def _searched():
     yield _through(mixed, "Conv", small, same, 6, Quantization(few, 0.3, 6)), _mac("ring", 1, 4, 1, 1)
     yield _through(sign, "Conv", small, same, 6, Quantization(IntType(2, True), 1)), _mac("sliding", 18, 3, 2, 3)
     yield _through(_function("HardSwish"), "Conv", small, same, 6, group=2), _mac("ring", 1, 3, 1, 3)
+    yield _through(leaky, "Conv", small, same, 6, Quantization(S8, 0.02, -4)), _mac("ring", 1, 5, 1, 3)
     yield _through(leaky, "Gemm", FeatureMap(1, 1, 20, U8), Window((1, 1)), 7), _mac("ring", 2, 3, 2, 1)
     yield _through(mixed, "AveragePool", small, Window((2, 2)), 2, Quantization(few, 0.3, 6), by=2), LaneFolding(2)
     yield _through(_function("HardSwish"), "GlobalAveragePool", small, Window((6, 7)), 2), LaneFolding(1)
@@ -230,4 +247,5 @@ def _named(cases):
     return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
 
 
-CASES = _named([*_convolutions(), *_grouped(), *_searched(), *_in_columns(), *_dense(), *_pools(), *_plumbing()])
+CONVOLUTIONS = (*_convolutions(), *_packed(), *_grouped(), *_searched(), *_in_columns())
+CASES = _named([*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing()])
