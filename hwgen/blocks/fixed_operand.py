@@ -15,6 +15,7 @@ from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .elementwise import Elementwise
+from .float_sum import FloatSum
 from .logic import Logic, counter
 from .operator import rom_need
 from .pair import Add, Mul
@@ -24,7 +25,7 @@ from .streamed import Hardware
 from .zipped import Zipped
 
 #: What can be given constants.
-_KINDS = (Add, Mul, Elementwise)
+_KINDS = (Add, Mul, FloatSum, Elementwise)
 
 
 @dataclass(frozen=True, eq=False)

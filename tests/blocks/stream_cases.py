@@ -10,6 +10,7 @@ from hwgen.blocks import (
     Concat,
     Elementwise,
     FixedOperand,
+    FloatSum,
     Mul,
     Pad,
     Rearrange,
@@ -28,7 +29,7 @@ U4 = IntType(4, False)
 
 def joint(kind, maps, quantizations, target, clamp=None, function=None):
     """An operator that combines streams of ``maps``, broadcast as numpy would."""
-    what = "Requantize" if kind is ChannelTable else kind.__name__
+    what = {ChannelTable: "Requantize", FloatSum: "Add"}.get(kind, kind.__name__)
     return kind.from_site(joint_site(what, maps, quantizations, target, clamp, function))
 
 
@@ -52,6 +53,18 @@ PAIRS = {
     "few": (Quantization(U8, 0.031, 7), Quantization(S8, 0.02, -3), Quantization(U8, 0.01, 100)),
     "many": (Quantization(U8, 0.031, 7), Quantization(S8, 0.02, -3), Quantization(U8, 0.05, 100)),
     "narrow": (Quantization(U4, 0.3, 1), Quantization(IntType(3, True), 0.71), Quantization(IntType(5, True), 0.4)),
+}
+
+
+#: Quantisations of two operands and the result of a sum in float32.
+U16, S16 = IntType(16, False), IntType(16, True)
+WIDE = {
+    "u16": (Quantization(U16, 0.000317, 31007), Quantization(U16, 0.000213, 30003), Quantization(U16, 0.00039, 40000)),
+    "mixed": (Quantization(S16, 2**-11), Quantization(U8, 0.0371, 128), Quantization(S16, 0.00091, -77)),
+    "powers of two": (Quantization(S16, 2**-11), Quantization(S16, 2**-12), Quantization(S16, 2**-10, 5)),
+    "far apart": (Quantization(S16, 0.9, 3), Quantization(S16, 1.3e-5), Quantization(S16, 0.77, 5)),
+    "fine": (Quantization(S8, 0.9, 3), Quantization(S16, 1.3e-3), Quantization(S16, 0.00277, 5)),
+    "coarse": (Quantization(S16, 0.9, 3), Quantization(S16, 1.3), Quantization(S8, 333.0, 5)),
 }
 
 
@@ -90,6 +103,9 @@ def pairs():
     for other, lanes in ((whole, 2), ((3, 1, 6), 3), ((1, 4, 1), 1), ((3, 1, 1), 6), ((1, 4, 6), 6)):
         yield fixed(Add, (whole, other), PAIRS["line"][:2], PAIRS["line"][2], {1}), LaneFolding(lanes)
     yield fixed(Mul, (whole, whole), PAIRS["few"][:2], PAIRS["few"][2], {0}), LaneFolding(3)
+    yield joint(FloatSum, (whole, whole), WIDE["u16"][:2], WIDE["u16"][2]), LaneFolding(2)
+    yield joint(FloatSum, (whole, gate), WIDE["mixed"][:2], WIDE["mixed"][2], clamp=(-900, 30000)), LaneFolding(1)
+    yield fixed(Add, (whole, (1, 4, 6)), WIDE["u16"][:2], WIDE["u16"][2], {1}), LaneFolding(3)
     nodes = (Node("m", "Max", ("a", "b"), ("t",)), Node("s", "Sigmoid", ("t",), ("y",)))
     function = Expression(nodes, {}, ("a", "b"), "y")
     target = Quantization(U8, 1 / 255)
