@@ -10,7 +10,7 @@ from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import IntType
 from hwgen.memory.contents import pack_rows
 
-from .cxxrtl import Beats, CompiledDesign
+from .verilated import Beats, CompiledDesign
 
 
 class CompiledPlan:
@@ -32,7 +32,7 @@ class CompiledPlan:
         """Every layer's integers [N, H, W, C] by tensor, and the beats of every stream, for input integers of frames.
 
         Streams are ``i``, ``o`` and ``watch_n`` for layer ``n``. ``stall`` is a seed for random pauses at both ends.
-        Raises :class:`hwgen.cxxrtl.CompiledError` where the hardware stops or breaks the stream contract.
+        Raises :class:`hwgen.verilated.CompiledError` where the hardware stops or breaks the stream contract.
         """
         network, plan, frames = self.plan.network, self.plan, len(integers)
         layers = list(zip(plan.layers, network.layers, strict=True))

@@ -1,36 +1,37 @@
-// Runs a design that CXXRTL wrote: sources, sinks and watches around it, a cycle at a time, called from Python.
-// INPUTS, OUTPUTS and WATCHES list its streams; DESIGN is the file with `cxxrtl_design::p_top`.
-#include DESIGN
+// Runs a design that Verilator compiled: sources, sinks and watches around it, a cycle at a time, called from Python.
+// INPUTS, OUTPUTS and WATCHES, defined in front of this, list its streams.
+#include "Vtop.h"
+#include "verilated.h"
 
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <vector>
+
+// Asked for by the run time where time is not kept per context.
+double sc_time_stamp() { return 0; }
 
 namespace {
 
-// Payloads lie in Python's arrays as in cxxrtl::value: 32-bit chunks, the lowest first.
-template <size_t Bits> uint8_t *bytes(cxxrtl::value<Bits> &value) { return reinterpret_cast<uint8_t *>(value.data); }
-template <size_t Bits> uint8_t *bytes(cxxrtl::wire<Bits> &wire) { return reinterpret_cast<uint8_t *>(wire.curr.data); }
-template <class Port> bool is_set(Port &port) { return bytes(port)[0] & 1; }
-
+// Payloads lie in Python's arrays as in Verilator's ports: little-endian, in whole words of 32 bits.
 struct Stream {
   uint8_t *beats = nullptr;
   int64_t *cycles = nullptr;
-  int64_t count = 0, at = 0;
+  int64_t size = 0, count = 0, at = 0;
   bool offering = false, held = false, seen = false;
   std::vector<uint8_t> offered;
 
-  uint8_t *beat(size_t size) { return beats + at * size; }
   bool full() const { return at >= count; }
-  void keep(const uint8_t *payload, size_t size, int64_t cycle) {
+  template <class Payload> void keep(const Payload &payload, int64_t cycle) {
     if (full()) return;
-    std::memcpy(beat(size), payload, size);
+    std::memcpy(beats + at * size, &payload, sizeof(payload));
     cycles[at++] = cycle;
   }
 };
 
 struct Simulation {
-  cxxrtl_design::p_top top;
+  VerilatedContext context;
+  Vtop top{&context};
   std::vector<Stream> sources, sinks, watches;
   uint64_t random = 0;
   int64_t cycle = 0, broken = -1;
@@ -42,29 +43,22 @@ struct Simulation {
 
   template <class Valid, class Payload> void offer(Stream &stream, Valid &valid, Payload &payload) {
     stream.offering = !stream.full() && (stream.offering || !random || chance(60));
-    valid.template set<bool>(stream.offering);
-    if (stream.offering) std::memcpy(bytes(payload), stream.beat(sizeof(payload.data)), sizeof(payload.data));
+    valid = stream.offering;
+    if (stream.offering) std::memcpy(&payload, stream.beats + stream.at * stream.size, sizeof(payload));
   }
-  template <class Ready> void sample_source(Stream &stream, Ready &ready) {
-    if (!stream.offering || !is_set(ready)) return;
+  void sample_source(Stream &stream, bool ready) {
+    if (!stream.offering || !ready) return;
     stream.cycles[stream.at++] = cycle;
     stream.offering = false;
   }
-  template <class Ready> void accept(Stream &stream, Ready &ready) {
-    ready.template set<bool>(!random || (stream.seen && chance(50)));
-  }
-  template <class Valid, class Payload, class Ready>
-  void sample_sink(Stream &stream, Valid &valid, Payload &payload, Ready &ready) {
-    const size_t size = (Payload::bits + 31) / 32 * 4;
-    const bool offered = is_set(valid), taken = offered && is_set(ready);
-    if (stream.held && (!offered || std::memcmp(stream.offered.data(), bytes(payload), size))) broken = cycle;
-    stream.held = offered && !taken;
-    if (stream.held) stream.offered.assign(bytes(payload), bytes(payload) + size);
-    stream.seen |= offered;
-    if (taken) stream.keep(bytes(payload), size, cycle);
-  }
-  template <class Moves, class Payload> void sample_watch(Stream &stream, Moves &moves, Payload &payload) {
-    if (is_set(moves)) stream.keep(bytes(payload), (Payload::bits + 31) / 32 * 4, cycle);
+  template <class Ready> void accept(Stream &stream, Ready &ready) { ready = !random || (stream.seen && chance(50)); }
+  template <class Payload> void sample_sink(Stream &stream, bool valid, const Payload &payload, bool ready) {
+    if (stream.held && (!valid || std::memcmp(stream.offered.data(), &payload, sizeof(payload)))) broken = cycle;
+    stream.held = valid && !ready;
+    const auto *data = reinterpret_cast<const uint8_t *>(&payload);
+    if (stream.held) stream.offered.assign(data, data + sizeof(payload));
+    stream.seen |= valid;
+    if (valid && ready) stream.keep(payload, cycle);
   }
 
   bool done() const {
@@ -80,19 +74,19 @@ struct Simulation {
 #define X(n, valid, payload, ready) accept(sinks[n], top.ready);
     OUTPUTS(X)
 #undef X
-    top.p_clk.set<bool>(false);
-    top.step();
+    top.clk = 0;
+    top.eval();
 #define X(n, valid, payload, ready) sample_source(sources[n], top.ready);
     INPUTS(X)
 #undef X
 #define X(n, valid, payload, ready) sample_sink(sinks[n], top.valid, top.payload, top.ready);
     OUTPUTS(X)
 #undef X
-#define X(n, moves, payload) sample_watch(watches[n], top.moves, top.payload);
+#define X(n, moves, payload) if (top.moves) watches[n].keep(top.payload, cycle);
     WATCHES(X)
 #undef X
-    top.p_clk.set<bool>(true);
-    top.step();
+    top.clk = 1;
+    top.eval();
     ++cycle;
   }
 };
@@ -101,22 +95,29 @@ struct Simulation {
 
 extern "C" {
 
-Simulation *hwgen_create(int sources, int sinks, int watches, uint64_t seed) {
+// `contents` is the folder with the files of memories, which are read here.
+Simulation *hwgen_create(int sources, int sinks, int watches, uint64_t seed, const char *contents) {
   auto *simulation = new Simulation;
+  const std::string option = std::string("+contents=") + contents;
+  const char *arguments[] = {"hwgen", option.c_str()};
+  simulation->context.commandArgs(2, arguments);
   simulation->sources.resize(sources);
   simulation->sinks.resize(sinks);
   simulation->watches.resize(watches);
   simulation->random = seed ? seed * 0x9E3779B97F4A7C15u | 1 : 0;
-  simulation->top.p_rst.set<bool>(false);
+  simulation->top.rst = 0;
+  simulation->top.clk = 0;
+  simulation->top.eval();
   return simulation;
 }
 
 void hwgen_destroy(Simulation *simulation) { delete simulation; }
 
 // kind: 0 source, 1 sink, 2 watch
-void hwgen_stream(Simulation *simulation, int kind, int n, uint8_t *beats, int64_t *cycles, int64_t count) {
+void hwgen_stream(Simulation *simulation, int kind, int n, uint8_t *beats, int64_t size,
+                  int64_t *cycles, int64_t count) {
   Stream &stream = (kind == 0 ? simulation->sources : kind == 1 ? simulation->sinks : simulation->watches)[n];
-  stream.beats = beats, stream.cycles = cycles, stream.count = count;
+  stream.beats = beats, stream.size = size, stream.cycles = cycles, stream.count = count;
 }
 
 int64_t hwgen_moved(Simulation *simulation, int kind, int n) {

@@ -6,10 +6,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen import cxxrtl
+from hwgen import verilator
 from hwgen.blocks.stream import beat_stream
 from hwgen.compiled import CompiledPlan, packed, unpacked
-from hwgen.cxxrtl import CompiledDesign, CompiledError
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.schedule import schedule
@@ -18,6 +17,7 @@ from hwgen.graph.errors import InputError
 from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.simulate import simulate
 from hwgen.testing import random_frames, to_beats
+from hwgen.verilated import CompiledDesign, CompiledError
 
 from .dataflow.nets import small
 
@@ -85,7 +85,7 @@ def test_payloads_hold_integers_of_any_width(type_, lanes):
 
 def test_the_same_design_is_compiled_once(plan, compiled, monkeypatch):
     assert compiled.design
-    monkeypatch.setattr(cxxrtl, "_call", lambda command: pytest.fail("compiled again"))
+    monkeypatch.setattr(verilator, "call", lambda *command: pytest.fail("compiled again"))
     CompiledDesign(Pipeline(plan, watched=True))
 
 
@@ -126,6 +126,6 @@ def test_a_faulty_design_is_caught(fault, stall, message):
 
 
 def test_a_broken_compiler_is_named(monkeypatch, network):
-    monkeypatch.setattr(cxxrtl, "compiler", lambda: ("no-such-compiler",))
-    with pytest.raises(InputError, match="cannot run the C\\+\\+ compiler 'no-such-compiler'"):
+    monkeypatch.setattr(verilator, "compiler", lambda: ("no-such-compiler",))
+    with pytest.raises(InputError, match="cannot run 'no-such-compiler'"):
         CompiledDesign(Faulty("none"))
