@@ -15,6 +15,7 @@ from hwgen.blocks.stream import port_names
 from .export import rtlil_to_verilog, with_memories
 from .rtlil import to_netlist
 from .verilator import library
+from .waves import Waves
 
 #: Cycles between two looks at progress and at Ctrl-C.
 _SLICE = 1 << 10
@@ -49,11 +50,11 @@ class Beats:
 class CompiledDesign:
     """A component with streams ``i...`` in, ``o...`` out, and watches ``watch_n_moves`` with ``watch_n_payload``.
 
-    Made once, run any number of times; see :meth:`run`. Raises InputError where there is no Verilator or no C++
-    compiler.
+    Made once, run any number of times; see :meth:`run`. With ``trace`` it can write waveforms. Raises InputError where
+    there is no Verilator or no C++ compiler.
     """
 
-    def __init__(self, component: wiring.Component):
+    def __init__(self, component: wiring.Component, trace: bool = False):
         self.sources, self.sinks = port_names(component)
         names = component.signature.members
         self.watches = [name.removesuffix("_moves") for name in names if name.endswith("_moves")]
@@ -62,7 +63,7 @@ class CompiledDesign:
         netlist = to_netlist(component, "top", inline=0)
         self._roms = netlist.roms
         verilog = with_memories(rtlil_to_verilog(netlist.text, "top"), netlist, _READ)
-        self._library = _load(library(verilog, self._streams()))
+        self._library = _load(library(verilog, self._streams(), trace=trace))
 
     def _streams(self) -> str:
         """What the driver must know of the streams."""
@@ -83,6 +84,7 @@ class CompiledDesign:
         stall: int | None = None,
         patience: int = 100_000,
         progress: Callable[[float], None] = lambda share: None,
+        trace: Waves | None = None,
     ) -> dict[str, Beats]:
         """What moved over every stream, until each of ``counts`` (outputs and watches) has so many beats.
 
@@ -95,6 +97,8 @@ class CompiledDesign:
             beats[name] = Beats.room(len(payloads), self.widths[name])
             beats[name].payloads[:, : payloads.shape[1]] = payloads
         with self._simulation(0 if stall is None else stall + 1) as simulation:
+            if trace:
+                self._trace(simulation, trace)
             self._until_done(simulation, beats, patience, progress)
             taken = {name: self._library.hwgen_moved(simulation, _SOURCE, n) for n, name in enumerate(self.sources)}
         for name, count in taken.items():
@@ -113,6 +117,12 @@ class CompiledDesign:
             yield simulation
         finally:
             self._library.hwgen_destroy(simulation)
+
+    def _trace(self, simulation: int, trace: Waves) -> None:
+        """Write waveforms of the cells ``trace.layers``."""
+        last = (1 << 62) if trace.last is None else trace.last
+        cells = (ctypes.c_char_p * len(trace.layers))(*(cell.encode() for cell in trace.layers))
+        self._library.hwgen_trace(simulation, str(trace.path).encode(), trace.first, last, cells, len(cells))
 
     def _until_done(self, simulation: int, beats: Mapping[str, Beats], patience: int, progress) -> None:
         library, streams = self._library, list(self._numbered())
@@ -155,6 +165,8 @@ def _load(path: Path) -> ctypes.CDLL:
         "hwgen_run": (ctypes.c_int, [pointer, integer]),
         "hwgen_cycle": (integer, [pointer]),
     }
+    if hasattr(loaded, "hwgen_trace"):
+        signatures["hwgen_trace"] = (None, [pointer, ctypes.c_char_p, integer, integer, pointer, ctypes.c_int])
     for name, (result, arguments) in signatures.items():
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments

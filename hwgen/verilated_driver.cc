@@ -2,6 +2,9 @@
 // INPUTS, OUTPUTS and WATCHES, defined in front of this, list its streams.
 #include "Vtop.h"
 #include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
 
 #include <cstdint>
 #include <cstring>
@@ -35,6 +38,16 @@ struct Simulation {
   std::vector<Stream> sources, sinks, watches;
   uint64_t random = 0;
   int64_t cycle = 0, broken = -1;
+
+#if VM_TRACE
+  VerilatedVcdC waves;
+  int64_t first = 0, last = -1;
+  void dump(int64_t half) {
+    if (cycle >= first && cycle <= last) waves.dump(uint64_t(2 * cycle + half));
+  }
+#else
+  void dump(int64_t) {}
+#endif
 
   bool chance(unsigned of_100) {  // xorshift64
     random ^= random << 13, random ^= random >> 7, random ^= random << 17;
@@ -76,6 +89,7 @@ struct Simulation {
 #undef X
     top.clk = 0;
     top.eval();
+    dump(0);
 #define X(n, valid, payload, ready) sample_source(sources[n], top.ready);
     INPUTS(X)
 #undef X
@@ -87,6 +101,7 @@ struct Simulation {
 #undef X
     top.clk = 1;
     top.eval();
+    dump(1);
     ++cycle;
   }
 };
@@ -97,6 +112,9 @@ extern "C" {
 
 // `contents` is the folder with the files of memories, which are read here.
 Simulation *hwgen_create(int sources, int sinks, int watches, uint64_t seed, const char *contents) {
+#if VM_TRACE
+  Verilated::traceEverOn(true);
+#endif
   auto *simulation = new Simulation;
   const std::string option = std::string("+contents=") + contents;
   const char *arguments[] = {"hwgen", option.c_str()};
@@ -111,7 +129,22 @@ Simulation *hwgen_create(int sources, int sinks, int watches, uint64_t seed, con
   return simulation;
 }
 
-void hwgen_destroy(Simulation *simulation) { delete simulation; }
+void hwgen_destroy(Simulation *simulation) {
+#if VM_TRACE
+  if (simulation->waves.isOpen()) simulation->waves.close();
+#endif
+  delete simulation;
+}
+
+#if VM_TRACE
+// Waveforms of `count` cells (all if 0) in a range of cycles, in a VCD file.
+void hwgen_trace(Simulation *simulation, const char *path, int64_t first, int64_t last, const char **cells, int count) {
+  simulation->first = first, simulation->last = last;
+  for (int n = 0; n < count; ++n) simulation->waves.dumpvars(0, std::string("top.") + cells[n]);
+  simulation->top.trace(&simulation->waves, 99);
+  simulation->waves.open(path);
+}
+#endif
 
 // kind: 0 source, 1 sink, 2 watch
 void hwgen_stream(Simulation *simulation, int kind, int n, uint8_t *beats, int64_t size,

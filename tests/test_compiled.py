@@ -1,5 +1,8 @@
 """The compiled engine says what Amaranth's simulator says, and notices what goes wrong."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
@@ -18,6 +21,7 @@ from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.simulate import simulate
 from hwgen.testing import random_frames, to_beats
 from hwgen.verilated import CompiledDesign, CompiledError
+from hwgen.waves import Waves
 
 from .dataflow.nets import small
 
@@ -67,6 +71,22 @@ def test_simulate_compares_every_layer_with_golden(network, plan):
     result = simulate(network, plan, frames, "compiled")
     assert result.equal
     assert result.timing.latency == schedule(plan).latency
+
+
+def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_path):
+    frames, layer, other = random_frames(network.input.map, 1), network.layers[0].name, network.layers[1].name
+    waves = Waves(tmp_path / "some.vcd", 5, 9, (layer,))
+    tensors, _ = compiled.run(frames, trace=waves)
+    assert {name: values.tolist() for name, values in tensors.items()} == {
+        name: values.tolist() for name, values in golden.run(network, frames).items()
+    }
+    text = waves.path.read_text()
+    scopes = re.findall(r"\$scope module (\S+)", text)
+    assert layer in scopes
+    assert other not in scopes
+    assert sorted({int(time) // 2 for time in re.findall(r"^#(\d+)$", text, re.MULTILINE)}) == [5, 6, 7, 8, 9]
+    with pytest.raises(InputError, match="there is no layer 'x' to trace; there are "):
+        compiled.run(frames, trace=replace(waves, layers=("x",)))
 
 
 TYPES = (U8, IntType(8, True), IntType(3, True), IntType(5, False), IntType(19, True))
