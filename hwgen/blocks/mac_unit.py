@@ -21,13 +21,24 @@ class MacUnit(wiring.Component):
 
     def __init__(self, plan: MacPlan):
         self.plan = plan
-        layer, folding = plan.layer, plan.folding
-        super().__init__(
-            {
-                "i": In(beat_stream(layer.input.type, folding.lanes_in)),
-                "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
-            }
-        )
+        super().__init__(self.ports())
+
+    def ports(self) -> dict:
+        """The streams."""
+        layer, folding = self.plan.layer, self.plan.folding
+        return {
+            "i": In(beat_stream(layer.input.type, folding.lanes_in)),
+            "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
+        }
+
+    def ring(self, layout) -> RingWindow:
+        """The window buffer for words of ``layout``, where it is a ring."""
+        plan = self.plan
+        return RingWindow(layout, plan.ring, plan.packs, plan.passes, plan.capacity)
+
+    def permit(self, m: Module, window, outlet: Outlet):
+        """Whether there is room for what a step gives."""
+        return outlet.permit
 
     def elaborate(self, platform):
         m = Module()
@@ -52,7 +63,7 @@ class MacUnit(wiring.Component):
             with m.If(window.strobe):
                 m.d.sync += weights.address.eq(wrapping_increment(weights.address, plan.weight_depth))
         m.d.comb += [
-            window.permit.eq(outlet.permit),
+            window.permit.eq(self.permit(m, window, outlet)),
             outlet.debit.eq(window.go),
             outlet.short.eq(window.go_final),
             dot.strobe.eq(window.strobe),
@@ -77,7 +88,7 @@ class MacUnit(wiring.Component):
             join(m, source, columns.i, "input of the line memories")
             source = columns.o
         if plan.ring:
-            window = RingWindow(source.payload.shape(), plan.ring, plan.packs, plan.passes, plan.capacity)
+            window = self.ring(source.payload.shape())
         else:
             window = SlidingWindow(layout, plan.raster, plan.cut, zero)
         m.submodules.window = window
