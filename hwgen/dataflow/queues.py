@@ -11,7 +11,7 @@ have it can do the same, and with a source that offers earlier no beat comes lat
 
 from collections.abc import Iterator
 
-from hwgen.blocks import Fork, StreamQueue
+from hwgen.blocks import Fork, StreamQueue, WidthConverter
 from hwgen.blocks.timing import Deadlock
 from hwgen.graph.errors import FitError
 
@@ -86,13 +86,12 @@ def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
 def _feeds(plan: Plan) -> Iterator[tuple[Place, list[tuple[int, int]]]]:
     """Every input of a layer with the outputs (stage, port) on the way to it, the nearest first: those of width
     converter and queue, up to that of a layer or fork. Empty where it reads the network's input."""
-    for stage in plan.stages:
-        for place, source in enumerate(stage.sources if stage.is_layer else ()):
-            feed = []
-            while source != INPUT:
-                feed.append((source.stage, source.port))
-                before = plan.stages[source.stage]
-                if before.is_layer or isinstance(before.op, Fork):
-                    break
-                (source,) = before.sources
-            yield (stage.layer, place), feed
+    for place, source in plan.entries.items():
+        feed = []
+        while source != INPUT:
+            feed.append((source.stage, source.port))
+            before = plan.stages[source.stage]
+            if not isinstance(before.op, StreamQueue | WidthConverter):
+                break
+            (source,) = before.sources
+        yield place, feed
