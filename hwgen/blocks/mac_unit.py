@@ -105,11 +105,8 @@ class MacUnit(wiring.Component):
             m.submodules.columns = columns = ColumnBuffer(layout, plan.rasters[0], zero)
             join(m, source, columns.i, "input of the line memories")
             source = columns.o
-        if plan.ring:
-            window = self.ring(source.payload.shape())
-        else:
-            window = SlidingWindow(layout, plan.raster, plan.cut, zero)
-        m.submodules.window = window
+        sliding = None if plan.ring else SlidingWindow(layout, plan.raster, plan.cut, zero)
+        m.submodules.window = window = sliding or self.ring(source.payload.shape())
         join(m, source, window.i, "input of the window buffer")
         return window
 

@@ -18,7 +18,6 @@ from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 from hwgen.memory.queue import Outlet
 from hwgen.memory.ring import RingTap, RingWindow
-from hwgen.memory.tap import TapOutlet
 
 from .conv import Conv
 from .logic import Logic
@@ -126,8 +125,9 @@ class TappedPlan(MacPlan):
         twice = {name: np.repeat(getattr(whole, name), 2) for name in ("need", "reserve", "give", "release")}
         for name in ("give", "release"):  # only the second half gives and sets free
             twice[name][::2] = np.append(0, getattr(whole, name)[:-1])
-        latency = RingWindow.LATENCY + Outlet.LATENCY
-        second = Give(shares.ravel().cumsum(), latency, self.depth)
+        handed = shares.ravel().cumsum()
+        room = np.repeat(np.append(0, handed[:-2:2]) + max(tap.shares), 2)
+        second = Give(handed, RingWindow.LATENCY + Outlet.LATENCY, self.depth, room)
         return (replace(whole, busy=busy, more_gives=(second,), **twice),)
 
     @property
@@ -154,10 +154,10 @@ class TappedUnit(MacUnit):
 
     def permit(self, m: Module, window: RingWindow, outlet: Outlet):
         shape = self.o_tap.payload.shape()
-        m.submodules.tap = tap = TapOutlet(shape, self.plan.depth, max(self.plan.tap.shares))
+        m.submodules.tap = tap = Outlet(shape, self.plan.depth, max(self.plan.tap.shares))
         join(m, tap.o, wiring.flipped(self.o_tap), "tap")
         m.d.comb += [
-            tap.share.eq(window.tap_share),
+            tap.amount.eq(window.tap_share),
             tap.debit.eq(window.go),
             tap.push.eq(window.tapped),
             tap.payload.as_value().eq(window.data.as_value()[: shape.size]),

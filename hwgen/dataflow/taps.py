@@ -58,9 +58,9 @@ def shortcuts(plan: Plan) -> Iterator[Shortcut]:
                 yield Shortcut(first, other, place, op.input)
 
 
-def tap_shortcuts(plan: Plan, target: int) -> Plan:
-    """``plan`` with the shortcuts that wait for a row or longer handed on by convolutions, where it takes no more
-    multipliers and at most ``target`` cycles per frame all the same; else as it is."""
+def tap_shortcuts(plan: Plan, target: int, spare: int = 0) -> Plan:
+    """``plan`` with the shortcuts that wait for a row or longer handed on by convolutions, where it takes at most
+    ``spare`` multipliers more and at most ``target`` cycles per frame all the same; else as it is."""
     layers = {layer.name: layer for layer in plan.layers}
     tapped: dict[str, PlannedLayer] = {}
     found = []
@@ -69,8 +69,9 @@ def tap_shortcuts(plan: Plan, target: int) -> Plan:
         lanes = max(other.folding.lanes_in, _lanes_before(plan, shortcut))
         if 2 * 8 * other.queues[shortcut.place] * lanes < shortcut.two_rows * 8 // max(shortcut.map.type.width, 1):
             continue
-        folding = _folding(layer.op, layer.folding, target)
+        folding = _folding(layer.op, layer.folding, target, spare)
         if folding:
+            spare -= _multipliers(layer.op, folding) - _multipliers(layer.op, layer.folding)
             tapped[layer.name] = replace(layer, folding=folding, queues=(0,))
             found.append(shortcut)
     if not found:
@@ -99,18 +100,22 @@ def _depth(plan: Plan, shortcut: Shortcut, halves: int) -> int:
     return max(-(-halves * shortcut.map.channels // (2 * lanes)) - LEAST_FORK, 0)
 
 
-def _folding(conv: Conv, folding: MacFolding, target: int) -> MacFolding | None:
-    """The cheapest folding in columns that is as fast as asked for and takes no more multipliers than ``folding``."""
-    layer = conv.layer
-    most = sum(products.count for products in MacPlan(layer, folding).products)
+def _multipliers(conv: Conv, folding: MacFolding) -> int:
+    return sum(products.count for products in conv.plan(folding).products)
+
+
+def _folding(conv: Conv, folding: MacFolding, target: int, spare: int) -> MacFolding | None:
+    """The cheapest folding in columns that is as fast as asked for and takes at most ``spare`` multipliers more than
+    ``folding``."""
+    layer, most = conv.layer, _multipliers(conv, folding) + spare
     fitting = []
     for each in [folding] if folding.window == "columns" else mac_foldings(layer):
         plan = MacPlan(layer, each)
         if each.window == "columns" and plan.interval <= target and plan.portions > 1:
-            count, area = plan.price
-            if sum(products.count for products in count) <= most:
-                fitting.append((area, len(fitting), replace(each, tap=_tap_depth(plan))))
-    return min(fitting)[2] if fitting else None
+            count = _multipliers(conv, each)
+            if count <= most:
+                fitting.append((count, plan.price[1], len(fitting), replace(each, tap=_tap_depth(plan))))
+    return min(fitting)[-1] if fitting else None
 
 
 def _tap_depth(plan: MacPlan) -> int:

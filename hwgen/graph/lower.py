@@ -8,6 +8,7 @@ from .emit import standard
 from .errors import ModelError
 from .ir import Graph
 from .network import Layer, Network, Output, Site
+from .subsample import subsampled
 from .trace import REMEDY, Trace
 from .value import Value, is_count
 
@@ -16,7 +17,7 @@ def sites(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> tuple[Si
     """The sites of a quantised graph, in topological order; ModelError with a line per problem."""
     trace = Trace(graph, warn).run()
     trace.problems.raise_any()
-    return tuple(trace.sites)
+    return tuple(subsampled(trace.sites, trace.emitter.streams))
 
 
 def refusals(graph: Graph) -> frozenset[str]:
@@ -35,7 +36,8 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     operators = tuple(operators)
     trace = Trace(graph, warn).run()
     outputs = _outputs(trace)
-    layers = tuple(_layer(trace, site, operators) for site in trace.sites)
+    placed = subsampled(trace.sites, trace.emitter.streams)
+    layers = tuple(_layer(trace, site, operators) for site in placed)
     trace.problems.raise_any()
     frame = graph.tensors[graph.inputs[0]]
     read = {name for layer in layers for name in layer.inputs}
@@ -46,7 +48,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
         outputs=outputs,
         layers=layers,
         tensors={trace.entrance.tensor.name: trace.entrance.tensor}
-        | {site.output.name: site.output for site in trace.sites},
+        | {site.output.name: site.output for site in placed},
         head=tuple(node.op.lower() for node in graph.head),
         input_order=trace.entrance.order,
         integer_input=frame.dtype.kind != "f",
