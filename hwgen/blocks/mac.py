@@ -50,7 +50,8 @@ class MacFolding:
     any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
     of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
-    sums allow.
+    sums allow. ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0
+    where it does not (see :mod:`hwgen.blocks.tapped`).
     """
 
     window: str
@@ -61,6 +62,7 @@ class MacFolding:
     serial: bool = False
     parallel: int = 1
     in_luts: bool = False
+    tap: int = 0
 
     def __str__(self) -> str:
         groups = f"{self.parallel} of " if self.parallel > 1 else ""
