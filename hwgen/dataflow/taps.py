@@ -112,7 +112,7 @@ def _folding(conv: Conv, folding: MacFolding, target: int, spare: int) -> MacFol
             plan = conv.plan(each)
             count = _multipliers(conv, each)
             if count <= most and plan.portions > 1:
-                fitting.append((count, conv.price(each)[1], len(fitting), replace(each, tap=_tap_depth(plan))))
+                fitting.append((count, conv.cost(each).area, len(fitting), replace(each, tap=_tap_depth(plan))))
     return min(fitting)[-1] if fitting else None
 
 
