@@ -5,9 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.pipeline import Pipeline, output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import IntType
+from hwgen.memory.contents import pack_rows
 
 from .cxxrtl import Beats, CompiledDesign
 
@@ -30,13 +31,15 @@ class CompiledPlan:
     ) -> tuple[dict[str, np.ndarray], dict[str, Beats]]:
         """Every layer's integers [N, H, W, C] by tensor, and the beats of every stream, for input integers of frames.
 
-        Streams are ``i``, ``o`` and ``watch_n`` for layer ``n``. ``stall`` is a seed for random pauses at both ends.
+        Streams are ``i``, ``o`` (``o_0`` and so on of several) and ``watch_n`` for layer ``n``.
+        ``stall`` is a seed for random pauses at both ends.
         Raises :class:`hwgen.cxxrtl.CompiledError` where the hardware stops or breaks the stream contract.
         """
         network, plan, frames = self.plan.network, self.plan, len(integers)
         layers = list(zip(plan.layers, network.layers, strict=True))
         counts = {f"watch_{n}": frames * x.op.output.elements // x.folding.lanes_out for n, (x, _) in enumerate(layers)}
-        counts["o"] = frames * network.output.map.elements // plan.lanes_out
+        results = zip(output_names(len(network.results)), network.results, plan.lanes_out, strict=True)
+        counts |= {name: frames * stream.map.elements // lanes for name, stream, lanes in results}
         beats = self.design.run(
             {"i": packed(integers, network.input.map.type, plan.lanes_in)},
             counts,
@@ -54,11 +57,7 @@ class CompiledPlan:
 
 def packed(values: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:
     """Integers in raster order as payloads of ``lanes``, the first lowest: uint8 [beats, bytes], little-endian."""
-    elements = np.asarray(values).astype(np.int64).reshape(-1, lanes) & ((1 << type_.width) - 1)
-    if type_.width == 8:
-        return elements.astype(np.uint8)
-    bits = (elements[:, :, None] >> np.arange(type_.width)) & 1
-    return np.packbits(bits.astype(np.uint8).reshape(len(bits), -1), axis=1, bitorder="little")
+    return pack_rows(np.asarray(values).reshape(-1, lanes), type_.width)
 
 
 def unpacked(payloads: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:

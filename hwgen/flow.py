@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.axi import AxiTop
+from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
-from hwgen.export import to_verilog
+from hwgen.export import Verilog, export, to_verilog
 from hwgen.fit import FitTable, fit_table
 from hwgen.frames import load_frames
 from hwgen.graph import golden
@@ -290,16 +290,12 @@ class Design:
     @cached_property
     def component(self) -> AxiTop:
         """The hardware: the pipeline between AXI4-Stream ports."""
-        core, source, result = Pipeline(self.plan), self.network.input.map, self.network.output.map
-        return AxiTop(
-            core,
-            frame_beats_in=source.elements // core.lanes_in,
-            frame_beats_out=result.elements // core.lanes_out,
-            type_in=source.type,
-            lanes_in=core.lanes_in,
-            type_out=result.type,
-            lanes_out=core.lanes_out,
-        )
+        core, streams = Pipeline(self.plan), (self.network.input, *self.network.results)
+        ports = [
+            AxiPort(stream.map.type, lanes, stream.map.elements // lanes)
+            for stream, lanes in zip(streams, (core.lanes_in, *core.lanes_out), strict=True)
+        ]
+        return AxiTop(core, ports[0], ports[1:])
 
     def simulate(self, frames: np.ndarray, engine: str = "golden") -> Simulation:
         """Run frames of the model's own shape ([N, ...] or one) through one of the ``hwgen.simulate.ENGINES``."""
@@ -328,13 +324,15 @@ class Design:
         return replace(self, check=result)
 
     @cached_property
-    def verilog(self) -> str:
+    def verilog(self) -> Verilog:
+        """Verilog with the top module :attr:`name`, and the files of its larger memories."""
         self.progress("writing Verilog")
-        return to_verilog(self.component, self.name)
+        return export(self.component, self.name)
 
     def to_verilog(self) -> str:
-        """One Verilog file with the top module :attr:`name`."""
-        return self.verilog
+        """The same in one file, with all memories in it."""
+        self.progress("writing Verilog")
+        return self.verilog.text if not self.verilog.memories else to_verilog(self.component, self.name)
 
     @cached_property
     def fit(self) -> FitTable:
@@ -360,7 +358,7 @@ class Design:
     def files(self) -> dict[str, str]:
         """The text files that :meth:`write` makes, by name."""
         return {
-            f"{self.name}.v": self.to_verilog(),
+            **self.verilog.files(self.name),
             **self._bench_files(),
             "plan.json": self.plan.to_json(),
             "report.json": self.report.to_json(),
@@ -370,14 +368,17 @@ class Design:
     def _bench_files(self) -> dict[str, str]:
         """The Verilog test bench and its vectors, made by the golden model."""
         source = golden.network_input(self.network, self.samples)
-        result = golden.run(self.network, source)[self.network.output.name]
+        tensors = golden.run(self.network, source, [stream.name for stream in self.network.results])
         run = self.schedule.run
         bench = verilog_testbench(
             self.name,
             self.component,
             len(source),
             cycles=int(run.frame_ends[len(source) - 1] - run.frame_ends[len(source) - 2]),
-            latency=run.latency + AxiTop.LATENCY,
+            latency=int(min(run.moved[sink][0] for sink in run.sinks) - run.taken[0]) + AxiTop.LATENCY,
             timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval),
         )
-        return {f"{self.name}_tb.v": bench, **Vectors.of(self.component, source, result).files(self.component)}
+        return {
+            f"{self.name}_tb.v": bench,
+            **Vectors.of(self.component, source, *tensors.values()).files(self.component),
+        }

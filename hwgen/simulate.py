@@ -12,7 +12,7 @@ import numpy as np
 from amaranth.sim import Simulator
 
 from hwgen.compiled import CompiledPlan
-from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.pipeline import Pipeline, output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
@@ -199,9 +199,9 @@ def run_compiled(
 ) -> tuple[dict[str, np.ndarray], Timing]:
     """The same by the compiled engine."""
     tensors, beats = CompiledPlan(plan).run(integers, progress=progress or (lambda share: None))
-    taken, given = beats["i"].cycles.tolist(), beats["o"].cycles.tolist()
-    per_frame, results = network.input.map.elements // plan.lanes_in, len(given) // len(integers)
-    return tensors, Timing(tuple(taken[::per_frame]), tuple(given[results - 1 :: results]))
+    taken, per_frame = beats["i"].cycles.tolist(), network.input.map.elements // plan.lanes_in
+    given = [beats[name].cycles.reshape(len(integers), -1)[:, -1] for name in output_names(len(network.results))]
+    return tensors, Timing(tuple(taken[::per_frame]), tuple(np.max(given, axis=0).tolist()))
 
 
 class _Tap:
@@ -251,14 +251,17 @@ class _Bench:
             _Tap(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
             for layer in network.layers
         ]
-        self.result = _Tap(pipeline.o, network.output.name, network.output.map, frames)
+        self.results = [
+            _Tap(getattr(pipeline, name), stream.name, stream.map, frames) for name, stream in pipeline.results.items()
+        ]
 
     async def run(self, ctx) -> None:
-        ctx.set(self.pipeline.o.ready, 1)
-        streams = (self.source, *self.taps, self.result)
+        for result in self.results:
+            ctx.set(result.ready, 1)
+        streams = (self.source, *self.taps, *self.results)
         total = sum(tap.expected for tap in streams)
         cycle, last_move = 0, 0
-        while not all(tap.full for tap in (*self.taps, self.result)):
+        while not all(tap.full for tap in (*self.taps, *self.results)):
             self._offer(ctx)
             if sum(tap.sample(ctx, cycle) for tap in streams):
                 last_move = cycle
@@ -280,7 +283,5 @@ class _Bench:
         return {tap.tensor: tap.integers() for tap in (self.source, *self.taps)}
 
     def timing(self) -> Timing:
-        return Timing(
-            tuple(self.source.cycles[:: self.source.per_frame]),
-            tuple(self.result.cycles[self.result.per_frame - 1 :: self.result.per_frame]),
-        )
+        ends = zip(*(result.cycles[result.per_frame - 1 :: result.per_frame] for result in self.results), strict=False)
+        return Timing(tuple(self.source.cycles[:: self.source.per_frame]), tuple(map(max, ends)))

@@ -10,10 +10,11 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.memory.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import pack, rom_latency
+from hwgen.memory.rom import rom_latency
 from hwgen.memory.sliding import SlidingWindow, WindowCut
 
 from .arithmetic import dot_latency, product_type
@@ -22,6 +23,7 @@ from .mac_layer import MacLayer
 from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
+from .search import SearchPlan, requantizer_plan
 from .stream import queue_logic, queue_memory
 from .timing import Actor
 from .windowing import (
@@ -116,8 +118,8 @@ class MacPlan:
         return self.folding.parallel * self.folding.portion * self.folding.outputs
 
     @cached_property
-    def requantizer(self) -> RequantizerPlan:
-        return requantizer_plan(self.layer, self.folding)
+    def requantizer(self) -> RequantizerPlan | SearchPlan:
+        return unit_requantizer(self.layer, self.folding)
 
     @property
     def weight_depth(self) -> int:
@@ -127,7 +129,7 @@ class MacPlan:
     def weight_width(self) -> int:
         return self.multipliers * self.layer.weight_type.width
 
-    def weight_words(self) -> list[int]:
+    def weight_words(self) -> Contents:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
         layer, folding = self.layer, self.folding
         weights = self._issued(layer.weights)
@@ -137,7 +139,7 @@ class MacPlan:
         padded[:, :, : layer.group_outputs, : layer.elements] = weights
         shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
         words = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
-        return [pack(word.tolist(), layer.weight_type.width) for word in words]
+        return Contents.packed(words, layer.weight_type.width)
 
     def _issued(self, weights: np.ndarray) -> np.ndarray:
         """``weights`` with the elements of a window in the order in which it is issued."""
@@ -193,9 +195,8 @@ class MacPlan:
     @property
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
-        mac, digit = self.layer.product_kinds
-        counts = (self.multipliers, self.requantizer.multipliers)
-        return tuple(replace(kind, count=n) for kind, n in zip((mac, digit), counts, strict=True) if n)
+        mac, _ = self.layer.product_kinds
+        return (replace(mac, count=self.multipliers), *self.requantizer.products(self.layer.requantization))
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
@@ -203,7 +204,7 @@ class MacPlan:
         return (
             rom_need("weights", self.weight_width, self.weight_depth),
             *self._window_memories(),
-            self.requantizer.memory(self.layer.requantization),
+            *self.requantizer.memories(self.layer.requantization),
             queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
         )
 
@@ -250,8 +251,8 @@ class MacPlan:
         return Cost.of(operator, self.folding, self.logic, self.memories, self.products)
 
 
-def requantizer_plan(layer: MacLayer, folding: MacFolding) -> RequantizerPlan:
+def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | SearchPlan:
     """The requantiser behind ``folding``: it starts anew with every window's channels."""
     results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
     lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
-    return RequantizerPlan.of(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)
+    return requantizer_plan(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)

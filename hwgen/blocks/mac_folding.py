@@ -8,7 +8,7 @@ from itertools import product
 from hwgen.memory.columns import ColumnBuffer, slide_raster
 from hwgen.memory.rom import rom_style
 
-from .mac import MacFolding, requantizer_plan
+from .mac import MacFolding, unit_requantizer
 from .mac_layer import MacLayer, MacShape
 from .operator import Offer
 from .windowing import SHARED, column_rasters, map_raster
@@ -106,7 +106,7 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     if problems:
         return problems
     portions = -(-layer.elements // folding.portion)
-    plan = requantizer_plan(layer, folding)
+    plan = unit_requantizer(layer, folding)
     require(
         plan.busy <= portions,
         f"requantising {plan.results} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out",

@@ -1,6 +1,6 @@
 """What a multiply-accumulate unit computes: windows of a map times weights, all channels together or in groups."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +10,7 @@ from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 
 from .operator import Products
-from .requantizer import DIGIT_BITS
+from .requantizer import digit_products, digits
 from .staircase import Staircase
 from .sums import channel_sums, exact_float, window_sums
 
@@ -66,8 +66,7 @@ class MacLayer:
 
     @cached_property
     def shape(self) -> MacShape:
-        bits = self.requantization.multiplier_bits if (self.requantization.multiplier != 1).any() else 0
-        return MacShape(self.input, self.output, self.window, self.group, -(-bits // DIGIT_BITS))
+        return MacShape(self.input, self.output, self.window, self.group, digits(self.requantization))
 
     @property
     def group_inputs(self) -> int:
@@ -84,10 +83,10 @@ class MacLayer:
 
     @cached_property
     def product_kinds(self) -> tuple[Products, Products]:
-        """One multiplier of the dot products, and one of the requantiser."""
-        x, weight, operand = self.input.type, self.weight_type, self.requantization.factor_type
+        """One multiplier of the dot products, and one of the requantiser, if it has any."""
+        x, weight = self.input.type, self.weight_type
         mac = Products(1, x.width + (not x.signed), weight.width + (not weight.signed))
-        return mac, Products(1, operand.width + (not operand.signed), DIGIT_BITS + 1)
+        return mac, digit_products(self.requantization, 1) if self.shape.digits else replace(mac, count=0)
 
     @cached_property
     def weight_type(self) -> IntType:

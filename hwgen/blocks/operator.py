@@ -164,6 +164,11 @@ class Operator(ABC):
         """All operands; ``input`` alone for most operators."""
         return (self.input,)
 
+    @property
+    def parts(self) -> tuple["Operator", ...]:
+        """The layers that it is made of, each reading the one before; itself unless there are several."""
+        return (self,)
+
     def infer(self, *inputs: FeatureMap) -> FeatureMap:
         """``output``, after checking that ``inputs`` are what the operator was made for."""
         if inputs != self.inputs:
