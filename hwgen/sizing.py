@@ -112,10 +112,15 @@ class Sizing:
             )
             raise FitError(*problems) from None
 
+    @property
+    def _targets(self) -> list[int]:
+        """Cycles per frame, rising, at which some layer has a choice more."""
+        return np.unique(np.concatenate([layer.cycles for layer in self.found.layers])).tolist()
+
     @cached_property
     def _nearest(self) -> Plan:
         """A plan, however slow, that lacks as little as can be."""
-        return self.found.plan(self._priced(max(self.found.targets), self._limits, nearest=True))
+        return self.found.plan(self._priced(self._targets[-1], self._limits, nearest=True))
 
     def _fastest_fitting(self, least: int) -> Plan | None:
         """The fastest plan that fits and takes no fewer than ``least`` cycles per frame."""
@@ -146,7 +151,7 @@ class Sizing:
     def _fewest_cycles(self, limits: np.ndarray, least: int) -> list[Option] | None:
         """Foldings within ``limits`` for the least target that has any, from ``least`` on."""
         while True:
-            targets = [target for target in self.found.targets if target >= least]
+            targets = [target for target in self._targets if target >= least]
             low, high = 0, len(targets)
             picks: dict[int, list[int] | None] = {}
             while low < high:
