@@ -20,6 +20,7 @@ import onnx
 from hwgen import flow
 from hwgen.compiled import CompiledPlan
 from hwgen.dataflow.folding import FoldingSearch
+from hwgen.dataflow.latency import least_latency
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.graph import golden
@@ -46,7 +47,8 @@ ROWS = (
 @click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
 @click.option("--only", help="Only the network of this name.")
 @click.option("--rtl", is_flag=True, help="Run the hardware as well.")
-def main(models: Path, only: str | None, rtl: bool) -> None:
+@click.option("--latency", is_flag=True, help="Least time for a single frame, instead of most frames.")
+def main(models: Path, only: str | None, rtl: bool, latency: bool) -> None:
     """Print a line for each network and budget."""
     print("| network | weights | multipliers | used | cycles a frame | latency | search, s | RTL |")
     print("|---|---|---|---|---|---|---|---|")
@@ -56,7 +58,8 @@ def main(models: Path, only: str | None, rtl: bool) -> None:
             network = read(models / file if trained else None, name)
             for budget in budgets:
                 print(
-                    f"| {name} | {'trained' if trained else 'random'} | {measured(network, budget, rtl)} |", flush=True
+                    f"| {name} | {'trained' if trained else 'random'} | {measured(network, budget, rtl, latency)} |",
+                    flush=True,
                 )
 
 
@@ -70,12 +73,15 @@ def read(file: Path | None, name: str):
         return flow.quantised(file).network
 
 
-def measured(network, budget: int, rtl: bool) -> str:
+def measured(network, budget: int, rtl: bool, latency: bool) -> str:
     """The cells of a row."""
     began = time.perf_counter()
     found = FoldingSearch(network)
     chosen = found.for_budget(budget)
     plan = found.plan(chosen)
+    if latency:
+        chosen = least_latency(found, plan, budget)
+        plan = found.plan(chosen)
     seconds = time.perf_counter() - began
     timing, used = schedule(plan), sum(option.multipliers for option in chosen)
     cells = f"{budget:,}", f"{used:,}", f"{timing.interval:,}", f"{timing.latency:,}", f"{seconds:.1f}"

@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import product
 
 from hwgen.memory.columns import ColumnBuffer, slide_raster
+from hwgen.memory.rom import rom_style
 
 from .mac import MacFolding, unit_requantizer
 from .mac_layer import MacLayer, MacShape
@@ -27,14 +28,14 @@ def mac_foldings(layer: MacShape) -> tuple[MacFolding, ...]:
 def mac_offers(layer: MacShape, mac: int, digit: int) -> tuple[Offer, ...]:
     """:func:`mac_foldings` with lower bounds of their cycles and with their multipliers, of which each of the dot
     products weighs ``mac`` and each of the requantiser ``digit``."""
-    return tuple(
-        Offer(
-            folding,
-            mac_interval(layer, folding),
-            mac * folding.parallel * folding.portion * folding.outputs + digit * _digits(layer, folding),
-        )
-        for folding in mac_foldings(layer)
-    )
+    return tuple(_offer(layer, folding, mac, digit) for folding in mac_foldings(layer))
+
+
+def _offer(layer: MacShape, folding: MacFolding, mac: int, digit: int) -> Offer:
+    passes, portions = -(-layer.group_outputs // folding.outputs), -(-layer.elements // folding.portion)
+    multipliers = mac * folding.parallel * folding.portion * folding.outputs + digit * _digits(layer, folding)
+    kind = folding.window, folding.in_luts, rom_style(layer.group // folding.parallel * passes * portions)
+    return Offer(folding, mac_interval(layer, folding), multipliers, kind)
 
 
 def mac_interval(layer: MacShape, folding: MacFolding) -> int:
