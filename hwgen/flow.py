@@ -372,7 +372,7 @@ class Design:
             self.name,
             self.component,
             len(source),
-            cycles=int(run.frame_ends[len(source) - 1] - run.frame_ends[len(source) - 2]),
+            cycles=run.frame_end(len(source) - 1) - run.frame_end(len(source) - 2),
             latency=run.latency + AxiTop.LATENCY,
             timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval),
         )
