@@ -12,6 +12,7 @@ import numpy as np
 from hwgen.axi import AxiTop
 from hwgen.blocks import OPERATORS
 from hwgen.dataflow import folding
+from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
@@ -338,6 +339,11 @@ class Design:
         return fit_table(self.plan, self.device)
 
     @cached_property
+    def activity(self) -> Activity:
+        """What each layer does all the time, and how full the queues become."""
+        return activity(self.plan)
+
+    @cached_property
     def report(self) -> Report:
         """Layers, speed, what the device is asked for, proofs and warnings: as data and as text."""
         return make_report(self)
@@ -361,6 +367,7 @@ class Design:
             "plan.json": self.plan.to_json(),
             "report.json": self.report.to_json(),
             "report.txt": str(self.report),
+            "schedule.svg": self.activity.drawn(),
         }
 
     def _bench_files(self) -> dict[str, str]:

@@ -36,6 +36,11 @@ class Schedule:
     def latency(self) -> int:
         return int(self.run.frame_ends[0] - self.run.taken[0])
 
+    @property
+    def first_output(self) -> int:
+        """From the first input beat of a frame in an idle pipeline to its first output beat."""
+        return self.run.latency
+
     @cached_property
     def bottleneck(self) -> str:
         """The layer that needs the most cycles for a frame on its own."""
@@ -55,12 +60,12 @@ def schedule(plan: Plan, frames: int | None = None) -> Schedule:
 
     Raises :class:`hwgen.blocks.timing.Deadlock`.
     """
-    return _settled(plan) if frames is None else Schedule(plan, _web(plan)[0].run(frames))
+    return _settled(plan) if frames is None else Schedule(plan, web_of(plan)[0].run(frames))
 
 
 @lru_cache(1)  # a plan is scheduled when its queues are chosen, and again for whoever asks
 def _settled(plan: Plan) -> Schedule:
-    return Schedule(plan, _web(plan)[0].settle())
+    return Schedule(plan, web_of(plan)[0].settle())
 
 
 def rooms(plan: Plan, pace: int, unbounded: Container[int], ports: Iterable[Port]) -> dict[Port, int]:
@@ -69,8 +74,8 @@ def rooms(plan: Plan, pace: int, unbounded: Container[int], ports: Iterable[Port
 
     Raises :class:`hwgen.blocks.timing.Deadlock`.
     """
-    web, links, actors = _web(plan, unbounded)
-    watched = {at: _Room(*plan.stages[at[0]].ports[at[1]], actors[at[0]], links[at[0]][at[1]]) for at in ports}
+    web, links, actors = web_of(plan, unbounded)
+    watched = {at: Room(*plan.stages[at[0]].ports[at[1]], actors[at[0]], links[at[0]][at[1]]) for at in ports}
 
     def look(engine: Engine) -> None:
         starts, moved = engine.starts, engine.moved
@@ -81,7 +86,7 @@ def rooms(plan: Plan, pace: int, unbounded: Container[int], ports: Iterable[Port
     return {at: room.most for at, room in watched.items()}
 
 
-def _web(plan: Plan, unbounded: Container[int] = ()) -> tuple[Web, list[list[int]], list[int]]:
+def web_of(plan: Plan, unbounded: Container[int] = ()) -> tuple[Web, list[list[int]], list[int]]:
     """The actors of all stages; the links over which each stage gives, and the number of its first actor."""
     web, links, first = Web(), [], []
     given = {INPUT: web.link()}
@@ -102,7 +107,7 @@ def _unbounded(stage: Stage) -> tuple[Actor, ...]:
     return (*actors[:-1], replace(actors[-1], queue=NO_END))
 
 
-class _Room:
+class Room:
     """The least queue with which every step could have started when it did: what it reserves, less what had been
     taken by then."""
 
