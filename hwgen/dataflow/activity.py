@@ -79,11 +79,14 @@ class Activity:
         return file.getvalue()
 
 
-def activity(plan: Plan) -> Activity:
-    """Evaluate ``plan`` and look at what each layer does. Raises :class:`hwgen.blocks.timing.Deadlock`."""
+def activity(plan: Plan, frames: int | None = None) -> Activity:
+    """Evaluate ``plan`` until it is settled, or for ``frames`` frames, and look at what each layer does.
+
+    Raises :class:`hwgen.blocks.timing.Deadlock`.
+    """
     web, links, actors = web_of(plan)
     places = [(n, port) for n, stage in enumerate(plan.stages) for port in range(len(stage.ports))]
-    rooms = {(n, p): Room(*plan.stages[n].ports[p], actors[n], links[n][p]) for n, p in places}
+    rooms = {(n, p): Room(*plan.stages[n].ports[p], actors[n], links[n][p], used=True) for n, p in places}
     column = -(-max(stage.cost.cycles for stage in plan.stages) // _COLUMNS)
     layers = [n for n, stage in enumerate(plan.stages) if stage.is_layer]
     rows = [_Row(actors[n] + len(plan.stages[n].actors) - 1, plan.stages[n].actors[-1], column) for n in layers]
@@ -96,7 +99,7 @@ def activity(plan: Plan) -> Activity:
             taken = web.takes[row.number]
             row.look(starts[row.number], [offered[link] for link in taken], [moved[link] for link in taken])
 
-    run = web.settle(look=look)
+    run = web.settle(look=look) if frames is None else web.settle(0, frames, frames, look)
     ends = run.frame_ends[:_FRAMES]
     columns = int(ends[-1]) // column + 1
     timeline = np.array([np.diff(row.covered(columns), axis=0) / column for row in rows])

@@ -109,11 +109,11 @@ def _unbounded(stage: Stage) -> tuple[Actor, ...]:
 
 class Room:
     """The least queue with which every step could have started when it did: what it reserves, less what had been
-    taken by then."""
+    taken by then. Or the most places ``used``: a step that reserves more than it gives does not use them all."""
 
-    def __init__(self, actor: int, port: Give, first: int, link: int):
+    def __init__(self, actor: int, port: Give, first: int, link: int, used: bool = False):
         self.actor, self.port, self.link = first + actor, port, link
-        self.reserve = port.give if port.reserve is None else port.reserve
+        self.reserve = port.give if used or port.reserve is None else port.reserve
         self.most, self.left = 0, np.zeros(0, np.int32)
 
     def look(self, starts: Sequence[np.ndarray], moved: Sequence[np.ndarray]) -> None:
