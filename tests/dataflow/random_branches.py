@@ -16,7 +16,7 @@ _TARGET = Quantization(U8, 0.05, 3)
 _STEPS = ("convolve",) * 6 + ("depthwise",) * 2 + ("reduce",) * 2 + ("add",) * 5 + ("concat",) * 3
 _STEPS += ("slice", "enlarge", "multiply", "shuffle")
 #: Elements of a map at most.
-_LARGEST = 400
+_LARGEST = 150
 
 
 class _Builder:
@@ -24,7 +24,7 @@ class _Builder:
 
     def __init__(self, generator: np.random.Generator):
         self.generator = generator
-        height, width, channels = map(int, generator.integers([3, 3, 1], [8, 8, 5]))
+        height, width, channels = map(int, generator.integers([3, 3, 1], [7, 7, 4]))
         self.maps = {"t0": FeatureMap(height, width, channels, U8)}
         self.layers: list[Layer] = []
         self.loose = ["t0"]
@@ -140,7 +140,7 @@ class _Builder:
 
 
 def random_branches(seed: int) -> Network:
-    """Three to ten layers, most of them in branches, the largest map having 400 elements."""
+    """Three to ten layers, most of them in branches, of small maps."""
     generator = np.random.default_rng(seed)
     builder = _Builder(generator)
     builder.convolve()
@@ -156,7 +156,7 @@ def random_plan(seed: int) -> Plan:
     network, generator = random_branches(seed), np.random.default_rng(seed)
     if generator.random() < 0.5:
         found = FoldingSearch(network)
-        return found.plan(found.for_budget(int(generator.integers(found.least, max(found.most, 1) + 2))))
+        return found.plan(found.for_budget(int(generator.integers(found.least, min(found.most, found.least + 40) + 1))))
     layers = []
     for layer in network.layers:
         foldings = list(layer.op.foldings())

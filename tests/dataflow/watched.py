@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 import numpy as np
-from amaranth.hdl import Cat, Signal
+from amaranth.hdl import Cat, Mux, Signal
 
 from hwgen.blocks import Fork
 from hwgen.blocks.stream import port_names
@@ -15,7 +15,7 @@ from hwgen.graph import golden
 from hwgen.memory.queue import Outlet
 from hwgen.testing import from_beats, random_frames, simulate, to_beats
 
-FRAMES = 4
+FRAMES = 3
 
 
 class Watched(Pipeline):
@@ -42,19 +42,28 @@ class Watched(Pipeline):
         return told
 
     @contextmanager
-    def collecting(self):
-        """Remember the outlets of all blocks that are elaborated meanwhile."""
-        init = Outlet.__init__
+    def counting(self):
+        """Remember the outlets of all blocks that are elaborated meanwhile; ``peak`` counts places in each."""
+        init, elaborate = Outlet.__init__, Outlet.elaborate
 
         def remembered(outlet, *args, **options):
             init(outlet, *args, **options)
             self._made[-1].append(outlet)
 
-        Outlet.__init__ = remembered
+        def counted(outlet, platform):
+            m = elaborate(outlet, platform)
+            taken, now, before = (Signal(range(2 * outlet.depth)) for _ in range(3))
+            outlet.peak = Signal.like(now)
+            debit = Mux(outlet.debit, Mux(outlet.short, outlet.short_beats, outlet.beats), 0)
+            m.d.comb += [now.eq(taken + debit), outlet.peak.eq(Mux(now > before, now, before))]
+            m.d.sync += [taken.eq(now - (outlet.o.valid & outlet.o.ready)), before.eq(outlet.peak)]
+            return m
+
+        Outlet.__init__, Outlet.elaborate = remembered, counted
         try:
             yield
         finally:
-            Outlet.__init__ = init
+            Outlet.__init__, Outlet.elaborate = init, elaborate
 
     @property
     def outlets(self) -> list[Outlet]:
@@ -66,22 +75,18 @@ class Watched(Pipeline):
 
 
 class _Watch:
-    """What moves in every cycle, and the most places of each queue that were debited and not given back."""
+    """What moves in every cycle, and in the end the most places of each queue that were debited and not given back."""
 
     def __init__(self, pipeline: Watched):
         self.pipeline, self.moved = pipeline, []
 
     def __call__(self, ctx, cycle: int) -> None:
-        if not cycle:
-            self.outlets = self.pipeline.outlets
-            self.taken = [0] * len(self.outlets)
-            self.peaks = list(self.taken)
+        self._ctx = ctx
         self.moved.append(ctx.get(self.pipeline.moves))
-        for n, outlet in enumerate(self.outlets):
-            if ctx.get(outlet.debit):
-                self.taken[n] += outlet.short_beats if ctx.get(outlet.short) else outlet.beats
-                self.peaks[n] = max(self.peaks[n], self.taken[n])
-            self.taken[n] -= ctx.get(outlet.o.valid) and ctx.get(outlet.o.ready)
+
+    @property
+    def peaks(self) -> list[int]:
+        return [self._ctx.get(outlet.peak) for outlet in self.pipeline.outlets]
 
 
 def faults(plan: Plan, seed: int = 0) -> list[str]:
@@ -94,7 +99,7 @@ def faults(plan: Plan, seed: int = 0) -> list[str]:
         beats = to_beats(frames, network.input.map.type, pipeline.lanes_in)
         count, watch = want.size // pipeline.lanes_out, _Watch(pipeline)
         try:
-            with pipeline.collecting():
+            with pipeline.counting():
                 taken, given = simulate(pipeline, {"i": beats}, {"o": count}, stall=stall, limit=200_000, watch=watch)
         except TimeoutError as error:
             found.append(f"stall {stall}: {error}")
