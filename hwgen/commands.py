@@ -341,6 +341,7 @@ def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
     """Cycles seen in simulation beside those predicted."""
     timing = result.timing
     lines = ["", f"Latency     {timing.latency:,} cycles, predicted {predicted.latency:,}"]
+    lines.append(f"First out   {predicted.first_output:,} cycles, predicted")
     if timing.interval is not None:
         lines.append(f"Throughput  {timing.interval:,} cycles per frame, predicted {predicted.interval:,}")
     return lines

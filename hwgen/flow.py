@@ -11,6 +11,7 @@ import numpy as np
 
 from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
+from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
@@ -343,6 +344,11 @@ class Design:
         return fit_table(self.plan, self.device)
 
     @cached_property
+    def activity(self) -> Activity:
+        """What each layer does all the time, and how full the queues become."""
+        return activity(self.plan)
+
+    @cached_property
     def report(self) -> Report:
         """Layers, speed, what the device is asked for, proofs and warnings: as data and as text."""
         return make_report(self)
@@ -366,6 +372,7 @@ class Design:
             "plan.json": self.plan.to_json(),
             "report.json": self.report.to_json(),
             "report.txt": str(self.report),
+            "schedule.svg": self.activity.drawn(),
         }
 
     def _bench_files(self) -> dict[str, str]:
@@ -377,7 +384,7 @@ class Design:
             self.name,
             self.component,
             len(source),
-            cycles=int(run.frame_ends[len(source) - 1] - run.frame_ends[len(source) - 2]),
+            cycles=run.frame_end(len(source) - 1) - run.frame_end(len(source) - 2),
             latency=int(min(run.moved[sink][0] for sink in run.sinks) - run.taken[0]) + AxiTop.LATENCY,
             timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval),
         )

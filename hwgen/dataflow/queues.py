@@ -18,7 +18,7 @@ from hwgen.blocks.timing import Deadlock
 from hwgen.graph.errors import FitError
 
 from .plan import LARGEST_QUEUE, Plan
-from .schedule import schedule
+from .schedule import Port, rooms, schedule
 from .stages import INPUT
 
 #: An input of a layer: its name and which one.
@@ -58,10 +58,11 @@ def _interval(plan: Plan) -> float:
 def _lacking(plan: Plan, target: int) -> dict[Place, int]:
     """The inputs in front of which the blocks' own queues are too short."""
     every = range(len(plan.stages))
-    room = schedule(plan, None, target, every).room
+    feeds = list(_feeds(plan))
+    room = rooms(plan, target, every, {at for _, feed in feeds for at in feed})
     lacking = {}
-    for place, feed in _feeds(plan):
-        if any(room[stage][port] > plan.stages[stage].ports[port][1].queue for stage, port in feed):
+    for place, feed in feeds:
+        if any(room[stage, port] > plan.stages[stage].ports[port][1].queue for stage, port in feed):
             lacking[place] = _ROUND
     return lacking
 
@@ -105,10 +106,10 @@ def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
         if place in places:
             holders[place] = next(at for at in feed if isinstance(plan.stages[at[0]].op, Fork | StreamQueue))
     try:
-        room = schedule(plan, None, target, {stage for stage, _ in holders.values()}).room
+        room = _free_rooms(plan, target, set(holders.values()))
     except Deadlock:
         return None
-    depths = {place: -(-room[stage][port] // _ROUND) * _ROUND for place, (stage, port) in holders.items()}
+    depths = {place: -(-room[at] // _ROUND) * _ROUND for place, at in holders.items()}
     for (name, _), depth in depths.items():
         if depth > LARGEST_QUEUE:
             raise FitError(
@@ -116,6 +117,16 @@ def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
                 "ask for a lower rate or fewer multipliers"
             )
     return plan.with_queues(depths)
+
+
+def _free_rooms(plan: Plan, pace: int, free: set[Port]) -> dict[Port, int]:
+    """What queues at the outputs ``free`` need where those of their stages have no end, and others are as they are."""
+    every = {(n, port): give.queue for n, stage in enumerate(plan.stages) for port, (_, give) in enumerate(stage.ports)}
+    room = rooms(plan, pace, range(len(plan.stages)), every)
+    stages = {stage for stage, _ in free}
+    if all(room[at] <= queue for at, queue in every.items() if at[0] not in stages):
+        return room  # the others hold nothing up: with them it is the same run, found much faster
+    return rooms(plan, pace, stages, free)
 
 
 def _feeds(plan: Plan) -> Iterator[tuple[Place, list[tuple[int, int]]]]:
