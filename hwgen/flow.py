@@ -11,6 +11,7 @@ import numpy as np
 
 from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
+from hwgen.blocks.operator import Weigh
 from hwgen.dataflow import folding
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
@@ -40,6 +41,7 @@ from hwgen.simulate import Simulation, simulate
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
+from hwgen.waves import Waves
 
 CLOCK = 100e6
 TAIL_FILE = "tail.onnx"  # what is left to the host
@@ -231,7 +233,7 @@ def choose_plan(
     return found
 
 
-def weigher(device: Device) -> folding.Weigh:
+def weigher(device: Device) -> Weigh:
     """What products take of a budget: multipliers of ``device``; what it makes of LUTs is not for nothing either."""
     return lambda products: max(dsps(products, device), products.count)
 
@@ -293,11 +295,13 @@ class Design:
         ]
         return AxiTop(core, ports[0], ports[1:])
 
-    def simulate(self, frames: np.ndarray, engine: str = "golden") -> Simulation:
-        """Run frames of the model's own shape ([N, ...] or one) through one of the ``hwgen.simulate.ENGINES``."""
+    def simulate(
+        self, frames: np.ndarray, engine: str = "golden", stall: int | None = None, trace: Waves | None = None
+    ) -> Simulation:
+        """:func:`hwgen.simulate.simulate` of frames of the model's own shape, [N, ...] or one."""
         step = f"simulating ({engine})"
         self.progress(step)
-        return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share))
+        return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share), stall, trace)
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """:meth:`Quantised.against_onnxruntime`."""
@@ -311,7 +315,7 @@ class Design:
         step = "checking RTL against golden"
         self.progress(step)
         frames = self.samples[:1] if frames is None else frames
-        result = simulate(self.network, self.plan, frames, "both", lambda share: self.progress(step, share))
+        result = simulate(self.network, self.plan, frames, "amaranth", lambda share: self.progress(step, share))
         faults = [str(mismatch) for mismatch in result.mismatches]
         if result.timing.latency != self.schedule.latency:
             faults.append(f"latency is {result.timing.latency} cycles, predicted {self.schedule.latency}")

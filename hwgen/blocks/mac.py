@@ -5,12 +5,11 @@ channels; neither the portions of the window nor the sets need divide what they 
 layer, one or more whole groups are worked on at a time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from hwgen.memory.columns import slide_raster
 from hwgen.memory.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
@@ -196,9 +195,8 @@ class MacPlan:
     @property
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
-        x, weight = self.layer.input.type, self.layer.weight_type
-        mac = Products(self.multipliers, x.width + (not x.signed), weight.width + (not weight.signed))
-        return (mac, *self.requantizer.products(self.layer.requantization))
+        mac, _ = self.layer.product_kinds
+        return (replace(mac, count=self.multipliers), *self.requantizer.products(self.layer.requantization))
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
@@ -248,23 +246,6 @@ class MacPlan:
             return lines + ring_logic(self.ring, self.packs, self.passes)
         held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
         return slide_logic(self.raster, self.packs, self.passes, self._word, held)
-
-    @property
-    def interval(self) -> int:
-        """A lower bound of the cycles per frame: working, taking, giving."""
-        raster, folding = self.raster, self.folding
-        if folding.window == "ring":
-            rows, columns = raster.height, raster.width
-        else:
-            rows, columns = slide_raster(raster if folding.window == "sliding" else self.rasters[0])
-        work = raster.positions * self.packs * self.passes * self.portions
-        return max(work, rows * columns * raster.words, self.layer.output.elements // folding.lanes_out)
-
-    @property
-    def price(self) -> tuple[tuple[Products, ...], int]:
-        """Multipliers, and bits of everything else with memories at a sixteenth."""
-        logic, memory = self.logic, sum(need.bits for need in self.memories)
-        return self.products, logic.adder + logic.logic + logic.register + memory // 16
 
     def cost(self, operator: Operator) -> Cost:
         return Cost.of(operator, self.folding, self.logic, self.memories, self.products)
