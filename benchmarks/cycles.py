@@ -55,10 +55,8 @@ def main(models: Path, only: str | None, rtl: bool, frames: int) -> None:
             trained = file is not None and (models / file).is_file()
             network = read(models / file if trained else None, name)
             for budget in budgets:
-                print(
-                    f"| {name} | {'trained' if trained else 'random'} | {measured(network, budget, frames if rtl else 0)} |",
-                    flush=True,
-                )
+                cells = name, "trained" if trained else "random", measured(network, budget, frames if rtl else 0)
+                print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def read(file: Path | None, name: str):
