@@ -7,6 +7,7 @@ flip-flops are estimates.
 
 from dataclasses import dataclass
 
+from hwgen.blocks.logic import Logic
 from hwgen.blocks.operator import Cost, MemoryNeed, Products
 
 from .targets import BlockRam, Device, Dsp
@@ -39,7 +40,8 @@ def needs(cost: Cost, device: Device) -> Needs:
         ffs=ffs(cost, device),
         dsps=sum(dsps(product, device) for product in cost.products),
         brams=sum(brams(memory, device) for memory in cost.memories),
-        ram_luts=sum(ram_luts(memory, device) for memory in cost.memories),
+        ram_luts=sum(ram_luts(memory, device) for memory in cost.memories)
+        + device.family.per_bit.shifts * cost.logic.lines,
     )
 
 
@@ -160,13 +162,26 @@ def _logic_rom(memory: MemoryNeed, device: Device) -> int:
 
 
 def luts(cost: Cost, device: Device) -> int:
-    """LUTs: adders, other logic, memories, and what DSP blocks do not take of products."""
-    per_bit = device.family.per_bit
-    counted = per_bit.adder * cost.adder_bits + per_bit.logic * cost.logic_bits
+    """LUTs: logic, memories, and what DSP blocks do not take of products."""
     memories = sum(memory_luts(memory, device) for memory in cost.memories)
-    return round(counted) + memories + sum(product_luts(product, device) for product in cost.products)
+    return round(logic_luts(cost.logic, device)) + memories + sum(product_luts(each, device) for each in cost.products)
+
+
+def logic_luts(logic: Logic, device: Device) -> float:
+    """LUTs for counted ``logic``, shift registers included."""
+    each = device.family.per_bit
+    return (
+        each.adder * logic.adder
+        + each.chain * logic.chains
+        + each.odd * logic.odd
+        + each.gated * logic.gated
+        + each.constant * logic.constant
+        + each.mux * logic.mux
+        + each.logic * logic.logic
+        + each.shifts * logic.lines
+    )
 
 
 def ffs(cost: Cost, device: Device) -> int:
-    """Flip-flops, without those that DSP blocks usually take in."""
-    return round(device.family.per_bit.register * cost.register_bits)
+    """Flip-flops, without those that shift registers in LUTs take in."""
+    return cost.logic.register + (0 if device.family.per_bit.shifts else cost.logic.delay)

@@ -107,6 +107,10 @@ def _script(text: str, top: str, device: Device) -> str:
         # Yosys stops at a RAM that is to be of LUTs where there is no such thing.
         styles = ("ram_style", "rom_style")
         lines.extend(f"setattr -unset {style} a:{style}=distributed" for style in styles)
+    if "no_rw_check" in text and reader == "read_rtlil":
+        # What Yosys' Verilog reader makes of this attribute; without it, it spends logic on what nobody reads.
+        unchecked = "t:$mem_v2 a:no_rw_check %i r:RD_PORTS=1 %i r:WR_PORTS=1 %i"
+        lines.extend(["memory_collect", f"setparam -set RD_COLLISION_X_MASK 1'1 {unchecked}"])
     return "\n".join([*lines, f"{device.family.synth} -top {top}", f"tee -q -o stat.json stat -top {top} -json", ""])
 
 

@@ -48,11 +48,20 @@ class LutRam:
 
 @dataclass(frozen=True)
 class PerBit:
-    """LUTs for a counted bit of adders and of other logic, and flip-flops for a counted bit of registers."""
+    """LUTs for a counted bit of each kind of :class:`hwgen.blocks.logic.Logic`.
+
+    ``chain`` is for each carry chain besides its bits, ``odd`` for one with an odd number of them. ``shifts`` says
+    whether LUTs can be shift registers.
+    """
 
     adder: float
+    chain: float
+    odd: float
+    gated: float
+    constant: float
+    mux: float
     logic: float
-    register: float
+    shifts: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ ECP5 = Family(
     dsp=Dsp(a=18, b=18, part=18, headroom=0, least=0),
     brams=(BlockRam(1, 128, 9, _EBR),),
     lutram=LutRam(4, ((4, 16),)),
-    per_bit=PerBit(adder=1.2, logic=1.0, register=0.9),
+    per_bit=PerBit(adder=1.0, chain=0.0, odd=1.0, gated=1.0, constant=1.0, mux=1.0, logic=1.0),
     lut_inputs=4,
     free_mux=4,
     dsp_name="18x18 multipliers",
@@ -126,7 +135,7 @@ ICE40 = Family(
     dsp=Dsp(a=16, b=16, part=16, headroom=0, least=11),
     brams=(BlockRam(1, 64, 1, ((2, 2048), (4, 1024), (8, 512), (16, 256))),),
     lutram=None,
-    per_bit=PerBit(adder=1.1, logic=1.0, register=1.0),
+    per_bit=PerBit(adder=1.0, chain=0.0, odd=0.0, gated=1.0, constant=1.0, mux=1.0, logic=1.0),
     lut_inputs=4,
     free_mux=1,
     dsp_name="16x16 multipliers",
@@ -142,7 +151,7 @@ def _xilinx(name: str, dsp: int, lutram: LutRam) -> Family:
         dsp=Dsp(a=dsp, b=18, part=18, headroom=1, least=9),
         brams=_XILINX_BRAMS,
         lutram=lutram,
-        per_bit=PerBit(adder=0.75, logic=0.65, register=0.75),
+        per_bit=PerBit(adder=1.0, chain=-0.7, odd=0.0, gated=0.0, constant=0.3, mux=1.0, logic=0.6, shifts=True),
         lut_inputs=6,
         free_mux=4,
         dsp_name=f"DSP ({dsp}x18)",

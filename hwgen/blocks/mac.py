@@ -14,13 +14,13 @@ from hwgen.memory.columns import slide_raster
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import pack, rom_latency
+from hwgen.memory.rom import Contents, pack, rom_latency, rom_style
 from hwgen.memory.sliding import SlidingWindow, WindowCut
 
 from .arithmetic import dot_latency, product_type
-from .logic import Logic, adder_tree, counter
+from .logic import Logic, adder_register, adder_tree, counter, delayed
 from .mac_layer import MacLayer
-from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
+from .operator import Cost, MemoryNeed, Operator, Products, read_register, ring_memory, rom_need
 from .requantizer import DIGIT_BITS, RequantizerPlan
 from .stream import queue_logic, queue_memory
 from .timing import Actor
@@ -129,6 +129,10 @@ class MacPlan:
 
     def weight_words(self) -> list[int]:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
+        return [pack(word.tolist(), self.layer.weight_type.width) for word in self._weight_matrix()]
+
+    def _weight_matrix(self) -> np.ndarray:
+        """Weights int64 [words, weights in a word]."""
         layer, folding = self.layer, self.folding
         weights = self._issued(layer.weights)
         weights = weights.reshape(self.packs, folding.parallel, layer.group_outputs, layer.elements)
@@ -136,8 +140,7 @@ class MacPlan:
         padded = np.zeros((self.packs, folding.parallel, outputs, elements), np.int64)
         padded[:, :, : layer.group_outputs, : layer.elements] = weights
         shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
-        words = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
-        return [pack(word.tolist(), layer.weight_type.width) for word in words]
+        return padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
 
     def _issued(self, weights: np.ndarray) -> np.ndarray:
         """``weights`` with the elements of a window in the order in which it is issued."""
@@ -196,13 +199,13 @@ class MacPlan:
         requantizer = Products(self.requantizer.multipliers, operand.width + (not operand.signed), DIGIT_BITS + 1)
         return (mac, requantizer) if requantizer.count else (mac,)
 
-    @property
-    def memories(self) -> tuple[MemoryNeed, ...]:
-        """Weights, window buffer, constants, queue."""
+    def memories(self, exact: bool = True) -> tuple[MemoryNeed, ...]:
+        """Weights, window buffer, constants, queue; ``exact``: with a look at what the ROMs hold."""
+        contents = self.weight_contents if exact else None
         return (
-            rom_need("weights", self.weight_width, self.weight_depth),
+            rom_need("weights", self.weight_width, self.weight_depth, contents),
             *self._window_memories(),
-            self.requantizer.memory(self.layer.requantization),
+            self.requantizer.memory(self.layer.requantization, exact),
             queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
         )
 
@@ -217,32 +220,45 @@ class MacPlan:
         lines = line_memories(self.rasters[0], self._word) if self.folding.window == "columns" else ()
         return (*lines, ring_memory("window", self.rows_at_once * self._word, self.capacity))
 
-    @property
-    def logic(self) -> Logic:
-        layer, folding, sums = self.layer, self.folding, self.layer.sum_type.width
-        product = product_type(layer.input.type, layer.weight_type).width
-        tree = adder_tree(product, folding.portion) + Logic(register=product * folding.portion)
-        lane = tree + Logic(adder=sums, logic=sums // 2, register=sums)
-        x = folding.parallel * folding.portion * layer.input.type.width
-        x_delay = Logic(register=x) * rom_latency(self.weight_depth)
-        flags = Logic(register=3 * self.latency)
+    def logic(self, exact: bool = True) -> Logic:
+        """What is not a memory or a multiplier; ``exact`` as for :meth:`memories`."""
+        layer, folding = self.layer, self.folding
+        contents = self.weight_contents if exact else None
         return (
             self._window_logic()
-            + folding.parallel * folding.outputs * lane
-            + x_delay
-            + flags
+            + self._dot_logic()
             + counter(self.weight_depth)
-            + Logic(register=self.weight_width)
-            + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
+            + Logic(register=contents.registers if contents else self.weight_width)
+            + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type, exact)
             + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
         )
 
+    def _dot_logic(self) -> Logic:
+        """Delayed operands, products, trees, accumulators."""
+        layer, folding, sums = self.layer, self.folding, self.layer.sum_type.width
+        product = product_type(layer.input.type, layer.weight_type).width
+        tree = Logic(register=product * folding.portion) + adder_tree(product, folding.portion)
+        lane = tree + adder_register(sums) + Logic(gated=sums)
+        x = folding.parallel * folding.portion * layer.input.type.width
+        weights = rom_latency(self.weight_depth)
+        flags = Logic(register=3 * (dot_latency(folding.portion, weights) - 1) + 1, logic=1)
+        return folding.parallel * folding.outputs * lane + delayed(x, weights) + flags
+
     def _window_logic(self) -> Logic:
-        if self.ring:
-            lines = line_logic(self.rasters[0], self._word) if self.folding.window == "columns" else Logic()
-            return lines + ring_logic(self.ring, self.packs, self.passes)
-        held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
-        return slide_logic(self.raster, self.packs, self.passes, self._word, held)
+        if not self.ring:
+            held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
+            return slide_logic(self.raster, self.packs, self.passes, self.portions, self._word, held)
+        lines = line_logic(self.rasters[0], self._word) if self.folding.window == "columns" else Logic()
+        column = self.rows_at_once * self._word
+        padding = Logic(mux=column if any(self.ring.window.pads) else 0)
+        return lines + ring_logic(self.ring, self.packs, self.passes) + padding + read_register(column, self.capacity)
+
+    @cached_property
+    def weight_contents(self) -> Contents | None:
+        """The weight memory's bits where it is made of logic; None where it is not."""
+        if rom_style(self.weight_depth) == "block":
+            return None
+        return Contents.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
 
     @property
     def interval(self) -> int:
@@ -258,11 +274,10 @@ class MacPlan:
     @property
     def price(self) -> tuple[tuple[Products, ...], int]:
         """Multipliers, and bits of everything else with memories at a sixteenth."""
-        logic, memory = self.logic, sum(need.bits for need in self.memories)
-        return self.products, logic.adder + logic.logic + logic.register + memory // 16
+        return self.products, self.logic(False).bits + sum(need.bits for need in self.memories(False)) // 16
 
     def cost(self, operator: Operator) -> Cost:
-        return Cost.of(operator, self.folding, self.logic, self.memories, self.products)
+        return Cost.of(operator, self.folding, self.logic(), self.memories(), self.products)
 
 
 def requantizer_plan(layer: MacLayer, folding: MacFolding) -> RequantizerPlan:

@@ -16,7 +16,7 @@ from amaranth.lib import wiring
 from hwgen.graph.errors import ModelError
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.rom import ram_style, rom_style
+from hwgen.memory.rom import Contents, ram_style, rom_style
 
 from .logic import Logic
 from .timing import Actor, steady
@@ -49,9 +49,17 @@ class MemoryNeed:
         return self.width * self.depth
 
 
-def rom_need(name: str, width: int, depth: int) -> MemoryNeed:
-    """A :class:`hwgen.memory.rom.Rom`."""
-    return MemoryNeed(name, "rom", rom_style(depth), width, depth)
+def rom_need(name: str, width: int, depth: int, contents: Contents | None = None) -> MemoryNeed:
+    """A :class:`hwgen.memory.rom.Rom`; with ``contents``, without the bits that synthesis finds to be needless."""
+    style = rom_style(depth)
+    if contents:
+        width = contents.changing if style == "block" else contents.different
+    return MemoryNeed(name, "rom", style, width, depth)
+
+
+def read_register(width: int, depth: int) -> Logic:
+    """The register behind a RAM that is read a cycle later: part of a block RAM, beside one of LUTs."""
+    return Logic(register=width if ram_style(depth) == "lutram" else 0)
 
 
 def ring_memory(name: str, width: int, depth: int) -> MemoryNeed:
@@ -68,9 +76,7 @@ class Cost:
     latency: int
     products: tuple[Products, ...]
     memories: tuple[MemoryNeed, ...]
-    adder_bits: int
-    logic_bits: int
-    register_bits: int
+    logic: Logic
 
     @staticmethod
     def of(
@@ -82,7 +88,7 @@ class Cost:
     ) -> "Cost":
         """Put a cost together; cycles and latency come from :meth:`Operator.actors`."""
         cycles, latency = operator.timed(folding)
-        return Cost(cycles, latency, tuple(products), tuple(memories), logic.adder, logic.logic, logic.register)
+        return Cost(cycles, latency, tuple(products), tuple(memories), logic)
 
     @property
     def multipliers(self) -> int:
@@ -183,7 +189,7 @@ class Operator(ABC):
     def price(self, folding: Any) -> tuple[tuple[Products, ...], int]:
         """Multipliers and a figure for everything else, to compare foldings of one operator by."""
         cost = self.cost(folding)
-        return cost.products, cost.register_bits + cost.logic_bits + cost.adder_bits + cost.memory_bits // 16
+        return cost.products, cost.logic.bits + cost.memory_bits // 16
 
     def interval(self, folding: Any) -> int:
         """A quick lower bound for the cycles per frame, used by the search."""

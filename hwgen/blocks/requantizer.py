@@ -5,6 +5,7 @@ One requantiser serves all results of a block in turn. What it computes is said 
 add up, offset, test for ties, correct, clip; and one that rounds the operand as float32 does, where that is needed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -16,10 +17,10 @@ from amaranth.lib.wiring import In, Out
 from hwgen.graph.requantization import SIGNIFICAND, Requantization
 from hwgen.graph.types import IntType
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.rom import Rom, pack, rom_latency
+from hwgen.memory.rom import Contents, Rom, pack, rom_latency
 
 from .arithmetic import delay
-from .logic import Logic, adder_tree, counter
+from .logic import Logic, adder, adder_register, adder_tree, below, clipped, counter, delayed, index_bits, total
 from .operator import MemoryNeed, rom_need
 from .stream import element_shape
 
@@ -109,40 +110,99 @@ class RequantizerPlan:
         """Registers from a sum to what is multiplied."""
         return 2 + self.rounded
 
-    def memory(self, requantization: Requantization) -> MemoryNeed:
-        """The constants."""
-        return rom_need("constants", self.lanes * constants_layout(requantization).size, self.rounds)
+    def contents(self, requantization: Requantization) -> dict[str, Contents]:
+        """What the constant memory holds of each field."""
+        layout = constants_layout(requantization)
+        fields = {name: getattr(requantization, name).reshape(self.rounds, self.lanes) for name, _ in layout}
+        return {name: Contents.of(fields[name], [field.shape.width] * self.lanes) for name, field in layout}
 
-    def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
-        """Counted bits of the pipeline, its constants' registers included."""
-        constants = constants_layout(requantization)
-        operand, multiplier = requantization.factor_type.width, requantization.multiplier_bits
-        product = operand + multiplier
-        rounding = self.rounded * (operand - 1 - SIGNIFICAND) * operand
-        offset = constants["offset"].shape.width
-        rows = self._rows(operand)
-        hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
-        lane = Logic(
-            adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width + rounding + rows.adder,
-            logic=2 * operand + rounding + 2 * out.width + (80 if requantization.ties else 0) + rows.logic,
-            register=constants.size
-            + sum_.width * (rom_latency(self.rounds) + 1)
-            + operand * (1 + self.rounded)
-            + self.before_product * multiplier
-            + offset * (self.before_product + self.part_latency + self.spacing)
-            + 3 * product
-            + 4 * out.width
-            + rows.register,
+    def memory(self, requantization: Requantization, exact: bool = True) -> MemoryNeed:
+        """The constants; ``exact``: without bits that do not change."""
+        width, contents = self.lanes * constants_layout(requantization).size, None
+        if exact:
+            fields = self.contents(requantization).values()
+            contents = Contents(sum(f.changing for f in fields), sum(f.different for f in fields), False)
+        return rom_need("constants", width, self.rounds, contents)
+
+    def logic(self, requantization: Requantization, sum_: IntType, out: IntType, exact: bool = True) -> Logic:
+        """Counted bits of the pipeline, its constants' registers included; ``exact`` as for :meth:`memory`."""
+        widths = {name: field.shape.width for name, field in constants_layout(requantization)}
+        bits = {name: self.lanes * width for name, width in widths.items()}
+        if exact:
+            bits = {name: content.registers for name, content in self.contents(requantization).items()}
+        before = self.before_product
+        constants = (
+            Logic(register=sum(bits.values()))
+            + delayed(bits["multiplier"], before)
+            + delayed(bits["offset"], before + self.part_latency + self.spacing)
         )
-        cut = counter(self.period // self.lanes if self.period % self.results and self.period < self.channels else 1)
-        return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy) + cut
+        lane = (
+            delayed(sum_.width, rom_latency(self.rounds))
+            + self._operand_logic(requantization, sum_, widths["bias"])
+            + self._product_logic(requantization)
+            + _rounding_logic(requantization, widths["offset"], self._total(requantization), out)
+        )
+        return self._serialiser_logic(sum_) + constants + self.lanes * lane
+
+    def _serialiser_logic(self, sum_: IntType) -> Logic:
+        """What holds a set of sums and counts beats and digits."""
+        hold = Logic(mux=(self.results - self.lanes) * sum_.width, register=self.results * sum_.width)
+        period = self.period // self.lanes if self.period % self.results and self.period < self.channels else 1
+        phase = counter(self.spacing) + delayed(index_bits(self.spacing), rom_latency(self.rounds) + self.before_product)
+        left = adder_register(self.busy.bit_length()) + Logic(logic=4)
+        return hold + left + counter(self.rounds) + counter(period) + phase + Logic(register=self.latency - 1)
+
+    def _total(self, requantization: Requantization) -> int:
+        """Bits of the product."""
+        return requantization.factor_type.width + requantization.multiplier_bits + 1
+
+    def _operand_logic(self, requantization: Requantization, sum_: IntType, bias: int) -> Logic:
+        """The bias added, saturated, rounded."""
+        operand, biased = requantization.operand_type.width, max(sum_.width, bias) + 1
+        logic = adder_register(biased) + Logic(register=operand)
+        if biased > operand:
+            limits = requantization.operand_type
+            logic += clipped(biased, limits.min, limits.max, operand)
+        if self.rounded:
+            levels = operand - 1 - SIGNIFICAND
+            logic += levels * (adder(operand) + Logic(mux=operand)) + Logic(register=operand + 1, logic=operand)
+        return logic
+
+    def _product_logic(self, requantization: Requantization) -> Logic:
+        """Digits chosen, multiplied and added up."""
+        operand, total_ = requantization.factor_type.width, self._total(requantization)
+        if not self.digits:
+            return Logic(register=2 * operand)
+        digit = min(self.digit_bits, requantization.multiplier_bits)
+        parts = 1 if self.serial else self.digits
+        part = self._rows(operand) if self.in_luts else Logic(register=operand + digit)
+        if self.serial:
+            choose = Logic(mux=digit * (self.digits - 1), register=self.part_latency)
+            return part + choose + adder_register(total_) + Logic(gated=total_ - digit)
+        return parts * part + (parts - 1) * adder(total_ - digit) + Logic(register=total_ - (parts == 1))
 
     def _rows(self, operand: int) -> Logic:
         """The adders of one lane that multiply by a digit."""
-        if not self.in_luts:
-            return Logic()
-        tree = adder_tree(operand + 1, self.digit_bits)
-        return tree + Logic(logic=self.digit_bits * operand)
+        return adder_tree(operand + 1, self.digit_bits) + Logic(gated=self.digit_bits * operand)
+
+
+def _rounding_logic(requantization: Requantization, offset: int, product: int, out: IntType) -> Logic:
+    """The offset added, what is below the point cut off, ties corrected, limited to the output's range."""
+    shift, value = requantization.shift, max(product, offset) + 1
+    quotient = max(value - shift, 1)
+    logic = adder_register(value) + Logic(register=2 * quotient + out.width)
+    logic += clipped(quotient + requantization.ties, *requantization.clamp, out.width)
+    if not requantization.ties:  # nobody reads what is below the point
+        return logic + Logic(register=-min(shift, value))
+    tests = total(_tie_logic(shift, margin) for margin in tested_margins(requantization))
+    return logic + tests + 5 * adder(quotient + 1) + Logic(logic=6 * _longest(requantization))
+
+
+def _tie_logic(shift: int, margin: int) -> Logic:
+    """Whether the rest of ``shift`` bits is within ``margin`` of either end."""
+    if not margin:
+        return Logic(logic=-(-shift // 3), register=1)
+    return below(shift, margin + 1) + below(shift, (1 << shift) - margin) + Logic(register=2)
 
 
 class Requantizer(wiring.Component):
@@ -299,12 +359,9 @@ class Requantizer(wiring.Component):
 
     def _near(self, m: Module, name: str, boundary: Value, test) -> Signal:
         """``test(margin)``, made a cycle ago for every margin, chosen by the magnitude of ``boundary``."""
-        low, high = self.requantization.clamp
-        zero = self.requantization.zero_point
-        longest = (2 * max(abs(low - zero), abs(high - zero)) + 1).bit_length()
-        margins = self.requantization.margins if self.requantization.form == "float" else (0,) * 65
+        longest, margins = _longest(self.requantization), _margins(self.requantization)
         tests = {}
-        for margin in sorted(set(margins[1 : longest + 1])):
+        for margin in tested_margins(self.requantization):
             tests[margin] = Signal(name=f"{name}_within_{margin}", reset_less=True)
             m.d.sync += tests[margin].eq(test(margin))
         magnitude = Mux(boundary < 0, -boundary, boundary)
@@ -314,6 +371,23 @@ class Requantizer(wiring.Component):
             with m.If(magnitude[bits - 1 :].any()):
                 m.d.comb += near.eq(tests[margins[bits]])
         return near
+
+
+def _longest(requantization: Requantization) -> int:
+    """Bits of the greatest boundary between two levels, counted in halves of a level."""
+    low, high = requantization.clamp
+    zero = requantization.zero_point
+    return (2 * max(abs(low - zero), abs(high - zero)) + 1).bit_length()
+
+
+def _margins(requantization: Requantization) -> Sequence[int]:
+    """By bits of a boundary, how near to it counts as a tie."""
+    return requantization.margins if requantization.form == "float" else (0,) * 65
+
+
+def tested_margins(requantization: Requantization) -> list[int]:
+    """Those that boundaries have, each once."""
+    return sorted(set(_margins(requantization)[1 : _longest(requantization) + 1]))
 
 
 def _shifted_sum(low: Value, high: Value, shift: int) -> Value:

@@ -9,11 +9,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.types import IntType
-from hwgen.memory.rom import Rom, pack
+from hwgen.memory.rom import Contents, Rom, pack
 
 from .arithmetic import AdderTree, delay
 from .line import FEW, Line
-from .logic import Logic
+from .logic import Logic, adder, adder_register, clipped, delayed, total
 from .operator import MemoryNeed, rom_need
 from .stream import element_shape
 
@@ -87,20 +87,28 @@ class ScaledSumPlan:
     @property
     def logic(self) -> Logic:
         """Counted bits: a table takes a LUT for each bit of its result that is not always 0."""
-        out, total = self.out.width, Logic()
-        spans = [_span(table) for table in self.tables]
-        for low, high in spans:
-            total += Logic(logic=high - low, register=high - low)
+        spans, logic = [_span(table) for table in self.tables], Logic()
+        for table in self.tables:
+            contents = Contents.of(table[:, None], [self.table_shape.width])
+            logic += Logic(logic=contents.different, register=contents.registers)
         while len(spans) > 1:
-            total += sum((_adder(*pair) for pair in _pairs(spans)), Logic())
+            logic += total(_adder(*pair) for pair in _pairs(spans))
             spans = [(min(low for low, _ in pair), max(high for _, high in pair) + 1) for pair in _pairs(spans)]
+        quotient, ties = max(spans[0][1] - self.line.shift, 1), self.line.ties is not None
+        if not ties:  # nobody reads what is below the point
+            logic += Logic(register=-max(min(self.line.shift, spans[0][1]) - spans[0][0], 0))
         if self.corrected:
-            total += Logic(adder=out + 2, logic=self.line.shift // 3, register=2 * (out + 2) + 1)
+            logic += adder_register(quotient + 1) + Logic(logic=self.line.shift // 3 * ties, register=quotient + ties)
         if self.excepted:
-            bits = sum(type_.width for type_ in self.pair)
-            compare = 0 if self.from_rom else len(self.line.exceptions) * bits // 4
-            total += Logic(logic=compare, register=2 * self.levels + (0 if self.from_rom else bits + 2))
-        return total + Logic(adder=2 * out, logic=2 * out, register=out)
+            logic += self._exception_logic()
+        return logic + clipped(quotient + self.corrected, *self.line.clamp, self.out.width) + Logic(register=self.out.width)
+
+    def _exception_logic(self) -> Logic:
+        """Pairs compared, or what a ROM says delayed."""
+        bits, cycles = sum(type_.width for type_ in self.pair), 2 + self.levels
+        if self.from_rom:
+            return Logic(register=1) + delayed(1, cycles - 2)
+        return Logic(logic=len(self.line.exceptions) * bits // 4, register=bits) + delayed(2, cycles - 1)
 
 
 Span = tuple[int, int]
@@ -122,7 +130,7 @@ def _adder(first: Span, second: Span | None = None) -> Logic:
     if second is None:
         return Logic(register=first[1] - first[0])
     high = max(first[1], second[1]) + 1
-    return Logic(adder=high - max(first[0], second[0]), register=high - min(first[0], second[0]))
+    return adder(high - max(first[0], second[0])) + Logic(register=high - min(first[0], second[0]))
 
 
 class ScaledSum(wiring.Component):

@@ -6,8 +6,8 @@ from amaranth.lib import data, stream, wiring
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import ram_style
 
-from .logic import Logic, counter
-from .operator import MemoryNeed
+from .logic import Logic, adder, adder_register, counter
+from .operator import MemoryNeed, read_register
 
 
 def element_shape(type_: IntType) -> Shape:
@@ -44,9 +44,9 @@ def port_names(block: wiring.Component) -> tuple[list[str], list[str]]:
 
 def queue_logic(depth: int, width: int) -> Logic:
     """Counters and credits of an :class:`Outlet`; its memory is counted apart, its output register here."""
-    level = Logic(adder=depth.bit_length() + 1, logic=4, register=depth.bit_length())
-    output = Logic(register=width + 1) if ram_style(depth) == "lutram" else Logic(register=1)
-    return 2 * level + 2 * counter(depth) + output
+    level = adder_register(depth.bit_length()) + Logic(logic=12, register=1)
+    credits_ = adder_register(depth.bit_length()) + adder(depth.bit_length()) + Logic(logic=7, register=1)
+    return level + credits_ + 2 * counter(depth) + read_register(width, depth)
 
 
 def queue_memory(name: str, depth: int, width: int) -> MemoryNeed:

@@ -81,7 +81,7 @@ class Streamed(Operator):
     def price(self, folding: LaneFolding) -> tuple[tuple[Products, ...], int]:
         logic, memories, products = self._whole(folding)
         bits = sum(memory.bits for memory in memories)
-        return tuple(products), logic.register + logic.logic + logic.adder + bits // 16
+        return tuple(products), logic.bits + bits // 16
 
 
 class StreamedUnit(wiring.Component):
