@@ -56,7 +56,9 @@ class Case(NamedTuple):
 
 def cases() -> list[Case]:
     """All configurations, each once."""
-    return [Case(*case) for part in (_convolutions, _grouped, _dense, _pools, _pairs, _moves, _joints) for case in part()]
+    return [
+        Case(*case) for part in (_convolutions, _grouped, _dense, _pools, _pairs, _moves, _joints) for case in part()
+    ]
 
 
 def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False) -> Case:
@@ -147,7 +149,9 @@ def _pairs() -> Iterator[Case]:
     slopes = {"s": np.linspace(0.1, 0.9, 16).astype(np.float32)}
     prelu = Expression((Node("p", "PRelu", ("x", "s"), ("y",)),), slopes, ("x",), "y")
     for lanes in (1, 4, 16):
-        yield Case(joint(ChannelTable, (whole,), [Quantization(S8, 0.02, 3)], target, function=prelu), LaneFolding(lanes))
+        yield Case(
+            joint(ChannelTable, (whole,), [Quantization(S8, 0.02, 3)], target, function=prelu), LaneFolding(lanes)
+        )
     requantized = joint_table(FeatureMap(16, 16, 16, S8), target)
     for lanes in (1, 8):
         yield Case(requantized, LaneFolding(lanes))

@@ -241,6 +241,7 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
     \b
     The folder holds:
       NAME.v                      the accelerator: one file of Verilog, with AXI4-Stream ports
+      NAME_core_*.hex             weights of larger layers, read by NAME.v
       NAME_tb.v                   a test bench that checks itself, with input.hex and expected.hex
       NAME_qdq.onnx               the quantised network; runs in ONNX Runtime
       tail.onnx                   what of the model is left to the host, if anything; runs in ONNX Runtime

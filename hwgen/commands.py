@@ -89,16 +89,19 @@ def golden(network: Network, frames: Frames, tell: Steps) -> Simulation:
 
 
 def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
-    """One file, or standard output."""
+    """One file and those of its larger memories, or all on standard output."""
+    printed = str(output) == "-"
     with steps(quiet) as tell:
         design = flow.compile(**arguments(settings, tell))
-        text = design.to_verilog()
-    if str(output) == "-":
-        click.echo(text, nl=False)
+        files = {"": design.to_verilog()} if printed else design.verilog.files(design.name)
+    if printed:
+        click.echo(files[""], nl=False)
         return
-    file = (output or default_folder(settings["model"])) / f"{design.name}.v"
-    write_whole(file, text.encode())
-    click.echo(f"Written to {file}")
+    folder = output or default_folder(settings["model"])
+    for name, text in files.items():
+        write_whole(folder / name, text.encode())
+    others = f", with {len(files) - 1} memory files beside it" if len(files) > 1 else ""
+    click.echo(f"Written to {folder / design.name}.v{others}")
 
 
 def check(quiet: bool, settings: dict[str, Any]) -> None:
@@ -172,9 +175,10 @@ def fit(synth: bool, quiet: bool, settings: dict[str, Any]) -> None:
         table = design.fit
         counted = None
         if synth:
-            text = design.to_verilog()
+            verilog = design.verilog
             tell("synthesising, which takes minutes")
-            counted = fit_needs(synthesise(text, design.name, design.device).needs, design.device)
+            result = synthesise(verilog.text, design.name, design.device, files=verilog.memories)
+            counted = fit_needs(result.needs, design.device)
     click.echo("\n".join(report.heading(design.report.data)) + "\n")
     rows = report.device_rows(table.data) if counted is None else compared_rows(table, counted)
     click.echo("\n".join(report.table(*rows, text_width())))

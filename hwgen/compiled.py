@@ -8,6 +8,7 @@ import numpy as np
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import IntType
+from hwgen.memory.contents import pack_rows
 
 from .cxxrtl import Beats, CompiledDesign
 
@@ -54,11 +55,7 @@ class CompiledPlan:
 
 def packed(values: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:
     """Integers in raster order as payloads of ``lanes``, the first lowest: uint8 [beats, bytes], little-endian."""
-    elements = np.asarray(values).astype(np.int64).reshape(-1, lanes) & ((1 << type_.width) - 1)
-    if type_.width == 8:
-        return elements.astype(np.uint8)
-    bits = (elements[:, :, None] >> np.arange(type_.width)) & 1
-    return np.packbits(bits.astype(np.uint8).reshape(len(bits), -1), axis=1, bitorder="little")
+    return pack_rows(np.asarray(values).reshape(-1, lanes), type_.width)
 
 
 def unpacked(payloads: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:

@@ -1,14 +1,17 @@
-"""What other tools read: one Verilog file, and a list of the files written with their hashes."""
+"""What other tools read: Verilog with its memory files, and a list of the files written with their hashes."""
 
 import hashlib
 import importlib.metadata
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from amaranth.lib import wiring
 
-from hwgen.rtlil import to_rtlil
+from hwgen.memory.library import CONTENTS
+from hwgen.rtlil import Netlist, to_netlist, to_rtlil
 from hwgen.yosys import run_yosys
 
 #: Verilator warnings switched off in the file itself, and why. The last two only come with -Wall.
@@ -35,12 +38,36 @@ write_verilog top.v
 """
 
 
-def to_verilog(component: wiring.Component, name: str) -> str:
-    """``component`` and all below it as one file of Verilog-2005 with the top module ``name``.
+#: Contents of read-only memories of more bits go to files of their own.
+INLINE = 1 << 16
 
-    Memories are arrays with their initial contents and with attributes that say where they go. The text depends on the
-    design alone: no paths, dates or versions of the machine it was made on.
+
+@dataclass(frozen=True)
+class Verilog:
+    """Verilog-2005 ``text``, and the files for ``$readmemh`` that it names, to lie beside it."""
+
+    text: str
+    memories: Mapping[str, str]
+
+    def files(self, name: str) -> dict[str, str]:
+        """All of it by file name; the text is ``name`` with ``.v``."""
+        return {f"{name}.v": self.text, **self.memories}
+
+
+def export(component: wiring.Component, name: str, inline: int = INLINE) -> Verilog:
+    """``component`` and all below it with the top module ``name``.
+
+    Memories are arrays with their initial contents, those of more than ``inline`` bits in files, and with attributes
+    that say where they go. The text depends on the design alone: no paths, dates or versions of the machine it was made
+    on.
     """
+    netlist = to_netlist(component, name, inline)
+    files = {f"{module}.hex": contents.hex_lines() for module, contents in netlist.roms.items()}
+    return Verilog(_with_files(rtlil_to_verilog(netlist.text, name), netlist), files)
+
+
+def to_verilog(component: wiring.Component, name: str) -> str:
+    """:func:`export` in one file, all contents in it."""
     return rtlil_to_verilog(to_rtlil(component, name), name)
 
 
@@ -52,6 +79,19 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
     # What makes simulators run an always block at time 0 gets a name that can be read.
     verilog = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:\w+\$\d+ ", "_at_start_", verilog)
     return _header(name) + verilog
+
+
+def _with_files(verilog: str, netlist: Netlist) -> str:
+    """``verilog`` with the files of memories in place of the attributes that stand for them."""
+    files = [f"{module}.hex" for module in netlist.roms]
+
+    def read(found: re.Match) -> str:
+        index, declared, memory, last = found.groups()
+        # Both ends are named: the array counts down, and tools would not agree on where to begin.
+        return f'{declared}  initial $readmemh("{files[int(index)]}", {memory}, 0, {last});\n'
+
+    pattern = rf"  \(\* {CONTENTS} = 32'd(\d+) \*\)\n((?:  \(\*.*\n)*  reg .* (\w+) \[(\d+):0\];\n)"
+    return re.sub(pattern, read, verilog)
 
 
 def _header(name: str) -> str:

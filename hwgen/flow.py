@@ -15,7 +15,7 @@ from hwgen.dataflow import folding
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
-from hwgen.export import to_verilog
+from hwgen.export import Verilog, export, to_verilog
 from hwgen.fit import FitTable, fit_table
 from hwgen.frames import load_frames
 from hwgen.graph import golden
@@ -324,13 +324,15 @@ class Design:
         return replace(self, check=result)
 
     @cached_property
-    def verilog(self) -> str:
+    def verilog(self) -> Verilog:
+        """Verilog with the top module :attr:`name`, and the files of its larger memories."""
         self.progress("writing Verilog")
-        return to_verilog(self.component, self.name)
+        return export(self.component, self.name)
 
     def to_verilog(self) -> str:
-        """One Verilog file with the top module :attr:`name`."""
-        return self.verilog
+        """The same in one file, with all memories in it."""
+        self.progress("writing Verilog")
+        return self.verilog.text if not self.verilog.memories else to_verilog(self.component, self.name)
 
     @cached_property
     def fit(self) -> FitTable:
@@ -356,7 +358,7 @@ class Design:
     def files(self) -> dict[str, str]:
         """The text files that :meth:`write` makes, by name."""
         return {
-            f"{self.name}.v": self.to_verilog(),
+            **self.verilog.files(self.name),
             **self._bench_files(),
             "plan.json": self.plan.to_json(),
             "report.json": self.report.to_json(),

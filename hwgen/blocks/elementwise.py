@@ -10,7 +10,7 @@ from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap, Quantization
-from hwgen.memory.rom import Contents, Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .logic import Logic
 from .operator import SeveralInputs, rom_need
@@ -78,7 +78,7 @@ class Elementwise(SeveralInputs, Zipped):
         return rom_latency(1 << self._bits)
 
     def combine_hardware(self) -> Hardware:
-        contents = Contents.of(np.array(self._words)[:, None], [self.output.type.width])
+        contents = Columns.of(np.array(self._words)[:, None], [self.output.type.width])
         rom = rom_need("table", self.output.type.width, 1 << self._bits, contents)
         return Hardware(Logic(register=contents.registers), [rom])
 

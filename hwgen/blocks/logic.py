@@ -69,11 +69,14 @@ def adder_register(width: int) -> Logic:
     return adder(width) + Logic(register=max(width, 0))
 
 
-def delayed(width: int, cycles: int) -> Logic:
-    """A delay of ``width`` bits that is never reset."""
+def delayed(width: int, cycles: int, lines: int | None = None) -> Logic:
+    """A delay of ``width`` bits that is never reset; ``lines`` is its width where shift registers are used.
+
+    Tools that use them keep modules apart, and so do not see what is constant in a module beside.
+    """
     if cycles < SHORTEST_LINE:
         return Logic(register=width * cycles)
-    return Logic(delay=width * cycles, lines=width * -(-cycles // LONGEST_LINE))
+    return Logic(delay=width * cycles, lines=(width if lines is None else lines) * -(-cycles // LONGEST_LINE))
 
 
 def total(parts: Iterable[Logic]) -> Logic:

@@ -11,17 +11,20 @@ from functools import cached_property
 import numpy as np
 
 from hwgen.memory.columns import slide_raster
+from hwgen.memory.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import Contents, pack, rom_latency, rom_style
+from hwgen.memory.rom import Columns, rom_latency, rom_style
 from hwgen.memory.sliding import SlidingWindow, WindowCut
 
 from .arithmetic import dot_latency, product_type
 from .logic import Logic, adder_register, adder_tree, counter, delayed
 from .mac_layer import MacLayer
 from .operator import Cost, MemoryNeed, Operator, Products, read_register, ring_memory, rom_need
-from .requantizer import DIGIT_BITS, RequantizerPlan
+from .packer import Packer, Packing
+from .requantizer import RequantizerPlan
+from .requantizer_lane import DIGIT_BITS
 from .stream import queue_logic, queue_memory
 from .timing import Actor
 from .windowing import (
@@ -127,9 +130,9 @@ class MacPlan:
     def weight_width(self) -> int:
         return self.multipliers * self.layer.weight_type.width
 
-    def weight_words(self) -> list[int]:
+    def weight_words(self) -> Contents:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
-        return [pack(word.tolist(), self.layer.weight_type.width) for word in self._weight_matrix()]
+        return Contents.packed(self._weight_matrix(), self.layer.weight_type.width)
 
     def _weight_matrix(self) -> np.ndarray:
         """Weights int64 [words, weights in a word]."""
@@ -150,22 +153,25 @@ class MacPlan:
         return weights.reshape(*weights.shape[:3], -1, lanes).transpose(0, 2, 3, 1, 4)
 
     @property
-    def beats(self) -> tuple[int, int]:
-        """Output beats of a full pass and of the last of a window."""
-        folding = self.folding
-        last = self.layer.group_outputs - (self.passes - 1) * folding.outputs
-        return folding.parallel * folding.outputs // folding.lanes_out, folding.parallel * last // folding.lanes_out
+    def packing(self) -> Packing:
+        return self.requantizer.packing
+
+    @property
+    def beats(self) -> tuple[int, ...]:
+        """Output beats of each pass over a window."""
+        return self.packing.dense
 
     @cached_property
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
         front = RingWindow.LATENCY if self.ring else SlidingWindow.LATENCY
         dot = dot_latency(self.folding.portion, rom_latency(self.weight_depth))
-        return front + dot + self.requantizer.latency + Outlet.LATENCY - 1
+        packer = Packer.LATENCY if self.packing.partial else 0
+        return front + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
 
     @cached_property
     def queue(self) -> int:
-        return queue_depth(self.latency, self.portions, self.beats[0])
+        return queue_depth(self.latency, self.portions, max(self.beats))
 
     @property
     def capacity(self) -> int:
@@ -175,11 +181,11 @@ class MacPlan:
     def actors(self) -> tuple[Actor, ...]:
         """Timing of the unit: one actor with a ring, three with a sliding window."""
         windows = self.raster.positions * self.packs
-        give = np.cumsum(np.tile([self.beats[0]] * (self.passes - 1) + [self.beats[1]], windows))
+        give = np.cumsum(np.tile(self.beats, windows))
         dot = {
             "busy": np.full(len(give), self.portions),
             "give": give,
-            "reserve": np.append(0, give[:-1]) + self.beats[0],
+            "reserve": np.append(0, give[:-1]) + max(self.beats),
             "latency": self.latency,
             "queue": self.queue,
             "spacing": self.requantizer.spacing,
@@ -230,6 +236,7 @@ class MacPlan:
             + counter(self.weight_depth)
             + Logic(register=contents.registers if contents else self.weight_width)
             + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type, exact)
+            + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
         )
 
@@ -254,11 +261,11 @@ class MacPlan:
         return lines + ring_logic(self.ring, self.packs, self.passes) + padding + read_register(column, self.capacity)
 
     @cached_property
-    def weight_contents(self) -> Contents | None:
+    def weight_contents(self) -> Columns | None:
         """The weight memory's bits where it is made of logic; None where it is not."""
         if rom_style(self.weight_depth) == "block":
             return None
-        return Contents.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
+        return Columns.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
 
     @property
     def interval(self) -> int:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from math import gcd
 
 from hwgen.memory.columns import ColumnBuffer
 
@@ -46,9 +45,9 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         f"lanes_in {folding.lanes_in} does not divide the input",
     )
     require(
-        folding.lanes_out in divisors(parallel * gcd(folding.outputs, outputs)),
-        f"lanes_out {folding.lanes_out} does not divide both outputs {parallel * folding.outputs} and the "
-        f"{parallel * outputs} channels",
+        folding.lanes_out in divisors(parallel * outputs) and folding.lanes_out <= parallel * folding.outputs,
+        f"lanes_out {folding.lanes_out} does not divide the {parallel * outputs} channels, or is more than the "
+        f"{parallel * folding.outputs} outputs",
     )
     if folding.window != "sliding":
         rows = layer.window.kernel[0] if folding.window == "columns" else 1
@@ -117,14 +116,15 @@ def _input_lanes(layer: MacLayer, parallel: int, portion: int, outputs: int) -> 
 def _requantized(layer: MacLayer, shape: MacFolding) -> Iterator[MacFolding]:
     """``shape`` with the cheapest requantiser that keeps up with the sums."""
     portions = -(-layer.elements // shape.portion)
-    lanes = divisors(shape.parallel * gcd(shape.outputs, layer.group_outputs))
+    results = shape.parallel * shape.outputs
+    lanes = [some for some in divisors(shape.parallel * layer.group_outputs) if some <= results]
     choices = [replace(shape, lanes_out=some, serial=serial) for some in lanes for serial in (True, False)]
     plans = [(requantizer_plan(layer, choice), choice) for choice in choices]
     fitting = [(plan, choice) for plan, choice in plans if plan.busy <= portions]
     if fitting:
         plan, choice = min(fitting, key=lambda each: (each[0].multipliers, each[1].lanes_out, each[1].serial))
         yield replace(choice, serial=plan.serial)
-    few = next((some for some in lanes if shape.parallel * shape.outputs // some <= portions), None)
+    few = next((some for some in lanes if -(-results // some) <= portions), None)
     if few:
         yield replace(shape, lanes_out=few, in_luts=True)
 

@@ -12,6 +12,7 @@ from hwgen.memory.sliding import SlidingWindow
 
 from .arithmetic import DotProduct
 from .mac import MacPlan
+from .packer import Packer, left_over
 from .requantizer import Requantizer
 from .stream import beat_stream, join
 
@@ -46,15 +47,14 @@ class MacUnit(wiring.Component):
         m.submodules.requantizer = requantizer = Requantizer(
             layer.requantization, plan.requantizer, layer.sum_type, layer.output.type
         )
-        full, last = plan.beats
-        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, full, last)
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, max(plan.beats))
+        self._announce(m, window, outlet)
         if plan.weight_depth > 1:
             with m.If(window.strobe):
                 m.d.sync += weights.address.eq(wrapping_increment(weights.address, plan.weight_depth))
         m.d.comb += [
             window.permit.eq(outlet.permit),
             outlet.debit.eq(window.go),
-            outlet.short.eq(window.go_final),
             dot.strobe.eq(window.strobe),
             dot.first.eq(window.first),
             dot.last.eq(window.last),
@@ -62,11 +62,30 @@ class MacUnit(wiring.Component):
             dot.weights.as_value().eq(weights.data),
             requantizer.done.eq(dot.done),
             requantizer.sums.eq(dot.sums),
-            outlet.push.eq(requantizer.push),
-            outlet.payload.eq(requantizer.o),
         ]
+        self._pack(m, requantizer, outlet)
         join(m, outlet.o, wiring.flipped(self.o), "output")
         return m
+
+    def _announce(self, m: Module, window: RingWindow | SlidingWindow, outlet: Outlet) -> None:
+        """Tell the outlet how many beats the step that starts will give, where that differs from pass to pass."""
+        packing, beats = self.plan.packing, self.plan.beats
+        few, many = packing.results // packing.lanes, max(beats)
+        usual = many
+        if packing.partial:
+            _, completes = left_over(m, packing, window.go, window.go_final, "left_over")
+            usual = Mux(completes, many, few)
+        if len(beats) > 1:
+            m.d.comb += outlet.amount.eq(Mux(window.go_final, beats[-1], usual))
+
+    def _pack(self, m: Module, requantizer: Requantizer, outlet: Outlet) -> None:
+        """Push what the requantiser gives into the outlet, with idle lanes closed up."""
+        source, payload = requantizer.push, requantizer.o
+        if self.plan.packing.partial:
+            m.submodules.packer = packer = Packer(self.o.payload.shape(), self.plan.packing)
+            m.d.comb += [packer.take.eq(source), packer.i.eq(payload)]
+            source, payload = packer.push, packer.o
+        m.d.comb += [outlet.push.eq(source), outlet.payload.eq(payload)]
 
     def _window(self, m: Module) -> RingWindow | SlidingWindow:
         """The window buffer, fed from the input."""

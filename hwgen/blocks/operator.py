@@ -16,7 +16,7 @@ from amaranth.lib import wiring
 from hwgen.graph.errors import ModelError
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.rom import Contents, ram_style, rom_style
+from hwgen.memory.rom import Columns, ram_style, rom_style
 
 from .logic import Logic
 from .timing import Actor, steady
@@ -49,11 +49,11 @@ class MemoryNeed:
         return self.width * self.depth
 
 
-def rom_need(name: str, width: int, depth: int, contents: Contents | None = None) -> MemoryNeed:
-    """A :class:`hwgen.memory.rom.Rom`; with ``contents``, without the bits that synthesis finds to be needless."""
+def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) -> MemoryNeed:
+    """A :class:`hwgen.memory.rom.Rom`; with ``columns``, without the bits that synthesis finds to be needless."""
     style = rom_style(depth)
-    if contents:
-        width = contents.changing if style == "block" else contents.different
+    if columns:
+        width = columns.changing if style == "block" else columns.different
     return MemoryNeed(name, "rom", style, width, depth)
 
 

@@ -236,7 +236,10 @@ class Mul(_Pair):
         if self.line is None:
             return Hardware(logic, memories)
         a, b = self.centred_types
-        logic += total(adder_register(type_.width) if zero else Logic(register=type_.width) for type_, zero in zip((a, b), self.zeros, strict=True))
+        logic += total(
+            adder_register(type_.width) if zero else Logic(register=type_.width)
+            for type_, zero in zip((a, b), self.zeros, strict=True)
+        )
         logic += Logic(register=self.term_types[0].width)
         if self._sum.excepted:
             logic += delayed(sum(type_.width for type_ in self.types), 2)

@@ -22,7 +22,8 @@ from hwgen.memory.ring import RingWindow
 from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
 from .operator import Cost, GoldenOperator, LaneFolding, Operator, Products, read_register, ring_memory
-from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
+from .requantizer import Requantizer, RequantizerPlan
+from .requantizer_lane import DIGIT_BITS
 from .staircase import Staircase, requantization, requantization_gap
 from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor
@@ -180,7 +181,9 @@ class AveragePool(_Pool):
     def cost(self, folding: LaneFolding) -> Cost:
         plan, sums = self.requantizer(folding), self.sum_type
         width = self.input.type.width
-        lane = adder_register(sums.width) + Logic(gated=sums.width, mux=width if any(self.window.pads) else 0, register=width)
+        lane = adder_register(sums.width) + Logic(
+            gated=sums.width, mux=width if any(self.window.pads) else 0, register=width
+        )
         logic = self._shared_logic(folding) + folding.lanes * lane + Logic(register=4)
         logic += plan.logic(self.requantization, sums, self.output.type)
         memories = [*self._memories(folding), plan.memory(self.requantization)]

@@ -15,7 +15,7 @@ from hwgen.graph.types import FeatureMap
 from hwgen.graph.value import NOWHERE
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.rom import RAM_ATTRIBUTES, Contents, Rom, ram_style, rom_latency
+from hwgen.memory.rom import RAM_ATTRIBUTES, Columns, Rom, ram_style, rom_latency
 
 from .arithmetic import delay
 from .logic import Logic, adder, adder_register, below, counter, delayed, index_bits, loop, running, total, wrapped
@@ -149,7 +149,7 @@ class _Reorder(Streamed):
         memories = [ring_memory("store", width, order.words)]
         if order.loops is None:
             wrap = 2 * (adder(address) + wrapped(address)) + Logic(register=address)
-            contents = Contents.of(order.pattern[:, None], [_address_bits(order)])
+            contents = Columns.of(order.pattern[:, None], [_address_bits(order)])
             logic += loop(len(order.pattern)) + wrap + delayed(address, order.lookup_latency)
             logic += Logic(register=contents.registers)
             memories.append(rom_need("order", _address_bits(order), len(order.pattern), contents))

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.types import IntType
-from hwgen.memory.rom import Contents, Rom, pack
+from hwgen.memory.rom import Columns, Rom, pack
 
 from .arithmetic import AdderTree, delay
 from .line import FEW, Line
@@ -89,7 +89,7 @@ class ScaledSumPlan:
         """Counted bits: a table takes a LUT for each bit of its result that is not always 0."""
         spans, logic = [_span(table) for table in self.tables], Logic()
         for table in self.tables:
-            contents = Contents.of(table[:, None], [self.table_shape.width])
+            contents = Columns.of(table[:, None], [self.table_shape.width])
             logic += Logic(logic=contents.different, register=contents.registers)
         while len(spans) > 1:
             logic += total(_adder(*pair) for pair in _pairs(spans))
@@ -101,7 +101,11 @@ class ScaledSumPlan:
             logic += adder_register(quotient + 1) + Logic(logic=self.line.shift // 3 * ties, register=quotient + ties)
         if self.excepted:
             logic += self._exception_logic()
-        return logic + clipped(quotient + self.corrected, *self.line.clamp, self.out.width) + Logic(register=self.out.width)
+        return (
+            logic
+            + clipped(quotient + self.corrected, *self.line.clamp, self.out.width)
+            + Logic(register=self.out.width)
+        )
 
     def _exception_logic(self) -> Logic:
         """Pairs compared, or what a ROM says delayed."""

@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.rom import Contents, Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .logic import Logic, counter
@@ -67,9 +67,9 @@ class _Tabulated(Streamed):
         registers = each * sum(content.registers for content in contents) + self.depth(folding)
         return Hardware(Logic(register=registers, logic=1) + counter(self.turns(folding)), roms)
 
-    def _contents(self, folding: LaneFolding, lane: int) -> Contents:
+    def _contents(self, folding: LaneFolding, lane: int) -> Columns:
         met = self.tables if len(self.tables) == 1 else self.tables[lane :: folding.lanes]
-        return Contents.of(met.reshape(-1, 1), [self.output.type.width])
+        return Columns.of(met.reshape(-1, 1), [self.output.type.width])
 
     def block(self, folding: LaneFolding) -> wiring.Component:
         return _TableUnit(self, folding)

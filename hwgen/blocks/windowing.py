@@ -144,8 +144,14 @@ def line_logic(raster: Raster, word: int) -> Logic:
     if not lines:
         return queue + counters + padding
     rows = Logic(logic=3 * lines, register=2 * lines + 1 + index_bits(depth))
-    return queue + counters + padding + rows + counter(depth) + Logic(mux=lines * word) + read_register(
-        lines * word, depth
+    return (
+        queue
+        + counters
+        + padding
+        + rows
+        + counter(depth)
+        + Logic(mux=lines * word)
+        + read_register(lines * word, depth)
     )
 
 

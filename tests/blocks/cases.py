@@ -113,6 +113,22 @@ def _convolutions():
     yield Conv.from_site(_with_still_channel(site("Conv", small, same, 6))), _mac("sliding", 9, 3, 2, 3)
 
 
+def _packed():
+    """Sets of channels that fill their last beat in part."""
+    same, source = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(5, 4, 2, U8)
+    twelve = conv(source, same, 12)
+    yield twelve, _mac("ring", 2, 5, 2, 4)
+    yield twelve, _mac("ring", 1, 7, 1, 2)
+    yield twelve, _mac("sliding", 9, 5, 1, 3, in_luts=True)
+    yield twelve, _mac("sliding", 9, 8, 2, 6)
+    yield twelve, _mac("columns", 6, 11, 2, 6)
+    yield conv(FeatureMap(4, 4, 4, S16), same, 12, Quantization(S16, 0.0002, -4)), _mac("ring", 1, 5, 1, 2, True)
+    yield conv(source, same, 24, group=2), _mac("ring", 1, 7, 1, 4)
+    yield conv(source, same, 24, group=2), _mac("sliding", 3, 5, 1, 3, in_luts=True)
+    yield raw("Conv", source, same, 12), _mac("ring", 2, 7, 2, 4)
+    yield dense(FeatureMap(1, 1, 20, U8), 12), _mac("ring", 2, 5, 2, 3)
+
+
 def _with_still_channel(made: Site) -> Site:
     scale = made.weight.scale.copy()
     scale[1] = 1e-11
@@ -199,4 +215,4 @@ def _named(cases):
     return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
 
 
-CASES = _named([*_convolutions(), *_grouped(), *_in_columns(), *_dense(), *_pools(), *_plumbing()])
+CASES = _named([*_convolutions(), *_packed(), *_grouped(), *_in_columns(), *_dense(), *_pools(), *_plumbing()])

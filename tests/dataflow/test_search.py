@@ -88,7 +88,7 @@ def test_a_plan_survives_its_json(network):
         (lambda text: text.replace('"format": 2', '"format": 9'), "format 9 is not the 2"),
         (lambda text: text.replace("layer1", "layerX"), "layer 'layerX' is not in the model"),
         (lambda text: text.replace('"portion": ', '"portion": 99'), r"portion 99\d+ is not within 1 to"),
-        (lambda text: text.replace('"lanes_out": ', '"lanes_out": 7'), "does not divide both outputs"),
+        (lambda text: text.replace('"lanes_out": ', '"lanes_out": 7'), "does not divide the"),
         (lambda text: re.sub(r'"queues": .*?]', '"queues": [-1]', text, flags=re.S), "a queue must be 0 to"),
         (
             lambda text: re.sub(r'"queues": .*?]', '"queues": [0, 0]', text, flags=re.S),
