@@ -62,10 +62,9 @@ def cases() -> list[Case]:
 
 
 def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False) -> Case:
-    """``op`` with the cheapest folding of its kind that comes nearest to so many multipliers."""
+    """``op`` with the first folding of its kind that comes nearest to so many multipliers."""
     kind = [f for f in op.foldings() if f.window == window and f.in_luts == in_luts]
-    plans = [(abs(op.plan(f).multipliers - multipliers), op.plan(f).price[1], n) for n, f in enumerate(kind)]
-    return Case(op, kind[min(plans)[2]])
+    return Case(op, min(kind, key=lambda f: abs(op.plan(f).multipliers - multipliers)))
 
 
 def _convolutions() -> Iterator[Case]:

@@ -7,7 +7,9 @@ Numbers are from the makers' data sheets, which each device names. What Yosys ma
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from hwgen.blocks.multiplier import PAIR, SINGLE, Multiplier
 from hwgen.graph.errors import InputError
+from hwgen.graph.types import IntType
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class LutRam:
 class PerBit:
     """LUTs for a counted bit of each kind of :class:`hwgen.blocks.logic.Logic`.
 
-    ``chain`` is for each carry chain besides its bits, ``odd`` for one with an odd number of them. ``shifts`` says
+    ``chains`` is for each carry chain besides its bits, ``odd`` for one with an odd number of them. ``shifts`` says
     whether LUTs can be shift registers.
     """
 
     adder: float
-    chain: float
+    chains: float
     odd: float
     gated: float
     constant: float
@@ -83,6 +85,15 @@ class Family:
     dsp_name: str
     bram_name: str
     lut_name: str
+
+    def products_at_once(self, x: IntType, weight: IntType) -> int:
+        """How many products of ``x`` by a weight each a DSP block makes: two weights, joined, must fit into it."""
+        pair = Multiplier(x, weight, PAIR)
+        (needed,) = pair.hardware(lanes=PAIR, each=1)
+        ports = sorted((self.dsp.a, self.dsp.b))
+        fits = min(needed.a, needed.b) <= ports[0] and max(needed.a, needed.b) <= ports[1]
+        (single,) = Multiplier(x, weight).hardware(lanes=1, each=1)
+        return PAIR if fits and single.a + single.b >= self.dsp.least else SINGLE
 
 
 @dataclass(frozen=True)
@@ -121,7 +132,7 @@ ECP5 = Family(
     dsp=Dsp(a=18, b=18, part=18, headroom=0, least=0),
     brams=(BlockRam(1, 128, 9, _EBR),),
     lutram=LutRam(4, ((4, 16),)),
-    per_bit=PerBit(adder=1.0, chain=0.0, odd=1.0, gated=1.0, constant=1.0, mux=1.0, logic=1.0),
+    per_bit=PerBit(adder=1.0, chains=0.0, odd=1.0, gated=1.0, constant=1.0, mux=1.0, logic=1.0),
     lut_inputs=4,
     free_mux=4,
     dsp_name="18x18 multipliers",
@@ -135,7 +146,7 @@ ICE40 = Family(
     dsp=Dsp(a=16, b=16, part=16, headroom=0, least=11),
     brams=(BlockRam(1, 64, 1, ((2, 2048), (4, 1024), (8, 512), (16, 256))),),
     lutram=None,
-    per_bit=PerBit(adder=1.0, chain=0.0, odd=0.0, gated=1.0, constant=1.0, mux=1.0, logic=1.0),
+    per_bit=PerBit(adder=1.0, chains=0.0, odd=0.0, gated=1.0, constant=1.0, mux=1.0, logic=1.0),
     lut_inputs=4,
     free_mux=1,
     dsp_name="16x16 multipliers",
@@ -151,7 +162,7 @@ def _xilinx(name: str, dsp: int, lutram: LutRam) -> Family:
         dsp=Dsp(a=dsp, b=18, part=18, headroom=1, least=9),
         brams=_XILINX_BRAMS,
         lutram=lutram,
-        per_bit=PerBit(adder=1.0, chain=-0.7, odd=0.0, gated=0.0, constant=0.3, mux=1.0, logic=0.6, shifts=True),
+        per_bit=PerBit(adder=1.0, chains=-0.7, odd=0.0, gated=0.0, constant=0.3, mux=1.0, logic=0.6, shifts=True),
         lut_inputs=6,
         free_mux=4,
         dsp_name=f"DSP ({dsp}x18)",

@@ -17,7 +17,7 @@ from hwgen.memory.rom import RAM_ATTRIBUTES
 
 from .logic import Logic, adder_register, loop, total
 from .mac_folding import divisors
-from .operator import Cost, LaneFolding, MemoryNeed, Operator
+from .operator import Cost, LaneFolding, Operator, ram_need
 from .pool import average_requantization, requantizer_products, sum_type
 from .requantizer import Requantizer, RequantizerPlan
 from .staircase import Staircase, requantization_gap
@@ -100,7 +100,7 @@ class GlobalAveragePool(Operator):
         logic = folding.lanes * lane + loops + queue_logic(self.queue(folding), width)
         logic += plan.logic(self.requantization, sums, self.output.type)
         memories = [
-            MemoryNeed("sums", "ram", "lutram", sums.width * folding.lanes, words),
+            ram_need("sums", "lutram", sums.width * folding.lanes, words),
             plan.memory(self.requantization),
             queue_memory("queue", self.queue(folding), width),
         ]

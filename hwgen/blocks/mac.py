@@ -18,9 +18,10 @@ from hwgen.memory.ring import RingWindow
 from hwgen.memory.rom import Columns, rom_latency, rom_style
 from hwgen.memory.sliding import SlidingWindow, WindowCut
 
-from .arithmetic import dot_latency, product_type
+from .arithmetic import dot_latency
 from .logic import Logic, adder_register, adder_tree, counter, delayed
 from .mac_layer import MacLayer
+from .multiplier import SINGLE, Multiplier
 from .operator import Cost, MemoryNeed, Operator, Products, read_register, ring_memory, rom_need
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
@@ -51,7 +52,7 @@ class MacFolding:
     any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
     of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
-    sums allow.
+    sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
     """
 
     window: str
@@ -62,6 +63,7 @@ class MacFolding:
     serial: bool = False
     parallel: int = 1
     in_luts: bool = False
+    products: int = SINGLE
 
     def __str__(self) -> str:
         groups = f"{self.parallel} of " if self.parallel > 1 else ""
@@ -119,6 +121,10 @@ class MacPlan:
         return self.folding.parallel * self.folding.portion * self.folding.outputs
 
     @cached_property
+    def multiplier(self) -> Multiplier:
+        return Multiplier(self.layer.input.type, self.layer.weight_type, self.folding.products)
+
+    @cached_property
     def requantizer(self) -> RequantizerPlan:
         return requantizer_plan(self.layer, self.folding)
 
@@ -165,7 +171,7 @@ class MacPlan:
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
         front = RingWindow.LATENCY if self.ring else SlidingWindow.LATENCY
-        dot = dot_latency(self.folding.portion, rom_latency(self.weight_depth))
+        dot = dot_latency(self.multiplier, self.folding.portion, rom_latency(self.weight_depth))
         packer = Packer.LATENCY if self.packing.partial else 0
         return front + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
 
@@ -199,11 +205,10 @@ class MacPlan:
     @property
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
-        x, weight = self.layer.input.type, self.layer.weight_type
-        operand = self.layer.requantization.factor_type
-        mac = Products(self.multipliers, x.width + (not x.signed), weight.width + (not weight.signed))
+        folding, operand = self.folding, self.layer.requantization.factor_type
+        mac = self.multiplier.hardware(folding.outputs, folding.parallel * folding.portion)
         requantizer = Products(self.requantizer.multipliers, operand.width + (not operand.signed), DIGIT_BITS + 1)
-        return (mac, requantizer) if requantizer.count else (mac,)
+        return (*mac, requantizer) if requantizer.count else mac
 
     def memories(self, exact: bool = True) -> tuple[MemoryNeed, ...]:
         """Weights, window buffer, constants, queue; ``exact``: with a look at what the ROMs hold."""
@@ -243,13 +248,14 @@ class MacPlan:
     def _dot_logic(self) -> Logic:
         """Delayed operands, products, trees, accumulators."""
         layer, folding, sums = self.layer, self.folding, self.layer.sum_type.width
-        product = product_type(layer.input.type, layer.weight_type).width
-        tree = Logic(register=product * folding.portion) + adder_tree(product, folding.portion)
-        lane = tree + adder_register(sums) + Logic(gated=sums)
+        lane = adder_tree(self.multiplier.product.width, folding.portion) + adder_register(sums) + Logic(gated=sums)
         x = folding.parallel * folding.portion * layer.input.type.width
         weights = rom_latency(self.weight_depth)
-        flags = Logic(register=3 * (dot_latency(folding.portion, weights) - 1) + 1, logic=1)
-        return folding.parallel * folding.outputs * lane + delayed(x, weights) + flags
+        flags = Logic(register=3 * (dot_latency(self.multiplier, folding.portion, weights) - 1) + 1, logic=1)
+        elements = folding.parallel * folding.portion * -(-folding.outputs // self.multiplier.lanes)
+        lanes = folding.parallel * folding.outputs
+        delays = delayed(x, weights + self.multiplier.x_delay)
+        return elements * self.multiplier.logic + lanes * lane + delays + flags
 
     def _window_logic(self) -> Logic:
         if not self.ring:

@@ -8,6 +8,7 @@ from hwgen.memory.columns import ColumnBuffer
 
 from .mac import MacFolding, requantizer_plan
 from .mac_layer import MacLayer
+from .multiplier import IN_LUTS, PAIR, SINGLE
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
 SLIDING_LIMIT = 1024
@@ -61,6 +62,11 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
             f"portion {folding.portion} of {parallel} groups at a time does not come from {folding.window} in one "
             f"beat: all {rows * layer.group_inputs} of a group, or parallel 1",
         )
+    require(folding.products in (IN_LUTS, SINGLE, PAIR), f"products {folding.products} is not 0 (LUTs), 1 or 2 at once")
+    require(
+        folding.products != PAIR or folding.outputs > 1,
+        "products 2 needs two outputs that share an activation: outputs 2, or products 1",
+    )
     if problems:
         return problems
     portions = -(-layer.elements // folding.portion)

@@ -24,11 +24,13 @@ from .timing import Actor, steady
 
 @dataclass(frozen=True)
 class Products:
-    """``count`` hardware multipliers of ``a`` by ``b`` bits, signed; the target says what one of them takes."""
+    """``count`` hardware multipliers of ``a`` by ``b`` bits, signed, that make ``each`` products at once; the target
+    says what one of them takes."""
 
     count: int
     a: int
     b: int
+    each: int = 1
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class MemoryNeed:
     """A memory of ``depth`` words of ``width`` bits.
 
     ``kind`` is ``"rom"`` or ``"ram"``; ``style`` says where it goes: ``"block"``, ``"lutram"`` or ``"logic"``.
+    Synthesis keeps ``kept`` bits of a word.
     """
 
     name: str
@@ -43,6 +46,7 @@ class MemoryNeed:
     style: str
     width: int
     depth: int
+    kept: int
 
     @property
     def bits(self) -> int:
@@ -50,11 +54,16 @@ class MemoryNeed:
 
 
 def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) -> MemoryNeed:
-    """A :class:`hwgen.memory.rom.Rom`; with ``columns``, without the bits that synthesis finds to be needless."""
-    style = rom_style(depth)
+    """A :class:`hwgen.memory.rom.Rom`; ``columns`` say which of its bits synthesis keeps, all unless given."""
+    style, kept = rom_style(depth), width
     if columns:
-        width = columns.changing if style == "block" else columns.different
-    return MemoryNeed(name, "rom", style, width, depth)
+        kept = columns.changing if style == "block" else columns.different
+    return MemoryNeed(name, "rom", style, width, depth, kept)
+
+
+def ram_need(name: str, style: str, width: int, depth: int) -> MemoryNeed:
+    """A RAM with one port to write and one to read."""
+    return MemoryNeed(name, "ram", style, width, depth, width)
 
 
 def read_register(width: int, depth: int) -> Logic:
@@ -64,7 +73,7 @@ def read_register(width: int, depth: int) -> Logic:
 
 def ring_memory(name: str, width: int, depth: int) -> MemoryNeed:
     """The RAM of a window buffer."""
-    return MemoryNeed(name, "ram", ram_style(depth), width, depth)
+    return ram_need(name, ram_style(depth), width, depth)
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class Cost:
 
     @property
     def multipliers(self) -> int:
-        return sum(product.count for product in self.products)
+        """Products that hardware multipliers make at once."""
+        return sum(product.count * product.each for product in self.products)
 
     @property
     def memory_bits(self) -> int:

@@ -10,9 +10,10 @@ from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.rom import Rom, pack, rom_latency
 
-from .arithmetic import delay, product_type
+from .arithmetic import delay
 from .line import Line, fit_line
 from .logic import Logic, adder_register, delayed, total
+from .multiplier import product_type
 from .operator import Products, SeveralInputs, rom_need
 from .scaled_sum import ScaledSum, ScaledSumPlan
 from .stream import element_shape

@@ -7,7 +7,7 @@ from hwgen.graph.types import IntType
 from hwgen.memory.rom import ram_style
 
 from .logic import Logic, adder, adder_register, counter
-from .operator import MemoryNeed, read_register
+from .operator import MemoryNeed, ram_need, read_register
 
 
 def element_shape(type_: IntType) -> Shape:
@@ -51,4 +51,4 @@ def queue_logic(depth: int, width: int) -> Logic:
 
 def queue_memory(name: str, depth: int, width: int) -> MemoryNeed:
     """The memory of a :class:`Queue`."""
-    return MemoryNeed(name, "ram", ram_style(depth), width, depth)
+    return ram_need(name, ram_style(depth), width, depth)
