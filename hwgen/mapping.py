@@ -41,7 +41,7 @@ def needs(cost: Cost, device: Device) -> Needs:
         dsps=sum(dsps(product, device) for product in cost.products),
         brams=sum(brams(memory, device) for memory in cost.memories),
         ram_luts=sum(ram_luts(memory, device) for memory in cost.memories)
-        + device.family.per_bit.shifts * cost.logic.lines,
+        + device.family.per_bit.apart * cost.logic.lines,
     )
 
 
@@ -162,7 +162,7 @@ def _logic_rom(memory: MemoryNeed, device: Device) -> int:
 
 
 #: Kinds of counted logic that LUTs are made of.
-KINDS = tuple(field.name for field in fields(PerBit) if field.name != "shifts")
+KINDS = tuple(field.name for field in fields(PerBit) if field.name != "apart")
 
 
 def luts(cost: Cost, device: Device) -> int:
@@ -174,9 +174,11 @@ def luts(cost: Cost, device: Device) -> int:
 
 def logic_luts(logic: Logic, per_bit: PerBit) -> float:
     """LUTs for counted ``logic``, shift registers included."""
-    return per_bit.shifts * logic.lines + sum(getattr(per_bit, kind) * getattr(logic, kind) for kind in KINDS)
+    apart = logic.lines + per_bit.adder * logic.apart_adder
+    return per_bit.apart * apart + sum(getattr(per_bit, kind) * getattr(logic, kind) for kind in KINDS)
 
 
 def ffs(cost: Cost, device: Device) -> int:
     """Flip-flops, without those that shift registers in LUTs take in."""
-    return cost.logic.register + (0 if device.family.per_bit.shifts else cost.logic.delay)
+    logic = cost.logic
+    return logic.register + (logic.apart_register if device.family.per_bit.apart else logic.delay)

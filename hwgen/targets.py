@@ -52,18 +52,19 @@ class LutRam:
 class PerBit:
     """LUTs for a counted bit of each kind of :class:`hwgen.blocks.logic.Logic`.
 
-    ``chains`` is for each carry chain besides its bits, ``odd`` for one with an odd number of them. ``shifts`` says
-    whether LUTs can be shift registers.
+    ``odd`` is for a carry chain with an odd number of them. ``apart`` says that Yosys keeps modules apart, and
+    makes shift registers of LUTs.
     """
 
     adder: float
-    chains: float
+    step: float
     odd: float
     gated: float
     constant: float
     mux: float
+    fixed: float
     logic: float
-    shifts: bool = False
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ ECP5 = Family(
     dsp=Dsp(a=18, b=18, part=18, headroom=0, least=0),
     brams=(BlockRam(1, 128, 9, _EBR),),
     lutram=LutRam(4, ((4, 16),)),
-    per_bit=PerBit(adder=1.0, chains=0.0, odd=1.0, gated=1.0, constant=1.0, mux=1.0, logic=1.0),
+    per_bit=PerBit(adder=1.0, step=1.15, odd=1.0, gated=1.0, constant=0.85, mux=1.05, fixed=0.9, logic=0.85),
     lut_inputs=4,
     free_mux=4,
     dsp_name="18x18 multipliers",
@@ -146,7 +147,7 @@ ICE40 = Family(
     dsp=Dsp(a=16, b=16, part=16, headroom=0, least=11),
     brams=(BlockRam(1, 64, 1, ((2, 2048), (4, 1024), (8, 512), (16, 256))),),
     lutram=None,
-    per_bit=PerBit(adder=1.0, chains=0.0, odd=0.0, gated=1.0, constant=1.0, mux=1.0, logic=1.0),
+    per_bit=PerBit(adder=1.0, step=1.15, odd=0.0, gated=1.0, constant=1.0, mux=1.0, fixed=1.0, logic=1.0),
     lut_inputs=4,
     free_mux=1,
     dsp_name="16x16 multipliers",
@@ -162,7 +163,7 @@ def _xilinx(name: str, dsp: int, lutram: LutRam) -> Family:
         dsp=Dsp(a=dsp, b=18, part=18, headroom=1, least=9),
         brams=_XILINX_BRAMS,
         lutram=lutram,
-        per_bit=PerBit(adder=1.0, chains=-0.7, odd=0.0, gated=0.0, constant=0.3, mux=1.0, logic=0.6, shifts=True),
+        per_bit=PerBit(1.0, step=0.5, odd=0.0, gated=0.0, constant=0.0, mux=1.0, fixed=0.05, logic=0.43, apart=True),
         lut_inputs=6,
         free_mux=4,
         dsp_name=f"DSP ({dsp}x18)",

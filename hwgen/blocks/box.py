@@ -68,7 +68,7 @@ class _Box(Streamed):
         outermost = next((n for n, mask in enumerate(masks) if not mask.all()), len(sizes))
         loops = total(map(loop, sizes[outermost:]))
         tests = sum(len(mask).bit_length() for mask in masks if not mask.all())
-        filled = Logic(mux=width if isinstance(self, Pad) and tests else 0)
+        filled = Logic(fixed=width if isinstance(self, Pad) and tests else 0)
         return Hardware(loops + filled + Logic(logic=tests + 3, register=width + 1))
 
     def block(self, folding: LaneFolding) -> wiring.Component:

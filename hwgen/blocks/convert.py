@@ -14,7 +14,7 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet, queue_depth
 
-from .logic import Logic, adder_register
+from .logic import Logic, stepper
 from .operator import Cost, Operator
 from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
 from .timing import Actor
@@ -106,10 +106,10 @@ class _Stage:
     def logic(self) -> Logic:
         narrow, wide = (self.map.type.width * lanes for lanes in sorted((self.lanes_in, self.lanes_out)))
         count = self.ratio.bit_length()
-        shift = Logic(register=wide - narrow) if self.up else Logic(mux=wide - narrow, register=wide)
+        shift = Logic(register=wide - narrow) if self.up else Logic(mux=wide, register=wide)
         return (
             shift
-            + adder_register(count)
+            + stepper(count)
             + Logic(logic=5)
             + queue_logic(self.queue, self.map.type.width * self.lanes_out)
         )

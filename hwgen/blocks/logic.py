@@ -14,22 +14,27 @@ SHORTEST_LINE, LONGEST_LINE = 3, 32
 
 @dataclass(frozen=True)
 class Logic:
-    """``adder``: bits of carry chains, ``chains`` of them, ``odd`` with an odd number of bits. ``gated``: bits that are
-    switched off in front of an adder. ``constant``: bits compared with a constant by less-than. ``mux``: bits chosen
-    from two. ``logic``: other functions of about four inputs. ``register``: flip-flops. ``delay``: flip-flops of
-    delays that may be shift registers instead, ``lines`` LUTs in all.
+    """``adder``: bits of carry chains that add two numbers; ``step``: of those that count; ``odd``: how many chains of
+    both kinds have an odd number of bits. ``gated``: bits that are switched off in front of an adder. ``constant``: bits
+    compared with a constant by less-than. ``mux``: bits chosen from two; ``fixed``: bits chosen from one and a constant
+    in front of a register. ``logic``: other functions of about four inputs. ``register``: flip-flops. ``delay``:
+    flip-flops of delays that may be shift registers instead, ``lines`` LUTs in all. ``apart_adder`` and
+    ``apart_register``: bits more where tools do not look across modules.
     """
 
     adder: int = 0
-    chains: int = 0
+    step: int = 0
     odd: int = 0
     gated: int = 0
     constant: int = 0
     mux: int = 0
+    fixed: int = 0
     logic: int = 0
     register: int = 0
     delay: int = 0
     lines: int = 0
+    apart_adder: int = 0
+    apart_register: int = 0
 
     def __add__(self, other: "Logic") -> "Logic":
         return Logic(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -42,14 +47,22 @@ class Logic:
     @property
     def bits(self) -> int:
         """One figure for all, to compare foldings by."""
-        return self.adder + self.gated + self.constant + self.mux + self.logic + self.register + self.delay
+        luts = self.adder + self.step + self.gated + self.constant + self.mux + self.fixed + self.logic
+        return luts + self.register + self.delay
 
 
 def adder(width: int) -> Logic:
     """An adder or subtractor with a result of ``width`` bits, or a comparison of two such numbers."""
     if width <= SHORTEST_CHAIN:
         return Logic(logic=max(width, 0))
-    return Logic(adder=width, chains=1, odd=width % 2)
+    return Logic(adder=width, odd=width % 2)
+
+
+def stepper(width: int) -> Logic:
+    """A register of ``width`` bits that counts up or down."""
+    if width <= SHORTEST_CHAIN:
+        return Logic(logic=max(width, 0), register=max(width, 0))
+    return Logic(step=width, odd=width % 2, register=width)
 
 
 def below(width: int, limit: int) -> Logic:
@@ -69,14 +82,15 @@ def adder_register(width: int) -> Logic:
     return adder(width) + Logic(register=max(width, 0))
 
 
-def delayed(width: int, cycles: int, lines: int | None = None) -> Logic:
-    """A delay of ``width`` bits that is never reset; ``lines`` is its width where shift registers are used.
+def delayed(width: int, cycles: int, apart: int | None = None) -> Logic:
+    """A delay of ``width`` bits that is never reset, of ``apart`` bits where tools do not look across modules.
 
-    Tools that use them keep modules apart, and so do not see what is constant in a module beside.
+    Tools that use shift registers are such ones.
     """
+    apart = width if apart is None else apart
     if cycles < SHORTEST_LINE:
-        return Logic(register=width * cycles)
-    return Logic(delay=width * cycles, lines=(width if lines is None else lines) * -(-cycles // LONGEST_LINE))
+        return Logic(register=width * cycles, apart_register=(apart - width) * cycles)
+    return Logic(delay=width * cycles, lines=apart * -(-cycles // LONGEST_LINE))
 
 
 def total(parts: Iterable[Logic]) -> Logic:
@@ -87,12 +101,13 @@ def total(parts: Iterable[Logic]) -> Logic:
 def counter(modulus: int) -> Logic:
     """A counter that wraps at ``modulus``."""
     bits = index_bits(modulus)
-    return adder_register(bits) + Logic(logic=2 + bits // 4) if modulus > 1 else Logic()
+    return stepper(bits) + Logic(logic=bits if bits <= SHORTEST_CHAIN else 2 * bits)
 
 
 def loop(count: int) -> Logic:
     """A loop of a :class:`hwgen.memory.loops.LoopNest`: a counter and the register that says where it ends."""
-    return counter(count) + Logic(logic=1, register=1) if count > 1 else Logic()
+    bits = index_bits(count)
+    return stepper(bits) + Logic(logic=3 + bits // 4, register=1) if count > 1 else Logic()
 
 
 def running(width: int, loops: int, modulus: bool = False) -> Logic:

@@ -57,7 +57,7 @@ def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) 
     """A :class:`hwgen.memory.rom.Rom`; ``columns`` say which of its bits synthesis keeps, all unless given."""
     style, kept = rom_style(depth), width
     if columns:
-        kept = columns.changing if style == "block" else columns.different
+        kept = columns.changing if style == "block" else columns.different - columns.wired
     return MemoryNeed(name, "rom", style, width, depth, kept)
 
 

@@ -122,7 +122,7 @@ class MaxPool(_Pool):
         lane = adder(type_.width) + Logic(logic=2)
         if self.clamp != (type_.min, type_.max):
             lane += clipped(type_.width, *self.clamp, type_.width)
-        padding = Logic(mux=bits if any(self.window.pads) else 0)
+        padding = Logic(fixed=bits if any(self.window.pads) else 0)
         logic = self._shared_logic(folding) + folding.lanes * lane + padding + Logic(register=2 * bits + 4)
         return Cost.of(self, folding, logic, self._memories(folding))
 
@@ -182,7 +182,7 @@ class AveragePool(_Pool):
         plan, sums = self.requantizer(folding), self.sum_type
         width = self.input.type.width
         lane = adder_register(sums.width) + Logic(
-            gated=sums.width, mux=width if any(self.window.pads) else 0, register=width
+            gated=sums.width, fixed=width if any(self.window.pads) else 0, register=width
         )
         logic = self._shared_logic(folding) + folding.lanes * lane + Logic(register=4)
         logic += plan.logic(self.requantization, sums, self.output.type)

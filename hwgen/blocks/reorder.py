@@ -18,7 +18,7 @@ from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import RAM_ATTRIBUTES, Columns, Rom, ram_style, rom_latency
 
 from .arithmetic import delay
-from .logic import Logic, adder, adder_register, below, counter, delayed, index_bits, loop, running, total, wrapped
+from .logic import Logic, adder, below, counter, delayed, index_bits, loop, running, stepper, total, wrapped
 from .mac_folding import divisors
 from .operator import LaneFolding, read_register, ring_memory, rom_need
 from .streamed import Hardware, Streamed, StreamedUnit
@@ -143,7 +143,7 @@ class _Reorder(Streamed):
     def hardware(self, folding: LaneFolding) -> Hardware:
         order, width = self.order(folding), self.input.type.width * folding.lanes
         address, level = index_bits(order.words), order.capacity.bit_length()
-        levels = 2 * adder_register(level) + adder(level) + below(level, order.block)
+        levels = 2 * stepper(level) + below(level, order.block)
         levels += Logic(logic=8, register=1 + self.depth(folding))
         logic = levels + counter(order.words) + read_register(width, order.words)
         memories = [ring_memory("store", width, order.words)]

@@ -17,7 +17,7 @@ from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
-from .logic import Logic, adder_register, counter, delayed, index_bits, total
+from .logic import Logic, counter, delayed, index_bits, stepper, total
 from .operator import MemoryNeed, rom_need
 from .packer import Packing
 from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits
@@ -145,7 +145,7 @@ class RequantizerPlan:
         hold = Logic(mux=(self.results - self.lanes) * sum_.width, register=self.results * sum_.width)
         cut = packing.rounds if packing.last_loose < packing.loose and self.period < self.channels else 1
         phase = delayed(index_bits(self.spacing), rom_latency(self.rounds) + self.before_product)
-        left = adder_register(self.busy.bit_length()) + Logic(logic=4)
+        left = stepper(self.busy.bit_length()) + Logic(logic=4)
         counters = total(map(counter, (self.rounds, self.spacing, cut)))
         return hold + left + counters + phase + Logic(register=self.latency - 1)
 

@@ -13,7 +13,7 @@ from hwgen.graph.types import IntType
 from hwgen.memory.library import Element
 
 from .arithmetic import delay
-from .logic import Logic, adder, adder_register, adder_tree, below, clipped, total
+from .logic import Logic, adder, adder_register, adder_tree, below, clipped, delayed, total
 from .stream import element_shape
 
 #: Bits of the multiplier constant that one hardware multiplier takes at a time: 18 signed, so 17 unsigned.
@@ -85,7 +85,7 @@ class LaneForm:
         """Digits chosen, multiplied and added up."""
         width = self.factor.width
         if not self.digits:
-            return Logic(register=2 * width)
+            return delayed(width, 3) + Logic(register=-width)  # with the operand's register
         digit = min(self.digit_bits, self.constant_bits[1])
         part = Logic(register=width + digit)
         if self.in_luts:
@@ -101,10 +101,10 @@ class LaneForm:
         """The offset added, what is below the point cut off, ties corrected, limited to the output's range."""
         value = max(self._total, self.constant_bits[2]) + 1
         quotient = max(value - self.shift, 1)
-        logic = adder_register(value) + Logic(register=2 * quotient + self.out.width)
-        logic += clipped(quotient + self.ties, *self.clamp, self.out.width)
-        if not self.ties:  # nobody reads what is below the point
-            return logic + Logic(register=-min(self.shift, value))
+        logic = clipped(quotient + self.ties, *self.clamp, self.out.width) + Logic(register=self.out.width)
+        if not self.ties:  # nobody reads what is below the point, and the rest is only delayed
+            return logic + adder(value) + delayed(quotient, 3)
+        logic += adder_register(value) + Logic(register=2 * quotient)
         tests = total(_tie_logic(self.shift, margin) for margin in set(self.margins))
         return logic + tests + 5 * adder(quotient + 1) + Logic(logic=6 * len(self.margins))
 

@@ -6,7 +6,7 @@ from amaranth.lib import data, stream, wiring
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import ram_style
 
-from .logic import Logic, adder, adder_register, counter
+from .logic import Logic, counter, stepper
 from .operator import MemoryNeed, ram_need, read_register
 
 
@@ -44,9 +44,8 @@ def port_names(block: wiring.Component) -> tuple[list[str], list[str]]:
 
 def queue_logic(depth: int, width: int) -> Logic:
     """Counters and credits of an :class:`Outlet`; its memory is counted apart, its output register here."""
-    level = adder_register(depth.bit_length()) + Logic(logic=12, register=1)
-    credits_ = adder_register(depth.bit_length()) + adder(depth.bit_length()) + Logic(logic=7, register=1)
-    return level + credits_ + 2 * counter(depth) + read_register(width, depth)
+    level = stepper(depth.bit_length())
+    return 3 * level + 2 * counter(depth) + Logic(logic=9, register=2 - level.register) + read_register(width, depth)
 
 
 def queue_memory(name: str, depth: int, width: int) -> MemoryNeed:

@@ -35,7 +35,7 @@ def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
     skipped = max(int((raster.release - raster.need).max()), 0)
     arrived, free = (capacity + raster.frame_words).bit_length(), (capacity + skipped).bit_length()
     book = adder_register(arrived) + adder(arrived) + adder_register(free)
-    lookups = Logic(logic=2 * sum(map(index_bits, raster.outputs)) + arrived + free // 2)
+    lookups = Logic(logic=sum(map(index_bits, raster.outputs)) + arrived + free // 2)
     address = running(index_bits(capacity), levels, modulus=True)
     return (
         total(map(loop, [*step, *outer]))
@@ -44,7 +44,7 @@ def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
         + _outside_logic(raster, levels)
         + book
         + lookups
-        + Logic(logic=12, register=4)
+        + Logic(logic=8, register=4)
     )
 
 
@@ -140,7 +140,7 @@ def line_logic(raster: Raster, word: int) -> Logic:
     lines, depth = raster.window.extent[0] - 1, raster.width * raster.words
     queue = queue_logic(ColumnBuffer.QUEUE, raster.window.kernel[0] * word)
     counters = total(map(loop, (*slide_raster(raster), raster.words)))
-    padding = Logic(mux=word, register=word + 1, logic=8, constant=2 * index_bits(slide_raster(raster)[1]))
+    padding = Logic(fixed=word, register=word + 1, logic=8, constant=2 * index_bits(slide_raster(raster)[1]))
     if not lines:
         return queue + counters + padding
     rows = Logic(logic=3 * lines, register=2 * lines + 1 + index_bits(depth))

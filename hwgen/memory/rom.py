@@ -48,7 +48,8 @@ def pack(values: Sequence[int], width: int) -> int:
 
 @dataclass(frozen=True)
 class Columns:
-    """Bits of a ROM's words: ``changing`` ones, ``different`` ones among these; ``set_`` where some are always 1.
+    """Bits of a ROM's words: ``changing`` ones, ``different`` ones among these, of which ``wired`` are bits of the
+    address; ``set_`` where some are always 1.
 
     Of bits that are always 0, and of two that are the same in every word, synthesis makes nothing. One that is always 1
     costs a flip-flop, which starts as 0.
@@ -56,6 +57,7 @@ class Columns:
 
     changing: int
     different: int
+    wired: int
     set_: bool
 
     @staticmethod
@@ -65,14 +67,16 @@ class Columns:
         columns = np.concatenate(bits, axis=1).astype(bool)
         low, high = columns.all(axis=0), columns.any(axis=0)
         changing = columns[:, low != high]
-        different = len(np.unique(np.packbits(changing, axis=0), axis=1).T) if changing.size else 0
-        return Columns(changing.shape[1], different, bool(low.any()))
+        address = np.arange(len(columns))[:, None] >> np.arange(max(len(columns) - 1, 1).bit_length()) & 1
+        found = {column.tobytes() for column in np.packbits(changing, axis=0).T}
+        wired = sum(column.tobytes() in found for column in np.packbits(address.astype(bool), axis=0).T)
+        return Columns(changing.shape[1], len(found), wired, bool(low.any()))
 
     @staticmethod
     def joined(parts: "Sequence[Columns]") -> "Columns":
         """Of words that have ``parts`` side by side."""
-        changing, different = (sum(getattr(part, name) for part in parts) for name in ("changing", "different"))
-        return Columns(changing, different, any(part.set_ for part in parts))
+        sums = (sum(getattr(part, name) for part in parts) for name in ("changing", "different", "wired"))
+        return Columns(*sums, any(part.set_ for part in parts))
 
     @property
     def registers(self) -> int:
