@@ -295,8 +295,8 @@ def _proof_numbers(proof: dict[str, Any]) -> tuple[str, ...]:
         return "", f"{proof['entries']:,}", "", ""
     if "thresholds" not in proof:
         return "", "", "", ""
-    bits = f"{proof['operand_bits']} x {proof['multiplier_bits']}"
-    return f"{max(map(abs, proof['sums'])):,}", f"{proof['thresholds']:,}", bits, str(proof["shift"])
+    bits = f"{proof['operand_bits']} x {proof['multiplier_bits']}" if "operand_bits" in proof else ""
+    return f"{max(map(abs, proof['sums'])):,}", f"{proof['thresholds']:,}", bits, str(proof.get("shift", ""))
 
 
 def closing_lines(data: dict[str, Any]) -> list[str]:

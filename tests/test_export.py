@@ -15,10 +15,10 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.axi import AxiTop
 from hwgen.blocks.arithmetic import DotLane
-from hwgen.blocks.multiplier import Multiplier
 from hwgen.blocks.mac import MacFolding, MacPlan
 from hwgen.blocks.mac_layer import MacLayer, raw_range
 from hwgen.blocks.mac_unit import MacUnit
+from hwgen.blocks.multiplier import Multiplier
 from hwgen.blocks.timing import run
 from hwgen.export import export, rtlil_to_verilog, to_verilog
 from hwgen.graph.errors import HwgenError, InputError

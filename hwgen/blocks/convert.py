@@ -107,12 +107,7 @@ class _Stage:
         narrow, wide = (self.map.type.width * lanes for lanes in sorted((self.lanes_in, self.lanes_out)))
         count = self.ratio.bit_length()
         shift = Logic(register=wide - narrow) if self.up else Logic(mux=wide, register=wide)
-        return (
-            shift
-            + stepper(count)
-            + Logic(logic=5)
-            + queue_logic(self.queue, self.map.type.width * self.lanes_out)
-        )
+        return shift + stepper(count) + Logic(logic=5) + queue_logic(self.queue, self.map.type.width * self.lanes_out)
 
     @property
     def memory(self):

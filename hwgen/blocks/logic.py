@@ -14,12 +14,14 @@ SHORTEST_LINE, LONGEST_LINE = 3, 32
 
 @dataclass(frozen=True)
 class Logic:
-    """``adder``: bits of carry chains that add two numbers; ``step``: of those that count; ``odd``: how many chains of
-    both kinds have an odd number of bits. ``gated``: bits that are switched off in front of an adder. ``constant``: bits
-    compared with a constant by less-than. ``mux``: bits chosen from two; ``fixed``: bits chosen from one and a constant
-    in front of a register. ``logic``: other functions of about four inputs. ``register``: flip-flops. ``delay``:
-    flip-flops of delays that may be shift registers instead, ``lines`` LUTs in all. ``apart_adder`` and
-    ``apart_register``: bits more where tools do not look across modules.
+    """Counts of bits, but for ``odd`` and ``lines``.
+
+    ``adder``: of carry chains that add two numbers; ``step``: of those that count; ``odd``: how many chains of both
+    kinds have an odd number of bits. ``gated``: switched off in front of an adder. ``constant``: compared with a
+    constant by less-than. ``mux``: chosen from two; ``fixed``: from one and a constant in front of a register.
+    ``logic``: other functions of about four inputs. ``register``: flip-flops. ``delay``: flip-flops of delays that may
+    be shift registers instead, of ``lines`` LUTs in all. ``apart_adder`` and ``apart_register``: those more where tools
+    do not look across modules.
     """
 
     adder: int = 0

@@ -25,7 +25,7 @@ from .multiplier import SINGLE, Multiplier
 from .operator import Cost, MemoryNeed, Operator, Products, read_register, ring_memory, rom_need
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
-from .requantizer_lane import DIGIT_BITS
+from .search import SearchPlan, requantizer_plan
 from .stream import queue_logic, queue_memory
 from .timing import Actor
 from .windowing import (
@@ -125,8 +125,8 @@ class MacPlan:
         return Multiplier(self.layer.input.type, self.layer.weight_type, self.folding.products)
 
     @cached_property
-    def requantizer(self) -> RequantizerPlan:
-        return requantizer_plan(self.layer, self.folding)
+    def requantizer(self) -> RequantizerPlan | SearchPlan:
+        return unit_requantizer(self.layer, self.folding)
 
     @property
     def weight_depth(self) -> int:
@@ -205,18 +205,17 @@ class MacPlan:
     @property
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
-        folding, operand = self.folding, self.layer.requantization.factor_type
+        folding = self.folding
         mac = self.multiplier.hardware(folding.outputs, folding.parallel * folding.portion)
-        requantizer = Products(self.requantizer.multipliers, operand.width + (not operand.signed), DIGIT_BITS + 1)
-        return (*mac, requantizer) if requantizer.count else mac
+        return (*mac, *self.requantizer.products(self.layer.requantization))
 
-    def memories(self, exact: bool = True) -> tuple[MemoryNeed, ...]:
-        """Weights, window buffer, constants, queue; ``exact``: with a look at what the ROMs hold."""
-        contents = self.weight_contents if exact else None
+    @property
+    def memories(self) -> tuple[MemoryNeed, ...]:
+        """Weights, window buffer, constants, queue."""
         return (
-            rom_need("weights", self.weight_width, self.weight_depth, contents),
+            rom_need("weights", self.weight_width, self.weight_depth, self.weight_columns),
             *self._window_memories(),
-            self.requantizer.memory(self.layer.requantization, exact),
+            *self.requantizer.memories(self.layer.requantization),
             queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
         )
 
@@ -231,16 +230,16 @@ class MacPlan:
         lines = line_memories(self.rasters[0], self._word) if self.folding.window == "columns" else ()
         return (*lines, ring_memory("window", self.rows_at_once * self._word, self.capacity))
 
-    def logic(self, exact: bool = True) -> Logic:
-        """What is not a memory or a multiplier; ``exact`` as for :meth:`memories`."""
-        layer, folding = self.layer, self.folding
-        contents = self.weight_contents if exact else None
+    @property
+    def logic(self) -> Logic:
+        """What is not a memory or a multiplier."""
+        layer, folding, columns = self.layer, self.folding, self.weight_columns
         return (
             self._window_logic()
             + self._dot_logic()
             + counter(self.weight_depth)
-            + Logic(register=contents.registers if contents else self.weight_width)
-            + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type, exact)
+            + Logic(register=columns.registers if columns else self.weight_width)
+            + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
             + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
         )
@@ -267,7 +266,7 @@ class MacPlan:
         return lines + ring_logic(self.ring, self.packs, self.passes) + padding + read_register(column, self.capacity)
 
     @cached_property
-    def weight_contents(self) -> Columns | None:
+    def weight_columns(self) -> Columns | None:
         """The weight memory's bits where it is made of logic; None where it is not."""
         if rom_style(self.weight_depth) == "block":
             return None
@@ -287,14 +286,14 @@ class MacPlan:
     @property
     def price(self) -> tuple[tuple[Products, ...], int]:
         """Multipliers, and bits of everything else with memories at a sixteenth."""
-        return self.products, self.logic(False).bits + sum(need.bits for need in self.memories(False)) // 16
+        return self.products, self.logic.bits + sum(need.bits for need in self.memories) // 16
 
     def cost(self, operator: Operator) -> Cost:
-        return Cost.of(operator, self.folding, self.logic(), self.memories(), self.products)
+        return Cost.of(operator, self.folding, self.logic, self.memories, self.products)
 
 
-def requantizer_plan(layer: MacLayer, folding: MacFolding) -> RequantizerPlan:
+def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | SearchPlan:
     """The requantiser behind ``folding``: it starts anew with every window's channels."""
     results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
     lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
-    return RequantizerPlan.of(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)
+    return requantizer_plan(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)

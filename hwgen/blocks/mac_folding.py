@@ -6,7 +6,7 @@ from itertools import product
 
 from hwgen.memory.columns import ColumnBuffer
 
-from .mac import MacFolding, requantizer_plan
+from .mac import MacFolding, unit_requantizer
 from .mac_layer import MacLayer
 from .multiplier import IN_LUTS, PAIR, SINGLE
 
@@ -70,7 +70,7 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     if problems:
         return problems
     portions = -(-layer.elements // folding.portion)
-    plan = requantizer_plan(layer, folding)
+    plan = unit_requantizer(layer, folding)
     require(
         plan.busy <= portions,
         f"requantising {plan.results} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out",
@@ -125,7 +125,7 @@ def _requantized(layer: MacLayer, shape: MacFolding) -> Iterator[MacFolding]:
     results = shape.parallel * shape.outputs
     lanes = [some for some in divisors(shape.parallel * layer.group_outputs) if some <= results]
     choices = [replace(shape, lanes_out=some, serial=serial) for some in lanes for serial in (True, False)]
-    plans = [(requantizer_plan(layer, choice), choice) for choice in choices]
+    plans = [(unit_requantizer(layer, choice), choice) for choice in choices]
     fitting = [(plan, choice) for plan, choice in plans if plan.busy <= portions]
     if fitting:
         plan, choice = min(fitting, key=lambda each: (each[0].multipliers, each[1].lanes_out, each[1].serial))

@@ -13,7 +13,6 @@ from hwgen.memory.sliding import SlidingWindow
 from .arithmetic import DotProduct
 from .mac import MacPlan
 from .packer import Packer, left_over
-from .requantizer import Requantizer
 from .stream import beat_stream, join
 
 
@@ -43,8 +42,8 @@ class MacUnit(wiring.Component):
             weights.latency,
             folding.parallel,
         )
-        m.submodules.requantizer = requantizer = Requantizer(
-            layer.requantization, plan.requantizer, layer.sum_type, layer.output.type
+        m.submodules.requantizer = requantizer = plan.requantizer.component(
+            layer.requantization, layer.sum_type, layer.output.type
         )
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, max(plan.beats))
         self._announce(m, window, outlet)
@@ -77,7 +76,7 @@ class MacUnit(wiring.Component):
         if len(beats) > 1:
             m.d.comb += outlet.amount.eq(Mux(window.go_final, beats[-1], usual))
 
-    def _pack(self, m: Module, requantizer: Requantizer, outlet: Outlet) -> None:
+    def _pack(self, m: Module, requantizer: wiring.Component, outlet: Outlet) -> None:
         """Push what the requantiser gives into the outlet, with idle lanes closed up."""
         source, payload = requantizer.push, requantizer.o
         if self.plan.packing.partial:

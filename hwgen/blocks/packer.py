@@ -77,6 +77,32 @@ class Packing:
         return words + counter(self.loose) + counter(self.sets) + 2 * left_over
 
 
+class Packed:
+    """The base of plans of what takes ``results`` of ``channels`` in turn and gives beats of ``lanes``; sets start anew
+    after every ``period`` channels."""
+
+    results: int
+    lanes: int
+    channels: int
+    period: int
+
+    @property
+    def packing(self) -> Packing:
+        """How the channels of a period lie in beats."""
+        return Packing(self.results, self.lanes, self.period)
+
+    @property
+    def rounds(self) -> int:
+        """Beats in which all channels pass once."""
+        return self.channels // self.period * self.packing.rounds
+
+    @property
+    def slots(self) -> list[int]:
+        """The channel of each lane of each of these beats."""
+        packing, periods = self.packing, range(0, self.channels, self.period)
+        return [start + packing.source(slot) for start in periods for slot in range(packing.rounds * self.lanes)]
+
+
 class Packer(wiring.Component):
     """Takes the loose beats of ``packing`` with ``take`` and gives dense ones with ``push``, both in order and without
     end. A dense beat follows the loose one that completes it by :attr:`LATENCY` cycles."""

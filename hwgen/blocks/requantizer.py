@@ -18,14 +18,14 @@ from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .logic import Logic, counter, delayed, index_bits, stepper, total
-from .operator import MemoryNeed, rom_need
-from .packer import Packing
+from .operator import MemoryNeed, Products, rom_need
+from .packer import Packed
 from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits
 from .stream import element_shape
 
 
 @dataclass(frozen=True)
-class RequantizerPlan:
+class RequantizerPlan(Packed):
     """How results are requantised: ``results`` sums come in together, ``lanes`` leave in a beat.
 
     Sets start anew after every ``period`` channels, the last of them cut short where ``results`` does not divide it.
@@ -73,11 +73,6 @@ class RequantizerPlan:
         return RequantizerPlan(results, lanes, channels, digits, serial and digits > 1, **common)
 
     @property
-    def packing(self) -> Packing:
-        """How the channels of a period lie in beats."""
-        return Packing(self.results, self.lanes, self.period)
-
-    @property
     def spacing(self) -> int:
         """Cycles from beat to beat."""
         return self.digits if self.serial else 1
@@ -91,17 +86,6 @@ class RequantizerPlan:
     def multipliers(self) -> int:
         """Hardware multipliers, each of an operand by a digit."""
         return 0 if self.in_luts else self.lanes * (1 if self.serial else self.digits)
-
-    @property
-    def rounds(self) -> int:
-        """Beats in which all channels pass once."""
-        return self.channels // self.period * self.packing.rounds
-
-    @property
-    def slots(self) -> list[int]:
-        """The channel of each lane of each of these beats."""
-        packing, periods = self.packing, range(0, self.channels, self.period)
-        return [start + packing.source(slot) for start in periods for slot in range(packing.rounds * self.lanes)]
 
     @property
     def part_latency(self) -> int:
@@ -125,29 +109,38 @@ class RequantizerPlan:
         widths = constant_bits(requantization)
         return [Columns.of(each, [width] * self.lanes) for each, width in zip(values, widths, strict=True)]
 
-    def memory(self, requantization: Requantization, exact: bool = True) -> MemoryNeed:
-        """The constants; ``exact``: with a look at their bits."""
-        columns = Columns.joined(self._columns(requantization)) if exact else None
-        return rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds, columns)
+    def products(self, requantization: Requantization) -> tuple[Products, ...]:
+        """The multipliers by their operand widths."""
+        operand, count = requantization.factor_type, self.multipliers
+        return (Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1),) if count else ()
 
-    def logic(self, requantization: Requantization, sum_: IntType, out: IntType, exact: bool = True) -> Logic:
-        """Counted bits of the pipeline, its constants' registers included; ``exact`` as for :meth:`memory`."""
+    def component(self, requantization: Requantization, sum_: IntType, out: IntType) -> "Requantizer":
+        """The hardware, for sums and results of these types."""
+        return Requantizer(requantization, self, sum_, out)
+
+    def memories(self, requantization: Requantization) -> tuple[MemoryNeed, ...]:
+        """The constants."""
+        columns = Columns.joined(self._columns(requantization))
+        return (rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds, columns),)
+
+    def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
+        """Counted bits of the pipeline, its constants' registers included."""
         form = lane_form(requantization, self, sum_, out)
         widths = [self.lanes * width for width in form.constant_bits]
-        bits = [columns.registers for columns in self._columns(requantization)] if exact else widths
+        bits = [columns.registers for columns in self._columns(requantization)]
         constants = Logic(register=sum(bits)) + total(map(delayed, bits[1:], form.waits, widths[1:]))
         sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
-        return self._serialiser_logic(sum_) + sums + constants + self.lanes * form.logic
+        sums += delayed(index_bits(self.spacing), rom_latency(self.rounds) + self.before_product)  # the digit's number
+        return serialiser_logic(self, sum_) + sums + constants + self.lanes * form.logic
 
-    def _serialiser_logic(self, sum_: IntType) -> Logic:
-        """What holds a set of sums and counts beats and digits."""
-        packing = self.packing
-        hold = Logic(mux=(self.results - self.lanes) * sum_.width, register=self.results * sum_.width)
-        cut = packing.rounds if packing.last_loose < packing.loose and self.period < self.channels else 1
-        phase = delayed(index_bits(self.spacing), rom_latency(self.rounds) + self.before_product)
-        left = stepper(self.busy.bit_length()) + Logic(logic=4)
-        counters = total(map(counter, (self.rounds, self.spacing, cut)))
-        return hold + left + counters + phase + Logic(register=self.latency - 1)
+
+def serialiser_logic(plan: Packed, sum_: IntType) -> Logic:
+    """Counted bits of what holds a set of sums and counts beats and digits."""
+    packing = plan.packing
+    hold = Logic(mux=(plan.results - plan.lanes) * sum_.width, register=plan.results * sum_.width)
+    cut = packing.rounds if packing.last_loose < packing.loose and plan.period < plan.channels else 1
+    left = stepper(plan.busy.bit_length()) + Logic(logic=4)
+    return hold + left + total(map(counter, (plan.rounds, plan.spacing, cut))) + Logic(register=plan.latency - 1)
 
 
 class Requantizer(wiring.Component):

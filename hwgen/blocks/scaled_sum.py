@@ -151,7 +151,7 @@ def _sum_span(first: Span, second: Span | None = None) -> Span:
 
 def _adder(first: Span, second: Span | None = None) -> Logic:
     """The sum of two numbers and its register; where they do not overlap nothing is added."""
-    low, high, registers = _sum_span(first, second)
+    _, high, registers = _sum_span(first, second)
     return (adder(high - max(first[0], second[0])) if second else Logic()) + Logic(register=registers)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 
 def pack_rows(values: np.ndarray, width: int) -> np.ndarray:
-    """Two's-complement integers of ``width`` bits (at most 63) side by side, the first lowest: [rows, lanes] to uint8 [rows, bytes].
+    """Two's-complement integers of ``width`` bits (at most 63) side by side, the first lowest.
 
-    Bytes are little-endian, the bits above the last integer 0.
+    ``values`` are [rows, lanes], the result uint8 [rows, bytes]: little-endian, the bits above the last integer 0.
     """
     values = np.asarray(values)
     if width == 8:

@@ -2,22 +2,17 @@
 
 import numpy as np
 
-from hwgen.blocks import AveragePool, MaxPool
+from hwgen.blocks import AveragePool, GlobalAveragePool, MaxPool, Mul
 from hwgen.graph.network import Layer, Network, Output, QuantizedTensor
 from hwgen.graph.types import U8, FeatureMap, Quantization
 from hwgen.graph.window import Window
-from tests.blocks.cases import conv, dense, pool
+from tests.blocks.cases import conv, dense, pool, site
+from tests.blocks.stream_cases import joint
 
 
 def chain(*ops) -> Network:
     """The operators one after the other."""
-    quantization = Quantization(U8, 0.02, 3)
-    tensors = [QuantizedTensor("t0", ops[0].input, quantization)]
-    tensors += [QuantizedTensor(f"t{n}", op.output, quantization) for n, op in enumerate(ops, 1)]
-    layers = tuple(Layer(f"layer{n}", op, (f"t{n}",), f"t{n + 1}") for n, op in enumerate(ops))
-    first, last = tensors[0], tensors[-1]
-    outputs = (Output(last.name, (last,), last.map.shape),)
-    return Network("chain", first, first.map.shape, outputs, layers, {tensor.name: tensor for tensor in tensors})
+    return graph(*((op, f"t{n}") for n, op in enumerate(ops)))
 
 
 def small() -> Network:
@@ -37,6 +32,31 @@ def separable() -> Network:
     fourth = conv(third.output, down, 12, group=6, seed=3)
     fifth = conv(fourth.output, Window((2, 1)), 8, group=4, seed=4)
     return chain(first, second, third, fourth, fifth, dense(fifth.output, 5))
+
+
+def squeezed() -> Network:
+    """Squeeze and excitation: a map waits for what is computed of all of it, and is multiplied by that."""
+    same, one, unit = Window((3, 3), pads=(1, 1, 1, 1)), Window((1, 1)), Quantization(U8, 0.02, 3)
+    first = conv(FeatureMap(6, 7, 3, U8), same, 8)
+    mean = GlobalAveragePool.from_site(site("GlobalAveragePool", first.output, one, 8))
+    fewer = conv(mean.output, one, 3, seed=1)
+    gate = conv(fewer.output, one, 8, seed=2)
+    gated = joint(Mul, (first.output.shape, gate.output.shape), (unit, unit), unit)
+    last = conv(gated.output, one, 5, seed=3)
+    return graph(
+        (first, "t0"), (mean, "t1"), (fewer, "t2"), (gate, "t3"), (gated, "t1", "t4"), (last, "t5")
+    )  # fmt: skip
+
+
+def graph(*placed) -> Network:
+    """Operators with the names of what they read: t0 is the input, tn the result of the nth."""
+    quantization = Quantization(U8, 0.02, 3)
+    tensors = [QuantizedTensor("t0", placed[0][0].input, quantization)]
+    tensors += [QuantizedTensor(f"t{n}", op.output, quantization) for n, (op, *_) in enumerate(placed, 1)]
+    layers = tuple(Layer(f"layer{n}", op, tuple(reads), f"t{n + 1}") for n, (op, *reads) in enumerate(placed))
+    first, last = tensors[0], tensors[-1]
+    outputs = (Output(last.name, (last,), last.map.shape),)
+    return Network("network", first, first.map.shape, outputs, layers, {tensor.name: tensor for tensor in tensors})
 
 
 def random_network(seed: int) -> Network:

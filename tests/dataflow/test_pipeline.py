@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hwgen.blocks import StreamQueue
+from hwgen.blocks import Fork, StreamQueue
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
@@ -13,7 +13,7 @@ from hwgen.formal import prove_contract
 from hwgen.graph import golden
 from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
 
-from .nets import random_network, separable, small
+from .nets import random_network, separable, small, squeezed
 
 FRAMES = 4
 
@@ -43,6 +43,16 @@ def test_small_network(budget):
 def test_separable_network(budget):
     network = separable()
     agree(network, search(network, multipliers=budget))
+
+
+@pytest.mark.parametrize("budget", [14, 40, 150])
+def test_a_map_waits_for_what_is_computed_of_all_of_it(budget):
+    plan = search(squeezed(), multipliers=budget)
+    agree(plan.network, plan)
+    (waiting,) = [stage for stage in plan.stages if isinstance(stage.op, Fork)]
+    beats = waiting.op.input.elements // waiting.folding.lanes
+    queues = [*waiting.folding.depths, *(s.folding.depth for s in plan.stages if isinstance(s.op, StreamQueue))]
+    assert max(queues) >= beats  # a whole frame
 
 
 @pytest.mark.parametrize("seed", range(10))
