@@ -11,6 +11,7 @@ import numpy as np
 
 from hwgen.axi import AxiTop
 from hwgen.blocks import OPERATORS
+from hwgen.blocks.operator import Weigh
 from hwgen.dataflow import folding
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
@@ -231,7 +232,7 @@ def choose_plan(
     return found
 
 
-def weigher(device: Device) -> folding.Weigh:
+def weigher(device: Device) -> Weigh:
     """What products take of a budget: multipliers of ``device``; what it makes of LUTs is not for nothing either."""
     return lambda products: max(dsps(products, device), products.count)
 

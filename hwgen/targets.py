@@ -26,6 +26,10 @@ class Dsp:
     headroom: int
     least: int
 
+    def holds(self, a: int, b: int) -> bool:
+        """Whether one block multiplies ``a`` by ``b`` bits, signed."""
+        return max(a, b) <= max(self.a, self.b) and min(a, b) <= min(self.a, self.b)
+
 
 @dataclass(frozen=True)
 class BlockRam:
@@ -89,12 +93,8 @@ class Family:
 
     def products_at_once(self, x: IntType, weight: IntType) -> int:
         """How many products of ``x`` by a weight each a DSP block makes: two weights, joined, must fit into it."""
-        pair = Multiplier(x, weight, PAIR)
-        (needed,) = pair.hardware(lanes=PAIR, each=1)
-        ports = sorted((self.dsp.a, self.dsp.b))
-        fits = min(needed.a, needed.b) <= ports[0] and max(needed.a, needed.b) <= ports[1]
-        (single,) = Multiplier(x, weight).hardware(lanes=1, each=1)
-        return PAIR if fits and single.a + single.b >= self.dsp.least else SINGLE
+        (pair,) = Multiplier(x, weight, PAIR).hardware(lanes=PAIR, each=1)
+        return PAIR if self.dsp.holds(pair.a, pair.b) else SINGLE
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ Counts are of bits. What a family of devices makes of each kind is in :class:`hw
 """
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import add, attrgetter
 
 #: Bits up to which an adder is no carry chain.
 SHORTEST_CHAIN = 4
@@ -39,10 +40,10 @@ class Logic:
     apart_register: int = 0
 
     def __add__(self, other: "Logic") -> "Logic":
-        return Logic(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+        return Logic(*map(add, _counts(self), _counts(other)))
 
     def __mul__(self, count: int) -> "Logic":
-        return Logic(*(a * count for a in astuple(self)))
+        return Logic(*(a * count for a in _counts(self)))
 
     __rmul__ = __mul__
 
@@ -51,6 +52,9 @@ class Logic:
         """One figure for all, to compare foldings by."""
         luts = self.adder + self.step + self.gated + self.constant + self.mux + self.fixed + self.logic
         return luts + self.register + self.delay
+
+
+_counts = attrgetter(*(field.name for field in fields(Logic)))
 
 
 def adder(width: int) -> Logic:

@@ -6,7 +6,7 @@ There are no default values: a face that is missing is an error, not a zero.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,6 +31,10 @@ class Products:
     a: int
     b: int
     each: int = 1
+
+
+#: What one set of multipliers takes of a budget; a device says more exactly.
+Weigh = Callable[[Products], int]
 
 
 @dataclass(frozen=True)
@@ -179,6 +183,10 @@ class Operator(ABC):
     @abstractmethod
     def foldings(self) -> Iterable[Any]:
         """Useful foldings, cheapest first or not; each with ``lanes_in`` and ``lanes_out``."""
+
+    def foldings_for(self, weigh: Weigh) -> Iterable[Any]:
+        """:meth:`foldings` with what multiplies chosen to suit a device's multipliers."""
+        return self.foldings()
 
     @abstractmethod
     def actors(self, folding: Any) -> tuple[Actor, ...]:

@@ -1,18 +1,14 @@
 """The folding search: fewest cycles per frame within a budget, or least hardware for a rate."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from hwgen.blocks.operator import Operator, Products
+from hwgen.blocks.operator import Operator, Products, Weigh
 from hwgen.graph.errors import FitError, ModelError
 from hwgen.graph.network import Network
 
 from .plan import Plan, PlannedLayer, check_hardware
 from .queues import size_queues
-
-#: What one set of multipliers takes of the budget; a device says more exactly.
-Weigh = Callable[[Products], int]
 
 
 @dataclass
@@ -35,7 +31,7 @@ class _Layer:
 
     def __init__(self, name: str, op: Operator, weigh: Weigh):
         self.name, self.op = name, op
-        self.options = [self._option(folding, weigh) for folding in op.foldings()]
+        self.options = [self._option(folding, weigh) for folding in op.foldings_for(weigh)]
         if not self.options:
             raise ModelError(f"node {name!r}: {type(op).__name__} has no folding for {op.input}")
         self.options = _undominated(self.options)
