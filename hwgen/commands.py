@@ -29,6 +29,7 @@ from hwgen.simulate import Simulation
 from hwgen.synth import synthesise
 from hwgen.targets import DEVICES, Device
 from hwgen.targets import device as find_device
+from hwgen.waves import Waves
 
 PICTURES = (".svg", ".png", ".pdf")
 _MOST_ANSWERS = 20  # frames whose answer is printed
@@ -52,10 +53,16 @@ def simulate(
     labels: str | None,
     save: Path | None,
     against: str | None,
+    stall: int | None,
+    waves: tuple[Path | None, str | None, tuple[str, ...]],
     quiet: bool,
     settings: dict[str, Any],
 ) -> None:
     """Frames in, answers out."""
+    trace = Waves.asked(*waves)
+    engines.check_engine(engine, stall, trace)
+    if against == "golden" and engine not in engines.HARDWARE:
+        raise InputError(f"the engine {engine!r} has no hardware to compare; choose {' or '.join(engines.HARDWARE)}")
     with steps(quiet) as tell:
         given = arguments(settings, tell)
         # The golden model needs no plan, and for a large network the search takes longer than the answer.
@@ -64,18 +71,21 @@ def simulate(
         frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
         warn_about_range(frames, network, given["warn"])
         right = None if labels is None else load_labels(labels, len(frames))
-        result = design.simulate(frames.values, engine) if engine != "golden" else golden(network, frames, tell)
+        run = golden(network, frames, tell) if engine == "golden" else None
+        result = run or design.simulate(frames.values, engine, stall, trace)
         compared = None
-        if against:
+        if against == "onnxruntime":
             tell("comparing with ONNX Runtime")
             compared = design.against_onnxruntime(frames.values)
     click.echo("\n".join(answers(result, frames, right)))
     if result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
-    if engine in ("both", "compiled"):
+    if engine in engines.HARDWARE:
         click.echo("\n".join(comparison(result)))
     if compared:
         click.echo("\n".join(("", *runtime_lines(compared))))
+    if trace is not None:
+        click.echo(f"Waveforms written to {trace.path}")
     if save is not None:
         save_result(save, result)
     if not (result.equal and (compared is None or compared.equal)):

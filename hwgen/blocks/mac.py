@@ -10,7 +10,6 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.memory.columns import slide_raster
 from hwgen.memory.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
@@ -271,22 +270,6 @@ class MacPlan:
         if rom_style(self.weight_depth) == "block":
             return None
         return Columns.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
-
-    @property
-    def interval(self) -> int:
-        """A lower bound of the cycles per frame: working, taking, giving."""
-        raster, folding = self.raster, self.folding
-        if folding.window == "ring":
-            rows, columns = raster.height, raster.width
-        else:
-            rows, columns = slide_raster(raster if folding.window == "sliding" else self.rasters[0])
-        work = raster.positions * self.packs * self.passes * self.portions
-        return max(work, rows * columns * raster.words, self.layer.output.elements // folding.lanes_out)
-
-    @property
-    def price(self) -> tuple[tuple[Products, ...], int]:
-        """Multipliers, and bits of everything else with memories at a sixteenth."""
-        return self.products, self.logic.bits + sum(need.bits for need in self.memories) // 16
 
     def cost(self, operator: Operator) -> Cost:
         return Cost.of(operator, self.folding, self.logic, self.memories, self.products)

@@ -1,16 +1,16 @@
 """What operators on the multiply-accumulate unit have in common: all hardware faces."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from amaranth.lib import wiring
 
 from .mac import MacFolding, MacPlan
-from .mac_folding import mac_foldings, mac_problems
-from .mac_layer import MacLayer
+from .mac_folding import mac_foldings, mac_interval, mac_offers, mac_problems
+from .mac_layer import MacLayer, MacShape
 from .mac_unit import MacUnit
 from .multiplier import PAIR, SINGLE, Multiplier
-from .operator import Cost, Operator, Products, Weigh
+from .operator import Cost, Offer, Operator, Weigh
 from .timing import Actor
 
 
@@ -20,19 +20,15 @@ class MacOperator(Operator):
     layer: MacLayer
 
     def foldings(self) -> Iterable[MacFolding]:
-        return mac_foldings(self.layer)
-
-    def foldings_for(self, weigh: Weigh) -> Iterable[MacFolding]:
-        """Two products in a multiplier, wherever two output channels share an activation and a pair weighs no more than
-        a single one."""
-        layer = self.layer
-        kinds = (Multiplier(layer.input.type, layer.weight_type, each) for each in (SINGLE, PAIR))
-        single, pair = (weigh(kind.hardware(kind.lanes, 1)[0]) for kind in kinds)
-        at_once = PAIR if pair <= single else SINGLE
-        return [replace(f, products=at_once if f.outputs > 1 else SINGLE) for f in self.foldings()]
+        return mac_foldings(self.shape)
 
     def folding_problems(self, folding: MacFolding) -> list[str]:
         return mac_problems(self.layer, folding)
+
+    @cached_property
+    def shape(self) -> MacShape:
+        """What layers have in common that take the same foldings and cycles."""
+        return self.layer.shape
 
     def plan(self, folding: MacFolding) -> MacPlan:
         """The layer with its folding."""
@@ -45,10 +41,14 @@ class MacOperator(Operator):
         return self.plan(folding).cost(self)
 
     def interval(self, folding: MacFolding) -> int:
-        return self.plan(folding).interval
+        return mac_interval(self.shape, folding)
 
-    def price(self, folding: MacFolding) -> tuple[tuple[Products, ...], int]:
-        return self.plan(folding).price
+    def offers(self, weigh: Weigh) -> Sequence[Offer]:
+        """Two products in a multiplier, wherever a pair weighs no more than a single one."""
+        single, digit = (weigh(product) for product in self.layer.product_kinds)
+        (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
+        paired = weigh(pair)
+        return mac_offers(self.shape, min(single, paired), digit, PAIR if paired <= single else SINGLE)
 
     def block(self, folding: MacFolding) -> wiring.Component:
         return MacUnit(self.plan(folding))

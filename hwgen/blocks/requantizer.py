@@ -7,6 +7,7 @@ add up, offset, test for ties, correct, clip; and one that rounds the operand as
 
 from dataclasses import dataclass
 
+import numpy as np
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -65,12 +66,10 @@ class RequantizerPlan(Packed):
         if lut_cycles and bits:
             cycles = min(max(lut_cycles // -(-results // lanes), 1), bits)
             size = -(-bits // cycles)
-            digits = -(-bits // size)
-            return RequantizerPlan(
-                results, lanes, channels, digits, digits > 1, digit_bits=size, in_luts=True, **common
-            )
-        digits = -(-bits // DIGIT_BITS)
-        return RequantizerPlan(results, lanes, channels, digits, serial and digits > 1, **common)
+            count = -(-bits // size)
+            return RequantizerPlan(results, lanes, channels, count, count > 1, digit_bits=size, in_luts=True, **common)
+        count = digits(requantization)
+        return RequantizerPlan(results, lanes, channels, count, serial and count > 1, **common)
 
     @property
     def spacing(self) -> int:
@@ -111,8 +110,7 @@ class RequantizerPlan(Packed):
 
     def products(self, requantization: Requantization) -> tuple[Products, ...]:
         """The multipliers by their operand widths."""
-        operand, count = requantization.factor_type, self.multipliers
-        return (Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1),) if count else ()
+        return (digit_products(requantization, self.multipliers),) if self.multipliers else ()
 
     def component(self, requantization: Requantization, sum_: IntType, out: IntType) -> "Requantizer":
         """The hardware, for sums and results of these types."""
@@ -141,6 +139,18 @@ def serialiser_logic(plan: Packed, sum_: IntType) -> Logic:
     cut = packing.rounds if packing.last_loose < packing.loose and plan.period < plan.channels else 1
     left = stepper(plan.busy.bit_length()) + Logic(logic=4)
     return hold + left + total(map(counter, (plan.rounds, plan.spacing, cut))) + Logic(register=plan.latency - 1)
+
+
+def digits(requantization: object) -> int:
+    """Digits of the constant multiplier, 0 where there is none or it is always 1."""
+    multiplier = getattr(requantization, "multiplier", np.ones(1))
+    return -(-requantization.multiplier_bits // DIGIT_BITS) if (multiplier != 1).any() else 0
+
+
+def digit_products(requantization: Requantization, count: int) -> Products:
+    """``count`` multipliers of an operand by a digit."""
+    operand = requantization.factor_type
+    return Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1)
 
 
 class Requantizer(wiring.Component):

@@ -131,7 +131,7 @@ class Layout:
 
 
 def _outputs(plan: "Plan") -> tuple[str, ...]:
-    return (plan.network.output.name,)
+    return tuple(stream.name for stream in plan.network.results)
 
 
 def _readers(plan: "Plan") -> dict[str, list[tuple[str, int]]]:

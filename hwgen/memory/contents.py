@@ -9,9 +9,9 @@ import numpy as np
 
 
 def pack_rows(values: np.ndarray, width: int) -> np.ndarray:
-    """Two's-complement integers of ``width`` bits (at most 63) side by side, the first lowest.
+    """Two's-complement integers [rows, lanes] side by side, the first lowest: uint8 [rows, bytes], little-endian.
 
-    ``values`` are [rows, lanes], the result uint8 [rows, bytes]: little-endian, the bits above the last integer 0.
+    ``width`` is at most 63 bits. Bits above the last integer are 0.
     """
     values = np.asarray(values)
     if width == 8:
