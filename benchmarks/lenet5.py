@@ -65,7 +65,7 @@ def accuracy(design: hwgen.Design, mnist: Path) -> Iterator[Row]:
 def cycles(design: hwgen.Design) -> Iterator[Row]:
     """The schedule against RTL in Amaranth's simulator, on noise."""
     began = time.perf_counter()
-    result = design.simulate(np.concatenate([design.samples] * 2)[:5], engine="both")
+    result = design.simulate(np.concatenate([design.samples] * 2)[:5], engine="amaranth")
     seconds = (time.perf_counter() - began) / 5
     integers = sum(values[0].size for values in golden.run(design.network, _first(design)).values())
     yield (

@@ -1,6 +1,7 @@
 """The exported top: a core between two AXI4-Stream ports."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Shape, Signal, Value
@@ -8,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.stream import beat_layout, join
+from hwgen.blocks.stream import port_names as stream_names
 from hwgen.graph.types import IntType
 
 
@@ -28,6 +30,11 @@ def tdata_words(values: Iterable[int] | np.ndarray, type_: IntType, lanes: int) 
     return [
         sum((value & ((1 << bits) - 1)) << (bits * lane) for lane, value in enumerate(beat)) for beat in beats.tolist()
     ]
+
+
+def port_names(outputs: int) -> list[str]:
+    """What the ports are called over which so many streams leave."""
+    return ["m_axis"] if outputs == 1 else [f"m_axis_{n}" for n in range(outputs)]
 
 
 class RegisterSlice(wiring.Component):
@@ -84,12 +91,31 @@ def _check(port: str, given, type_: IntType, lanes: int) -> None:
         raise TypeError(f"{port} of the core: {shape!r} is not {lanes} x {type_}, which is {wanted!r}")
 
 
+@dataclass(frozen=True)
+class AxiPort:
+    """What moves over a port: ``lanes`` integers of ``type`` in a beat, ``beats`` of them in a frame."""
+
+    type: IntType
+    lanes: int
+    beats: int
+
+    def __post_init__(self):
+        if self.beats < 1:
+            raise ValueError(f"a frame needs at least one beat, not {self.beats}")
+
+    @property
+    def bits(self) -> int:
+        """The width of ``tdata``."""
+        return tdata_bits(self.type, self.lanes)
+
+
 class AxiTop(wiring.Component):
     """``core`` with AXI4-Stream ports.
 
-    ``core`` has streams ``i`` and ``o`` of ``lanes_in`` and ``lanes_out`` integers; a frame is ``frame_beats_in`` beats
-    in and ``frame_beats_out`` beats out. Ports: ``clk``, ``rst`` (synchronous, active high),
-    ``s_axis_*`` and ``m_axis_*`` with ``tdata``, ``tvalid``, ``tready``, ``tlast``, and ``frame_error``.
+    ``core`` has a stream ``i`` of what ``source`` says, and ``o``, or ``o_0`` and so on, of what ``results`` say.
+    Ports: ``clk``, ``rst`` (synchronous, active high), ``s_axis_*`` and ``m_axis_*`` with ``tdata``, ``tvalid``,
+    ``tready``, ``tlast``, and ``frame_error``. Of several results each has a port: ``m_axis_0_*`` and so on; all must
+    be taken.
 
     Every element takes whole bytes of ``tdata``, the first in raster order in the lowest; on the way in the bits
     above an element's own are ignored, on the way out they repeat its sign (zero if it has none).
@@ -99,83 +125,77 @@ class AxiTop(wiring.Component):
     until reset. The beats are taken as if ``tlast`` had been right, so that after a lost beat frames are cut in the
     wrong place from there on; only ``rst`` starts a new frame.
 
-    Both ports are cut by registers. A core that moves its first beats in cycles a and b moves them over these ports
+    All ports are cut by registers. A core that moves its first beats in cycles a and b moves them over these ports
     in cycles a and b + :attr:`LATENCY`; the cycles per frame are the core's. Raises TypeError if the core's streams
     carry something else.
     """
 
     LATENCY = 2 * RegisterSlice.LATENCY
 
-    def __init__(
-        self,
-        core: wiring.Component,
-        frame_beats_in: int,
-        frame_beats_out: int,
-        type_in: IntType,
-        lanes_in: int,
-        type_out: IntType,
-        lanes_out: int,
-    ):
-        if min(frame_beats_in, frame_beats_out) < 1:
-            raise ValueError(f"a frame needs at least one beat, not {frame_beats_in} in and {frame_beats_out} out")
-        _check("input", core.i, type_in, lanes_in)
-        _check("output", core.o, type_out, lanes_out)
-        self.core = core
-        self.frame_beats_in, self.frame_beats_out = frame_beats_in, frame_beats_out
-        self.type_in, self.lanes_in = type_in, lanes_in
-        self.type_out, self.lanes_out = type_out, lanes_out
-        super().__init__(
-            {
-                "s_axis_tdata": In(tdata_bits(type_in, lanes_in)),
-                "s_axis_tvalid": In(1),
-                "s_axis_tready": Out(1),
-                "s_axis_tlast": In(1),
-                "m_axis_tdata": Out(tdata_bits(type_out, lanes_out)),
-                "m_axis_tvalid": Out(1),
-                "m_axis_tready": In(1),
-                "m_axis_tlast": Out(1),
-                "frame_error": Out(1),
+    def __init__(self, core: wiring.Component, source: AxiPort, results: Sequence[AxiPort]):
+        names = stream_names(core)[1]
+        _check("input", core.i, source.type, source.lanes)
+        for name, result in zip(names, results, strict=True):
+            _check("output", getattr(core, name), result.type, result.lanes)
+        self.core, self.source, self.results = core, source, tuple(results)
+        #: The ports of the results, by what they are called in the core.
+        self.ports = dict(zip(names, port_names(len(names)), strict=True))
+        members = {
+            "s_axis_tdata": In(source.bits),
+            "s_axis_tvalid": In(1),
+            "s_axis_tready": Out(1),
+            "s_axis_tlast": In(1),
+        }
+        for port, result in zip(self.ports.values(), self.results, strict=True):
+            members |= {
+                f"{port}_tdata": Out(result.bits),
+                f"{port}_tvalid": Out(1),
+                f"{port}_tready": In(1),
+                f"{port}_tlast": Out(1),
             }
-        )
+        super().__init__({**members, "frame_error": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.core = self.core
         self._input(m)
-        self._output(m)
+        for (name, port), result in zip(self.ports.items(), self.results, strict=True):
+            self._output(m, getattr(self.core, name), port, result)
         return m
 
     def _input(self, m: Module) -> None:
-        m.submodules.s_axis = port = RegisterSlice(beat_layout(self.type_in, self.lanes_in))
-        bits = element_bits(self.type_in)
+        type_, lanes = self.source.type, self.source.lanes
+        m.submodules.s_axis = port = RegisterSlice(beat_layout(type_, lanes))
+        bits = element_bits(type_)
         m.d.comb += [port.i.valid.eq(self.s_axis_tvalid), self.s_axis_tready.eq(port.i.ready)]
-        for lane in range(self.lanes_in):
-            m.d.comb += port.i.payload[lane].eq(self.s_axis_tdata[lane * bits : lane * bits + self.type_in.width])
-        m.submodules.s_axis_count = count = BeatCounter(self.frame_beats_in)
+        for lane in range(lanes):
+            m.d.comb += port.i.payload[lane].eq(self.s_axis_tdata[lane * bits : lane * bits + type_.width])
+        m.submodules.s_axis_count = count = BeatCounter(self.source.beats)
         m.d.comb += count.step.eq(self.s_axis_tvalid & self.s_axis_tready)
         with m.If(count.step & (count.last != self.s_axis_tlast)):
             m.d.sync += self.frame_error.eq(1)
         join(m, port.o, self.core.i, "input of the top")
 
-    def _output(self, m: Module) -> None:
+    def _output(self, m: Module, given, name: str, result: AxiPort) -> None:
         """The last flag is counted ahead of the register, and goes through it with its beat."""
-        layout = {"beat": beat_layout(self.type_out, self.lanes_out), "last": 1}
-        m.submodules.m_axis = port = RegisterSlice(data.StructLayout(layout))
-        m.submodules.m_axis_count = count = BeatCounter(self.frame_beats_out)
+        layout = {"beat": beat_layout(result.type, result.lanes), "last": 1}
+        m.submodules[name] = port = RegisterSlice(data.StructLayout(layout))
+        m.submodules[f"{name}_count"] = count = BeatCounter(result.beats)
+        tdata, tvalid, tready, tlast = (getattr(self, f"{name}_t{n}") for n in ("data", "valid", "ready", "last"))
         m.d.comb += [
-            count.step.eq(self.core.o.valid & port.i.ready),
-            port.i.payload.beat.eq(self.core.o.payload),
+            count.step.eq(given.valid & port.i.ready),
+            port.i.payload.beat.eq(given.payload),
             port.i.payload.last.eq(count.last),
-            port.i.valid.eq(self.core.o.valid),
-            self.core.o.ready.eq(port.i.ready),
-            self.m_axis_tvalid.eq(port.o.valid),
-            self.m_axis_tlast.eq(port.o.payload.last),
-            port.o.ready.eq(self.m_axis_tready),
+            port.i.valid.eq(given.valid),
+            given.ready.eq(port.i.ready),
+            tvalid.eq(port.o.valid),
+            tlast.eq(port.o.payload.last),
+            port.o.ready.eq(tready),
         ]
-        bits = element_bits(self.type_out)
-        for lane in range(self.lanes_out):
-            wide = Signal(Shape(bits, self.type_out.signed), name=f"element_{lane}")
+        bits = element_bits(result.type)
+        for lane in range(result.lanes):
+            wide = Signal(Shape(bits, result.type.signed), name=f"{name}_element_{lane}")
             m.d.comb += [
                 wide.eq(port.o.payload.beat[lane]),
-                self.m_axis_tdata[lane * bits : (lane + 1) * bits].eq(wide),
+                tdata[lane * bits : (lane + 1) * bits].eq(wide),
             ]

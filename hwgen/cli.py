@@ -151,8 +151,12 @@ MODEL_OPTIONS = (
         "--clock", type=POSITIVE, default=100.0, show_default=True, metavar="MHZ", help="Clock to state speeds at."
     ),
     click.option(
-        "--device", default="lfe5u-85f", show_default=True, metavar="NAME", help="Device; `devices` lists them."
+        "--device",
+        metavar="NAME",
+        help="Device that the design must fit; `devices` lists them.  [default: lfe5u-85f, which --multipliers and "
+        "--fps may exceed]",
     ),
+    click.option("--latency", is_flag=True, help="Least time for one frame, instead of most frames a second."),
     click.option(
         "--plan",
         type=click.Path(path_type=Path),
@@ -241,6 +245,7 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
     \b
     The folder holds:
       NAME.v                      the accelerator: one file of Verilog, with AXI4-Stream ports
+      NAME_core_*.hex             weights of larger layers, read by NAME.v
       NAME_tb.v                   a test bench that checks itself, with input.hex and expected.hex
       NAME_qdq.onnx               the quantised network; runs in ONNX Runtime
       tail.onnx                   what of the model is left to the host, if anything; runs in ONNX Runtime
@@ -257,7 +262,7 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
     run(output, quiet, settings)
 
 
-@cli.command(short_help="Run MODEL on frames: golden model, RTL, or both.")
+@cli.command(short_help="Run MODEL on frames: models or hardware.")
 @options(MODEL_OPTIONS)
 @click.option(
     "--input",
@@ -270,21 +275,28 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
 @click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Use only the first N frames.")
 @click.option(
     "--engine",
-    type=click.Choice(["golden", "rtl", "both", "compiled"]),
+    type=click.Choice(["golden", "schedule", "amaranth", "compiled"]),
     default="golden",
     show_default=True,
-    help="golden: numpy; rtl: the hardware in Amaranth's simulator; both: compare every layer's integers; compiled: "
-    "the same with the hardware made a program by a C++ compiler, for many frames.",
+    help="golden: numpy; schedule: cycles, too; amaranth: the hardware in Amaranth's simulator, every layer compared "
+    "with golden; compiled: the same with its Verilog made a program, for many frames.",
 )
+@click.option("--stall", type=click.IntRange(min=0), metavar="SEED", help="Hardware: pause both ends at random.")
+@click.option("--trace", type=click.Path(path_type=Path), metavar="FILE.vcd", help="Hardware: write waveforms there.")
+@click.option("--trace-cycles", metavar="FIRST:LAST", help="Only those of these cycles (engine compiled).")
+@click.option("--trace-layer", multiple=True, metavar="NAME", help="Only those of this layer (compiled). Repeatable.")
 @click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
 @click.option(
     "--against",
-    type=click.Choice(["onnxruntime"]),
-    help="Compare every integer tensor with ONNX Runtime and name the first difference; status 1 if there is one.",
+    type=click.Choice(["golden", "onnxruntime"]),
+    help="onnxruntime: compare golden's integer tensors with it and name the first difference; status 1 if there is "
+    "one. golden: compare the hardware with it, which is done anyway.",
 )
 @options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
-def simulate(inputs, frames, engine, labels, save, against, quiet: bool, **settings) -> None:
+def simulate(
+    inputs, frames, engine, stall, trace, trace_cycles, trace_layer, labels, save, against, quiet: bool, **settings
+) -> None:
     """Run MODEL (.onnx) on frames and print its answers.
 
     Pixels of pictures and of uint8 arrays are divided by 255 for a model that takes real numbers, unless --scale,
@@ -293,12 +305,13 @@ def simulate(inputs, frames, engine, labels, save, against, quiet: bool, **setti
     \b
     Examples:
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits/digit_3_a.png
-      python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --engine both --frames 2
+      python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --engine amaranth --frames 2
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --against onnxruntime
     """
     from hwgen.commands import simulate as run
 
-    run(list(inputs), frames, engine, labels, save, against, quiet, settings)
+    waves = (trace, trace_cycles, trace_layer)
+    run(list(inputs), frames, engine, labels, save, against, stall, waves, quiet, settings)
 
 
 @cli.command(short_help="Write only the Verilog of MODEL.")

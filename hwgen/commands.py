@@ -26,9 +26,11 @@ from hwgen.output import check_replaceable
 from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
+from hwgen.sizing import weigher
 from hwgen.synth import synthesise
 from hwgen.targets import DEVICES, Device
 from hwgen.targets import device as find_device
+from hwgen.waves import Waves
 
 PICTURES = (".svg", ".png", ".pdf")
 _MOST_ANSWERS = 20  # frames whose answer is printed
@@ -52,10 +54,16 @@ def simulate(
     labels: str | None,
     save: Path | None,
     against: str | None,
+    stall: int | None,
+    waves: tuple[Path | None, str | None, tuple[str, ...]],
     quiet: bool,
     settings: dict[str, Any],
 ) -> None:
     """Frames in, answers out."""
+    trace = Waves.asked(*waves)
+    engines.check_engine(engine, stall, trace)
+    if against == "golden" and engine not in engines.HARDWARE:
+        raise InputError(f"the engine {engine!r} has no hardware to compare; choose {' or '.join(engines.HARDWARE)}")
     with steps(quiet) as tell:
         given = arguments(settings, tell)
         # The golden model needs no plan, and for a large network the search takes longer than the answer.
@@ -64,18 +72,21 @@ def simulate(
         frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
         warn_about_range(frames, network, given["warn"])
         right = None if labels is None else load_labels(labels, len(frames))
-        result = design.simulate(frames.values, engine) if engine != "golden" else golden(network, frames, tell)
+        run = golden(network, frames, tell) if engine == "golden" else None
+        result = run or design.simulate(frames.values, engine, stall, trace)
         compared = None
-        if against:
+        if against == "onnxruntime":
             tell("comparing with ONNX Runtime")
             compared = design.against_onnxruntime(frames.values)
     click.echo("\n".join(answers(result, frames, right)))
     if result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
-    if engine in ("both", "compiled"):
+    if engine in engines.HARDWARE:
         click.echo("\n".join(comparison(result)))
     if compared:
         click.echo("\n".join(("", *runtime_lines(compared))))
+    if trace is not None:
+        click.echo(f"Waveforms written to {trace.path}")
     if save is not None:
         save_result(save, result)
     if not (result.equal and (compared is None or compared.equal)):
@@ -89,16 +100,19 @@ def golden(network: Network, frames: Frames, tell: Steps) -> Simulation:
 
 
 def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
-    """One file, or standard output."""
+    """One file and those of its larger memories, or all on standard output."""
+    printed = str(output) == "-"
     with steps(quiet) as tell:
         design = flow.compile(**arguments(settings, tell))
-        text = design.to_verilog()
-    if str(output) == "-":
-        click.echo(text, nl=False)
+        files = {"": design.to_verilog()} if printed else design.verilog.files(design.name)
+    if printed:
+        click.echo(files[""], nl=False)
         return
-    file = (output or default_folder(settings["model"])) / f"{design.name}.v"
-    write_whole(file, text.encode())
-    click.echo(f"Written to {file}")
+    folder = output or default_folder(settings["model"])
+    for name, text in files.items():
+        write_whole(folder / name, text.encode())
+    others = f", with {len(files) - 1} memory files beside it" if len(files) > 1 else ""
+    click.echo(f"Written to {folder / design.name}.v{others}")
 
 
 def check(quiet: bool, settings: dict[str, Any]) -> None:
@@ -107,13 +121,14 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
     with steps(quiet) as tell:
         given = arguments(settings, tell)
         loaded = attempt(problems, lambda: flow.quantised(**front(given)))
-        target = attempt(problems, lambda: find_device(given["device"]))
+        target = attempt(problems, lambda: find_device(given["device"] or flow.DEVICE))
         for layer in loaded.network.layers if loaded else ():
             attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"node {layer.name!r}: ")
         if loaded and target and not problems.lines:
-            limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan")}
+            limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan", "latency")}
             tell("sizing layers")
-            plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, **limits))
+            bound = flow.binds(*(given[name] for name in ("device", "multipliers", "fps")))
+            plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, bound=bound, **limits))
             problems.add(*(fit_table(plan, target).problems if plan else ()))
     if loaded and loaded.network.tail:
         file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
@@ -136,13 +151,13 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
         raise InputError(f"--picture {str(file)!r}: the ending must be one of {', '.join(PICTURES)}")
     with steps(quiet) as tell:
         given = arguments(settings, tell)
-        for name in ("fps", "plan"):
-            if given[name] is not None:
+        for name in ("fps", "plan", "latency"):
+            if given[name]:
                 raise InputError(f"explore tries many budgets of multipliers and takes no --{name}; leave it out")
-        target = find_device(given["device"])
+        target = find_device(given["device"] or flow.DEVICE)
         network = flow.quantised(**front(given)).network
         tell("sizing layers")
-        found = FoldingSearch(network, flow.weigher(target))
+        found = FoldingSearch(network, weigher(target))
         budgets = exploring.usual_budgets(found, given["multipliers"], points)
         tell("exploring")
         front_line = exploring.explore(found, budgets, lambda share: tell("exploring", share))
@@ -168,13 +183,14 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
 def fit(synth: bool, quiet: bool, settings: dict[str, Any]) -> None:
     """The table of the device; with ``synth`` what Yosys counts beside it. Status 2 where the design does not fit."""
     with steps(quiet) as tell:
-        design = flow.compile(**arguments(settings, tell))
+        design = flow.compile(**arguments(settings, tell), lenient=True)
         table = design.fit
         counted = None
         if synth:
-            text = design.to_verilog()
+            verilog = design.verilog
             tell("synthesising, which takes minutes")
-            counted = fit_needs(synthesise(text, design.name, design.device).needs, design.device)
+            result = synthesise(verilog.text, design.name, design.device, files=verilog.memories)
+            counted = fit_needs(result.needs, design.device)
     click.echo("\n".join(report.heading(design.report.data)) + "\n")
     rows = report.device_rows(table.data) if counted is None else compared_rows(table, counted)
     click.echo("\n".join(report.table(*rows, text_width())))

@@ -1,15 +1,19 @@
 """A plan through the compiled engine: frames in, every layer's integers and the cycles out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 
-from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.pipeline import Pipeline, module_names, output_names
 from hwgen.dataflow.plan import Plan
+from hwgen.graph.errors import InputError
 from hwgen.graph.types import IntType
+from hwgen.memory.contents import pack_rows
 
-from .cxxrtl import Beats, CompiledDesign
+from .verilated import Beats, CompiledDesign
+from .waves import Waves
 
 
 class CompiledPlan:
@@ -22,27 +26,37 @@ class CompiledPlan:
     def design(self) -> CompiledDesign:
         return CompiledDesign(Pipeline(self.plan, watched=True))
 
+    @cached_property
+    def traced(self) -> CompiledDesign:
+        """The same with waveforms; it takes longer to compile and to run."""
+        return CompiledDesign(Pipeline(self.plan, watched=True), trace=True)
+
     def run(
         self,
         integers: np.ndarray,
         stall: int | None = None,
         progress: Callable[[float], None] = lambda share: None,
+        trace: Waves | None = None,
     ) -> tuple[dict[str, np.ndarray], dict[str, Beats]]:
         """Every layer's integers [N, H, W, C] by tensor, and the beats of every stream, for input integers of frames.
 
-        Streams are ``i``, ``o`` and ``watch_n`` for layer ``n``. ``stall`` is a seed for random pauses at both ends.
-        Raises :class:`hwgen.cxxrtl.CompiledError` where the hardware stops or breaks the stream contract.
+        Streams are ``i``, ``o`` (``o_0`` and so on of several) and ``watch_n`` for layer ``n``. ``stall`` is a seed for
+        random pauses at both ends, ``trace`` says what waveforms to write.
+        Raises :class:`hwgen.verilated.CompiledError` where the hardware stops or breaks the stream contract.
         """
         network, plan, frames = self.plan.network, self.plan, len(integers)
         layers = list(zip(plan.layers, network.layers, strict=True))
         counts = {f"watch_{n}": frames * x.op.output.elements // x.folding.lanes_out for n, (x, _) in enumerate(layers)}
-        counts["o"] = frames * network.output.map.elements // plan.lanes_out
-        beats = self.design.run(
+        results = zip(output_names(len(network.results)), network.results, plan.lanes_out, strict=True)
+        counts |= {name: frames * stream.map.elements // lanes for name, stream, lanes in results}
+        design = self.traced if trace else self.design
+        beats = design.run(
             {"i": packed(integers, network.input.map.type, plan.lanes_in)},
             counts,
             stall=stall,
             patience=10_000 + 4 * max(layer.cost.cycles for layer in plan.layers),
             progress=progress,
+            trace=trace and replace(trace, layers=self._cells(trace.layers)),
         )
         tensors = {network.input.name: integers}
         for n, (layer, place) in enumerate(layers):
@@ -51,14 +65,19 @@ class CompiledPlan:
             tensors[place.output] = flat.reshape(frames, *map_.shape)
         return tensors, beats
 
+    def _cells(self, layers: tuple[str, ...]) -> tuple[str, ...]:
+        """The instances of ``layers`` in the Verilog."""
+        names = [stage.name for stage in self.plan.stages]
+        cells = dict(zip(names, module_names(names), strict=True))
+        unknown = [layer for layer in layers if layer not in cells]
+        if unknown:
+            raise InputError(f"there is no layer {unknown[0]!r} to trace; there are {', '.join(cells)}")
+        return tuple(cells[layer] for layer in layers)
+
 
 def packed(values: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:
     """Integers in raster order as payloads of ``lanes``, the first lowest: uint8 [beats, bytes], little-endian."""
-    elements = np.asarray(values).astype(np.int64).reshape(-1, lanes) & ((1 << type_.width) - 1)
-    if type_.width == 8:
-        return elements.astype(np.uint8)
-    bits = (elements[:, :, None] >> np.arange(type_.width)) & 1
-    return np.packbits(bits.astype(np.uint8).reshape(len(bits), -1), axis=1, bitorder="little")
+    return pack_rows(np.asarray(values).reshape(-1, lanes), type_.width)
 
 
 def unpacked(payloads: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:

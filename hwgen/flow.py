@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.axi import AxiTop
+from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
-from hwgen.dataflow import folding
 from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
-from hwgen.export import to_verilog
+from hwgen.export import Verilog, export, to_verilog
 from hwgen.fit import FitTable, fit_table
 from hwgen.frames import load_frames
 from hwgen.graph import golden
@@ -31,21 +30,21 @@ from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq, write_tail
 from hwgen.inputs import USUAL, FrameSpec, Preparation
-from hwgen.mapping import dsps
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
 from hwgen.report import Report, make_report
 from hwgen.runtime import Comparison, against_onnxruntime
 from hwgen.simulate import Simulation, simulate
+from hwgen.sizing import Sizing
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
+from hwgen.waves import Waves
 
 CLOCK = 100e6
 TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
-MULTIPLIERS = 100  # for a device without any
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
 CALIBRATION_FRAMES = 1000  # the most that are used, evenly spaced over all that are given
 
@@ -63,8 +62,10 @@ def compile(
     multipliers: int | None = None,
     fps: float | None = None,
     clock: float = CLOCK,
-    device: str = DEVICE,
+    device: str | None = None,
     plan: str | Path | None = None,
+    latency: bool = False,
+    lenient: bool = False,
     progress: Progress | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> "Design":
@@ -73,15 +74,19 @@ def compile(
     ``calibration`` are frames for a float model: files, folders or an array [N, ...] as the model takes it;
     ``preparation`` says how numbers in files become the model's, ``recipe`` how the float model is quantised.
     ``input_shape`` fixes open dimensions. The network ends at the tensors ``outputs`` of the model, if any are given.
-    Layers are sized to use at most ``multipliers`` (what ``device`` has, unless given) or to reach ``fps`` frames per
-    second at ``clock`` Hz with the least hardware; or as the JSON file ``plan`` says. ``progress`` is told every step,
-    ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
+    Layers are sized to fit ``device`` (``DEVICE`` unless given, which ``multipliers`` and ``fps`` may exceed), to use
+    at most ``multipliers``, or to reach ``fps`` frames per second at ``clock`` Hz with the least hardware; or as the
+    JSON file ``plan`` says. With ``latency`` one frame takes the least time, otherwise most come in a second.
+    ``lenient``: if nothing fits the device, go on. ``progress`` is told every step, ``warn`` whatever the user should
+    know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
-    target = find_device(device)
+    target = find_device(device or DEVICE)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
     tell("sizing layers")
-    chosen = choose_plan(front.network, target, multipliers=multipliers, fps=fps, clock=clock, plan=plan)
+    bound = binds(device, multipliers, fps)
+    limits = {"multipliers": multipliers, "fps": fps, "clock": clock, "plan": plan, "latency": latency}
+    chosen = choose_plan(front.network, target, bound=bound, lenient=lenient, **limits)
     tell("scheduling")
     timing = schedule(chosen)
     return Design(front, chosen, timing, target, clock, tuple(notes.lines), tell)
@@ -203,27 +208,27 @@ def choose_plan(
     fps: float | None = None,
     clock: float = CLOCK,
     plan: str | Path | None = None,
+    latency: bool = False,
+    bound: bool = True,
+    lenient: bool = False,
 ) -> Plan:
-    """The plan in the file ``plan``, or the one found by the folding search within what is asked for."""
+    """The plan in the file ``plan``, or the one found by the folding search within what is asked for.
+
+    With ``bound`` it is one that fits ``device``; where there is none that is a FitError, unless ``lenient``. With
+    ``latency`` one frame takes the least time from end to end, otherwise frames follow each other at the highest rate.
+    """
     if plan is not None:
         return read_plan(network, plan)
 
-    weigh = weigher(device)
+    sizing = Sizing(network, device, multipliers, bound, lenient)
     if fps is None:
-        budget = multipliers or device.multipliers or MULTIPLIERS
-        try:
-            return folding.search(network, multipliers=budget, weigh=weigh)
-        except FitError as error:
-            if multipliers is not None:
-                raise
-            said = (
-                f"device {device.name} is too small: {problem}, or take a larger --device" for problem in error.problems
-            )
-            raise FitError(*said) from None
+        return sizing.least_latency() if latency else sizing.fastest()
+    if latency:
+        raise InputError("--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them")
     if clock < fps:
         raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
-    found = folding.search(network, cycles=int(clock / fps), weigh=weigh)
-    needed = sum(weigh(products) for stage in found.stages for products in stage.cost.products)
+    found = sizing.for_rate(int(clock / fps))
+    needed = sizing.spent(found)
     if multipliers is not None and needed > multipliers:
         raise FitError(
             f"{fps:g} frames per second at {clock / 1e6:g} MHz take {needed} multipliers "
@@ -232,9 +237,9 @@ def choose_plan(
     return found
 
 
-def weigher(device: Device) -> folding.Weigh:
-    """What products take of a budget: multipliers of ``device``; what it makes of LUTs is not for nothing either."""
-    return lambda products: max(dsps(products, device), products.count)
+def binds(device: str | None, multipliers: int | None, fps: float | None) -> bool:
+    """Whether a design must fit the device: one that was named, or where nothing else limits it."""
+    return device is not None or (multipliers is None and fps is None)
 
 
 def read_plan(network: Network, path: str | Path) -> Plan:
@@ -287,22 +292,20 @@ class Design:
     @cached_property
     def component(self) -> AxiTop:
         """The hardware: the pipeline between AXI4-Stream ports."""
-        core, source, result = Pipeline(self.plan), self.network.input.map, self.network.output.map
-        return AxiTop(
-            core,
-            frame_beats_in=source.elements // core.lanes_in,
-            frame_beats_out=result.elements // core.lanes_out,
-            type_in=source.type,
-            lanes_in=core.lanes_in,
-            type_out=result.type,
-            lanes_out=core.lanes_out,
-        )
+        core, streams = Pipeline(self.plan), (self.network.input, *self.network.results)
+        ports = [
+            AxiPort(stream.map.type, lanes, stream.map.elements // lanes)
+            for stream, lanes in zip(streams, (core.lanes_in, *core.lanes_out), strict=True)
+        ]
+        return AxiTop(core, ports[0], ports[1:])
 
-    def simulate(self, frames: np.ndarray, engine: str = "golden") -> Simulation:
-        """Run frames of the model's own shape ([N, ...] or one) through one of the ``hwgen.simulate.ENGINES``."""
+    def simulate(
+        self, frames: np.ndarray, engine: str = "golden", stall: int | None = None, trace: Waves | None = None
+    ) -> Simulation:
+        """:func:`hwgen.simulate.simulate` of frames of the model's own shape, [N, ...] or one."""
         step = f"simulating ({engine})"
         self.progress(step)
-        return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share))
+        return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share), stall, trace)
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """:meth:`Quantised.against_onnxruntime`."""
@@ -316,7 +319,7 @@ class Design:
         step = "checking RTL against golden"
         self.progress(step)
         frames = self.samples[:1] if frames is None else frames
-        result = simulate(self.network, self.plan, frames, "both", lambda share: self.progress(step, share))
+        result = simulate(self.network, self.plan, frames, "amaranth", lambda share: self.progress(step, share))
         faults = [str(mismatch) for mismatch in result.mismatches]
         if result.timing.latency != self.schedule.latency:
             faults.append(f"latency is {result.timing.latency} cycles, predicted {self.schedule.latency}")
@@ -325,13 +328,15 @@ class Design:
         return replace(self, check=result)
 
     @cached_property
-    def verilog(self) -> str:
+    def verilog(self) -> Verilog:
+        """Verilog with the top module :attr:`name`, and the files of its larger memories."""
         self.progress("writing Verilog")
-        return to_verilog(self.component, self.name)
+        return export(self.component, self.name)
 
     def to_verilog(self) -> str:
-        """One Verilog file with the top module :attr:`name`."""
-        return self.verilog
+        """The same in one file, with all memories in it."""
+        self.progress("writing Verilog")
+        return self.verilog.text if not self.verilog.memories else to_verilog(self.component, self.name)
 
     @cached_property
     def fit(self) -> FitTable:
@@ -362,7 +367,7 @@ class Design:
     def files(self) -> dict[str, str]:
         """The text files that :meth:`write` makes, by name."""
         return {
-            f"{self.name}.v": self.to_verilog(),
+            **self.verilog.files(self.name),
             **self._bench_files(),
             "plan.json": self.plan.to_json(),
             "report.json": self.report.to_json(),
@@ -373,14 +378,17 @@ class Design:
     def _bench_files(self) -> dict[str, str]:
         """The Verilog test bench and its vectors, made by the golden model."""
         source = golden.network_input(self.network, self.samples)
-        result = golden.run(self.network, source)[self.network.output.name]
+        tensors = golden.run(self.network, source, [stream.name for stream in self.network.results])
         run = self.schedule.run
         bench = verilog_testbench(
             self.name,
             self.component,
             len(source),
             cycles=run.frame_end(len(source) - 1) - run.frame_end(len(source) - 2),
-            latency=run.latency + AxiTop.LATENCY,
+            latency=int(min(run.moved[sink][0] for sink in run.sinks) - run.taken[0]) + AxiTop.LATENCY,
             timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval),
         )
-        return {f"{self.name}_tb.v": bench, **Vectors.of(self.component, source, result).files(self.component)}
+        return {
+            f"{self.name}_tb.v": bench,
+            **Vectors.of(self.component, source, *tensors.values()).files(self.component),
+        }

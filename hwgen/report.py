@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hwgen.axi import port_names
 from hwgen.graph.network import Network, Output, QuantizedTensor
 
 if TYPE_CHECKING:
@@ -117,18 +118,20 @@ def _network(network: Network) -> dict[str, Any]:
         "name": network.name,
         "input": _tensor(network.input, network.input_shape),
         "output": _tensor(network.output, network.outputs[0].shape),
-        "outputs": [_output(output) for output in network.outputs],
+        "outputs": [_output(network, output) for output in network.outputs],
         "left_to_the_host": [*(str(output.function) for output in network.outputs if output.function), *network.head],
         "tail": str(network.tail) if network.tail else None,
     }
 
 
-def _output(output: Output) -> dict[str, Any]:
+def _output(network: Network, output: Output) -> dict[str, Any]:
     """What the host needs to make the model's own result of the streams."""
+    names = (stream.name for stream in network.results)
+    ports = dict(zip(names, port_names(len(network.results)), strict=True))
     return {
         "name": output.name,
         "shape": list(output.shape),
-        "streams": [_tensor(stream, stream.map.shape) for stream in output.streams],
+        "streams": [{"port": ports[stream.name]} | _tensor(stream, stream.map.shape) for stream in output.streams],
         "order": output.order,
         "function": str(output.function) if output.function else None,
     }
@@ -342,8 +345,8 @@ def _proof_numbers(proof: dict[str, Any]) -> tuple[str, ...]:
         return "", f"{proof['entries']:,}", "", ""
     if "thresholds" not in proof:
         return "", "", "", ""
-    bits = f"{proof['operand_bits']} x {proof['multiplier_bits']}"
-    return f"{max(map(abs, proof['sums'])):,}", f"{proof['thresholds']:,}", bits, str(proof["shift"])
+    bits = f"{proof['operand_bits']} x {proof['multiplier_bits']}" if "operand_bits" in proof else ""
+    return f"{max(map(abs, proof['sums'])):,}", f"{proof['thresholds']:,}", bits, str(proof.get("shift", ""))
 
 
 def closing_lines(data: dict[str, Any]) -> list[str]:

@@ -2,41 +2,71 @@
 
 Names become letters, digits and underscores, so that the Verilog needs no escaped identifiers; modules
 are named after their place (``top_layer1_weights``). Wires that repeat a part of another one, wires of no
-bits and attributes with paths or versions go. Modules that are equal become one.
+bits and attributes with paths or versions go. Modules that are equal become one; elements are made once to begin with
+(:mod:`hwgen.memory.library`).
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from hwgen.graph.errors import InputError
+from hwgen.memory.contents import Contents
+from hwgen.memory.library import CONTENTS, Library
 
 _ID = re.compile(r"\\\S+")
 _DROPPED_ATTRIBUTES = re.compile(r"\s*attribute \\(src|top|generator|amaranth\.\S*|enum_\S*|wiretype) ")
 
 
-def to_rtlil(component: wiring.Component, name: str) -> str:
-    """``component`` as tidy RTLIL with the top module ``name``; the same bytes every time, on every machine."""
+@dataclass(frozen=True)
+class Netlist:
+    """Tidy RTLIL, and by module the contents of memories that are not in it: these have an attribute in their place,
+    ``CONTENTS``."""
+
+    text: str
+    roms: Mapping[str, Contents]
+
+
+def to_netlist(component: wiring.Component, name: str, inline: int | None = None) -> Netlist:
+    """``component`` with the top module ``name``; the same bytes every time, on every machine.
+
+    Contents of read-only memories of more than ``inline`` bits are kept apart.
+    """
     if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
         raise InputError(f"{name!r} cannot name a module: use letters, digits and underscores, no digit first")
-    return tidy(rtlil.convert(component, name=name, emit_src=False))
+    library = Library(inline)
+    top = library.convert(component, name)
+    text, types = _tidied("\n".join((top, *library.modules)))
+    return Netlist(text, {types[f"\\{module}"][1:]: contents for contents, module in library.roms.items()})
+
+
+def to_rtlil(component: wiring.Component, name: str) -> str:
+    """The text of :func:`to_netlist` with all contents in it."""
+    return to_netlist(component, name).text
 
 
 def tidy(text: str) -> str:
     """Tidy RTLIL ``text`` as Amaranth writes it. Ports of modules keep their names where these are plain already."""
+    return _tidied(text)[0]
+
+
+def _tidied(text: str) -> tuple[str, dict[str, str]]:
+    """Tidy text, and the new names of modules."""
     modules = _split(text)
     for module in modules:
         module.drop_needless()
     _drop_empty_ports(modules)
-    types = _plain(module.name for module in modules)
+    places = _rom_places(modules)
+    plain = _plain(places.get(module.name, module.name) for module in modules)
+    types = {module.name: plain[places.get(module.name, module.name)] for module in modules}
     ports = {module.name: module.name_map() for module in modules}
     for module in modules:
         module.rename(ports[module.name], types, ports)
-    return "\n".join(line for module in _merge_equal(modules) for line in (module.head, *module.lines, "end\n"))
+    kept = _merge_equal(modules)
+    return "\n".join(line for module in kept for line in (module.head, *module.lines, "end\n")), types
 
 
 @dataclass
@@ -120,6 +150,18 @@ def _split(text: str) -> list[_Module]:
         elif inside and line.strip() and not _DROPPED_ATTRIBUTES.match(line):
             modules[-1].lines.append(line)
     return modules
+
+
+def _rom_places(modules: list["_Module"]) -> dict[str, str]:
+    """Names after their first place for modules whose contents are kept apart: their files are called so."""
+    apart = {module.name for module in modules if any(CONTENTS in line for line in module.lines)}
+    places: dict[str, str] = {}
+    for module in modules:
+        for words in map(str.split, module.lines):
+            if words and words[0] == "cell" and words[1] in apart:
+                cell = re.sub(r"\$\d+$", "", words[2][1:])
+                places.setdefault(words[1], f"{module.name}.{cell}")
+    return places
 
 
 def _drop_empty_ports(modules: list[_Module]) -> None:

@@ -1,28 +1,28 @@
-"""The engines in front of which a design is tried: the golden model, and the hardware in two simulators.
+"""The engines in front of which a design is tried: two models, and the hardware in two simulators.
 
-``golden`` computes every layer with numpy; ``rtl`` runs the Amaranth pipeline cycle by cycle with a source that
-always offers and a sink that always takes; ``both`` runs the two and compares every layer's stream, integer by
-integer; ``compiled`` does the same with the hardware as a compiled program, which is made first and runs much faster.
+``golden`` computes every layer with numpy. ``schedule`` adds the cycles that the model of time predicts. ``amaranth``
+runs the hardware in Amaranth's simulator, ``compiled`` runs its Verilog as a compiled program, which is made first and
+is much faster; both compare every layer's stream with golden, integer by integer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from amaranth.sim import Simulator
 
+from hwgen.bench import run_amaranth
 from hwgen.compiled import CompiledPlan
-from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.pipeline import output_names
 from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.schedule import schedule
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.network import Network
-from hwgen.graph.types import FeatureMap
-from hwgen.testing import from_beats, to_beats
+from hwgen.waves import Waves
 
-ENGINES = ("golden", "rtl", "both", "compiled")
+ENGINES = ("golden", "schedule", "amaranth", "compiled")
+HARDWARE = ("amaranth", "compiled")
 _GOLDEN_BATCH = 128
-_PROGRESS_CYCLES = 64
 
 Progress = Callable[[float], None]
 
@@ -51,11 +51,23 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Timing:
-    """Cycles seen in RTL simulation: ``taken[n]`` and ``done[n]`` are those in which the first beat of frame ``n``
-    was taken and the last one of its result given."""
+    """Cycles seen or predicted: ``taken[n]`` and ``done[n]`` are those in which the first beat of frame ``n`` was taken
+    and the last one of its result given."""
 
     taken: tuple[int, ...]
     done: tuple[int, ...]
+
+    @staticmethod
+    def of(plan: Plan, taken: Sequence[int], given: Sequence[Sequence[int]]) -> "Timing":
+        """From the cycles of all beats of whole frames, those given for each output stream."""
+        network = plan.network
+        per_frame = network.input.map.elements // plan.lanes_in
+        ends = []
+        for stream, lanes, cycles in zip(network.results, plan.lanes_out, given, strict=True):
+            beats = stream.map.elements // lanes
+            ends.append(cycles[beats - 1 :: beats])
+        done = tuple(max(map(int, frame)) for frame in zip(*ends, strict=False))
+        return Timing(tuple(map(int, taken[: len(done) * per_frame : per_frame])), done)
 
     @property
     def latency(self) -> int:
@@ -125,27 +137,61 @@ def simulate(
     frames: np.ndarray,
     engine: str = "golden",
     progress: Progress | None = None,
+    stall: int | None = None,
+    trace: Waves | None = None,
 ) -> Simulation:
     """Run ``frames`` (of the model's own shape, [N, ...] or one) through ``engine``, one of ``ENGINES``.
 
-    ``progress`` is told the share done. Raises InputError for an unknown engine or frames that do not fit,
-    TimeoutError where the hardware stops.
+    ``progress`` is told the share done. In the hardware, ``stall`` is a seed for random pauses at both ends, and
+    ``trace`` says what waveforms to write. Raises InputError for an unknown engine, for frames that do not fit, and for
+    what an engine does not have; RuntimeError where the hardware stops.
     """
-    if engine not in ENGINES:
-        raise InputError(f"the engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
+    check_engine(engine, stall, trace)
     integers = golden.network_input(network, frames)
     if not len(integers):
         raise InputError("no frames given")
     progress = progress or (lambda share: None)
-    if engine == "golden":
-        streams = _golden_streams(network, integers, progress)
-        return Simulation(engine, network, streams, golden.network_outputs(network, streams))
-    run = run_compiled if engine == "compiled" else run_rtl
-    tensors, timing = run(network, plan, integers, progress)
-    mismatches = () if engine == "rtl" else compare(network, golden.run(network, integers), tensors)
+    if engine in HARDWARE:
+        return _hardware(network, plan, integers, engine, progress, stall, trace)
+    streams = _golden_streams(network, integers, progress)
+    timing = None
+    if engine == "schedule":
+        run = schedule(plan, len(integers)).run
+        timing = Timing.of(plan, run.taken, [run.moved[sink] for sink in run.sinks])
+    return Simulation(engine, network, streams, golden.network_outputs(network, streams), timing=timing)
+
+
+def check_engine(engine: str, stall: int | None = None, trace: Waves | None = None) -> None:
+    """Raise InputError where there is no such engine, or where it does not do what is asked for."""
+    if engine not in ENGINES:
+        raise InputError(f"the engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
+    for what, given in (("pauses (stall)", stall), ("waveforms (trace)", trace)):
+        if given is not None and engine not in HARDWARE:
+            raise InputError(f"the engine {engine!r} has no {what}; choose one of {', '.join(HARDWARE)}")
+    if trace is not None and trace.chosen and engine != "compiled":
+        raise InputError(f"the engine {engine!r} traces all layers and cycles; choose some with the engine 'compiled'")
+
+
+def _hardware(
+    network: Network,
+    plan: Plan,
+    integers: np.ndarray,
+    engine: str,
+    progress: Progress,
+    stall: int | None,
+    trace: Waves | None,
+) -> Simulation:
+    """Every layer from the hardware, compared with golden."""
+    if engine == "compiled":
+        tensors, beats = CompiledPlan(plan).run(integers, stall, progress, trace)
+        names = output_names(len(network.results))
+        timing = Timing.of(plan, beats["i"].cycles, [beats[name].cycles for name in names])
+    else:
+        tensors, taken, given = run_amaranth(plan, integers, progress, stall, trace)
+        timing = Timing.of(plan, taken, given)
+    mismatches = compare(network, golden.run(network, integers), tensors)
     streams = {stream.name: tensors[stream.name] for stream in network.results}
-    results = golden.network_outputs(network, streams)
-    return Simulation(engine, network, streams, results, tensors, timing, mismatches)
+    return Simulation(engine, network, streams, golden.network_outputs(network, streams), tensors, timing, mismatches)
 
 
 def compare(
@@ -176,111 +222,3 @@ def _golden_streams(network: Network, integers: np.ndarray, progress: Progress) 
     progress(1.0)
     joined = map(np.concatenate, zip(*parts, strict=True))
     return {stream.name: integers for stream, integers in zip(network.results, joined, strict=True)}
-
-
-# The hardware
-
-
-def run_rtl(
-    network: Network, plan: Plan, integers: np.ndarray, progress: Progress | None = None
-) -> tuple[dict[str, np.ndarray], Timing]:
-    """Every layer's integers and the cycles seen, for input integers [N, H, W, C]."""
-    pipeline = Pipeline(plan)
-    simulator = Simulator(pipeline)  # elaborates, so that there are blocks to watch
-    bench = _Bench(network, pipeline, integers, progress or (lambda share: None))
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench.run)
-    simulator.run()
-    return bench.tensors(), bench.timing()
-
-
-def run_compiled(
-    network: Network, plan: Plan, integers: np.ndarray, progress: Progress | None = None
-) -> tuple[dict[str, np.ndarray], Timing]:
-    """The same by the compiled engine."""
-    tensors, beats = CompiledPlan(plan).run(integers, progress=progress or (lambda share: None))
-    taken, given = beats["i"].cycles.tolist(), beats["o"].cycles.tolist()
-    per_frame, results = network.input.map.elements // plan.lanes_in, len(given) // len(integers)
-    return tensors, Timing(tuple(taken[::per_frame]), tuple(given[results - 1 :: results]))
-
-
-class _Tap:
-    """Watches one stream: what moved, and when."""
-
-    def __init__(self, stream, tensor: str, map_: FeatureMap, frames: int):
-        self.valid, self.ready, self.payload = stream.valid, stream.ready, stream.payload.as_value()
-        self.tensor, self.map, self.frames = tensor, map_, frames
-        self.lanes = len(self.payload) // map_.type.width
-        self.per_frame = map_.elements // self.lanes
-        self.beats: list[int] = []
-        self.cycles: list[int] = []
-
-    @property
-    def expected(self) -> int:
-        """Beats of all frames."""
-        return self.frames * self.per_frame
-
-    @property
-    def full(self) -> bool:
-        return len(self.beats) >= self.expected
-
-    def sample(self, ctx, cycle: int) -> bool:
-        """Whether a beat moves in this cycle; it is kept if so."""
-        moves = bool(ctx.get(self.valid) and ctx.get(self.ready))
-        if moves:
-            self.beats.append(ctx.get(self.payload))
-            self.cycles.append(cycle)
-        return moves
-
-    def integers(self) -> np.ndarray:
-        flat = from_beats(self.beats[: self.expected], self.map.type, self.lanes)
-        return flat.reshape(self.frames, *self.map.shape).astype(self.map.type.dtype)
-
-
-class _Bench:
-    """A source that always offers, a sink that always takes, and a tap on every layer."""
-
-    def __init__(self, network: Network, pipeline: Pipeline, integers: np.ndarray, progress: Progress):
-        frames = len(integers)
-        self.progress, self.pipeline = progress, pipeline
-        # Some layer moves a beat at least once a frame.
-        self.patience = 1000 + 2 * max(layer.cost.cycles for layer in pipeline.plan.layers)
-        self.source = _Tap(pipeline.i, network.input.name, network.input.map, frames)
-        self.beats = to_beats(integers, network.input.map.type, self.source.lanes)
-        self.taps = [
-            _Tap(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
-            for layer in network.layers
-        ]
-        self.result = _Tap(pipeline.o, network.output.name, network.output.map, frames)
-
-    async def run(self, ctx) -> None:
-        ctx.set(self.pipeline.o.ready, 1)
-        streams = (self.source, *self.taps, self.result)
-        total = sum(tap.expected for tap in streams)
-        cycle, last_move = 0, 0
-        while not all(tap.full for tap in (*self.taps, self.result)):
-            self._offer(ctx)
-            if sum(tap.sample(ctx, cycle) for tap in streams):
-                last_move = cycle
-            elif cycle - last_move > self.patience:
-                raise TimeoutError(f"the hardware stands still from cycle {last_move} on")
-            if cycle % _PROGRESS_CYCLES == 0:
-                self.progress(min(sum(len(tap.beats) for tap in streams) / total, 1.0))
-            await ctx.tick()
-            cycle += 1
-
-    def _offer(self, ctx) -> None:
-        at = len(self.source.beats)
-        left = at < len(self.beats)
-        ctx.set(self.pipeline.i.valid, left)
-        if left:
-            ctx.set(self.source.payload, self.beats[at])
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        return {tap.tensor: tap.integers() for tap in (self.source, *self.taps)}
-
-    def timing(self) -> Timing:
-        return Timing(
-            tuple(self.source.cycles[:: self.source.per_frame]),
-            tuple(self.result.cycles[self.result.per_frame - 1 :: self.result.per_frame]),
-        )

@@ -62,18 +62,22 @@ def synthesise(
     top: str,
     device: Device,
     *,
+    files: Mapping[str, str] | None = None,
     timeout: float = TIMEOUT,
     progress: Callable[[str], None] | None = None,
 ) -> SynthResult:
     """Map Verilog or RTLIL ``text`` with the module ``top`` to ``device``'s family and count its cells.
 
+    ``files`` are those of memories that the text names.
     ``progress`` is called with the name of every pass as it starts. Raises :class:`FitError` when Yosys refuses the
     design or takes more than ``timeout`` seconds.
     """
     script = _script(text, top, device)
     report = None if progress is None else lambda line: _tell(line, progress)
     try:
-        run = run_yosys(script, inputs={"design": text}, outputs=["stat.json"], timeout=timeout, on_line=report)
+        run = run_yosys(
+            script, inputs={"design": text, **(files or {})}, outputs=["stat.json"], timeout=timeout, on_line=report
+        )
     except YosysError as error:
         raise FitError(f"synthesis of {top} for {device.name}: {error}") from error
     cells = _cells(json.loads(run.files["stat.json"]))

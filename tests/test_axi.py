@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from hwgen.axi import AxiTop, RegisterSlice, tdata_bits, tdata_words
+from hwgen.axi import AxiPort, AxiTop, RegisterSlice, tdata_bits, tdata_words
 from hwgen.blocks.stream import beat_layout, beat_stream
 from hwgen.graph.types import S8, U8, IntType
 from hwgen.rtlil import to_rtlil
@@ -35,12 +35,12 @@ class Plus(wiring.Component):
 
 
 def plus(type_in=S5, type_out=S5, lanes=2, beats=3):
-    return AxiTop(Plus(type_in, type_out, lanes), beats, beats, type_in, lanes, type_out, lanes)
+    return AxiTop(Plus(type_in, type_out, lanes), AxiPort(type_in, lanes, beats), [AxiPort(type_out, lanes, beats)])
 
 
 def drive(top, words, lasts=None, seed=None, idle=20):
     """Send ``words``; returns [(tdata, tlast, cycle)] received and the cycle of the first ``frame_error`` or None."""
-    beats, random = top.frame_beats_in, Random(seed)
+    beats, random = top.source.beats, Random(seed)
     lasts = lasts or [at % beats == beats - 1 for at in range(len(words))]
     received, state = [], {"sent": 0, "error": None}
 
@@ -77,7 +77,7 @@ def drive(top, words, lasts=None, seed=None, idle=20):
 
 
 def test_ports_are_axi4_stream():
-    text = to_rtlil(AxiTop(Plus(U12, U12, 3), 4, 4, U12, 3, U12, 3), "top").partition("\nend")[0]
+    text = to_rtlil(plus(U12, U12, 3, 4), "top").partition("\nend")[0]
     found = re.findall(r"wire width (\d+) (input|output) \d+ +\\(\w+)", text)
     assert {name: (direction, int(bits)) for bits, direction, name in found} == {
         "clk": ("input", 1),
@@ -161,11 +161,11 @@ def test_a_core_that_does_not_fit_is_refused():
     core = Plus(S5, S5, 2)
     to_rtlil(core, "core")  # so that it counts as used
     for port, arguments in {
-        "input": (core, 3, 3, U8, 2, S5, 2),
-        "output": (core, 3, 3, S5, 2, S5, 1),
+        "input": (core, AxiPort(U8, 2, 3), [AxiPort(S5, 2, 3)]),
+        "output": (core, AxiPort(S5, 2, 3), [AxiPort(S5, 1, 3)]),
     }.items():
         with pytest.raises(TypeError, match=rf"{port} of the core: .* is not [12] x [us][58]"):
             AxiTop(*arguments)
     with pytest.raises(ValueError, match="at least one beat"):
-        AxiTop(core, 0, 3, S5, 2, S5, 2)
+        AxiPort(S5, 2, 0)
     gc.collect()  # the halves of tops that were refused, while the warning about them is off

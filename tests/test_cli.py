@@ -117,7 +117,7 @@ def test_an_edited_plan_is_taken(folder):
 
 def test_simulate_prints_an_answer_for_every_frame(folder):
     Image.fromarray(np.full((8, 8), 100, np.uint8)).save(folder / "grey.png")
-    both = ok("simulate", "tiny.onnx", *OPTIONS, "--input", "grey.png", "--input", "frames.npy", "--engine", "both",
+    both = ok("simulate", "tiny.onnx", *OPTIONS, "--input", "grey.png", "--input", "frames.npy", "--engine", "amaranth",
               "--frames", 3, "--save", "result.npz")  # fmt: skip
     lines = both.stdout.splitlines()
     assert [line.split()[0] for line in lines[2:5]] == ["grey.png", "frames.npy[0]", "frames.npy[1]"]
@@ -162,11 +162,27 @@ def test_fit_says_what_is_used_and_free():
         assert used + free == available
 
 
+def test_a_small_device_gets_a_design_that_fits():
+    assert "ice40up5k, estimated" in ok("fit", "tiny.onnx", *OPTIONS, "--device", "ice40up5k").stdout
+
+
 def test_fit_says_by_how_much_it_does_not_fit():
-    result = run("fit", "tiny.onnx", *OPTIONS, "--device", "ice40up5k")
+    ok("build", "tiny.onnx", *OPTIONS)
+    plan = ["--plan", "build/tiny/plan.json"]
+    result = run("fit", "tiny.onnx", *OPTIONS, *plan, "--device", "ice40up5k")
     assert result.exit_code == 2
     assert re.search(r"^error: ice40up5k has [\d,]+ .* and the design needs [\d,]+, [\d,]+ more: ", result.stderr, re.M)
     assert "ice40up5k, estimated" in result.stdout
+
+
+def test_latency_is_asked_for_alone():
+    ok("fit", "tiny.onnx", *OPTIONS, "--latency")
+    assert errors("fit", "tiny.onnx", *OPTIONS, "--latency", "--fps", "10") == [
+        "--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them"
+    ]
+    assert errors("explore", "tiny.onnx", *OPTIONS, "--latency") == [
+        "explore tries many budgets of multipliers and takes no --latency; leave it out"
+    ]
 
 
 def test_explore_prints_the_front_and_draws_it(folder):
@@ -406,7 +422,7 @@ def test_a_signal_leaves_nothing_behind(folder, number):
         "--input",
         "many.npy",
         "--engine",
-        "rtl",
+        "amaranth",
     ]
     environment = os.environ | {"TMPDIR": str(temporary)}
     # A background job ignores Ctrl-C, and so would everything that it starts.

@@ -13,15 +13,16 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.axi import AxiTop
+from hwgen.axi import AxiPort, AxiTop
+from hwgen.blocks.arithmetic import DotLane
 from hwgen.blocks.mac import MacFolding, MacPlan
 from hwgen.blocks.mac_layer import MacLayer, raw_range
 from hwgen.blocks.mac_unit import MacUnit
 from hwgen.blocks.timing import run
-from hwgen.export import rtlil_to_verilog, to_verilog
+from hwgen.export import export, rtlil_to_verilog, to_verilog
 from hwgen.graph.errors import HwgenError, InputError
 from hwgen.graph.requantize import fit, output_scale
-from hwgen.graph.types import U8, FeatureMap
+from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.graph.window import Window
 from hwgen.rtlil import tidy, to_rtlil
 from hwgen.testbench import Vectors, verilog_testbench
@@ -51,7 +52,7 @@ def dense(inputs=20, outputs=7):
 
 def top_of(plan):
     layer = plan.layer
-    return AxiTop(MacUnit(plan), layer.input.channels, layer.output.channels, U8, 1, U8, 1)
+    return AxiTop(MacUnit(plan), AxiPort(U8, 1, layer.input.channels), [AxiPort(U8, 1, layer.output.channels)])
 
 
 @cache
@@ -128,7 +129,7 @@ def test_a_flipped_weight_bit_fails(tmp_path):
     assert len(words) == 1
     flipped = re.sub(r"h([0-9a-f]);$", lambda found: f"h{int(found[1], 16) ^ 4:x};", words[0])
     said = icarus(in_folder(tmp_path, net_v=verilog.replace(words[0], flipped)))
-    assert re.fullmatch(r"frame 0 beat 2, cycle \d+: wrong data: got .., expected ..", said[0])
+    assert re.fullmatch(r"m_axis: frame 0 beat 2, cycle \d+: wrong data: got .., expected ..", said[0])
     assert re.fullmatch(r"FAIL net: [1-3] errors in 21 beats", said[-1])
 
 
@@ -165,6 +166,48 @@ def test_wrong_cycles_a_wrong_latency_and_silence_fail(tmp_path):
     ]
     assert icarus(folder, latency=60)[0] == "latency 59 cycles, expected 60"
     assert icarus(folder, timeout=200)[-1] == "FAIL net: 7 of 21 beats after 200 cycles, 0 errors"
+
+
+@cache
+def with_memory_file():
+    """The same with the weights in a file."""
+    verilog = export(top_of(dense()), "net", inline=500)
+    assert list(verilog.memories) == ["net_core_weights.hex"]
+    assert 'initial $readmemh("net_core_weights.hex", store, 0, 139);' in verilog.text
+    assert "hwgen" not in verilog.text.partition("\n")[2]
+    return verilog.files("net")
+
+
+@tool("iverilog")
+def test_icarus_reads_weights_from_a_file(tmp_path):
+    folder = in_folder(tmp_path)
+    for name, text in with_memory_file().items():
+        (folder / name).write_text(text)
+    assert icarus(folder) == ["PASS net: 3 frames, 21 beats, the first after 59 cycles, 140 cycles from frame to frame"]
+    lines = (folder / "net_core_weights.hex").read_text().split()
+    assert len(lines) == 140
+    lines[57] = f"{int(lines[57], 16) ^ 4:x}"
+    (folder / "net_core_weights.hex").write_text("\n".join(lines))
+    assert icarus(folder)[-1].startswith("FAIL net: ")
+
+
+@tool("verilator")
+def test_verilator_reads_weights_from_a_file(tmp_path):
+    folder = in_folder(tmp_path)
+    for name, text in with_memory_file().items():
+        (folder / name).write_text(text)
+    assert command("verilator", "--lint-only", "-Wall", "net.v", cwd=folder) == (0, "")
+
+
+def test_yosys_reads_the_same_weights_from_a_file_and_from_the_text():
+    """Both as ROMs with their contents; what is synthesised does not depend on where these come from."""
+    script = "read_verilog net.v\nhierarchy -check -top net\nproc\nflatten\nopt_clean\nmemory_collect\nwrite_rtlil o.il"
+    inits = []
+    for files_ in (with_memory_file(), {"net.v": files()["net.v"]}):
+        written = run_yosys(script, inputs=files_, outputs=["o.il"]).files["o.il"]
+        inits.append(re.findall(r"parameter \\INIT (560'[01]+)", written))
+    assert inits[0] == inits[1]
+    assert len(inits[0]) == 1
 
 
 @tool("verilator")
@@ -235,6 +278,31 @@ end
     assert "a[0]" not in tidied
     assert "connect \\Y \\q_1" in tidied
     assert "connect \\o \\q_1 [7:0]" in tidied
+
+
+class Twins(wiring.Component):
+    """Lanes of two kinds."""
+
+    def __init__(self, count: int):
+        self.count = count
+        super().__init__({"x": In(8), "o": Out(20)})
+
+    def elaborate(self, platform):
+        m = Module()
+        for n in range(self.count):
+            m.submodules[f"lane_{n}"] = lane = DotLane(U8, IntType(8 - n % 2, True), 3, IntType(20, True))
+            m.d.comb += [lane.x[0].eq(self.x), lane.first.eq(n)]
+            m.d.sync += self.o.eq(self.o ^ lane.o)
+        return m
+
+
+def test_elements_are_elaborated_once_whatever_their_number():
+    small, large = (to_rtlil(Twins(count), "twins") for count in (2, 10))
+    modules = ["twins", "product_u8_s8", "sum_of_3_s16", "dot_3_u8_s8_s20", "product_u8_s7", "sum_of_3_s15"]
+    for text in (small, large):
+        assert sorted(re.findall(r"^module \\(\S+)", text, re.MULTILINE)) == sorted([*modules, "dot_3_u8_s7_s20"])
+    assert len(re.findall(r"cell \\dot_3_u8_s[78]_s20", large)) == 10
+    assert small.partition("module \\product")[2] == large.partition("module \\product")[2]
 
 
 def test_a_bad_name_is_refused():

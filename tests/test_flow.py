@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -12,6 +13,7 @@ from hwgen import flow
 from hwgen.graph import golden
 from hwgen.names import identifier
 from hwgen.simulate import compare, simulate
+from hwgen.waves import Waves
 
 from . import tiny
 
@@ -27,7 +29,7 @@ def design(path):
 
 
 def test_the_hardware_equals_golden_in_every_layer_and_cycle(design):
-    result = design.simulate(tiny.frames(3), "both")
+    result = design.simulate(tiny.frames(3), "amaranth")
     assert result.equal
     assert set(result.tensors) == set(design.network.tensors)
     assert result.timing.latency == design.schedule.latency
@@ -40,7 +42,7 @@ def test_the_hardware_equals_golden_in_every_layer_and_cycle(design):
 
 def test_engines_agree(design):
     by_golden = design.simulate(tiny.frames(2))
-    by_rtl = design.simulate(tiny.frames(2), "rtl")
+    by_rtl = design.simulate(tiny.frames(2), "amaranth")
     assert by_golden.timing is None
     assert by_golden.integers.dtype == by_rtl.integers.dtype
     assert (by_golden.integers == by_rtl.integers).all()
@@ -49,9 +51,31 @@ def test_engines_agree(design):
     assert np.allclose(by_golden.scores.sum(axis=1), 1)  # probabilities in float64, which round
 
 
+def test_the_schedule_says_what_the_hardware_does(design):
+    predicted, seen = (design.simulate(tiny.frames(3), engine) for engine in ("schedule", "amaranth"))
+    assert predicted.timing == seen.timing
+    assert (predicted.outputs == seen.outputs).all()
+
+
+def test_pauses_cost_time_and_change_nothing(design, tmp_path):
+    fast, slow = (design.simulate(tiny.frames(2), "amaranth", stall=stall) for stall in (None, 1))
+    assert slow.equal
+    assert slow.timing.done[-1] > fast.timing.done[-1]
+    assert (slow.integers == fast.integers).all()
+    again = design.simulate(tiny.frames(2), "amaranth", stall=1, trace=Waves(tmp_path / "a.vcd"))
+    assert again.timing == slow.timing
+    assert "$enddefinitions" in (tmp_path / "a.vcd").read_text()
+
+
 def test_an_unknown_engine_is_refused(design):
-    with pytest.raises(hwgen.InputError, match=r"the engine 'fpga' is unknown; choose one of golden, rtl, both"):
+    with pytest.raises(
+        hwgen.InputError, match=r"the engine 'fpga' is unknown; choose one of golden, schedule, amaranth, compiled"
+    ):
         design.simulate(tiny.frames(1), "fpga")
+    with pytest.raises(hwgen.InputError, match=r"the engine 'golden' has no pauses \(stall\); choose one of amaranth"):
+        design.simulate(tiny.frames(1), "golden", stall=1)
+    with pytest.raises(hwgen.InputError, match="choose some with the engine 'compiled'"):
+        design.simulate(tiny.frames(1), "amaranth", trace=Waves(Path("a.vcd"), first=3))
 
 
 def test_differences_name_layer_place_and_values(design):
@@ -72,7 +96,7 @@ def test_differences_name_layer_place_and_values(design):
 def test_hardware_with_other_weights_is_found_out(design, tmp_path):
     weight = np.ones((4, 1, 3, 3), np.float32)
     other = hwgen.compile(tiny.save(tmp_path / "o.onnx", weight=weight), calibration=tiny.frames(), multipliers=10)
-    result = simulate(design.network, other.plan, tiny.frames(1), "both")
+    result = simulate(design.network, other.plan, tiny.frames(1), "amaranth")
     assert not result.equal
     assert [mismatch.layer for mismatch in result.mismatches] == ["conv", "pool", "dense"]
 
@@ -139,7 +163,8 @@ def test_a_device_with_too_few_multipliers_is_named(design):
     small = replace(design.device, name="small", dsps=1)
     with pytest.raises(hwgen.FitError, match=r"^device small is too small: .* or take a larger --device$"):
         flow.choose_plan(design.network, small)
-    assert flow.choose_plan(design.network, small, multipliers=10).to_json() == design.plan.to_json()
+    unbound = flow.choose_plan(design.network, small, multipliers=10, bound=False)
+    assert unbound.to_json() == design.plan.to_json()
 
 
 def test_without_calibration_the_user_is_told(path):

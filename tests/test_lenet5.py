@@ -38,7 +38,7 @@ def folder(design, tmp_path_factory):
 def rtl(design):
     """Five digits through RTL and golden, every layer's stream compared."""
     pictures = [np.asarray(Image.open(path), np.float32) / 255 for path in sorted(DIGITS.glob("*_a.png"))[:5]]
-    return design.simulate(np.stack(pictures)[:, None], engine="both")
+    return design.simulate(np.stack(pictures)[:, None], engine="amaranth")
 
 
 def onnxruntime_outputs(model: Path, x: np.ndarray) -> np.ndarray:
@@ -93,8 +93,8 @@ def run_icarus(folder: Path, verilog: str, where: Path) -> str:
     """Compile in 2005 mode with all warnings, run, and return what was printed; any warning fails."""
     if not shutil.which("iverilog"):
         pytest.skip("iverilog is not installed (Debian package iverilog)")
-    for file in ("input.hex", "expected.hex", "lenet5_int8_tb.v"):
-        shutil.copy(folder / file, where)
+    for file in (*folder.glob("*.hex"), folder / "lenet5_int8_tb.v"):
+        shutil.copy(file, where)
     (where / "lenet5_int8.v").write_text(verilog, encoding="utf-8")
     command = ["iverilog", "-g2005", "-Wall", "-o", "tb.vvp", "lenet5_int8.v", "lenet5_int8_tb.v"]
     compiled = subprocess.run(command, cwd=where, capture_output=True, text=True, check=True)

@@ -152,7 +152,7 @@ def test_the_table_of_devices_is_sound():
 
 
 def cost(multipliers=2, depth=100):
-    return Cost(10, 10, (Products(multipliers, 9, 8),), (memory("rom", 18, depth),), 100, 50, 200)
+    return Cost((Products(multipliers, 9, 8),), (memory("rom", 18, depth),), 100, 50, 200, lambda: (10, 10))
 
 
 def test_a_design_that_fits():

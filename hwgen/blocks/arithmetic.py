@@ -8,19 +8,41 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.types import IntType
+from hwgen.memory.library import Element
 
 from .stream import element_shape
 
 
-class AdderTree(wiring.Component):
+class Product(Element):
+    """``o`` is ``x * weight`` of the cycle before: one multiplier and its register."""
+
+    LATENCY = 1
+
+    def __init__(self, x: IntType, weight: IntType):
+        self.key = x, weight
+        self.label = f"product_{x}_{weight}"
+        product = element_shape(product_type(x, weight))
+        super().__init__({"x": In(element_shape(x)), "weight": In(element_shape(weight)), "o": Out(product)})
+
+    def inside(self, platform):
+        m = Module()
+        product = Signal(self.o.shape(), reset_less=True)
+        m.d.sync += product.eq(self.x * self.weight)
+        m.d.comb += self.o.eq(product)
+        return m
+
+
+class AdderTree(Element):
     """The sum of ``count`` integers, one register after every level of two-input adders."""
 
     def __init__(self, shape: Shape, count: int):
         self.shape, self.count = shape, count
+        self.key = shape.width, shape.signed, count
+        self.label = f"sum_of_{count}_{'s' if shape.signed else 'u'}{shape.width}"
         self.latency = max(count - 1, 0).bit_length()
         super().__init__({"i": In(data.ArrayLayout(shape, count)), "o": Out(tree_shape(shape, count))})
 
-    def elaborate(self, platform):
+    def inside(self, platform):
         m = Module()
         level: list[Value] = [self.i[n] for n in range(self.count)]
         for depth in range(self.latency):
@@ -36,6 +58,40 @@ class AdderTree(wiring.Component):
 def tree_shape(shape: Shape, count: int) -> Shape:
     """Wide enough for the sum of ``count`` integers of ``shape``."""
     return Shape(shape.width + max(count - 1, 0).bit_length(), shape.signed)
+
+
+class DotLane(Element):
+    """A running dot product: the products of ``x`` and ``weights`` are added to ``o``, :attr:`latency` cycles later.
+
+    ``first`` comes with their sum, a cycle before that, and starts a new total.
+    """
+
+    def __init__(self, x: IntType, weight: IntType, portion: int, sum_: IntType):
+        self.x_type, self.weight_type, self.portion, self.sum_type = x, weight, portion, sum_
+        self.key = x, weight, portion, sum_
+        self.label = f"dot_{portion}_{x}_{weight}_{sum_}"
+        self.latency = dot_latency(portion, 0)
+        super().__init__(
+            {
+                "first": In(1),
+                "x": In(data.ArrayLayout(element_shape(x), portion)),
+                "weights": In(data.ArrayLayout(element_shape(weight), portion)),
+                "o": Out(element_shape(sum_)),
+            }
+        )
+
+    def inside(self, platform):
+        m = Module()
+        products = element_shape(product_type(self.x_type, self.weight_type))
+        m.submodules.tree = tree = AdderTree(products, self.portion)
+        for n in range(self.portion):
+            m.submodules[f"product_{n}"] = product = Product(self.x_type, self.weight_type)
+            m.d.comb += [product.x.eq(self.x[n]), product.weight.eq(self.weights[n]), tree.i[n].eq(product.o)]
+        accumulator = Signal(self.o.shape(), reset_less=True)
+        # A step has no gaps and ends in `done`, so what is summed up in between does not matter: no enable.
+        m.d.sync += accumulator.eq(Mux(self.first, 0, accumulator) + tree.o)
+        m.d.comb += self.o.eq(accumulator)
+        return m
 
 
 class DotProduct(wiring.Component):
@@ -77,29 +133,20 @@ class DotProduct(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         x = delay(m, self.x.as_value(), self.weight_latency, "x")
-        x = data.View(self.x.shape(), x)
         before_sum = self.latency - 1
         flags = delay(m, Cat(self.strobe, self.first, self.last), before_sum, "flags", reset_less=False)
         strobe, first, last = flags[0], flags[1], flags[2]
-        for lane in range(self.parallel * self.lanes):
-            total = self._lane(m, x, lane)
-            accumulator = Signal(element_shape(self.sum_type), name=f"accumulator_{lane}", reset_less=True)
-            # A step has no gaps and ends in `done`, so what is summed up in between does not matter: no enable.
-            m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
-            m.d.comb += self.sums[lane].eq(accumulator)
+        for n in range(self.parallel * self.lanes):
+            lane = DotLane(self.x_type, self.weight_type, self.portion, self.sum_type)
+            m.submodules[f"lane_{n}"] = lane
+            m.d.comb += [
+                lane.first.eq(first),
+                lane.x.as_value().eq(x.word_select(n // self.lanes, len(lane.x.as_value()))),
+                lane.weights.eq(self.weights[n]),
+                self.sums[n].eq(lane.o),
+            ]
         m.d.sync += self.done.eq(strobe & last)
         return m
-
-    def _lane(self, m: Module, x: data.View, lane: int) -> Value:
-        """Products in one register, then the tree."""
-        start = lane // self.lanes * self.portion
-        product = element_shape(product_type(self.x_type, self.weight_type))
-        m.submodules[f"tree_{lane}"] = tree = AdderTree(product, self.portion)
-        for n in range(self.portion):
-            term = Signal(product, name=f"product_{lane}_{n}", reset_less=True)
-            m.d.sync += term.eq(x[start + n] * self.weights[lane][n])
-            m.d.comb += tree.i[n].eq(term)
-        return tree.o
 
 
 def product_type(a: IntType, b: IntType) -> IntType:

@@ -1,7 +1,6 @@
 """Fully connected layer."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +12,7 @@ from hwgen.graph.window import Window
 
 from .conv import site_requantization, stored_weights
 from .mac import MacFolding
-from .mac_layer import MacLayer
+from .mac_layer import MacLayer, MacShape
 from .mac_operator import MacOperator
 from .staircase import Staircase, requantization_gap
 
@@ -57,8 +56,9 @@ class Dense(MacOperator):
         weights = self.weights.reshape(len(self.weights), 1, 1, -1)
         return MacLayer(flat, self.output, Window((1, 1)), weights, 0, self.requantization)
 
-    def foldings(self) -> Iterable[MacFolding]:
-        return [f for f in super().foldings() if f.window == "ring" and self.input.channels % f.lanes_in == 0]
+    @cached_property
+    def shape(self) -> MacShape:
+        return replace(self.layer.shape, flat=self.input.channels)
 
     def folding_problems(self, folding: MacFolding) -> list[str]:
         if self.input.channels % folding.lanes_in:

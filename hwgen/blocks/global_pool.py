@@ -18,8 +18,9 @@ from hwgen.memory.rom import RAM_ATTRIBUTES
 from .logic import Logic, counter
 from .mac_folding import divisors
 from .operator import Cost, LaneFolding, MemoryNeed, Operator
-from .pool import average_requantization, requantizer_products, sum_type
-from .requantizer import Requantizer, RequantizerPlan
+from .pool import average_requantization, sum_type
+from .requantizer import RequantizerPlan
+from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization_gap
 from .stream import beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor, counting, ones
@@ -63,8 +64,8 @@ class GlobalAveragePool(Operator):
     def sum_type(self):
         return sum_type(self.input.type, self.pixels)
 
-    def requantizer(self, folding: LaneFolding) -> RequantizerPlan:
-        return RequantizerPlan.of(self.requantization, folding.lanes, folding.lanes)
+    def requantizer(self, folding: LaneFolding) -> RequantizerPlan | SearchPlan:
+        return requantizer_plan(self.requantization, folding.lanes, folding.lanes)
 
     def words(self, folding: LaneFolding) -> int:
         return self.input.channels // folding.lanes
@@ -100,10 +101,10 @@ class GlobalAveragePool(Operator):
         logic += plan.logic(self.requantization, sums, self.output.type)
         memories = [
             MemoryNeed("sums", "ram", "lutram", sums.width * folding.lanes, words),
-            plan.memory(self.requantization),
+            *plan.memories(self.requantization),
             queue_memory("queue", self.queue(folding), width),
         ]
-        return Cost.of(self, folding, logic, memories, requantizer_products(plan, self.requantization))
+        return Cost.of(self, folding, logic, memories, plan.products(self.requantization))
 
     def block(self, folding: LaneFolding) -> wiring.Component:
         return _GlobalUnit(self, folding)
@@ -125,8 +126,8 @@ class _GlobalUnit(wiring.Component):
         m = Module()
         op, folding = self.op, self.folding
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), op.queue(folding))
-        m.submodules.requantizer = requantizer = Requantizer(
-            op.requantization, op.requantizer(folding), op.sum_type, op.output.type
+        m.submodules.requantizer = requantizer = op.requantizer(folding).component(
+            op.requantization, op.sum_type, op.output.type
         )
         take, strobe = Signal(), Signal()
         arriving = LoopNest(m, [("word", op.words(folding)), ("pixel", op.pixels)], take)

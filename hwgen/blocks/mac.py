@@ -5,23 +5,25 @@ channels; neither the portions of the window nor the sets need divide what they 
 layer, one or more whole groups are worked on at a time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from hwgen.memory.columns import slide_raster
+from hwgen.memory.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import pack, rom_latency
+from hwgen.memory.rom import rom_latency
 from hwgen.memory.sliding import SlidingWindow, WindowCut
 
 from .arithmetic import dot_latency, product_type
 from .logic import Logic, adder_tree, counter
 from .mac_layer import MacLayer
 from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
-from .requantizer import DIGIT_BITS, RequantizerPlan
+from .packer import Packer, Packing
+from .requantizer import RequantizerPlan
+from .search import SearchPlan, requantizer_plan
 from .stream import queue_logic, queue_memory
 from .timing import Actor
 from .windowing import (
@@ -48,7 +50,8 @@ class MacFolding:
     any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
     of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
-    sums allow.
+    sums allow. ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0
+    where it does not (see :mod:`hwgen.blocks.tapped`).
     """
 
     window: str
@@ -59,6 +62,7 @@ class MacFolding:
     serial: bool = False
     parallel: int = 1
     in_luts: bool = False
+    tap: int = 0
 
     def __str__(self) -> str:
         groups = f"{self.parallel} of " if self.parallel > 1 else ""
@@ -116,8 +120,8 @@ class MacPlan:
         return self.folding.parallel * self.folding.portion * self.folding.outputs
 
     @cached_property
-    def requantizer(self) -> RequantizerPlan:
-        return requantizer_plan(self.layer, self.folding)
+    def requantizer(self) -> RequantizerPlan | SearchPlan:
+        return unit_requantizer(self.layer, self.folding)
 
     @property
     def weight_depth(self) -> int:
@@ -127,7 +131,7 @@ class MacPlan:
     def weight_width(self) -> int:
         return self.multipliers * self.layer.weight_type.width
 
-    def weight_words(self) -> list[int]:
+    def weight_words(self) -> Contents:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
         layer, folding = self.layer, self.folding
         weights = self._issued(layer.weights)
@@ -137,7 +141,7 @@ class MacPlan:
         padded[:, :, : layer.group_outputs, : layer.elements] = weights
         shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
         words = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
-        return [pack(word.tolist(), layer.weight_type.width) for word in words]
+        return Contents.packed(words, layer.weight_type.width)
 
     def _issued(self, weights: np.ndarray) -> np.ndarray:
         """``weights`` with the elements of a window in the order in which it is issued."""
@@ -147,22 +151,25 @@ class MacPlan:
         return weights.reshape(*weights.shape[:3], -1, lanes).transpose(0, 2, 3, 1, 4)
 
     @property
-    def beats(self) -> tuple[int, int]:
-        """Output beats of a full pass and of the last of a window."""
-        folding = self.folding
-        last = self.layer.group_outputs - (self.passes - 1) * folding.outputs
-        return folding.parallel * folding.outputs // folding.lanes_out, folding.parallel * last // folding.lanes_out
+    def packing(self) -> Packing:
+        return self.requantizer.packing
+
+    @property
+    def beats(self) -> tuple[int, ...]:
+        """Output beats of each pass over a window."""
+        return self.packing.dense
 
     @cached_property
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
         front = RingWindow.LATENCY if self.ring else SlidingWindow.LATENCY
         dot = dot_latency(self.folding.portion, rom_latency(self.weight_depth))
-        return front + dot + self.requantizer.latency + Outlet.LATENCY - 1
+        packer = Packer.LATENCY if self.packing.partial else 0
+        return front + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
 
     @cached_property
     def queue(self) -> int:
-        return queue_depth(self.latency, self.portions, self.beats[0])
+        return queue_depth(self.latency, self.portions, max(self.beats))
 
     @property
     def capacity(self) -> int:
@@ -172,11 +179,11 @@ class MacPlan:
     def actors(self) -> tuple[Actor, ...]:
         """Timing of the unit: one actor with a ring, three with a sliding window."""
         windows = self.raster.positions * self.packs
-        give = np.cumsum(np.tile([self.beats[0]] * (self.passes - 1) + [self.beats[1]], windows))
+        give = np.cumsum(np.tile(self.beats, windows))
         dot = {
             "busy": np.full(len(give), self.portions),
             "give": give,
-            "reserve": np.append(0, give[:-1]) + self.beats[0],
+            "reserve": np.append(0, give[:-1]) + max(self.beats),
             "latency": self.latency,
             "queue": self.queue,
             "spacing": self.requantizer.spacing,
@@ -190,11 +197,8 @@ class MacPlan:
     @property
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
-        x, weight = self.layer.input.type, self.layer.weight_type
-        operand = self.layer.requantization.factor_type
-        mac = Products(self.multipliers, x.width + (not x.signed), weight.width + (not weight.signed))
-        requantizer = Products(self.requantizer.multipliers, operand.width + (not operand.signed), DIGIT_BITS + 1)
-        return (mac, requantizer) if requantizer.count else (mac,)
+        mac, _ = self.layer.product_kinds
+        return (replace(mac, count=self.multipliers), *self.requantizer.products(self.layer.requantization))
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
@@ -202,7 +206,7 @@ class MacPlan:
         return (
             rom_need("weights", self.weight_width, self.weight_depth),
             *self._window_memories(),
-            self.requantizer.memory(self.layer.requantization),
+            *self.requantizer.memories(self.layer.requantization),
             queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
         )
 
@@ -234,6 +238,7 @@ class MacPlan:
             + counter(self.weight_depth)
             + Logic(register=self.weight_width)
             + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
+            + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
         )
 
@@ -244,29 +249,12 @@ class MacPlan:
         held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
         return slide_logic(self.raster, self.packs, self.passes, self._word, held)
 
-    @property
-    def interval(self) -> int:
-        """A lower bound of the cycles per frame: working, taking, giving."""
-        raster, folding = self.raster, self.folding
-        if folding.window == "ring":
-            rows, columns = raster.height, raster.width
-        else:
-            rows, columns = slide_raster(raster if folding.window == "sliding" else self.rasters[0])
-        work = raster.positions * self.packs * self.passes * self.portions
-        return max(work, rows * columns * raster.words, self.layer.output.elements // folding.lanes_out)
-
-    @property
-    def price(self) -> tuple[tuple[Products, ...], int]:
-        """Multipliers, and bits of everything else with memories at a sixteenth."""
-        logic, memory = self.logic, sum(need.bits for need in self.memories)
-        return self.products, logic.adder + logic.logic + logic.register + memory // 16
-
     def cost(self, operator: Operator) -> Cost:
         return Cost.of(operator, self.folding, self.logic, self.memories, self.products)
 
 
-def requantizer_plan(layer: MacLayer, folding: MacFolding) -> RequantizerPlan:
+def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | SearchPlan:
     """The requantiser behind ``folding``: it starts anew with every window's channels."""
     results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
     lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
-    return RequantizerPlan.of(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)
+    return requantizer_plan(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)

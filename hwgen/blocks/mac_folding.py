@@ -2,22 +2,63 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import product
-from math import gcd
 
-from hwgen.memory.columns import ColumnBuffer
+from hwgen.memory.columns import ColumnBuffer, slide_raster
+from hwgen.memory.rom import rom_style
 
-from .mac import MacFolding, requantizer_plan
-from .mac_layer import MacLayer
+from .mac import MacFolding, unit_requantizer
+from .mac_layer import MacLayer, MacShape
+from .operator import Offer
+from .windowing import SHARED, column_rasters, map_raster
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
 SLIDING_LIMIT = 1024
 
 
-def mac_foldings(layer: MacLayer) -> list[MacFolding]:
+@lru_cache(SHARED)
+def mac_foldings(layer: MacShape) -> tuple[MacFolding, ...]:
     """All kinds of window buffer, every number of portions, passes and groups at a time that makes a difference."""
     shapes = [shape for parallel in divisors(layer.group) for shape in _shapes(layer, parallel)]
-    return [folding for shape in shapes for folding in _requantized(layer, shape)]
+    return tuple(folding for shape in shapes for folding in _requantized(layer, shape))
+
+
+@lru_cache(SHARED)
+def mac_offers(layer: MacShape, mac: int, digit: int) -> tuple[Offer, ...]:
+    """:func:`mac_foldings` with lower bounds of their cycles and with their multipliers, of which each of the dot
+    products weighs ``mac`` and each of the requantiser ``digit``."""
+    return tuple(_offer(layer, folding, mac, digit) for folding in mac_foldings(layer))
+
+
+def _offer(layer: MacShape, folding: MacFolding, mac: int, digit: int) -> Offer:
+    passes, portions = -(-layer.group_outputs // folding.outputs), -(-layer.elements // folding.portion)
+    multipliers = mac * folding.parallel * folding.portion * folding.outputs + digit * _digits(layer, folding)
+    kind = folding.window, folding.in_luts, rom_style(layer.group // folding.parallel * passes * portions)
+    return Offer(folding, mac_interval(layer, folding), multipliers, kind)
+
+
+def mac_interval(layer: MacShape, folding: MacFolding) -> int:
+    """A lower bound of the cycles per frame: working, taking, giving."""
+    passes, portions = -(-layer.group_outputs // folding.outputs), -(-layer.elements // folding.portion)
+    work = layer.positions * (layer.group // folding.parallel) * passes * portions
+    taken = _pixels_taken(layer, folding.window) * (layer.input.channels // folding.lanes_in)
+    return max(work, taken, layer.output.elements // folding.lanes_out)
+
+
+@lru_cache(SHARED)
+def _pixels_taken(layer: MacShape, window: str) -> int:
+    """Pixels that go into a window buffer, padding included that it takes time for."""
+    raster = map_raster(layer.input, layer.window, layer.input.channels)
+    if window == "ring":
+        return raster.height * raster.width
+    rows, columns = slide_raster(raster if window == "sliding" else column_rasters(raster)[0])
+    return rows * columns
+
+
+def _digits(layer: MacShape, folding: MacFolding) -> int:
+    """Hardware multipliers of the requantiser."""
+    return 0 if folding.in_luts else folding.lanes_out * (1 if folding.serial else layer.digits)
 
 
 def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
@@ -46,9 +87,9 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         f"lanes_in {folding.lanes_in} does not divide the input",
     )
     require(
-        folding.lanes_out in divisors(parallel * gcd(folding.outputs, outputs)),
-        f"lanes_out {folding.lanes_out} does not divide both outputs {parallel * folding.outputs} and the "
-        f"{parallel * outputs} channels",
+        folding.lanes_out in divisors(parallel * outputs) and folding.lanes_out <= parallel * folding.outputs,
+        f"lanes_out {folding.lanes_out} does not divide the {parallel * outputs} channels, or is more than the "
+        f"{parallel * folding.outputs} outputs",
     )
     if folding.window != "sliding":
         rows = layer.window.kernel[0] if folding.window == "columns" else 1
@@ -65,7 +106,7 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     if problems:
         return problems
     portions = -(-layer.elements // folding.portion)
-    plan = requantizer_plan(layer, folding)
+    plan = unit_requantizer(layer, folding)
     require(
         plan.busy <= portions,
         f"requantising {plan.results} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out",
@@ -75,22 +116,26 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     return problems
 
 
-def _slides(layer: MacLayer, lanes: int, kind: str = "sliding") -> bool:
+def _slides(layer: MacLayer | MacShape, lanes: int, kind: str = "sliding") -> bool:
     """Whether line memories can be built: padding within the window, rows of two words at least."""
     window, source = layer.window, layer.input
     within = window.pads[0] < window.extent[0] and (kind == "columns" or window.pads[1] < window.extent[1])
     return within and (window.kernel[0] == 1 or source.width * source.channels // lanes >= 2)
 
 
-def _shapes(layer: MacLayer, parallel: int) -> Iterator[MacFolding]:
+def _shapes(layer: MacShape, parallel: int) -> Iterator[MacFolding]:
     """Foldings with ``parallel`` groups at a time, but for the requantiser."""
     outputs = _useful(layer.group_outputs) if parallel == 1 else [layer.group_outputs]
     portions = divisors(layer.group_inputs) if parallel == 1 else [layer.group_inputs]
+    if layer.flat:
+        portions = [portion for portion in portions if layer.flat % portion == 0]
     for portion, some in product(portions, outputs):
         lanes, rows = parallel * portion, layer.window.kernel[0]
         yield MacFolding("ring", portion, some, lanes, 1, parallel=parallel)
         if rows > 1 and _slides(layer, lanes, "columns"):
             yield MacFolding("columns", rows * portion, some, lanes, 1, parallel=parallel)
+    if layer.flat:
+        return
     held = parallel * layer.elements
     wide = [portion for portion in _useful(layer.elements) if held <= max(SLIDING_LIMIT, 4 * parallel * portion)]
     for portion, some in product(wide, outputs):
@@ -98,11 +143,11 @@ def _shapes(layer: MacLayer, parallel: int) -> Iterator[MacFolding]:
             yield MacFolding("sliding", portion, some, lanes, 1, parallel=parallel)
 
 
-def _input_lanes(layer: MacLayer, parallel: int, portion: int, outputs: int) -> list[int]:
+def _input_lanes(layer: MacShape, parallel: int, portion: int, outputs: int) -> list[int]:
     """The narrowest beats that come in no slower than windows are worked on, or the widest; and the narrowest with
     which rows that complete no window pass while those windows are worked on that the queue of columns holds, so that
     no pause comes between rows and frames. Empty where none slide."""
-    lanes = [lanes for lanes in divisors(parallel * layer.group_inputs) if _slides(layer, lanes)]
+    lanes = _sliding_lanes(layer, parallel)
     channels, (top, left, bottom, right) = layer.input.channels, layer.window.pads
     window = -(-layer.group_outputs // outputs) * (layer.group // parallel) * -(-layer.elements // portion)
     row = (layer.input.width + left + right) * channels
@@ -114,24 +159,35 @@ def _input_lanes(layer: MacLayer, parallel: int, portion: int, outputs: int) -> 
     return sorted({*enough[:1], *smooth[:1]})
 
 
-def _requantized(layer: MacLayer, shape: MacFolding) -> Iterator[MacFolding]:
-    """``shape`` with the cheapest requantiser that keeps up with the sums."""
+@lru_cache(SHARED)
+def _sliding_lanes(layer: MacShape, parallel: int) -> list[int]:
+    return [lanes for lanes in divisors(parallel * layer.group_inputs) if _slides(layer, lanes)]
+
+
+def _requantized(layer: MacShape, shape: MacFolding) -> Iterator[MacFolding]:
+    """``shape`` with the cheapest requantiser that keeps up with the sums, in hardware multipliers and in LUTs."""
     portions = -(-layer.elements // shape.portion)
-    lanes = divisors(shape.parallel * gcd(shape.outputs, layer.group_outputs))
-    choices = [replace(shape, lanes_out=some, serial=serial) for some in lanes for serial in (True, False)]
-    plans = [(requantizer_plan(layer, choice), choice) for choice in choices]
-    fitting = [(plan, choice) for plan, choice in plans if plan.busy <= portions]
-    if fitting:
-        plan, choice = min(fitting, key=lambda each: (each[0].multipliers, each[1].lanes_out, each[1].serial))
-        yield replace(choice, serial=plan.serial)
-    few = next((some for some in lanes if shape.parallel * shape.outputs // some <= portions), None)
-    if few:
+    ends = shape.parallel * shape.outputs, shape.parallel * layer.group_outputs
+    few = least_lanes(*ends, portions)
+    slow = least_lanes(*ends, portions // layer.digits) if layer.digits > 1 else None
+    if slow and slow < few * layer.digits:
+        yield replace(shape, lanes_out=slow, serial=True)
+    elif few:
+        yield replace(shape, lanes_out=few)
+    if few and layer.digits:
         yield replace(shape, lanes_out=few, in_luts=True)
 
 
-def divisors(n: int) -> list[int]:
+@lru_cache(4096)
+def least_lanes(results: int, channels: int, cycles: int) -> int | None:
+    """The fewest lanes that divide ``channels`` and take ``results`` in so many cycles; None if none do."""
+    return next((few for few in divisors(channels) if few <= results <= few * cycles), None)
+
+
+@lru_cache(4096)
+def divisors(n: int) -> tuple[int, ...]:
     """All divisors of ``n``, rising."""
-    return [d for d in range(1, n + 1) if n % d == 0]
+    return tuple(d for d in range(1, n + 1) if n % d == 0)
 
 
 def _useful(n: int) -> list[int]:

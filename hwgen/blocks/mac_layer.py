@@ -1,6 +1,6 @@
 """What a multiply-accumulate unit computes: windows of a map times weights, all channels together or in groups."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,8 +9,43 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 
+from .operator import Products
+from .requantizer import digit_products, digits
 from .staircase import Staircase
 from .sums import channel_sums, exact_float, window_sums
+
+
+@dataclass(frozen=True)
+class MacShape:
+    """All of a layer that its useful foldings and their cycles depend on: no weights, no widths.
+
+    ``digits``: hardware multipliers of a product by the requantiser's constant, 0 where that is always 1. ``flat``:
+    channels of a pixel, where whole maps are flattened into windows; beats do not straddle pixels.
+    """
+
+    input: FeatureMap
+    output: FeatureMap
+    window: Window
+    group: int
+    digits: int
+    flat: int | None = None
+
+    @cached_property
+    def group_inputs(self) -> int:
+        return self.input.channels // self.group
+
+    @cached_property
+    def group_outputs(self) -> int:
+        return self.output.channels // self.group
+
+    @cached_property
+    def elements(self) -> int:
+        """Elements of a group's window."""
+        return self.window.taps * self.group_inputs
+
+    @cached_property
+    def positions(self) -> int:
+        return self.output.height * self.output.width
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +64,29 @@ class MacLayer:
     requantization: Requantization | Staircase
     group: int = 1
 
+    @cached_property
+    def shape(self) -> MacShape:
+        return MacShape(self.input, self.output, self.window, self.group, digits(self.requantization))
+
     @property
     def group_inputs(self) -> int:
-        return self.input.channels // self.group
+        return self.shape.group_inputs
 
     @property
     def group_outputs(self) -> int:
-        return self.output.channels // self.group
+        return self.shape.group_outputs
 
     @property
     def elements(self) -> int:
         """Elements of a group's window."""
-        return self.window.taps * self.group_inputs
+        return self.shape.elements
+
+    @cached_property
+    def product_kinds(self) -> tuple[Products, Products]:
+        """One multiplier of the dot products, and one of the requantiser, if it has any."""
+        x, weight = self.input.type, self.weight_type
+        mac = Products(1, x.width + (not x.signed), weight.width + (not weight.signed))
+        return mac, digit_products(self.requantization, 1) if self.shape.digits else replace(mac, count=0)
 
     @cached_property
     def weight_type(self) -> IntType:

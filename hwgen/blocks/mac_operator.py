@@ -1,14 +1,15 @@
 """What operators on the multiply-accumulate unit have in common: all hardware faces."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from amaranth.lib import wiring
 
 from .mac import MacFolding, MacPlan
-from .mac_folding import mac_foldings, mac_problems
-from .mac_layer import MacLayer
+from .mac_folding import mac_foldings, mac_interval, mac_offers, mac_problems
+from .mac_layer import MacLayer, MacShape
 from .mac_unit import MacUnit
-from .operator import Cost, Operator, Products
+from .operator import Cost, Offer, Operator, Weigh
 from .timing import Actor
 
 
@@ -18,10 +19,15 @@ class MacOperator(Operator):
     layer: MacLayer
 
     def foldings(self) -> Iterable[MacFolding]:
-        return mac_foldings(self.layer)
+        return mac_foldings(self.shape)
 
     def folding_problems(self, folding: MacFolding) -> list[str]:
         return mac_problems(self.layer, folding)
+
+    @cached_property
+    def shape(self) -> MacShape:
+        """What layers have in common that take the same foldings and cycles."""
+        return self.layer.shape
 
     def plan(self, folding: MacFolding) -> MacPlan:
         """The layer with its folding."""
@@ -34,10 +40,10 @@ class MacOperator(Operator):
         return self.plan(folding).cost(self)
 
     def interval(self, folding: MacFolding) -> int:
-        return self.plan(folding).interval
+        return mac_interval(self.shape, folding)
 
-    def price(self, folding: MacFolding) -> tuple[tuple[Products, ...], int]:
-        return self.plan(folding).price
+    def offers(self, weigh: Weigh) -> Sequence[Offer]:
+        return mac_offers(self.shape, *(weigh(product) for product in self.layer.product_kinds))
 
     def block(self, folding: MacFolding) -> wiring.Component:
         return MacUnit(self.plan(folding))

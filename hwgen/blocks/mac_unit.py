@@ -12,7 +12,7 @@ from hwgen.memory.sliding import SlidingWindow
 
 from .arithmetic import DotProduct
 from .mac import MacPlan
-from .requantizer import Requantizer
+from .packer import Packer, left_over
 from .stream import beat_stream, join
 
 
@@ -21,13 +21,24 @@ class MacUnit(wiring.Component):
 
     def __init__(self, plan: MacPlan):
         self.plan = plan
-        layer, folding = plan.layer, plan.folding
-        super().__init__(
-            {
-                "i": In(beat_stream(layer.input.type, folding.lanes_in)),
-                "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
-            }
-        )
+        super().__init__(self.ports())
+
+    def ports(self) -> dict:
+        """The streams."""
+        layer, folding = self.plan.layer, self.plan.folding
+        return {
+            "i": In(beat_stream(layer.input.type, folding.lanes_in)),
+            "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
+        }
+
+    def ring(self, layout) -> RingWindow:
+        """The window buffer for words of ``layout``, where it is a ring."""
+        plan = self.plan
+        return RingWindow(layout, plan.ring, plan.packs, plan.passes, plan.capacity)
+
+    def permit(self, m: Module, window, outlet: Outlet):
+        """Whether there is room for what a step gives."""
+        return outlet.permit
 
     def elaborate(self, platform):
         m = Module()
@@ -43,18 +54,17 @@ class MacUnit(wiring.Component):
             weights.latency,
             folding.parallel,
         )
-        m.submodules.requantizer = requantizer = Requantizer(
-            layer.requantization, plan.requantizer, layer.sum_type, layer.output.type
+        m.submodules.requantizer = requantizer = plan.requantizer.component(
+            layer.requantization, layer.sum_type, layer.output.type
         )
-        full, last = plan.beats
-        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, full, last)
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, max(plan.beats))
+        self._announce(m, window, outlet)
         if plan.weight_depth > 1:
             with m.If(window.strobe):
                 m.d.sync += weights.address.eq(wrapping_increment(weights.address, plan.weight_depth))
         m.d.comb += [
-            window.permit.eq(outlet.permit),
+            window.permit.eq(self.permit(m, window, outlet)),
             outlet.debit.eq(window.go),
-            outlet.short.eq(window.go_final),
             dot.strobe.eq(window.strobe),
             dot.first.eq(window.first),
             dot.last.eq(window.last),
@@ -62,11 +72,30 @@ class MacUnit(wiring.Component):
             dot.weights.as_value().eq(weights.data),
             requantizer.done.eq(dot.done),
             requantizer.sums.eq(dot.sums),
-            outlet.push.eq(requantizer.push),
-            outlet.payload.eq(requantizer.o),
         ]
+        self._pack(m, requantizer, outlet)
         join(m, outlet.o, wiring.flipped(self.o), "output")
         return m
+
+    def _announce(self, m: Module, window: RingWindow | SlidingWindow, outlet: Outlet) -> None:
+        """Tell the outlet how many beats the step that starts will give, where that differs from pass to pass."""
+        packing, beats = self.plan.packing, self.plan.beats
+        few, many = packing.results // packing.lanes, max(beats)
+        usual = many
+        if packing.partial:
+            _, completes = left_over(m, packing, window.go, window.go_final, "left_over")
+            usual = Mux(completes, many, few)
+        if len(beats) > 1:
+            m.d.comb += outlet.amount.eq(Mux(window.go_final, beats[-1], usual))
+
+    def _pack(self, m: Module, requantizer: wiring.Component, outlet: Outlet) -> None:
+        """Push what the requantiser gives into the outlet, with idle lanes closed up."""
+        source, payload = requantizer.push, requantizer.o
+        if self.plan.packing.partial:
+            m.submodules.packer = packer = Packer(self.o.payload.shape(), self.plan.packing)
+            m.d.comb += [packer.take.eq(source), packer.i.eq(payload)]
+            source, payload = packer.push, packer.o
+        m.d.comb += [outlet.push.eq(source), outlet.payload.eq(payload)]
 
     def _window(self, m: Module) -> RingWindow | SlidingWindow:
         """The window buffer, fed from the input."""
@@ -76,11 +105,8 @@ class MacUnit(wiring.Component):
             m.submodules.columns = columns = ColumnBuffer(layout, plan.rasters[0], zero)
             join(m, source, columns.i, "input of the line memories")
             source = columns.o
-        if plan.ring:
-            window = RingWindow(source.payload.shape(), plan.ring, plan.packs, plan.passes, plan.capacity)
-        else:
-            window = SlidingWindow(layout, plan.raster, plan.cut, zero)
-        m.submodules.window = window
+        sliding = None if plan.ring else SlidingWindow(layout, plan.raster, plan.cut, zero)
+        m.submodules.window = window = sliding or self.ring(source.payload.shape())
         join(m, source, window.i, "input of the window buffer")
         return window
 

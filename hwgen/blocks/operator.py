@@ -6,8 +6,9 @@ There are no default values: a face that is missing is an error, not a zero.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -61,16 +62,14 @@ def ring_memory(name: str, width: int, depth: int) -> MemoryNeed:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a folding takes. ``cycles``: per frame in steady state with a source that always offers and a sink that
-    always takes; ``latency``: from the first beat taken to the first beat given, in that case."""
+    """What a folding takes. ``timed`` evaluates its timing when that is asked for."""
 
-    cycles: int
-    latency: int
     products: tuple[Products, ...]
     memories: tuple[MemoryNeed, ...]
     adder_bits: int
     logic_bits: int
     register_bits: int
+    timed: Callable[[], tuple[int, int]]
 
     @staticmethod
     def of(
@@ -81,8 +80,22 @@ class Cost:
         products: Iterable[Products] = (),
     ) -> "Cost":
         """Put a cost together; cycles and latency come from :meth:`Operator.actors`."""
-        cycles, latency = operator.timed(folding)
-        return Cost(cycles, latency, tuple(products), tuple(memories), logic.adder, logic.logic, logic.register)
+        timed = partial(operator.timed, folding)
+        return Cost(tuple(products), tuple(memories), logic.adder, logic.logic, logic.register, timed)
+
+    @cached_property
+    def _timing(self) -> tuple[int, int]:
+        return self.timed()
+
+    @property
+    def cycles(self) -> int:
+        """Per frame in steady state, with a source that always offers and a sink that always takes."""
+        return self._timing[0]
+
+    @property
+    def latency(self) -> int:
+        """Cycles from the first beat taken to the first beat given, in that case."""
+        return self._timing[1]
 
     @property
     def multipliers(self) -> int:
@@ -91,6 +104,26 @@ class Cost:
     @property
     def memory_bits(self) -> int:
         return sum(memory.bits for memory in self.memories)
+
+    @property
+    def area(self) -> int:
+        """Bits of everything but multipliers, with memories at a sixteenth: what decides where these are equal."""
+        return self.register_bits + self.logic_bits + self.adder_bits + self.memory_bits // 16
+
+
+#: What one multiplier of a kind takes of a budget, for ``Products`` with a count of 1.
+Weigh = Callable[[Products], int]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A folding for the search to choose from: a lower bound of its ``cycles`` per frame, and its ``multipliers`` as
+    they were weighed. Those of different ``kind`` may differ much in what else they take."""
+
+    folding: Any
+    cycles: int
+    multipliers: int
+    kind: Hashable = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +163,11 @@ class Operator(ABC):
     def inputs(self) -> tuple[FeatureMap, ...]:
         """All operands; ``input`` alone for most operators."""
         return (self.input,)
+
+    @property
+    def parts(self) -> tuple["Operator", ...]:
+        """The layers that it is made of, each reading the one before; itself unless there are several."""
+        return (self,)
 
     def infer(self, *inputs: FeatureMap) -> FeatureMap:
         """``output``, after checking that ``inputs`` are what the operator was made for."""
@@ -180,10 +218,13 @@ class Operator(ABC):
         """Why ``folding`` cannot be built; empty if it can."""
         return [] if folding in self.foldings() else [f"folding {folding} is not one of those the operator offers"]
 
-    def price(self, folding: Any) -> tuple[tuple[Products, ...], int]:
-        """Multipliers and a figure for everything else, to compare foldings of one operator by."""
-        cost = self.cost(folding)
-        return cost.products, cost.register_bits + cost.logic_bits + cost.adder_bits + cost.memory_bits // 16
+    def offers(self, weigh: Weigh) -> Sequence[Offer]:
+        """The foldings as the search looks at them. Operators that need not be told apart give the same object."""
+        foldings = list(self.foldings())
+        costs = [self.cost(folding).products for folding in foldings]
+        weights = [sum(product.count * weigh(replace(product, count=1)) for product in cost) for cost in costs]
+        bounds = map(self.interval, foldings)
+        return tuple(map(Offer, foldings, bounds, weights))
 
     def interval(self, folding: Any) -> int:
         """A quick lower bound for the cycles per frame, used by the search."""

@@ -21,8 +21,9 @@ from hwgen.memory.ring import RingWindow
 
 from .logic import Logic
 from .mac_folding import divisors
-from .operator import Cost, GoldenOperator, LaneFolding, Operator, Products, ring_memory
-from .requantizer import DIGIT_BITS, Requantizer, RequantizerPlan
+from .operator import Cost, GoldenOperator, LaneFolding, Operator, ring_memory
+from .requantizer import RequantizerPlan
+from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization, requantization_gap
 from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor, counting
@@ -155,12 +156,12 @@ class AveragePool(_Pool):
         sums = self.window.patches(x.astype(np.int64), self.input_zero).sum(axis=(3, 4))
         return self.requantization.reference(sums).astype(self.output.type.dtype)
 
-    def requantizer(self, folding: LaneFolding) -> RequantizerPlan:
-        serial = RequantizerPlan.of(self.requantization, folding.lanes, folding.lanes, serial=True)
+    def requantizer(self, folding: LaneFolding) -> RequantizerPlan | SearchPlan:
+        serial = requantizer_plan(self.requantization, folding.lanes, folding.lanes, serial=True)
         return (
             serial
             if serial.busy <= self.window.taps
-            else RequantizerPlan.of(self.requantization, folding.lanes, folding.lanes)
+            else requantizer_plan(self.requantization, folding.lanes, folding.lanes)
         )
 
     @property
@@ -175,8 +176,8 @@ class AveragePool(_Pool):
         lane = Logic(adder=sums.width, logic=sums.width, register=sums.width + self.input.type.width)
         logic = self._shared_logic(folding) + folding.lanes * lane
         logic += plan.logic(self.requantization, sums, self.output.type)
-        memories = [*self._memories(folding), plan.memory(self.requantization)]
-        return Cost.of(self, folding, logic, memories, requantizer_products(plan, self.requantization))
+        memories = [*self._memories(folding), *plan.memories(self.requantization)]
+        return Cost.of(self, folding, logic, memories, plan.products(self.requantization))
 
     def block(self, folding: LaneFolding) -> wiring.Component:
         return _AverageUnit(self, folding)
@@ -242,13 +243,6 @@ def average_requantization(site: Site, count: int) -> Requantization | Staircase
     return requantization(site, unit * channels, bias, low, high, scale * channels.astype(np.float32))
 
 
-def requantizer_products(plan: RequantizerPlan, requantization: Requantization) -> list[Products]:
-    """The multipliers of a requantiser by their operand widths."""
-    operand = requantization.factor_type
-    count = plan.multipliers
-    return [Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1)] if count else []
-
-
 class _PoolUnit(wiring.Component):
     def __init__(self, op: _Pool, folding: LaneFolding):
         self.op, self.folding = op, folding
@@ -303,7 +297,7 @@ class _AverageUnit(_PoolUnit):
         op, lanes = self.op, self.folding.lanes
         window, outlet = self._frame(m)
         plan = op.requantizer(self.folding)
-        m.submodules.requantizer = requantizer = Requantizer(op.requantization, plan, op.sum_type, op.output.type)
+        m.submodules.requantizer = requantizer = plan.component(op.requantization, op.sum_type, op.output.type)
         strobe, first, last = Signal(), Signal(), Signal()
         m.d.sync += [strobe.eq(window.strobe), first.eq(window.first), last.eq(window.last)]
         m.d.sync += requantizer.done.eq(strobe & last)

@@ -6,10 +6,9 @@ add up, offset, test for ties, correct, clip; and one that rounds the operand as
 """
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+import numpy as np
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,22 +19,22 @@ from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .logic import Logic, adder_tree, counter
-from .operator import MemoryNeed, rom_need
+from .operator import MemoryNeed, Products, rom_need
+from .packer import Packed
+from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits
 from .stream import element_shape
-
-#: Bits of the multiplier constant that one hardware multiplier takes at a time: 18 signed, so 17 unsigned.
-DIGIT_BITS = 17
 
 
 @dataclass(frozen=True)
-class RequantizerPlan:
+class RequantizerPlan(Packed):
     """How results are requantised: ``results`` sums come in together, ``lanes`` leave in a beat.
 
     Sets start anew after every ``period`` channels, the last of them cut short where ``results`` does not divide it.
-    ``lanes`` divides ``results`` and ``period``, which divides ``channels``. ``digits`` is the length of the constant
-    multiplier in digits of ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all
-    at once. With ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed. ``rounded``
-    says that operands are rounded before.
+    ``lanes`` divides ``period``, which divides ``channels``; where it does not divide ``results``, the last beat of a
+    set has idle lanes (:class:`Packing`). ``digits`` is the length of the constant multiplier in digits of
+    ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all at once. With
+    ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed. ``rounded`` says that
+    operands are rounded before.
     """
 
     results: int
@@ -65,14 +64,12 @@ class RequantizerPlan:
         bits = requantization.multiplier_bits if (requantization.multiplier != 1).any() else 0
         common = {"period": period or channels, "rounded": requantization.rounds}
         if lut_cycles and bits:
-            cycles = min(max(lut_cycles * lanes // results, 1), bits)
+            cycles = min(max(lut_cycles // -(-results // lanes), 1), bits)
             size = -(-bits // cycles)
-            digits = -(-bits // size)
-            return RequantizerPlan(
-                results, lanes, channels, digits, digits > 1, digit_bits=size, in_luts=True, **common
-            )
-        digits = -(-bits // DIGIT_BITS)
-        return RequantizerPlan(results, lanes, channels, digits, serial and digits > 1, **common)
+            count = -(-bits // size)
+            return RequantizerPlan(results, lanes, channels, count, count > 1, digit_bits=size, in_luts=True, **common)
+        count = digits(requantization)
+        return RequantizerPlan(results, lanes, channels, count, serial and count > 1, **common)
 
     @property
     def spacing(self) -> int:
@@ -82,17 +79,12 @@ class RequantizerPlan:
     @property
     def busy(self) -> int:
         """Cycles that a set of results takes; the next must not come sooner."""
-        return self.results // self.lanes * self.spacing
+        return self.packing.loose * self.spacing
 
     @property
     def multipliers(self) -> int:
         """Hardware multipliers, each of an operand by a digit."""
         return 0 if self.in_luts else self.lanes * (1 if self.serial else self.digits)
-
-    @property
-    def rounds(self) -> int:
-        """Beats in which all channels pass once."""
-        return self.channels // self.lanes
 
     @property
     def part_latency(self) -> int:
@@ -109,23 +101,31 @@ class RequantizerPlan:
         """Registers from a sum to what is multiplied."""
         return 2 + self.rounded
 
-    def memory(self, requantization: Requantization) -> MemoryNeed:
+    def memories(self, requantization: Requantization) -> tuple[MemoryNeed, ...]:
         """The constants."""
-        return rom_need("constants", self.lanes * constants_layout(requantization).size, self.rounds)
+        return (rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds),)
+
+    def products(self, requantization: Requantization) -> tuple[Products, ...]:
+        """The multipliers by their operand widths."""
+        return (digit_products(requantization, self.multipliers),) if self.multipliers else ()
+
+    def component(self, requantization: Requantization, sum_: IntType, out: IntType) -> "Requantizer":
+        """The hardware, for sums and results of these types."""
+        return Requantizer(requantization, self, sum_, out)
 
     def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
         """Counted bits of the pipeline, its constants' registers included."""
-        constants = constants_layout(requantization)
+        bits = constant_bits(requantization)
         operand, multiplier = requantization.factor_type.width, requantization.multiplier_bits
         product = operand + multiplier
         rounding = self.rounded * (operand - 1 - SIGNIFICAND) * operand
-        offset = constants["offset"].shape.width
+        offset = bits[2]
         rows = self._rows(operand)
         hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
         lane = Logic(
             adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width + rounding + rows.adder,
             logic=2 * operand + rounding + 2 * out.width + (80 if requantization.ties else 0) + rows.logic,
-            register=constants.size
+            register=sum(bits)
             + sum_.width * (rom_latency(self.rounds) + 1)
             + operand * (1 + self.rounded)
             + self.before_product * multiplier
@@ -134,7 +134,8 @@ class RequantizerPlan:
             + 4 * out.width
             + rows.register,
         )
-        cut = counter(self.period // self.lanes if self.period % self.results and self.period < self.channels else 1)
+        packing = self.packing
+        cut = counter(packing.rounds if packing.last_loose < packing.loose and self.period < self.channels else 1)
         return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy) + cut
 
     def _rows(self, operand: int) -> Logic:
@@ -145,11 +146,22 @@ class RequantizerPlan:
         return tree + Logic(logic=self.digit_bits * operand)
 
 
-class Requantizer(wiring.Component):
-    """Takes ``plan.results`` sums with ``done``, gives beats of ``plan.lanes`` integers with ``push``.
+def digits(requantization: object) -> int:
+    """Digits of the constant multiplier, 0 where there is none or it is always 1."""
+    multiplier = getattr(requantization, "multiplier", np.ones(1))
+    return -(-requantization.multiplier_bits // DIGIT_BITS) if (multiplier != 1).any() else 0
 
-    Channels follow each other in order and start again after the last. Where ``plan.results`` does not divide
-    ``plan.period``, the last set of a period is cut short.
+
+def digit_products(requantization: Requantization, count: int) -> Products:
+    """``count`` multipliers of an operand by a digit."""
+    operand = requantization.factor_type
+    return Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1)
+
+
+class Requantizer(wiring.Component):
+    """Takes ``plan.results`` sums with ``done``, gives the loose beats of ``plan.packing`` with ``push``.
+
+    Channels follow each other in order and start again after the last.
     """
 
     def __init__(self, requantization: Requantization, plan: RequantizerPlan, sum_: IntType, out: IntType):
@@ -165,27 +177,23 @@ class Requantizer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        plan, layout = self.plan, constants_layout(self.requantization)
+        plan, size = self.plan, sum(constant_bits(self.requantization))
         sums, beat, phase, issue = self._serialise(m)
-        words = constant_words(self.requantization, plan.lanes)
-        m.submodules.constants = rom = Rom(words, plan.lanes * layout.size)
+        words = constant_words(self.requantization.select(plan.slots), plan.lanes)
+        m.submodules.constants = rom = Rom(words, plan.lanes * size)
         m.d.comb += rom.address.eq(beat)
         sums = delay(m, sums, rom.latency, "sums")
         phase = delay(m, phase, rom.latency + plan.before_product, "phase")
         m.d.comb += self.push.eq(delay(m, issue, plan.latency - 1, "push", reset_less=False))
-        for lane in range(plan.lanes):
-            constants = data.View(layout, rom.data.word_select(lane, layout.size))
-            raw = sums.word_select(lane, self.sum_type.width)
-            raw = raw.as_signed() if self.sum_type.signed else raw
-            operand = self._operand(m, lane, raw, constants)
-            multiplier = delay(m, constants.multiplier, plan.before_product, f"multiplier_{lane}")
-            product = self._multiply(m, lane, operand, multiplier, phase)
-            offset = delay(
-                m, constants.offset, plan.before_product + plan.part_latency + plan.spacing, f"offset_{lane}"
-            )
-            value = Signal(signed(max(len(product), len(offset)) + 1), name=f"value_{lane}", reset_less=True)
-            m.d.sync += value.eq(product + offset)
-            m.d.comb += self.o[lane].eq(self._round(m, lane, value))
+        form = lane_form(self.requantization, plan, self.sum_type, self.out_type)
+        for n in range(plan.lanes):
+            m.submodules[f"lane_{n}"] = lane = RequantizerLane(form)
+            m.d.comb += [
+                lane.sum.eq(sums.word_select(n, self.sum_type.width)),
+                lane.constants.as_value().eq(rom.data.word_select(n, size)),
+                lane.phase.eq(phase),
+                self.o[n].eq(lane.o),
+            ]
         return m
 
     def _serialise(self, m: Module) -> tuple[Value, Signal, Signal, Value]:
@@ -204,7 +212,7 @@ class Requantizer(wiring.Component):
                 m.d.sync += hold.eq(hold >> width)
                 if plan.rounds > 1:
                     m.d.sync += beat.eq(wrapping_increment(beat, plan.rounds))
-                if plan.period % plan.results:
+                if plan.packing.last_loose < plan.packing.loose:
                     self._cut_short(m, beat, left)
         with m.If(self.done):
             m.d.sync += [hold.eq(self.sums.as_value()), left.eq(plan.busy)]
@@ -213,152 +221,39 @@ class Requantizer(wiring.Component):
     def _cut_short(self, m: Module, beat: Signal, left: Signal) -> None:
         """Stop after the last beat of a period."""
         plan = self.plan
-        beats, within = plan.period // plan.lanes, beat
+        beats, within = plan.packing.rounds, beat
         if plan.period < plan.channels:
             within = Signal(range(beats), name="within")
             m.d.sync += within.eq(wrapping_increment(within, beats))
         with m.If(within == beats - 1):
             m.d.sync += left.eq(0)
 
-    def _operand(self, m: Module, lane: int, raw: Value, constants: data.View) -> Signal:
-        """Add the bias, saturate: two registers; round where float32 would: a third."""
-        type_ = self.requantization.operand_type
-        biased = Signal((raw + constants.bias).shape(), name=f"biased_{lane}", reset_less=True)
-        operand = Signal(element_shape(type_), name=f"operand_{lane}", reset_less=True)
-        m.d.sync += [biased.eq(raw + constants.bias), operand.eq(saturated(biased, type_))]
-        if not self.plan.rounded:
-            return operand
-        rounded = Signal(element_shape(self.requantization.factor_type), name=f"rounded_{lane}", reset_less=True)
-        m.d.sync += rounded.eq(to_significand(operand))
-        return rounded
 
-    def _multiply(self, m: Module, lane: int, operand: Signal, multiplier: Value, phase: Value) -> Signal:
-        """The product: registers after the digits' products and one after their sum."""
-        plan, size = self.plan, self.plan.digit_bits
-        total = Signal(signed(len(operand) + len(multiplier) + 1), name=f"total_{lane}", reset_less=True)
-        if not plan.digits:
-            m.d.sync += total.eq(delay(m, operand, 1, f"part_{lane}"))
-            return total
-        digits = [multiplier[n * size : (n + 1) * size] for n in range(plan.digits)]
-        if not plan.serial:
-            parts = [self._part(m, operand, digit, f"part{n}_{lane}") for n, digit in enumerate(digits)]
-            m.d.sync += total.eq(reduce(add, (part << (n * size) for n, part in enumerate(parts))))
-            return total
-        # Horner's rule, highest digit first.
-        digit = Signal(size, name=f"digit_{lane}")
-        with m.Switch(phase):
-            for n, choice in enumerate(reversed(digits)):
-                with m.Case(n):
-                    m.d.comb += digit.eq(choice)
-        starts = delay(m, phase == 0, plan.part_latency, f"starts_{lane}")
-        m.d.sync += total.eq(Mux(starts, 0, total << size) + self._part(m, operand, digit, f"part_{lane}"))
-        return total
-
-    def _part(self, m: Module, operand: Signal, digit: Value, name: str) -> Value:
-        """``operand`` by a digit, registered: one hardware multiplier, or a tree of adders over the digit's bits."""
-        if not self.plan.in_luts:
-            part = Signal(signed(len(operand) + DIGIT_BITS + 1), name=name, reset_less=True)
-            m.d.sync += part.eq(operand * digit)
-            return part
-        rows = [Mux(bit, operand, 0) for bit in digit]
-        for level in range(self.plan.part_latency):
-            pairs = [rows[n : n + 2] for n in range(0, len(rows), 2)]
-            rows = []
-            for n, pair in enumerate(pairs):
-                value = _shifted_sum(*pair, 1 << level) if len(pair) == 2 else pair[0]
-                row = Signal(value.shape(), name=f"{name}_row{level}_{n}", reset_less=True)
-                m.d.sync += row.eq(value)
-                rows.append(row)
-        return rows[0]
-
-    def _round(self, m: Module, lane: int, value: Signal) -> Signal:
-        """Shift, correct ties, clip: three registers."""
-        shift, (low, high) = self.requantization.shift, self.requantization.clamp
-        quotient = Signal(signed(max(len(value) - shift, 1) + 1), name=f"quotient_{lane}", reset_less=True)
-        corrected = Signal(signed(len(quotient) + 1), name=f"corrected_{lane}", reset_less=True)
-        result = Signal(element_shape(self.out_type), name=f"result_{lane}", reset_less=True)
-        m.d.sync += quotient.eq(value >> shift)
-        if self.requantization.ties:
-            m.d.sync += corrected.eq(quotient + self._correction(m, lane, quotient, value[:shift]))
-        else:
-            m.d.sync += corrected.eq(quotient)
-        m.d.sync += result.eq(Mux(corrected < low, low, Mux(corrected > high, high, corrected)))
-        return result
-
-    def _correction(self, m: Module, lane: int, quotient: Signal, rest: Value) -> Signal:
-        """-1, 0 or +1 for the registered ``quotient``; ``rest`` is a cycle ahead of it."""
-        requantization = self.requantization
-        steps = quotient - requantization.zero_point
-        down = self._near(m, f"down_{lane}", 2 * steps - 1, lambda margin: rest <= margin)
-        ones = (1 << requantization.shift) - 1
-        up = self._near(m, f"up_{lane}", 2 * steps + 1, lambda margin: rest > ones - margin if margin else Const(0))
-        correction = Signal(signed(2), name=f"correction_{lane}")
-        with m.If(steps[0]):
-            m.d.comb += correction.eq(Mux(down, -1, Mux(up, 1, 0)))
-        return correction
-
-    def _near(self, m: Module, name: str, boundary: Value, test) -> Signal:
-        """``test(margin)``, made a cycle ago for every margin, chosen by the magnitude of ``boundary``."""
-        low, high = self.requantization.clamp
-        zero = self.requantization.zero_point
-        longest = (2 * max(abs(low - zero), abs(high - zero)) + 1).bit_length()
-        margins = self.requantization.margins if self.requantization.form == "float" else (0,) * 65
-        tests = {}
-        for margin in sorted(set(margins[1 : longest + 1])):
-            tests[margin] = Signal(name=f"{name}_within_{margin}", reset_less=True)
-            m.d.sync += tests[margin].eq(test(margin))
-        magnitude = Mux(boundary < 0, -boundary, boundary)
-        near = Signal(name=name)
-        m.d.comb += near.eq(tests[margins[1]])
-        for bits in range(2, longest + 1):
-            with m.If(magnitude[bits - 1 :].any()):
-                m.d.comb += near.eq(tests[margins[bits]])
-        return near
-
-
-def _shifted_sum(low: Value, high: Value, shift: int) -> Value:
-    """``low + (high << shift)``, with an adder no longer than it must be."""
-    return Cat(low[:shift], (low >> shift) + high).as_signed()
-
-
-def to_significand(value: Signal) -> Value:
-    """Signed ``value`` rounded to 24 significant bits, half to even, as float32 does."""
-    above = len(value) - 1 - SIGNIFICAND
-    magnitude, result = Mux(value[-1], ~value, value), value
-    for bits in range(1, above + 1):
-        up = value + ((1 << bits - 1) - 1) + value[bits]
-        result = Mux(magnitude[SIGNIFICAND + bits - 1 : -1].any(), (up >> bits) << bits, result)
-    return result
-
-
-def saturated(value: Signal, type_: IntType) -> Value:
-    """``value`` limited to the range of ``type_``; nothing where it cannot leave it."""
-    shape = value.shape()
-    if shape.signed and type_.signed and shape.width <= type_.width:
-        return value
-    return Mux(value < type_.min, type_.min, Mux(value > type_.max, type_.max, value))
-
-
-def constants_layout(requantization: Requantization) -> data.StructLayout:
-    """The constants of one channel."""
-    bias, offset = requantization.bias, requantization.offset
-    return data.StructLayout(
-        {
-            "bias": signed(_signed_width(bias)),
-            "multiplier": unsigned(requantization.multiplier_bits),
-            "offset": signed(_signed_width(offset)),
-        }
+def lane_form(requantization: Requantization, plan: RequantizerPlan, sum_: IntType, out: IntType) -> LaneForm:
+    """What all lanes of a requantiser are."""
+    low, high = (end - requantization.zero_point for end in requantization.clamp)
+    longest = (2 * max(abs(low), abs(high)) + 1).bit_length()
+    margins = requantization.margins if requantization.form == "float" else (0,) * 65
+    names = ("digits", "digit_bits", "serial", "in_luts", "rounded", "before_product", "part_latency", "spacing")
+    return LaneForm(
+        sum_,
+        requantization.operand_type,
+        requantization.factor_type,
+        out,
+        constant_bits(requantization),
+        requantization.shift,
+        requantization.zero_point,
+        requantization.clamp,
+        requantization.ties,
+        margins[1 : longest + 1] if requantization.ties else (),
+        **{name: getattr(plan, name) for name in names},
     )
 
 
-def _signed_width(values) -> int:
-    return max(IntType.holding(min(int(values.min()), -1), int(values.max())).width, 1)
-
-
 def constant_words(requantization: Requantization, lanes: int) -> list[int]:
-    """The contents of the constant memory: in each word ``lanes`` channels, the first lowest."""
-    layout = constants_layout(requantization)
-    widths = [field.shape.width for _, field in sorted(layout, key=lambda item: item[1].offset)]
+    """The contents of the constant memory: in each word ``lanes`` channels, the first lowest; in each of them bias,
+    multiplier, offset."""
+    widths = constant_bits(requantization)
     channels = []
     columns = (requantization.bias, requantization.multiplier, requantization.offset)
     for row in zip(*columns, strict=True):
@@ -367,4 +262,4 @@ def constant_words(requantization: Requantization, lanes: int) -> list[int]:
             word |= pack([value], width) << at
             at += width
         channels.append(word)
-    return [pack(channels[at : at + lanes], layout.size) for at in range(0, len(channels), lanes)]
+    return [pack(channels[at : at + lanes], sum(widths)) for at in range(0, len(channels), lanes)]

@@ -1,6 +1,7 @@
-"""Requantisation of sums in a form that hardware does not have yet: through a function, or with scales far apart."""
+"""Requantisation of sums where no straight line does: through a function, or with scales far apart."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from hwgen.graph.expression import Expression
 from hwgen.graph.network import Site
 from hwgen.graph.requantization import raw_sums, requantize_reference, rounded, scaled_sums
 from hwgen.graph.requantize import Requantization, fit, output_scale
+from hwgen.graph.steps import Steps, find_steps
 from hwgen.graph.types import Quantization
 
 
@@ -16,15 +18,17 @@ from hwgen.graph.types import Quantization
 class Staircase:
     """``acc + bias`` times ``scale`` (float32 [C]) is a real number; through ``function`` to integers of ``target``.
 
-    Without a function ``scale`` is that from sums to steps of the output, as in :class:`Requantization`. ``why`` says
-    what hardware misses.
+    Without a function ``scale`` is that from sums to steps of the output, as in :class:`Requantization`. ``low`` and
+    ``high`` are what raw sums reach, int64 [C]; ``what`` says what it is, for messages.
     """
 
     scale: np.ndarray
     bias: np.ndarray
     target: Quantization
     clamp: tuple[int, int]
-    why: str
+    low: np.ndarray
+    high: np.ndarray
+    what: str
     function: Expression | None = None
 
     def reference(self, acc: np.ndarray) -> np.ndarray:
@@ -33,6 +37,45 @@ class Staircase:
             return requantize_reference(acc + self.bias, self.scale, self.target.zero_point, self.clamp)
         real = self.function((acc + self.bias).astype(np.float32) * self.scale)
         return np.clip(self.target.quantize(real).astype(np.int64), *self.clamp)
+
+    @cached_property
+    def _search(self) -> Steps | str:
+        """The steps, or why they are not known."""
+        function = self.function
+        if function is not None and not function.per_channel:
+            return "is another one at every pixel"
+        try:
+            return find_steps(self._rows, self.low, self.high, function is None or function.monotone)
+        except ModelError as error:
+            return f"has {error}"
+
+    def _rows(self, acc: np.ndarray) -> np.ndarray:
+        """:meth:`reference` of [K, C]."""
+        return self.reference(acc[:, None, None]).reshape(acc.shape)
+
+    @property
+    def steps(self) -> Steps:
+        """What hardware searches through. ModelError where there is a :attr:`gap`."""
+        if self.gap:
+            raise ModelError(self.gap)
+        return self._search
+
+    @property
+    def gap(self) -> str | None:
+        """Why it cannot be built, in a few words; None where it can."""
+        return f"{self.what} that {self._search}" if isinstance(self._search, str) else None
+
+    def certificate(self) -> dict[str, object]:
+        """What was proved, in a form for reports."""
+        steps = self.steps
+        return {
+            "form": "search",
+            "proved": "equal on both sides of every step of every channel",
+            "channels": steps.channels,
+            "sums": [int(self.low.min()), int(self.high.max())],
+            "thresholds": steps.count,
+            "levels": steps.levels,
+        }
 
     def golden(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """:meth:`reference` of raw sums that integers or floats hold exactly, as ``dtype``; may overwrite them."""
@@ -60,14 +103,15 @@ def requantization(
         return raw_sums(bias, target.type)
     if site.function is not None:
         real = np.float32(source.scale) * np.asarray(unit, np.float32)
-        return Staircase(real, bias, target, site.clamp, f"{site.op} with {site.function}", site.function)
+        what = f"{site.op} with {site.function}"
+        return Staircase(real, bias, target, site.clamp, low, high, what, site.function)
     scale = output_scale(source.scale, unit, target.scale) if scale is None else scale
     try:
         return fit(np.asarray(scale, np.float32), target.zero_point, site.clamp, low + bias, high + bias, bias)
     except ModelError as error:
-        return Staircase(scale, bias, target, site.clamp, f"{site.op} ({error})")
+        return Staircase(scale, bias, target, site.clamp, low, high, f"{site.op} ({error})")
 
 
 def requantization_gap(op) -> str | None:
     """What :attr:`Operator.gap` is for an operator that ends in a requantisation."""
-    return op.requantization.why if isinstance(op.requantization, Staircase) else None
+    return op.requantization.gap if isinstance(op.requantization, Staircase) else None

@@ -67,21 +67,11 @@ class Streamed(Operator):
     def interval(self, folding: LaneFolding) -> int:
         return max(map_.elements for map_ in (*self.inputs, self.output)) // folding.lanes
 
-    def _whole(self, folding: LaneFolding) -> Hardware:
+    def cost(self, folding: LaneFolding) -> Cost:
         width, queue = self.output.type.width * folding.lanes, self.queue(folding)
         logic, memories, products = self.hardware(folding)
-        return Hardware(
-            logic + queue_logic(queue, width), [*memories, queue_memory("queue", queue, width)], list(products)
-        )
-
-    def cost(self, folding: LaneFolding) -> Cost:
-        logic, memories, products = self._whole(folding)
-        return Cost.of(self, folding, logic, memories, products)
-
-    def price(self, folding: LaneFolding) -> tuple[tuple[Products, ...], int]:
-        logic, memories, products = self._whole(folding)
-        bits = sum(memory.bits for memory in memories)
-        return tuple(products), logic.register + logic.logic + logic.adder + bits // 16
+        memories = [*memories, queue_memory("queue", queue, width)]
+        return Cost.of(self, folding, logic + queue_logic(queue, width), memories, products)
 
 
 class StreamedUnit(wiring.Component):

@@ -31,6 +31,12 @@ class Zipped(Streamed):
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
         """Add one lane to ``m``; gives its result, ``combine_latency`` cycles after ``operands``."""
 
+    def operands(
+        self, m: Module, folding: LaneFolding, nest: LoopNest, step: Signal, views: list[data.View]
+    ) -> list[data.View]:
+        """What is combined: the streams' beats, and what else the operator has."""
+        return views
+
     def spreads(self, folding: LaneFolding) -> list[Spread]:
         """How each operand covers the result."""
         sizes = [(m.height, m.width, max(m.channels // folding.lanes, 1)) for m in (*self.inputs, self.output)]
@@ -86,6 +92,7 @@ class _ZippedUnit(StreamedUnit):
             else:
                 bits = delay(m, bits, op._wait, f"operand_{n}")
             views.append(data.View(source.payload.shape(), bits))
+        views = op.operands(m, self.folding, nest, step, views)
         for lane in range(self.folding.lanes):
             m.d.comb += outlet.payload[lane].eq(op.combine(m, lane, [view[lane] for view in views]))
         push = delay(m, step, op.depth(self.folding), "push", reset_less=False)

@@ -1,87 +1,100 @@
 """The folding search: fewest cycles per frame within a budget, or least hardware for a rate."""
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable
+from bisect import bisect_left, bisect_right
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 
-from hwgen.blocks.operator import Operator, Products
+import numpy as np
+
+from hwgen.blocks.operator import Operator, Products, Weigh
 from hwgen.graph.errors import FitError, ModelError
 from hwgen.graph.network import Network
 
 from .plan import Plan, PlannedLayer, check_hardware
 from .queues import size_queues
 
-#: What one set of multipliers takes of the budget; a device says more exactly.
-Weigh = Callable[[Products], int]
+#: One in so many multipliers more than the least may be worth it for what else a folding takes.
+NEARLY = 8
 
 
-@dataclass
+@dataclass(frozen=True)
 class Option:
-    """A folding of one layer. ``cycles`` is a lower bound until it is ``exact``."""
+    """A folding of one layer with its exact ``cycles`` per frame, and ``multipliers`` as they were weighed."""
 
     folding: object
     cycles: int
     multipliers: int
-    area: int
-    exact: bool = False
-
-    @property
-    def price(self) -> tuple[int, int]:
-        return self.multipliers, self.area
 
 
-class _Layer:
-    """The options of one layer, from which a target in cycles picks the cheapest."""
+class SearchedLayer:
+    """The foldings of one layer, by number. Cycles are lower bounds until a folding is settled.
+
+    ``front``: the cycles at which fewer multipliers than before will do, rising, and those multipliers.
+    """
 
     def __init__(self, name: str, op: Operator, weigh: Weigh):
         self.name, self.op = name, op
-        self.options = [self._option(folding, weigh) for folding in op.foldings()]
-        if not self.options:
+        self.offers = op.offers(weigh)
+        if not self.offers:
             raise ModelError(f"node {name!r}: {type(op).__name__} has no folding for {op.input}")
-        self.options = _undominated(self.options)
-        self._sort()
+        self.cycles = np.array([offer.cycles for offer in self.offers], np.int64)
+        self.multipliers = np.array([offer.multipliers for offer in self.offers], np.int64)
+        self._settled: set[int] = set()
+        self._areas: dict[int, int] = {}
+        self._find_front()
 
-    def _option(self, folding, weigh: Weigh) -> Option:
-        products, area = self.op.price(folding)
-        return Option(folding, self.op.interval(folding), sum(map(weigh, products)), area)
+    def _find_front(self) -> None:
+        order = np.lexsort((self.multipliers, self.cycles))
+        least = np.minimum.accumulate(self.multipliers[order])
+        better = np.flatnonzero(np.diff(least, prepend=least[0] + 1))
+        self.front = self.cycles[order][better].tolist(), least[better].tolist()
 
-    def _sort(self) -> None:
-        """The options that are cheaper than all faster ones, by falling price."""
-        self.front: list[Option] = []
-        for option in sorted(self.options, key=lambda o: (o.cycles, o.price)):
-            if not self.front or option.price < self.front[-1].price:
-                self.front.append(option)
+    def least(self, cycles: int) -> float:
+        """The multipliers with which it takes at most ``cycles``, infinite if none do."""
+        at = bisect_right(self.front[0], cycles)
+        return self.front[1][at - 1] if at else float("inf")
 
-    def cheapest(self, cycles: int) -> Option | None:
-        at = bisect_right(self.front, cycles, key=lambda option: option.cycles)
-        return self.front[at - 1] if at else None
+    def cheapest(self, cycles: int) -> int:
+        """Of the foldings with the :meth:`least` multipliers the one with the least area."""
+        same = np.flatnonzero((self.cycles <= cycles) & (self.multipliers == self.least(cycles)))
+        return min(same.tolist(), key=lambda at: (self._area(at), self.cycles[at], at))
 
-    def settle(self, option: Option) -> bool:
-        """Make ``option`` exact; True if that changed it."""
-        if option.exact:
+    def near(self, cycles: int) -> list[int]:
+        """The foldings that take at most ``cycles`` and, among those of their kind, nearly the least multipliers."""
+        fast, found = self.cycles <= cycles, []
+        for own in self._kinds:
+            some = own[fast[own]]
+            least = self.multipliers[some].min(initial=np.iinfo(np.int64).max // 2)
+            found += some[self.multipliers[some] <= least + least // NEARLY].tolist()
+        return found
+
+    @cached_property
+    def _kinds(self) -> list[np.ndarray]:
+        """Numbers of the foldings of each kind."""
+        kinds: dict[Hashable, list[int]] = {}
+        for at, offer in enumerate(self.offers):
+            kinds.setdefault(offer.kind, []).append(at)
+        return [np.array(own) for own in kinds.values()]
+
+    def _area(self, at: int) -> int:
+        if at not in self._areas:
+            self._areas[at] = self.op.cost(self.offers[at].folding).area
+        return self._areas[at]
+
+    def settle(self, at: int) -> bool:
+        """Make the cycles of a folding exact; True if that changed them."""
+        if at in self._settled:
             return False
-        before, option.exact = option.cycles, True
-        option.cycles = self.op.timed(option.folding)[0]
-        if option.cycles != before:
-            self._sort()
-        return option.cycles != before
+        self._settled.add(at)
+        cycles = self.op.timed(self.offers[at].folding)[0]
+        changed, self.cycles[at] = cycles != self.cycles[at], cycles
+        if changed:
+            self._find_front()
+        return changed
 
-
-def _undominated(options: list[Option]) -> list[Option]:
-    """Drop options that are worse in cycles and price than three others with input beats as wide.
-
-    Bubbles may yet cost a fast one its rank, so a few of the next best are kept, and wide beats cause fewer.
-    """
-    kept, lanes = [], sorted({option.folding.lanes_in for option in options})
-    best: dict[int, list[tuple[int, int]]] = {width: [] for width in lanes}
-    for option in sorted(options, key=lambda o: (o.cycles, o.price)):
-        own = best[option.folding.lanes_in]
-        if len(own) < 3 or option.price < own[-1]:
-            kept.append(option)
-            for width in lanes[: lanes.index(option.folding.lanes_in) + 1]:
-                insort(best[width], option.price)
-                del best[width][3:]
-    return kept
+    def option(self, at: int) -> Option:
+        return Option(self.offers[at].folding, int(self.cycles[at]), self.offers[at].multipliers)
 
 
 def default_weigh(products: Products) -> int:
@@ -98,62 +111,73 @@ class FoldingSearch:
     def __init__(self, network: Network, weigh: Weigh = default_weigh):
         check_hardware(network)
         self.network = network
-        self._layers = [_Layer(layer.name, layer.op, weigh) for layer in network.layers]
+        self.layers = [SearchedLayer(layer.name, layer.op, weigh) for layer in network.layers]
 
     def for_rate(self, cycles: int) -> list[Option]:
         """The cheapest folding of each layer that takes at most ``cycles`` per frame; FitError where there is none."""
         while True:
-            chosen = [layer.cheapest(cycles) for layer in self._layers]
-            if None in chosen:
-                slow = self._layers[chosen.index(None)]
-                fastest = min(option.cycles for option in slow.options)
+            slow = next((layer for layer in self.layers if layer.least(cycles) == float("inf")), None)
+            if slow:
                 raise FitError(
-                    f"layer {slow.name!r}: {cycles} cycles per frame cannot be reached (limit {fastest} cycles); "
-                    "ask for a lower frame rate or a higher clock"
+                    f"layer {slow.name!r}: {cycles} cycles per frame cannot be reached (limit {slow.cycles.min()} "
+                    "cycles); ask for a lower frame rate or a higher clock"
                 )
-            if not self._settle(chosen):
-                return chosen
+            chosen = [layer.cheapest(cycles) for layer in self.layers]
+            options = self.settled(chosen)
+            if options:
+                return options
 
     def for_budget(self, budget: int) -> list[Option]:
         """Foldings with the fewest cycles per frame that take at most ``budget`` multipliers; FitError if none do.
 
-        The least target whose cheapest foldings fit; they are made exact only where they are about to be chosen.
+        The least target whose cheapest foldings fit; they are made exact only where they are about to be chosen. As
+        no folding is faster than its bound, none that was not looked at could do better.
         """
         while True:
-            targets = sorted({option.cycles for layer in self._layers for option in layer.front})
+            targets = self.targets
             at = bisect_left(targets, True, key=lambda cycles: self._price(cycles) <= budget)
             if at == len(targets):
                 least = self._price(targets[-1])
                 raise FitError(
                     f"the network needs at least {least:.0f} multipliers (limit {budget}); raise --multipliers"
                 )
-            chosen = [layer.cheapest(targets[at]) for layer in self._layers]
-            if not self._settle(chosen):
-                return chosen
+            chosen = [layer.cheapest(targets[at]) for layer in self.layers]
+            options = self.settled(chosen)
+            if options:
+                return options
+
+    @property
+    def targets(self) -> list[int]:
+        """The cycles per frame, rising, at which fewer multipliers than before will do."""
+        return sorted({cycles for layer in self.layers for cycles in layer.front[0]})
 
     def plan(self, chosen: list[Option]) -> Plan:
         """The plan with the foldings chosen, its queues such that it is as fast as its slowest layer."""
-        layers = zip(self._layers, chosen, strict=True)
-        plan = Plan(self.network, tuple(PlannedLayer(x.name, x.op, option.folding) for x, option in layers))
-        return size_queues(plan, max(option.cycles for option in chosen))
+        return size_queues(self.without_queues(chosen), max(option.cycles for option in chosen))
+
+    def without_queues(self, chosen: list[Option]) -> Plan:
+        """The plan with the foldings chosen and no queues but the layers' own."""
+        layers = zip(self.layers, chosen, strict=True)
+        return Plan(self.network, tuple(PlannedLayer(x.name, x.op, option.folding) for x, option in layers))
+
+    def settled(self, chosen: list[int]) -> list[Option] | None:
+        """The foldings chosen, by number; None where making their cycles exact has changed any."""
+        if max([layer.settle(at) for layer, at in zip(self.layers, chosen, strict=True)]):
+            return None
+        return [layer.option(at) for layer, at in zip(self.layers, chosen, strict=True)]
 
     @property
     def least(self) -> int:
         """The multipliers without which it cannot be built."""
-        return sum(min(option.multipliers for option in layer.options) for layer in self._layers)
+        return sum(layer.front[1][-1] for layer in self.layers)
 
     @property
     def most(self) -> int:
         """The multipliers beyond which nothing gets faster."""
-        slowest = max(min(option.cycles for option in layer.options) for layer in self._layers)
-        return int(self._price(slowest))
-
-    def _settle(self, chosen: list[Option]) -> bool:
-        return max([layer.settle(option) for layer, option in zip(self._layers, chosen, strict=True)])
+        return int(self._price(max(layer.front[0][0] for layer in self.layers)))
 
     def _price(self, cycles: int) -> float:
-        chosen = [layer.cheapest(cycles) for layer in self._layers]
-        return float("inf") if None in chosen else sum(option.multipliers for option in chosen)
+        return sum(layer.least(cycles) for layer in self.layers)
 
 
 def search(

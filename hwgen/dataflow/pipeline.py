@@ -11,7 +11,8 @@ from .stages import INPUT, Source
 
 
 class Pipeline(wiring.Component):
-    """Streams ``i`` and ``o``: frames back to back, raster order, channels last.
+    """Streams ``i`` and ``o``, or ``o_0`` and so on where several leave: frames back to back, raster order, channels
+    last. Whoever reads several must take from all of them: the pipeline waits for each.
 
     Once elaborated, ``streams`` holds the output stream of every layer by its name and ``blocks`` those of all stages,
     for those who watch. With
@@ -27,7 +28,12 @@ class Pipeline(wiring.Component):
         network = plan.network
         ports = {
             "i": In(beat_stream(network.input.map.type, self.lanes_in)),
-            "o": Out(beat_stream(network.output.map.type, self.lanes_out)),
+        }
+        names = output_names(len(network.results))
+        self.results = dict(zip(names, network.results, strict=True))
+        ports |= {
+            name: Out(beat_stream(stream.map.type, lanes))
+            for (name, stream), lanes in zip(self.results.items(), self.lanes_out, strict=True)
         }
         for n, layer in enumerate(plan.layers if watched else ()):
             width = layer.op.output.type.width * layer.folding.lanes_out
@@ -46,8 +52,8 @@ class Pipeline(wiring.Component):
                 join(m, stream, getattr(block, port), f"{port} of {stage.name}")
             if stage.is_layer:
                 self.streams[stage.layer] = getattr(block, port_names(block)[1][0])
-        (output,) = self.plan.outputs
-        join(m, self._stream(blocks, output), wiring.flipped(self.o), "output")
+        for name, source in zip(self.results, self.plan.outputs, strict=True):
+            join(m, self._stream(blocks, source), wiring.flipped(getattr(self, name)), f"output {name}")
         for n, stream in enumerate(self.streams.values() if self.watched else ()):
             m.d.comb += [
                 getattr(self, f"watch_{n}_moves").eq(stream.valid & stream.ready),
@@ -60,6 +66,11 @@ class Pipeline(wiring.Component):
             return wiring.flipped(self.i)
         block = blocks[source.stage]
         return getattr(block, port_names(block)[1][source.port])
+
+
+def output_names(count: int) -> list[str]:
+    """What the output streams are called."""
+    return ["o"] if count == 1 else [f"o_{n}" for n in range(count)]
 
 
 def module_name(name: str) -> str:

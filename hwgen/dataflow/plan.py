@@ -50,6 +50,11 @@ class Plan:
         return tuple(self._layout.stages)
 
     @property
+    def entries(self) -> dict[tuple[str, int], Source]:
+        """Where each input of each layer comes from."""
+        return self._layout.entries
+
+    @property
     def outputs(self) -> tuple[Source, ...]:
         """Where the network's outputs come from."""
         return self._layout.outputs
@@ -60,9 +65,9 @@ class Plan:
         return next(stage.folding.lanes_in for stage in self.stages if INPUT in stage.sources)
 
     @property
-    def lanes_out(self) -> int:
-        """Elements in a beat of the output."""
-        return self.stages[self.outputs[0].stage].folding.lanes_out
+    def lanes_out(self) -> tuple[int, ...]:
+        """Elements in a beat of each output."""
+        return tuple(self.stages[source.stage].folding.lanes_out for source in self.outputs)
 
     @property
     def multipliers(self) -> int:
@@ -125,9 +130,10 @@ class Plan:
 def check_hardware(network: Network) -> None:
     """ModelError with a line for each layer that cannot be built."""
     lines = []
-    if len(network.results) > 1:
-        names = ", ".join(repr(stream.name) for stream in network.results)
-        lines.append(f"{len(network.results)} streams leave the network ({names}); one has hardware yet: golden only")
+    made = {layer.output for layer in network.layers}
+    for stream in network.results if network.layers else ():
+        if stream.name not in made:
+            lines.append(f"the output {stream.name!r} is not computed: no layer makes it; take it out of the outputs")
     if not network.layers:
         lines.append(f"the network {network.name!r} has no layers; there is nothing to build")
     read = {name for layer in network.layers for name in layer.inputs} | {stream.name for stream in network.results}

@@ -9,9 +9,11 @@ spread over the target, so that no layer runs ahead. The room that was used then
 have it can do the same, and with a source that offers earlier no beat comes later.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
-from hwgen.blocks import Fork, StreamQueue
+from hwgen.blocks import ChannelTable, Fork, Pad, Slice, StreamQueue, Table, WidthConverter
+from hwgen.blocks.operator import Operator
 from hwgen.blocks.timing import Deadlock
 from hwgen.graph.errors import FitError
 
@@ -36,7 +38,8 @@ def size_queues(plan: Plan, target: int) -> Plan:
     if _interval(plan) <= target:
         return plan
     everywhere = dict.fromkeys((place for place, feed in _feeds(plan) if feed), _ROUND)
-    for chosen in (_lacking(plan, target), everywhere):
+    lacking = _lacking(plan, target)
+    for chosen in (_narrowed(plan, lacking), lacking, everywhere):
         sized = _measured(plan.with_queues(chosen), chosen, target)
         if sized is not None and _interval(sized) <= target:
             return sized
@@ -62,6 +65,38 @@ def _lacking(plan: Plan, target: int) -> dict[Place, int]:
         if any(room[stage, port] > plan.stages[stage].ports[port][1].queue for stage, port in feed):
             lacking[place] = _ROUND
     return lacking
+
+
+def _narrowed(plan: Plan, places: dict[Place, int]) -> dict[Place, int]:
+    """``places`` with the queues of shortcuts moved to where they hold least: further up the branch, as far as its
+    layers take a pixel at a time."""
+    layers = {layer.name: (layer, placed) for layer, placed in zip(plan.layers, plan.network.layers, strict=True)}
+    makers = {placed.output: placed.name for placed in plan.network.layers}
+    readers = Counter(name for placed in plan.network.layers for name in placed.inputs)
+    readers.update(stream.name for stream in plan.network.results)
+    moved = {}
+    for (name, n), depth in places.items():
+        layer, placed = layers[name]
+        tensor, best = placed.inputs[n], (_bits(layer.op, n), name, n)
+        joins = len(placed.inputs) > 1
+        while joins and readers[tensor] == 1 and tensor in makers:
+            layer, placed = layers[makers[tensor]]
+            if len(placed.inputs) > 1 or not _by_pixel(layer.op):
+                break
+            tensor, best = placed.inputs[0], min(best, (_bits(layer.op, 0), placed.name, 0))
+        moved[best[1:] if readers[tensor] > 1 else (name, n)] = depth
+    return moved
+
+
+def _bits(op: Operator, n: int) -> int:
+    """Bits of a frame on an input."""
+    return op.inputs[n].elements * op.inputs[n].type.width
+
+
+def _by_pixel(op: Operator) -> bool:
+    """Whether each pixel of the result needs one pixel of the input."""
+    window = getattr(op, "window", None)
+    return window.kernel == window.strides == (1, 1) if window else isinstance(op, Slice | Pad | Table | ChannelTable)
 
 
 def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
@@ -97,13 +132,12 @@ def _free_rooms(plan: Plan, pace: int, free: set[Port]) -> dict[Port, int]:
 def _feeds(plan: Plan) -> Iterator[tuple[Place, list[tuple[int, int]]]]:
     """Every input of a layer with the outputs (stage, port) on the way to it, the nearest first: those of width
     converter and queue, up to that of a layer or fork. Empty where it reads the network's input."""
-    for stage in plan.stages:
-        for place, source in enumerate(stage.sources if stage.is_layer else ()):
-            feed = []
-            while source != INPUT:
-                feed.append((source.stage, source.port))
-                before = plan.stages[source.stage]
-                if before.is_layer or isinstance(before.op, Fork):
-                    break
-                (source,) = before.sources
-            yield (stage.layer, place), feed
+    for place, source in plan.entries.items():
+        feed = []
+        while source != INPUT:
+            feed.append((source.stage, source.port))
+            before = plan.stages[source.stage]
+            if not isinstance(before.op, StreamQueue | WidthConverter):
+                break
+            (source,) = before.sources
+        yield place, feed

@@ -16,6 +16,11 @@ ELEMENTWISE = frozenset((
     "ThresholdedRelu",
 ))  # fmt: skip
 CLIPS = ("Relu", "Clip")
+#: Those that never fall, or never rise, in their first operand where all others are constant; float32 included, as
+#: rounding never falls. ``_BY_SLOPE`` do where their slope is not negative, ``_EITHER_WAY`` in any operand.
+_MONOTONE = frozenset(("Ceil", "Clip", "Div", "Floor", "HardSigmoid", "Neg", "Relu", "Round", "Sign", "Sub"))
+_EITHER_WAY = frozenset(("Add", "Max", "Min", "Mul", "Sub", "Sum"))
+_BY_SLOPE = frozenset(("LeakyRelu", "PRelu"))
 UNBOUNDED = (-np.inf, np.inf)
 
 
@@ -48,6 +53,24 @@ class Expression:
     def per_channel(self) -> bool:
         """Whether elements of one channel are treated alike."""
         return all(value.size == value.shape[-1] if value.ndim else True for value in self.constants.values())
+
+    @property
+    def monotone(self) -> bool:
+        """Whether it is sure that each channel never falls or never rises, in float32; for a single input."""
+        current = self.inputs[0]
+        for node in self.nodes:
+            varying = [at for at, name in enumerate(node.inputs) if name and name not in self.constants]
+            if len(varying) != 1 or node.inputs[varying[0]] != current or not self._follows(node, varying[0]):
+                return False
+            current = node.outputs[0]
+        return len(self.inputs) == 1 and current == self.output
+
+    def _follows(self, node: Node, place: int) -> bool:
+        """Whether ``node`` never falls or never rises in its operand at ``place``, the others constant."""
+        if node.op in _BY_SLOPE:
+            slope = self.constants[node.inputs[1]] if node.op == "PRelu" else node.attributes["alpha"]
+            return place == 0 and bool((np.asarray(slope) >= 0).all())
+        return node.op in _EITHER_WAY or (node.op in _MONOTONE and place == 0)
 
     def reading(self, old: str, new: str) -> "Expression":
         """The same with the input ``old`` called ``new``."""

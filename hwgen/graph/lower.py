@@ -2,12 +2,16 @@
 
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from .emit import standard
 from .errors import ModelError
 from .ir import Graph
-from .network import Layer, Network, Output, Site
+from .network import GoldenOperator, Layer, Network, Output, QuantizedTensor, Site
+from .subsample import subsampled
 from .trace import REMEDY, Trace
 from .value import Value, is_count
 
@@ -16,7 +20,7 @@ def sites(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> tuple[Si
     """The sites of a quantised graph, in topological order; ModelError with a line per problem."""
     trace = Trace(graph, warn).run()
     trace.problems.raise_any()
-    return tuple(trace.sites)
+    return tuple(subsampled(trace.sites, trace.emitter.streams))
 
 
 def refusals(graph: Graph) -> frozenset[str]:
@@ -35,8 +39,10 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     operators = tuple(operators)
     trace = Trace(graph, warn).run()
     outputs = _outputs(trace)
-    layers = tuple(_layer(trace, site, operators) for site in trace.sites)
+    all_sites = subsampled(trace.sites, trace.emitter.streams)
+    placed = [pair for site in all_sites for pair in _layers(trace, site, operators)]
     trace.problems.raise_any()
+    layers = tuple(layer for layer, _ in placed)
     frame = graph.tensors[graph.inputs[0]]
     read = {name for layer in layers for name in layer.inputs}
     return Network(
@@ -45,8 +51,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
         input_shape=frame.shape[1:],
         outputs=outputs,
         layers=layers,
-        tensors={trace.entrance.tensor.name: trace.entrance.tensor}
-        | {site.output.name: site.output for site in trace.sites},
+        tensors={trace.entrance.tensor.name: trace.entrance.tensor} | {tensor.name: tensor for _, tensor in placed},
         head=tuple(node.op.lower() for node in graph.head),
         input_order=trace.entrance.order,
         integer_input=frame.dtype.kind != "f",
@@ -56,8 +61,8 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     )
 
 
-def _layer(trace: Trace, site: Site, operators: tuple[type, ...]) -> Layer | None:
-    """The first operator that takes ``site``, checked to make what the site says."""
+def _layers(trace: Trace, site: Site, operators: tuple[type, ...]) -> list[tuple[Layer, QuantizedTensor]]:
+    """The parts of the first operator that takes ``site``, checked to make what the site says, with their results."""
     try:
         op = next(filter(None, (operator.from_site(site) for operator in operators)), None)
         if op is None:
@@ -70,8 +75,23 @@ def _layer(trace: Trace, site: Site, operators: tuple[type, ...]) -> Layer | Non
             raise ValueError(f"{type(op).__name__} makes {made} where the model has {site.output.map}")
     except (ValueError, ModelError) as error:
         trace.problems.add(f"node {site.name!r} ({site.op}): {error}")
-        return None
-    return Layer(site.name, op, tuple(tensor.name for tensor in reads), site.output.name)
+        return []
+    placed, names = [], tuple(tensor.name for tensor in reads)
+    for number, part in enumerate(op.parts, 1):
+        last = number == len(op.parts)
+        tensor = site.output if last else _between(site.output, part, number)
+        name = site.name if number == 1 else f"{site.name}/{type(part).__name__.lower()}"
+        placed.append((Layer(name, part, names, tensor.name), tensor))
+        names = (tensor.name,)
+    return placed
+
+
+def _between(result: QuantizedTensor, part: GoldenOperator, number: int) -> QuantizedTensor:
+    """What ``part`` hands to the next; its integers mean what those of the result do."""
+    kind, channels = result.quantization, part.output.channels
+    if kind.per_channel:
+        kind = replace(kind, scale=tuple(np.resize(kind.scale, channels).tolist()))
+    return QuantizedTensor(f"{result.name}/part{number}", part.output, kind)
 
 
 def _outputs(trace: Trace) -> tuple[Output, ...]:

@@ -95,6 +95,9 @@ class GoldenOperator(Protocol):
 
     def golden(self, *inputs: np.ndarray) -> np.ndarray: ...
 
+    @property
+    def parts(self) -> tuple["GoldenOperator", ...]: ...
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:

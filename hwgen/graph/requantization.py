@@ -147,8 +147,8 @@ class Requantization:
         exponents = [bits - 1 + self.shift - 25 for bits in range(65)]
         return tuple(1 << exponent if 0 <= exponent < 62 else 0 for exponent in exponents)
 
-    def select(self, channels: slice) -> "Requantization":
-        """The same for some of the channels."""
+    def select(self, channels: slice | list[int]) -> "Requantization":
+        """The same for some of the channels, in any order."""
         names = ("scale", "low", "high", "layer_bias", "bias", "multiplier", "offset")
         return replace(self, **{name: getattr(self, name)[channels] for name in names})
 

@@ -124,9 +124,11 @@ class TransposedWindow:
         result = np.zeros((len(x), rows, columns, x.shape[3]), x.dtype)
         result[:, :: self.strides[0], :: self.strides[1]] = x
         top, left, bottom, right = self.pads
-        result = result[:, max(-top, 0) : rows - max(-bottom, 0), max(-left, 0) : columns - max(-right, 0)]
+        # What is added on one side may be cropped from the other.
         grow = [(0, 0), (max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0)), (0, 0)]
-        return np.pad(result, grow)
+        result = np.pad(result, grow)
+        rows, columns = result.shape[1:3]
+        return result[:, max(-top, 0) : rows - max(-bottom, 0), max(-left, 0) : columns - max(-right, 0)]
 
     @staticmethod
     def from_onnx(attributes: Mapping[str, Any], spatial: Sequence[int], kernel: Sequence[int]) -> "TransposedWindow":

@@ -57,21 +57,21 @@ class Outlet(wiring.Component):
     """The end of a block: a queue of ``depth`` beats and the credits for it.
 
     ``permit`` says that a step which gives ``beats`` beats may start; the block answers with ``debit`` in the
-    cycle in which it decides so, and with ``short`` where the step will give but ``short_beats``. A place freed
-    in cycle t can be debited again from cycle t + 1.
+    cycle in which it decides so, and says with ``amount`` if the step will give fewer. A place freed in cycle t can
+    be debited again from cycle t + 1.
     """
 
     LATENCY = Queue.LATENCY
 
-    def __init__(self, layout, depth: int, beats: int = 1, short_beats: int = 0):
+    def __init__(self, layout, depth: int, beats: int = 1):
         if depth < beats:
             raise ValueError(f"a queue of {depth} beats cannot hold the {beats} of one step")
-        self.depth, self.beats, self.short_beats = depth, beats, short_beats
+        self.depth, self.beats = depth, beats
         super().__init__(
             {
                 "permit": Out(1),
                 "debit": In(1),
-                "short": In(1),
+                "amount": In(range(beats + 1), init=beats),
                 "push": In(1),
                 "payload": In(layout),
                 "o": Out(stream.Signature(layout)),
@@ -85,14 +85,13 @@ class Outlet(wiring.Component):
         credits_, left = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
         permit = Signal(init=1)
         taken = self.o.valid & self.o.ready
-        debit = Mux(self.short, self.short_beats, self.beats)
         m.d.comb += [
             queue.push.eq(self.push),
             queue.payload.eq(self.payload),
             self.o.payload.eq(queue.o.payload),
             self.o.valid.eq(queue.o.valid),
             queue.o.ready.eq(self.o.ready),
-            left.eq(credits_ + taken - Mux(self.debit, debit, 0)),
+            left.eq(credits_ + taken - Mux(self.debit, self.amount, 0)),
             self.permit.eq(permit),
         ]
         m.d.sync += [credits_.eq(left), permit.eq(left >= self.beats)]

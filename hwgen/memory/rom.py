@@ -6,6 +6,9 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from .contents import Contents
+from .library import Library
+
 #: Up to this many words, what one LUT4 holds, a ROM is made of LUTs. A deeper one would load its address with
 #: thousands of them, and the clock would wait for that net.
 LOGIC_DEPTH = 16
@@ -45,39 +48,41 @@ class Rom(wiring.Component):
     """``data`` follows ``address`` by :attr:`latency` cycles. ``words`` are unsigned integers of ``width`` bits."""
 
     def __init__(self, words: Sequence[int], width: int):
-        self.words, self.width = list(words), width
+        self.words = words if isinstance(words, Contents) else Contents.of(words, width)
+        self.width = width
         self.latency = rom_latency(len(self.words))
         super().__init__({"address": In(range(max(len(self.words), 2))), "data": Out(unsigned(width))})
 
     def elaborate(self, platform):
-        m = Module()
-        style = rom_style(len(self.words))
-        if style == "logic":
-            self._logic(m)
-        else:
-            self._block(m)
-        return m
+        if rom_style(len(self.words)) == "logic":
+            return self._logic()
+        instance = platform.rom(self.words, self.address, self.data) if isinstance(platform, Library) else None
+        return self._block() if instance is None else instance
 
-    def _logic(self, m: Module) -> None:
+    def _logic(self) -> Module:
+        m, words = Module(), list(self.words)
         word = Signal(self.width)
         with m.Switch(self.address):
-            for at, value in enumerate(self.words[:-1]):
+            for at, value in enumerate(words[:-1]):
                 with m.Case(at):
                     m.d.comb += word.eq(value)
             with m.Default():
-                m.d.comb += word.eq(self.words[-1])
+                m.d.comb += word.eq(words[-1])
         self._register(m, word)
+        return m
 
-    def _block(self, m: Module) -> None:
+    def _block(self) -> Module:
+        m = Module()
         m.submodules.store = store = memory.Memory(
             shape=unsigned(self.width),
             depth=len(self.words),
-            init=self.words,
+            init=list(self.words),
             attrs={"rom_block": 1, "ram_style": "block", "rom_style": "block"},
         )
         read = store.read_port()
         m.d.comb += read.addr.eq(self.address)
         self._register(m, read.data)
+        return m
 
     def _register(self, m: Module, word) -> None:
         held = Signal(self.width, reset_less=True)

@@ -20,6 +20,7 @@ from hwgen.blocks.fork import ForkFolding
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.operator import LaneFolding
 from hwgen.blocks.queue import QueueFolding
+from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
 from hwgen.graph.site import sum_quantization
@@ -113,6 +114,53 @@ def _convolutions():
     yield Conv.from_site(_with_still_channel(site("Conv", small, same, 6))), _mac("sliding", 9, 3, 2, 3)
 
 
+def _packed():
+    """Sets of channels that fill their last beat in part."""
+    same, source = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(5, 4, 2, U8)
+    twelve = conv(source, same, 12)
+    yield twelve, _mac("ring", 2, 5, 2, 4)
+    yield twelve, _mac("ring", 1, 7, 1, 2)
+    yield twelve, _mac("sliding", 9, 5, 1, 3, in_luts=True)
+    yield twelve, _mac("sliding", 9, 8, 2, 6)
+    yield twelve, _mac("columns", 6, 11, 2, 6)
+    yield conv(FeatureMap(4, 4, 4, S16), same, 12, Quantization(S16, 0.0002, -4)), _mac("ring", 1, 5, 1, 2, True)
+    yield conv(source, same, 24, group=2), _mac("ring", 1, 7, 1, 4)
+    yield conv(source, same, 24, group=2), _mac("sliding", 3, 5, 1, 3, in_luts=True)
+    yield raw("Conv", source, same, 12), _mac("ring", 2, 7, 2, 4)
+    yield dense(FeatureMap(1, 1, 20, U8), 12), _mac("ring", 2, 5, 2, 3)
+
+
+def _function(op, *constants, **attributes) -> Expression:
+    """``op`` of a stream and of numbers, or of one for each channel."""
+    names = tuple(f"c{n}" for n in range(len(constants)))
+    values = {name: np.float32(value) for name, value in zip(names, constants, strict=True)}
+    return Expression((Node(op, op, ("x", *names), ("y",), attributes),), values, ("x",), "y")
+
+
+def _searched():
+    """Sums that go through a function: both ways of naming a step, one to eight comparisons, channels that fall."""
+    same, small = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 2, U8)
+    signs = np.array([1, -1, 0.5, -0.25, 0, 2])[None, None]
+    leaky, mixed, sign, few = _function("LeakyRelu", alpha=0.1), _function("Mul", signs), _function("Sign"), U4
+    yield _through(leaky, "Conv", small, same, 6, Quantization(S8, 0.02, -4)), _mac("ring", 2, 3, 2, 3)
+    yield _through(leaky, "Conv", small, same, 6, Quantization(S8, 0.02, -4)), _mac("sliding", 7, 4, 2, 2)
+    yield _through(mixed, "Conv", small, same, 6, Quantization(few, 0.3, 6)), _mac("ring", 1, 4, 1, 1)
+    yield _through(sign, "Conv", small, same, 6, Quantization(IntType(2, True), 1)), _mac("sliding", 18, 3, 2, 3)
+    yield _through(_function("HardSwish"), "Conv", small, same, 6, group=2), _mac("ring", 1, 3, 1, 3)
+    yield _through(leaky, "Conv", small, same, 6, Quantization(S8, 0.02, -4)), _mac("ring", 1, 5, 1, 3)
+    yield _through(leaky, "Gemm", FeatureMap(1, 1, 20, U8), Window((1, 1)), 7), _mac("ring", 2, 3, 2, 1)
+    yield _through(mixed, "AveragePool", small, Window((2, 2)), 2, Quantization(few, 0.3, 6), by=2), LaneFolding(2)
+    yield _through(_function("HardSwish"), "GlobalAveragePool", small, Window((6, 7)), 2), LaneFolding(1)
+
+
+def _through(function, op, source, window, channels, target=None, by=None, **options):
+    made = site(op, source, window, channels, target, **options)
+    if by:
+        function = replace(function, constants={name: value[..., :by] for name, value in function.constants.items()})
+    kinds = {"Conv": Conv, "Gemm": Dense, "AveragePool": AveragePool, "GlobalAveragePool": GlobalAveragePool}
+    return kinds[op].from_site(replace(made, function=function))
+
+
 def _with_still_channel(made: Site) -> Site:
     scale = made.weight.scale.copy()
     scale[1] = 1e-11
@@ -199,4 +247,5 @@ def _named(cases):
     return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
 
 
-CASES = _named([*_convolutions(), *_grouped(), *_in_columns(), *_dense(), *_pools(), *_plumbing()])
+CONVOLUTIONS = (*_convolutions(), *_packed(), *_grouped(), *_searched(), *_in_columns())
+CASES = _named([*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing()])

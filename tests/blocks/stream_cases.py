@@ -9,6 +9,9 @@ from hwgen.blocks import (
     ChannelTable,
     Concat,
     Elementwise,
+    FixedOperand,
+    FloatSum,
+    Interpolate,
     Mul,
     Pad,
     Rearrange,
@@ -16,6 +19,7 @@ from hwgen.blocks import (
     Slice,
     Upsample,
 )
+from hwgen.blocks.interpolate import Shares
 from hwgen.blocks.operator import LaneFolding
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
@@ -27,6 +31,12 @@ U4 = IntType(4, False)
 
 def joint(kind, maps, quantizations, target, clamp=None, function=None):
     """An operator that combines streams of ``maps``, broadcast as numpy would."""
+    what = {ChannelTable: "Requantize", FloatSum: "Add"}.get(kind, kind.__name__)
+    return kind.from_site(joint_site(what, maps, quantizations, target, clamp, function))
+
+
+def joint_site(op, maps, quantizations, target, clamp=None, function=None, constants=None):
+    """The site of such an operator."""
     tensors = [
         QuantizedTensor(name, FeatureMap(*map_, kind_.type), kind_)
         for name, map_, kind_ in zip("abc", maps, quantizations, strict=False)
@@ -34,8 +44,7 @@ def joint(kind, maps, quantizations, target, clamp=None, function=None):
     size = tuple(int(n) for n in np.broadcast_shapes(*maps))
     output = QuantizedTensor("y", FeatureMap(*size, target.type), target)
     clamp = clamp or (target.type.min, target.type.max)
-    what = "Requantize" if kind is ChannelTable else kind.__name__
-    return kind.from_site(Site("joint1", what, tuple(tensors), output, {}, clamp, function=function))
+    return Site("joint1", op, tuple(tensors), output, {}, clamp, function=function, constants=constants or {})
 
 
 #: Quantisations of two operands and the result for which each form of a line is found: products for "few", sums
@@ -49,10 +58,34 @@ PAIRS = {
 }
 
 
+#: Quantisations of two operands and the result of a sum in float32.
+U16, S16 = IntType(16, False), IntType(16, True)
+WIDE = {
+    "u16": (Quantization(U16, 0.000317, 31007), Quantization(U16, 0.000213, 30003), Quantization(U16, 0.00039, 40000)),
+    "mixed": (Quantization(S16, 2**-11), Quantization(U8, 0.0371, 128), Quantization(S16, 0.00091, -77)),
+    "powers of two": (Quantization(S16, 2**-11), Quantization(S16, 2**-12), Quantization(S16, 2**-10, 5)),
+    "far apart": (Quantization(S16, 0.9, 3), Quantization(S16, 1.3e-5), Quantization(S16, 0.77, 5)),
+    "fine": (Quantization(S8, 0.9, 3), Quantization(S16, 1.3e-3), Quantization(S16, 0.00277, 5)),
+    "coarse": (Quantization(S16, 0.9, 3), Quantization(S16, 1.3), Quantization(S8, 333.0, 5)),
+}
+
+
 def hopeless():
     """A sum with a table that is no line at all."""
     op = joint(Add, ((3, 4, 6),) * 2, PAIRS["line"][:2], PAIRS["line"][2])
     return replace(op, values=op.values ^ np.eye(256, dtype=np.uint8) * 7)
+
+
+def fixed(kind, maps, quantizations, target, constant, function=None):
+    """An operator whose operands numbered ``constant`` are random and the same for every frame."""
+    generator, names = np.random.default_rng(7), "abc"
+    values = {
+        names[n]: generator.integers(q.type.min, q.type.max, (1, *maps[n]), endpoint=True).astype(q.type.dtype)
+        for n, q in enumerate(quantizations)
+        if n in constant
+    }
+    made = joint_site(kind.__name__, maps, quantizations, target, function=function, constants=values)
+    return FixedOperand.from_site(made)
 
 
 def pairs():
@@ -69,6 +102,12 @@ def pairs():
     yield joint(Add, ((1, 4, 1), whole), PAIRS["line"][:2], PAIRS["line"][2]), LaneFolding(1)
     yield joint(Mul, ((3, 1, 6), (1, 4, 6)), PAIRS["line"][:2], Quantization(S8, 0.02, -9)), LaneFolding(2)
     yield joint(Mul, ((1, 1, 1), (2, 2, 2)), PAIRS["narrow"][:2], PAIRS["narrow"][2]), LaneFolding(1)
+    for other, lanes in ((whole, 2), ((3, 1, 6), 3), ((1, 4, 1), 1), ((3, 1, 1), 6), ((1, 4, 6), 6)):
+        yield fixed(Add, (whole, other), PAIRS["line"][:2], PAIRS["line"][2], {1}), LaneFolding(lanes)
+    yield fixed(Mul, (whole, whole), PAIRS["few"][:2], PAIRS["few"][2], {0}), LaneFolding(3)
+    yield joint(FloatSum, (whole, whole), WIDE["u16"][:2], WIDE["u16"][2]), LaneFolding(2)
+    yield joint(FloatSum, (whole, gate), WIDE["mixed"][:2], WIDE["mixed"][2], clamp=(-900, 30000)), LaneFolding(1)
+    yield fixed(Add, (whole, (1, 4, 6)), WIDE["u16"][:2], WIDE["u16"][2], {1}), LaneFolding(3)
     nodes = (Node("m", "Max", ("a", "b"), ("t",)), Node("s", "Sigmoid", ("t",), ("y",)))
     function = Expression(nodes, {}, ("a", "b"), "y")
     target = Quantization(U8, 1 / 255)
@@ -78,6 +117,9 @@ def pairs():
         sloped = joint(ChannelTable, (whole,), [Quantization(S8, 0.02, 3)], target, function=prelu)
         yield sloped, LaneFolding(lanes)
     yield joint(Elementwise, (whole, gate), PAIRS["narrow"][:2], target, function=function), LaneFolding(3)
+    most = Expression((Node("m", "Max", ("a", "b", "c"), ("y",)),), {}, ("a", "b", "c"), "y")
+    kinds = [Quantization(IntType(3, True), 0.5)] * 3
+    yield fixed(Elementwise, (gate, whole, (3, 1, 6)), kinds, target, {2}, most), LaneFolding(2)
 
 
 def moves():
@@ -102,6 +144,16 @@ def moves():
     grouped = np.arange(8).reshape(2, 4).T.ravel()
     for order, lanes in ((grouped, 1), (grouped, 8), (np.array([5, 0, 0, 3, 1, 7]), 1), (np.arange(8) // 4 * 4, 1)):
         yield ShuffleChannels(source, FeatureMap(4, 6, len(order), S8), order), LaneFolding(lanes)
+    for axis, settings, lanes in (
+        (0, (4, 8, 2, "half_pixel"), 4),
+        (1, (6, 12, 2, "half_pixel"), 1),
+        (1, (6, 18, 3, "asymmetric"), 8),
+        (0, (4, 7, 7 / 4, "align_corners"), 2),
+        (1, (6, 10, 10 / 6, "half_pixel"), 8),
+    ):
+        yield Interpolate(source, axis, Shares.of(*settings)), LaneFolding(lanes)
+    yield Interpolate(FeatureMap(1, 2, 4, U8), 0, Shares.of(1, 3, 3, "half_pixel")), LaneFolding(4)
+    yield Interpolate(FeatureMap(2, 2, 4, U8), 1, Shares.of(2, 3, 3 / 2, "align_corners")), LaneFolding(4)
     places = np.arange(source.elements).reshape(source.shape)
     to_space = places.reshape(4, 6, 2, 2, 2).transpose(0, 2, 1, 3, 4).reshape(8, 12, 2)
     to_depth = places.reshape(2, 2, 3, 2, 8).transpose(0, 2, 1, 3, 4).reshape(2, 3, 32)

@@ -34,14 +34,23 @@ def test_the_folding_is_one_that_can_be_planned(op, folding):
 
 @pytest.mark.parametrize(("op", "folding"), [case[1:] for case in CASES if isinstance(case[1], MacOperator)])
 def test_memories_and_multipliers_are_those_of_the_block(op, folding):
-    design, cost = to_rtlil(op.block(folding), "top"), op.cost(folding)
-    memories = Counter(
-        (int(width), int(depth)) for width, depth in re.findall(r"memory width (\d+) size (\d+)", design)
-    )
+    text, cost = to_rtlil(op.block(folding), "top"), op.cost(folding)
+    memories, multipliers = contents(dict(re.findall(r"^module (\S+)\n(.*?)^end$", text, re.DOTALL | re.MULTILINE)))
     assert memories == Counter((need.width, need.depth) for need in cost.memories if need.style != "logic")
-    pairs = re.findall(r"cell \$mul .*?connect \\A (.*?)\n\s*connect \\B (.*?)\n", design, re.DOTALL)
+    assert multipliers == cost.multipliers
+
+
+def contents(modules: dict[str, str], name: str = "\\top") -> tuple[Counter, int]:
+    """Memories (width, depth) and multipliers of a module and of all instances in it."""
+    text = modules[name]
+    memories = Counter((int(width), int(depth)) for width, depth in re.findall(r"memory width (\d+) size (\d+)", text))
+    pairs = re.findall(r"cell \$mul .*?connect \\A (.*?)\n\s*connect \\B (.*?)\n", text, re.DOTALL)
     constant = re.compile(r"\d+'")  # multiplied by shifts and adders
-    assert sum(not (constant.match(a) or constant.match(b)) for a, b in pairs) == cost.multipliers
+    multipliers = sum(not (constant.match(a) or constant.match(b)) for a, b in pairs)
+    for kind in re.findall(r"cell (\\\S+) ", text):
+        inner = contents(modules, kind)
+        memories, multipliers = memories + inner[0], multipliers + inner[1]
+    return memories, multipliers
 
 
 def test_every_operator_has_a_case():

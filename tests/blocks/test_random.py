@@ -4,6 +4,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hwgen.blocks import AveragePool, MaxPool
+from hwgen.blocks.mac import MacFolding
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
 from hwgen.graph.window import Window
 from hwgen.testing import check_operator
@@ -46,6 +47,22 @@ def test_convolutions_in_groups(case, data):
     group = data.draw(st.sampled_from([n for n in range(1, source.channels + 1) if source.channels % n == 0]))
     op = conv(source, window, group * data.draw(st.integers(1, 3)), group=group, seed=data.draw(st.integers(0, 9)))
     check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.data())
+def test_sets_of_channels_of_any_size(data):
+    """Neither the channels nor the lanes of the requantiser divide a set, or are divided by it."""
+    group = data.draw(st.integers(1, 2))
+    channels = data.draw(st.sampled_from([6, 8, 9, 12, 15, 16]))
+    outputs = data.draw(st.integers(1, channels))
+    lanes = data.draw(st.sampled_from([n for n in range(1, outputs + 1) if channels % n == 0]))
+    portion, in_luts, serial = data.draw(st.integers(1, 6)), data.draw(st.booleans()), data.draw(st.booleans())
+    folding = MacFolding("sliding", portion, outputs, 1, lanes, serial and not in_luts, in_luts=in_luts)
+    source, window = FeatureMap(3, 4, 2 * group, U8), Window((2, 3), pads=(1, 1, 0, 1))
+    op = conv(source, window, group * channels, Quantization(U8, 0.05, 3), group=group)
+    assume(not op.folding_problems(folding))
+    check_operator(op, folding, frames=3)
 
 
 @settings(deadline=None, max_examples=20)

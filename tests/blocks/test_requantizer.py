@@ -4,7 +4,7 @@ import numpy as np
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
 
-from hwgen.blocks.requantizer import to_significand
+from hwgen.blocks.requantizer_lane import to_significand
 
 
 def test_operands_are_rounded_as_float32_rounds_them():

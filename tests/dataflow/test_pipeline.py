@@ -1,19 +1,26 @@
 """Whole pipelines: golden, schedule and RTL agree, beat by beat and cycle by cycle."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from hwgen.blocks import StreamQueue
+from hwgen.blocks import Fork, StreamQueue
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
 from hwgen.formal import prove_contract
 from hwgen.graph import golden
+from hwgen.graph.network import Output
+from hwgen.graph.types import U8, FeatureMap
+from hwgen.graph.window import Window
+from hwgen.simulate import simulate as run_engine
 from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
+from tests.blocks.cases import conv
+from tests.blocks.test_conv_transpose import transposed
 
-from .nets import random_network, separable, small
+from .nets import chain, random_network, separable, small, squeezed
 
 FRAMES = 4
 
@@ -21,16 +28,21 @@ FRAMES = 4
 def agree(network, plan):
     """Simulate the plan at full speed and under stalls; compare values with golden, cycles with the schedule."""
     frames = random_frames(network.input.map, FRAMES)
-    want = golden.run(network, frames)[network.output.name]
+    wanted = golden.run(network, frames)
     pipeline = Pipeline(plan)
     beats = to_beats(frames, network.input.map.type, pipeline.lanes_in)
-    count = want.size // pipeline.lanes_out
+    lanes = dict(zip(pipeline.results, pipeline.lanes_out, strict=True))
+    counts = {name: FRAMES * stream.map.elements // lanes[name] for name, stream in pipeline.results.items()}
     for stall in (None, 5):
-        taken, given = simulate(Pipeline(plan), {"i": beats}, {"o": count}, stall=stall)
-        got = from_beats(given["o"].payloads, network.output.map.type, pipeline.lanes_out)
-        np.testing.assert_array_equal(got.reshape(want.shape), want)
+        taken, given = simulate(Pipeline(plan), {"i": beats}, counts, stall=stall)
+        for name, stream in pipeline.results.items():
+            want = wanted[stream.name]
+            got = from_beats(given[name].payloads[: counts[name]], stream.map.type, lanes[name])
+            np.testing.assert_array_equal(got.reshape(want.shape), want)
         if stall is None:
-            check_cycles(schedule(plan, FRAMES).run, taken, given)
+            timed = schedule(plan, FRAMES)
+            sinks = tuple(timed.links[source.stage][source.port] for source in plan.outputs)
+            check_cycles(replace(timed.run, sinks=sinks), taken, given)
 
 
 @pytest.mark.parametrize("budget", [8, 20, 60])
@@ -43,6 +55,39 @@ def test_small_network(budget):
 def test_separable_network(budget):
     network = separable()
     agree(network, search(network, multipliers=budget))
+
+
+@pytest.mark.parametrize("budget", [14, 40, 150])
+def test_a_map_waits_for_what_is_computed_of_all_of_it(budget):
+    plan = search(squeezed(), multipliers=budget)
+    agree(plan.network, plan)
+    (waiting,) = [stage for stage in plan.stages if isinstance(stage.op, Fork)]
+    beats = waiting.op.input.elements // waiting.folding.lanes
+    queues = [*waiting.folding.depths, *(s.folding.depth for s in plan.stages if isinstance(s.op, StreamQueue))]
+    assert max(queues) >= beats  # a whole frame
+
+
+@pytest.mark.parametrize("budget", [14, 60])
+def test_several_streams_leave(budget):
+    network = squeezed()
+    streams = [network.tensors[name] for name in ("t6", "t1", "t4")]  # the end, what others read too, a gate
+    outputs = tuple(Output(stream.name, (stream,), stream.map.shape) for stream in streams)
+    network = replace(network, outputs=outputs)
+    plan = search(network, multipliers=budget)
+    agree(network, plan)
+    frames = network.input.quantization.dequantize(random_frames(network.input.map, 2))
+    timed = schedule(plan)
+    for engine in ("amaranth", "compiled"):
+        seen = run_engine(replace(network, input_order="flat"), plan, frames, engine)
+        assert seen.equal
+        assert (seen.timing.latency, seen.timing.interval) == (timed.latency, timed.interval)
+
+
+def test_a_transposed_convolution_between_others():
+    first = conv(FeatureMap(5, 6, 3, U8), Window((3, 3), pads=(1, 1, 1, 1)), 4)
+    up = transposed(first.output, (4, 4), 3, strides=(2, 2), pads=(1, 1, 1, 1))
+    network = chain(first, *up.parts, conv(up.output, Window((3, 3)), 2, seed=5))
+    agree(network, search(network, multipliers=60))
 
 
 @pytest.mark.parametrize("seed", range(10))

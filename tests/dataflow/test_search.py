@@ -16,9 +16,11 @@ from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
 from hwgen.graph.types import U8, FeatureMap
+from hwgen.graph.window import Window
+from tests.blocks.cases import conv
 from tests.shared import model
 
-from .nets import chain, small
+from .nets import chain, separable, small
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,26 @@ def test_no_combination_of_offered_foldings_is_faster(network):
         assert max(layer.cost.cycles for layer in search(two, multipliers=budget).layers) == best
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_offers_are_what_foldings_cost(place):
+    """Multipliers as they are, cycles never more than they are: what is optimal by offers is optimal."""
+    op = separable().layers[place].op
+    offers = op.offers(default_weigh)
+    assert [offer.folding for offer in offers] == list(op.foldings())
+    for offer in offers:
+        assert op.folding_problems(offer.folding) == []
+        cost = op.cost(offer.folding)
+        assert offer.multipliers == sum(map(default_weigh, cost.products))
+        assert offer.cycles <= cost.cycles
+
+
+def test_layers_that_differ_in_weights_alone_share_their_offers():
+    window, source = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 6, 4, U8)
+    op = conv(source, window, 4)
+    other = replace(op, weights=op.weights[:, ::-1])
+    assert other.offers(default_weigh) is op.offers(default_weigh)
+
+
 def test_too_small_a_budget_says_what_is_needed(network):
     with pytest.raises(FitError, match=r"needs at least 3 multipliers \(limit 2\); raise --multipliers"):
         search(network, multipliers=2)
@@ -88,7 +110,7 @@ def test_a_plan_survives_its_json(network):
         (lambda text: text.replace('"format": 2', '"format": 9'), "format 9 is not the 2"),
         (lambda text: text.replace("layer1", "layerX"), "layer 'layerX' is not in the model"),
         (lambda text: text.replace('"portion": ', '"portion": 99'), r"portion 99\d+ is not within 1 to"),
-        (lambda text: text.replace('"lanes_out": ', '"lanes_out": 7'), "does not divide both outputs"),
+        (lambda text: text.replace('"lanes_out": ', '"lanes_out": 7'), "does not divide the"),
         (lambda text: re.sub(r'"queues": .*?]', '"queues": [-1]', text, flags=re.S), "a queue must be 0 to"),
         (
             lambda text: re.sub(r'"queues": .*?]', '"queues": [0, 0]', text, flags=re.S),

@@ -1,15 +1,17 @@
 """The compiled engine says what Amaranth's simulator says, and notices what goes wrong."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen import cxxrtl
+from hwgen import verilator
 from hwgen.blocks.stream import beat_stream
 from hwgen.compiled import CompiledPlan, packed, unpacked
-from hwgen.cxxrtl import CompiledDesign, CompiledError
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.schedule import schedule
@@ -18,6 +20,8 @@ from hwgen.graph.errors import InputError
 from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.simulate import simulate
 from hwgen.testing import random_frames, to_beats
+from hwgen.verilated import CompiledDesign, CompiledError
+from hwgen.waves import Waves
 
 from .dataflow.nets import small
 
@@ -69,6 +73,29 @@ def test_simulate_compares_every_layer_with_golden(network, plan):
     assert result.timing.latency == schedule(plan).latency
 
 
+def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_path):
+    frames, layer = random_frames(network.input.map, 1), network.layers[0].name
+    waves = Waves(tmp_path / "some.vcd", 5, 9, (layer,))
+    tensors, _ = compiled.run(frames, trace=waves)
+    assert {name: values.tolist() for name, values in tensors.items()} == {
+        name: values.tolist() for name, values in golden.run(network, frames).items()
+    }
+    text = waves.path.read_text()
+    scopes, traced = [], set()
+    for words in map(str.split, text.splitlines()):
+        match words[:1]:
+            case ["$scope"]:
+                scopes.append(words[2])
+            case ["$upscope"]:
+                scopes.pop()
+            case ["$var"]:
+                traced.add(tuple(scopes[:3]))
+    assert traced == {("TOP", "top", layer)}
+    assert sorted({int(time) // 2 for time in re.findall(r"^#(\d+)$", text, re.MULTILINE)}) == [5, 6, 7, 8, 9]
+    with pytest.raises(InputError, match="there is no layer 'x' to trace; there are "):
+        compiled.run(frames, trace=replace(waves, layers=("x",)))
+
+
 TYPES = (U8, IntType(8, True), IntType(3, True), IntType(5, False), IntType(19, True))
 
 
@@ -85,7 +112,7 @@ def test_payloads_hold_integers_of_any_width(type_, lanes):
 
 def test_the_same_design_is_compiled_once(plan, compiled, monkeypatch):
     assert compiled.design
-    monkeypatch.setattr(cxxrtl, "_call", lambda command: pytest.fail("compiled again"))
+    monkeypatch.setattr(verilator, "call", lambda *command: pytest.fail("compiled again"))
     CompiledDesign(Pipeline(plan, watched=True))
 
 
@@ -126,6 +153,6 @@ def test_a_faulty_design_is_caught(fault, stall, message):
 
 
 def test_a_broken_compiler_is_named(monkeypatch, network):
-    monkeypatch.setattr(cxxrtl, "compiler", lambda: ("no-such-compiler",))
-    with pytest.raises(InputError, match="cannot run the C\\+\\+ compiler 'no-such-compiler'"):
+    monkeypatch.setattr(verilator, "compiler", lambda: ("no-such-compiler",))
+    with pytest.raises(InputError, match="cannot run 'no-such-compiler'"):
         CompiledDesign(Faulty("none"))

@@ -1,0 +1,125 @@
+"""Hardware in Amaranth's simulator: frames in, every layer's integers and the cycles out."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
+from amaranth.sim import Simulator
+
+from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.plan import Plan
+from hwgen.graph.types import FeatureMap
+from hwgen.testing import from_beats, to_beats
+from hwgen.waves import Waves
+
+_PROGRESS_CYCLES = 64
+_SHARE = 0.6  # of the cycles in which an end with pauses moves
+
+Progress = Callable[[float], None]
+
+
+def run_amaranth(
+    plan: Plan, integers: np.ndarray, progress: Progress, stall: int | None = None, trace: Waves | None = None
+) -> tuple[dict[str, np.ndarray], list[int], list[list[int]]]:
+    """Every layer's integers [N, H, W, C] by tensor; the cycles in which beats were taken, and given by each output.
+
+    ``stall`` is a seed for random pauses at both ends; ``trace`` names a file for waveforms. Raises TimeoutError where
+    the hardware stops.
+    """
+    pipeline = Pipeline(plan)
+    simulator = Simulator(pipeline)  # elaborates, so that there are blocks to watch
+    bench = _Bench(pipeline, integers, progress, stall)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench.run)
+    with simulator.write_vcd(str(trace.path)) if trace else nullcontext():
+        simulator.run()
+    return bench.tensors(), bench.source.cycles, [result.cycles for result in bench.results]
+
+
+class _Tap:
+    """Watches one stream: what moved, and when."""
+
+    def __init__(self, stream, tensor: str, map_: FeatureMap, frames: int):
+        self.valid, self.ready, self.payload = stream.valid, stream.ready, stream.payload.as_value()
+        self.tensor, self.map, self.frames = tensor, map_, frames
+        self.lanes = len(self.payload) // map_.type.width
+        self.per_frame = map_.elements // self.lanes
+        self.beats: list[int] = []
+        self.cycles: list[int] = []
+
+    @property
+    def expected(self) -> int:
+        """Beats of all frames."""
+        return self.frames * self.per_frame
+
+    @property
+    def full(self) -> bool:
+        return len(self.beats) >= self.expected
+
+    def sample(self, ctx, cycle: int) -> bool:
+        """Whether a beat moves in this cycle; it is kept if so."""
+        moves = bool(ctx.get(self.valid) and ctx.get(self.ready))
+        if moves:
+            self.beats.append(ctx.get(self.payload))
+            self.cycles.append(cycle)
+        return moves
+
+    def integers(self) -> np.ndarray:
+        flat = from_beats(self.beats[: self.expected], self.map.type, self.lanes)
+        return flat.reshape(self.frames, *self.map.shape).astype(self.map.type.dtype)
+
+
+class _Bench:
+    """A source that always offers and a sink that always takes, or both with pauses; a tap on every layer."""
+
+    def __init__(self, pipeline: Pipeline, integers: np.ndarray, progress: Progress, stall: int | None):
+        network, frames = pipeline.plan.network, len(integers)
+        self.random = None if stall is None else np.random.default_rng(stall)
+        self.progress, self.pipeline = progress, pipeline
+        self.offered = 0  # beats that were offered so far
+        # Some layer moves a beat at least once a frame.
+        self.patience = 1000 + 2 * max(layer.cost.cycles for layer in pipeline.plan.layers)
+        self.source = _Tap(pipeline.i, network.input.name, network.input.map, frames)
+        self.beats = to_beats(integers, network.input.map.type, self.source.lanes)
+        self.taps = [
+            _Tap(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
+            for layer in network.layers
+        ]
+        self.results = [
+            _Tap(getattr(pipeline, name), stream.name, stream.map, frames) for name, stream in pipeline.results.items()
+        ]
+
+    async def run(self, ctx) -> None:
+        streams = (self.source, *self.taps, *self.results)
+        total = sum(tap.expected for tap in streams)
+        cycle, last_move = 0, 0
+        while not all(tap.full for tap in (*self.taps, *self.results)):
+            self._offer(ctx)
+            for result in self.results:
+                ctx.set(result.ready, self._goes(ctx.get(result.valid)))
+            if sum(tap.sample(ctx, cycle) for tap in streams):
+                last_move = cycle
+            elif cycle - last_move > self.patience:
+                raise TimeoutError(f"the hardware stands still from cycle {last_move} on")
+            if cycle % _PROGRESS_CYCLES == 0:
+                self.progress(min(sum(len(tap.beats) for tap in streams) / total, 1.0))
+            await ctx.tick()
+            cycle += 1
+
+    def _goes(self, seen: bool) -> bool:
+        """Whether an end moves in this cycle: always at full speed, else at random."""
+        return True if self.random is None else bool(seen and self.random.random() < _SHARE)
+
+    def _offer(self, ctx) -> None:
+        """What is offered stays until it is taken."""
+        at = len(self.source.beats)
+        if at == len(self.beats):
+            self.offered = 0
+        elif at == self.offered:
+            self.offered += self._goes(True)
+        ctx.set(self.pipeline.i.valid, self.offered > at)
+        if self.offered > at:
+            ctx.set(self.source.payload, self.beats[at])
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        return {tap.tensor: tap.integers() for tap in (self.source, *self.taps)}

@@ -1,0 +1,207 @@
+"""One lane of a requantiser: a wide sum and its channel's constants in, a narrow integer out."""
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data
+from amaranth.lib.wiring import In, Out
+
+from hwgen.graph.requantization import SIGNIFICAND, Requantization
+from hwgen.graph.types import IntType
+from hwgen.memory.library import Element
+
+from .arithmetic import delay
+from .stream import element_shape
+
+#: Bits of the multiplier constant that one hardware multiplier takes at a time: 18 signed, so 17 unsigned.
+DIGIT_BITS = 17
+
+
+@dataclass(frozen=True)
+class LaneForm:
+    """All that the hardware of a lane depends on.
+
+    ``margins`` are those of :class:`Requantization` by the bit length, from 1, of what is looked up, where there are
+    ``ties``. ``digits`` to ``spacing`` are those of :class:`hwgen.blocks.requantizer.RequantizerPlan`.
+    """
+
+    sum: IntType
+    operand: IntType
+    factor: IntType
+    out: IntType
+    constant_bits: tuple[int, int, int]
+    shift: int
+    zero_point: int
+    clamp: tuple[int, int]
+    ties: bool
+    margins: tuple[int, ...]
+    digits: int
+    digit_bits: int
+    serial: bool
+    in_luts: bool
+    rounded: bool
+    before_product: int
+    part_latency: int
+    spacing: int
+
+    @property
+    def constants(self) -> data.StructLayout:
+        """The constants of one channel."""
+        bias, multiplier, offset = self.constant_bits
+        return data.StructLayout({"bias": signed(bias), "multiplier": unsigned(multiplier), "offset": signed(offset)})
+
+
+def constant_bits(requantization: Requantization) -> tuple[int, int, int]:
+    """The widths of bias, multiplier and offset."""
+    return _signed_width(requantization.bias), requantization.multiplier_bits, _signed_width(requantization.offset)
+
+
+def _signed_width(values) -> int:
+    return max(IntType.holding(min(int(values.min()), -1), int(values.max())).width, 1)
+
+
+class RequantizerLane(Element):
+    """``o`` is ``sum`` requantised with its channel's ``constants``; the registers between are those of the plan.
+
+    ``phase`` is the number of the digit, and comes with the operand that is multiplied.
+    """
+
+    def __init__(self, form: LaneForm):
+        self.form = self.key = form
+        self.label = f"requantizer_{form.sum}_{form.out}"
+        phases = range(max(form.spacing, 2))
+        super().__init__(
+            {
+                "sum": In(element_shape(form.sum)),
+                "constants": In(form.constants),
+                "phase": In(phases),
+                "o": Out(element_shape(form.out)),
+            }
+        )
+
+    def inside(self, platform):
+        m, form = Module(), self.form
+        operand = self._operand(m, self.sum, self.constants)
+        multiplier = delay(m, self.constants.multiplier, form.before_product, "multiplier")
+        product = self._multiply(m, operand, multiplier, self.phase)
+        offset = delay(m, self.constants.offset, form.before_product + form.part_latency + form.spacing, "offset")
+        value = Signal(signed(max(len(product), len(offset)) + 1), name="value", reset_less=True)
+        m.d.sync += value.eq(product + offset)
+        m.d.comb += self.o.eq(self._round(m, value))
+        return m
+
+    def _operand(self, m: Module, raw: Value, constants: data.View) -> Signal:
+        """Add the bias, saturate: two registers; round where float32 would: a third."""
+        form, type_ = self.form, self.form.operand
+        biased = Signal((raw + constants.bias).shape(), name="biased", reset_less=True)
+        operand = Signal(element_shape(type_), name="operand", reset_less=True)
+        m.d.sync += [biased.eq(raw + constants.bias), operand.eq(saturated(biased, type_))]
+        if not form.rounded:
+            return operand
+        rounded = Signal(element_shape(form.factor), name="rounded", reset_less=True)
+        m.d.sync += rounded.eq(to_significand(operand))
+        return rounded
+
+    def _multiply(self, m: Module, operand: Signal, multiplier: Value, phase: Value) -> Signal:
+        """The product: registers after the digits' products and one after their sum."""
+        form, size = self.form, self.form.digit_bits
+        total = Signal(signed(len(operand) + len(multiplier) + 1), name="total", reset_less=True)
+        if not form.digits:
+            m.d.sync += total.eq(delay(m, operand, 1, "part"))
+            return total
+        digits = [multiplier[n * size : (n + 1) * size] for n in range(form.digits)]
+        if not form.serial:
+            parts = [self._part(m, operand, digit, f"part{n}") for n, digit in enumerate(digits)]
+            m.d.sync += total.eq(reduce(add, (part << (n * size) for n, part in enumerate(parts))))
+            return total
+        # Horner's rule, highest digit first.
+        digit = Signal(size, name="digit")
+        with m.Switch(phase):
+            for n, choice in enumerate(reversed(digits)):
+                with m.Case(n):
+                    m.d.comb += digit.eq(choice)
+        starts = delay(m, phase == 0, form.part_latency, "starts")
+        m.d.sync += total.eq(Mux(starts, 0, total << size) + self._part(m, operand, digit, "part"))
+        return total
+
+    def _part(self, m: Module, operand: Signal, digit: Value, name: str) -> Value:
+        """``operand`` by a digit, registered: one hardware multiplier, or a tree of adders over the digit's bits."""
+        if not self.form.in_luts:
+            part = Signal(signed(len(operand) + DIGIT_BITS + 1), name=name, reset_less=True)
+            m.d.sync += part.eq(operand * digit)
+            return part
+        rows = [Mux(bit, operand, 0) for bit in digit]
+        for level in range(self.form.part_latency):
+            pairs = [rows[n : n + 2] for n in range(0, len(rows), 2)]
+            rows = []
+            for n, pair in enumerate(pairs):
+                value = _shifted_sum(*pair, 1 << level) if len(pair) == 2 else pair[0]
+                row = Signal(value.shape(), name=f"{name}_row{level}_{n}", reset_less=True)
+                m.d.sync += row.eq(value)
+                rows.append(row)
+        return rows[0]
+
+    def _round(self, m: Module, value: Signal) -> Signal:
+        """Shift, correct ties, clip: three registers."""
+        form, (low, high) = self.form, self.form.clamp
+        quotient = Signal(signed(max(len(value) - form.shift, 1) + 1), name="quotient", reset_less=True)
+        corrected = Signal(signed(len(quotient) + 1), name="corrected", reset_less=True)
+        result = Signal(element_shape(form.out), name="result", reset_less=True)
+        m.d.sync += quotient.eq(value >> form.shift)
+        if form.ties:
+            m.d.sync += corrected.eq(quotient + self._correction(m, quotient, value[: form.shift]))
+        else:
+            m.d.sync += corrected.eq(quotient)
+        m.d.sync += result.eq(Mux(corrected < low, low, Mux(corrected > high, high, corrected)))
+        return result
+
+    def _correction(self, m: Module, quotient: Signal, rest: Value) -> Signal:
+        """-1, 0 or +1 for the registered ``quotient``; ``rest`` is a cycle ahead of it."""
+        form = self.form
+        steps = quotient - form.zero_point
+        down = self._near(m, "down", 2 * steps - 1, lambda margin: rest <= margin)
+        ones = (1 << form.shift) - 1
+        up = self._near(m, "up", 2 * steps + 1, lambda margin: rest > ones - margin if margin else Const(0))
+        correction = Signal(signed(2), name="correction")
+        with m.If(steps[0]):
+            m.d.comb += correction.eq(Mux(down, -1, Mux(up, 1, 0)))
+        return correction
+
+    def _near(self, m: Module, name: str, boundary: Value, test) -> Signal:
+        """``test(margin)``, made a cycle ago for every margin, chosen by the magnitude of ``boundary``."""
+        tests = {}
+        for margin in sorted(set(self.form.margins)):
+            tests[margin] = Signal(name=f"{name}_within_{margin}", reset_less=True)
+            m.d.sync += tests[margin].eq(test(margin))
+        magnitude = Mux(boundary < 0, -boundary, boundary)
+        near = Signal(name=name)
+        m.d.comb += near.eq(tests[self.form.margins[0]])
+        for bits, margin in enumerate(self.form.margins[1:], 1):
+            with m.If(magnitude[bits:].any()):
+                m.d.comb += near.eq(tests[margin])
+        return near
+
+
+def _shifted_sum(low: Value, high: Value, shift: int) -> Value:
+    """``low + (high << shift)``, with an adder no longer than it must be."""
+    return Cat(low[:shift], (low >> shift) + high).as_signed()
+
+
+def to_significand(value: Signal) -> Value:
+    """Signed ``value`` rounded to 24 significant bits, half to even, as float32 does."""
+    above = len(value) - 1 - SIGNIFICAND
+    magnitude, result = Mux(value[-1], ~value, value), value
+    for bits in range(1, above + 1):
+        up = value + ((1 << bits - 1) - 1) + value[bits]
+        result = Mux(magnitude[SIGNIFICAND + bits - 1 : -1].any(), (up >> bits) << bits, result)
+    return result
+
+
+def saturated(value: Signal, type_: IntType) -> Value:
+    """``value`` limited to the range of ``type_``; nothing where it cannot leave it."""
+    shape = value.shape()
+    if shape.signed and type_.signed and shape.width <= type_.width:
+        return value
+    return Mux(value < type_.min, type_.min, Mux(value > type_.max, type_.max, value))

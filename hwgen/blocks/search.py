@@ -1,0 +1,162 @@
+"""Requantisation by binary search: sums go through any function whose steps are known, with no multiplier.
+
+One comparison with a threshold of the channel's own is a stage of the pipeline, so that a beat leaves in every cycle.
+"""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import wiring
+
+from hwgen.graph.requantize import Requantization
+from hwgen.graph.steps import Steps
+from hwgen.graph.types import IntType
+from hwgen.memory.rom import Rom, pack, rom_latency
+
+from .arithmetic import delay
+from .logic import Logic, counter
+from .operator import MemoryNeed, Products, rom_need
+from .packer import Packed
+from .requantizer import Requantizer, RequantizerPlan
+from .staircase import Staircase
+from .stream import element_shape
+
+
+@dataclass(frozen=True)
+class SearchPlan(Packed):
+    """How ``results`` sums at a time become beats of ``lanes`` integers; like :class:`RequantizerPlan`, which see."""
+
+    results: int
+    lanes: int
+    channels: int
+    period: int
+    levels: int
+    tabled: bool
+
+    serial = False
+    spacing = 1
+
+    @property
+    def busy(self) -> int:
+        """Cycles that a set of results takes."""
+        return self.packing.loose
+
+    @property
+    def multipliers(self) -> int:
+        return 0
+
+    def depth(self, level: int) -> int:
+        """Words that a lane has at a level of the search; behind the last it is the table of values."""
+        return self.rounds << level
+
+    def level_latency(self, level: int) -> int:
+        """Cycles of a comparison: its threshold, and itself."""
+        return rom_latency(self.depth(level)) + 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``done`` to the first ``push``."""
+        result = rom_latency(self.depth(self.levels)) if self.tabled else 1
+        return 1 + sum(map(self.level_latency, range(self.levels))) + result
+
+    def memories(self, staircase: Staircase) -> tuple[MemoryNeed, ...]:
+        """Thresholds and values of every lane."""
+        steps, width = staircase.steps, point_type(staircase.steps).width
+        needs = [rom_need(f"thresholds{level}", width, self.depth(level)) for level in range(self.levels)]
+        if self.tabled:
+            needs.append(rom_need("values", value_type(steps).width, self.depth(self.levels)))
+        return tuple(needs) * self.lanes
+
+    def products(self, staircase: Staircase) -> tuple[Products, ...]:
+        return ()
+
+    def logic(self, staircase: Staircase, sum_: IntType, out: IntType) -> Logic:
+        """Counted bits of the pipeline."""
+        width = max(point_type(staircase.steps).width, sum_.width)
+        stages = self.latency - 1
+        lane = Logic(adder=self.levels * width + out.width, register=stages * (sum_.width + self.levels) + out.width)
+        hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
+        packing = self.packing
+        cut = counter(packing.rounds if packing.last_loose < packing.loose and self.period < self.channels else 1)
+        return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy) + cut
+
+    def component(self, staircase: Staircase, sum_: IntType, out: IntType) -> wiring.Component:
+        return Search(staircase, self, sum_, out)
+
+
+def requantizer_plan(
+    requantization: Requantization | Staircase,
+    results: int,
+    lanes: int,
+    serial: bool = False,
+    period: int | None = None,
+    lut_cycles: int = 0,
+) -> RequantizerPlan | SearchPlan:
+    """The plan for ``requantization``, in whichever form it is; see :meth:`RequantizerPlan.of`."""
+    if not isinstance(requantization, Staircase):
+        return RequantizerPlan.of(requantization, results, lanes, serial, period, lut_cycles)
+    steps = requantization.steps
+    return SearchPlan(
+        results, lanes, steps.channels, period or steps.channels, steps.levels, tabled=steps.values is not None
+    )
+
+
+def point_type(steps: Steps) -> IntType:
+    """Of thresholds."""
+    return IntType.holding(int(steps.points.min()), int(steps.points.max()))
+
+
+def value_type(steps: Steps) -> IntType:
+    """Of the table of values."""
+    return IntType.holding(int(steps.values.min()), int(steps.values.max()))
+
+
+class Search(Requantizer):
+    """A :class:`Requantizer` that looks results up: the same ports, another pipeline."""
+
+    def __init__(self, staircase: Staircase, plan: SearchPlan, sum_: IntType, out: IntType):
+        self.steps = staircase.steps
+        super().__init__(staircase, plan, sum_, out)
+
+    def elaborate(self, platform):
+        m = Module()
+        plan = self.plan
+        sums, beat, _, issue = self._serialise(m)
+        m.d.comb += self.push.eq(delay(m, issue, plan.latency - 1, "push", reset_less=False))
+        for lane in range(plan.lanes):
+            x = sums.word_select(lane, self.sum_type.width)
+            x = x.as_signed() if self.sum_type.signed else x
+            m.d.comb += self.o[lane].eq(self._result(m, lane, x, beat))
+        return m
+
+    def _result(self, m: Module, lane: int, x: Value, beat: Value) -> Value:
+        """The value of the step in which ``x`` lies; the comparisons made are its number, the first one highest."""
+        plan, steps, index = self.plan, self.steps, Cat()
+        points = point_type(steps)
+        for level in range(plan.levels):
+            threshold = self._rom(m, f"thresholds{level}_{lane}", steps.level(level), points, lane, Cat(index, beat))
+            wait = plan.level_latency(level) - 1
+            x, beat, index = (
+                delay(m, value, wait, f"{name}{level}_{lane}")
+                for name, value in (("x", x), ("beat", beat), ("index", index))
+            )
+            above = Signal(name=f"above{level}_{lane}", reset_less=True)
+            m.d.sync += above.eq(x >= threshold)
+            x, beat, index = (
+                delay(m, value, 1, f"{name}{level}_{lane}_then")
+                for name, value in (("x", x), ("beat", beat), ("index", index))
+            )
+            index = Cat(above, index)
+        if plan.tabled:
+            return self._rom(m, f"values_{lane}", steps.values, value_type(steps), lane, Cat(index, beat))
+        result = Signal(element_shape(self.out_type), name=f"result_{lane}", reset_less=True)
+        m.d.sync += result.eq(index + steps.base)
+        return result
+
+    def _rom(self, m: Module, name: str, values, type_: IntType, lane: int, address: Value) -> Value:
+        """What the channels of ``lane`` have at ``address``, of ``values`` int64 [C, words]."""
+        own = values[self.plan.slots[lane :: self.plan.lanes]]
+        words = [pack([value], type_.width) for value in own.ravel().tolist()]
+        m.submodules[name] = rom = Rom(words, type_.width)
+        m.d.comb += rom.address.eq(address)
+        return rom.data.as_signed() if type_.signed else rom.data

@@ -1,0 +1,173 @@
+"""Hardware as a compiled program: the Verilog that users get, run by Verilator and driven from here by ctypes."""
+
+import ctypes
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from amaranth.lib import wiring
+
+from hwgen.blocks.stream import port_names
+
+from .export import rtlil_to_verilog, with_memories
+from .rtlil import to_netlist
+from .verilator import library
+from .waves import Waves
+
+#: Cycles between two looks at progress and at Ctrl-C.
+_SLICE = 1 << 10
+_SOURCE, _SINK, _WATCH = range(3)
+#: How a memory finds its file when a simulation starts.
+_READ = """\
+  initial begin : read_contents
+    string folder;
+    if ($value$plusargs("contents=%s", folder)) $readmemh({{folder, "/{file}"}}, {memory}, 0, {last});
+  end
+"""
+
+
+class CompiledError(RuntimeError):
+    """A compiled design stood still or broke the stream contract."""
+
+
+@dataclass(frozen=True, eq=False)
+class Beats:
+    """What moved over a stream: ``payloads``, each with its bits in little-endian bytes, uint8 [beats, bytes], and the
+    ``cycles`` in which they moved, int64 [beats]."""
+
+    payloads: np.ndarray
+    cycles: np.ndarray
+
+    @staticmethod
+    def room(count: int, width: int) -> "Beats":
+        """Empty room for ``count`` beats of ``width`` bits."""
+        return Beats(np.zeros((count, -(-width // 32) * 4), np.uint8), np.zeros(count, np.int64))
+
+
+class CompiledDesign:
+    """A component with streams ``i...`` in, ``o...`` out, and watches ``watch_n_moves`` with ``watch_n_payload``.
+
+    Made once, run any number of times; see :meth:`run`. With ``trace`` it can write waveforms. Raises InputError where
+    there is no Verilator or no C++ compiler.
+    """
+
+    def __init__(self, component: wiring.Component, trace: bool = False):
+        self.sources, self.sinks = port_names(component)
+        names = component.signature.members
+        self.watches = [name.removesuffix("_moves") for name in names if name.endswith("_moves")]
+        self.widths = {name: len(getattr(component, name).payload.as_value()) for name in self.sources + self.sinks}
+        self.widths |= {name: len(getattr(component, f"{name}_payload")) for name in self.watches}
+        netlist = to_netlist(component, "top", inline=0)
+        self._roms = netlist.roms
+        verilog = with_memories(rtlil_to_verilog(netlist.text, "top"), netlist, _READ)
+        self._library = _load(library(verilog, self._streams(), trace=trace))
+
+    def _streams(self) -> str:
+        """What the driver must know of the streams."""
+        stream = "X({n}, {name}_05F_valid, {name}_05F_payload, {name}_05F_ready)"
+        watch = "X({n}, {name}_moves, {name}_payload)"
+        lines = []
+        kinds = (("INPUTS", self.sources, stream), ("OUTPUTS", self.sinks, stream), ("WATCHES", self.watches, watch))
+        for macro, names, form in kinds:
+            entries = (form.format(n=n, name=name) for n, name in enumerate(names))
+            lines.append(f"#define {macro}(X) {' '.join(entries)}\n".replace("_05F_", "___05F"))
+        return "".join(lines)
+
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        counts: Mapping[str, int],
+        *,
+        stall: int | None = None,
+        patience: int = 100_000,
+        progress: Callable[[float], None] = lambda share: None,
+        trace: Waves | None = None,
+    ) -> dict[str, Beats]:
+        """What moved over every stream, until each of ``counts`` (outputs and watches) has so many beats.
+
+        ``inputs`` hold payloads as :class:`Beats` does. Sources always offer and sinks always take; with ``stall`` (a
+        seed) both pause at random. Raises :class:`CompiledError` where nothing moves for ``patience`` cycles, or where
+        an output withdraws or changes a beat that it offered.
+        """
+        beats = {name: Beats.room(count, self.widths[name]) for name, count in counts.items()}
+        for name, payloads in inputs.items():
+            beats[name] = Beats.room(len(payloads), self.widths[name])
+            beats[name].payloads[:, : payloads.shape[1]] = payloads
+        with self._simulation(0 if stall is None else stall + 1) as simulation:
+            if trace:
+                self._trace(simulation, trace)
+            self._until_done(simulation, beats, patience, progress)
+            taken = {name: self._library.hwgen_moved(simulation, _SOURCE, n) for n, name in enumerate(self.sources)}
+        for name, count in taken.items():
+            beats[name] = Beats(beats[name].payloads[:count], beats[name].cycles[:count])
+        return beats
+
+    @contextmanager
+    def _simulation(self, seed: int) -> Iterator[int]:
+        """A simulation before its first cycle."""
+        sizes = len(self.sources), len(self.sinks), len(self.watches)
+        with tempfile.TemporaryDirectory(prefix="hwgen_contents_") as folder:
+            for name, contents in self._roms.items():
+                (Path(folder) / f"{name}.hex").write_text(contents.hex_lines(), encoding="ascii")
+            simulation = self._library.hwgen_create(*sizes, seed, folder.encode())
+        try:
+            yield simulation
+        finally:
+            self._library.hwgen_destroy(simulation)
+
+    def _trace(self, simulation: int, trace: Waves) -> None:
+        """Write waveforms of the cells ``trace.layers``."""
+        last = (1 << 62) if trace.last is None else trace.last
+        cells = (ctypes.c_char_p * len(trace.layers))(*(cell.encode() for cell in trace.layers))
+        self._library.hwgen_trace(simulation, str(trace.path).encode(), trace.first, last, cells, len(cells))
+
+    def _until_done(self, simulation: int, beats: Mapping[str, Beats], patience: int, progress) -> None:
+        library, streams = self._library, list(self._numbered())
+        for kind, n, name in streams:
+            room = beats[name]
+            library.hwgen_stream(
+                simulation,
+                kind,
+                n,
+                room.payloads.ctypes.data,
+                room.payloads.shape[1],
+                room.cycles.ctypes.data,
+                len(room.cycles),
+            )
+        total, moved, last = sum(len(room.cycles) for room in beats.values()), 0, 0
+        while not (state := library.hwgen_run(simulation, _SLICE)):
+            now = sum(library.hwgen_moved(simulation, kind, n) for kind, n, _ in streams)
+            cycle = library.hwgen_cycle(simulation)
+            moved, last = now, cycle if now > moved else last
+            if cycle - last > patience:
+                raise CompiledError(f"the hardware stands still from cycle {last} on")
+            progress(now / total)
+        if state < 0:
+            cycle = library.hwgen_cycle(simulation)
+            raise CompiledError(f"before cycle {cycle} an output withdrew or changed a beat that it offered")
+
+    def _numbered(self) -> Iterator[tuple[int, int, str]]:
+        for kind, names in ((_SOURCE, self.sources), (_SINK, self.sinks), (_WATCH, self.watches)):
+            yield from ((kind, n, name) for n, name in enumerate(names))
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    loaded = ctypes.CDLL(str(path))
+    pointer, integer = ctypes.c_void_p, ctypes.c_int64
+    signatures = {
+        "hwgen_create": (pointer, [ctypes.c_int] * 3 + [ctypes.c_uint64, ctypes.c_char_p]),
+        "hwgen_destroy": (None, [pointer]),
+        "hwgen_stream": (None, [pointer, ctypes.c_int, ctypes.c_int, pointer, integer, pointer, integer]),
+        "hwgen_moved": (integer, [pointer, ctypes.c_int, ctypes.c_int]),
+        "hwgen_run": (ctypes.c_int, [pointer, integer]),
+        "hwgen_cycle": (integer, [pointer]),
+    }
+    if hasattr(loaded, "hwgen_trace"):
+        signatures["hwgen_trace"] = (None, [pointer, ctypes.c_char_p, integer, integer, pointer, ctypes.c_int])
+    for name, (result, arguments) in signatures.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    return loaded

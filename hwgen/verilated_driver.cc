@@ -1,0 +1,171 @@
+// Runs a design that Verilator compiled: sources, sinks and watches around it, a cycle at a time, called from Python.
+// INPUTS, OUTPUTS and WATCHES, defined in front of this, list its streams.
+#include "Vtop.h"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+// Asked for by the run time where time is not kept per context.
+double sc_time_stamp() { return 0; }
+
+namespace {
+
+// Payloads lie in Python's arrays as in Verilator's ports: little-endian, in whole words of 32 bits.
+struct Stream {
+  uint8_t *beats = nullptr;
+  int64_t *cycles = nullptr;
+  int64_t size = 0, count = 0, at = 0;
+  bool offering = false, held = false, seen = false;
+  std::vector<uint8_t> offered;
+
+  bool full() const { return at >= count; }
+  template <class Payload> void keep(const Payload &payload, int64_t cycle) {
+    if (full()) return;
+    std::memcpy(beats + at * size, &payload, sizeof(payload));
+    cycles[at++] = cycle;
+  }
+};
+
+struct Simulation {
+  VerilatedContext context;
+  Vtop top{&context};
+  std::vector<Stream> sources, sinks, watches;
+  uint64_t random = 0;
+  int64_t cycle = 0, broken = -1;
+
+#if VM_TRACE
+  VerilatedVcdC waves;
+  int64_t first = 0, last = -1;
+  void dump(int64_t half) {
+    if (cycle >= first && cycle <= last) waves.dump(uint64_t(2 * cycle + half));
+  }
+#else
+  void dump(int64_t) {}
+#endif
+
+  bool chance(unsigned of_100) {  // xorshift64
+    random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+    return random % 100 < of_100;
+  }
+
+  template <class Valid, class Payload> void offer(Stream &stream, Valid &valid, Payload &payload) {
+    stream.offering = !stream.full() && (stream.offering || !random || chance(60));
+    valid = stream.offering;
+    if (stream.offering) std::memcpy(&payload, stream.beats + stream.at * stream.size, sizeof(payload));
+  }
+  void sample_source(Stream &stream, bool ready) {
+    if (!stream.offering || !ready) return;
+    stream.cycles[stream.at++] = cycle;
+    stream.offering = false;
+  }
+  template <class Ready> void accept(Stream &stream, Ready &ready) { ready = !random || (stream.seen && chance(50)); }
+  template <class Payload> void sample_sink(Stream &stream, bool valid, const Payload &payload, bool ready) {
+    if (stream.held && (!valid || std::memcmp(stream.offered.data(), &payload, sizeof(payload)))) broken = cycle;
+    stream.held = valid && !ready;
+    const auto *data = reinterpret_cast<const uint8_t *>(&payload);
+    if (stream.held) stream.offered.assign(data, data + sizeof(payload));
+    stream.seen |= valid;
+    if (valid && ready) stream.keep(payload, cycle);
+  }
+
+  bool done() const {
+    for (const Stream &stream : sinks) if (!stream.full()) return false;
+    for (const Stream &stream : watches) if (!stream.full()) return false;
+    return true;
+  }
+
+  void tick() {
+#define X(n, valid, payload, ready) offer(sources[n], top.valid, top.payload);
+    INPUTS(X)
+#undef X
+#define X(n, valid, payload, ready) accept(sinks[n], top.ready);
+    OUTPUTS(X)
+#undef X
+    top.clk = 0;
+    top.eval();
+    dump(0);
+#define X(n, valid, payload, ready) sample_source(sources[n], top.ready);
+    INPUTS(X)
+#undef X
+#define X(n, valid, payload, ready) sample_sink(sinks[n], top.valid, top.payload, top.ready);
+    OUTPUTS(X)
+#undef X
+#define X(n, moves, payload) if (top.moves) watches[n].keep(top.payload, cycle);
+    WATCHES(X)
+#undef X
+    top.clk = 1;
+    top.eval();
+    dump(1);
+    ++cycle;
+  }
+};
+
+}  // namespace
+
+extern "C" {
+
+// `contents` is the folder with the files of memories, which are read here.
+Simulation *hwgen_create(int sources, int sinks, int watches, uint64_t seed, const char *contents) {
+  auto *simulation = new Simulation;
+#if VM_TRACE
+  simulation->context.traceEverOn(true);
+#endif
+  const std::string option = std::string("+contents=") + contents;
+  const char *arguments[] = {"hwgen", option.c_str()};
+  simulation->context.commandArgs(2, arguments);
+  simulation->sources.resize(sources);
+  simulation->sinks.resize(sinks);
+  simulation->watches.resize(watches);
+  simulation->random = seed ? seed * 0x9E3779B97F4A7C15u | 1 : 0;
+  simulation->top.rst = 0;
+  simulation->top.clk = 0;
+  simulation->top.eval();
+  return simulation;
+}
+
+void hwgen_destroy(Simulation *simulation) {
+#if VM_TRACE
+  if (simulation->waves.isOpen()) simulation->waves.close();
+#endif
+  delete simulation;
+}
+
+#if VM_TRACE
+// Waveforms of `count` cells (all if 0) in a range of cycles, in a VCD file.
+void hwgen_trace(Simulation *simulation, const char *path, int64_t first, int64_t last, const char **cells, int count) {
+  simulation->first = first, simulation->last = last;
+  for (int n = 0; n < count; ++n) simulation->waves.dumpvars(99, std::string("TOP.top.") + cells[n]);
+  simulation->top.trace(&simulation->waves, 99);
+  simulation->waves.open(path);
+}
+#endif
+
+// kind: 0 source, 1 sink, 2 watch
+void hwgen_stream(Simulation *simulation, int kind, int n, uint8_t *beats, int64_t size,
+                  int64_t *cycles, int64_t count) {
+  Stream &stream = (kind == 0 ? simulation->sources : kind == 1 ? simulation->sinks : simulation->watches)[n];
+  stream.beats = beats, stream.size = size, stream.cycles = cycles, stream.count = count;
+}
+
+int64_t hwgen_moved(Simulation *simulation, int kind, int n) {
+  return (kind == 0 ? simulation->sources : kind == 1 ? simulation->sinks : simulation->watches)[n].at;
+}
+
+// Runs until all is there, for `cycles` at most. 0: not done, 1: done, -1: a beat was withdrawn or changed.
+int hwgen_run(Simulation *simulation, int64_t cycles) {
+  for (int64_t n = 0; n < cycles; ++n) {
+    if (simulation->broken >= 0) return -1;
+    if (simulation->done()) return 1;
+    simulation->tick();
+  }
+  return 0;
+}
+
+int64_t hwgen_cycle(Simulation *simulation) { return simulation->cycle; }
+}

