@@ -5,11 +5,12 @@ The models of :func:`dsps` and :func:`brams` are exact: they follow the rules of
 flip-flops are estimates.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from hwgen.blocks.logic import Logic
 from hwgen.blocks.operator import Cost, MemoryNeed, Products
 
-from .targets import BlockRam, Device, Dsp
+from .targets import BlockRam, Device, Dsp, PerBit
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ def needs(cost: Cost, device: Device) -> Needs:
         ffs=ffs(cost, device),
         dsps=sum(dsps(product, device) for product in cost.products),
         brams=sum(brams(memory, device) for memory in cost.memories),
-        ram_luts=sum(ram_luts(memory, device) for memory in cost.memories),
+        ram_luts=sum(ram_luts(memory, device) for memory in cost.memories)
+        + device.family.per_bit.apart * cost.logic.lines,
     )
 
 
@@ -119,10 +121,10 @@ def _blocks(memory: MemoryNeed, block: BlockRam, shape: tuple[int, int]) -> int:
     width, depth = shape
     rows = -(-memory.depth // depth)
     if memory.kind == "rom":
-        return -(-memory.width * rows // width)
+        return -(-memory.kept * rows // width)
     if width < block.byte:
-        return -(-memory.width // width) * rows
-    return -(-(-(-memory.width // block.byte) * rows) // (width // block.byte))
+        return -(-memory.kept // width) * rows
+    return -(-(-(-memory.kept // block.byte) * rows) // (width // block.byte))
 
 
 def ram_luts(memory: MemoryNeed, device: Device) -> int:
@@ -130,7 +132,7 @@ def ram_luts(memory: MemoryNeed, device: Device) -> int:
     lutram = device.family.lutram
     if memory.style != "lutram" or lutram is None:
         return 0
-    return min(-(-memory.width // w) * -(-memory.depth // d) * lutram.luts for w, d in lutram.shapes)
+    return min(-(-memory.kept // w) * -(-memory.depth // d) * lutram.luts for w, d in lutram.shapes)
 
 
 def memory_luts(memory: MemoryNeed, device: Device) -> int:
@@ -138,9 +140,9 @@ def memory_luts(memory: MemoryNeed, device: Device) -> int:
     if memory.style == "logic":
         return _logic_rom(memory, device)
     if _in_block(memory, device):
-        return memory.width * _chooser(_placement(memory, device)[2], device)
+        return memory.kept * _chooser(_placement(memory, device)[2], device)
     rows = -(-memory.depth // max(depth for _, depth in device.family.lutram.shapes))
-    return ram_luts(memory, device) + memory.width * _chooser(rows, device)
+    return ram_luts(memory, device) + memory.kept * _chooser(rows, device)
 
 
 def _chooser(rows: int, device: Device) -> int:
@@ -152,21 +154,31 @@ def _logic_rom(memory: MemoryNeed, device: Device) -> int:
     """A ROM of contents without a pattern. Joined LUTs cost nothing up to a size, then a LUT each."""
     rows = -(-memory.depth // (1 << device.family.lut_inputs))
     if device.family.free_mux == 1:
-        return round(memory.width * (2.6 * rows - 1.6))  # measured on iCE40, at up to 64 words
-    return memory.width * (1 << max(rows - 1, 0).bit_length())
+        return round(memory.kept * (2.6 * rows - 1.6))  # measured on iCE40, at up to 64 words
+    return memory.kept * (1 << max(rows - 1, 0).bit_length())
 
 
 # Logic
 
 
+#: Kinds of counted logic that LUTs are made of.
+KINDS = tuple(field.name for field in fields(PerBit) if field.name != "apart")
+
+
 def luts(cost: Cost, device: Device) -> int:
-    """LUTs: adders, other logic, memories, and what DSP blocks do not take of products."""
-    per_bit = device.family.per_bit
-    counted = per_bit.adder * cost.adder_bits + per_bit.logic * cost.logic_bits
+    """LUTs: logic, memories, and what DSP blocks do not take of products."""
     memories = sum(memory_luts(memory, device) for memory in cost.memories)
+    counted = logic_luts(cost.logic, device.family.per_bit)
     return round(counted) + memories + sum(product_luts(product, device) for product in cost.products)
 
 
+def logic_luts(logic: Logic, per_bit: PerBit) -> float:
+    """LUTs for counted ``logic``, shift registers included."""
+    apart = logic.lines + per_bit.adder * logic.apart_adder
+    return per_bit.apart * apart + sum(getattr(per_bit, kind) * getattr(logic, kind) for kind in KINDS)
+
+
 def ffs(cost: Cost, device: Device) -> int:
-    """Flip-flops, without those that DSP blocks usually take in."""
-    return round(device.family.per_bit.register * cost.register_bits)
+    """Flip-flops, without those that shift registers in LUTs take in."""
+    logic = cost.logic
+    return logic.register + (logic.apart_register if device.family.per_bit.apart else logic.delay)

@@ -72,11 +72,11 @@ def synthesise(
     ``progress`` is called with the name of every pass as it starts. Raises :class:`FitError` when Yosys refuses the
     design or takes more than ``timeout`` seconds.
     """
-    script = _script(text, top, device)
+    commands = script(text, top, device)
     report = None if progress is None else lambda line: _tell(line, progress)
     try:
         run = run_yosys(
-            script, inputs={"design": text, **(files or {})}, outputs=["stat.json"], timeout=timeout, on_line=report
+            commands, inputs={"design": text, **(files or {})}, outputs=["stat.json"], timeout=timeout, on_line=report
         )
     except YosysError as error:
         raise FitError(f"synthesis of {top} for {device.name}: {error}") from error
@@ -104,13 +104,18 @@ def _units(cell: str) -> int:
     return 1 if cell.startswith("SB_RAM40") else _BRAM.get(cell, 0)
 
 
-def _script(text: str, top: str, device: Device) -> str:
+def script(text: str, top: str, device: Device) -> str:
+    """What Yosys is told, for ``text`` in the file ``design``; counts go to ``stat.json``."""
     reader = "read_rtlil" if re.match(r"\s*(#.*\n|attribute .*\n)*module \\", text) else "read_verilog"
     lines = [f"{reader} design", f"hierarchy -check -top {top}", "proc"]
     if device.family.lutram is None:
         # Yosys stops at a RAM that is to be of LUTs where there is no such thing.
         styles = ("ram_style", "rom_style")
         lines.extend(f"setattr -unset {style} a:{style}=distributed" for style in styles)
+    if "no_rw_check" in text and reader == "read_rtlil":
+        # What Yosys' Verilog reader makes of this attribute; without it, it spends logic on what nobody reads.
+        unchecked = "t:$mem_v2 a:no_rw_check %i r:RD_PORTS=1 %i r:WR_PORTS=1 %i"
+        lines.extend(["memory_collect", f"setparam -set RD_COLLISION_X_MASK 1'1 {unchecked}"])
     return "\n".join([*lines, f"{device.family.synth} -top {top}", f"tee -q -o stat.json stat -top {top} -json", ""])
 
 

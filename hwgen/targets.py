@@ -7,7 +7,9 @@ Numbers are from the makers' data sheets, which each device names. What Yosys ma
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from hwgen.blocks.multiplier import PAIR, SINGLE, Multiplier
 from hwgen.graph.errors import InputError
+from hwgen.graph.types import IntType
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class Dsp:
     part: int
     headroom: int
     least: int
+
+    def holds(self, a: int, b: int) -> bool:
+        """Whether one block multiplies ``a`` by ``b`` bits, signed."""
+        return max(a, b) <= max(self.a, self.b) and min(a, b) <= min(self.a, self.b)
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,21 @@ class LutRam:
 
 @dataclass(frozen=True)
 class PerBit:
-    """LUTs for a counted bit of adders and of other logic, and flip-flops for a counted bit of registers."""
+    """LUTs for a counted bit of each kind of :class:`hwgen.blocks.logic.Logic`.
+
+    ``odd`` is for a carry chain with an odd number of them. ``apart`` says that Yosys keeps modules apart, and
+    makes shift registers of LUTs.
+    """
 
     adder: float
+    step: float
+    odd: float
+    gated: float
+    constant: float
+    mux: float
+    fixed: float
     logic: float
-    register: float
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +90,11 @@ class Family:
     dsp_name: str
     bram_name: str
     lut_name: str
+
+    def products_at_once(self, x: IntType, weight: IntType) -> int:
+        """How many products of ``x`` by a weight each a DSP block makes: two weights, joined, must fit into it."""
+        (pair,) = Multiplier(x, weight, PAIR).hardware(lanes=PAIR, each=1)
+        return PAIR if self.dsp.holds(pair.a, pair.b) else SINGLE
 
 
 @dataclass(frozen=True)
@@ -112,7 +133,7 @@ ECP5 = Family(
     dsp=Dsp(a=18, b=18, part=18, headroom=0, least=0),
     brams=(BlockRam(1, 128, 9, _EBR),),
     lutram=LutRam(4, ((4, 16),)),
-    per_bit=PerBit(adder=1.2, logic=1.0, register=0.9),
+    per_bit=PerBit(adder=1.0, step=1.15, odd=1.0, gated=1.0, constant=0.85, mux=1.05, fixed=0.9, logic=0.85),
     lut_inputs=4,
     free_mux=4,
     dsp_name="18x18 multipliers",
@@ -126,7 +147,7 @@ ICE40 = Family(
     dsp=Dsp(a=16, b=16, part=16, headroom=0, least=11),
     brams=(BlockRam(1, 64, 1, ((2, 2048), (4, 1024), (8, 512), (16, 256))),),
     lutram=None,
-    per_bit=PerBit(adder=1.1, logic=1.0, register=1.0),
+    per_bit=PerBit(adder=1.0, step=1.15, odd=0.0, gated=1.0, constant=1.0, mux=1.0, fixed=1.0, logic=1.0),
     lut_inputs=4,
     free_mux=1,
     dsp_name="16x16 multipliers",
@@ -142,7 +163,7 @@ def _xilinx(name: str, dsp: int, lutram: LutRam) -> Family:
         dsp=Dsp(a=dsp, b=18, part=18, headroom=1, least=9),
         brams=_XILINX_BRAMS,
         lutram=lutram,
-        per_bit=PerBit(adder=0.75, logic=0.65, register=0.75),
+        per_bit=PerBit(1.0, step=0.5, odd=0.0, gated=0.0, constant=0.0, mux=1.0, fixed=0.05, logic=0.43, apart=True),
         lut_inputs=6,
         free_mux=4,
         dsp_name=f"DSP ({dsp}x18)",

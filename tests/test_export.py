@@ -18,6 +18,7 @@ from hwgen.blocks.arithmetic import DotLane
 from hwgen.blocks.mac import MacFolding, MacPlan
 from hwgen.blocks.mac_layer import MacLayer, raw_range
 from hwgen.blocks.mac_unit import MacUnit
+from hwgen.blocks.multiplier import Multiplier
 from hwgen.blocks.timing import run
 from hwgen.export import export, rtlil_to_verilog, to_verilog
 from hwgen.graph.errors import HwgenError, InputError
@@ -290,9 +291,9 @@ class Twins(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         for n in range(self.count):
-            m.submodules[f"lane_{n}"] = lane = DotLane(U8, IntType(8 - n % 2, True), 3, IntType(20, True))
+            m.submodules[f"lane_{n}"] = lane = DotLane(Multiplier(U8, IntType(8 - n % 2, True)), 3, IntType(20, True))
             m.d.comb += [lane.x[0].eq(self.x), lane.first.eq(n)]
-            m.d.sync += self.o.eq(self.o ^ lane.o)
+            m.d.sync += self.o.eq(self.o ^ lane.o[0])
         return m
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from hwgen.blocks.logic import Logic
 from hwgen.blocks.operator import Cost, MemoryNeed, Products
 from hwgen.fit import fit_costs, fit_needs
 from hwgen.graph.errors import FitError, InputError
@@ -18,7 +19,7 @@ ECP5, XC7, XCUP, ICE40 = (device(name) for name in ("lfe5u-25f", "xc7a35t", "xcz
 
 
 def memory(kind, width, depth, style="block"):
-    return MemoryNeed("m", kind, style, width, depth)
+    return MemoryNeed("m", kind, style, width, depth, width)
 
 
 def memory_module(need: MemoryNeed, name: str) -> str:
@@ -152,7 +153,8 @@ def test_the_table_of_devices_is_sound():
 
 
 def cost(multipliers=2, depth=100):
-    return Cost((Products(multipliers, 9, 8),), (memory("rom", 18, depth),), 100, 50, 200, lambda: (10, 10))
+    logic = Logic(adder=100, logic=50, register=200)
+    return Cost((Products(multipliers, 9, 8),), (memory("rom", 18, depth),), logic, lambda: (10, 10))
 
 
 def test_a_design_that_fits():

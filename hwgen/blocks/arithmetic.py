@@ -1,6 +1,7 @@
 """Arithmetic in pipelines: every class is one step, its latency a constant or a property, totals are sums."""
 
 from functools import reduce
+from itertools import product
 from operator import add
 
 from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
@@ -10,26 +11,8 @@ from amaranth.lib.wiring import In, Out
 from hwgen.graph.types import IntType
 from hwgen.memory.library import Element
 
+from .multiplier import Multiplier
 from .stream import element_shape
-
-
-class Product(Element):
-    """``o`` is ``x * weight`` of the cycle before: one multiplier and its register."""
-
-    LATENCY = 1
-
-    def __init__(self, x: IntType, weight: IntType):
-        self.key = x, weight
-        self.label = f"product_{x}_{weight}"
-        product = element_shape(product_type(x, weight))
-        super().__init__({"x": In(element_shape(x)), "weight": In(element_shape(weight)), "o": Out(product)})
-
-    def inside(self, platform):
-        m = Module()
-        product = Signal(self.o.shape(), reset_less=True)
-        m.d.sync += product.eq(self.x * self.weight)
-        m.d.comb += self.o.eq(product)
-        return m
 
 
 class AdderTree(Element):
@@ -61,36 +44,42 @@ def tree_shape(shape: Shape, count: int) -> Shape:
 
 
 class DotLane(Element):
-    """A running dot product: the products of ``x`` and ``weights`` are added to ``o``, :attr:`latency` cycles later.
+    """Running dot products of ``x`` by as many weights as a multiplier takes: the sum of products is added to ``o``,
+    :attr:`latency` cycles after the weights.
 
-    ``first`` comes with their sum, a cycle before that, and starts a new total.
+    ``x`` comes ``multiplier.x_delay`` cycles after the weights, ``first`` with the sum, a cycle before the end, and
+    starts new totals.
     """
 
-    def __init__(self, x: IntType, weight: IntType, portion: int, sum_: IntType):
-        self.x_type, self.weight_type, self.portion, self.sum_type = x, weight, portion, sum_
-        self.key = x, weight, portion, sum_
-        self.label = f"dot_{portion}_{x}_{weight}_{sum_}"
-        self.latency = dot_latency(portion, 0)
+    def __init__(self, multiplier: Multiplier, portion: int, sum_: IntType):
+        self.multiplier, self.portion = multiplier, portion
+        self.key = multiplier, portion, sum_
+        self.label = f"dot_{portion}_{multiplier.x}_{multiplier.weight}_{sum_}"
+        self.latency = dot_latency(multiplier, portion, 0)
+        weights = data.ArrayLayout(element_shape(multiplier.weight), portion)
         super().__init__(
             {
                 "first": In(1),
-                "x": In(data.ArrayLayout(element_shape(x), portion)),
-                "weights": In(data.ArrayLayout(element_shape(weight), portion)),
-                "o": Out(element_shape(sum_)),
+                "x": In(data.ArrayLayout(element_shape(multiplier.x), portion)),
+                "weights": In(data.ArrayLayout(weights, multiplier.lanes)),
+                "o": Out(data.ArrayLayout(element_shape(sum_), multiplier.lanes)),
             }
         )
 
     def inside(self, platform):
-        m = Module()
-        products = element_shape(product_type(self.x_type, self.weight_type))
-        m.submodules.tree = tree = AdderTree(products, self.portion)
+        m, lanes = Module(), range(self.multiplier.lanes)
+        trees = [AdderTree(element_shape(self.multiplier.product), self.portion) for _ in lanes]
         for n in range(self.portion):
-            m.submodules[f"product_{n}"] = product = Product(self.x_type, self.weight_type)
-            m.d.comb += [product.x.eq(self.x[n]), product.weight.eq(self.weights[n]), tree.i[n].eq(product.o)]
-        accumulator = Signal(self.o.shape(), reset_less=True)
-        # A step has no gaps and ends in `done`, so what is summed up in between does not matter: no enable.
-        m.d.sync += accumulator.eq(Mux(self.first, 0, accumulator) + tree.o)
-        m.d.comb += self.o.eq(accumulator)
+            m.submodules[f"product_{n}"] = element = self.multiplier.element()
+            m.d.comb += element.x.eq(self.x[n])
+            m.d.comb += [element.weights[lane].eq(self.weights[lane][n]) for lane in lanes]
+            m.d.comb += [tree.i[n].eq(element.o[lane]) for lane, tree in enumerate(trees)]
+        for lane, tree in enumerate(trees):
+            m.submodules[f"tree_{lane}"] = tree
+            accumulator = Signal(self.o[lane].shape(), name=f"accumulator_{lane}", reset_less=True)
+            # A step has no gaps and ends in `done`, so what is summed up in between does not matter: no enable.
+            m.d.sync += accumulator.eq(Mux(self.first, 0, accumulator) + tree.o)
+            m.d.comb += self.o[lane].eq(accumulator)
         return m
 
 
@@ -106,24 +95,23 @@ class DotProduct(wiring.Component):
 
     def __init__(
         self,
-        x: IntType,
-        weight: IntType,
+        multiplier: Multiplier,
         portion: int,
         lanes: int,
         sum_: IntType,
         weight_latency: int,
         parallel: int = 1,
     ):
-        self.x_type, self.weight_type, self.sum_type = x, weight, sum_
+        self.multiplier, self.sum_type = multiplier, sum_
         self.portion, self.lanes, self.parallel = portion, lanes, parallel
-        self.weight_latency, self.latency = weight_latency, dot_latency(portion, weight_latency)
-        weights = data.ArrayLayout(data.ArrayLayout(element_shape(weight), portion), parallel * lanes)
+        self.weight_latency, self.latency = weight_latency, dot_latency(multiplier, portion, weight_latency)
+        weights = data.ArrayLayout(data.ArrayLayout(element_shape(multiplier.weight), portion), parallel * lanes)
         super().__init__(
             {
                 "strobe": In(1),
                 "first": In(1),
                 "last": In(1),
-                "x": In(data.ArrayLayout(element_shape(x), parallel * portion)),
+                "x": In(data.ArrayLayout(element_shape(multiplier.x), parallel * portion)),
                 "weights": In(weights),
                 "done": Out(1),
                 "sums": Out(data.ArrayLayout(element_shape(sum_), parallel * lanes)),
@@ -132,32 +120,25 @@ class DotProduct(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        x = delay(m, self.x.as_value(), self.weight_latency, "x")
+        x = delay(m, self.x.as_value(), self.weight_latency + self.multiplier.x_delay, "x")
         before_sum = self.latency - 1
         flags = delay(m, Cat(self.strobe, self.first, self.last), before_sum, "flags", reset_less=False)
         strobe, first, last = flags[0], flags[1], flags[2]
-        for n in range(self.parallel * self.lanes):
-            lane = DotLane(self.x_type, self.weight_type, self.portion, self.sum_type)
-            m.submodules[f"lane_{n}"] = lane
-            m.d.comb += [
-                lane.first.eq(first),
-                lane.x.as_value().eq(x.word_select(n // self.lanes, len(lane.x.as_value()))),
-                lane.weights.eq(self.weights[n]),
-                self.sums[n].eq(lane.o),
-            ]
+        step = self.multiplier.lanes
+        for group, start in product(range(self.parallel), range(0, self.lanes, step)):
+            lane = DotLane(self.multiplier, self.portion, self.sum_type)
+            at = group * self.lanes + start
+            m.submodules[f"lane_{at}"] = lane
+            m.d.comb += [lane.first.eq(first), lane.x.as_value().eq(x.word_select(group, len(lane.x.as_value())))]
+            for n in range(min(step, self.lanes - start)):  # a lane left over has a multiplier for itself
+                m.d.comb += [lane.weights[n].eq(self.weights[at + n]), self.sums[at + n].eq(lane.o[n])]
         m.d.sync += self.done.eq(strobe & last)
         return m
 
 
-def product_type(a: IntType, b: IntType) -> IntType:
-    """The type of ``a * b``."""
-    corners = [p * q for p in (a.min, a.max) for q in (b.min, b.max)]
-    return IntType.holding(min(corners), max(corners))
-
-
-def dot_latency(portion: int, weight_latency: int) -> int:
+def dot_latency(multiplier: Multiplier, portion: int, weight_latency: int) -> int:
     """Weights, products, tree, accumulator."""
-    return weight_latency + 1 + max(portion - 1, 0).bit_length() + 1
+    return weight_latency + multiplier.latency + max(portion - 1, 0).bit_length() + 1
 
 
 def delay(m: Module, value: Value, cycles: int, name: str, reset_less: bool = True) -> Value:

@@ -14,7 +14,7 @@ from hwgen.graph.types import FeatureMap
 from hwgen.graph.value import NOWHERE
 from hwgen.memory.loops import LoopNest, lookup
 
-from .logic import Logic, counter
+from .logic import Logic, loop, total
 from .mac_folding import divisors
 from .operator import LaneFolding
 from .streamed import Hardware, Streamed, StreamedUnit
@@ -64,9 +64,12 @@ class _Box(Streamed):
 
     def hardware(self, folding: LaneFolding) -> Hardware:
         width = self.output.type.width * folding.lanes
-        loops = sum((counter(size) for size in self.sizes(folding)), Logic())
-        tests = Logic(logic=sum(size.bit_length() for size in self.sizes(folding)) + 3)
-        return Hardware(loops + tests + Logic(logic=width, register=width + 1))
+        sizes, masks = self.sizes(folding), self.masks(folding)
+        outermost = next((n for n, mask in enumerate(masks) if not mask.all()), len(sizes))
+        loops = total(map(loop, sizes[outermost:]))
+        tests = sum(len(mask).bit_length() for mask in masks if not mask.all())
+        filled = Logic(fixed=width if isinstance(self, Pad) and tests else 0)
+        return Hardware(loops + filled + Logic(logic=tests + 3, register=width + 1))
 
     def block(self, folding: LaneFolding) -> wiring.Component:
         return _BoxUnit(self, folding)
@@ -179,9 +182,9 @@ class _BoxUnit(StreamedUnit):
         rows, columns, words = op.sizes(self.folding)
         nest = LoopNest(m, [("word", words), ("x", columns), ("y", rows)], step)
         inside = Const(1)
-        for loop, mask in zip(("y", "x", "word"), op.masks(self.folding), strict=True):
+        for name, mask in zip(("y", "x", "word"), op.masks(self.folding), strict=True):
             if not mask.all():
-                inside = inside & lookup(m, nest.index[loop], mask.astype(int).tolist(), f"{loop}_inside")
+                inside = inside & lookup(m, nest.index[name], mask.astype(int).tolist(), f"{name}_inside")
         push, payload = Signal(), Signal.like(outlet.payload, reset_less=True)
         if isinstance(op, Slice):  # what is dropped needs no room
             m.d.comb += [source.ready.eq(outlet.permit | ~inside), step.eq(source.valid & source.ready)]

@@ -55,8 +55,8 @@ class Concat(SeveralInputs, Streamed):
 
     def hardware(self, folding: LaneFolding) -> Hardware:
         width, ways = self.output.type.width * folding.lanes, len(self.maps)
-        mux = Logic(logic=(ways - 1) * width + 2 * ways, register=width + ways + 1)
-        return Hardware(mux + counter(max(self.runs(folding))) + Logic(logic=ways))
+        chosen = Logic(mux=(ways - 1) * width, logic=3 * ways, register=width + ways + 1)
+        return Hardware(chosen + counter(max(self.runs(folding))))
 
     def block(self, folding: LaneFolding) -> wiring.Component:
         return _ConcatUnit(self, folding)

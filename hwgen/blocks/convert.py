@@ -15,7 +15,7 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet, queue_depth
 
-from .logic import Logic, counter
+from .logic import Logic, stepper
 from .operator import Cost, Operator
 from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, counting, ones
@@ -111,9 +111,10 @@ class _Stage:
 
     @property
     def logic(self) -> Logic:
-        width = self.map.type.width * max(self.lanes_in, self.lanes_out)
-        shift = Logic(logic=0 if self.up else width, register=width)
-        return shift + counter(self.ratio) + queue_logic(self.queue, self.map.type.width * self.lanes_out)
+        narrow, wide = (self.map.type.width * lanes for lanes in sorted((self.lanes_in, self.lanes_out)))
+        count = self.ratio.bit_length()
+        shift = Logic(register=wide - narrow) if self.up else Logic(mux=wide, register=wide)
+        return shift + stepper(count) + Logic(logic=5) + queue_logic(self.queue, self.map.type.width * self.lanes_out)
 
     @property
     def memory(self):

@@ -10,7 +10,7 @@ from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap, Quantization
-from hwgen.memory.rom import Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .logic import Logic
 from .operator import SeveralInputs, rom_need
@@ -82,7 +82,9 @@ class Elementwise(SeveralInputs, Zipped):
         return rom_latency(1 << self._bits)
 
     def combine_hardware(self) -> Hardware:
-        return Hardware(Logic(), [rom_need("table", self.output.type.width, 1 << self._bits)])
+        contents = Columns.of(np.array(self._words)[:, None], [self.output.type.width])
+        rom = rom_need("table", self.output.type.width, 1 << self._bits, contents)
+        return Hardware(Logic(register=contents.registers), [rom])
 
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
         m.submodules[f"table_{lane}"] = rom = Rom(self._words, self.output.type.width)

@@ -15,9 +15,9 @@ from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.rom import RAM_ATTRIBUTES
 
-from .logic import Logic, counter
+from .logic import Logic, adder_register, loop, total
 from .mac_folding import divisors
-from .operator import Cost, LaneFolding, MemoryNeed, Operator
+from .operator import Cost, LaneFolding, Operator, ram_need
 from .pool import average_requantization, sum_type
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
@@ -95,12 +95,13 @@ class GlobalAveragePool(Operator):
 
     def cost(self, folding: LaneFolding) -> Cost:
         plan, sums, words = self.requantizer(folding), self.sum_type, self.words(folding)
-        lane = Logic(adder=sums.width, logic=sums.width, register=2 * sums.width + self.input.type.width)
+        lane = adder_register(sums.width) + Logic(gated=sums.width, register=self.input.type.width)
         width = self.output.type.width * folding.lanes
-        logic = folding.lanes * lane + counter(words) + counter(self.pixels) + queue_logic(self.queue(folding), width)
+        loops = total(map(loop, (words, self.pixels, words))) + Logic(logic=6, register=4)
+        logic = folding.lanes * lane + loops + queue_logic(self.queue(folding), width)
         logic += plan.logic(self.requantization, sums, self.output.type)
         memories = [
-            MemoryNeed("sums", "ram", "lutram", sums.width * folding.lanes, words),
+            ram_need("sums", "lutram", sums.width * folding.lanes, words),
             *plan.memories(self.requantization),
             queue_memory("queue", self.queue(folding), width),
         ]

@@ -5,7 +5,7 @@ channels; neither the portions of the window nor the sets need divide what they 
 layer, one or more whole groups are worked on at a time.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -14,13 +14,14 @@ from hwgen.memory.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import rom_latency
+from hwgen.memory.rom import Columns, rom_latency, rom_style
 from hwgen.memory.sliding import SlidingWindow, WindowCut
 
-from .arithmetic import dot_latency, product_type
-from .logic import Logic, adder_tree, counter
+from .arithmetic import dot_latency
+from .logic import Logic, adder_register, adder_tree, counter, delayed
 from .mac_layer import MacLayer
-from .operator import Cost, MemoryNeed, Operator, Products, ring_memory, rom_need
+from .multiplier import SINGLE, Multiplier
+from .operator import Cost, MemoryNeed, Operator, Products, read_register, ring_memory, rom_need
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
@@ -50,8 +51,9 @@ class MacFolding:
     any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
     of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
-    sums allow. ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0
-    where it does not (see :mod:`hwgen.blocks.tapped`).
+    sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
+    ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0 where it does
+    not (see :mod:`hwgen.blocks.tapped`).
     """
 
     window: str
@@ -62,6 +64,7 @@ class MacFolding:
     serial: bool = False
     parallel: int = 1
     in_luts: bool = False
+    products: int = SINGLE
     tap: int = 0
 
     def __str__(self) -> str:
@@ -120,6 +123,10 @@ class MacPlan:
         return self.folding.parallel * self.folding.portion * self.folding.outputs
 
     @cached_property
+    def multiplier(self) -> Multiplier:
+        return Multiplier(self.layer.input.type, self.layer.weight_type, self.folding.products)
+
+    @cached_property
     def requantizer(self) -> RequantizerPlan | SearchPlan:
         return unit_requantizer(self.layer, self.folding)
 
@@ -133,6 +140,10 @@ class MacPlan:
 
     def weight_words(self) -> Contents:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
+        return Contents.packed(self._weight_matrix(), self.layer.weight_type.width)
+
+    def _weight_matrix(self) -> np.ndarray:
+        """Weights int64 [words, weights in a word]."""
         layer, folding = self.layer, self.folding
         weights = self._issued(layer.weights)
         weights = weights.reshape(self.packs, folding.parallel, layer.group_outputs, layer.elements)
@@ -140,8 +151,7 @@ class MacPlan:
         padded = np.zeros((self.packs, folding.parallel, outputs, elements), np.int64)
         padded[:, :, : layer.group_outputs, : layer.elements] = weights
         shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
-        words = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
-        return Contents.packed(words, layer.weight_type.width)
+        return padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
 
     def _issued(self, weights: np.ndarray) -> np.ndarray:
         """``weights`` with the elements of a window in the order in which it is issued."""
@@ -163,7 +173,7 @@ class MacPlan:
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
         front = RingWindow.LATENCY if self.ring else SlidingWindow.LATENCY
-        dot = dot_latency(self.folding.portion, rom_latency(self.weight_depth))
+        dot = dot_latency(self.multiplier, self.folding.portion, rom_latency(self.weight_depth))
         packer = Packer.LATENCY if self.packing.partial else 0
         return front + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
 
@@ -197,14 +207,15 @@ class MacPlan:
     @property
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
-        mac, _ = self.layer.product_kinds
-        return (replace(mac, count=self.multipliers), *self.requantizer.products(self.layer.requantization))
+        folding = self.folding
+        mac = self.multiplier.hardware(folding.outputs, folding.parallel * folding.portion)
+        return (*mac, *self.requantizer.products(self.layer.requantization))
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
         """Weights, window buffer, constants, queue."""
         return (
-            rom_need("weights", self.weight_width, self.weight_depth),
+            rom_need("weights", self.weight_width, self.weight_depth, self.weight_columns),
             *self._window_memories(),
             *self.requantizer.memories(self.layer.requantization),
             queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
@@ -223,31 +234,45 @@ class MacPlan:
 
     @property
     def logic(self) -> Logic:
-        layer, folding, sums = self.layer, self.folding, self.layer.sum_type.width
-        product = product_type(layer.input.type, layer.weight_type).width
-        tree = adder_tree(product, folding.portion) + Logic(register=product * folding.portion)
-        lane = tree + Logic(adder=sums, logic=sums // 2, register=sums)
-        x = folding.parallel * folding.portion * layer.input.type.width
-        x_delay = Logic(register=x) * rom_latency(self.weight_depth)
-        flags = Logic(register=3 * self.latency)
+        """What is not a memory or a multiplier."""
+        layer, folding, columns = self.layer, self.folding, self.weight_columns
         return (
             self._window_logic()
-            + folding.parallel * folding.outputs * lane
-            + x_delay
-            + flags
+            + self._dot_logic()
             + counter(self.weight_depth)
-            + Logic(register=self.weight_width)
+            + Logic(register=columns.registers if columns else self.weight_width)
             + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
             + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
         )
 
+    def _dot_logic(self) -> Logic:
+        """Delayed operands, products, trees, accumulators."""
+        layer, folding, sums = self.layer, self.folding, self.layer.sum_type.width
+        lane = adder_tree(self.multiplier.product.width, folding.portion) + adder_register(sums) + Logic(gated=sums)
+        x = folding.parallel * folding.portion * layer.input.type.width
+        weights = rom_latency(self.weight_depth)
+        flags = Logic(register=3 * (dot_latency(self.multiplier, folding.portion, weights) - 1) + 1, logic=1)
+        elements = folding.parallel * folding.portion * -(-folding.outputs // self.multiplier.lanes)
+        lanes = folding.parallel * folding.outputs
+        delays = delayed(x, weights + self.multiplier.x_delay)
+        return elements * self.multiplier.logic + lanes * lane + delays + flags
+
     def _window_logic(self) -> Logic:
-        if self.ring:
-            lines = line_logic(self.rasters[0], self._word) if self.folding.window == "columns" else Logic()
-            return lines + ring_logic(self.ring, self.packs, self.passes)
-        held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
-        return slide_logic(self.raster, self.packs, self.passes, self._word, held)
+        if not self.ring:
+            held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
+            return slide_logic(self.raster, self.packs, self.passes, self.portions, self._word, held)
+        lines = line_logic(self.rasters[0], self._word) if self.folding.window == "columns" else Logic()
+        column = self.rows_at_once * self._word
+        padding = Logic(mux=column if any(self.ring.window.pads) else 0)
+        return lines + ring_logic(self.ring, self.packs, self.passes) + padding + read_register(column, self.capacity)
+
+    @cached_property
+    def weight_columns(self) -> Columns | None:
+        """The weight memory's bits where it is made of logic; None where it is not."""
+        if rom_style(self.weight_depth) == "block":
+            return None
+        return Columns.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
 
     def cost(self, operator: Operator) -> Cost:
         return Cost.of(operator, self.folding, self.logic, self.memories, self.products)

@@ -10,6 +10,7 @@ from hwgen.memory.rom import rom_style
 
 from .mac import MacFolding, unit_requantizer
 from .mac_layer import MacLayer, MacShape
+from .multiplier import IN_LUTS, PAIR, SINGLE
 from .operator import Offer
 from .windowing import SHARED, column_rasters, map_raster
 
@@ -25,17 +26,20 @@ def mac_foldings(layer: MacShape) -> tuple[MacFolding, ...]:
 
 
 @lru_cache(SHARED)
-def mac_offers(layer: MacShape, mac: int, digit: int) -> tuple[Offer, ...]:
+def mac_offers(layer: MacShape, mac: int, digit: int, at_once: int) -> tuple[Offer, ...]:
     """:func:`mac_foldings` with lower bounds of their cycles and with their multipliers, of which each of the dot
-    products weighs ``mac`` and each of the requantiser ``digit``."""
-    return tuple(_offer(layer, folding, mac, digit) for folding in mac_foldings(layer))
+    products weighs ``mac`` and each of the requantiser ``digit``. One of the dot products makes ``at_once`` products,
+    for as many output channels that share an activation."""
+    return tuple(_offer(layer, folding, mac, digit, at_once) for folding in mac_foldings(layer))
 
 
-def _offer(layer: MacShape, folding: MacFolding, mac: int, digit: int) -> Offer:
+def _offer(layer: MacShape, folding: MacFolding, mac: int, digit: int, at_once: int) -> Offer:
     passes, portions = -(-layer.group_outputs // folding.outputs), -(-layer.elements // folding.portion)
-    multipliers = mac * folding.parallel * folding.portion * folding.outputs + digit * _digits(layer, folding)
+    each = at_once if folding.outputs > 1 else SINGLE
+    products = folding.parallel * folding.portion * -(-folding.outputs // each)
+    weight = mac * products + digit * _digits(layer, folding)
     kind = folding.window, folding.in_luts, rom_style(layer.group // folding.parallel * passes * portions)
-    return Offer(folding, mac_interval(layer, folding), multipliers, kind)
+    return Offer(replace(folding, products=each), mac_interval(layer, folding), weight, kind)
 
 
 def mac_interval(layer: MacShape, folding: MacFolding) -> int:
@@ -103,6 +107,11 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
             f"portion {folding.portion} of {parallel} groups at a time does not come from {folding.window} in one "
             f"beat: all {rows * layer.group_inputs} of a group, or parallel 1",
         )
+    require(folding.products in (IN_LUTS, SINGLE, PAIR), f"products {folding.products} is not 0 (LUTs), 1 or 2 at once")
+    require(
+        folding.products != PAIR or folding.outputs > 1,
+        "products 2 needs two outputs that share an activation: outputs 2, or products 1",
+    )
     if problems:
         return problems
     portions = -(-layer.elements // folding.portion)

@@ -9,6 +9,7 @@ from .mac import MacFolding, MacPlan
 from .mac_folding import mac_foldings, mac_interval, mac_offers, mac_problems
 from .mac_layer import MacLayer, MacShape
 from .mac_unit import MacUnit
+from .multiplier import PAIR, SINGLE, Multiplier
 from .operator import Cost, Offer, Operator, Weigh
 from .timing import Actor
 
@@ -43,7 +44,11 @@ class MacOperator(Operator):
         return mac_interval(self.shape, folding)
 
     def offers(self, weigh: Weigh) -> Sequence[Offer]:
-        return mac_offers(self.shape, *(weigh(product) for product in self.layer.product_kinds))
+        """Two products in a multiplier, wherever a pair weighs no more than a single one."""
+        single, digit = (weigh(product) for product in self.layer.product_kinds)
+        (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
+        paired = weigh(pair)
+        return mac_offers(self.shape, min(single, paired), digit, PAIR if paired <= single else SINGLE)
 
     def block(self, folding: MacFolding) -> wiring.Component:
         return MacUnit(self.plan(folding))

@@ -46,8 +46,7 @@ class MacUnit(wiring.Component):
         window = self._window(m)
         m.submodules.weights = weights = Rom(plan.weight_words(), plan.weight_width)
         m.submodules.dot = dot = DotProduct(
-            layer.input.type,
-            layer.weight_type,
+            plan.multiplier,
             folding.portion,
             folding.outputs,
             layer.sum_type,

@@ -17,7 +17,7 @@ from amaranth.lib import wiring
 from hwgen.graph.errors import ModelError
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.rom import ram_style, rom_style
+from hwgen.memory.rom import Columns, ram_style, rom_style
 
 from .logic import Logic
 from .timing import Actor, steady
@@ -25,11 +25,13 @@ from .timing import Actor, steady
 
 @dataclass(frozen=True)
 class Products:
-    """``count`` hardware multipliers of ``a`` by ``b`` bits, signed; the target says what one of them takes."""
+    """``count`` hardware multipliers of ``a`` by ``b`` bits, signed, that make ``each`` products at once; the target
+    says what one of them takes."""
 
     count: int
     a: int
     b: int
+    each: int = 1
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class MemoryNeed:
     """A memory of ``depth`` words of ``width`` bits.
 
     ``kind`` is ``"rom"`` or ``"ram"``; ``style`` says where it goes: ``"block"``, ``"lutram"`` or ``"logic"``.
+    Synthesis keeps ``kept`` bits of a word.
     """
 
     name: str
@@ -44,20 +47,34 @@ class MemoryNeed:
     style: str
     width: int
     depth: int
+    kept: int
 
     @property
     def bits(self) -> int:
         return self.width * self.depth
 
 
-def rom_need(name: str, width: int, depth: int) -> MemoryNeed:
-    """A :class:`hwgen.memory.rom.Rom`."""
-    return MemoryNeed(name, "rom", rom_style(depth), width, depth)
+def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) -> MemoryNeed:
+    """A :class:`hwgen.memory.rom.Rom`; ``columns`` say which of its bits synthesis keeps, all unless given."""
+    style, kept = rom_style(depth), width
+    if columns:
+        kept = columns.changing if style == "block" else columns.different - columns.wired
+    return MemoryNeed(name, "rom", style, width, depth, kept)
+
+
+def ram_need(name: str, style: str, width: int, depth: int) -> MemoryNeed:
+    """A RAM with one port to write and one to read."""
+    return MemoryNeed(name, "ram", style, width, depth, width)
+
+
+def read_register(width: int, depth: int) -> Logic:
+    """The register behind a RAM that is read a cycle later: part of a block RAM, beside one of LUTs."""
+    return Logic(register=width if ram_style(depth) == "lutram" else 0)
 
 
 def ring_memory(name: str, width: int, depth: int) -> MemoryNeed:
     """The RAM of a window buffer."""
-    return MemoryNeed(name, "ram", ram_style(depth), width, depth)
+    return ram_need(name, ram_style(depth), width, depth)
 
 
 @dataclass(frozen=True)
@@ -66,9 +83,7 @@ class Cost:
 
     products: tuple[Products, ...]
     memories: tuple[MemoryNeed, ...]
-    adder_bits: int
-    logic_bits: int
-    register_bits: int
+    logic: Logic
     timed: Callable[[], tuple[int, int]]
 
     @staticmethod
@@ -81,7 +96,7 @@ class Cost:
     ) -> "Cost":
         """Put a cost together; cycles and latency come from :meth:`Operator.actors`."""
         timed = partial(operator.timed, folding)
-        return Cost(tuple(products), tuple(memories), logic.adder, logic.logic, logic.register, timed)
+        return Cost(tuple(products), tuple(memories), logic, timed)
 
     @cached_property
     def _timing(self) -> tuple[int, int]:
@@ -99,7 +114,8 @@ class Cost:
 
     @property
     def multipliers(self) -> int:
-        return sum(product.count for product in self.products)
+        """Products that hardware multipliers make at once."""
+        return sum(product.count * product.each for product in self.products)
 
     @property
     def memory_bits(self) -> int:
@@ -108,7 +124,7 @@ class Cost:
     @property
     def area(self) -> int:
         """Bits of everything but multipliers, with memories at a sixteenth: what decides where these are equal."""
-        return self.register_bits + self.logic_bits + self.adder_bits + self.memory_bits // 16
+        return self.logic.bits + self.memory_bits // 16
 
 
 #: What one multiplier of a kind takes of a budget, for ``Products`` with a count of 1.

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.memory.queue import wrapping_increment
 
-from .logic import Logic, counter
+from .logic import Logic, adder, adder_register, counter
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Packing:
         if not self.partial:
             return Logic()
         word, bits = self.lanes * width, self.lanes.bit_length()
-        left_over = Logic(adder=2 * bits, logic=bits, register=bits)
-        words = Logic(logic=len(self.fills) * word, register=2 * word + 1)
+        left_over = adder_register(bits) + adder(bits) + Logic(logic=bits)
+        words = Logic(mux=2 * len(self.fills) * word, register=2 * word + 1)
         return words + counter(self.loose) + counter(self.sets) + 2 * left_over
 
 

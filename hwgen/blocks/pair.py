@@ -10,9 +10,10 @@ from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.rom import Rom, pack, rom_latency
 
-from .arithmetic import delay, product_type
+from .arithmetic import delay
 from .line import Line, fit_line
-from .logic import Logic
+from .logic import Logic, adder_register, delayed, total
+from .multiplier import product_type
 from .operator import Products, SeveralInputs, rom_need
 from .scaled_sum import ScaledSum, ScaledSumPlan
 from .stream import element_shape
@@ -134,7 +135,8 @@ class _Pair(SeveralInputs, Zipped):
 
     def combine_hardware(self) -> Hardware:
         rom = [rom_need("pairs", self.output.type.width, self.values.size)]
-        return Hardware(self._sum.logic, self._sum.memories) if self._sum else Hardware(Logic(), rom)
+        registers = Logic(register=self.output.type.width)
+        return Hardware(self._sum.logic, self._sum.memories) if self._sum else Hardware(registers, rom)
 
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
         if self.line is None:
@@ -235,8 +237,13 @@ class Mul(_Pair):
         if self.line is None:
             return Hardware(logic, memories)
         a, b = self.centred_types
-        bits = a.width + b.width
-        logic += Logic(adder=bits, register=2 * bits + 2 * sum(type_.width for type_ in self.types))
+        logic += total(
+            adder_register(type_.width) if zero else Logic(register=type_.width)
+            for type_, zero in zip((a, b), self.zeros, strict=True)
+        )
+        logic += Logic(register=self.term_types[0].width)
+        if self._sum.excepted:
+            logic += delayed(sum(type_.width for type_ in self.types), 2)
         return Hardware(logic, memories, [Products(1, *(type_.width + (not type_.signed) for type_ in (a, b)))])
 
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:

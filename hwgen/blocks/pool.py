@@ -19,9 +19,9 @@ from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 
-from .logic import Logic
+from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
-from .operator import Cost, GoldenOperator, LaneFolding, Operator, ring_memory
+from .operator import Cost, GoldenOperator, LaneFolding, Operator, read_register, ring_memory
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization, requantization_gap
@@ -71,7 +71,9 @@ class _Pool(Operator):
     def _shared_logic(self, folding: LaneFolding) -> Logic:
         raster = self.raster(folding)
         width = self.output.type.width * folding.lanes
-        return ring_logic(raster, raster.words, 1) + queue_logic(self.queue(folding), width)
+        word = self.input.type.width * folding.lanes
+        window = ring_logic(raster, raster.words, 1) + read_register(word, ring_capacity(raster))
+        return window + queue_logic(self.queue(folding), width)
 
     def _memories(self, folding: LaneFolding) -> list:
         word = self.input.type.width * folding.lanes
@@ -116,7 +118,12 @@ class MaxPool(_Pool):
 
     def cost(self, folding: LaneFolding) -> Cost:
         bits = self.input.type.width * folding.lanes
-        logic = self._shared_logic(folding) + Logic(adder=bits, logic=2 * bits, register=2 * bits)
+        type_ = self.input.type
+        lane = adder(type_.width) + Logic(logic=2)
+        if self.clamp != (type_.min, type_.max):
+            lane += clipped(type_.width, *self.clamp, type_.width)
+        padding = Logic(fixed=bits if any(self.window.pads) else 0)
+        logic = self._shared_logic(folding) + folding.lanes * lane + padding + Logic(register=2 * bits + 4)
         return Cost.of(self, folding, logic, self._memories(folding))
 
     def block(self, folding: LaneFolding) -> wiring.Component:
@@ -173,8 +180,11 @@ class AveragePool(_Pool):
 
     def cost(self, folding: LaneFolding) -> Cost:
         plan, sums = self.requantizer(folding), self.sum_type
-        lane = Logic(adder=sums.width, logic=sums.width, register=sums.width + self.input.type.width)
-        logic = self._shared_logic(folding) + folding.lanes * lane
+        width = self.input.type.width
+        lane = adder_register(sums.width) + Logic(
+            gated=sums.width, fixed=width if any(self.window.pads) else 0, register=width
+        )
+        logic = self._shared_logic(folding) + folding.lanes * lane + Logic(register=4)
         logic += plan.logic(self.requantization, sums, self.output.type)
         memories = [*self._memories(folding), *plan.memories(self.requantization)]
         return Cost.of(self, folding, logic, memories, plan.products(self.requantization))

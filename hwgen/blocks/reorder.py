@@ -15,12 +15,12 @@ from hwgen.graph.types import FeatureMap
 from hwgen.graph.value import NOWHERE
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.rom import RAM_ATTRIBUTES, Rom, ram_style, rom_latency
+from hwgen.memory.rom import RAM_ATTRIBUTES, Columns, Rom, ram_style, rom_latency
 
 from .arithmetic import delay
-from .logic import Logic, counter
+from .logic import Logic, adder, below, counter, delayed, index_bits, loop, running, stepper, total, wrapped
 from .mac_folding import divisors
-from .operator import LaneFolding, ring_memory, rom_need
+from .operator import LaneFolding, read_register, ring_memory, rom_need
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor
 
@@ -142,14 +142,19 @@ class _Reorder(Streamed):
 
     def hardware(self, folding: LaneFolding) -> Hardware:
         order, width = self.order(folding), self.input.type.width * folding.lanes
-        address = counter(order.words)
-        logic = 2 * address + 2 * counter(order.capacity + 1) + Logic(logic=4, register=2 + self.depth(folding))
+        address, level = index_bits(order.words), order.capacity.bit_length()
+        levels = 2 * stepper(level) + below(level, order.block)
+        levels += Logic(logic=8, register=1 + self.depth(folding))
+        logic = levels + counter(order.words) + read_register(width, order.words)
         memories = [ring_memory("store", width, order.words)]
         if order.loops is None:
-            logic += counter(len(order.pattern)) + address + order.lookup_latency * address
-            memories.append(rom_need("order", _address_bits(order), len(order.pattern)))
+            wrap = 2 * (adder(address) + wrapped(address)) + Logic(register=address)
+            contents = Columns.of(order.pattern[:, None], [_address_bits(order)])
+            logic += loop(len(order.pattern)) + wrap + delayed(address, order.lookup_latency)
+            logic += Logic(register=contents.registers)
+            memories.append(rom_need("order", _address_bits(order), len(order.pattern), contents))
         else:
-            logic += sum((counter(count) for count, _ in order.loops), address)
+            logic += total(loop(count) for count, _ in order.loops) + running(address, len(order.loops), modulus=True)
         return Hardware(logic, memories)
 
     def block(self, folding: LaneFolding) -> wiring.Component:

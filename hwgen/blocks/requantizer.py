@@ -12,13 +12,13 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.graph.requantization import SIGNIFICAND, Requantization
+from hwgen.graph.requantization import Requantization
 from hwgen.graph.types import IntType
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.rom import Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
-from .logic import Logic, adder_tree, counter
+from .logic import Logic, counter, delayed, index_bits, stepper, total
 from .operator import MemoryNeed, Products, rom_need
 from .packer import Packed
 from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits
@@ -101,9 +101,12 @@ class RequantizerPlan(Packed):
         """Registers from a sum to what is multiplied."""
         return 2 + self.rounded
 
-    def memories(self, requantization: Requantization) -> tuple[MemoryNeed, ...]:
-        """The constants."""
-        return (rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds),)
+    def _columns(self, requantization: Requantization) -> list[Columns]:
+        """What the constant memory holds of bias, multiplier and offset."""
+        fields = (requantization.bias, requantization.multiplier, requantization.offset)
+        values = [field[self.slots].reshape(self.rounds, self.lanes) for field in fields]
+        widths = constant_bits(requantization)
+        return [Columns.of(each, [width] * self.lanes) for each, width in zip(values, widths, strict=True)]
 
     def products(self, requantization: Requantization) -> tuple[Products, ...]:
         """The multipliers by their operand widths."""
@@ -113,37 +116,29 @@ class RequantizerPlan(Packed):
         """The hardware, for sums and results of these types."""
         return Requantizer(requantization, self, sum_, out)
 
+    def memories(self, requantization: Requantization) -> tuple[MemoryNeed, ...]:
+        """The constants."""
+        columns = Columns.joined(self._columns(requantization))
+        return (rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds, columns),)
+
     def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
         """Counted bits of the pipeline, its constants' registers included."""
-        bits = constant_bits(requantization)
-        operand, multiplier = requantization.factor_type.width, requantization.multiplier_bits
-        product = operand + multiplier
-        rounding = self.rounded * (operand - 1 - SIGNIFICAND) * operand
-        offset = bits[2]
-        rows = self._rows(operand)
-        hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
-        lane = Logic(
-            adder=sum_.width + product * (self.digits > 1) + product + 2 * out.width + rounding + rows.adder,
-            logic=2 * operand + rounding + 2 * out.width + (80 if requantization.ties else 0) + rows.logic,
-            register=sum(bits)
-            + sum_.width * (rom_latency(self.rounds) + 1)
-            + operand * (1 + self.rounded)
-            + self.before_product * multiplier
-            + offset * (self.before_product + self.part_latency + self.spacing)
-            + 3 * product
-            + 4 * out.width
-            + rows.register,
-        )
-        packing = self.packing
-        cut = counter(packing.rounds if packing.last_loose < packing.loose and self.period < self.channels else 1)
-        return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy) + cut
+        form = lane_form(requantization, self, sum_, out)
+        widths = [self.lanes * width for width in form.constant_bits]
+        bits = [columns.registers for columns in self._columns(requantization)]
+        constants = Logic(register=sum(bits)) + total(map(delayed, bits[1:], form.waits, widths[1:]))
+        sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
+        sums += delayed(index_bits(self.spacing), rom_latency(self.rounds) + self.before_product)  # the digit's number
+        return serialiser_logic(self, sum_) + sums + constants + self.lanes * form.logic
 
-    def _rows(self, operand: int) -> Logic:
-        """The adders of one lane that multiply by a digit."""
-        if not self.in_luts:
-            return Logic()
-        tree = adder_tree(operand + 1, self.digit_bits)
-        return tree + Logic(logic=self.digit_bits * operand)
+
+def serialiser_logic(plan: Packed, sum_: IntType) -> Logic:
+    """Counted bits of what holds a set of sums and counts beats and digits."""
+    packing = plan.packing
+    hold = Logic(mux=(plan.results - plan.lanes) * sum_.width, register=plan.results * sum_.width)
+    cut = packing.rounds if packing.last_loose < packing.loose and plan.period < plan.channels else 1
+    left = stepper(plan.busy.bit_length()) + Logic(logic=4)
+    return hold + left + total(map(counter, (plan.rounds, plan.spacing, cut))) + Logic(register=plan.latency - 1)
 
 
 def digits(requantization: object) -> int:

@@ -13,6 +13,7 @@ from hwgen.graph.types import IntType
 from hwgen.memory.library import Element
 
 from .arithmetic import delay
+from .logic import Logic, adder, adder_register, adder_tree, below, clipped, delayed, total
 from .stream import element_shape
 
 #: Bits of the multiplier constant that one hardware multiplier takes at a time: 18 signed, so 17 unsigned.
@@ -51,6 +52,68 @@ class LaneForm:
         """The constants of one channel."""
         bias, multiplier, offset = self.constant_bits
         return data.StructLayout({"bias": signed(bias), "multiplier": unsigned(multiplier), "offset": signed(offset)})
+
+    @property
+    def waits(self) -> tuple[int, int]:
+        """Cycles for which the multiplier and the offset are delayed."""
+        return self.before_product, self.before_product + self.part_latency + self.spacing
+
+    @property
+    def logic(self) -> Logic:
+        """Counted bits, but for the delayed constants."""
+        return self._operand_logic + self._product_logic + self._rounding_logic
+
+    @property
+    def _operand_logic(self) -> Logic:
+        """The bias added, saturated, rounded."""
+        width, biased = self.operand.width, max(self.sum.width, self.constant_bits[0]) + 1
+        logic = adder_register(biased) + Logic(register=width)
+        if biased > width:
+            logic += clipped(biased, self.operand.min, self.operand.max, width)
+        if self.rounded:
+            levels = width - 1 - SIGNIFICAND
+            logic += levels * (adder(width) + Logic(mux=width)) + Logic(register=width + 1, logic=width)
+        return logic
+
+    @property
+    def _total(self) -> int:
+        """Bits of the product."""
+        return self.factor.width + self.constant_bits[1] + 1
+
+    @property
+    def _product_logic(self) -> Logic:
+        """Digits chosen, multiplied and added up."""
+        width = self.factor.width
+        if not self.digits:
+            return delayed(width, 3) + Logic(register=-width)  # with the operand's register
+        digit = min(self.digit_bits, self.constant_bits[1])
+        part = Logic(register=width + digit)
+        if self.in_luts:
+            part = adder_tree(width + 1, self.digit_bits) + Logic(gated=self.digit_bits * width)
+        if self.serial:
+            choose = Logic(mux=digit * (self.digits - 1), register=self.part_latency)
+            return part + choose + adder_register(self._total) + Logic(gated=self._total - digit)
+        joined = (self.digits - 1) * adder(self._total - digit)
+        return self.digits * part + joined + Logic(register=self._total - (self.digits == 1))
+
+    @property
+    def _rounding_logic(self) -> Logic:
+        """The offset added, what is below the point cut off, ties corrected, limited to the output's range."""
+        value = max(self._total, self.constant_bits[2]) + 1
+        quotient = max(value - self.shift, 1)
+        logic = clipped(quotient + self.ties, *self.clamp, self.out.width) + Logic(register=self.out.width)
+        if not self.ties:  # nobody reads what is below the point, and the rest is only delayed
+            return logic + adder(value) + delayed(quotient, 3)
+        logic += adder_register(value) + Logic(register=2 * quotient)
+        tests = total(_tie_logic(self.shift, margin) for margin in set(self.margins))
+        return logic + tests + 5 * adder(quotient + 1) + Logic(logic=6 * len(self.margins))
+
+
+def _tie_logic(shift: int, margin: int) -> Logic:
+    """Whether the rest of ``shift`` bits is within ``margin`` of either end."""
+    if not margin:
+        return Logic(logic=-(-shift // 3), register=1)
+    return below(shift, margin + 1) + below(shift, (1 << shift) - margin) + Logic(register=2)
 
 
 def constant_bits(requantization: Requantization) -> tuple[int, int, int]:

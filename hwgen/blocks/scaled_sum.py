@@ -9,11 +9,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.types import IntType
-from hwgen.memory.rom import Rom, pack
+from hwgen.memory.rom import Columns, Rom, pack
 
 from .arithmetic import AdderTree, delay
 from .line import FEW, Line
-from .logic import Logic
+from .logic import Logic, adder, adder_register, adder_tree, clipped, delayed, total
 from .operator import MemoryNeed, rom_need
 from .stream import element_shape
 
@@ -82,47 +82,77 @@ class ScaledSumPlan:
 
     @property
     def memories(self) -> list[MemoryNeed]:
-        return [rom_need("exceptions", 1, 1 << sum(type_.width for type_ in self.pair))] if self.from_rom else []
+        width = self.table_shape.width
+        tables = zip(self.tables, self._columns, strict=True)
+        memories = [rom_need("table", width, len(table), columns) for table, columns in tables]
+        if self.from_rom:
+            memories.append(rom_need("exceptions", 1, 1 << sum(type_.width for type_ in self.pair)))
+        return memories
+
+    @cached_property
+    def _columns(self) -> list[Columns]:
+        return [Columns.of(table[:, None], [self.table_shape.width]) for table in self.tables]
 
     @property
     def logic(self) -> Logic:
         """Counted bits: a table takes a LUT for each bit of its result that is not always 0."""
-        out, total = self.out.width, Logic()
-        spans = [_span(table) for table in self.tables]
-        for low, high in spans:
-            total += Logic(logic=high - low, register=high - low)
+        spans, logic = [_span(*each) for each in zip(self.tables, self._columns, strict=True)], Logic()
+        logic += Logic(register=sum(columns.registers for columns in self._columns))
+        tree = Logic()
         while len(spans) > 1:
-            total += sum((_adder(*pair) for pair in _pairs(spans)), Logic())
-            spans = [(min(low for low, _ in pair), max(high for _, high in pair) + 1) for pair in _pairs(spans)]
+            tree += total(_adder(*pair) for pair in _pairs(spans))
+            spans = [_sum_span(*pair) for pair in _pairs(spans)]
+        whole = adder_tree(self.table_shape.width, len(self.tables))
+        apart = Logic(apart_adder=whole.adder - tree.adder, apart_register=whole.register - tree.register)
+        logic += tree + apart
+        quotient, ties = max(spans[0][1] - self.line.shift, 1), self.line.ties is not None
+        if not ties:  # nobody reads what is below the point
+            unread = max(min(self.line.shift, spans[0][1]) - spans[0][0], 0)
+            logic += Logic(register=-unread, apart_register=unread)
         if self.corrected:
-            total += Logic(adder=out + 2, logic=self.line.shift // 3, register=2 * (out + 2) + 1)
+            logic += adder_register(quotient + 1) + Logic(logic=self.line.shift // 3 * ties, register=quotient + ties)
         if self.excepted:
-            bits = sum(type_.width for type_ in self.pair)
-            compare = 0 if self.from_rom else len(self.line.exceptions) * bits // 4
-            total += Logic(logic=compare, register=2 * self.levels + (0 if self.from_rom else bits + 2))
-        return total + Logic(adder=2 * out, logic=2 * out, register=out)
+            logic += self._exception_logic()
+        return (
+            logic
+            + clipped(quotient + self.corrected, *self.line.clamp, self.out.width)
+            + Logic(register=self.out.width)
+        )
+
+    def _exception_logic(self) -> Logic:
+        """Pairs compared, or what a ROM says delayed."""
+        bits, cycles = sum(type_.width for type_ in self.pair), 2 + self.levels
+        if self.from_rom:
+            return Logic(register=1) + delayed(1, cycles - 2)
+        return Logic(logic=len(self.line.exceptions) * bits // 4, register=bits) + delayed(2, cycles - 1)
 
 
-Span = tuple[int, int]
+#: The lowest bit that is ever 1, the width, and how many registers the bits between take.
+Span = tuple[int, int, int]
 
 
-def _span(table: np.ndarray) -> Span:
-    """The lowest bit that is ever 1, and the width of the table."""
+def _span(table: np.ndarray, columns: Columns) -> Span:
     used = int(np.bitwise_or.reduce(table))
     low = (used & -used).bit_length() - 1 if used else 0
-    return low, IntType.holding(min(int(table.min()), 0), max(int(table.max()), 0)).width
+    high = IntType.holding(min(int(table.min()), 0), max(int(table.max()), 0)).width
+    return low, high, columns.different
 
 
 def _pairs(spans: list[Span]) -> list[list[Span]]:
     return [spans[at : at + 2] for at in range(0, len(spans), 2)]
 
 
+def _sum_span(first: Span, second: Span | None = None) -> Span:
+    if second is None:
+        return first
+    low, high = min(first[0], second[0]), max(first[1], second[1]) + 1
+    return low, high, high - low
+
+
 def _adder(first: Span, second: Span | None = None) -> Logic:
     """The sum of two numbers and its register; where they do not overlap nothing is added."""
-    if second is None:
-        return Logic(register=first[1] - first[0])
-    high = max(first[1], second[1]) + 1
-    return Logic(adder=high - max(first[0], second[0]), register=high - min(first[0], second[0]))
+    _, high, registers = _sum_span(first, second)
+    return (adder(high - max(first[0], second[0])) if second else Logic()) + Logic(register=registers)
 
 
 class ScaledSum(wiring.Component):

@@ -11,13 +11,13 @@ from amaranth.lib import wiring
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.steps import Steps
 from hwgen.graph.types import IntType
-from hwgen.memory.rom import Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
-from .logic import Logic, counter
+from .logic import Logic, adder, index_bits
 from .operator import MemoryNeed, Products, rom_need
 from .packer import Packed
-from .requantizer import Requantizer, RequantizerPlan
+from .requantizer import Requantizer, RequantizerPlan, serialiser_logic
 from .staircase import Staircase
 from .stream import element_shape
 
@@ -62,23 +62,34 @@ class SearchPlan(Packed):
     def memories(self, staircase: Staircase) -> tuple[MemoryNeed, ...]:
         """Thresholds and values of every lane."""
         steps, width = staircase.steps, point_type(staircase.steps).width
-        needs = [rom_need(f"thresholds{level}", width, self.depth(level)) for level in range(self.levels)]
+        kinds = [(f"thresholds{level}", width, self.depth(level)) for level in range(self.levels)]
         if self.tabled:
-            needs.append(rom_need("values", value_type(steps).width, self.depth(self.levels)))
-        return tuple(needs) * self.lanes
+            kinds.append(("values", value_type(steps).width, self.depth(self.levels)))
+        return tuple(
+            rom_need(*kind, columns) for kind, columns in zip(kinds * self.lanes, self._columns(staircase), strict=True)
+        )
 
     def products(self, staircase: Staircase) -> tuple[Products, ...]:
         return ()
 
     def logic(self, staircase: Staircase, sum_: IntType, out: IntType) -> Logic:
-        """Counted bits of the pipeline."""
-        width = max(point_type(staircase.steps).width, sum_.width)
-        stages = self.latency - 1
-        lane = Logic(adder=self.levels * width + out.width, register=stages * (sum_.width + self.levels) + out.width)
-        hold = Logic(logic=self.results * sum_.width, register=self.results * sum_.width)
-        packing = self.packing
-        cut = counter(packing.rounds if packing.last_loose < packing.loose and self.period < self.channels else 1)
-        return hold + self.lanes * lane + counter(self.rounds) + counter(self.busy) + cut
+        """Counted bits of the pipeline: sums and numbers of beats wait for each threshold."""
+        width, beat = max(point_type(staircase.steps).width, sum_.width), index_bits(self.rounds)
+        logic, columns = serialiser_logic(self, sum_), self._columns(staircase)
+        for level in range(self.levels):
+            waits = (sum_.width + beat + level) * self.level_latency(level) + 1
+            logic += self.lanes * (adder(width) + Logic(register=waits))
+        result = Logic() if self.tabled else Logic(register=out.width)
+        return logic + self.lanes * result + Logic(register=sum(column.registers for column in columns))
+
+    def _columns(self, staircase: Staircase) -> list[Columns]:
+        """What the memories hold: lane by lane the thresholds of each level, and values."""
+        steps = staircase.steps
+        parts = [(steps.level(level), point_type(steps)) for level in range(self.levels)]
+        if self.tabled:
+            parts.append((steps.values, value_type(steps)))
+        owns = [self.slots[lane :: self.lanes] for lane in range(self.lanes)]
+        return [Columns.of(values[own].reshape(-1, 1), [type_.width]) for own in owns for values, type_ in parts]
 
     def component(self, staircase: Staircase, sum_: IntType, out: IntType) -> wiring.Component:
         return Search(staircase, self, sum_, out)

@@ -11,8 +11,8 @@ from amaranth.lib import memory
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
 
-from .logic import Logic, counter
-from .operator import MemoryNeed, ring_memory
+from .logic import Logic, index_bits, running
+from .operator import MemoryNeed, read_register, ring_memory
 from .timing import counting
 
 #: The loops over the result, outermost first.
@@ -70,8 +70,11 @@ class Spread:
 
     def logic(self, width: int) -> Logic:
         """Counted bits of :func:`spread_operand`."""
-        address = counter(self.depth) if self.depth else Logic()
-        return Logic(logic=2 * width + 4, register=2 * width + 4) + 2 * address
+        held = Logic(mux=width, logic=4, register=2 * width + 2)
+        if not self.depth:
+            return held
+        address = running(index_bits(self.depth), len(LOOPS)) + Logic(register=index_bits(self.depth))
+        return held + Logic(mux=width) + address + read_register(width, self.depth)
 
     def memories(self, width: int) -> Sequence[MemoryNeed]:
         return [ring_memory("operand", width, self.depth)] if self.depth else []

@@ -6,8 +6,8 @@ from amaranth.lib import data, stream, wiring
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import ram_style
 
-from .logic import Logic, counter
-from .operator import MemoryNeed
+from .logic import Logic, counter, stepper
+from .operator import MemoryNeed, ram_need, read_register
 
 
 def element_shape(type_: IntType) -> Shape:
@@ -44,11 +44,10 @@ def port_names(block: wiring.Component) -> tuple[list[str], list[str]]:
 
 def queue_logic(depth: int, width: int) -> Logic:
     """Counters and credits of an :class:`Outlet`; its memory is counted apart, its output register here."""
-    level = Logic(adder=depth.bit_length() + 1, logic=4, register=depth.bit_length())
-    output = Logic(register=width + 1) if ram_style(depth) == "lutram" else Logic(register=1)
-    return 2 * level + 2 * counter(depth) + output
+    level = stepper(depth.bit_length())
+    return 3 * level + 2 * counter(depth) + Logic(logic=9, register=2 - level.register) + read_register(width, depth)
 
 
 def queue_memory(name: str, depth: int, width: int) -> MemoryNeed:
     """The memory of a :class:`Queue`."""
-    return MemoryNeed(name, "ram", ram_style(depth), width, depth)
+    return ram_need(name, ram_style(depth), width, depth)

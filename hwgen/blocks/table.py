@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.rom import Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .logic import Logic, counter
@@ -61,8 +61,15 @@ class _Tabulated(Streamed):
 
     def hardware(self, folding: LaneFolding) -> Hardware:
         width = self.output.type.width
-        rom = rom_need("table", width, self._rom_depth(folding))
-        return Hardware(Logic(register=width * folding.lanes) + counter(self.turns(folding)), [rom] * folding.lanes)
+        contents = [self._contents(folding, lane) for lane in range(min(folding.lanes, len(self.tables)))]
+        each = folding.lanes // len(contents)
+        roms = [rom_need("table", width, self._rom_depth(folding), content) for content in contents] * each
+        registers = each * sum(content.registers for content in contents) + self.depth(folding)
+        return Hardware(Logic(register=registers, logic=1) + counter(self.turns(folding)), roms)
+
+    def _contents(self, folding: LaneFolding, lane: int) -> Columns:
+        met = self.tables if len(self.tables) == 1 else self.tables[lane :: folding.lanes]
+        return Columns.of(met.reshape(-1, 1), [self.output.type.width])
 
     def block(self, folding: LaneFolding) -> wiring.Component:
         return _TableUnit(self, folding)

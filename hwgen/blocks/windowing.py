@@ -11,8 +11,8 @@ from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
 from hwgen.memory.delay import DelayLine
 from hwgen.memory.raster import Raster
 
-from .logic import Logic, counter
-from .operator import MemoryNeed, ring_memory
+from .logic import Logic, adder, adder_register, counter, index_bits, loop, running, total
+from .operator import MemoryNeed, read_register, ring_memory
 from .stream import queue_logic, queue_memory
 from .timing import Actor, counting, ones
 
@@ -29,13 +29,33 @@ def map_raster(map_: FeatureMap, window: Window, lanes: int) -> Raster:
 @lru_cache(SHARED)
 def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
     """Counters, addresses and bookkeeping of a window buffer."""
-    outer = [passes, packs, *raster.outputs]
-    loops = [raster.words // packs, *raster.window.kernel, *outer, *outer]
-    total = Logic()
-    for count in loops:
-        total += counter(count)
-    words = raster.frame_words.bit_length()
-    return total + Logic(adder=6 * words, logic=6 * words, register=4 * words)
+    outer, capacity = [passes, packs, *raster.outputs], ring_capacity(raster)
+    step = [raster.words // packs, *raster.window.kernel, *outer]
+    levels = sum(count > 1 for count in step)
+    skipped = max(int((raster.release - raster.need).max()), 0)
+    arrived, free = (capacity + raster.frame_words).bit_length(), (capacity + skipped).bit_length()
+    book = adder_register(arrived) + adder(arrived) + adder_register(free)
+    lookups = Logic(logic=sum(map(index_bits, raster.outputs)) + arrived + free // 2)
+    address = running(index_bits(capacity), levels, modulus=True)
+    return (
+        total(map(loop, [*step, *outer]))
+        + counter(capacity)
+        + address
+        + _outside_logic(raster, levels)
+        + book
+        + lookups
+        + Logic(logic=8, register=4)
+    )
+
+
+def _outside_logic(raster: Raster, levels: int) -> Logic:
+    """Where the tap lies, and whether that is in the padding."""
+    window = raster.window
+    if not any(window.pads):
+        return Logic()
+    ends = zip((raster.height, raster.width), window.pads[:2], window.pads[2:], strict=True)
+    widths = [max(size + after - 1, before).bit_length() + (before > 0) for size, before, after in ends]
+    return total(running(width, levels) + Logic(constant=width) for width in widths) + Logic(logic=2, register=1)
 
 
 @lru_cache(SHARED)
@@ -117,11 +137,21 @@ def line_memories(raster: Raster, word: int) -> tuple[MemoryNeed, ...]:
 
 def line_logic(raster: Raster, word: int) -> Logic:
     """Padding and the oldest rows moved up, counters."""
-    older = (raster.window.extent[0] - 1) * word
-    rows, columns = slide_raster(raster)
-    counters = counter(rows) + counter(columns) + counter(raster.words)
+    lines, depth = raster.window.extent[0] - 1, raster.width * raster.words
+    queue = queue_logic(ColumnBuffer.QUEUE, raster.window.kernel[0] * word)
+    counters = total(map(loop, (*slide_raster(raster), raster.words)))
+    padding = Logic(fixed=word, register=word + 1, logic=8, constant=2 * index_bits(slide_raster(raster)[1]))
+    if not lines:
+        return queue + counters + padding
+    rows = Logic(logic=3 * lines, register=2 * lines + 1 + index_bits(depth))
     return (
-        Logic(logic=older, register=word) + counters + queue_logic(ColumnBuffer.QUEUE, raster.window.kernel[0] * word)
+        queue
+        + counters
+        + padding
+        + rows
+        + counter(depth)
+        + Logic(mux=lines * word)
+        + read_register(lines * word, depth)
     )
 
 
@@ -132,14 +162,18 @@ def slide_memories(raster: Raster, packs: int, word: int) -> tuple[MemoryNeed, .
     return (*line_memories(raster, word), *([ring_memory("delays", delays, gap)] if in_memory else []))
 
 
-def slide_logic(raster: Raster, packs: int, passes: int, word: int, held: int) -> Logic:
-    """Window registers, delay lines, a holding register of ``held`` bits, counters."""
+def slide_logic(raster: Raster, packs: int, passes: int, portions: int, word: int, held: int) -> Logic:
+    """Window registers, delay lines, a holding register of ``held`` bits in ``portions``, counters."""
     (rows, columns), gap, delays = raster.window.kernel, tap_gap(raster, packs), delay_width(raster, word)
     window = rows * columns * raster.words // packs * word
     in_memory = delays and DelayLine.in_memory(gap)
-    delay = Logic(register=delays) + counter(gap) if in_memory else Logic(register=delays * gap)
-    registers = Logic(logic=held, register=window + held)
-    return line_logic(raster, word) + registers + delay + ring_logic(raster, packs, passes)
+    delay = Logic(register=delays * gap)
+    if in_memory:
+        delay = counter(gap) + Logic(register=index_bits(gap)) + read_register(delays, gap)
+    registers = Logic(mux=held if portions > 1 else 0, register=window + held + rows * word)
+    loops = [raster.words // packs, packs, slide_raster(raster)[1], portions, passes, passes]
+    control = Logic(logic=10 + raster.outputs[1].bit_length(), register=7)
+    return line_logic(raster, word) + registers + delay + total(map(loop, loops)) + control
 
 
 def tap_gap(raster: Raster, packs: int) -> int:

@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from hwgen.memory.loops import LoopNest
 
 from .arithmetic import delay
-from .logic import Logic, counter
+from .logic import Logic, delayed, loop, total
 from .operator import LaneFolding
 from .spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
 from .streamed import Hardware, Streamed, StreamedUnit
@@ -63,8 +63,9 @@ class Zipped(Streamed):
             if spread.loops:
                 logic, memories = logic + spread.logic(width), [*memories, *spread.memories(width)]
             else:
-                logic += Logic(register=self._wait * width)
-        loops = sum((counter(count) for count in spreads[0].full), Logic()) if self._wait else Logic()
+                logic += delayed(width, self._wait)
+        loops = total(map(loop, spreads[0].full)) if self._wait else Logic()
+        loops += Logic(logic=3, register=self.depth(folding))
         return Hardware(logic + loops, memories, [*products] * folding.lanes)
 
     def block(self, folding: LaneFolding) -> wiring.Component:

@@ -1,7 +1,9 @@
 """Read-only memories for weights and constants, in block RAM or in logic."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -42,6 +44,44 @@ def pack(values: Sequence[int], width: int) -> int:
     """One word from two's-complement ``values`` of ``width`` bits, the first lowest."""
     mask = (1 << width) - 1
     return sum((int(value) & mask) << (width * at) for at, value in enumerate(values))
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Bits of a ROM's words: ``changing`` ones, ``different`` ones among these, of which ``wired`` are bits of the
+    address; ``set_`` where some are always 1.
+
+    Of bits that are always 0, and of two that are the same in every word, synthesis makes nothing. One that is always 1
+    costs a flip-flop, which starts as 0.
+    """
+
+    changing: int
+    different: int
+    wired: int
+    set_: bool
+
+    @staticmethod
+    def of(values: np.ndarray, widths: Sequence[int]) -> "Columns":
+        """Of words that hold ``values`` int64 [words, fields] in two's complement, with the fields' ``widths``."""
+        bits = [values[:, n, None] >> np.arange(width) & 1 for n, width in enumerate(widths)]
+        columns = np.concatenate(bits, axis=1).astype(bool)
+        low, high = columns.all(axis=0), columns.any(axis=0)
+        changing = columns[:, low != high]
+        address = np.arange(len(columns))[:, None] >> np.arange(max(len(columns) - 1, 1).bit_length()) & 1
+        found = {column.tobytes() for column in np.packbits(changing, axis=0).T}
+        wired = sum(column.tobytes() in found for column in np.packbits(address.astype(bool), axis=0).T)
+        return Columns(changing.shape[1], len(found), wired, bool(low.any()))
+
+    @staticmethod
+    def joined(parts: "Sequence[Columns]") -> "Columns":
+        """Of words that have ``parts`` side by side."""
+        sums = (sum(getattr(part, name) for part in parts) for name in ("changing", "different", "wired"))
+        return Columns(*sums, any(part.set_ for part in parts))
+
+    @property
+    def registers(self) -> int:
+        """Flip-flops behind a ROM in logic."""
+        return self.different + self.set_
 
 
 class Rom(wiring.Component):

@@ -80,8 +80,8 @@ def pool(kind, source, window, target=None) -> MaxPool | AveragePool:
     return kind.from_site(site(kind.__name__, source, window, source.channels, target))
 
 
-def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False, parallel=1, in_luts=False) -> MacFolding:
-    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial, parallel, in_luts)
+def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False, parallel=1, **others) -> MacFolding:
+    return MacFolding(window, portion, outputs, lanes_in, lanes_out, serial, parallel, **others)
 
 
 def _convolutions():
@@ -207,6 +207,22 @@ def _in_columns():
     yield conv(FeatureMap(9, 1, 2, S8), Window((4, 1), (2, 1)), 3), _mac("columns", 4, 2, 1, 1)
 
 
+def _multiplied():
+    """Two products in a multiplier, with a lane left over or not, and products in LUTs."""
+    same, small = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 2, U8)
+    yield conv(small, same, 6), _mac("ring", 2, 3, 2, 3, products=2)
+    yield conv(small, same, 6), _mac("sliding", 5, 4, 1, 2, products=2)
+    yield conv(small, same, 6, weight_zero=7), _mac("sliding", 9, 6, 2, 3, products=0)
+    signed = conv(FeatureMap(6, 7, 4, S8), same, 6, Quantization(S8, 0.05, -4))
+    yield signed, _mac("columns", 6, 4, 2, 2, products=2)
+    yield signed, _mac("ring", 2, 3, 2, 1, products=0)
+    narrow = conv(FeatureMap(5, 6, 3, U4), same, 4, Quantization(U4, 0.3, 0), weight_bits=3)
+    yield narrow, _mac("ring", 3, 4, 3, 2, products=2)
+    yield narrow, _mac("ring", 3, 4, 3, 2, products=0)
+    yield conv(FeatureMap(5, 6, 6, U8), same, 12, group=6), _mac("ring", 1, 2, 2, 1, parallel=2, products=2)
+    yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 2, 7, 2, 1, products=2)
+
+
 def _dense():
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 2, 3, 2, 1)
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 1, 7, 1, 1, True)
@@ -247,5 +263,5 @@ def _named(cases):
     return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
 
 
-CONVOLUTIONS = (*_convolutions(), *_packed(), *_grouped(), *_searched(), *_in_columns())
+CONVOLUTIONS = (*_convolutions(), *_packed(), *_grouped(), *_searched(), *_in_columns(), *_multiplied())
 CASES = _named([*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing()])

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 
 from hwgen.blocks import Fork, StreamQueue
+from hwgen.blocks.multiplier import PAIR
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
+from hwgen.flow import weigher
 from hwgen.formal import prove_contract
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
 from hwgen.simulate import simulate as run_engine
+from hwgen.targets import device
 from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
 from tests.blocks.cases import conv
 from tests.blocks.test_conv_transpose import transposed
@@ -49,6 +52,13 @@ def agree(network, plan):
 def test_small_network(budget):
     network = small()
     agree(network, search(network, multipliers=budget))
+
+
+def test_two_products_in_a_multiplier():
+    network = small()
+    plan = search(network, multipliers=12, weigh=weigher(device("xczu3eg")))
+    assert {layer.folding.products for layer in plan.layers if hasattr(layer.folding, "products")} >= {PAIR}
+    agree(network, plan)
 
 
 @pytest.mark.parametrize("budget", [10, 40, 150])

@@ -11,12 +11,15 @@ from hwgen.blocks.operator import GoldenOperator
 from hwgen.dataflow.folding import default_weigh, search
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.fit import fit_table
+from hwgen.flow import weigher
 from hwgen.graph.errors import FitError, InputError, ModelError
 from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
+from hwgen.targets import device
 from tests.blocks.cases import conv
 from tests.shared import model
 
@@ -37,6 +40,16 @@ def test_a_budget_is_kept_and_more_is_never_slower(network, budget):
     plan, richer = search(network, multipliers=budget), search(network, multipliers=2 * budget)
     assert spent(plan) <= budget
     assert schedule(richer).interval <= schedule(plan).interval
+
+
+def test_a_target_whose_multipliers_hold_two_products_gets_twice_the_work_done(network):
+    narrow, wide = (weigher(device(name)) for name in ("lfe5u-85f", "xczu3eg"))
+    single, paired = (search(network, multipliers=40, weigh=weigh) for weigh in (narrow, wide))
+    assert 1.6 * single.multipliers < paired.multipliers
+    assert schedule(paired).interval < schedule(single).interval
+    needed = sum(wide(products) for layer in paired.layers for products in layer.cost.products)
+    assert needed == fit_table(paired, device("xczu3eg")).total.dsps <= 40
+    assert Plan.from_json(network, paired.to_json()).multipliers == paired.multipliers
 
 
 def test_the_pipeline_is_as_fast_as_its_slowest_layer(network):

@@ -1,0 +1,202 @@
+"""Operators with foldings whose cost is compared with synthesis: every operator, small and large, narrow and wide."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hwgen.blocks import (
+    Add,
+    AveragePool,
+    ChannelTable,
+    Concat,
+    Elementwise,
+    Fork,
+    GlobalAveragePool,
+    MaxPool,
+    Mul,
+    Pad,
+    Rearrange,
+    ShuffleChannels,
+    Slice,
+    StreamQueue,
+    Table,
+    Upsample,
+    WidthConverter,
+)
+from hwgen.blocks.convert import ConvertFolding
+from hwgen.blocks.fork import ForkFolding
+from hwgen.blocks.operator import LaneFolding, Operator
+from hwgen.blocks.queue import QueueFolding
+from hwgen.graph.expression import Expression
+from hwgen.graph.ir import Node
+from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
+from hwgen.graph.window import Window
+from tests.blocks.cases import conv, dense, pool, raw, site
+from tests.blocks.stream_cases import PAIRS, joint
+
+U4, S16 = IntType(4, False), IntType(16, True)
+SAME, POINT = Window((3, 3), pads=(1, 1, 1, 1)), Window((1, 1))
+HALVING = Window((3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+SIGMOID = Expression((Node("s", "Sigmoid", ("x",), ("y",)),), {}, ("x",), "y")
+LARGER = Expression((Node("m", "Max", ("a", "b"), ("t",)), Node("s", "Sigmoid", ("t",), ("y",))), {}, ("a", "b"), "y")
+
+
+class Case(NamedTuple):
+    """An operator with a folding."""
+
+    op: Operator
+    folding: Any
+
+    def __str__(self) -> str:
+        maps = " + ".join(str(map_) for map_ in self.op.inputs)
+        return f"{type(self.op).__name__} {maps}, {self.folding}"
+
+
+def cases() -> list[Case]:
+    """All configurations, each once."""
+    return [
+        Case(*case) for part in (_convolutions, _grouped, _dense, _pools, _pairs, _moves, _joints) for case in part()
+    ]
+
+
+def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False) -> Case:
+    """``op`` with the first folding of its kind that comes nearest to so many multipliers."""
+    kind = [f for f in op.foldings() if f.window == window and f.in_luts == in_luts]
+    return Case(op, min(kind, key=lambda f: abs(op.plan(f).multipliers - multipliers)))
+
+
+def _convolutions() -> Iterator[Case]:
+    first, small, middle = FeatureMap(32, 32, 3, U8), FeatureMap(16, 16, 8, U8), FeatureMap(16, 16, 16, S8)
+    late = FeatureMap(7, 7, 64, S8)
+    for count in (1, 9, 27, 54):
+        yield laid_out(conv(first, SAME, 16), "sliding", count)
+    for count in (1, 4, 16, 48):
+        yield laid_out(conv(small, SAME, 16), "ring", count)
+    for count in (3, 12, 48):
+        yield laid_out(conv(middle, SAME, 16, Quantization(S8, 0.05, -4)), "columns", count)
+    for count in (6, 30, 72):
+        yield laid_out(conv(middle, HALVING, 24), "sliding", count)
+    for count in (8, 32):
+        yield laid_out(conv(late, POINT, 32, Quantization(S8, 0.05, 3)), "ring", count)
+    for window, count in (("ring", 8), ("columns", 24), ("sliding", 40)):
+        yield laid_out(conv(late, SAME, 64, Quantization(S8, 0.05, 3)), window, count)
+    for window in ("ring", "columns", "sliding"):
+        yield laid_out(conv(small, SAME, 8), window, 12, in_luts=True)
+    wide, odd = Window((5, 5), pads=(2, 2, 2, 2)), Window((3, 5), (2, 1), (2, 1), (2, 2, 1, 2))
+    yield laid_out(conv(FeatureMap(28, 28, 1, U8), wide, 6), "sliding", 25)
+    yield laid_out(conv(FeatureMap(28, 28, 4, U8), wide, 6), "columns", 20)
+    yield laid_out(conv(FeatureMap(20, 24, 4, U8), odd, 8), "ring", 8)
+    yield laid_out(conv(FeatureMap(20, 24, 4, S8), odd, 8, weight_zero=5), "columns", 24)
+    line = Window((1, 9), strides=(1, 2), pads=(0, 4, 0, 4))
+    yield laid_out(conv(FeatureMap(1, 256, 6, S8), line, 12), "sliding", 18)
+    narrow = conv(FeatureMap(12, 12, 8, U4), SAME, 16, Quantization(U4, 0.3, 0), weight_bits=3)
+    for window in ("ring", "columns", "sliding"):
+        yield laid_out(narrow, window, 24)
+    long = conv(FeatureMap(8, 8, 8, S16), SAME, 8, Quantization(S16, 0.0002, -4))
+    for window, count in (("ring", 8), ("sliding", 9)):
+        yield laid_out(long, window, count)
+    yield laid_out(raw("Conv", small, SAME, 16), "sliding", 24)
+
+
+def _grouped() -> Iterator[Case]:
+    source = FeatureMap(16, 16, 16, U8)
+    depthwise = conv(source, SAME, 16, group=16)
+    for window, count in (("ring", 1), ("ring", 4), ("ring", 16), ("columns", 3), ("columns", 24)):
+        yield laid_out(depthwise, window, count)
+    for count in (9, 36):
+        yield laid_out(depthwise, "sliding", count)
+    yield laid_out(conv(source, HALVING, 16, group=16), "sliding", 18)
+    yield laid_out(conv(source, SAME, 32, group=16), "ring", 8)
+    for window, count in (("ring", 8), ("columns", 24), ("sliding", 24)):
+        yield laid_out(conv(source, SAME, 24, group=4), window, count)
+    yield laid_out(depthwise, "ring", 4, in_luts=True)
+
+
+def _dense() -> Iterator[Case]:
+    signed = Quantization(S8, 0.05, 3)
+    for features, outputs, count in ((64, 10, 1), (256, 10, 10), (400, 120, 16), (1024, 32, 32)):
+        yield laid_out(dense(FeatureMap(1, 1, features, U8), outputs), "ring", count)
+    yield laid_out(dense(FeatureMap(4, 4, 16, S8), 84, signed), "ring", 24)
+    yield laid_out(dense(FeatureMap(1, 1, 128, S8), 12, signed), "ring", 6, in_luts=True)
+    yield laid_out(raw("Gemm", FeatureMap(1, 1, 84, U8), POINT, 10), "ring", 8)
+
+
+def _pools() -> Iterator[Case]:
+    source, halves = FeatureMap(16, 16, 16, U8), Window((2, 2), (2, 2))
+    for lanes, window in ((1, halves), (4, HALVING), (16, halves)):
+        yield Case(pool(MaxPool, source, window), LaneFolding(lanes))
+    for lanes, window in ((1, halves), (4, halves), (8, Window((3, 3), (2, 2)))):
+        yield Case(pool(AveragePool, source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes))
+    for size, lanes in ((source, 1), (source, 4), (FeatureMap(7, 7, 64, S8), 8)):
+        averaged = site("GlobalAveragePool", size, POINT, size.channels)
+        yield Case(GlobalAveragePool.from_site(averaged), LaneFolding(lanes))
+
+
+def _pairs() -> Iterator[Case]:
+    whole, gate = (16, 16, 16), (1, 1, 16)
+    for form, lanes in (("line", 1), ("line", 8), ("line with ties", 4), ("many", 2), ("narrow", 8)):
+        yield Case(joint(Add, (whole, whole), PAIRS[form][:2], PAIRS[form][2]), LaneFolding(lanes))
+    yield Case(joint(Add, (gate, whole), PAIRS["line"][:2], PAIRS["line"][2]), LaneFolding(4))
+    for form, other, lanes in (("few", whole, 1), ("few", whole, 8), ("many", whole, 2), ("few", gate, 4)):
+        yield Case(joint(Mul, (whole, other), PAIRS[form][:2], PAIRS[form][2]), LaneFolding(lanes))
+    yield Case(joint(Mul, (whole, (16, 1, 16)), PAIRS["few"][:2], PAIRS["few"][2]), LaneFolding(2))
+    target = Quantization(U8, 1 / 255)
+    for lanes in (2, 8):
+        yield Case(joint(Elementwise, (whole, whole), PAIRS["narrow"][:2], target, function=LARGER), LaneFolding(lanes))
+    slopes = {"s": np.linspace(0.1, 0.9, 16).astype(np.float32)}
+    prelu = Expression((Node("p", "PRelu", ("x", "s"), ("y",)),), slopes, ("x",), "y")
+    for lanes in (1, 4, 16):
+        yield Case(
+            joint(ChannelTable, (whole,), [Quantization(S8, 0.02, 3)], target, function=prelu), LaneFolding(lanes)
+        )
+    requantized = joint_table(FeatureMap(16, 16, 16, S8), target)
+    for lanes in (1, 8):
+        yield Case(requantized, LaneFolding(lanes))
+    yield Case(joint_table(FeatureMap(16, 16, 16, U4), target), LaneFolding(8))
+
+
+def joint_table(source: FeatureMap, target: Quantization) -> Table:
+    """A table of the sigmoid."""
+    made = site("Requantize", source, POINT, source.channels, target)
+    return Table.from_site(replace(made, function=SIGMOID))
+
+
+def _moves() -> Iterator[Case]:
+    source = FeatureMap(14, 14, 16, S8)
+    for axis, other, lanes in ((2, (14, 14, 8), 2), (2, (14, 14, 16), 8), (1, (14, 2, 16), 4), (0, (3, 14, 16), 1)):
+        shape = tuple(source.shape[n] + (other[n] if n == axis else 0) for n in range(3))
+        yield Case(Concat((source, FeatureMap(*other, S8)), FeatureMap(*shape, S8), axis), LaneFolding(lanes))
+    for starts, steps, size, lanes in (
+        ((1, 1, 0), (1, 1, 1), (12, 12, 16), 4),
+        ((0, 0, 8), (1, 1, 1), (14, 14, 8), 8),
+        ((0, 0, 1), (2, 2, 2), (7, 7, 8), 1),
+    ):
+        yield Case(Slice(source, FeatureMap(*size, S8), starts, steps), LaneFolding(lanes))
+    for pads, lanes in ((((1, 1), (1, 1), (0, 0)), 4), (((0, 1), (2, 3), (0, 16)), 16), (((3, 3), (3, 3), (1, 0)), 1)):
+        size = (n + sum(pad) for n, pad in zip(source.shape, pads, strict=True))
+        yield Case(Pad(source, FeatureMap(*size, S8), pads, -9), LaneFolding(lanes))
+    for scales, lanes in (((2, 2), 1), ((2, 2), 8), ((1, 3), 4)):
+        target = FeatureMap(14 * scales[0], 14 * scales[1], 16, S8)
+        yield Case(Upsample(source, target, scales), LaneFolding(lanes))
+    grouped = np.arange(16).reshape(4, 4).T.ravel()
+    for order, lanes in ((grouped, 1), (grouped, 16), (np.array([5, 0, 0, 3, 1, 7, 15, 9]), 1)):
+        yield Case(ShuffleChannels(source, FeatureMap(14, 14, len(order), S8), order), LaneFolding(lanes))
+    places = np.arange(source.elements).reshape(source.shape)
+    to_space = places.reshape(14, 14, 2, 2, 4).transpose(0, 2, 1, 3, 4).reshape(28, 28, 4)
+    to_depth = places.reshape(7, 2, 7, 2, 16).transpose(0, 2, 1, 3, 4).reshape(7, 7, 64)
+    for wanted, lanes in ((to_space, 4), (to_depth, 8), (places.transpose(1, 0, 2), 2)):
+        yield Case(Rearrange(source, FeatureMap(*wanted.shape, S8), wanted, 0), LaneFolding(lanes))
+
+
+def _joints() -> Iterator[Case]:
+    source = FeatureMap(16, 16, 16, U8)
+    for lanes, depth in ((1, 16), (4, 16), (16, 32), (2, 64), (8, 100), (1, 2000)):
+        yield Case(StreamQueue(source), QueueFolding(lanes, depth))
+    for lanes, depths in ((1, (16, 16)), (8, (16, 48)), (4, (16, 200, 16))):
+        yield Case(Fork(source, len(depths)), ForkFolding(lanes, depths))
+    for lanes in ((1, 2), (1, 16), (4, 16), (2, 1), (16, 1), (16, 4)):
+        yield Case(WidthConverter(source), ConvertFolding(*lanes))
+    yield Case(WidthConverter(FeatureMap(16, 16, 12, U8)), ConvertFolding(4, 6))
+    yield Case(WidthConverter(FeatureMap(16, 16, 12, U8)), ConvertFolding(6, 4))
