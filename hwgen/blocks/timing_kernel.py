@@ -197,14 +197,18 @@ def _offer(gives, g, first, end, begin, busy, links, values, starts, offered, mo
 
 
 @_compiled
-def places_used(reserve, starts, delay, moved, before):
-    """The most places of a queue that steps hold as they start, and how many of the beats ``moved`` the last one saw.
+def places_used(reserve, starts, delay, left, moved):
+    """The most places of a queue that steps hold as they start, and how many beats the last of them saw gone.
 
-    ``before`` of these beats were given by earlier frames.
+    ``left`` and ``moved`` are the cycles in which the beats of earlier frames and of this one moved.
     """
-    most, gone = 0, 0
+    most, gone, before = 0, 0, len(left)
     for k in range(len(starts)):
-        while gone < len(moved) and moved[gone] <= starts[k] - delay:
+        limit = starts[k] - delay
+        while gone < before and left[gone] <= limit:
             gone += 1
+        if gone >= before:
+            while gone < before + len(moved) and moved[gone - before] <= limit:
+                gone += 1
         most = max(most, reserve[k] + before - gone)
     return most, gone

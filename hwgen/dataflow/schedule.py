@@ -118,6 +118,7 @@ class Room:
 
     def look(self, starts: Sequence[np.ndarray], moved: Sequence[np.ndarray]) -> None:
         """Look at one more frame."""
-        beats = np.concatenate([self.left, moved[self.link]])
-        most, gone = places_used(self.reserve, starts[self.actor], self.port.credit_delay, beats, len(self.left))
-        self.most, self.left = max(self.most, most), beats[gone:]
+        beats, before = moved[self.link], len(self.left)
+        most, gone = places_used(self.reserve, starts[self.actor], self.port.credit_delay, self.left, beats)
+        self.most = max(self.most, most)
+        self.left = np.concatenate([self.left[gone:], beats[max(gone - before, 0) :]])
