@@ -97,14 +97,14 @@ def faults(plan: Plan, seed: int = 0) -> list[str]:
     for stall in (None, seed + 1):
         pipeline = Watched(plan)
         beats = to_beats(frames, network.input.map.type, pipeline.lanes_in)
-        count, watch = want.size // pipeline.lanes_out, _Watch(pipeline)
+        count, watch = want.size // pipeline.lanes_out[0], _Watch(pipeline)
         try:
             with pipeline.counting():
                 taken, given = simulate(pipeline, {"i": beats}, {"o": count}, stall=stall, limit=200_000, watch=watch)
         except TimeoutError as error:
             found.append(f"stall {stall}: {error}")
             continue
-        got = from_beats(given["o"].payloads, network.output.map.type, pipeline.lanes_out).reshape(want.shape)
+        got = from_beats(given["o"].payloads, network.output.map.type, pipeline.lanes_out[0]).reshape(want.shape)
         if not np.array_equal(got, want):
             found.append(f"stall {stall}: {np.count_nonzero(got != want)} of {want.size} results differ from golden")
         places = [(stage.name, give.queue) for stage in plan.stages for _, give in stage.ports]
