@@ -11,9 +11,6 @@
 #include <string>
 #include <vector>
 
-// Asked for by the run time where time is not kept per context.
-double sc_time_stamp() { return 0; }
-
 namespace {
 
 // Payloads lie in Python's arrays as in Verilator's ports: little-endian, in whole words of 32 bits.
