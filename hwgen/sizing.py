@@ -57,7 +57,7 @@ class Sizing:
     def fastest(self) -> Plan:
         """The plan with the fewest cycles per frame; FitError where none fits."""
         chosen = self._within_budget()
-        plan = self.found.plan(chosen)
+        plan = self.found.plan(chosen, self.budget - sum(option.multipliers for option in chosen))
         if self._suffices(plan):
             return plan
         fitting = self._fastest_fitting(max(option.cycles for option in chosen))

@@ -112,7 +112,7 @@ class ScaledSumPlan:
         if self.corrected:
             logic += adder_register(quotient + 1) + Logic(logic=self.line.shift // 3 * ties, register=quotient + ties)
         if self.excepted:
-            logic += self._exception_logic()
+            logic += adder(quotient + 1) + self._exception_logic()
         return (
             logic
             + clipped(quotient + self.corrected, *self.line.clamp, self.out.width)

@@ -13,6 +13,7 @@ from hwgen.graph.network import Network
 
 from .plan import Plan, PlannedLayer, check_hardware
 from .queues import size_queues
+from .taps import tap_shortcuts
 
 #: One in so many multipliers more than the least may be worth it for what else a folding takes.
 NEARLY = 8
@@ -151,9 +152,13 @@ class FoldingSearch:
         """The cycles per frame, rising, at which fewer multipliers than before will do."""
         return sorted({cycles for layer in self.layers for cycles in layer.front[0]})
 
-    def plan(self, chosen: list[Option]) -> Plan:
-        """The plan with the foldings chosen, its queues such that it is as fast as its slowest layer."""
-        return size_queues(self.without_queues(chosen), max(option.cycles for option in chosen))
+    def plan(self, chosen: list[Option], spare: int = 0) -> Plan:
+        """The plan with the foldings chosen, its queues such that it is as fast as its slowest layer.
+
+        Convolutions hand shortcuts on where they can, for at most ``spare`` multipliers more.
+        """
+        target = max(option.cycles for option in chosen)
+        return tap_shortcuts(size_queues(self.without_queues(chosen), target), target, spare)
 
     def without_queues(self, chosen: list[Option]) -> Plan:
         """The plan with the foldings chosen and no queues but the layers' own."""
@@ -193,4 +198,7 @@ def search(
     :class:`ModelError` where layers have no hardware.
     """
     found = FoldingSearch(network, weigh)
-    return found.plan(found.for_rate(cycles) if cycles is not None else found.for_budget(multipliers or 100))
+    if cycles is not None:
+        return found.plan(found.for_rate(cycles))
+    chosen = found.for_budget(multipliers or 100)
+    return found.plan(chosen, (multipliers or 100) - sum(option.multipliers for option in chosen))

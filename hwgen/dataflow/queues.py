@@ -81,7 +81,7 @@ def _narrowed(plan: Plan, places: dict[Place, int]) -> dict[Place, int]:
         joins = len(placed.inputs) > 1
         while joins and readers[tensor] == 1 and tensor in makers:
             layer, placed = layers[makers[tensor]]
-            if len(placed.inputs) > 1 or not _by_pixel(layer.op):
+            if len(placed.inputs) > 1 or not by_pixel(layer.op):
                 break
             tensor, best = placed.inputs[0], min(best, (_bits(layer.op, 0), placed.name, 0))
         moved[best[1:] if readers[tensor] > 1 else (name, n)] = depth
@@ -93,7 +93,7 @@ def _bits(op: Operator, n: int) -> int:
     return op.inputs[n].elements * op.inputs[n].type.width
 
 
-def _by_pixel(op: Operator) -> bool:
+def by_pixel(op: Operator) -> bool:
     """Whether each pixel of the result needs one pixel of the input."""
     window = getattr(op, "window", None)
     return window.kernel == window.strides == (1, 1) if window else isinstance(op, Slice | Pad | Table | ChannelTable)

@@ -137,7 +137,8 @@ class Layout:
         row, parts = map_.width * pixel + SHORT_QUEUE, []
         for n, used in reversed(list(enumerate(row_ranges(map_.height, rows, top)))):
             onward = (0 if n else map_.height - top, map_.height)
-            folding = ForkFolding(lanes, (SHORT_QUEUE, row + pixel * (n < rows - 1) if n else 2 * SHORT_QUEUE))
+            behind = row + pixel * (n < rows - 1) if n else max(2 * SHORT_QUEUE, pixel // 2)
+            folding = ForkFolding(lanes, (SHORT_QUEUE, behind))
             part = self._add(f"{name}_row{n}", RowFork(map_, (used, onward)), folding, name, source)
             parts, source = [part, *parts], Source(part.stage, 1)
         side_by_side = self._add(f"{name}_rows", op.rows, op.rows.foldings()[0], name, *parts)

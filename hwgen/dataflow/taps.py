@@ -9,20 +9,82 @@ the pixels that come while the second convolution works.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from hwgen.blocks import Conv
+from hwgen.blocks import Conv, Fork, StreamQueue, WidthConverter
 from hwgen.blocks.mac import MacFolding, MacPlan
 from hwgen.blocks.operator import SeveralInputs
-from hwgen.blocks.rows import SHORT_QUEUE
+from hwgen.blocks.rows import SHORT_QUEUE, RowFork
 from hwgen.blocks.tapped import TappedConv
 from hwgen.blocks.timing import Deadlock
 from hwgen.graph.types import FeatureMap
 
 from .plan import Plan, PlannedLayer
+from .queues import by_pixel
 from .schedule import schedule
-from .stages import LEAST_FORK
+from .stages import INPUT, LEAST_FORK, Source, Stage
 
 #: Pixels that the queue behind a tap may hold, in halves: the first number with which the pipeline keeps its rate.
 _HALF_PIXELS = (4, 5, 6, 7, 8, 12, 16)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An operand of ``layer``, input ``place``, that is there long before the other.
+
+    ``two_rows`` of it, in bytes, is what a queue takes past two convolutions with three rows of weights; ``bytes`` is
+    what the queues take in which it waits. ``handed_by``: the convolution that hands it on, if one does.
+    """
+
+    layer: str
+    place: int
+    two_rows: int
+    bytes: int
+    handed_by: str | None
+
+
+def waiting(plan: Plan) -> list[Waiting]:
+    """The shortcuts of a plan: operands that come from a fork, or from a convolution that hands them on, by way of
+    layers that take a pixel at a time."""
+    found = []
+    for layer in plan.layers:
+        for place in range(len(layer.op.inputs) if isinstance(layer.op, SeveralInputs) else 0):
+            held = _held(plan, plan.entries[layer.name, place])
+            if held:
+                map_ = layer.op.inputs[place]
+                rows = 2 * map_.width * map_.channels * map_.type.width
+                found.append(Waiting(layer.name, place, _bytes(rows), _bytes(held[0]), held[1]))
+    return found
+
+
+def _bytes(bits: int) -> int:
+    return -(-bits // 8)
+
+
+def _held(plan: Plan, source: Source) -> tuple[int, str | None] | None:
+    """Bits of the queues from a fork up to ``source``, and who hands the map on; None where it is no shortcut."""
+    bits = 0
+    while source != INPUT:
+        stage = plan.stages[source.stage]
+        width = stage.op.input.type.width * stage.folding.lanes_in
+        if isinstance(stage.op, Fork):
+            return bits + stage.folding.depths[source.port] * width, None
+        if isinstance(stage.op, StreamQueue):
+            bits += stage.folding.depth * width
+        elif not isinstance(stage.op, WidthConverter) and not (stage.is_layer and by_pixel(stage.op)):
+            made = plan.stages[stage.sources[0].stage] if stage.sources[0] != INPUT else stage
+            return (bits + _handed_bits(plan, stage, made), made.layer) if isinstance(made.op, TappedConv) else None
+        (source,) = stage.sources
+    return None
+
+
+def _handed_bits(plan: Plan, joint: Stage, made: Stage) -> int:
+    """Bits of what stands between a tapped convolution and whoever gets its map, and what its rows take beyond rows."""
+    map_ = made.op.conv.input
+    row = map_.width * map_.channels // made.op.lanes
+    beats = joint.op.queue(joint.folding) + made.op.depth
+    for stage in plan.stages:
+        if isinstance(stage.op, RowFork) and stage.layer == made.layer:
+            beats += stage.folding.depths[1] % row
+    return beats * made.op.lanes * map_.type.width
 
 
 @dataclass(frozen=True)
@@ -33,11 +95,6 @@ class Shortcut:
     other: str
     place: int
     map: FeatureMap
-
-    @property
-    def two_rows(self) -> int:
-        """Bytes of two rows: what a queue takes behind a block of two convolutions with three rows of weights."""
-        return -(-2 * self.map.width * self.map.channels * self.map.type.width // 8)
 
 
 def shortcuts(plan: Plan) -> Iterator[Shortcut]:
@@ -66,8 +123,8 @@ def tap_shortcuts(plan: Plan, target: int, spare: int = 0) -> Plan:
     for shortcut in shortcuts(plan):
         layer, other = layers[shortcut.layer], layers[shortcut.other]
         lanes = max(other.folding.lanes_in, _lanes_before(plan, shortcut))
-        if 2 * 8 * other.queues[shortcut.place] * lanes < shortcut.two_rows * 8 // max(shortcut.map.type.width, 1):
-            continue
+        if other.queues[shortcut.place] * lanes < shortcut.map.width * shortcut.map.channels:
+            continue  # less than a row
         folding = _folding(layer.op, layer.folding, target, spare)
         if folding:
             spare -= _multipliers(layer.op, folding) - _multipliers(layer.op, layer.folding)

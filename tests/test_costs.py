@@ -1,0 +1,34 @@
+"""The cost of operators against what Yosys counts: a few of the configurations of benchmarks/costs.py."""
+
+import pytest
+
+from benchmarks.cost_cases import SAME, Case, laid_out
+from hwgen.blocks import MaxPool, StreamQueue
+from hwgen.blocks.operator import LaneFolding
+from hwgen.blocks.queue import QueueFolding
+from hwgen.graph.types import S8, U8, FeatureMap, Quantization
+from hwgen.graph.window import Window
+from hwgen.mapping import needs
+from hwgen.rtlil import to_rtlil
+from hwgen.synth import synthesise
+from hwgen.targets import device
+
+from .blocks.cases import conv, dense, pool
+
+CASES = [
+    laid_out(conv(FeatureMap(12, 12, 8, U8), SAME, 8), "columns", 24),
+    laid_out(dense(FeatureMap(1, 1, 128, S8), 12, Quantization(S8, 0.05, 3)), "ring", 12),
+    Case(pool(MaxPool, FeatureMap(16, 16, 16, U8), Window((2, 2), (2, 2))), LaneFolding(8)),
+    Case(StreamQueue(FeatureMap(16, 16, 16, U8)), QueueFolding(8, 100)),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("name", ["lfe5u-25f", "xczu3eg"])
+def test_multipliers_and_block_ram_are_exact_and_logic_is_near(case, name):
+    target = device(name)
+    counted = synthesise(to_rtlil(case.op.block(case.folding), "top"), "top", target).needs
+    estimated = needs(case.op.cost(case.folding), target)
+    assert (estimated.dsps, estimated.brams) == (counted.dsps, counted.brams)
+    assert estimated.luts == pytest.approx(counted.luts, rel=0.15)
+    assert estimated.ffs == pytest.approx(counted.ffs, rel=0.10)
