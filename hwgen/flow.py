@@ -385,7 +385,7 @@ class Design:
             self.component,
             len(source),
             cycles=run.frame_end(len(source) - 1) - run.frame_end(len(source) - 2),
-            latency=int(min(run.moved[sink][0] for sink in run.sinks) - run.taken[0]) + AxiTop.LATENCY,
+            latency=self.schedule.first_output + AxiTop.LATENCY,
             timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval),
         )
         return {

@@ -22,11 +22,12 @@ class Schedule:
     """Cycles of a run over several frames, back to back, from a source and to a sink that never wait.
 
     ``interval``: cycles from frame to frame in steady state. ``latency``: from the first input beat of a frame in an
-    idle pipeline to its last output beat.
+    idle pipeline to its last output beat. ``links`` are those over which each stage gives.
     """
 
     plan: Plan
     run: Run
+    links: list[list[int]]
 
     @property
     def interval(self) -> int:
@@ -38,8 +39,8 @@ class Schedule:
 
     @property
     def first_output(self) -> int:
-        """From the first input beat of a frame in an idle pipeline to its first output beat."""
-        return self.run.latency
+        """From the first input beat of a frame in an idle pipeline to its first output beat, on whatever output."""
+        return int(min(self.run.moved[sink][0] for sink in self.run.sinks) - self.run.taken[0])
 
     @cached_property
     def bottleneck(self) -> str:
@@ -55,17 +56,22 @@ class Schedule:
         }
 
 
-def schedule(plan: Plan, frames: int | None = None) -> Schedule:
+def schedule(plan: Plan, frames: int | None = None, unbounded: Container[int] = ()) -> Schedule:
     """Evaluate ``plan`` over ``frames`` frames, or until it is settled, as :meth:`hwgen.blocks.timing.Web.settle` says.
 
-    Raises :class:`hwgen.blocks.timing.Deadlock`.
+    For a number of frames the queues at the outputs of the stages ``unbounded`` never fill. Raises
+    :class:`hwgen.blocks.timing.Deadlock`.
     """
-    return _settled(plan) if frames is None else Schedule(plan, web_of(plan)[0].run(frames))
+    if frames is None:
+        return _settled(plan)
+    web, links, _ = web_of(plan, unbounded)
+    return Schedule(plan, web.run(frames), links)
 
 
 @lru_cache(1)  # a plan is scheduled when its queues are chosen, and again for whoever asks
 def _settled(plan: Plan) -> Schedule:
-    return Schedule(plan, web_of(plan)[0].settle())
+    web, links, _ = web_of(plan)
+    return Schedule(plan, web.settle(), links)
 
 
 def rooms(plan: Plan, pace: int, unbounded: Container[int], ports: Iterable[Port]) -> dict[Port, int]:

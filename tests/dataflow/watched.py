@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 from amaranth.hdl import Cat, Mux, Signal
 
-from hwgen.blocks import Fork
+from hwgen.blocks import WidthConverter
 from hwgen.blocks.stream import port_names
 from hwgen.dataflow.activity import activity
 from hwgen.dataflow.pipeline import Pipeline
@@ -54,7 +54,7 @@ class Watched(Pipeline):
             m = elaborate(outlet, platform)
             taken, now, before = (Signal(range(2 * outlet.depth)) for _ in range(3))
             outlet.peak = Signal.like(now)
-            debit = Mux(outlet.debit, Mux(outlet.short, outlet.short_beats, outlet.beats), 0)
+            debit = Mux(outlet.debit, outlet.amount, 0)
             m.d.comb += [now.eq(taken + debit), outlet.peak.eq(Mux(now > before, now, before))]
             m.d.sync += [taken.eq(now - (outlet.o.valid & outlet.o.ready)), before.eq(outlet.peak)]
             return m
@@ -67,10 +67,10 @@ class Watched(Pipeline):
 
     @property
     def outlets(self) -> list[Outlet]:
-        """A layer's own is made before those within its window buffer, that at the end of a converter is made last."""
+        """A block's own are made before those within its window buffer, that at the end of a converter is made last."""
         found = []
         for stage, made in zip(self.plan.stages, self._made, strict=True):
-            found += made if isinstance(stage.op, Fork) else [made[0] if stage.is_layer else made[-1]]
+            found += made[-1:] if isinstance(stage.op, WidthConverter) else made[: len(stage.ports)]
         return found
 
 
@@ -93,20 +93,23 @@ def faults(plan: Plan, seed: int = 0) -> list[str]:
     """Everything in which hardware and schedule of ``plan`` differ, or hardware and golden."""
     network, found = plan.network, []
     frames = random_frames(network.input.map, FRAMES, seed)
-    want = golden.run(network, frames)[network.output.name]
+    wanted = golden.run(network, frames)
     for stall in (None, seed + 1):
         pipeline = Watched(plan)
         beats = to_beats(frames, network.input.map.type, pipeline.lanes_in)
-        count, watch = want.size // pipeline.lanes_out[0], _Watch(pipeline)
+        lanes, watch = dict(zip(pipeline.results, pipeline.lanes_out, strict=True)), _Watch(pipeline)
+        counts = {name: wanted[stream.name].size // lanes[name] for name, stream in pipeline.results.items()}
         try:
             with pipeline.counting():
-                taken, given = simulate(pipeline, {"i": beats}, {"o": count}, stall=stall, limit=200_000, watch=watch)
+                taken, given = simulate(pipeline, {"i": beats}, counts, stall=stall, limit=200_000, watch=watch)
         except TimeoutError as error:
             found.append(f"stall {stall}: {error}")
             continue
-        got = from_beats(given["o"].payloads, network.output.map.type, pipeline.lanes_out[0]).reshape(want.shape)
-        if not np.array_equal(got, want):
-            found.append(f"stall {stall}: {np.count_nonzero(got != want)} of {want.size} results differ from golden")
+        for name, stream in pipeline.results.items():
+            want = wanted[stream.name]
+            got = from_beats(given[name].payloads[: counts[name]], stream.map.type, lanes[name]).reshape(want.shape)
+            if not np.array_equal(got, want):
+                found.append(f"stall {stall}: {name}: {np.count_nonzero(got != want)} of {want.size} are not golden's")
         places = [(stage.name, give.queue) for stage in plan.stages for _, give in stage.ports]
         found += [
             f"stall {stall}: {name}: {peak} places taken of {queue}"
