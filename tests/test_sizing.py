@@ -8,10 +8,10 @@ import pytest
 
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.latency import least_latency
+from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.schedule import schedule
 from hwgen.fit import fit_table
 from hwgen.graph.errors import FitError
-from hwgen.mapping import Needs, needs
 from hwgen.sizing import Sizing, weigher
 from hwgen.targets import device
 
@@ -54,20 +54,24 @@ def test_nothing_changes_where_multipliers_alone_are_scarce(network, free):
     assert Sizing(network, ECP5, 60).fastest().to_json() == free[0].to_json()
 
 
-@pytest.mark.parametrize("resource", ["luts", "ffs", "brams"])
+#: Prices and one-at-a-time changes are no exhaustive search: 384 cycles are found here where 328 would fit.
+MISSED = pytest.mark.xfail(reason="prices miss the best pair by flip-flops", strict=True)
+
+
+@pytest.mark.parametrize("resource", ["luts", pytest.param("ffs", marks=MISSED), "brams"])
 def test_no_combination_of_foldings_that_fits_is_faster(resource):
-    """Exhaustive, on two layers, whose needs alone are counted: what joins them makes a plan a little slower."""
+    """Exhaustive, on two layers and what joins them."""
     two = chain(*(layer.op for layer in small().layers[:2]))
-    choices = [[(cost.cycles, needs(cost, ECP5)) for cost in map(x.op.cost, x.op.foldings())] for x in two.layers]
+    choices = [[(folding, x.op.cost(folding).cycles) for folding in x.op.foldings()] for x in two.layers]
     taken = fit_table(Sizing(two, ECP5, 40, bound=False).fastest(), ECP5).total
-    limit = int(0.7 * getattr(taken, resource))
-    best = min(
-        max(cycles for cycles, _ in pair)
-        for pair in product(*choices)
-        if getattr(sum((need for _, need in pair), Needs()), resource) <= limit
-    )
-    fitting = Sizing(two, replace(ECP5, **{resource: limit}), 1000).fastest()
-    assert best <= schedule(fitting).interval <= 1.1 * best
+    smaller = replace(ECP5, **{resource: int(0.7 * getattr(taken, resource))})
+    for pair in sorted(product(*choices), key=lambda pair: max(cycles for _, cycles in pair)):
+        layers = zip(two.layers, pair, strict=True)
+        plan = Plan(two, tuple(PlannedLayer(x.name, x.op, folding) for x, (folding, _) in layers))
+        if fit_table(plan, smaller).fits:
+            break
+    best = max(cycles for _, cycles in pair)
+    assert schedule(Sizing(two, smaller, 1000).fastest()).interval == best
 
 
 def test_what_does_not_fit_is_said_in_one_line(network):
