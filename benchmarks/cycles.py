@@ -4,7 +4,7 @@
     python -m benchmarks.cycles --models ../shared/models --only ds_cnn --rtl
 
 Trained networks from ``--models`` where there are any, else random weights (benchmarks/random_networks.py). ``--rtl``
-compiles the hardware and runs three random frames at full speed and under stalls, every layer compared with golden and,
+compiles the hardware and runs random frames at full speed and under stalls, every layer compared with golden and,
 at full speed, every beat with the schedule. It takes minutes and memory for large networks: use it with ``--only``.
 """
 
@@ -20,6 +20,7 @@ import onnx
 from hwgen import flow
 from hwgen.compiled import CompiledPlan
 from hwgen.dataflow.folding import FoldingSearch
+from hwgen.dataflow.latency import least_latency
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.graph import golden
@@ -28,7 +29,6 @@ from hwgen.testing import random_frames
 from .random_networks import NETWORKS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-FRAMES = 3
 #: Name, file of trained weights if any, budgets.
 ROWS = (
     ("lenet5", EXAMPLES / "lenet5_int8.onnx", (148,)),
@@ -46,7 +46,9 @@ ROWS = (
 @click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
 @click.option("--only", help="Only the network of this name.")
 @click.option("--rtl", is_flag=True, help="Run the hardware as well.")
-def main(models: Path, only: str | None, rtl: bool) -> None:
+@click.option("--frames", type=click.IntRange(min=1), default=3, show_default=True, help="How many, with --rtl.")
+@click.option("--latency", is_flag=True, help="Least time for a single frame, instead of most frames.")
+def main(models: Path, only: str | None, rtl: bool, frames: int, latency: bool) -> None:
     """Print a line for each network and budget."""
     print("| network | weights | multipliers | used | cycles a frame | latency | search, s | RTL |")
     print("|---|---|---|---|---|---|---|---|")
@@ -55,9 +57,8 @@ def main(models: Path, only: str | None, rtl: bool) -> None:
             trained = file is not None and (models / file).is_file()
             network = read(models / file if trained else None, name)
             for budget in budgets:
-                print(
-                    f"| {name} | {'trained' if trained else 'random'} | {measured(network, budget, rtl)} |", flush=True
-                )
+                rest = measured(network, budget, frames if rtl else 0, latency)
+                print(f"| {name} | {'trained' if trained else 'random'} | {rest} |", flush=True)
 
 
 def read(file: Path | None, name: str):
@@ -70,29 +71,40 @@ def read(file: Path | None, name: str):
         return flow.quantised(file).network
 
 
-def measured(network, budget: int, rtl: bool) -> str:
-    """The cells of a row."""
+def measured(network, budget: int, rtl: int, latency: bool) -> str:
+    """The cells of a row; ``rtl`` frames go through the hardware."""
     began = time.perf_counter()
     found = FoldingSearch(network)
     chosen = found.for_budget(budget)
     plan = found.plan(chosen)
+    if latency:
+        chosen = least_latency(found, plan, budget)
+        plan = found.plan(chosen)
     seconds = time.perf_counter() - began
     timing, used = schedule(plan), sum(option.multipliers for option in chosen)
     cells = f"{budget:,}", f"{used:,}", f"{timing.interval:,}", f"{timing.latency:,}", f"{seconds:.1f}"
-    return " | ".join((*cells, agreement(plan) if rtl else "not run"))
+    return " | ".join((*cells, agreement(plan, rtl) if rtl else "not run"))
 
 
-def agreement(plan: Plan) -> str:
+def agreement(plan: Plan, count: int) -> str:
     """What the compiled hardware does with random frames."""
-    frames = random_frames(plan.network.input.map, FRAMES)
-    want, compiled, wrong = golden.run(plan.network, frames), CompiledPlan(plan), 0
+    frames = random_frames(plan.network.input.map, count)
+    want, compiled, wrong, cycles = golden.run(plan.network, frames), CompiledPlan(plan), 0, 0
+    began = time.perf_counter()
+    assert compiled.design
+    made = time.perf_counter()
     for stall in (None, 3):
         tensors, beats = compiled.run(frames, stall=stall)
         wrong += sum(np.count_nonzero(tensors[name] != integers) for name, integers in want.items())
+        cycles += int(beats["o"].cycles[-1])
         if stall is None:
-            late = np.count_nonzero(beats["o"].cycles != schedule(plan, FRAMES).run.given)
+            late = np.count_nonzero(beats["o"].cycles != schedule(plan, count).run.given)
+    speed = cycles / (time.perf_counter() - made)
     total = 2 * sum(integers.size for integers in want.values())
-    return f"{wrong} of {total:,} integers differ, {late} of {len(beats['o'].cycles):,} results at another cycle"
+    return (
+        f"{wrong} of {total:,} integers differ, {late} of {len(beats['o'].cycles):,} results at another "
+        f"cycle; {made - began:.0f} s to compile, {speed:,.0f} cycles a second"
+    )
 
 
 if __name__ == "__main__":

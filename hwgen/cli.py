@@ -151,8 +151,12 @@ MODEL_OPTIONS = (
         "--clock", type=POSITIVE, default=100.0, show_default=True, metavar="MHZ", help="Clock to state speeds at."
     ),
     click.option(
-        "--device", default="lfe5u-85f", show_default=True, metavar="NAME", help="Device; `devices` lists them."
+        "--device",
+        metavar="NAME",
+        help="Device that the design must fit; `devices` lists them.  [default: lfe5u-85f, which --multipliers and "
+        "--fps may exceed]",
     ),
+    click.option("--latency", is_flag=True, help="Least time for one frame, instead of most frames a second."),
     click.option(
         "--plan",
         type=click.Path(path_type=Path),

@@ -26,6 +26,7 @@ from hwgen.output import check_replaceable
 from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
+from hwgen.sizing import weigher
 from hwgen.synth import synthesise
 from hwgen.targets import DEVICES, Device
 from hwgen.targets import device as find_device
@@ -120,13 +121,14 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
     with steps(quiet) as tell:
         given = arguments(settings, tell)
         loaded = attempt(problems, lambda: flow.quantised(**front(given)))
-        target = attempt(problems, lambda: find_device(given["device"]))
+        target = attempt(problems, lambda: find_device(given["device"] or flow.DEVICE))
         for layer in loaded.network.layers if loaded else ():
             attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"node {layer.name!r}: ")
         if loaded and target and not problems.lines:
-            limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan")}
+            limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan", "latency")}
             tell("sizing layers")
-            plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, **limits))
+            bound = flow.binds(*(given[name] for name in ("device", "multipliers", "fps")))
+            plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, bound=bound, **limits))
             problems.add(*(fit_table(plan, target).problems if plan else ()))
     if loaded and loaded.network.tail:
         file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
@@ -149,13 +151,13 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
         raise InputError(f"--picture {str(file)!r}: the ending must be one of {', '.join(PICTURES)}")
     with steps(quiet) as tell:
         given = arguments(settings, tell)
-        for name in ("fps", "plan"):
-            if given[name] is not None:
+        for name in ("fps", "plan", "latency"):
+            if given[name]:
                 raise InputError(f"explore tries many budgets of multipliers and takes no --{name}; leave it out")
-        target = find_device(given["device"])
+        target = find_device(given["device"] or flow.DEVICE)
         network = flow.quantised(**front(given)).network
         tell("sizing layers")
-        found = FoldingSearch(network, flow.weigher(target))
+        found = FoldingSearch(network, weigher(target))
         budgets = exploring.usual_budgets(found, given["multipliers"], points)
         tell("exploring")
         front_line = exploring.explore(found, budgets, lambda share: tell("exploring", share))
@@ -181,7 +183,7 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
 def fit(synth: bool, quiet: bool, settings: dict[str, Any]) -> None:
     """The table of the device; with ``synth`` what Yosys counts beside it. Status 2 where the design does not fit."""
     with steps(quiet) as tell:
-        design = flow.compile(**arguments(settings, tell))
+        design = flow.compile(**arguments(settings, tell), lenient=True)
         table = design.fit
         counted = None
         if synth:
@@ -339,6 +341,7 @@ def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
     """Cycles seen in simulation beside those predicted."""
     timing = result.timing
     lines = ["", f"Latency     {timing.latency:,} cycles, predicted {predicted.latency:,}"]
+    lines.append(f"First out   {predicted.first_output:,} cycles, predicted")
     if timing.interval is not None:
         lines.append(f"Throughput  {timing.interval:,} cycles per frame, predicted {predicted.interval:,}")
     return lines

@@ -59,9 +59,13 @@ class FitTable:
         ]
 
     def _remedy(self) -> str:
-        larger = [device.name for device in DEVICES if FitTable(device, self.total, {}).fits]
         smaller = "use fewer multipliers or fewer frames per second"
-        return f"{smaller}, or a larger device ({larger[0]})" if larger else smaller
+        return f"{smaller}, or a larger device ({self.larger})" if self.larger else smaller
+
+    @property
+    def larger(self) -> str | None:
+        """The first device on which it fits; None if there is none."""
+        return next((device.name for device in DEVICES if FitTable(device, self.total, {}).fits), None)
 
     @property
     def data(self) -> dict[str, Any]:

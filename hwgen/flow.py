@@ -11,8 +11,7 @@ import numpy as np
 
 from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
-from hwgen.blocks.operator import Weigh
-from hwgen.dataflow import folding
+from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
@@ -31,13 +30,13 @@ from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq, write_tail
 from hwgen.inputs import USUAL, FrameSpec, Preparation
-from hwgen.mapping import dsps
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
 from hwgen.report import Report, make_report
 from hwgen.runtime import Comparison, against_onnxruntime
 from hwgen.simulate import Simulation, simulate
+from hwgen.sizing import Sizing
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
@@ -46,7 +45,6 @@ from hwgen.waves import Waves
 CLOCK = 100e6
 TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
-MULTIPLIERS = 100  # for a device without any
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
 CALIBRATION_FRAMES = 1000  # the most that are used, evenly spaced over all that are given
 
@@ -64,8 +62,10 @@ def compile(
     multipliers: int | None = None,
     fps: float | None = None,
     clock: float = CLOCK,
-    device: str = DEVICE,
+    device: str | None = None,
     plan: str | Path | None = None,
+    latency: bool = False,
+    lenient: bool = False,
     progress: Progress | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> "Design":
@@ -74,15 +74,19 @@ def compile(
     ``calibration`` are frames for a float model: files, folders or an array [N, ...] as the model takes it;
     ``preparation`` says how numbers in files become the model's, ``recipe`` how the float model is quantised.
     ``input_shape`` fixes open dimensions. The network ends at the tensors ``outputs`` of the model, if any are given.
-    Layers are sized to use at most ``multipliers`` (what ``device`` has, unless given) or to reach ``fps`` frames per
-    second at ``clock`` Hz with the least hardware; or as the JSON file ``plan`` says. ``progress`` is told every step,
-    ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
+    Layers are sized to fit ``device`` (``DEVICE`` unless given, which ``multipliers`` and ``fps`` may exceed), to use
+    at most ``multipliers``, or to reach ``fps`` frames per second at ``clock`` Hz with the least hardware; or as the
+    JSON file ``plan`` says. With ``latency`` one frame takes the least time, otherwise most come in a second.
+    ``lenient``: if nothing fits the device, go on. ``progress`` is told every step, ``warn`` whatever the user should
+    know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
-    target = find_device(device)
+    target = find_device(device or DEVICE)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
     tell("sizing layers")
-    chosen = choose_plan(front.network, target, multipliers=multipliers, fps=fps, clock=clock, plan=plan)
+    bound = binds(device, multipliers, fps)
+    limits = {"multipliers": multipliers, "fps": fps, "clock": clock, "plan": plan, "latency": latency}
+    chosen = choose_plan(front.network, target, bound=bound, lenient=lenient, **limits)
     tell("scheduling")
     timing = schedule(chosen)
     return Design(front, chosen, timing, target, clock, tuple(notes.lines), tell)
@@ -204,27 +208,27 @@ def choose_plan(
     fps: float | None = None,
     clock: float = CLOCK,
     plan: str | Path | None = None,
+    latency: bool = False,
+    bound: bool = True,
+    lenient: bool = False,
 ) -> Plan:
-    """The plan in the file ``plan``, or the one found by the folding search within what is asked for."""
+    """The plan in the file ``plan``, or the one found by the folding search within what is asked for.
+
+    With ``bound`` it is one that fits ``device``; where there is none that is a FitError, unless ``lenient``. With
+    ``latency`` one frame takes the least time from end to end, otherwise frames follow each other at the highest rate.
+    """
     if plan is not None:
         return read_plan(network, plan)
 
-    weigh = weigher(device)
+    sizing = Sizing(network, device, multipliers, bound, lenient)
     if fps is None:
-        budget = multipliers or device.multipliers or MULTIPLIERS
-        try:
-            return folding.search(network, multipliers=budget, weigh=weigh)
-        except FitError as error:
-            if multipliers is not None:
-                raise
-            said = (
-                f"device {device.name} is too small: {problem}, or take a larger --device" for problem in error.problems
-            )
-            raise FitError(*said) from None
+        return sizing.least_latency() if latency else sizing.fastest()
+    if latency:
+        raise InputError("--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them")
     if clock < fps:
         raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
-    found = folding.search(network, cycles=int(clock / fps), weigh=weigh)
-    needed = sum(weigh(products) for stage in found.stages for products in stage.cost.products)
+    found = sizing.for_rate(int(clock / fps))
+    needed = sizing.spent(found)
     if multipliers is not None and needed > multipliers:
         raise FitError(
             f"{fps:g} frames per second at {clock / 1e6:g} MHz take {needed} multipliers "
@@ -233,9 +237,9 @@ def choose_plan(
     return found
 
 
-def weigher(device: Device) -> Weigh:
-    """What products take of a budget: multipliers of ``device``; what it makes of LUTs is not for nothing either."""
-    return lambda products: max(dsps(products, device), products.count)
+def binds(device: str | None, multipliers: int | None, fps: float | None) -> bool:
+    """Whether a design must fit the device: one that was named, or where nothing else limits it."""
+    return device is not None or (multipliers is None and fps is None)
 
 
 def read_plan(network: Network, path: str | Path) -> Plan:
@@ -340,6 +344,11 @@ class Design:
         return fit_table(self.plan, self.device)
 
     @cached_property
+    def activity(self) -> Activity:
+        """What each layer does all the time, and how full the queues become."""
+        return activity(self.plan)
+
+    @cached_property
     def report(self) -> Report:
         """Layers, speed, what the device is asked for, proofs and warnings: as data and as text."""
         return make_report(self)
@@ -363,6 +372,7 @@ class Design:
             "plan.json": self.plan.to_json(),
             "report.json": self.report.to_json(),
             "report.txt": str(self.report),
+            "schedule.svg": self.activity.drawn(),
         }
 
     def _bench_files(self) -> dict[str, str]:
@@ -374,7 +384,7 @@ class Design:
             self.name,
             self.component,
             len(source),
-            cycles=int(run.frame_ends[len(source) - 1] - run.frame_ends[len(source) - 2]),
+            cycles=run.frame_end(len(source) - 1) - run.frame_end(len(source) - 2),
             latency=int(min(run.moved[sink][0] for sink in run.sinks) - run.taken[0]) + AxiTop.LATENCY,
             timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval),
         )

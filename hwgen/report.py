@@ -4,7 +4,7 @@ import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +17,7 @@ from hwgen.axi import port_names
 from hwgen.graph.network import Network, Output, QuantizedTensor
 
 if TYPE_CHECKING:
+    from hwgen.dataflow.activity import Activity
     from hwgen.dataflow.plan import Plan, PlannedLayer
     from hwgen.dataflow.schedule import Schedule
     from hwgen.fit import FitTable
@@ -30,6 +31,7 @@ class Reportable(Protocol):
     plan: "Plan"
     schedule: "Schedule"
     clock: float
+    activity: "Activity"
     fit: "FitTable"
     check: "Simulation | None"
     warnings: tuple[str, ...]
@@ -39,6 +41,8 @@ WIDTH = 100  # of report.txt, in characters
 NARROWEST, WIDEST = 80, 120  # of the text on a terminal
 
 _NUMBERS = 64  # characters that the other columns of the table of layers may take
+_ACTIVITY_NUMBERS = 74  # those of the table of cycles
+_QUEUE_NUMBERS = 42  # those of the table of queues
 _PROOF_NUMBERS = 62  # and those of the table of proofs
 
 # Letters that every terminal, file and mail can show.
@@ -61,6 +65,8 @@ class Report:
             heading(data),
             layer_table(data, width),
             speed_lines(data),
+            activity_lines(data, width),
+            queue_lines(data, width),
             device_lines(data, width),
             proof_lines(data, width),
             closing_lines(data),
@@ -88,12 +94,14 @@ def make_report(design: Reportable) -> Report:
         "speed": {
             "cycles_per_frame": interval,
             "latency_cycles": design.schedule.latency,
+            "first_output_cycles": design.schedule.first_output,
             "bottleneck": design.schedule.bottleneck,
             "clock_hz": design.clock,
             "frames_per_second": design.clock / interval,
             "latency_seconds": design.schedule.latency / design.clock,
             "multipliers_busy": multiplications / max(plan.multipliers * interval, 1),
         },
+        "activity": _activity(design.activity),
         "device": design.fit.data,
         "check": _check(design),
         "exactness": [_proof(layer) for layer in plan.layers],
@@ -160,6 +168,16 @@ def _layer(design: Reportable, layer: "PlannedLayer") -> dict[str, Any]:
         "busy": layer.cost.cycles / design.schedule.interval,
         "multiplications": layer.op.macs,
     }
+
+
+def _activity(activity: "Activity") -> dict[str, Any]:
+    """Cycles of a frame in steady state by layer, and how full queues become."""
+    stages = activity.plan.stages
+    queues = [
+        {"name": stages[n].name, "output": port, "places": stages[n].ports[port][1].queue, "peak": peak}
+        for (n, port), peak in activity.peaks.items()
+    ]
+    return {"layers": [{"layer": name, **asdict(cycles)} for name, cycles in activity.cycles.items()], "queues": queues}
 
 
 def _proof(layer: "PlannedLayer") -> dict[str, Any]:
@@ -235,7 +253,8 @@ def speed_lines(data: dict[str, Any]) -> list[str]:
         f"Bottleneck   {speed['bottleneck']}",
         f"Throughput   {speed['cycles_per_frame']:,} cycles per frame: "
         f"{speed['frames_per_second']:,.0f} frames per second at {clock}",
-        f"Latency      {speed['latency_cycles']:,} cycles: {_time(speed['latency_seconds'])} at {clock}",
+        f"Latency      {speed['latency_cycles']:,} cycles: {_time(speed['latency_seconds'])} at {clock}; "
+        f"the first output comes after {speed['first_output_cycles']:,}",
         f"Multipliers  {speed['multipliers_busy']:.1%} of their cycles do a useful multiplication",
         *_check_line(data["check"]),
     ]
@@ -254,6 +273,34 @@ def _time(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.4g} {unit}"
     return f"{seconds / 1e-9:.4g} ns"
+
+
+def activity_lines(data: dict[str, Any], width: int) -> list[str]:
+    """Where the cycles of each layer go in steady state."""
+    columns = ("layer", "<works", "<waits\nfor input", "<held\nback", "<idle until\nthe next frame", "<all")
+    layers = data["activity"]["layers"]
+    names = shortened([row["layer"] for row in layers], width - _ACTIVITY_NUMBERS)
+    kinds = ("works", "waits", "held", "idle")
+    rows = [
+        (names[row["layer"]], *(f"{row[kind]:,}" for kind in kinds), f"{sum(row[kind] for kind in kinds):,}")
+        for row in layers
+    ]
+    return ["Cycles of a frame in steady state, where they go:", "", *table(columns, rows, width)]
+
+
+def queue_lines(data: dict[str, Any], width: int) -> list[str]:
+    """The queues between layers, and how full they become."""
+    layers = {row["layer"] for row in data["activity"]["layers"]}
+    queues = [queue for queue in data["activity"]["queues"] if queue["name"] not in layers]
+    if not queues:
+        return []
+    labels = [f"{queue['name']}.{queue['output']}" for queue in queues]
+    names = shortened(labels, width - _QUEUE_NUMBERS)
+    rows = [
+        (names[label], f"{queue['places']:,}", f"{queue['peak']:,}", f"{queue['peak'] / queue['places']:.0%}")
+        for label, queue in zip(labels, queues, strict=True)
+    ]
+    return table(("queue between layers", "<places", "<most taken", "<share"), rows, width)
 
 
 def device_lines(data: dict[str, Any], width: int) -> list[str]:

@@ -4,10 +4,11 @@
 >>> check_operator(operator, folding)          # golden, stalls, exact cycles
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import numpy as np
 from amaranth.lib import wiring
@@ -52,13 +53,15 @@ def simulate(
     stall: int | None = None,
     limit: int = 1_000_000,
     vcd: str | None = None,
+    watch: Callable[[Any, int], None] | None = None,
 ) -> tuple[dict[str, Trace], dict[str, Trace]]:
     """Feed ``inputs`` (payloads by input stream) to ``block`` until it gave as many beats as ``outputs`` says.
 
     Returns what was taken and what was given, by stream. At full speed the sources always offer and the sinks
     always take. With ``stall`` (a seed) both ends pause at random, and a sink takes nothing until it is first
     offered something, so that a ``valid`` that waits for ``ready`` is found. Every output is watched:
-    :class:`StreamViolation` when the contract is broken. Raises :class:`TimeoutError` after ``limit`` cycles.
+    :class:`StreamViolation` when the contract is broken. ``watch`` is called in every cycle, with what Amaranth gives a
+    test bench and the number of the cycle. Raises :class:`TimeoutError` after ``limit`` cycles.
     """
     random = None if stall is None else Random(stall)
     sources = [_Source(getattr(block, name), list(beats), random) for name, beats in inputs.items()]
@@ -70,6 +73,8 @@ def simulate(
                 port.drive(ctx)
             for port in (*sources, *sinks):
                 port.sample(ctx, cycle)
+            if watch:
+                watch(ctx, cycle)
             if all(len(sink.cycles) >= sink.count for sink in sinks):
                 return
             await ctx.tick()

@@ -112,10 +112,10 @@ extern "C" {
 
 // `contents` is the folder with the files of memories, which are read here.
 Simulation *hwgen_create(int sources, int sinks, int watches, uint64_t seed, const char *contents) {
-#if VM_TRACE
-  Verilated::traceEverOn(true);
-#endif
   auto *simulation = new Simulation;
+#if VM_TRACE
+  simulation->context.traceEverOn(true);
+#endif
   const std::string option = std::string("+contents=") + contents;
   const char *arguments[] = {"hwgen", option.c_str()};
   simulation->context.commandArgs(2, arguments);
@@ -140,7 +140,7 @@ void hwgen_destroy(Simulation *simulation) {
 // Waveforms of `count` cells (all if 0) in a range of cycles, in a VCD file.
 void hwgen_trace(Simulation *simulation, const char *path, int64_t first, int64_t last, const char **cells, int count) {
   simulation->first = first, simulation->last = last;
-  for (int n = 0; n < count; ++n) simulation->waves.dumpvars(0, std::string("top.") + cells[n]);
+  for (int n = 0; n < count; ++n) simulation->waves.dumpvars(99, std::string("TOP.top.") + cells[n]);
   simulation->top.trace(&simulation->waves, 99);
   simulation->waves.open(path);
 }

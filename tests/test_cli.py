@@ -89,8 +89,8 @@ def test_options_of_the_quantiser_reach_the_network():
 def test_build_writes_everything_and_prints_the_report(folder):
     result = ok("build", "tiny.onnx", *OPTIONS)
     written = sorted(file.name for file in (folder / "build" / "tiny").iterdir())
-    files = "expected.hex input.hex manifest.json plan.json report.json report.txt tiny.v tiny_qdq.onnx tiny_tb.v"
-    assert written == files.split()
+    files = "expected.hex input.hex manifest.json plan.json report.json report.txt schedule.svg"
+    assert written == [*files.split(), "tiny.v", "tiny_qdq.onnx", "tiny_tb.v"]
     assert "Bottleneck " in result.stdout
     assert "RTL equals golden in all 323 integers of 3 layers" in result.stdout
     assert result.stdout.rstrip().endswith("Written to build/tiny")
@@ -162,11 +162,27 @@ def test_fit_says_what_is_used_and_free():
         assert used + free == available
 
 
+def test_a_small_device_gets_a_design_that_fits():
+    assert "ice40up5k, estimated" in ok("fit", "tiny.onnx", *OPTIONS, "--device", "ice40up5k").stdout
+
+
 def test_fit_says_by_how_much_it_does_not_fit():
-    result = run("fit", "tiny.onnx", *OPTIONS, "--device", "ice40up5k")
+    ok("build", "tiny.onnx", *OPTIONS)
+    plan = ["--plan", "build/tiny/plan.json"]
+    result = run("fit", "tiny.onnx", *OPTIONS, *plan, "--device", "ice40up5k")
     assert result.exit_code == 2
     assert re.search(r"^error: ice40up5k has [\d,]+ .* and the design needs [\d,]+, [\d,]+ more: ", result.stderr, re.M)
     assert "ice40up5k, estimated" in result.stdout
+
+
+def test_latency_is_asked_for_alone():
+    ok("fit", "tiny.onnx", *OPTIONS, "--latency")
+    assert errors("fit", "tiny.onnx", *OPTIONS, "--latency", "--fps", "10") == [
+        "--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them"
+    ]
+    assert errors("explore", "tiny.onnx", *OPTIONS, "--latency") == [
+        "explore tries many budgets of multipliers and takes no --latency; leave it out"
+    ]
 
 
 def test_explore_prints_the_front_and_draws_it(folder):

@@ -74,16 +74,23 @@ def test_simulate_compares_every_layer_with_golden(network, plan):
 
 
 def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_path):
-    frames, layer, other = random_frames(network.input.map, 1), network.layers[0].name, network.layers[1].name
+    frames, layer = random_frames(network.input.map, 1), network.layers[0].name
     waves = Waves(tmp_path / "some.vcd", 5, 9, (layer,))
     tensors, _ = compiled.run(frames, trace=waves)
     assert {name: values.tolist() for name, values in tensors.items()} == {
         name: values.tolist() for name, values in golden.run(network, frames).items()
     }
     text = waves.path.read_text()
-    scopes = re.findall(r"\$scope module (\S+)", text)
-    assert layer in scopes
-    assert other not in scopes
+    scopes, traced = [], set()
+    for words in map(str.split, text.splitlines()):
+        match words[:1]:
+            case ["$scope"]:
+                scopes.append(words[2])
+            case ["$upscope"]:
+                scopes.pop()
+            case ["$var"]:
+                traced.add(tuple(scopes[:3]))
+    assert traced == {("TOP", "top", layer)}
     assert sorted({int(time) // 2 for time in re.findall(r"^#(\d+)$", text, re.MULTILINE)}) == [5, 6, 7, 8, 9]
     with pytest.raises(InputError, match="there is no layer 'x' to trace; there are "):
         compiled.run(frames, trace=replace(waves, layers=("x",)))

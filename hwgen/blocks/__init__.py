@@ -12,6 +12,7 @@ from .float_sum import FloatSum
 from .floating import Float
 from .fork import Fork
 from .global_pool import GlobalAveragePool
+from .interpolate import Interpolate, LinearResize
 from .pair import Add, Mul
 from .pool import AveragePool, EdgeAveragePool, MaxPool
 from .queue import StreamQueue
@@ -21,6 +22,7 @@ from .table import ChannelTable, Table
 #: Every operator, in the order in which they are asked whether they take a site: the particular before the general.
 OPERATORS = (
     Conv, ConvTranspose, Dense, MaxPool, AveragePool, EdgeAveragePool, GlobalAveragePool, Table, ChannelTable,
-    FixedOperand, Add, Mul, FloatSum, Concat, Slice, Upsample, Pad, ShuffleChannels, Rearrange, Elementwise, Float,
+    FixedOperand, Add, Mul, FloatSum, Concat, Slice, Upsample, Pad, ShuffleChannels, Rearrange, Elementwise,
+    LinearResize, Interpolate, Float,
     StreamQueue, Fork, WidthConverter,
 )  # fmt: skip

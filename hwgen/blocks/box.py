@@ -18,7 +18,7 @@ from .logic import Logic, loop, total
 from .mac_folding import divisors
 from .operator import LaneFolding
 from .streamed import Hardware, Streamed, StreamedUnit
-from .timing import Actor
+from .timing import Actor, counting
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class Slice(_Box):
 
     def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         inside = self.inside(folding)
-        return self.direct(folding, [np.arange(1, len(inside) + 1)], inside.cumsum())
+        return self.direct(folding, [counting(len(inside))], inside.cumsum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ class Pad(_Box):
 
     def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         inside = self.inside(folding)
-        return self.direct(folding, [inside.cumsum()], np.arange(1, len(inside) + 1))
+        return self.direct(folding, [inside.cumsum()], counting(len(inside)))
 
 
 class _BoxUnit(StreamedUnit):

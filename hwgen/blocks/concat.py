@@ -14,7 +14,7 @@ from hwgen.graph.types import FeatureMap
 from .logic import Logic, counter
 from .operator import LaneFolding, SeveralInputs
 from .streamed import Hardware, Streamed, StreamedUnit
-from .timing import Actor
+from .timing import Actor, counting
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Concat(SeveralInputs, Streamed):
         runs = self.runs(folding)
         turns = np.tile(np.repeat(np.arange(len(runs)), runs), self.output.elements // (sum(runs) * folding.lanes))
         needs = [(turns == n).cumsum() for n in range(len(runs))]
-        return self.direct(folding, needs, np.arange(1, len(turns) + 1))
+        return self.direct(folding, needs, counting(len(turns)))
 
     def depth(self, folding: LaneFolding) -> int:
         return 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import lcm
 
@@ -17,7 +18,7 @@ from hwgen.memory.queue import Outlet, queue_depth
 from .logic import Logic, stepper
 from .operator import Cost, Operator
 from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
-from .timing import Actor
+from .timing import Actor, counting, ones
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,13 @@ class WidthConverter(Operator):
         return [_Stage(self.input, a, b) for a, b in pairwise(path) if a != b]
 
 
+@lru_cache(64)
+def _widening(beats: int, ratio: int) -> tuple[np.ndarray, np.ndarray]:
+    """Beats given, and those for which there must be room; the converters of a network are often alike."""
+    give = counting(beats) // ratio
+    return give, np.append(0, give[:-1]) + 1
+
+
 @dataclass(frozen=True)
 class _Stage:
     """One conversion by a whole factor."""
@@ -94,11 +102,10 @@ class _Stage:
     @property
     def actor(self) -> Actor:
         beats = self.map.elements // self.lanes_in
-        need = np.arange(1, beats + 1)
+        need = counting(beats)
         if self.up:
-            give = need // self.ratio
-            reserve = np.append(0, give[:-1]) + 1
-            return Actor("widen", need, np.ones_like(need), give, 1, self.queue, reserve=reserve, credit_delay=1)
+            give, reserve = _widening(beats, self.ratio)
+            return Actor("widen", need, ones(len(need)), give, 1, self.queue, reserve=reserve, credit_delay=1)
         busy = np.full(beats, self.ratio)
         return Actor("narrow", need, busy, need * self.ratio, 3 - self.ratio, self.queue, credit_delay=1)
 

@@ -15,7 +15,7 @@ from hwgen.memory.queue import Outlet
 from .logic import Logic
 from .operator import Cost, LaneFolding, Operator
 from .stream import beat_stream, join, queue_logic, queue_memory
-from .timing import Actor, Give
+from .timing import Actor, Give, counting, ones
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Fork(Operator):
         return [ForkFolding(1, (depth,) * self.ways) for depth in (4, 16, 64)]
 
     def actors(self, folding: ForkFolding) -> tuple[Actor, ...]:
-        beats, latency = np.arange(1, self.input.elements // folding.lanes + 1), Outlet.LATENCY - 1
+        beats, latency = counting(self.input.elements // folding.lanes), Outlet.LATENCY - 1
         first, *rest = (Give(beats, latency, depth, credit_delay=1) for depth in folding.depths)
         return (
-            Actor("fork", beats, np.ones_like(beats), beats, latency, first.queue, credit_delay=1, more_gives=(*rest,)),
+            Actor("fork", beats, ones(len(beats)), beats, latency, first.queue, credit_delay=1, more_gives=(*rest,)),
         )
 
     def cost(self, folding: ForkFolding) -> Cost:

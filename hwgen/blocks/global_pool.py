@@ -23,7 +23,7 @@ from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization_gap
 from .stream import beat_stream, element_shape, join, queue_logic, queue_memory
-from .timing import Actor
+from .timing import Actor, counting, ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +78,13 @@ class GlobalAveragePool(Operator):
 
     def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         words = self.words(folding)
-        need = np.arange(1, self.pixels * words + 1)
+        need = counting(self.pixels * words)
         give = np.maximum(need - (self.pixels - 1) * words, 0)
         return (
             Actor(
                 "globalaveragepool",
                 need,
-                np.ones_like(need),
+                ones(len(need)),
                 give,
                 self._latency(folding),
                 self.queue(folding),

@@ -6,6 +6,7 @@ from functools import lru_cache
 from itertools import product
 
 from hwgen.memory.columns import ColumnBuffer, slide_raster
+from hwgen.memory.rom import rom_style
 
 from .mac import MacFolding, unit_requantizer
 from .mac_layer import MacLayer, MacShape
@@ -29,13 +30,16 @@ def mac_offers(layer: MacShape, mac: int, digit: int, at_once: int) -> tuple[Off
     """:func:`mac_foldings` with lower bounds of their cycles and with their multipliers, of which each of the dot
     products weighs ``mac`` and each of the requantiser ``digit``. One of the dot products makes ``at_once`` products,
     for as many output channels that share an activation."""
-    offers = []
-    for folding in mac_foldings(layer):
-        each = at_once if folding.outputs > 1 else SINGLE
-        multipliers = folding.parallel * folding.portion * -(-folding.outputs // each)
-        weight = mac * multipliers + digit * _digits(layer, folding)
-        offers.append(Offer(replace(folding, products=each), mac_interval(layer, folding), weight))
-    return tuple(offers)
+    return tuple(_offer(layer, folding, mac, digit, at_once) for folding in mac_foldings(layer))
+
+
+def _offer(layer: MacShape, folding: MacFolding, mac: int, digit: int, at_once: int) -> Offer:
+    passes, portions = -(-layer.group_outputs // folding.outputs), -(-layer.elements // folding.portion)
+    each = at_once if folding.outputs > 1 else SINGLE
+    products = folding.parallel * folding.portion * -(-folding.outputs // each)
+    weight = mac * products + digit * _digits(layer, folding)
+    kind = folding.window, folding.in_luts, rom_style(layer.group // folding.parallel * passes * portions)
+    return Offer(replace(folding, products=each), mac_interval(layer, folding), weight, kind)
 
 
 def mac_interval(layer: MacShape, folding: MacFolding) -> int:

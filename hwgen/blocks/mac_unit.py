@@ -21,13 +21,24 @@ class MacUnit(wiring.Component):
 
     def __init__(self, plan: MacPlan):
         self.plan = plan
-        layer, folding = plan.layer, plan.folding
-        super().__init__(
-            {
-                "i": In(beat_stream(layer.input.type, folding.lanes_in)),
-                "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
-            }
-        )
+        super().__init__(self.ports())
+
+    def ports(self) -> dict:
+        """The streams."""
+        layer, folding = self.plan.layer, self.plan.folding
+        return {
+            "i": In(beat_stream(layer.input.type, folding.lanes_in)),
+            "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
+        }
+
+    def ring(self, layout) -> RingWindow:
+        """The window buffer for words of ``layout``, where it is a ring."""
+        plan = self.plan
+        return RingWindow(layout, plan.ring, plan.packs, plan.passes, plan.capacity)
+
+    def permit(self, m: Module, window, outlet: Outlet):
+        """Whether there is room for what a step gives."""
+        return outlet.permit
 
     def elaborate(self, platform):
         m = Module()
@@ -51,7 +62,7 @@ class MacUnit(wiring.Component):
             with m.If(window.strobe):
                 m.d.sync += weights.address.eq(wrapping_increment(weights.address, plan.weight_depth))
         m.d.comb += [
-            window.permit.eq(outlet.permit),
+            window.permit.eq(self.permit(m, window, outlet)),
             outlet.debit.eq(window.go),
             dot.strobe.eq(window.strobe),
             dot.first.eq(window.first),
@@ -93,11 +104,8 @@ class MacUnit(wiring.Component):
             m.submodules.columns = columns = ColumnBuffer(layout, plan.rasters[0], zero)
             join(m, source, columns.i, "input of the line memories")
             source = columns.o
-        if plan.ring:
-            window = RingWindow(source.payload.shape(), plan.ring, plan.packs, plan.passes, plan.capacity)
-        else:
-            window = SlidingWindow(layout, plan.raster, plan.cut, zero)
-        m.submodules.window = window
+        sliding = None if plan.ring else SlidingWindow(layout, plan.raster, plan.cut, zero)
+        m.submodules.window = window = sliding or self.ring(source.payload.shape())
         join(m, source, window.i, "input of the window buffer")
         return window
 

@@ -6,7 +6,7 @@ There are no default values: a face that is missing is an error, not a zero.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar
@@ -134,11 +134,12 @@ Weigh = Callable[[Products], int]
 @dataclass(frozen=True)
 class Offer:
     """A folding for the search to choose from: a lower bound of its ``cycles`` per frame, and its ``multipliers`` as
-    they were weighed."""
+    they were weighed. Those of different ``kind`` may differ much in what else they take."""
 
     folding: Any
     cycles: int
     multipliers: int
+    kind: Hashable = None
 
 
 @dataclass(frozen=True)

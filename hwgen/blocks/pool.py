@@ -26,7 +26,7 @@ from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization, requantization_gap
 from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
-from .timing import Actor
+from .timing import Actor, counting
 from .windowing import ring_actor, ring_capacity, ring_logic
 
 
@@ -53,7 +53,7 @@ class _Pool(Operator):
 
     def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         raster = self.raster(folding)
-        give = np.arange(1, raster.positions * raster.words + 1)
+        give = counting(raster.positions * raster.words)
         latency = RingWindow.LATENCY + self.reduction_latency(folding) + Outlet.LATENCY - 1
         return (
             ring_actor(

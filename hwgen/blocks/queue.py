@@ -14,7 +14,7 @@ from hwgen.memory.queue import Outlet
 
 from .operator import Cost, LaneFolding, Operator
 from .stream import beat_stream, join, queue_logic, queue_memory
-from .timing import Actor
+from .timing import Actor, counting, ones
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class StreamQueue(Operator):
         return [QueueFolding(1, depth) for depth in (4, 16, 64, 256)]
 
     def actors(self, folding: QueueFolding) -> tuple[Actor, ...]:
-        beats = np.arange(1, self.input.elements // folding.lanes + 1)
+        beats = counting(self.input.elements // folding.lanes)
         latency = Outlet.LATENCY - 1
-        return (Actor("queue", beats, np.ones_like(beats), beats, latency, folding.depth, credit_delay=1),)
+        return (Actor("queue", beats, ones(len(beats)), beats, latency, folding.depth, credit_delay=1),)
 
     def cost(self, folding: QueueFolding) -> Cost:
         width = self.input.type.width * folding.lanes

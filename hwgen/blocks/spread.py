@@ -13,6 +13,7 @@ from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
 
 from .logic import Logic, index_bits, running
 from .operator import MemoryNeed, read_register, ring_memory
+from .timing import counting
 
 #: The loops over the result, outermost first.
 LOOPS = ("y", "x", "word")
@@ -59,6 +60,8 @@ class Spread:
     @property
     def need(self) -> np.ndarray:
         """Beats taken up to and including each step."""
+        if not self.loops:
+            return counting(prod(self.full))
         taken = np.ones(self.full, np.int64)
         for axis, loop in enumerate(LOOPS):
             if loop in self.loops:

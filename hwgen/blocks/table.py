@@ -17,7 +17,7 @@ from .arithmetic import delay
 from .logic import Logic, counter
 from .operator import LaneFolding, rom_need
 from .streamed import Hardware, Streamed, StreamedUnit
-from .timing import Actor
+from .timing import Actor, counting
 
 #: Bits of the input up to which a table is sensible: one block RAM a lane.
 LARGEST_INPUT = 12
@@ -56,7 +56,7 @@ class _Tabulated(Streamed):
         return rom_latency(self._rom_depth(folding))
 
     def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        beats = np.arange(1, self.input.elements // folding.lanes + 1)
+        beats = counting(self.input.elements // folding.lanes)
         return self.direct(folding, [beats], beats)
 
     def hardware(self, folding: LaneFolding) -> Hardware:

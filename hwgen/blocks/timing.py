@@ -15,13 +15,16 @@ stream and all indices running on over the frames, the recurrences are max-plus:
 They hold for each input and each output of an actor that has several.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import count, islice
 
 import numpy as np
 
-from .timing_engine import evaluate
+from .timing_engine import Engine, counting, ones
+
+__all__ = ["Actor", "Deadlock", "Give", "Run", "Take", "Web", "counting", "ones", "run", "steady"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +111,16 @@ class Actor:
 class Run:
     """What actors did: ``moved[n]`` are the cycles in which beats moved over link ``n``, ``offered[n]`` those from
     which they were offered, ``starts[n]`` when the steps of actor ``n`` began. ``sources`` and ``sinks`` are the
-    links that come from and lead to the outside."""
+    links that come from and lead to the outside; of a run until it was settled (:meth:`Web.settle`) only what moved
+    over these is kept. ``periodic``: proved that all later frames are as the last one was."""
 
     frames: int
-    moved: tuple[np.ndarray, ...]
-    offered: tuple[np.ndarray, ...]
-    starts: tuple[np.ndarray, ...]
+    moved: dict[int, np.ndarray]
     sources: tuple[int, ...]
     sinks: tuple[int, ...]
+    offered: dict[int, np.ndarray]
+    starts: tuple[np.ndarray, ...] = ()
+    periodic: bool = False
 
     @property
     def taken(self) -> np.ndarray:
@@ -132,6 +137,11 @@ class Run:
         """The cycle in which the last beat of each frame has left, on whatever output."""
         return np.max([self.moved[sink].reshape(self.frames, -1)[:, -1] for sink in self.sinks], axis=0)
 
+    def frame_end(self, frame: int) -> int:
+        """The cycle in which the last beat of a frame has left; frames after the run are like its last one."""
+        ends = self.frame_ends
+        return int(ends[min(frame, self.frames - 1)]) + max(frame - self.frames + 1, 0) * self.interval
+
     @property
     def latency(self) -> int:
         """Cycles from the first beat of the first input moving to the first beat of the first output moving."""
@@ -140,8 +150,8 @@ class Run:
     @property
     def settled(self) -> bool:
         """Whether the last two frames took as many cycles as each other."""
-        before, *last = np.diff(self.frame_ends)[-2:]
-        return bool(last) and before == last[0]
+        last = np.diff(self.frame_ends)[-2:]
+        return len(last) == 2 and last[0] == last[1]
 
     @property
     def interval(self) -> int:
@@ -159,8 +169,8 @@ class Web:
 
     def __init__(self):
         self.actors: list[Actor] = []
-        self._takes: list[list[int]] = []
-        self._gives: list[list[int]] = []
+        self.takes: list[list[int]] = []
+        self.gives: list[list[int]] = []
         self._links = 0
 
     def link(self) -> int:
@@ -180,8 +190,8 @@ class Web:
             besides, rest = rest[: len(actor.more_takes)], rest[len(actor.more_takes) :]
             given = [self.link() for _ in actor.gives]
             self.actors.append(actor)
-            self._takes.append([main, *besides])
-            self._gives.append(given)
+            self.takes.append([main, *besides])
+            self.gives.append(given)
             main, outputs = given[0], outputs + given[1:]
         if rest or len(besides) != len(block[-1].more_takes):
             raise ValueError(f"{block[0].name}: given {len(inputs)} inputs, which it does not have")
@@ -193,26 +203,81 @@ class Web:
         The first beats are offered in cycle 0; with ``pace`` the sources spread each frame evenly over so many
         cycles. Raises :class:`Deadlock` where they come to a stop.
         """
-        beats, makers = [0] * self._links, {link for given in self._gives for link in given}
-        for actor, taken, given in zip(self.actors, self._takes, self._gives, strict=True):
+        moved, offered, starts = [], [], []
+        for engine in islice(self.frames(pace), frames):
+            moved.append({n: cycles.astype(np.int64) for n, cycles in enumerate(engine.moved)})
+            offered.append({n: cycles.astype(np.int64) for n, cycles in enumerate(engine.offered)})
+            starts.append([cycles.astype(np.int64) for cycles in engine.starts])
+        began = tuple(map(np.concatenate, zip(*starts, strict=True)))
+        return Run(frames, _joined(moved), *self.ends, _joined(offered), began)
+
+    def settle(
+        self, pace: int = 0, shortest: int = 8, longest: int = 64, look: Callable[[Engine], None] | None = None
+    ) -> Run:
+        """The same until it is proved that all later frames are like the last one, or else for ``shortest`` frames
+        and twice, four times as many up to ``longest``, until the last two took as many cycles as each other.
+
+        ``look`` is shown every frame.
+        """
+        outside, moved, before, enough = sum(self.ends, ()), [], None, shortest
+        for engine in self.frames(pace):
+            if look:
+                look(engine)
+            moved.append({link: engine.moved[link].astype(np.int64) for link in outside})
+            state = engine.state()
+            periodic = before is not None and _shifted(before, state)
+            before = state
+            if periodic or len(moved) == enough:
+                run = Run(len(moved), _joined(moved), *self.ends, {}, periodic=periodic)
+                if periodic or run.settled or enough >= longest:
+                    return run
+                enough *= 2
+        raise AssertionError("frames have no end")
+
+    def frames(self, pace: int = 0) -> Iterator[Engine]:
+        """Evaluate frame after frame without end; the engine shows the cycles of the frame it is at."""
+        engine = Engine(self.actors, self.takes, self.gives, self.beats)
+        offers = {link: _offers(self.beats[link], pace) for link in self.ends[0]}
+        for frame in count():
+            stuck = engine.frame({link: cycles + frame * pace for link, cycles in offers.items()})
+            if stuck:
+                raise Deadlock(f"the schedule deadlocks at {', '.join(self.actors[n].name for n in stuck)}")
+            yield engine
+
+    @property
+    def beats(self) -> list[int]:
+        """Beats of a frame on each link."""
+        beats = [0] * self._links
+        for actor, taken, given in zip(self.actors, self.takes, self.gives, strict=True):
             for link, port in [*zip(taken, actor.takes, strict=True), *zip(given, actor.gives, strict=True)]:
                 if beats[link] not in (0, port.beats):
                     raise ValueError(f"{actor.name}: {port.beats} beats on a stream of {beats[link]}")
                 beats[link] = port.beats
-        sources = tuple(link for link in range(self._links) if link not in makers)
-        offers = {link: _offers(beats[link], frames, pace) for link in sources}
-        offered, moved, starts = evaluate(self.actors, self._takes, self._gives, beats, offers, frames)
-        stuck = [a.name for a, begun in zip(self.actors, starts, strict=True) if len(begun) < a.steps * frames]
-        if stuck:
-            raise Deadlock(f"the schedule deadlocks at {', '.join(stuck)}")
-        readers = {link for taken in self._takes for link in taken}
-        sinks = tuple(link for link in range(self._links) if link not in readers)
-        return Run(frames, moved, offered, starts, sources, sinks)
+        return beats
+
+    @property
+    def ends(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The links that come from the outside, and those that lead there."""
+        readers = {link for taken in self.takes for link in taken}
+        makers = {link for given in self.gives for link in given}
+        links = range(self._links)
+        return tuple(n for n in links if n not in makers), tuple(n for n in links if n not in readers)
 
 
-def _offers(beats: int, frames: int, pace: int) -> np.ndarray:
-    """When a source offers its beats."""
-    return np.arange(beats * frames) * pace // beats
+def _joined(frames: Sequence[Mapping[int, np.ndarray]]) -> dict[int, np.ndarray]:
+    """Cycles of each link, frame after frame."""
+    return {link: np.concatenate([frame[link] for frame in frames]) for link in frames[0]}
+
+
+def _shifted(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether all cycles are later by the same number, and so by the same again in every later frame."""
+    shift = after - before
+    return bool(shift[0] > 0 and (shift == shift[0]).all())
+
+
+def _offers(beats: int, pace: int) -> np.ndarray:
+    """When a source offers the beats of the first frame."""
+    return np.arange(beats) * pace // beats
 
 
 def run(actors: Sequence[Actor], frames: int = 3) -> Run:

@@ -1,28 +1,48 @@
-"""The evaluation of max-plus recurrences, compiled: millions of steps a second.
+"""The evaluation of max-plus recurrences, compiled: a hundred million steps a second.
 
-Everything is laid out in flat int64 arrays for numba. An actor is advanced as far as what is known of its
-neighbours allows; whoever it gave something to know is looked at again. The order does not matter: each event has
-but one earliest cycle.
+Frames are evaluated one after the other. Within a frame an actor is advanced by as many steps as what is known of its
+neighbours allows, then those are looked at again; the order does not matter, for each event has but one earliest
+cycle. From one frame to the next only what later steps can look back to is kept: when the last beats moved, as many as
+a queue has places, and when the last places of a buffer were set free. This is the state of the actors. Where it is the
+same after two frames but for a shift in time, every later frame is the same with that shift.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numba import njit
+
+from . import timing_kernel as kernel
+from .timing_kernel import NO_END
 
 if TYPE_CHECKING:
     from .timing import Actor
 
-# Columns of the tables. Places are indices into the array `beats`; -1 stands for none.
-_FIRST_TAKE, _END_TAKE, _FIRST_GIVE, _END_GIVE, _STEPS, _BUSY, _STARTS = range(7)
-_LINK, _NEED, _RELEASE, _CAPACITY, _START_DELAY, _LEAD, _TAKEN = range(7)
-_GIVE, _RESERVE, _LATENCY, _QUEUE, _CREDIT_DELAY, _SPACING, _GIVEN = range(1, 8)
-_AT, _PRODUCER, _CONSUMER = range(3)
+#: A cycle before all others.
+NEVER = -(1 << 30)
+#: Cycles kept as int32 lie below this, as long as no actor is busy with a frame for half as many.
+LATEST = 1 << 30
+
+
+@lru_cache(256)
+def counting(count: int) -> np.ndarray:
+    """1 to ``count``: what steps need or give that move a beat each. Shared, so not to be written to."""
+    numbers = np.arange(1, count + 1)
+    numbers.flags.writeable = False
+    return numbers
+
+
+@lru_cache(256)
+def ones(count: int) -> np.ndarray:
+    """Steps of one cycle each. Shared, so not to be written to."""
+    cycles = np.ones(count, np.int64)
+    cycles.flags.writeable = False
+    return cycles
 
 
 class _Flat:
-    """Arrays one after the other."""
+    """Arrays one after the other; the same array is kept once."""
 
     def __init__(self):
         self.parts: list[np.ndarray] = []
@@ -30,271 +50,165 @@ class _Flat:
         self.length = 0
 
     def add(self, array: np.ndarray) -> int:
+        """The place of an array."""
         if id(array) not in self.places:
             self.places[id(array)] = self.length
-            self.parts.append(np.ascontiguousarray(array, np.int64))
+            self.parts.append(array)
             self.length += len(array)
         return self.places[id(array)]
 
+    def counts(self, array: np.ndarray) -> int:
+        """The place of what never falls, or -1 for a number a step."""
+        return -1 if array is counting(len(array)) else self.add(array)
+
+    def cycles(self, array: np.ndarray) -> int:
+        """The place of cycles, or what they all are, negative."""
+        first = int(array[0])
+        same = array is ones(len(array)) or (first > 0 and (array == first).all())
+        return -first if same else self.add(array)
+
     def joined(self) -> np.ndarray:
-        return np.concatenate(self.parts)
+        joined, at = np.zeros(self.length + 1, np.int32), 0
+        for part in self.parts:
+            joined[at : at + len(part)] = part
+            at += len(part)
+        return joined
 
 
-def evaluate(
-    actors: Sequence["Actor"],
-    takes: Sequence[Sequence[int]],
-    gives: Sequence[Sequence[int]],
-    beats: Sequence[int],
-    offers: Mapping[int, np.ndarray],
-    frames: int,
-) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-    """Cycles [beats] in which beats were offered on and moved over each link, and [steps] in which steps began.
+class _Rows:
+    """Room for a frame of each of several sequences, and for what is kept of frames before it."""
 
-    ``takes`` and ``gives`` hold the links of each actor's inputs and outputs, ``beats`` those of a frame on each
-    link, ``offers`` when the links from outside offer theirs. After a deadlock what began is shorter.
+    def __init__(self):
+        self.at: list[int] = []
+        self.spans: list[tuple[int, int, int]] = []
+        self.length = 0
+
+    def add(self, frame: int, kept: int) -> int:
+        """Room for ``frame`` values behind ``kept`` older ones; returns the place of the frame."""
+        self.spans.append((self.length, kept, frame))
+        self.length += kept + frame
+        return self.length - frame
+
+    def array(self, dtype: type) -> np.ndarray:
+        array = np.zeros(self.length, dtype)
+        for begin, kept, _ in self.spans:
+            array[begin : begin + kept] = NEVER
+        return array
+
+    def advance(self, array: np.ndarray) -> None:
+        """Keep the end of the frame for the next."""
+        for begin, kept, frame in self.spans:
+            array[begin : begin + kept] = array[begin + frame : begin + frame + kept].copy()
+
+
+class Engine:
+    """Actors joined by links, evaluated frame by frame.
+
+    ``takes`` and ``gives`` hold the links of each actor's inputs and outputs, ``beats`` those of a frame on each link.
+    After :meth:`frame` there are views of its cycles: ``offered`` and ``moved`` [beats] for each link, ``starts``
+    [steps] for each actor. Cycles are int32 until one reaches ``latest``, then int64.
     """
-    flat, actor_table, take_table, give_table = _Flat(), [], [], []
-    kept = [(actor.takes, actor.gives) for actor in actors]  # alive, so that no two arrays have one identity
-    links = np.full((len(beats), 3), -1, np.int64)
-    links[:, _AT] = np.append(0, np.cumsum(beats)[:-1]) * frames
-    started = 0
-    for n, (actor, (taken, given)) in enumerate(zip(actors, kept, strict=True)):
-        first = len(take_table), len(give_table)
-        for link, port in zip(takes[n], taken, strict=True):
-            release = -1 if port.release is None else flat.add(port.release)
-            take_table.append(
-                (link, flat.add(port.need), release, port.capacity, port.start_delay, port.lead, port.beats)
-            )
-            links[link, _CONSUMER] = n
-        for link, port in zip(gives[n], given, strict=True):
-            reserve = flat.add(port.give if port.reserve is None else port.reserve)
-            timing = port.latency, port.queue, port.credit_delay, port.spacing
-            give_table.append((link, flat.add(port.give), reserve, *timing, port.beats))
-            links[link, _PRODUCER] = n
-        ends = first[0], len(take_table), first[1], len(give_table)
-        actor_table.append((*ends, actor.steps, flat.add(actor.busy), started))
-        started += actor.steps * frames
-    total = int(sum(beats)) * frames
-    offered, moved, starts = np.zeros(total, np.int64), np.zeros(total, np.int64), np.zeros(started, np.int64)
-    known = np.zeros(len(beats), np.int64)
-    for link, cycles in offers.items():
-        at = links[link, _AT]
-        offered[at : at + len(cycles)] = cycles
-        known[link] = len(cycles)
-    tables = (np.array(table, np.int64) for table in (actor_table, take_table, give_table))
-    begun = _run(*tables, links, flat.joined(), offered, known, moved, starts, frames)
-    ends = links[:, _AT] + np.array(beats) * frames
-    return (
-        tuple(offered[at:end] for at, end in zip(links[:, _AT], ends, strict=True)),
-        tuple(moved[at:end] for at, end in zip(links[:, _AT], ends, strict=True)),
-        tuple(starts[row[_STARTS] : row[_STARTS] + n] for row, n in zip(actor_table, begun, strict=True)),
-    )
 
+    def __init__(
+        self,
+        actors: Sequence["Actor"],
+        takes: Sequence[Sequence[int]],
+        gives: Sequence[Sequence[int]],
+        beats: Sequence[int],
+        latest: int | None = None,
+    ):
+        flat, actor_table, take_table, give_table = _Flat(), [], [], []
+        kept = [(actor.takes, actor.gives) for actor in actors]  # alive, so that no two arrays have one identity
+        links, steps, self._freed_rows = np.full((len(beats), 4), -1, np.int64), 0, _Rows()
+        memory = [1] * len(beats)
+        free_at = np.zeros(len(actors), np.int64)
+        for n, (actor, (taken, given)) in enumerate(zip(actors, kept, strict=True)):
+            first = len(take_table), len(give_table)
+            for link, port in zip(takes[n], taken, strict=True):
+                release, freed, delay = -1, -1, port.lead
+                if port.capacity:
+                    release, freed = flat.counts(port.release), self._freed_rows.add(port.beats, port.capacity)
+                    delay = port.start_delay
+                    if port.need[0] == 0:  # it starts as if a beat had come just before the first cycle
+                        free_at[n] = max(free_at[n], delay - 1)
+                take_table.append((link, flat.counts(port.need), release, port.capacity, delay, freed))
+                links[link, kernel.CONSUMER] = n
+            for link, port in zip(gives[n], given, strict=True):
+                reserve = flat.counts(port.give if port.reserve is None else port.reserve)
+                timing = port.latency, port.queue, port.credit_delay, port.spacing
+                give_table.append((link, flat.counts(port.give), reserve, *timing))
+                links[link, kernel.PRODUCER] = n
+                memory[link] = 1 if port.queue >= NO_END else port.queue + 1
+            ends = first[0], len(take_table), first[1], len(give_table)
+            actor_table.append((*ends, actor.steps, flat.cycles(actor.busy), steps))
+            steps += actor.steps
+        offered_rows, self._moved_rows = _Rows(), _Rows()
+        for link, count in enumerate(beats):
+            links[link, kernel.OFFERED] = offered_rows.add(count, 1)
+            links[link, kernel.MOVED] = self._moved_rows.add(count, memory[link])
+        self._tables = [np.array(table, np.int64).reshape(-1, 7) for table in (actor_table, give_table)]
+        self._tables.insert(1, np.array(take_table, np.int64))
+        self._links, self._values, self._free_at = links, flat.joined(), free_at
+        self._offered, self._moved = offered_rows.array(np.int32), self._moved_rows.array(np.int32)
+        self._freed, self._starts = self._freed_rows.array(np.int32), np.zeros(steps, np.int32)
+        self._beats, self._latest, self._first = beats, latest or LATEST, True
+        if any(actor.interval >= self._latest // 2 for actor in actors):
+            self._widen()
 
-@njit(cache=True, nogil=True)
-def _run(actors, takes, gives, links, beats, offered, known, moved, starts, frames):
-    """Advance actors until none can; returns how many steps each began."""
-    count = len(actors)
-    begun, free_at = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    gone, released = np.zeros(len(links), np.int64), np.zeros(len(takes), np.int64)
-    waiting, is_waiting = np.arange(count), np.ones(count, np.bool_)
-    head, length = 0, count
-    while length:
-        actor = waiting[head]
-        head, length = (head + 1) % count, length - 1
-        is_waiting[actor] = False
-        row = actors[actor]
-        before = begun[actor]
-        arrivals = 0
-        single = row[_END_TAKE] - row[_FIRST_TAKE] == 1 and row[_END_GIVE] - row[_FIRST_GIVE] == 1
-        if single:
-            arrivals = _advance_single(row, actor, takes, gives, links, beats, offered, known, moved, starts, gone,
-                                       released, begun, free_at, frames)  # fmt: skip
-        while not single:
-            for t in range(row[_FIRST_TAKE], row[_END_TAKE]):
-                if takes[t, _CAPACITY]:
-                    arrivals += _store(t, row, actor, takes, links, beats, offered, known, moved, starts, gone,
-                                       released, begun)  # fmt: skip
-            if begun[actor] >= row[_STEPS] * frames:
-                break
-            if not _start(row, actor, takes, gives, links, beats, offered, known, moved, starts, gone, begun,
-                          free_at):  # fmt: skip
-                break
-        if arrivals == 0 and begun[actor] == before:
-            continue
-        for t in range(row[_FIRST_TAKE], row[_END_TAKE]):
-            length = _wake(links[takes[t, _LINK], _PRODUCER], waiting, is_waiting, head, length)
-        for g in range(row[_FIRST_GIVE], row[_END_GIVE]):
-            length = _wake(links[gives[g, _LINK], _CONSUMER], waiting, is_waiting, head, length)
-    return begun
+    @property
+    def offered(self) -> list[np.ndarray]:
+        return [self._offered[at : at + n] for at, n in zip(self._links[:, kernel.OFFERED], self._beats, strict=True)]
 
+    @property
+    def moved(self) -> list[np.ndarray]:
+        return [self._moved[at : at + n] for at, n in zip(self._links[:, kernel.MOVED], self._beats, strict=True)]
 
-@njit(cache=True, nogil=True)
-def _advance_single(row, actor, takes, gives, links, beats, offered, known, moved, starts, gone, released, begun,
-                    free_at, frames):  # fmt: skip
-    """What the general loop does, for an actor with one input and one output: everything at hand in locals.
+    @property
+    def starts(self) -> list[np.ndarray]:
+        return [self._starts[row[kernel.STARTS] : row[kernel.STARTS] + row[kernel.STEPS]] for row in self._tables[0]]
 
-    Returns how many beats were stored.
-    """
-    take, give = takes[row[_FIRST_TAKE]], gives[row[_FIRST_GIVE]]
-    source, sink = take[_LINK], give[_LINK]
-    x, y = links[source, _AT], links[sink, _AT]
-    steps, busy, begin = row[_STEPS], row[_BUSY], row[_STARTS]
-    need, release, reserve, gives_up_to = take[_NEED], take[_RELEASE], give[_RESERVE], give[_GIVE]
-    capacity, start_delay, lead, queue = take[_CAPACITY], take[_START_DELAY], take[_LEAD], give[_QUEUE]
-    latency, credit_delay, spacing = give[_LATENCY], give[_CREDIT_DELAY], give[_SPACING]
-    taken, given, drains = take[_TAKEN], give[_GIVEN], links[sink, _CONSUMER] < 0
-    arrived, coming, left, going = gone[source], known[source], gone[sink], known[sink]
-    k, free, first = begun[actor], free_at[actor], gone[source]
-    total = steps * frames
-    frame, step = divmod(k, steps)
-    done = released[row[_FIRST_TAKE]]
-    done_frame, done_step = divmod(done, steps)
-    last_stored = moved[x + arrived - 1] if arrived else -1
-    last_left = moved[y + left - 1] if left else -1
-    while True:
-        if capacity:
-            while arrived < coming:
-                cycle = max(offered[x + arrived], last_stored + 1)
-                if arrived >= capacity:
-                    while done < k and beats[release + done_step] + done_frame * taken <= arrived - capacity:
-                        done += 1
-                        done_step += 1
-                        if done_step == steps:
-                            done_step, done_frame = 0, done_frame + 1
-                    if done >= k:
-                        break
-                    cycle = max(cycle, starts[begin + done] + beats[busy + done_step])
-                moved[x + arrived] = cycle
-                last_stored = cycle
-                arrived += 1
-        if k >= total:
-            break
-        start = free
-        credit = beats[reserve + step] + frame * given - queue - 1
-        if credit >= left:
-            break
-        if credit >= 0:
-            start = max(start, moved[y + credit] + credit_delay)
-        last = beats[need + step] + frame * taken - 1
-        if capacity:
-            if last >= arrived:
-                break
-            start = max(start, (moved[x + last] if last >= 0 else -1) + start_delay)
-        elif last >= arrived:
-            if last >= coming:
-                break
-            start = max(start, max(offered[x + last], last_stored + 1) + lead)
-            last_stored = start - lead
-            moved[x + last] = last_stored
-            arrived = last + 1
-        starts[begin + k] = start
-        free = start + beats[busy + step]
-        end = beats[gives_up_to + step] + frame * given
-        cycle = free + latency
-        while going < end:
-            offered[y + going] = cycle
-            if drains:
-                last_left = max(cycle, last_left + 1)
-                moved[y + going] = last_left
-                left += 1
-            cycle += spacing
-            going += 1
-        k += 1
-        step += 1
-        if step == steps:
-            step, frame = 0, frame + 1
-    gone[source], known[sink], gone[sink] = arrived, going, left
-    begun[actor], free_at[actor], released[row[_FIRST_TAKE]] = k, free, done
-    return arrived - first
+    def frame(self, offers: Mapping[int, np.ndarray]) -> list[int]:
+        """Evaluate the next frame; returns the numbers of actors that cannot complete it.
 
+        ``offers`` are the cycles in which the links from outside offer its beats.
+        """
+        if not self._first:
+            self._moved_rows.advance(self._moved)
+            self._freed_rows.advance(self._freed)
+        self._first = False
+        if max(int(cycles[-1]) for cycles in offers.values()) >= self._latest:
+            self._widen()
+        begun = self._evaluated(offers)
+        if begun is None:
+            self._widen()
+            begun = self._evaluated(offers)
+        return np.flatnonzero(begun < self._tables[0][:, kernel.STEPS]).tolist()
 
-@njit(cache=True, nogil=True)
-def _wake(actor, waiting, is_waiting, head, length):
-    """Put a neighbour, if there is one, at the end of the ring of those to look at; returns how many there are."""
-    if actor < 0 or is_waiting[actor]:
-        return length
-    waiting[(head + length) % len(waiting)] = actor
-    is_waiting[actor] = True
-    return length + 1
+    def _evaluated(self, offers: Mapping[int, np.ndarray]) -> np.ndarray | None:
+        """How many steps each actor began; None, and nothing changed that matters, where cycles became too late."""
+        actors, takes, _ = self._tables
+        known, gone, free, begun = (np.zeros(n, np.int64) for n in (*[len(self._beats)] * 2, len(takes), len(actors)))
+        due, free_at, views = np.ones(len(actors), np.bool_), self._free_at.copy(), self.offered
+        for link, cycles in offers.items():
+            views[link][:], known[link] = cycles, self._beats[link]
+        arrays = self._offered, self._moved, self._freed, self._starts
+        state = known, gone, free, due, begun, free_at
+        if not kernel.evaluate(*self._tables, self._links, self._values, *arrays, *state, self._latest):
+            return None
+        self._free_at = free_at
+        return begun
 
+    def _widen(self) -> None:
+        """Go on with cycles of 64 bits."""
+        self._latest = np.iinfo(np.int64).max
+        self._offered, self._moved = self._offered.astype(np.int64), self._moved.astype(np.int64)
+        self._freed, self._starts = self._freed.astype(np.int64), self._starts.astype(np.int64)
 
-@njit(cache=True, nogil=True)
-def _store(t, row, actor, takes, links, beats, offered, known, moved, starts, gone, released, begun):
-    """Move beats into the buffer of input ``t`` while there is a place for them; returns how many."""
-    link, capacity, steps = takes[t, _LINK], takes[t, _CAPACITY], row[_STEPS]
-    at, first = links[link, _AT], gone[link]
-    n = first
-    while n < known[link]:
-        cycle = offered[at + n]
-        if n >= capacity:
-            while released[t] < begun[actor]:
-                frame, step = divmod(released[t], steps)
-                if beats[takes[t, _RELEASE] + step] + frame * takes[t, _TAKEN] > n - capacity:
-                    break
-                released[t] += 1
-            if released[t] >= begun[actor]:
-                break
-            cycle = max(cycle, starts[row[_STARTS] + released[t]] + beats[row[_BUSY] + released[t] % steps])
-        if n:
-            cycle = max(cycle, moved[at + n - 1] + 1)
-        moved[at + n] = cycle
-        n += 1
-    gone[link] = n
-    return n - first
-
-
-@njit(cache=True, nogil=True)
-def _start(row, actor, takes, gives, links, beats, offered, known, moved, starts, gone, begun, free_at):
-    """Start the next step if all is known that it waits for."""
-    frame, step = divmod(begun[actor], row[_STEPS])
-    start = free_at[actor]
-    for g in range(row[_FIRST_GIVE], row[_END_GIVE]):
-        link = gives[g, _LINK]
-        credit = beats[gives[g, _RESERVE] + step] + frame * gives[g, _GIVEN] - gives[g, _QUEUE] - 1
-        if credit >= gone[link]:
-            return False
-        if credit >= 0:
-            start = max(start, moved[links[link, _AT] + credit] + gives[g, _CREDIT_DELAY])
-    for t in range(row[_FIRST_TAKE], row[_END_TAKE]):
-        link = takes[t, _LINK]
-        at, last = links[link, _AT], beats[takes[t, _NEED] + step] + frame * takes[t, _TAKEN] - 1
-        if takes[t, _CAPACITY]:
-            if last >= gone[link]:
-                return False
-            stored = moved[at + last] if last >= 0 else -1
-            start = max(start, stored + takes[t, _START_DELAY])
-        elif last >= gone[link]:
-            if last >= known[link]:
-                return False
-            turn = moved[at + last - 1] + 1 if last else 0
-            start = max(start, max(offered[at + last], turn) + takes[t, _LEAD])
-    for t in range(row[_FIRST_TAKE], row[_END_TAKE]):
-        link = takes[t, _LINK]
-        last = beats[takes[t, _NEED] + step] + frame * takes[t, _TAKEN] - 1
-        if not takes[t, _CAPACITY] and last >= gone[link]:
-            moved[links[link, _AT] + last] = start - takes[t, _LEAD]
-            gone[link] = last + 1
-    starts[row[_STARTS] + begun[actor]] = start
-    begun[actor] += 1
-    free_at[actor] = start + beats[row[_BUSY] + step]
-    for g in range(row[_FIRST_GIVE], row[_END_GIVE]):
-        _offer(g, frame, step, free_at[actor], gives, links, beats, offered, known, moved, gone)
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _offer(g, frame, step, done, gives, links, beats, offered, known, moved, gone):
-    """Offer what a step that was ``done`` gives; a sink outside takes it at once."""
-    link = gives[g, _LINK]
-    at, n = links[link, _AT], known[link]
-    end = beats[gives[g, _GIVE] + step] + frame * gives[g, _GIVEN]
-    cycle = done + gives[g, _LATENCY]
-    while n < end:
-        offered[at + n] = cycle
-        if links[link, _CONSUMER] < 0:
-            moved[at + n] = max(cycle, moved[at + n - 1] + 1) if n else cycle
-            gone[link] = n + 1
-        cycle += gives[g, _SPACING]
-        n += 1
-    known[link] = n
+    def state(self) -> np.ndarray:
+        """All that later frames depend on, as cycles."""
+        kept = [
+            array[begin + frame : begin + frame + kept]
+            for array, rows in ((self._moved, self._moved_rows), (self._freed, self._freed_rows))
+            for begin, kept, frame in rows.spans
+        ]
+        return np.concatenate([self._free_at, *kept])

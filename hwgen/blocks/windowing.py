@@ -14,7 +14,7 @@ from hwgen.memory.raster import Raster
 from .logic import Logic, adder, adder_register, counter, index_bits, loop, running, total
 from .operator import MemoryNeed, read_register, ring_memory
 from .stream import queue_logic, queue_memory
-from .timing import Actor
+from .timing import Actor, counting, ones
 
 #: Results kept: the foldings of a layer share them.
 SHARED = 64
@@ -88,7 +88,7 @@ def line_actor(raster: Raster) -> Actor:
     return Actor(
         name="columns",
         need=np.cumsum(inside.ravel()),
-        busy=np.ones(inside.size, np.int64),
+        busy=ones(inside.size),
         give=np.cumsum(np.repeat(completing_rows(raster), columns * raster.words)),
         latency=ColumnBuffer.LATENCY,
         queue=ColumnBuffer.QUEUE,
@@ -103,11 +103,11 @@ def slide_actors(raster: Raster, packs: int) -> tuple[Actor, Actor]:
     pack = raster.words // packs
     ends = np.zeros((rows, columns, raster.words), np.int64)
     ends[:, raster.corners[1] + extent[1] - 1 + left, pack - 1 :: pack] = 1
-    pushed, give = np.arange(1, ends.size + 1), np.cumsum(ends.ravel())
+    pushed, give = counting(ends.size), np.cumsum(ends.ravel())
     window = Actor(
         name="window",
         need=pushed,
-        busy=np.ones_like(pushed),
+        busy=ones(ends.size),
         give=give,
         reserve=np.append(0, give[:-1]) + 1,
         latency=0,

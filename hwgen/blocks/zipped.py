@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 
-import numpy as np
 from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 
@@ -13,7 +12,7 @@ from .logic import Logic, delayed, loop, total
 from .operator import LaneFolding
 from .spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
 from .streamed import Hardware, Streamed, StreamedUnit
-from .timing import Actor
+from .timing import Actor, counting
 
 
 class Zipped(Streamed):
@@ -53,7 +52,7 @@ class Zipped(Streamed):
 
     def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         needs = [spread.need for spread in self.spreads(folding)]
-        return self.direct(folding, needs, np.arange(1, len(needs[0]) + 1))
+        return self.direct(folding, needs, counting(len(needs[0])))
 
     def hardware(self, folding: LaneFolding) -> Hardware:
         logic, memories, products = self.combine_hardware()

@@ -1,7 +1,9 @@
 """The folding search: fewest cycles per frame within a budget, or least hardware for a rate."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +13,10 @@ from hwgen.graph.network import Network
 
 from .plan import Plan, PlannedLayer, check_hardware
 from .queues import size_queues
+from .taps import tap_shortcuts
+
+#: One in so many multipliers more than the least may be worth it for what else a folding takes.
+NEARLY = 8
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Option:
     multipliers: int
 
 
-class _Layer:
+class SearchedLayer:
     """The foldings of one layer, by number. Cycles are lower bounds until a folding is settled.
 
     ``front``: the cycles at which fewer multipliers than before will do, rising, and those multipliers.
@@ -54,6 +60,23 @@ class _Layer:
         """Of the foldings with the :meth:`least` multipliers the one with the least area."""
         same = np.flatnonzero((self.cycles <= cycles) & (self.multipliers == self.least(cycles)))
         return min(same.tolist(), key=lambda at: (self._area(at), self.cycles[at], at))
+
+    def near(self, cycles: int) -> list[int]:
+        """The foldings that take at most ``cycles`` and, among those of their kind, nearly the least multipliers."""
+        fast, found = self.cycles <= cycles, []
+        for own in self._kinds:
+            some = own[fast[own]]
+            least = self.multipliers[some].min(initial=np.iinfo(np.int64).max // 2)
+            found += some[self.multipliers[some] <= least + least // NEARLY].tolist()
+        return found
+
+    @cached_property
+    def _kinds(self) -> list[np.ndarray]:
+        """Numbers of the foldings of each kind."""
+        kinds: dict[Hashable, list[int]] = {}
+        for at, offer in enumerate(self.offers):
+            kinds.setdefault(offer.kind, []).append(at)
+        return [np.array(own) for own in kinds.values()]
 
     def _area(self, at: int) -> int:
         if at not in self._areas:
@@ -89,20 +112,21 @@ class FoldingSearch:
     def __init__(self, network: Network, weigh: Weigh = default_weigh):
         check_hardware(network)
         self.network = network
-        self._layers = [_Layer(layer.name, layer.op, weigh) for layer in network.layers]
+        self.layers = [SearchedLayer(layer.name, layer.op, weigh) for layer in network.layers]
 
     def for_rate(self, cycles: int) -> list[Option]:
         """The cheapest folding of each layer that takes at most ``cycles`` per frame; FitError where there is none."""
         while True:
-            slow = next((layer for layer in self._layers if layer.least(cycles) == float("inf")), None)
+            slow = next((layer for layer in self.layers if layer.least(cycles) == float("inf")), None)
             if slow:
                 raise FitError(
                     f"layer {slow.name!r}: {cycles} cycles per frame cannot be reached (limit {slow.cycles.min()} "
                     "cycles); ask for a lower frame rate or a higher clock"
                 )
-            chosen = [layer.cheapest(cycles) for layer in self._layers]
-            if not self._settle(chosen):
-                return self._options(chosen)
+            chosen = [layer.cheapest(cycles) for layer in self.layers]
+            options = self.settled(chosen)
+            if options:
+                return options
 
     def for_budget(self, budget: int) -> list[Option]:
         """Foldings with the fewest cycles per frame that take at most ``budget`` multipliers; FitError if none do.
@@ -111,41 +135,54 @@ class FoldingSearch:
         no folding is faster than its bound, none that was not looked at could do better.
         """
         while True:
-            targets = sorted({cycles for layer in self._layers for cycles in layer.front[0]})
+            targets = self.targets
             at = bisect_left(targets, True, key=lambda cycles: self._price(cycles) <= budget)
             if at == len(targets):
                 least = self._price(targets[-1])
                 raise FitError(
                     f"the network needs at least {least:.0f} multipliers (limit {budget}); raise --multipliers"
                 )
-            chosen = [layer.cheapest(targets[at]) for layer in self._layers]
-            if not self._settle(chosen):
-                return self._options(chosen)
+            chosen = [layer.cheapest(targets[at]) for layer in self.layers]
+            options = self.settled(chosen)
+            if options:
+                return options
 
-    def plan(self, chosen: list[Option]) -> Plan:
-        """The plan with the foldings chosen, its queues such that it is as fast as its slowest layer."""
-        layers = zip(self._layers, chosen, strict=True)
-        plan = Plan(self.network, tuple(PlannedLayer(x.name, x.op, option.folding) for x, option in layers))
-        return size_queues(plan, max(option.cycles for option in chosen))
+    @property
+    def targets(self) -> list[int]:
+        """The cycles per frame, rising, at which fewer multipliers than before will do."""
+        return sorted({cycles for layer in self.layers for cycles in layer.front[0]})
+
+    def plan(self, chosen: list[Option], spare: int = 0) -> Plan:
+        """The plan with the foldings chosen, its queues such that it is as fast as its slowest layer.
+
+        Convolutions hand shortcuts on where they can, for at most ``spare`` multipliers more.
+        """
+        target = max(option.cycles for option in chosen)
+        return tap_shortcuts(size_queues(self.without_queues(chosen), target), target, spare)
+
+    def without_queues(self, chosen: list[Option]) -> Plan:
+        """The plan with the foldings chosen and no queues but the layers' own."""
+        layers = zip(self.layers, chosen, strict=True)
+        return Plan(self.network, tuple(PlannedLayer(x.name, x.op, option.folding) for x, option in layers))
+
+    def settled(self, chosen: list[int]) -> list[Option] | None:
+        """The foldings chosen, by number; None where making their cycles exact has changed any."""
+        if max([layer.settle(at) for layer, at in zip(self.layers, chosen, strict=True)]):
+            return None
+        return [layer.option(at) for layer, at in zip(self.layers, chosen, strict=True)]
 
     @property
     def least(self) -> int:
         """The multipliers without which it cannot be built."""
-        return sum(layer.front[1][-1] for layer in self._layers)
+        return sum(layer.front[1][-1] for layer in self.layers)
 
     @property
     def most(self) -> int:
         """The multipliers beyond which nothing gets faster."""
-        return int(self._price(max(layer.front[0][0] for layer in self._layers)))
-
-    def _settle(self, chosen: list[int]) -> bool:
-        return max([layer.settle(at) for layer, at in zip(self._layers, chosen, strict=True)])
-
-    def _options(self, chosen: list[int]) -> list[Option]:
-        return [layer.option(at) for layer, at in zip(self._layers, chosen, strict=True)]
+        return int(self._price(max(layer.front[0][0] for layer in self.layers)))
 
     def _price(self, cycles: int) -> float:
-        return sum(layer.least(cycles) for layer in self._layers)
+        return sum(layer.least(cycles) for layer in self.layers)
 
 
 def search(
@@ -161,4 +198,7 @@ def search(
     :class:`ModelError` where layers have no hardware.
     """
     found = FoldingSearch(network, weigh)
-    return found.plan(found.for_rate(cycles) if cycles is not None else found.for_budget(multipliers or 100))
+    if cycles is not None:
+        return found.plan(found.for_rate(cycles))
+    chosen = found.for_budget(multipliers or 100)
+    return found.plan(chosen, (multipliers or 100) - sum(option.multipliers for option in chosen))

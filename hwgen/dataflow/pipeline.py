@@ -14,7 +14,8 @@ class Pipeline(wiring.Component):
     """Streams ``i`` and ``o``, or ``o_0`` and so on where several leave: frames back to back, raster order, channels
     last. Whoever reads several must take from all of them: the pipeline waits for each.
 
-    Once elaborated, ``streams`` holds the output stream of every layer by its name, for those who watch. With
+    Once elaborated, ``streams`` holds the output stream of every layer by its name and ``blocks`` those of all stages,
+    for those who watch. With
     ``watched`` there are outputs ``watch_n_moves`` and ``watch_n_payload`` for layer ``n``: whether a beat leaves it in
     this cycle, and which.
     """
@@ -22,6 +23,7 @@ class Pipeline(wiring.Component):
     def __init__(self, plan: Plan, watched: bool = False):
         self.plan, self.watched = plan, watched
         self.streams: dict[str, object] = {}
+        self.blocks: list[wiring.Component] = []
         self.lanes_in, self.lanes_out = plan.lanes_in, plan.lanes_out
         network = plan.network
         ports = {
@@ -41,7 +43,7 @@ class Pipeline(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         stages = self.plan.stages
-        blocks = [stage.op.block(stage.folding) for stage in stages]
+        self.blocks = blocks = [stage.op.block(stage.folding) for stage in stages]
         names = module_names([stage.name for stage in stages])
         for stage, block, name in zip(stages, blocks, names, strict=True):
             m.submodules[name] = block

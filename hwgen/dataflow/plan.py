@@ -50,6 +50,11 @@ class Plan:
         return tuple(self._layout.stages)
 
     @property
+    def entries(self) -> dict[tuple[str, int], Source]:
+        """Where each input of each layer comes from."""
+        return self._layout.entries
+
+    @property
     def outputs(self) -> tuple[Source, ...]:
         """Where the network's outputs come from."""
         return self._layout.outputs

@@ -9,14 +9,16 @@ spread over the target, so that no layer runs ahead. The room that was used then
 have it can do the same, and with a source that offers earlier no beat comes later.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
-from hwgen.blocks import Fork, StreamQueue
+from hwgen.blocks import ChannelTable, Fork, Pad, Slice, StreamQueue, Table, WidthConverter
+from hwgen.blocks.operator import Operator
 from hwgen.blocks.timing import Deadlock
 from hwgen.graph.errors import FitError
 
 from .plan import LARGEST_QUEUE, Plan
-from .schedule import schedule
+from .schedule import Port, rooms, schedule
 from .stages import INPUT
 
 #: An input of a layer: its name and which one.
@@ -36,7 +38,8 @@ def size_queues(plan: Plan, target: int) -> Plan:
     if _interval(plan) <= target:
         return plan
     everywhere = dict.fromkeys((place for place, feed in _feeds(plan) if feed), _ROUND)
-    for chosen in (_lacking(plan, target), everywhere):
+    lacking = _lacking(plan, target)
+    for chosen in (_narrowed(plan, lacking), lacking, everywhere):
         sized = _measured(plan.with_queues(chosen), chosen, target)
         if sized is not None and _interval(sized) <= target:
             return sized
@@ -55,12 +58,45 @@ def _interval(plan: Plan) -> float:
 def _lacking(plan: Plan, target: int) -> dict[Place, int]:
     """The inputs in front of which the blocks' own queues are too short."""
     every = range(len(plan.stages))
-    room = schedule(plan, None, target, every).room
+    feeds = list(_feeds(plan))
+    room = rooms(plan, target, every, {at for _, feed in feeds for at in feed})
     lacking = {}
-    for place, feed in _feeds(plan):
-        if any(room[stage][port] > plan.stages[stage].ports[port][1].queue for stage, port in feed):
+    for place, feed in feeds:
+        if any(room[stage, port] > plan.stages[stage].ports[port][1].queue for stage, port in feed):
             lacking[place] = _ROUND
     return lacking
+
+
+def _narrowed(plan: Plan, places: dict[Place, int]) -> dict[Place, int]:
+    """``places`` with the queues of shortcuts moved to where they hold least: further up the branch, as far as its
+    layers take a pixel at a time."""
+    layers = {layer.name: (layer, placed) for layer, placed in zip(plan.layers, plan.network.layers, strict=True)}
+    makers = {placed.output: placed.name for placed in plan.network.layers}
+    readers = Counter(name for placed in plan.network.layers for name in placed.inputs)
+    readers.update(stream.name for stream in plan.network.results)
+    moved = {}
+    for (name, n), depth in places.items():
+        layer, placed = layers[name]
+        tensor, best = placed.inputs[n], (_bits(layer.op, n), name, n)
+        joins = len(placed.inputs) > 1
+        while joins and readers[tensor] == 1 and tensor in makers:
+            layer, placed = layers[makers[tensor]]
+            if len(placed.inputs) > 1 or not by_pixel(layer.op):
+                break
+            tensor, best = placed.inputs[0], min(best, (_bits(layer.op, 0), placed.name, 0))
+        moved[best[1:] if readers[tensor] > 1 else (name, n)] = depth
+    return moved
+
+
+def _bits(op: Operator, n: int) -> int:
+    """Bits of a frame on an input."""
+    return op.inputs[n].elements * op.inputs[n].type.width
+
+
+def by_pixel(op: Operator) -> bool:
+    """Whether each pixel of the result needs one pixel of the input."""
+    window = getattr(op, "window", None)
+    return window.kernel == window.strides == (1, 1) if window else isinstance(op, Slice | Pad | Table | ChannelTable)
 
 
 def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
@@ -70,10 +106,10 @@ def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
         if place in places:
             holders[place] = next(at for at in feed if isinstance(plan.stages[at[0]].op, Fork | StreamQueue))
     try:
-        room = schedule(plan, None, target, {stage for stage, _ in holders.values()}).room
+        room = _free_rooms(plan, target, set(holders.values()))
     except Deadlock:
         return None
-    depths = {place: -(-room[stage][port] // _ROUND) * _ROUND for place, (stage, port) in holders.items()}
+    depths = {place: -(-room[at] // _ROUND) * _ROUND for place, at in holders.items()}
     for (name, _), depth in depths.items():
         if depth > LARGEST_QUEUE:
             raise FitError(
@@ -83,16 +119,25 @@ def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
     return plan.with_queues(depths)
 
 
+def _free_rooms(plan: Plan, pace: int, free: set[Port]) -> dict[Port, int]:
+    """What queues at the outputs ``free`` need where those of their stages have no end, and others are as they are."""
+    every = {(n, port): give.queue for n, stage in enumerate(plan.stages) for port, (_, give) in enumerate(stage.ports)}
+    room = rooms(plan, pace, range(len(plan.stages)), every)
+    stages = {stage for stage, _ in free}
+    if all(room[at] <= queue for at, queue in every.items() if at[0] not in stages):
+        return room  # the others hold nothing up: with them it is the same run, found much faster
+    return rooms(plan, pace, stages, free)
+
+
 def _feeds(plan: Plan) -> Iterator[tuple[Place, list[tuple[int, int]]]]:
     """Every input of a layer with the outputs (stage, port) on the way to it, the nearest first: those of width
     converter and queue, up to that of a layer or fork. Empty where it reads the network's input."""
-    for stage in plan.stages:
-        for place, source in enumerate(stage.sources if stage.is_layer else ()):
-            feed = []
-            while source != INPUT:
-                feed.append((source.stage, source.port))
-                before = plan.stages[source.stage]
-                if before.is_layer or isinstance(before.op, Fork):
-                    break
-                (source,) = before.sources
-            yield (stage.layer, place), feed
+    for place, source in plan.entries.items():
+        feed = []
+        while source != INPUT:
+            feed.append((source.stage, source.port))
+            before = plan.stages[source.stage]
+            if not isinstance(before.op, StreamQueue | WidthConverter):
+                break
+            (source,) = before.sources
+        yield place, feed

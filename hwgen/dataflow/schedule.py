@@ -1,20 +1,20 @@
 """When everything happens: the timing of the whole pipeline, evaluated without simulating it."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from hwgen.blocks.timing import Actor, Give, Run, Web
+from hwgen.blocks.timing_engine import Engine
+from hwgen.blocks.timing_kernel import NO_END, places_used
 
 from .plan import Plan
 from .stages import INPUT, Source, Stage
 
-#: Frames of a run that goes on until it is settled: at least, and at most.
-SHORTEST, LONGEST = 8, 64
-#: A queue that never fills: more beats than any run has.
-NO_END = 1 << 60
+#: An output of a stage: their numbers.
+Port = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +22,11 @@ class Schedule:
     """Cycles of a run over several frames, back to back, from a source and to a sink that never wait.
 
     ``interval``: cycles from frame to frame in steady state. ``latency``: from the first input beat of a frame in an
-    idle pipeline to its last output beat. ``links`` are those over which each stage gives.
+    idle pipeline to its last output beat.
     """
 
     plan: Plan
     run: Run
-    links: tuple[tuple[int, ...], ...]
 
     @property
     def interval(self) -> int:
@@ -36,6 +35,11 @@ class Schedule:
     @property
     def latency(self) -> int:
         return int(self.run.frame_ends[0] - self.run.taken[0])
+
+    @property
+    def first_output(self) -> int:
+        """From the first input beat of a frame in an idle pipeline to its first output beat."""
+        return self.run.latency
 
     @cached_property
     def bottleneck(self) -> str:
@@ -50,34 +54,48 @@ class Schedule:
             for stage in self.plan.stages
         }
 
-    @cached_property
-    def room(self) -> tuple[tuple[int, ...], ...]:
-        """For each stage and output the least queue with which this very run is possible, in beats."""
-        begun = iter(self.run.starts)
-        rooms = []
-        for stage, links in zip(self.plan.stages, self.links, strict=True):
-            starts = [next(begun) for _ in stage.actors]
-            ports = zip(stage.ports, links, strict=True)
-            rooms.append(tuple(_room(self.run, starts[actor], port, link) for (actor, port), link in ports))
-        return tuple(rooms)
 
+def schedule(plan: Plan, frames: int | None = None) -> Schedule:
+    """Evaluate ``plan`` over ``frames`` frames, or until it is settled, as :meth:`hwgen.blocks.timing.Web.settle` says.
 
-def schedule(plan: Plan, frames: int | None = None, pace: int = 0, unbounded: Container[int] = ()) -> Schedule:
-    """Evaluate ``plan`` over ``frames`` frames, or over as many as it takes until two intervals are the same.
-
-    With ``pace`` the source spreads each frame over so many cycles. The queues at the outputs of the stages
-    ``unbounded`` never fill. Raises :class:`hwgen.blocks.timing.Deadlock`.
+    Raises :class:`hwgen.blocks.timing.Deadlock`.
     """
-    web, links = Web(), []
+    return _settled(plan) if frames is None else Schedule(plan, web_of(plan)[0].run(frames))
+
+
+@lru_cache(1)  # a plan is scheduled when its queues are chosen, and again for whoever asks
+def _settled(plan: Plan) -> Schedule:
+    return Schedule(plan, web_of(plan)[0].settle())
+
+
+def rooms(plan: Plan, pace: int, unbounded: Container[int], ports: Iterable[Port]) -> dict[Port, int]:
+    """For each of ``ports`` the least queue, in beats, with which the settled run of ``plan`` is possible in which the
+    queues at the outputs of the stages ``unbounded`` never fill and the source spreads each frame over ``pace`` cycles.
+
+    Raises :class:`hwgen.blocks.timing.Deadlock`.
+    """
+    web, links, actors = web_of(plan, unbounded)
+    watched = {at: Room(*plan.stages[at[0]].ports[at[1]], actors[at[0]], links[at[0]][at[1]]) for at in ports}
+
+    def look(engine: Engine) -> None:
+        starts, moved = engine.starts, engine.moved
+        for room in watched.values():
+            room.look(starts, moved)
+
+    web.settle(pace, look=look)
+    return {at: room.most for at, room in watched.items()}
+
+
+def web_of(plan: Plan, unbounded: Container[int] = ()) -> tuple[Web, list[list[int]], list[int]]:
+    """The actors of all stages; the links over which each stage gives, and the number of its first actor."""
+    web, links, first = Web(), [], []
     given = {INPUT: web.link()}
     for n, stage in enumerate(plan.stages):
+        first.append(len(web.actors))
         actors = _unbounded(stage) if n in unbounded else stage.actors
-        links.append(tuple(web.add(actors, [given[source] for source in stage.sources])))
+        links.append(web.add(actors, [given[source] for source in stage.sources]))
         given |= {Source(n, port): link for port, link in enumerate(links[-1])}
-    run = web.run(frames or SHORTEST, pace)
-    while frames is None and run.frames < LONGEST and not run.settled:
-        run = web.run(2 * run.frames, pace)
-    return Schedule(plan, run, tuple(links))
+    return web, links, first
 
 
 def _unbounded(stage: Stage) -> tuple[Actor, ...]:
@@ -89,10 +107,18 @@ def _unbounded(stage: Stage) -> tuple[Actor, ...]:
     return (*actors[:-1], replace(actors[-1], queue=NO_END))
 
 
-def _room(run: Run, starts: np.ndarray, port: Give, link: int) -> int:
+class Room:
     """The least queue with which every step could have started when it did: what it reserves, less what had been
-    taken by then."""
-    reserve = port.give if port.reserve is None else port.reserve
-    reserved = (reserve + port.beats * np.arange(run.frames)[:, None]).ravel()
-    gone = np.searchsorted(run.moved[link], starts - port.credit_delay, side="right")
-    return int((reserved - gone).max())
+    taken by then. Or the most places ``used``: a step that reserves more than it gives does not use them all."""
+
+    def __init__(self, actor: int, port: Give, first: int, link: int, used: bool = False):
+        self.actor, self.port, self.link = first + actor, port, link
+        self.reserve = port.give if used or port.reserve is None else port.reserve
+        self.most, self.left = 0, np.zeros(0, np.int32)
+
+    def look(self, starts: Sequence[np.ndarray], moved: Sequence[np.ndarray]) -> None:
+        """Look at one more frame."""
+        beats, before = moved[self.link], len(self.left)
+        most, gone = places_used(self.reserve, starts[self.actor], self.port.credit_delay, self.left, beats)
+        self.most = max(self.most, most)
+        self.left = np.concatenate([self.left[gone:], beats[max(gone - before, 0) :]])

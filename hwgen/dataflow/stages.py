@@ -1,14 +1,16 @@
 """Every block of a pipeline: layers, the forks behind them, the queues and width converters in front of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hwgen.blocks import Fork, StreamQueue, WidthConverter
+from hwgen.blocks import Concat, Fork, StreamQueue, WidthConverter
 from hwgen.blocks.convert import ConvertFolding
 from hwgen.blocks.fork import ForkFolding
-from hwgen.blocks.operator import Cost, Operator
+from hwgen.blocks.operator import Cost, LaneFolding, Operator
 from hwgen.blocks.queue import QueueFolding
+from hwgen.blocks.rows import SHORT_QUEUE, RowFork, row_ranges
+from hwgen.blocks.tapped import TappedConv
 from hwgen.blocks.timing import Actor, Give
 from hwgen.graph.types import FeatureMap
 
@@ -46,8 +48,8 @@ class Stage:
 
     @property
     def is_layer(self) -> bool:
-        """Whether it is a layer itself and not what joins layers."""
-        return not isinstance(self.op, Fork | StreamQueue | WidthConverter)
+        """Whether it is a layer itself and not what stands before or behind one."""
+        return self.name == self.layer
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
@@ -72,19 +74,29 @@ class _Stream:
 
 
 class Layout:
-    """The stages of a plan in topological order, and the sources of the network's outputs."""
+    """The stages of a plan in topological order, and the sources of the network's outputs.
+
+    ``entries`` are the sources of what each layer reads, by its name and the number of the input: the queue or width
+    converter in front of it, or what is before that.
+    """
 
     def __init__(self, plan: "Plan"):
         self.stages: list[Stage] = []
+        self.entries: dict[tuple[str, int], Source] = {}
         self._waiting: dict[tuple[str, int], _Stream] = {}
         self._readers = _readers(plan)
+        self._handed = handed_on(plan)
         network = plan.network
         first = self._readers[network.input.name][0][0]
         lanes = next(layer.folding.lanes_in for layer in plan.layers if layer.name == first)
         self._hand_out(plan, network.input.name, _Stream(INPUT, network.input.map, lanes), first)
         for layer, placed in zip(plan.layers, network.layers, strict=True):
             inputs = tuple(self._arrive(layer, place) for place in range(len(placed.inputs)))
-            made = self._add(layer.name, layer.op, layer.folding, layer.name, *inputs)
+            self.entries |= {(layer.name, place): source for place, source in enumerate(inputs)}
+            if getattr(layer.folding, "tap", 0):
+                made = self._tapped(layer, *inputs, self._other_reader(layer.name, placed.inputs[0]))
+            else:
+                made = self._add(layer.name, layer.op, layer.folding, layer.name, *inputs)
             self._hand_out(plan, placed.output, _Stream(made, layer.op.output, layer.folding.lanes_out), layer.name)
         self.outputs = tuple(self._waiting.pop(("", n)).source for n in range(len(_outputs(plan))))
 
@@ -93,8 +105,8 @@ class Layout:
         return Source(len(self.stages) - 1)
 
     def _hand_out(self, plan: "Plan", tensor: str, stream: _Stream, layer: str) -> None:
-        """Give a tensor to those who read it, through a fork if they are several."""
-        readers = self._readers[tensor]
+        """Give a tensor to those who read it, through a fork if they are several and none hands it on."""
+        readers = [reader for reader in self._readers[tensor] if reader not in self._handed]
         if len(readers) == 1:
             self._waiting[readers[0]] = stream
             return
@@ -110,6 +122,31 @@ class Layout:
         )
         for port, (reader, depth) in enumerate(zip(readers, held, strict=True)):
             self._waiting[reader] = _Stream(Source(fork.stage, port), stream.map, stream.lanes, depth)
+
+    def _other_reader(self, layer: str, tensor: str) -> tuple[str, int]:
+        (other,) = (reader for reader in self._readers[tensor] if reader[0] != layer)
+        return other
+
+    def _tapped(self, layer, source: Source, other: tuple[str, int]) -> Source:
+        """A layer that hands its input on to ``other``: a chain of rows, the layer, and what puts the last rows of a
+        frame behind those that the layer has handed on."""
+        conv, lanes, name = layer.op, layer.folding.lanes_in, layer.name
+        op, map_ = TappedConv(conv, lanes, layer.folding.tap), conv.input
+        rows, top = conv.window.kernel[0], conv.window.pads[0]
+        pixel = map_.channels // lanes
+        row, parts = map_.width * pixel + SHORT_QUEUE, []
+        for n, used in reversed(list(enumerate(row_ranges(map_.height, rows, top)))):
+            onward = (0 if n else map_.height - top, map_.height)
+            behind = row + pixel * (n < rows - 1) if n else max(2 * SHORT_QUEUE, pixel // 2)
+            folding = ForkFolding(lanes, (SHORT_QUEUE, behind))
+            part = self._add(f"{name}_row{n}", RowFork(map_, (used, onward)), folding, name, source)
+            parts, source = [part, *parts], Source(part.stage, 1)
+        side_by_side = self._add(f"{name}_rows", op.rows, op.rows.foldings()[0], name, *parts)
+        made = self._add(name, op, op.folding(conv, layer.folding), name, side_by_side)
+        both = Concat((op.tapped, replace(map_, height=top)), map_, 0)
+        handed = self._add(f"{name}_handed", both, LaneFolding(lanes), name, Source(made.stage, 1), source)
+        self._waiting[other] = _Stream(handed, map_, lanes)
+        return made
 
     def _arrive(self, layer, place: int) -> Source:
         """What input ``place`` of ``layer`` reads: the stream through a queue and a width converter, where asked.
@@ -128,6 +165,15 @@ class Layout:
         for name, op, folding in added:
             source = self._add(name, op, folding, layer.name, source)
         return source
+
+
+def handed_on(plan: "Plan") -> set[tuple[str, int]]:
+    """The inputs of layers whose map comes from another layer that reads it, and not from the one that makes it."""
+    readers, handed = _readers(plan), set()
+    for layer, placed in zip(plan.layers, plan.network.layers, strict=True):
+        if getattr(layer.folding, "tap", 0):
+            handed |= {reader for reader in readers[placed.inputs[0]] if reader[0] != layer.name}
+    return handed
 
 
 def _outputs(plan: "Plan") -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from .emit import standard
 from .errors import ModelError
 from .ir import Graph
 from .network import GoldenOperator, Layer, Network, Output, QuantizedTensor, Site
+from .subsample import subsampled
 from .trace import REMEDY, Trace
 from .value import Value, is_count
 
@@ -19,7 +20,7 @@ def sites(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> tuple[Si
     """The sites of a quantised graph, in topological order; ModelError with a line per problem."""
     trace = Trace(graph, warn).run()
     trace.problems.raise_any()
-    return tuple(trace.sites)
+    return tuple(subsampled(trace.sites, trace.emitter.streams))
 
 
 def refusals(graph: Graph) -> frozenset[str]:
@@ -38,7 +39,8 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     operators = tuple(operators)
     trace = Trace(graph, warn).run()
     outputs = _outputs(trace)
-    placed = [pair for site in trace.sites for pair in _layers(trace, site, operators)]
+    all_sites = subsampled(trace.sites, trace.emitter.streams)
+    placed = [pair for site in all_sites for pair in _layers(trace, site, operators)]
     trace.problems.raise_any()
     layers = tuple(layer for layer, _ in placed)
     frame = graph.tensors[graph.inputs[0]]

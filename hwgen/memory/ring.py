@@ -4,14 +4,43 @@ The cheapest structure, for any window, stride and dilation: it holds only the w
 later window needs and the newest that has come. One word per cycle is what it can deliver.
 """
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .loops import LoopNest, lookup_2d
+from .loops import LoopNest, lookup, lookup_2d
 from .queue import wrapping_increment
 from .raster import Raster
 from .rom import RAM_ATTRIBUTES, ram_style
+
+
+@dataclass(frozen=True)
+class RingTap:
+    """Words that leave a ring a second time, in raster order, as they are read: one pixel for each position.
+
+    They are those at the tap in column ``column`` of the window, from the positions of row ``first_row`` on. Each pass
+    gives its share of a pixel's words: those up to ``ends[pass]``.
+    """
+
+    column: int
+    first_row: int
+    ends: tuple[int, ...]
+
+    @staticmethod
+    def of(column: int, first_row: int, words: int, passes: int) -> "RingTap":
+        """Shares as equal as can be."""
+        return RingTap(column, first_row, tuple((n + 1) * words // passes for n in range(passes)))
+
+    @property
+    def begins(self) -> tuple[int, ...]:
+        return (0, *self.ends[:-1])
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """Words of each pass."""
+        return tuple(end - begin for begin, end in zip(self.begins, self.ends, strict=True))
 
 
 class RingWindow(wiring.Component):
@@ -24,21 +53,34 @@ class RingWindow(wiring.Component):
     first word's ``strobe`` follows :attr:`LATENCY` cycles later. ``outside`` marks padding, for which ``data`` means
     nothing.
 
+    With ``tap``, ``tapped`` marks the words that leave a second time, and ``tap_share`` says how many the step to be
+    started next will give; ``packs`` is 1 then.
+
     Sized by ``capacity`` words. Timing: see :class:`hwgen.blocks.timing.Actor` with ``start_delay`` 2.
     """
 
     #: cycles from the start of a step (the cycle after ``go``) to its first ``strobe``
     LATENCY = 1
 
-    def __init__(self, layout: data.ArrayLayout, raster: Raster, packs: int, passes: int, capacity: int):
+    def __init__(
+        self,
+        layout: data.ArrayLayout,
+        raster: Raster,
+        packs: int,
+        passes: int,
+        capacity: int,
+        tap: RingTap | None = None,
+    ):
         if capacity < raster.span:
             raise ValueError(f"a ring of {capacity} words is too small: a window spans {raster.span}")
         if raster.words % packs:
             raise ValueError(f"{packs} packs do not divide the {raster.words} words of a pixel")
         self.layout, self.raster, self.capacity = layout, raster, capacity
-        self.packs, self.passes = packs, passes
+        self.packs, self.passes, self.tap = packs, passes, tap
+        taps = {"tapped": Out(1), "tap_share": Out(range(max(tap.shares) + 1))} if tap else {}
         super().__init__(
             {
+                **taps,
                 "i": In(stream.Signature(layout)),
                 "permit": In(1),
                 "go": Out(1),
@@ -81,7 +123,17 @@ class RingWindow(wiring.Component):
             self.last.eq(step_end),
             self.outside.eq(self._outside(nest)),
         ]
+        if self.tap:
+            m.d.sync += self.tapped.eq(run & self._tapped(m, nest))
         return m
+
+    def _tapped(self, m: Module, nest: LoopNest):
+        """The word that is read now leaves a second time."""
+        tap, index = self.tap, nest.index
+        begin = lookup(m, index["pass"], tap.begins, "tap_begin")
+        end = lookup(m, index["pass"], tap.ends, "tap_end")
+        word = (index["word"] >= begin) & (index["word"] < end)
+        return word & (index["kx"] == tap.column) & (index["ky"] == 0) & (index["y"] >= tap.first_row)
 
     def _memory(self, m: Module):
         """The ring itself; the write address runs round it."""
@@ -112,6 +164,9 @@ class RingWindow(wiring.Component):
         arrived = Signal(range(self.capacity + raster.frame_words + 1), init=spare)
         position_start = steps.first("ahead_pack")
         m.d.comb += self.go_final.eq(steps.last("ahead_pass"))
+        if self.tap:
+            share = lookup(m, steps.index["ahead_pass"], self.tap.shares, "share")
+            m.d.comb += self.tap_share.eq(Mux(steps.index["ahead_y"] >= self.tap.first_row, share, 0))
         m.d.sync += arrived.eq(arrived + stored - Mux(self.go & position_start, needed, 0))
         return ~position_start | (arrived >= needed)
 

@@ -11,6 +11,7 @@ from hwgen.blocks import (
     Elementwise,
     FixedOperand,
     FloatSum,
+    Interpolate,
     Mul,
     Pad,
     Rearrange,
@@ -18,6 +19,7 @@ from hwgen.blocks import (
     Slice,
     Upsample,
 )
+from hwgen.blocks.interpolate import Shares
 from hwgen.blocks.operator import LaneFolding
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
@@ -142,6 +144,16 @@ def moves():
     grouped = np.arange(8).reshape(2, 4).T.ravel()
     for order, lanes in ((grouped, 1), (grouped, 8), (np.array([5, 0, 0, 3, 1, 7]), 1), (np.arange(8) // 4 * 4, 1)):
         yield ShuffleChannels(source, FeatureMap(4, 6, len(order), S8), order), LaneFolding(lanes)
+    for axis, settings, lanes in (
+        (0, (4, 8, 2, "half_pixel"), 4),
+        (1, (6, 12, 2, "half_pixel"), 1),
+        (1, (6, 18, 3, "asymmetric"), 8),
+        (0, (4, 7, 7 / 4, "align_corners"), 2),
+        (1, (6, 10, 10 / 6, "half_pixel"), 8),
+    ):
+        yield Interpolate(source, axis, Shares.of(*settings)), LaneFolding(lanes)
+    yield Interpolate(FeatureMap(1, 2, 4, U8), 0, Shares.of(1, 3, 3, "half_pixel")), LaneFolding(4)
+    yield Interpolate(FeatureMap(2, 2, 4, U8), 1, Shares.of(2, 3, 3 / 2, "align_corners")), LaneFolding(4)
     places = np.arange(source.elements).reshape(source.shape)
     to_space = places.reshape(4, 6, 2, 2, 2).transpose(0, 2, 1, 3, 4).reshape(8, 12, 2)
     to_depth = places.reshape(2, 2, 3, 2, 8).transpose(0, 2, 1, 3, 4).reshape(2, 3, 32)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hwgen.blocks import Add, ChannelTable, Mul
+from hwgen.blocks import Add, ChannelTable, FixedOperand, Mul
 from hwgen.blocks.streamed import Streamed
 from hwgen.testing import check_operator
 from tests.graph.reference import compare
@@ -36,7 +36,9 @@ def test_layers_in_hardware(tmp_path, step):
 @pytest.mark.parametrize("op", ["Add", "Mul"])
 @pytest.mark.parametrize("shape", [(4, 1, 1), (1, 1, 1), (1, 3, 5), (4, 3, 5)], ids=str)
 @pytest.mark.parametrize("first", [False, True])
-def test_a_constant_operand_goes_into_tables_where_it_is_the_same_along_rows_and_columns(tmp_path, op, shape, first):
+def test_a_constant_operand_goes_into_tables_or_into_a_rom_where_it_differs_along_rows_and_columns(
+    tmp_path, op, shape, first
+):
     rng = np.random.default_rng(1)
     model = Model(rng, np.uint8, (4, 3, 5))
     (x,) = model.shapes
@@ -48,5 +50,7 @@ def test_a_constant_operand_goes_into_tables_where_it_is_the_same_along_rows_and
     compare(network, rng.normal(0, 1.5, (4, 4, 3, 5)).astype(np.float32), path)
     (layer,) = network.layers
     per_channel = shape[1:] == (1, 1)
-    assert type(layer.op) is (ChannelTable if per_channel else {"Add": Add, "Mul": Mul}[op])
-    assert (len(network.constants), len(layer.inputs)) == ((0, 1) if per_channel else (1, 2))
+    assert type(layer.op) is (ChannelTable if per_channel else FixedOperand)
+    assert per_channel or type(layer.op.op) is {"Add": Add, "Mul": Mul}[op]
+    assert (len(network.constants), len(layer.inputs)) == (0, 1)
+    check_operator(layer.op, list(layer.op.foldings())[-1], frames=2)

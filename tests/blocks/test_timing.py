@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from hwgen.blocks.timing import Actor, Deadlock, Give, Take, Web, run
+from hwgen.blocks.timing import Actor, Deadlock, Give, Take, Web, counting, run
+
+from .timing_reference import NoEnd, Reference
 
 
 def actor(busy=1, latency=1, queue=4, beats=3, **options):
@@ -72,3 +74,91 @@ def test_a_queue_too_short_for_the_way_round_deadlocks():
 
 def test_a_paced_source_spreads_its_beats():
     assert fork_and_join(8).run(2, pace=36).taken.tolist() == list(range(0, 72, 3))
+
+
+def random_web(seed: int) -> Web:
+    """Actors of all kinds: buffered and direct, that gather and that spread, with forks and joins."""
+    generator = np.random.default_rng(seed)
+
+    def number(low, high):
+        return int(generator.integers(low, high, endpoint=True))
+
+    def rising(steps, end):
+        """A number up to and including each step, that ends with ``end``."""
+        return np.append(np.sort(generator.integers(0, end, steps - 1, endpoint=True)), end)
+
+    def give(steps):
+        """Beats given, at most three in a step."""
+        return np.cumsum([*generator.integers(0, 3, steps - 1, endpoint=True), 1])
+
+    web, frames = Web(), number(3, 7)
+    beats = {web.link(): frames}
+    for n in range(number(2, 6)):
+        (link, count), *rest = beats.items()
+        steps = number(2, 10)
+        if generator.random() < 0.5:  # buffered
+            need = np.maximum(rising(steps, count), 1)
+            release = np.minimum(rising(steps, count), need)
+            release[-1] = count
+            span = int((need - np.append(0, release[:-1])).max())
+            take = {"need": need, "release": release, "capacity": span + number(0, 3)}
+        else:
+            steps = count
+            take = {"need": counting(count) if seed % 2 else np.arange(1, count + 1), "lead": number(0, 2)}
+        busy = np.full(steps, number(1, 3)) if generator.random() < 0.5 else generator.integers(1, 4, steps)
+        first, more_gives, more_takes = give(steps), (), ()
+        if generator.random() < 0.4:
+            more_gives = (Give(give(steps), number(0, 3), number(3, 9), credit_delay=number(1, 2)),)
+        if rest:
+            (other, others), *_ = rest
+            if others <= steps:
+                need = np.append(np.arange(1, others), np.full(steps - others + 1, others))
+                more_takes, rest = (Take(need, lead=take.get("lead", 1)),), rest[1:]
+        options = {"credit_delay": number(1, 2), "spacing": number(1, 2), "more_gives": more_gives}
+        made = Actor(f"a{n}", take.pop("need"), busy, first, number(0, 3), number(3, 12), more_takes=more_takes,
+                     **take, **options)  # fmt: skip
+        given = web.add([made], [link, *([other] if more_takes else [])])
+        beats = dict(rest) | {at: port.beats for at, port in zip(given, made.gives, strict=True)}
+    return web
+
+
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("pace", [0, 70])
+def test_every_cycle_is_what_the_recurrences_say(seed, pace):
+    web, frames = random_web(seed), 3
+    beats = web.beats
+    offers = {link: np.concatenate([np.arange(beats[link]) * pace // beats[link] + frame * pace
+                                    for frame in range(frames)]) for link in web.ends[0]}  # fmt: skip
+    try:
+        want = Reference(web.actors, web.takes, web.gives, beats, offers, frames)
+    except NoEnd:
+        with pytest.raises(Deadlock):
+            web.run(frames, pace)
+        return
+    got = web.run(frames, pace)
+    for link in range(len(beats)):
+        assert got.moved[link].tolist() == want.moved[link].tolist()
+        assert got.offered[link].tolist() == want.offered[link].tolist()
+    assert [starts.tolist() for starts in got.starts] == [starts.tolist() for starts in want.starts]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_periodic_goes_on_as_it_did(seed):
+    web = random_web(seed)
+    try:
+        settled = web.settle()
+    except Deadlock:
+        return
+    longer = web.run(settled.frames + 6)
+    assert settled.frame_ends.tolist() == longer.frame_ends[: settled.frames].tolist()
+    if settled.periodic:
+        assert set(np.diff(longer.frame_ends)[settled.frames - 2 :]) == {settled.interval}
+
+
+def test_cycles_beyond_32_bits_are_the_same_but_wider(monkeypatch):
+    short = fork_and_join(8).run(4, pace=36)
+    monkeypatch.setattr("hwgen.blocks.timing_engine.LATEST", 100)
+    wide = fork_and_join(8).run(4, pace=36)
+    assert all(wide.moved[link].tolist() == cycles.tolist() for link, cycles in short.moved.items())
+    slow = run((actor(busy=1 << 31), actor(busy=5)), frames=2)
+    assert slow.interval == 3 << 31

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hwgen.blocks import AveragePool, GlobalAveragePool, MaxPool, Mul
+from hwgen.blocks import Add, AveragePool, GlobalAveragePool, MaxPool, Mul
 from hwgen.graph.network import Layer, Network, Output, QuantizedTensor
 from hwgen.graph.types import U8, FeatureMap, Quantization
 from hwgen.graph.window import Window
@@ -78,3 +78,20 @@ def random_network(seed: int) -> Network:
     if generator.random() < 0.5:
         ops.append(dense(source, int(generator.integers(1, 9)), seed=seed))
     return chain(*ops)
+
+
+def residual(size: int = 8, channels: int = 4) -> Network:
+    """Two residual blocks of two convolutions each, the second with a projection to half the size."""
+    same, down, unit = Window((3, 3), pads=(1, 1, 1, 1)), Window((3, 3), (2, 2), pads=(1, 1, 1, 1)), Window((1, 1))
+    quantization = Quantization(U8, 0.02, 3)
+    first = conv(FeatureMap(size, size, 3, U8), same, channels)
+    second, third = conv(first.output, same, channels, seed=1), conv(first.output, same, channels, seed=2)
+    added = joint(Add, (third.output.shape,) * 2, (quantization,) * 2, quantization)
+    fifth = conv(added.output, down, 2 * channels, seed=3)
+    sixth = conv(fifth.output, same, 2 * channels, seed=4)
+    seventh = conv(added.output, Window((1, 1), (2, 2)), 2 * channels, seed=5)
+    last = joint(Add, (sixth.output.shape,) * 2, (quantization,) * 2, quantization)
+    return graph(
+        (first, "t0"), (second, "t1"), (third, "t2"), (added, "t3", "t1"), (fifth, "t4"), (sixth, "t5"),
+        (seventh, "t4"), (last, "t6", "t7"), (conv(last.output, unit, 5, seed=6), "t8"),
+    )  # fmt: skip

@@ -11,13 +11,13 @@ from hwgen.blocks.multiplier import PAIR
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
-from hwgen.flow import weigher
 from hwgen.formal import prove_contract
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
 from hwgen.simulate import simulate as run_engine
+from hwgen.sizing import weigher
 from hwgen.targets import device
 from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
 from tests.blocks.cases import conv
@@ -87,7 +87,7 @@ def test_several_streams_leave(budget):
     agree(network, plan)
     frames = network.input.quantization.dequantize(random_frames(network.input.map, 2))
     timed = schedule(plan)
-    for engine in ("both", "compiled"):
+    for engine in ("amaranth", "compiled"):
         seen = run_engine(replace(network, input_order="flat"), plan, frames, engine)
         assert seen.equal
         assert (seen.timing.latency, seen.timing.interval) == (timed.latency, timed.interval)

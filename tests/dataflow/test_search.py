@@ -12,13 +12,13 @@ from hwgen.dataflow.folding import default_weigh, search
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.fit import fit_table
-from hwgen.flow import weigher
 from hwgen.graph.errors import FitError, InputError, ModelError
 from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
+from hwgen.sizing import weigher
 from hwgen.targets import device
 from tests.blocks.cases import conv
 from tests.shared import model

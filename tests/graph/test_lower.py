@@ -68,6 +68,20 @@ def test_a_site_has_all_it_needs(tmp_path):
     assert site.weight.zero_point.tolist() == [0, 1, -2]
 
 
+def test_pixels_that_a_stride_steps_over_are_dropped_first(tmp_path):
+    weight = np.random.default_rng(1).integers(-128, 128, (3, 2, 1, 1)).astype(np.int8)
+    conv = node("Conv", "xd wd bd", "c", strides=[2, 3])
+    take, made = sites(read([*ENTER, WEIGHT, BIAS, conv, node("Relu", "c", "r"), *LEAVE], tmp_path, w=weight))
+    assert (take.op, take.input.name, take.output.map.shape) == ("Rearrange", "x", (3, 2, 2))
+    rows, columns, channels = np.unravel_index(take.attributes["places"], take.input.map.shape)
+    assert (rows == np.array([0, 2, 4])[:, None, None]).all()
+    assert (columns == np.array([0, 3])[:, None]).all()
+    assert (channels == [0, 1]).all()
+    assert made.inputs == (take.output,)
+    assert made.attributes["strides"] == (1, 1)
+    assert made.output.map.shape == (3, 2, 3)
+
+
 @pytest.mark.parametrize(
     ("activation", "clamp"),
     [

@@ -1,0 +1,165 @@
+"""A convolution that hands its input on: to whoever else reads the map, as late as it can.
+
+The rows of its window come in side by side (:mod:`hwgen.blocks.rows`). When the window at row y is worked on, the
+topmost row in it is no longer needed after that; it leaves by a second output, a share of a pixel in each pass. In a
+residual block that is about when the sum at the end asks for it.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+
+from hwgen.graph.network import Site
+from hwgen.graph.types import FeatureMap
+from hwgen.graph.window import Window
+from hwgen.memory.queue import Outlet
+from hwgen.memory.ring import RingTap, RingWindow
+
+from .conv import Conv
+from .logic import Logic
+from .mac import MacFolding, MacPlan
+from .mac_layer import MacLayer
+from .mac_operator import MacOperator
+from .mac_unit import MacUnit
+from .operator import MemoryNeed
+from .rows import WindowRows
+from .stream import beat_stream, join, queue_logic, queue_memory
+from .timing import Actor, Give
+
+
+@dataclass(frozen=True, eq=False)
+class TappedConv(MacOperator):
+    """``conv`` over rows side by side, in beats of ``lanes`` channels of each row; ``depth``: places of the second
+    output's queue."""
+
+    conv: Conv
+    lanes: int
+    depth: int
+
+    @classmethod
+    def from_site(cls, site: Site) -> "TappedConv | None":
+        return None  # placed by the pipeline, not by a model
+
+    @staticmethod
+    def problems(conv: Conv) -> list[str]:
+        """Why the input of ``conv`` cannot be tapped; empty if it can."""
+        window, source = conv.window, conv.input
+        if conv.group > 1 or window.strides != (1, 1) or window.dilations != (1, 1):
+            return ["only a convolution in one group, without stride or dilation, can be tapped"]
+        if conv.output.shape[:2] != source.shape[:2] or not 0 < window.pads[0] < window.kernel[0]:
+            return ["only a convolution whose result is as large as its input, with rows of padding, can be tapped"]
+        return []
+
+    @staticmethod
+    def folding(conv: Conv, folding: MacFolding) -> MacFolding:
+        """How the rows are worked on where ``conv`` would be with ``folding``, of the kind ``columns``."""
+        return replace(folding, window="ring", lanes_in=conv.window.kernel[0] * folding.lanes_in, tap=0)
+
+    @property
+    def rows(self) -> WindowRows:
+        """What puts the rows side by side."""
+        conv = self.conv
+        return WindowRows.of(conv.input, conv.window.kernel[0], conv.window.pads[0], conv.input_zero, self.lanes)
+
+    @property
+    def input(self) -> FeatureMap:
+        return self.rows.output
+
+    @property
+    def output(self) -> FeatureMap:
+        return self.conv.output
+
+    @property
+    def tapped(self) -> FeatureMap:
+        """The rows that leave by the second output: all but as many at the end as there is padding above."""
+        return replace(self.conv.input, height=self.conv.input.height - self.conv.window.pads[0])
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        return self.layer.golden(x)
+
+    @cached_property
+    def layer(self) -> MacLayer:
+        conv, lanes = self.conv, self.lanes
+        (_, left, _, right), (rows, columns) = conv.window.pads, conv.window.kernel
+        window = Window((1, columns), pads=(0, left, 0, right))
+        weights = conv.weights.reshape(len(conv.weights), rows, columns, -1, lanes).transpose(0, 2, 3, 1, 4)
+        weights = weights.reshape(len(weights), 1, columns, -1)
+        return MacLayer(self.input, self.output, window, weights, conv.input_zero, conv.requantization)
+
+    def plan(self, folding: MacFolding) -> "TappedPlan":
+        return TappedPlan(self.layer, folding, self.conv.window.pads[0], self.conv.window.kernel[0], self.depth)
+
+    def block(self, folding: MacFolding) -> wiring.Component:
+        return TappedUnit(self.plan(folding))
+
+
+@dataclass(frozen=True, eq=False)
+class TappedPlan(MacPlan):
+    """A plan with a tap: the topmost of ``rows`` rows side by side leaves from output row ``top`` on, through a
+    queue of ``depth``."""
+
+    top: int
+    rows: int
+    depth: int
+
+    @cached_property
+    def tap(self) -> RingTap:
+        return RingTap.of(self.layer.window.pads[1], self.top, self.raster.words, self.passes)
+
+    @property
+    def tap_lanes(self) -> int:
+        return self.folding.lanes_in // self.rows
+
+    def actors(self) -> tuple[Actor, ...]:
+        """The actor of the unit, each of whose steps is cut in two where its share of the tap begins."""
+        (whole,) = super().actors()
+        tap, (height, width) = self.tap, self.raster.outputs
+        starts = np.array([tap.column * self.raster.words + begin for begin in tap.begins])
+        busy = np.tile(np.stack([starts, self.portions - starts], axis=1).ravel(), height * width)
+        shares = np.zeros((height, width, self.passes, 2), np.int64)
+        shares[tap.first_row :, :, :, 0] = tap.shares
+        twice = {name: np.repeat(getattr(whole, name), 2) for name in ("need", "reserve", "give", "release")}
+        for name in ("give", "release"):  # only the second half gives and sets free
+            twice[name][::2] = np.append(0, getattr(whole, name)[:-1])
+        handed = shares.ravel().cumsum()
+        room = np.repeat(np.append(0, handed[:-2:2]) + max(tap.shares), 2)
+        second = Give(handed, RingWindow.LATENCY + Outlet.LATENCY, self.depth, room)
+        return (replace(whole, busy=busy, more_gives=(second,), **twice),)
+
+    @property
+    def memories(self) -> tuple[MemoryNeed, ...]:
+        width = self.layer.input.type.width * self.tap_lanes
+        return (*super().memories, queue_memory("tap", self.depth, width))
+
+    @property
+    def logic(self) -> Logic:
+        tests = Logic(logic=4 * self.raster.words.bit_length() + self.passes, register=1)
+        return super().logic + tests + queue_logic(self.depth, self.layer.input.type.width * self.tap_lanes)
+
+
+class TappedUnit(MacUnit):
+    """A :class:`MacUnit` with the output ``o_tap``."""
+
+    def ports(self) -> dict:
+        plan = self.plan
+        return super().ports() | {"o_tap": Out(beat_stream(plan.layer.input.type, plan.tap_lanes))}
+
+    def ring(self, layout) -> RingWindow:
+        plan = self.plan
+        return RingWindow(layout, plan.ring, plan.packs, plan.passes, plan.capacity, plan.tap)
+
+    def permit(self, m: Module, window: RingWindow, outlet: Outlet):
+        shape = self.o_tap.payload.shape()
+        m.submodules.tap = tap = Outlet(shape, self.plan.depth, max(self.plan.tap.shares))
+        join(m, tap.o, wiring.flipped(self.o_tap), "tap")
+        m.d.comb += [
+            tap.amount.eq(window.tap_share),
+            tap.debit.eq(window.go),
+            tap.push.eq(window.tapped),
+            tap.payload.as_value().eq(window.data.as_value()[: shape.size]),
+        ]
+        return outlet.permit & tap.permit

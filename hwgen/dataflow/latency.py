@@ -1,0 +1,83 @@
+"""Foldings for the shortest way of a single frame through the pipeline, instead of the most frames a second."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .folding import FoldingSearch, Option
+from .plan import Plan
+from .schedule import Schedule, schedule
+from .stages import INPUT, Source
+
+#: How much a layer's cycles may change at a time at first, and when to stop trying.
+WIDEST, NARROWEST = 4.0, 1.03
+_HALVINGS = 60
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Foldings by number, the cycles after which a single frame has left, and for each layer how long it goes on after
+    what it reads has ended: these tails add up along the way."""
+
+    chosen: list[int]
+    latency: int
+    tails: list[int]
+
+
+def least_latency(found: FoldingSearch, start: Plan, budget: int) -> list[Option]:
+    """Foldings within ``budget`` multipliers with which a frame takes less time from end to end than with ``start``.
+
+    A layer's tail is taken to be in proportion to its cycles. With that the budget is shared out anew, cycles changing
+    no more than by a factor; the schedule says whether it was better, and the factor falls where it was not.
+    """
+    numbers = [
+        next(at for at, offer in enumerate(layer.offers) if offer.folding == placed.folding)
+        for layer, placed in zip(found.layers, start.layers, strict=True)
+    ]
+    best, factor = _tried(found, numbers), WIDEST
+    while factor > NARROWEST:
+        chosen = _shared_out(found, best, budget, factor)
+        trial = _tried(found, chosen) if chosen != best.chosen else best
+        if trial.latency < best.latency:
+            best = trial
+        else:
+            factor **= 0.5
+    return [layer.option(at) for layer, at in zip(found.layers, best.chosen, strict=True)]
+
+
+def _tried(found: FoldingSearch, chosen: list[int]) -> _Trial:
+    """One frame through a pipeline whose queues have no end."""
+    for layer, at in zip(found.layers, chosen, strict=True):
+        layer.settle(at)
+    plan = found.without_queues([layer.option(at) for layer, at in zip(found.layers, chosen, strict=True)])
+    timing = schedule(plan, 1, unbounded=range(len(plan.stages)))
+    return _Trial(chosen, timing.latency, _tails(plan, timing))
+
+
+def _tails(plan: Plan, timing: Schedule) -> list[int]:
+    ends, tails = {INPUT: int(timing.run.taken[-1])}, {}
+    for n, (stage, links) in enumerate(zip(plan.stages, timing.links, strict=True)):
+        before = max(ends[source] for source in stage.sources)
+        ends |= {Source(n, port): int(timing.run.moved[link][-1]) for port, link in enumerate(links)}
+        if stage.is_layer:
+            tails[stage.layer] = max(ends[Source(n)] - before, 0)
+    return [tails[layer.name] for layer in plan.layers]
+
+
+def _shared_out(found: FoldingSearch, best: _Trial, budget: int, factor: float) -> list[int]:
+    """The least sum of tails within the budget, by the price of a multiplier in cycles at which it is just kept."""
+    rows = []
+    for layer, at, tail in zip(found.layers, best.chosen, best.tails, strict=True):
+        now = layer.cycles[at]
+        near = np.flatnonzero((layer.cycles <= now * factor) & (layer.cycles * factor >= now))
+        rows.append((near, tail / now * layer.cycles[near], layer.multipliers[near], layer.cycles[near]))
+    low, high = 0.0, float(best.latency)
+    chosen = best.chosen
+    for _ in range(_HALVINGS):
+        price = (low + high) / 2
+        picks = [int(near[np.lexsort((cycles, cost + price * few))[0]]) for near, cost, few, cycles in rows]
+        if sum(layer.multipliers[at] for layer, at in zip(found.layers, picks, strict=True)) <= budget:
+            chosen, high = picks, price
+        else:
+            low = price
+    return chosen

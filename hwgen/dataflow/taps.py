@@ -1,0 +1,186 @@
+"""Shortcuts without a queue of rows: a convolution hands on what it has read to whoever adds it later.
+
+In a residual block the sum at the end wants a row of the block's input when the last convolution gives that row.
+The first convolution has just done with it then. So the input is not copied into a queue of some rows: it stays in the
+first convolution's window buffer, and leaves from there (:mod:`hwgen.blocks.tapped`). What is left of the queue holds
+the pixels that come while the second convolution works.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from hwgen.blocks import Conv, Fork, StreamQueue, WidthConverter
+from hwgen.blocks.mac import MacFolding, MacPlan
+from hwgen.blocks.operator import SeveralInputs
+from hwgen.blocks.rows import SHORT_QUEUE, RowFork
+from hwgen.blocks.tapped import TappedConv
+from hwgen.blocks.timing import Deadlock
+from hwgen.graph.types import FeatureMap
+
+from .plan import Plan, PlannedLayer
+from .queues import by_pixel
+from .schedule import schedule
+from .stages import INPUT, LEAST_FORK, Source, Stage
+
+#: Pixels that the queue behind a tap may hold, in halves: the first number with which the pipeline keeps its rate.
+_HALF_PIXELS = (4, 5, 6, 7, 8, 12, 16)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An operand of ``layer``, input ``place``, that is there long before the other.
+
+    ``two_rows`` of it, in bytes, is what a queue takes past two convolutions with three rows of weights; ``bytes`` is
+    what the queues take in which it waits. ``handed_by``: the convolution that hands it on, if one does.
+    """
+
+    layer: str
+    place: int
+    two_rows: int
+    bytes: int
+    handed_by: str | None
+
+
+def waiting(plan: Plan) -> list[Waiting]:
+    """The shortcuts of a plan: operands that come from a fork, or from a convolution that hands them on, by way of
+    layers that take a pixel at a time."""
+    found = []
+    for layer in plan.layers:
+        for place in range(len(layer.op.inputs) if isinstance(layer.op, SeveralInputs) else 0):
+            held = _held(plan, plan.entries[layer.name, place])
+            if held:
+                map_ = layer.op.inputs[place]
+                rows = 2 * map_.width * map_.channels * map_.type.width
+                found.append(Waiting(layer.name, place, _bytes(rows), _bytes(held[0]), held[1]))
+    return found
+
+
+def _bytes(bits: int) -> int:
+    return -(-bits // 8)
+
+
+def _held(plan: Plan, source: Source) -> tuple[int, str | None] | None:
+    """Bits of the queues from a fork up to ``source``, and who hands the map on; None where it is no shortcut."""
+    bits = 0
+    while source != INPUT:
+        stage = plan.stages[source.stage]
+        width = stage.op.input.type.width * stage.folding.lanes_in
+        if isinstance(stage.op, Fork):
+            return bits + stage.folding.depths[source.port] * width, None
+        if isinstance(stage.op, StreamQueue):
+            bits += stage.folding.depth * width
+        elif not isinstance(stage.op, WidthConverter) and not (stage.is_layer and by_pixel(stage.op)):
+            made = plan.stages[stage.sources[0].stage] if stage.sources[0] != INPUT else stage
+            return (bits + _handed_bits(plan, stage, made), made.layer) if isinstance(made.op, TappedConv) else None
+        (source,) = stage.sources
+    return None
+
+
+def _handed_bits(plan: Plan, joint: Stage, made: Stage) -> int:
+    """Bits of what stands between a tapped convolution and whoever gets its map, and what its rows take beyond rows."""
+    map_ = made.op.conv.input
+    row = map_.width * map_.channels // made.op.lanes
+    beats = joint.op.queue(joint.folding) + made.op.depth
+    for stage in plan.stages:
+        if isinstance(stage.op, RowFork) and stage.layer == made.layer:
+            beats += stage.folding.depths[1] % row
+    return beats * made.op.lanes * map_.type.width
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """A map that ``layer`` reads, and a layer further on with its input ``place`` besides."""
+
+    layer: str
+    other: str
+    place: int
+    map: FeatureMap
+
+
+def shortcuts(plan: Plan) -> Iterator[Shortcut]:
+    """Maps with two readers, the first a convolution that could hand it on to the second, which joins streams."""
+    network, places = plan.network, {}
+    for layer in network.layers:
+        for place, tensor in enumerate(layer.inputs):
+            places.setdefault(tensor, []).append((layer.name, place))
+    results = {stream.name for stream in network.results}
+    ops = {layer.name: layer.op for layer in plan.layers}
+    for tensor, readers in places.items():
+        if len(readers) == 2 and tensor not in results:
+            (first, _), (other, place) = readers
+            op = ops[first]
+            joins = isinstance(ops[other], SeveralInputs) and other != first
+            if joins and isinstance(op, Conv) and not TappedConv.problems(op):
+                yield Shortcut(first, other, place, op.input)
+
+
+def tap_shortcuts(plan: Plan, target: int, spare: int = 0) -> Plan:
+    """``plan`` with the shortcuts that wait for a row or longer handed on by convolutions, where it takes at most
+    ``spare`` multipliers more and at most ``target`` cycles per frame all the same; else as it is."""
+    layers = {layer.name: layer for layer in plan.layers}
+    tapped: dict[str, PlannedLayer] = {}
+    found = []
+    for shortcut in shortcuts(plan):
+        layer, other = layers[shortcut.layer], layers[shortcut.other]
+        lanes = max(other.folding.lanes_in, _lanes_before(plan, shortcut))
+        if other.queues[shortcut.place] * lanes < shortcut.map.width * shortcut.map.channels:
+            continue  # less than a row
+        folding = _folding(layer.op, layer.folding, target, spare)
+        if folding:
+            spare -= _multipliers(layer.op, folding) - _multipliers(layer.op, layer.folding)
+            tapped[layer.name] = replace(layer, folding=folding, queues=(0,))
+            found.append(shortcut)
+    if not found:
+        return plan
+    handing = Plan(plan.network, tuple(tapped.get(layer.name, layer) for layer in plan.layers))
+    for halves in _HALF_PIXELS:
+        tried = handing.with_queues({(each.other, each.place): _depth(handing, each, halves) for each in found})
+        if _interval(tried) <= target:
+            return tried
+    return plan
+
+
+def _lanes_before(plan: Plan, shortcut: Shortcut) -> int:
+    """Lanes of whatever makes the map."""
+    for placed, layer in zip(plan.network.layers, plan.layers, strict=True):
+        readers = next(x for x in plan.network.layers if x.name == shortcut.layer).inputs
+        if placed.output == readers[0]:
+            return layer.folding.lanes_out
+    return 1
+
+
+def _depth(plan: Plan, shortcut: Shortcut, halves: int) -> int:
+    """Places for so many half pixels in front of the layer further on."""
+    layers = {layer.name: layer.folding.lanes_in for layer in plan.layers}
+    lanes = max(layers[shortcut.layer], layers[shortcut.other])
+    return max(-(-halves * shortcut.map.channels // (2 * lanes)) - LEAST_FORK, 0)
+
+
+def _multipliers(conv: Conv, folding: MacFolding) -> int:
+    return sum(products.count for products in conv.plan(folding).products)
+
+
+def _folding(conv: Conv, folding: MacFolding, target: int, spare: int) -> MacFolding | None:
+    """The cheapest folding in columns that is as fast as asked for and takes at most ``spare`` multipliers more than
+    ``folding``."""
+    most, fitting = _multipliers(conv, folding) + spare, []
+    for each in [folding] if folding.window == "columns" else conv.foldings():
+        if each.window == "columns" and conv.interval(each) <= target:
+            plan = conv.plan(each)
+            count = _multipliers(conv, each)
+            if count <= most and plan.portions > 1:
+                fitting.append((count, conv.cost(each).area, len(fitting), replace(each, tap=_tap_depth(plan))))
+    return min(fitting)[-1] if fitting else None
+
+
+def _tap_depth(plan: MacPlan) -> int:
+    """Places for twice what a pass hands on, so that it does not wait for the queue behind."""
+    words = plan.raster.words
+    return max(2 * -(-words // plan.passes), SHORT_QUEUE)
+
+
+def _interval(plan: Plan) -> float:
+    try:
+        return schedule(plan).interval
+    except Deadlock:
+        return float("inf")

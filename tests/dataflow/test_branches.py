@@ -1,0 +1,27 @@
+"""Random networks with branches: hardware and schedule agree in every stream and cycle, and in every queue."""
+
+from dataclasses import replace
+
+import pytest
+
+from hwgen.blocks import Fork
+from hwgen.dataflow.plan import Plan
+
+from .random_branches import random_plan
+from .watched import faults
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_hardware_and_schedule_agree(seed):
+    assert faults(random_plan(seed), seed) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"latency": 2}, "_fork.0: beats move in cycles "), ({"credit_delay": 3, "queue": 15}, "places taken")],
+)
+def test_a_schedule_that_is_wrong_is_found(change, words, monkeypatch):
+    plan = next(plan for plan in map(random_plan, range(20)) if any(isinstance(x.op, Fork) for x in plan.stages))
+    actors = Fork.actors
+    monkeypatch.setattr(Fork, "actors", lambda op, folding: (replace(actors(op, folding)[0], **change),))
+    assert any(words in line for line in faults(Plan(plan.network, plan.layers)))
