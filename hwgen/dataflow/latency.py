@@ -4,11 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.blocks.timing import Run
-
 from .folding import FoldingSearch, Option
 from .plan import Plan
-from .schedule import Schedule, web_of
+from .schedule import Schedule, schedule
 from .stages import INPUT, Source
 
 #: How much a layer's cycles may change at a time at first, and when to stop trying.
@@ -52,17 +50,15 @@ def _tried(found: FoldingSearch, chosen: list[int]) -> _Trial:
     for layer, at in zip(found.layers, chosen, strict=True):
         layer.settle(at)
     plan = found.without_queues([layer.option(at) for layer, at in zip(found.layers, chosen, strict=True)])
-    web, links, _ = web_of(plan, unbounded=range(len(plan.stages)))
-    run = web.run(1)
-    return _Trial(chosen, Schedule(plan, run).latency, _tails(plan, run, links))
+    timing = schedule(plan, 1, unbounded=range(len(plan.stages)))
+    return _Trial(chosen, timing.latency, _tails(plan, timing))
 
 
-def _tails(plan: Plan, run: Run, links: list[list[int]]) -> list[int]:
-    """``links`` are those over which each stage gives."""
-    ends, tails = {INPUT: int(run.taken[-1])}, {}
-    for n, (stage, given) in enumerate(zip(plan.stages, links, strict=True)):
+def _tails(plan: Plan, timing: Schedule) -> list[int]:
+    ends, tails = {INPUT: int(timing.run.taken[-1])}, {}
+    for n, (stage, links) in enumerate(zip(plan.stages, timing.links, strict=True)):
         before = max(ends[source] for source in stage.sources)
-        ends |= {Source(n, port): int(run.moved[link][-1]) for port, link in enumerate(given)}
+        ends |= {Source(n, port): int(timing.run.moved[link][-1]) for port, link in enumerate(links)}
         if stage.is_layer:
             tails[stage.layer] = max(ends[Source(n)] - before, 0)
     return [tails[layer.name] for layer in plan.layers]
