@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwgen.axi import port_names
+from hwgen.dataflow.taps import waiting
 from hwgen.graph.network import Network, Output, QuantizedTensor
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ NARROWEST, WIDEST = 80, 120  # of the text on a terminal
 _NUMBERS = 64  # characters that the other columns of the table of layers may take
 _ACTIVITY_NUMBERS = 74  # those of the table of cycles
 _QUEUE_NUMBERS = 42  # those of the table of queues
+_SHORTCUT_NUMBERS = 40  # those of the table of shortcuts
 _PROOF_NUMBERS = 62  # and those of the table of proofs
 
 # Letters that every terminal, file and mail can show.
@@ -67,6 +69,7 @@ class Report:
             speed_lines(data),
             activity_lines(data, width),
             queue_lines(data, width),
+            shortcut_lines(data, width),
             device_lines(data, width),
             proof_lines(data, width),
             closing_lines(data),
@@ -102,6 +105,7 @@ def make_report(design: Reportable) -> Report:
             "multipliers_busy": multiplications / max(plan.multipliers * interval, 1),
         },
         "activity": _activity(design.activity),
+        "shortcuts": [asdict(shortcut) for shortcut in waiting(plan)],
         "device": design.fit.data,
         "check": _check(design),
         "exactness": [_proof(layer) for layer in plan.layers],
@@ -301,6 +305,21 @@ def queue_lines(data: dict[str, Any], width: int) -> list[str]:
         for label, queue in zip(labels, queues, strict=True)
     ]
     return table(("queue between layers", "<places", "<most taken", "<share"), rows, width)
+
+
+def shortcut_lines(data: dict[str, Any], width: int) -> list[str]:
+    """What waits for the other operand of a sum, and what it takes."""
+    shortcuts = data["shortcuts"]
+    if not shortcuts:
+        return []
+    names = shortened([row["layer"] for row in shortcuts], (width - _SHORTCUT_NUMBERS) // 2)
+    makers = shortened([row["handed_by"] for row in shortcuts if row["handed_by"]], (width - _SHORTCUT_NUMBERS) // 2)
+    rows = [
+        (names[row["layer"]], makers.get(row["handed_by"], "a queue"), f"{row['two_rows']:,}", f"{row['bytes']:,}")
+        for row in shortcuts
+    ]
+    sums = "", *(f"{sum(row[kind] for row in shortcuts):,}" for kind in ("two_rows", "bytes"))
+    return table(("shortcut to", "from", "<bytes of\ntwo rows", "<bytes\ntaken"), rows, width, ("all", *sums))
 
 
 def device_lines(data: dict[str, Any], width: int) -> list[str]:

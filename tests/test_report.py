@@ -8,7 +8,7 @@ import pytest
 import hwgen
 from hwgen.blocks import StreamQueue
 from hwgen.graph.types import U8, FeatureMap
-from hwgen.report import Report, by, shortened, table
+from hwgen.report import Report, by, shortcut_lines, shortened, table
 
 from . import tiny
 
@@ -143,3 +143,14 @@ def test_a_table_lies_right_for_numbers():
 def test_multiplications_of_an_operator_without_weights_are_none():
     assert StreamQueue(FeatureMap(4, 4, 2, U8)).macs == 0
     assert by((28, 28, 6)) == "28x28x6"
+
+
+def test_shortcuts_have_a_line_each():
+    row = {"place": 1, "two_rows": 7168, "bytes": 512}
+    shortcuts = [{**row, "layer": "sum1", "handed_by": "conv1"}, {**row, "layer": "sum2", "handed_by": None}]
+    lines = shortcut_lines({"shortcuts": shortcuts}, 100)
+    said = [line.split() for line in lines]
+    assert ["sum1", "conv1", "7,168", "512"] in said
+    assert ["sum2", "a", "queue", "7,168", "512"] in said
+    assert ["all", "14,336", "1,024"] in said
+    assert shortcut_lines({"shortcuts": []}, 100) == []

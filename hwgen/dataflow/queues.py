@@ -96,7 +96,7 @@ def _bits(op: Operator, n: int) -> int:
 def by_pixel(op: Operator) -> bool:
     """Whether each pixel of the result needs one pixel of the input."""
     window = getattr(op, "window", None)
-    return window.kernel == window.strides == (1, 1) if window else isinstance(op, Slice | Pad | Table | ChannelTable)
+    return window.kernel == (1, 1) if window else isinstance(op, Slice | Pad | Table | ChannelTable)
 
 
 def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:

@@ -2,13 +2,18 @@
 
 import pytest
 
+from hwgen.blocks import Add
 from hwgen.blocks.rows import RowFork
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.taps import shortcuts, tap_shortcuts
+from hwgen.dataflow.taps import shortcuts, tap_shortcuts, waiting
+from hwgen.graph.types import U8, FeatureMap, Quantization
+from hwgen.graph.window import Window
+from tests.blocks.cases import conv
+from tests.blocks.stream_cases import joint
 
-from .nets import residual, small
+from .nets import graph, residual, small
 from .test_pipeline import agree
 
 
@@ -34,3 +39,37 @@ def test_a_shortcut_is_handed_on(size, channels, budget):
 def test_without_a_shortcut_the_plan_stays_as_it_is():
     plan, target = planned(small(), 20)
     assert tap_shortcuts(plan, target) is plan
+
+
+def test_what_waits_is_counted():
+    plan, target = planned(residual(8, 4), 40)
+    handing = tap_shortcuts(plan, target, spare=8)
+    before, after = (
+        {(each.layer, each.place): each for each in waiting(made) if each.layer == "layer3"} for made in (plan, handing)
+    )
+    queued, handed = before["layer3", 1], after["layer3", 1]
+    assert queued.two_rows == handed.two_rows == 2 * 8 * 4
+    assert (queued.handed_by, handed.handed_by) == (None, "layer1")
+    assert queued.bytes == next(layer for layer in plan.layers if layer.name == "layer3").queues[1]
+    (chain,) = (stage for stage in handing.stages if stage.name == "layer1_row0")
+    assert handed.bytes > chain.folding.depths[1] * chain.folding.lanes
+    projected = [each for each in waiting(handing) if each.layer == "layer7"]
+    assert [each.handed_by for each in projected] == [None]
+
+
+def test_a_queue_stands_before_a_projection():
+    same, quantization = Window((3, 3), pads=(1, 1, 1, 1)), Quantization(U8, 0.02, 3)
+    first = conv(FeatureMap(8, 8, 3, U8), same, 2)
+    second = conv(first.output, same, 8, seed=1)
+    third, projection = conv(second.output, same, 8, seed=2), conv(first.output, Window((1, 1)), 8, seed=3)
+    last = joint(Add, (third.output.shape,) * 2, (quantization,) * 2, quantization)
+    network = graph((first, "t0"), (second, "t1"), (third, "t2"), (projection, "t1"), (last, "t3", "t4"))
+    plan, target = planned(network, 20)
+    queues = {layer.name: layer.queues for layer in plan.layers}
+    assert queues["layer4"] == (0, 0)
+    assert queues["layer3"][0] > 0
+    assert schedule(plan).interval <= target
+    (shortcut,) = waiting(plan)
+    assert (shortcut.layer, shortcut.place, shortcut.handed_by) == ("layer4", 1, None)
+    assert 0 < shortcut.bytes < shortcut.two_rows
+    agree(network, plan)
