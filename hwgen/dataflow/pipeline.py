@@ -10,6 +10,10 @@ from .plan import Plan
 from .stages import INPUT, Source
 
 
+#: Characters of a module's name; what is inside appends its own.
+LONGEST_NAME = 64
+
+
 class Pipeline(wiring.Component):
     """Streams ``i`` and ``o``, or ``o_0`` and so on where several leave: frames back to back, raster order, channels
     last. Whoever reads several must take from all of them: the pipeline waits for each.
@@ -74,8 +78,10 @@ def output_names(count: int) -> list[str]:
 
 
 def module_name(name: str) -> str:
-    """``name`` as an identifier that every hardware language takes."""
+    """``name`` as an identifier that every hardware language takes, no longer than files of memories may be called."""
     kept = "".join(char if char.isalnum() and char.isascii() else "_" for char in name).strip("_")
+    if len(kept) > LONGEST_NAME:  # some exporters join the names of all that they have fused
+        kept = f"{kept[: LONGEST_NAME // 2]}__{kept[-(LONGEST_NAME // 2 - 2) :]}"
     return kept if kept and not kept[0].isdigit() else f"layer_{kept}"
 
 

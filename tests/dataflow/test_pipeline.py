@@ -9,7 +9,7 @@ import pytest
 from hwgen.blocks import Fork, StreamQueue
 from hwgen.blocks.multiplier import PAIR
 from hwgen.dataflow.folding import search
-from hwgen.dataflow.pipeline import Pipeline, module_name, module_names
+from hwgen.dataflow.pipeline import LONGEST_NAME, Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
 from hwgen.formal import prove_contract
 from hwgen.graph import golden
@@ -127,6 +127,15 @@ def test_the_contract_holds_at_the_end_of_a_pipeline():
 )
 def test_module_names_are_identifiers(name, module):
     assert module_name(name) == module
+
+
+def test_long_names_lose_their_middle():
+    long = "first;" + "middle;" * 40 + "last_fork"
+    short = module_name(long)
+    assert len(short) == LONGEST_NAME
+    assert short.startswith("first_middle_")
+    assert short.endswith("_last_fork")
+    assert module_names([long, "first;" + "middle;" * 41 + "last_fork"]) == [short, f"{short}_2"]
 
 
 def test_names_that_become_the_same_are_told_apart():
