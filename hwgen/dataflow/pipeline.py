@@ -9,7 +9,6 @@ from hwgen.blocks.stream import beat_stream, join, port_names
 from .plan import Plan
 from .stages import INPUT, Source
 
-
 #: Characters of a module's name; what is inside appends its own.
 LONGEST_NAME = 64
 
