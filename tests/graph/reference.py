@@ -11,7 +11,7 @@ from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT
 from hwgen.graph.writer import write_qdq
-from tests.graph.toys import TOYS
+from tests.graph.toys import TOYS, ToyRearrange
 
 
 def session(path_or_bytes, fuse_int8=False):
@@ -51,7 +51,7 @@ def compare(network, frames, path):
 def compile_and_compare(path, frames, folder, calibration=None, recipe=DEFAULT):
     """From a model file to equal integers; returns the network."""
     graph = quantize(simplify(read_model(path)), calibration, recipe, warn=lambda text: None)
-    network = lower(graph, TOYS)
+    network = lower(graph, (*TOYS, ToyRearrange))
     written = folder / "written.onnx"
     write_qdq(graph, written)
     compare(network, frames, written)

@@ -15,7 +15,7 @@ from hwgen.graph.recipe import Recipe
 from hwgen.graph.writer import write_qdq
 from tests.graph.models import build, lenet_like, node, save
 from tests.graph.reference import compare, compile_and_compare, session
-from tests.graph.toys import TOYS
+from tests.graph.toys import TOYS, ToyRearrange
 from tests.shared import arrays, data, model
 
 
@@ -86,7 +86,7 @@ def test_results_in_the_order_of_the_model(tmp_path):
     nodes = [node("Conv", "x w", "c"), node("Flatten", "c", "y")]
     path = save(build(nodes, "y", constants, ("x", ("N", 2, 5, 6))), tmp_path)
     graph = quantize(simplify(read_model(path)), frames)
-    network = lower(graph, TOYS)
+    network = lower(graph, (*TOYS, ToyRearrange))
     ours = golden.run(network, golden.network_input(network, frames))[network.output.name]
     write_qdq(graph, path)
     theirs = session(path).run(None, {"x": frames})[0]
@@ -110,7 +110,7 @@ def test_real_quantised_model(digits):
     path = model("mnist_cntk.ort_QDQ_u8s8.onnx")
     graph = simplify(read_model(path))
     assert quantize(graph) is graph
-    network = lower(graph, TOYS)
+    network = lower(graph, (*TOYS, ToyRearrange))
     assert compare(network, digits["x_test"][:200, None].astype(np.float32), path) == 4
 
 

@@ -98,4 +98,15 @@ class ToyAveragePool(Toy):
         return self.requantize(patches.sum(axis=(3, 4)), scale)
 
 
+class ToyRearrange(Toy):
+    @classmethod
+    def from_site(cls, site):
+        return cls(site) if site.op == "Rearrange" else None
+
+    def golden(self, x):
+        places = self.site.attributes["places"]
+        taken = x.reshape(len(x), -1)[:, places]
+        return np.where(places < 0, self.site.attributes["fill"], taken).astype(x.dtype)
+
+
 TOYS = (ToyConv, ToyDense, ToyMaxPool, ToyRequantize, ToyAveragePool)
