@@ -59,6 +59,12 @@ class TappedConv(MacOperator):
         """How the rows are worked on where ``conv`` would be with ``folding``, of the kind ``columns``."""
         return replace(folding, window="ring", lanes_in=conv.window.kernel[0] * folding.lanes_in, tap=0)
 
+    @staticmethod
+    def least_depth(conv: Conv, folding: MacFolding) -> int:
+        """The most beats that a pass hands on."""
+        words, passes = conv.input.channels // folding.lanes_in, -(-conv.output.channels // folding.outputs)
+        return -(-words // passes)
+
     @property
     def rows(self) -> WindowRows:
         """What puts the rows side by side."""

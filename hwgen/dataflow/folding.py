@@ -111,7 +111,7 @@ class FoldingSearch:
 
     def __init__(self, network: Network, weigh: Weigh = default_weigh):
         check_hardware(network)
-        self.network = network
+        self.network, self.weigh = network, weigh
         self.layers = [SearchedLayer(layer.name, layer.op, weigh) for layer in network.layers]
 
     def for_rate(self, cycles: int) -> list[Option]:
@@ -158,7 +158,7 @@ class FoldingSearch:
         Convolutions hand shortcuts on where they can, for at most ``spare`` multipliers more.
         """
         target = max(option.cycles for option in chosen)
-        return tap_shortcuts(size_queues(self.without_queues(chosen), target), target, spare)
+        return tap_shortcuts(size_queues(self.without_queues(chosen), target), target, spare, self.weigh)
 
     def without_queues(self, chosen: list[Option]) -> Plan:
         """The plan with the foldings chosen and no queues but the layers' own."""

@@ -10,6 +10,7 @@ from hwgen.blocks.operator import Cost, Operator
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.network import Network
 
+from .shortcuts import tap_problems
 from .stages import INPUT, Layout, Source, Stage
 
 FORMAT = 2
@@ -119,7 +120,7 @@ class Plan:
         for layer in network.layers:
             if layer.name in listed:
                 try:
-                    layers.append(_read_layer(layer.name, layer.op, listed[layer.name]))
+                    layers.append(_read_layer(network, layer.name, layer.op, listed[layer.name]))
                 except (TypeError, ValueError, KeyError, AttributeError, ModelError) as error:
                     problems.append(f"plan: layer {layer.name!r}: {error}")
         if problems:
@@ -149,13 +150,13 @@ def check_hardware(network: Network) -> None:
         raise ModelError(*lines)
 
 
-def _read_layer(name: str, op: Operator, entry: dict) -> PlannedLayer:
+def _read_layer(network: Network, name: str, op: Operator, entry: dict) -> PlannedLayer:
     template = next(iter(op.foldings()))
     folding = type(template)(**entry["folding"])
     for field, value in asdict(template).items():
         if type(getattr(folding, field)) is not type(value):
             raise ValueError(f"{field} must be a {type(value).__name__}, not {getattr(folding, field)!r}")
-    problems = op.folding_problems(folding)
+    problems = op.folding_problems(folding) + tap_problems(network, name, op, folding)
     if problems:
         raise ValueError("; ".join(problems))
     queues = entry.get("queues", [0] * len(op.inputs))

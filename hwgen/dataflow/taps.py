@@ -6,20 +6,20 @@ first convolution's window buffer, and leaves from there (:mod:`hwgen.blocks.tap
 the pixels that come while the second convolution works.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from hwgen.blocks import Conv, Fork, StreamQueue, WidthConverter
-from hwgen.blocks.mac import MacFolding, MacPlan
-from hwgen.blocks.operator import SeveralInputs
+from hwgen.blocks.mac import MacFolding
+from hwgen.blocks.multiplier import SINGLE
+from hwgen.blocks.operator import SeveralInputs, Weigh
 from hwgen.blocks.rows import SHORT_QUEUE, RowFork
 from hwgen.blocks.tapped import TappedConv
 from hwgen.blocks.timing import Deadlock
-from hwgen.graph.types import FeatureMap
 
 from .plan import Plan, PlannedLayer
 from .queues import by_pixel
 from .schedule import schedule
+from .shortcuts import Shortcut, shortcuts
 from .stages import INPUT, LEAST_FORK, Source, Stage
 
 #: Pixels that the queue behind a tap may hold, in halves: the first number with which the pipeline keeps its rate.
@@ -71,7 +71,8 @@ def _held(plan: Plan, source: Source) -> tuple[int, str | None] | None:
             bits += stage.folding.depth * width
         elif not isinstance(stage.op, WidthConverter) and not (stage.is_layer and by_pixel(stage.op)):
             made = plan.stages[stage.sources[0].stage] if stage.sources[0] != INPUT else stage
-            return (bits + _handed_bits(plan, stage, made), made.layer) if isinstance(made.op, TappedConv) else None
+            handed = isinstance(made.op, TappedConv) and not stage.is_layer
+            return (bits + _handed_bits(plan, stage, made), made.layer) if handed else None
         (source,) = stage.sources
     return None
 
@@ -87,47 +88,21 @@ def _handed_bits(plan: Plan, joint: Stage, made: Stage) -> int:
     return beats * made.op.lanes * map_.type.width
 
 
-@dataclass(frozen=True)
-class Shortcut:
-    """A map that ``layer`` reads, and a layer further on with its input ``place`` besides."""
-
-    layer: str
-    other: str
-    place: int
-    map: FeatureMap
-
-
-def shortcuts(plan: Plan) -> Iterator[Shortcut]:
-    """Maps with two readers, the first a convolution that could hand it on to the second, which joins streams."""
-    network, places = plan.network, {}
-    for layer in network.layers:
-        for place, tensor in enumerate(layer.inputs):
-            places.setdefault(tensor, []).append((layer.name, place))
-    results = {stream.name for stream in network.results}
-    ops = {layer.name: layer.op for layer in plan.layers}
-    for tensor, readers in places.items():
-        if len(readers) == 2 and tensor not in results:
-            (first, _), (other, place) = readers
-            op = ops[first]
-            joins = isinstance(ops[other], SeveralInputs) and other != first
-            if joins and isinstance(op, Conv) and not TappedConv.problems(op):
-                yield Shortcut(first, other, place, op.input)
-
-
-def tap_shortcuts(plan: Plan, target: int, spare: int = 0) -> Plan:
+def tap_shortcuts(plan: Plan, target: int, spare: int, weigh: Weigh) -> Plan:
     """``plan`` with the shortcuts that wait for a row or longer handed on by convolutions, where it takes at most
-    ``spare`` multipliers more and at most ``target`` cycles per frame all the same; else as it is."""
+    ``spare`` multipliers more, as ``weigh`` counts them, and at most ``target`` cycles per frame all the same; else as
+    it is."""
     layers = {layer.name: layer for layer in plan.layers}
     tapped: dict[str, PlannedLayer] = {}
     found = []
-    for shortcut in shortcuts(plan):
+    for shortcut in shortcuts(plan.network):
         layer, other = layers[shortcut.layer], layers[shortcut.other]
         lanes = max(other.folding.lanes_in, _lanes_before(plan, shortcut))
         if other.queues[shortcut.place] * lanes < shortcut.map.width * shortcut.map.channels:
             continue  # less than a row
-        folding = _folding(layer.op, layer.folding, target, spare)
+        folding = _folding(layer.op, layer.folding, target, spare, weigh)
         if folding:
-            spare -= _multipliers(layer.op, folding) - _multipliers(layer.op, layer.folding)
+            spare -= _multipliers(layer.op, folding, weigh) - _multipliers(layer.op, layer.folding, weigh)
             tapped[layer.name] = replace(layer, folding=folding, queues=(0,))
             found.append(shortcut)
     if not found:
@@ -156,27 +131,24 @@ def _depth(plan: Plan, shortcut: Shortcut, halves: int) -> int:
     return max(-(-halves * shortcut.map.channels // (2 * lanes)) - LEAST_FORK, 0)
 
 
-def _multipliers(conv: Conv, folding: MacFolding) -> int:
-    return sum(products.count for products in conv.plan(folding).products)
+def _multipliers(conv: Conv, folding: MacFolding, weigh: Weigh) -> int:
+    return sum(map(weigh, conv.plan(folding).products))
 
 
-def _folding(conv: Conv, folding: MacFolding, target: int, spare: int) -> MacFolding | None:
+def _folding(conv: Conv, folding: MacFolding, target: int, spare: int, weigh: Weigh) -> MacFolding | None:
     """The cheapest folding in columns that is as fast as asked for and takes at most ``spare`` multipliers more than
     ``folding``."""
-    most, fitting = _multipliers(conv, folding) + spare, []
+    most, fitting = _multipliers(conv, folding, weigh) + spare, []
     for each in [folding] if folding.window == "columns" else conv.foldings():
         if each.window == "columns" and conv.interval(each) <= target:
-            plan = conv.plan(each)
-            count = _multipliers(conv, each)
-            if count <= most and plan.portions > 1:
-                fitting.append((count, conv.cost(each).area, len(fitting), replace(each, tap=_tap_depth(plan))))
+            alike = replace(each, products=folding.products if each.outputs > 1 else SINGLE)
+            depth = max(
+                2 * TappedConv.least_depth(conv, alike), SHORT_QUEUE
+            )  # so that no pass waits for the one before
+            count = _multipliers(conv, alike, weigh)
+            if count <= most:
+                fitting.append((count, conv.cost(alike).area, len(fitting), replace(alike, tap=depth)))
     return min(fitting)[-1] if fitting else None
-
-
-def _tap_depth(plan: MacPlan) -> int:
-    """Places for twice what a pass hands on, so that it does not wait for the queue behind."""
-    words = plan.raster.words
-    return max(2 * -(-words // plan.passes), SHORT_QUEUE)
 
 
 def _interval(plan: Plan) -> float:

@@ -1,13 +1,17 @@
 """Shortcuts that a convolution hands on: as fast, as exact, and with less memory."""
 
+import json
+
 import pytest
 
 from hwgen.blocks import Add
 from hwgen.blocks.rows import RowFork
-from hwgen.dataflow.folding import FoldingSearch
+from hwgen.dataflow.folding import FoldingSearch, default_weigh
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.taps import shortcuts, tap_shortcuts, waiting
+from hwgen.dataflow.shortcuts import shortcuts
+from hwgen.dataflow.taps import tap_shortcuts, waiting
+from hwgen.graph.errors import InputError
 from hwgen.graph.types import U8, FeatureMap, Quantization
 from hwgen.graph.window import Window
 from tests.blocks.cases import conv
@@ -27,9 +31,9 @@ def planned(network, budget):
 def test_a_shortcut_is_handed_on(size, channels, budget):
     plan, target = planned(residual(size, channels), budget)
     target = max(target, schedule(plan).interval)
-    (shortcut,) = shortcuts(plan)
+    (shortcut,) = shortcuts(plan.network)
     assert (shortcut.layer, shortcut.other, shortcut.place) == ("layer1", "layer3", 1)
-    handing = tap_shortcuts(plan, target, spare=8)
+    handing = tap_shortcuts(plan, target, 8, default_weigh)
     assert any(isinstance(stage.op, RowFork) for stage in handing.stages)
     assert schedule(handing).interval <= target
     agree(handing.network, handing)
@@ -38,12 +42,12 @@ def test_a_shortcut_is_handed_on(size, channels, budget):
 
 def test_without_a_shortcut_the_plan_stays_as_it_is():
     plan, target = planned(small(), 20)
-    assert tap_shortcuts(plan, target) is plan
+    assert tap_shortcuts(plan, target, 0, default_weigh) is plan
 
 
 def test_what_waits_is_counted():
     plan, target = planned(residual(8, 4), 40)
-    handing = tap_shortcuts(plan, target, spare=8)
+    handing = tap_shortcuts(plan, target, 8, default_weigh)
     before, after = (
         {(each.layer, each.place): each for each in waiting(made) if each.layer == "layer3"} for made in (plan, handing)
     )
@@ -73,3 +77,21 @@ def test_a_queue_stands_before_a_projection():
     assert (shortcut.layer, shortcut.place, shortcut.handed_by) == ("layer4", 1, None)
     assert 0 < shortcut.bytes < shortcut.two_rows
     agree(network, plan)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("layer1", {"tap": 1, "window": "ring", "portion": 2}, "with window 'ring' nothing is handed on"),
+        ("layer1", {"tap": -1}, "tap -1 is less than the 1 beats that a pass hands on"),
+        ("layer2", {"tap": 8}, "only a convolution with rows of padding and without stride can hand its input on"),
+        ("layer8", {"tap": 8}, "only a convolution with rows of padding and without stride can hand its input on"),
+    ],
+)
+def test_a_plan_that_hands_on_what_it_cannot_is_refused(name, change, said):
+    plan, target = planned(residual(8, 4), 40)
+    data = json.loads(tap_shortcuts(plan, target, 8, default_weigh).to_json())
+    (layer,) = (layer for layer in data["layers"] if layer["name"] == name)
+    layer["folding"] |= change
+    with pytest.raises(InputError, match=f"layer '{name}': .*{said}"):
+        Plan.from_json(plan.network, json.dumps(data))
