@@ -134,7 +134,7 @@ class TappedPlan(MacPlan):
         handed = shares.ravel().cumsum()
         room = np.repeat(np.append(0, handed[:-2:2]) + max(tap.shares), 2)
         second = Give(handed, RingWindow.LATENCY + Outlet.LATENCY, self.depth, room)
-        return (replace(whole, busy=busy, more_gives=(second,), **twice),)
+        return (replace(whole, busy=busy, more_gives=(second,), debit=np.repeat(whole.give, 2), **twice),)
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:

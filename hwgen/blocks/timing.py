@@ -52,7 +52,8 @@ class Give:
     """One output of an actor.
 
     ``give``: beats given up to and including step k. ``reserve``: beats for which there must be room before step
-    k, ``give`` unless said otherwise. ``queue``: places for them.
+    k, ``give`` unless said otherwise. ``debit``: beats whose places are taken when step k starts, ``give`` unless said
+    otherwise. ``queue``: places for them.
     """
 
     give: np.ndarray
@@ -61,6 +62,7 @@ class Give:
     reserve: np.ndarray | None = None
     credit_delay: int = 2
     spacing: int = 1
+    debit: np.ndarray | None = None
 
     @property
     def beats(self) -> int:
@@ -85,6 +87,7 @@ class Actor:
     lead: int = 0
     credit_delay: int = 2
     spacing: int = 1
+    debit: np.ndarray | None = None
     more_takes: tuple[Take, ...] = ()
     more_gives: tuple[Give, ...] = ()
 
@@ -94,7 +97,7 @@ class Actor:
 
     @property
     def gives(self) -> tuple[Give, ...]:
-        main = Give(self.give, self.latency, self.queue, self.reserve, self.credit_delay, self.spacing)
+        main = Give(self.give, self.latency, self.queue, self.reserve, self.credit_delay, self.spacing, self.debit)
         return (main, *self.more_gives)
 
     @property

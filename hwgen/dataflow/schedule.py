@@ -119,7 +119,8 @@ class Room:
 
     def __init__(self, actor: int, port: Give, first: int, link: int, used: bool = False):
         self.actor, self.port, self.link = first + actor, port, link
-        self.reserve = port.give if used or port.reserve is None else port.reserve
+        debit = port.give if port.debit is None else port.debit
+        self.reserve = debit if used or port.reserve is None else port.reserve
         self.most, self.left = 0, np.zeros(0, np.int32)
 
     def look(self, starts: Sequence[np.ndarray], moved: Sequence[np.ndarray]) -> None:

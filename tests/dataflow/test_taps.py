@@ -6,6 +6,7 @@ import pytest
 
 from hwgen.blocks import Add
 from hwgen.blocks.rows import RowFork
+from hwgen.blocks.tapped import TappedConv
 from hwgen.dataflow.folding import FoldingSearch, default_weigh
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
@@ -18,7 +19,9 @@ from tests.blocks.cases import conv
 from tests.blocks.stream_cases import joint
 
 from .nets import graph, residual, small
+from .random_branches import random_plan
 from .test_pipeline import agree
+from .watched import faults
 
 
 def planned(network, budget):
@@ -38,6 +41,12 @@ def test_a_shortcut_is_handed_on(size, channels, budget):
     assert schedule(handing).interval <= target
     agree(handing.network, handing)
     agree(handing.network, Plan.from_json(handing.network, handing.to_json()))
+
+
+def test_places_of_a_tapped_convolution_are_taken_as_its_step_starts():
+    plan = random_plan(1468)
+    assert any(isinstance(stage.op, TappedConv) for stage in plan.stages)
+    assert faults(plan, 1468) == []
 
 
 def test_without_a_shortcut_the_plan_stays_as_it_is():
