@@ -10,7 +10,7 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
-from hwgen.memory.library import CONTENTS
+from hwgen.memory.elements import CONTENTS
 from hwgen.rtlil import Netlist, to_netlist, to_rtlil
 from hwgen.yosys import run_yosys
 

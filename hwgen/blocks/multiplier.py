@@ -13,7 +13,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.types import IntType
-from hwgen.memory.library import Element
+from hwgen.memory.elements import Element
 
 from .logic import Logic, adder, adder_register, total
 from .operator import Products

@@ -116,12 +116,11 @@ def tap_shortcuts(plan: Plan, target: int, spare: int, weigh: Weigh) -> Plan:
 
 
 def _lanes_before(plan: Plan, shortcut: Shortcut) -> int:
-    """Lanes of whatever makes the map."""
-    for placed, layer in zip(plan.network.layers, plan.layers, strict=True):
-        readers = next(x for x in plan.network.layers if x.name == shortcut.layer).inputs
-        if placed.output == readers[0]:
-            return layer.folding.lanes_out
-    return 1
+    """Lanes of whatever makes the map; 1 for the network's input."""
+    network = plan.network
+    tensor = next(placed for placed in network.layers if placed.name == shortcut.other).inputs[shortcut.place]
+    makers = zip(network.layers, plan.layers, strict=True)
+    return next((layer.folding.lanes_out for placed, layer in makers if placed.output == tensor), 1)
 
 
 def _depth(plan: Plan, shortcut: Shortcut, halves: int) -> int:
