@@ -401,14 +401,16 @@ def check(quiet: bool, **settings) -> None:
 
 
 @cli.command(short_help="List the devices that --device knows.")
+@click.option("--family", metavar="NAME", help="Only those of a family or maker, such as ecp5, xc7, gowin or AMD.")
 @options(COMMON_OPTIONS)
-def devices(quiet: bool) -> None:
-    """List the devices that --device knows, with what they have.
+def devices(family: str | None, quiet: bool) -> None:
+    """List the devices that --device knows: what they have, boards with them, and the source of each number.
 
     \b
     Example:
-      python -m hwgen devices
+      python -m hwgen devices --family ecp5
     """
-    from hwgen.commands import devices as run
+    from hwgen.commands import text_width
+    from hwgen.device_list import show
 
-    run()
+    show(family, text_width())

@@ -28,7 +28,6 @@ from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.sizing import weigher
 from hwgen.synth import synthesise
-from hwgen.targets import DEVICES, Device
 from hwgen.targets import device as find_device
 from hwgen.waves import Waves
 from hwgen.workers import Workers
@@ -216,29 +215,6 @@ def compared_rows(estimate: FitTable, counted: FitTable) -> tuple[tuple[str, ...
         for guess, real in zip(estimate.rows, counted.rows, strict=True)
     ]
     return columns, rows
-
-
-def devices() -> None:
-    """A row for every device."""
-    columns = ("device", "family", "<LUTs", "<flip-flops", "<multipliers", "<block RAM")
-    rows = [
-        (
-            device.name,
-            device.family.name,
-            f"{device.luts:,}",
-            f"{device.ffs:,}",
-            f"{device.dsps:,}",
-            f"{device.brams:,} x {_kilobits(device)} kbit",
-        )
-        for device in DEVICES
-    ]
-    click.echo("\n".join(report.table(columns, rows, text_width())))
-
-
-def _kilobits(device: Device) -> int:
-    """The size of one block RAM."""
-    width, depth = device.family.brams[0].shapes[-1]
-    return width * depth // 1024
 
 
 def attempt(problems: Problems, action: Callable[[], Any], place: str = "") -> Any:
