@@ -347,18 +347,21 @@ def verilog(output: Path | None, quiet: bool, **settings) -> None:
 
 @cli.command(short_help="Say what MODEL needs of a device.")
 @options(MODEL_OPTIONS)
-@click.option("--synth", is_flag=True, help="Run Yosys as well; estimate and real count side by side.")
+@click.option("--synth", is_flag=True, help="Run Yosys on every stage as well; estimate and real count side by side.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Syntheses at a time.  [default: processors]")
 @options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
-def fit(synth: bool, quiet: bool, **settings) -> None:
+def fit(synth: bool, jobs: int | None, quiet: bool, **settings) -> None:
     """Say what MODEL (.onnx) uses of each resource of the device, what is left, and what does not fit.
+
+    What does not fit has the fastest design beside it that does.
 
     \b
     Example:
       python -m hwgen fit examples/lenet5_int8.onnx --device lfe5u-85f
     """
-    from hwgen.commands import fit as run
+    from hwgen.cli_fit import fit as run
 
-    run(synth, quiet, settings)
+    run(synth, jobs, quiet, settings)
 
 
 @cli.command(short_help="Say what more multipliers buy: a table and a picture.")

@@ -15,9 +15,9 @@ from hwgen import flow, report
 from hwgen import simulate as engines
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
-from hwgen.fit import FitTable, fit_needs, fit_table
+from hwgen.fit import fit_table
 from hwgen.frames import Frames, load_frames, load_labels
-from hwgen.graph.errors import FitError, HwgenError, InputError, Problems
+from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
 from hwgen.graph.recipe import Recipe
 from hwgen.inputs import FrameSpec, Preparation
@@ -27,7 +27,6 @@ from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.sizing import weigher
-from hwgen.synth import synthesise
 from hwgen.targets import device as find_device
 from hwgen.waves import Waves
 from hwgen.workers import Workers
@@ -179,42 +178,6 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
     heads = ("multipliers", "cycles/frame", f"frames/s at {given['clock'] / 1e6:g} MHz", "useful", "KiB", "bottleneck")
     click.echo("\n".join(report.table(heads, rows, text_width())))
     click.echo(f"Drawn to {file}")
-
-
-def fit(synth: bool, quiet: bool, settings: dict[str, Any]) -> None:
-    """The table of the device; with ``synth`` what Yosys counts beside it. Status 2 where the design does not fit."""
-    with steps(quiet) as tell:
-        design = flow.compile(**arguments(settings, tell), lenient=True)
-        table = design.fit
-        counted = None
-        if synth:
-            verilog = design.verilog
-            tell("synthesising, which takes minutes")
-            result = synthesise(verilog.text, design.name, design.device, files=verilog.memories)
-            counted = fit_needs(result.needs, design.device)
-    click.echo("\n".join(report.heading(design.report.data)) + "\n")
-    rows = report.device_rows(table.data) if counted is None else compared_rows(table, counted)
-    click.echo("\n".join(report.table(*rows, text_width())))
-    problems = (counted or table).problems
-    if problems:
-        raise FitError(*problems)
-
-
-def compared_rows(estimate: FitTable, counted: FitTable) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Columns and rows: the estimate beside what synthesis counted."""
-    columns = (estimate.device.name, "<estimated", "<synthesised", "<off by", "<available", "<free")
-    rows = [
-        (
-            guess.resource,
-            f"{guess.used:,}",
-            f"{real.used:,}",
-            f"{(guess.used - real.used) / max(real.used, 1):+.0%}",
-            f"{real.available:,}",
-            f"{real.free:,}",
-        )
-        for guess, real in zip(estimate.rows, counted.rows, strict=True)
-    ]
-    return columns, rows
 
 
 def attempt(problems: Problems, action: Callable[[], Any], place: str = "") -> Any:

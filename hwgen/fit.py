@@ -98,6 +98,14 @@ def fit_costs(costs: Mapping[str, Cost], device: Device) -> FitTable:
     return FitTable(device, _sum(stages.values()), stages, tuple(costs.values()))
 
 
+def by_layer(plan: "Plan", stages: Mapping[str, Needs]) -> dict[str, Needs]:
+    """What each layer takes, with the stages before and behind it, of what ``stages`` take by name."""
+    layers: dict[str, Needs] = {}
+    for stage in plan.stages:
+        layers[stage.layer] = layers.get(stage.layer, Needs()) + stages[stage.name]
+    return layers
+
+
 def fit_needs(total: Needs, device: Device) -> FitTable:
     """The same table for what synthesis has counted."""
     return FitTable(device, total, {})

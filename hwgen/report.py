@@ -219,6 +219,11 @@ def _check(design: Reportable) -> dict[str, Any] | None:
 # Text
 
 
+def network_heading(network: Network) -> list[str]:
+    """The network's name, what goes in and what comes out."""
+    return heading({"network": _network(network)})
+
+
 def heading(data: dict[str, Any]) -> list[str]:
     network = data["network"]
     ends = " -> ".join(f"{by(network[end]['shape'])} {network[end]['type']}" for end in ("input", "output"))

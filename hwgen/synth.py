@@ -104,11 +104,7 @@ def synthesise(
     ``progress`` is called with the name of every pass as it starts. Raises :class:`FitError` when Yosys refuses the
     design or takes more than ``timeout`` seconds.
     """
-    if device.family.synth is None:
-        raise FitError(
-            f"Yosys has no synthesis for {device.family.label} ({device.name}): leave out --synth for the estimate, or "
-            "take the vendor's tools"
-        )
+    check_synthesis(device)
     commands = script(text, top, device)
     report = None if progress is None else lambda line: _tell(line, progress)
     try:
@@ -119,6 +115,15 @@ def synthesise(
         raise FitError(f"synthesis of {top} for {device.name}: {error}") from error
     cells = _cells(json.loads(run.files["stat.json"]))
     return count(cells, device, run.seconds, "\n".join(run.log.splitlines()[-40:]))
+
+
+def check_synthesis(device: Device) -> None:
+    """Raise :class:`FitError` where Yosys has no synthesis for ``device``."""
+    if device.family.synth is None:
+        raise FitError(
+            f"Yosys has no synthesis for {device.family.label} ({device.name}): leave out --synth for the estimate, or "
+            "take the vendor's tools"
+        )
 
 
 def count(cells: Mapping[str, int], device: Device, seconds: float = 0.0, log_tail: str = "") -> SynthResult:
