@@ -250,7 +250,8 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
       NAME_qdq.onnx               the quantised network; runs in ONNX Runtime
       tail.onnx                   what of the model is left to the host, if anything; runs in ONNX Runtime
       plan.json                   the foldings; edit it and give it back with --plan
-      report.txt, report.json     layers, speed, device, proofs, warnings
+      report.html                 the pipeline drawn, layers, speed, device, proofs: one page, for any browser
+      report.txt, report.json     the same as text and as data
       manifest.json               every file with its checksum
 
     \b

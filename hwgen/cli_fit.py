@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from hwgen import flow, report
+from hwgen import flow
 from hwgen.commands import arguments, steps, text_width
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
@@ -12,9 +12,12 @@ from hwgen.fit import FitTable, fit_needs
 from hwgen.flow import Design
 from hwgen.graph.errors import FitError
 from hwgen.mapping import Needs
+from hwgen.report import network_data
+from hwgen.report_text import device_rows, heading
 from hwgen.sizing import Sizing
 from hwgen.stage_synth import StageCounts, count_stages
 from hwgen.synth import check_synthesis
+from hwgen.tables import shortened, table
 from hwgen.targets import device as find_device
 
 _STEP = "synthesising stage by stage, which takes minutes the first time"
@@ -53,12 +56,12 @@ def instead(design: Design, table: FitTable) -> tuple[list[str], Plan | None]:
 
 def lines(design: Design, counts: StageCounts | None, width: int) -> list[str]:
     """The network, what it takes, and how fast it is."""
-    made = [*report.network_heading(design.network), ""]
+    made = [*heading({"network": network_data(design.network)}), ""]
     if counts is None:
-        made += report.table(*report.device_rows(design.fit.data), width)
+        made += table(*device_rows(design.fit.data), width)
     else:
         made += [*layer_lines(counts, design.plan, width), ""]
-        made += report.table(*compared_rows(design.fit, fit_needs(counts.total, design.device)), width)
+        made += table(*compared_rows(design.fit, fit_needs(counts.total, design.device)), width)
         stages = f"{len(counts.counted)} stages, {counts.kinds} of them different"
         made += [f"Yosys has counted {stages}, each for itself."]
     return [*made, "", f"Throughput   {speed(design.plan, design.clock)}"]
@@ -96,10 +99,10 @@ def off_by(guess: int, real: int) -> str:
 def layer_lines(counts: StageCounts, plan: Plan, width: int) -> list[str]:
     """A line for each layer: what was counted, and how far the estimate is off; equal where nothing is said."""
     layers = counts.layers(plan)
-    names = report.shortened(list(layers), max(width - _LAYER_NUMBERS, 8))
+    names = shortened(list(layers), max(width - _LAYER_NUMBERS, 8))
     rows = [(names[layer], *_cells(*both)) for layer, both in layers.items()]
     columns = ("layer", "<LUTs", "<off by", "<flip-\nflops", "<off by", "<multi-\npliers", "<block\nRAM")
-    return report.table(columns, rows, width)
+    return table(columns, rows, width)
 
 
 def _cells(guess: Needs, real: Needs) -> list[str]:

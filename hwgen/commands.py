@@ -27,6 +27,7 @@ from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.sizing import weigher
+from hwgen.tables import by, shortened, table
 from hwgen.targets import device as find_device
 from hwgen.waves import Waves
 from hwgen.workers import Workers
@@ -135,12 +136,12 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
         click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
     problems.raise_any()
     network = loaded.network
-    names = report.shortened([layer.name for layer in network.layers], text_width() // 2)
+    names = shortened([layer.name for layer in network.layers], text_width() // 2)
     rows = [
         (names[layer.name], type(layer.op).__name__, str(layer.op.input), str(layer.op.output))
         for layer in network.layers
     ]
-    click.echo("\n".join(report.table(("layer", "operator", "input", "output"), rows, text_width())))
+    click.echo("\n".join(table(("layer", "operator", "input", "output"), rows, text_width())))
     click.echo(f"\nNothing is in the way of {network.name}: its integers are proved exact, and it fits {target.name}.")
 
 
@@ -176,7 +177,7 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
         for point in front_line
     ]
     heads = ("multipliers", "cycles/frame", f"frames/s at {given['clock'] / 1e6:g} MHz", "useful", "KiB", "bottleneck")
-    click.echo("\n".join(report.table(heads, rows, text_width())))
+    click.echo("\n".join(table(heads, rows, text_width())))
     click.echo(f"Drawn to {file}")
 
 
@@ -264,12 +265,12 @@ def answers(result: Simulation, frames: Frames, right: np.ndarray | None) -> lis
     classes, scores = result.classes, result.scores.reshape(len(frames), -1)
     shown = min(len(frames), _MOST_ANSWERS)
     if classes is None:
-        shapes = ", ".join(report.by(values.shape[1:]) for values in result.results.values())
+        shapes = ", ".join(by(values.shape[1:]) for values in result.results.values())
         rows = [(name, shapes, "") for name in frames.names[:shown]]
     else:
         rows = [(frames.names[n], str(classes[n]), f"{scores[n, classes[n]]:.4g}") for n in range(shown)]
     heads = ("frame", "<class", "<score")
-    lines = report.table(heads, rows, text_width())
+    lines = table(heads, rows, text_width())
     if len(frames) > shown:
         lines.append(f"... and {len(frames) - shown:,} frames more; --save FILE.npz keeps all results")
     if right is not None and classes is not None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from hwgen.graph.errors import InputError
-from hwgen.report import table, wrapped
+from hwgen.tables import table, wrapped
 from hwgen.targets import DEVICES, FAMILIES, Device
 
 

@@ -32,6 +32,11 @@ class Needs:
             self.ram_luts + other.ram_luts,
         )
 
+    def share(self, device: Device) -> float:
+        """Of the resource of ``device`` of which it takes the most."""
+        both = ((getattr(self, kind), getattr(device, kind)) for kind in ("luts", "ffs", "dsps", "brams"))
+        return max(used / available for used, available in both if available)
+
 
 def needs(cost: Cost, device: Device) -> Needs:
     """What ``cost`` takes of ``device``."""

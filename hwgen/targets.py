@@ -225,7 +225,7 @@ def _gowin(name: str, label: str) -> Family:
         ),
         brams=(BlockRam(1, 128, 9, _EBR),),
         lutram=LutRam(4, ((4, 16),)),
-        per_bit=PerBit(adder=1.0, step=1.2, odd=0.0, gated=0.85, constant=0.9, mux=1.03, fixed=0.9, logic=0.82),
+        per_bit=PerBit(adder=1.0, step=1.12, odd=0.0, gated=1.0, constant=0.87, mux=1.01, fixed=1.05, logic=1.08),
         lut_inputs=4,
         free_mux=4,
         dsp_name="9x9 multipliers",
