@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from .names import identifier
 from .report_picture import LANE, path, picture, side
 from .report_text import device_rows, proof_numbers, time_text
 from .tables import by, shortened
@@ -20,18 +21,17 @@ BAND, LOW_BAND = 15, 11
 KINDS = ("works", "waits", "held", "idle")
 
 
-def html_of(data: dict[str, Any], activity: "Activity") -> str:
-    """The page for a report's ``data``, with the timeline of ``activity``."""
+def html_of(data: dict[str, Any], activity: "Activity | None") -> str:
+    """The page for a report's ``data``, with the timeline of ``activity`` if that is there."""
     template = _environment().get_template("report.html")
     return template.render(
         data=data,
         picture=_picture(data),
-        timeline=_timeline(activity, len(data["layers"])),
+        timeline=_timeline(activity, len(data["layers"])) if activity else None,
         fit=_fit(data["device"]),
         facts=facts(data),
         proofs=[(proof["layer"], proof["form"], *proof_numbers(proof), proof["proved"]) for proof in data["exactness"]],
         steps=next_steps(data),
-        kinds=KINDS,
     )
 
 
@@ -65,7 +65,7 @@ def _short(name: str) -> str:
 
 def next_steps(data: dict[str, Any]) -> list[tuple[str, str]]:
     """What to do from here: a sentence, and a command or nothing."""
-    name, device, speed = data["network"]["name"], data["device"], data["speed"]
+    name, device, speed = identifier(data["network"]["name"]), data["device"], data["speed"]
     steps = [(f"{problem}.", "python -m hwgen fit MODEL --device DEVICE") for problem in device["problems"]]
     if data["check"] is None:
         steps.append(("The hardware has not been simulated.", "python -m hwgen build MODEL"))

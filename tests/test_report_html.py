@@ -12,6 +12,7 @@ from PIL import Image
 
 import hwgen
 from hwgen.dataflow.activity import KINDS
+from hwgen.names import identifier
 from hwgen.report import Report
 
 from . import tiny
@@ -142,6 +143,11 @@ def test_what_does_not_fit_is_said_first_thing_to_do(design, data):
     assert text.index("the design needs 2, 1 more") < text.index("Try it on frames of your own")
 
 
+def test_commands_name_the_files_that_are_there(design, data):
+    data["network"]["name"] = "a.b-c"
+    assert f"{identifier('a.b-c')}_tb.v" in page_of(design, data)
+
+
 def test_warnings_stand_at_the_top(design, data):
     data["warnings"] = ["one & two"]
     text = page_of(design, data)
@@ -175,6 +181,12 @@ def test_the_timeline_is_that_of_the_run(design):
         assert (pixels[alone][:, :3] == np.round(np.array(colour) * 255)).all()
     assert (pixels[timeline.sum(axis=2) == 0][:, 3] == 0).all()
     assert (pixels[np.isclose(timeline.sum(axis=2), 1)][:, 3] == 255).all()
+
+
+def test_without_a_run_there_is_no_timeline(data):
+    page = Page(Report(data).html())
+    assert page.open == []
+    assert page.of("img") == []
 
 
 def test_large_networks_have_low_rows(design, data):
