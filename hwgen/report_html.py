@@ -53,9 +53,20 @@ def facts(data: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("Cycles per frame", f"{speed['cycles_per_frame']:,}", f"set by {_short(speed['bottleneck'])}"),
         ("Latency", time_text(speed["latency_seconds"]), f"{speed['latency_cycles']:,} cycles {clock}"),
         ("Multipliers", f"{total['multipliers']:,}", f"{speed['multipliers_busy']:.1%} of their cycles are useful"),
-        ("Memory", f"{total['memory_bits'] / 8192:,.1f} KiB", "weights, windows, queues"),
-        ("Multiplications", f"{total['multiplications']:,}", "per frame"),
+        ("Memory", _memory(total["memory_bits"]), "weights, windows, queues"),
+        ("Multiplications", _count(total["multiplications"]), "per frame"),
     ]
+
+
+def _memory(bits: int) -> str:
+    """In a unit that leaves few digits."""
+    kib = bits / 8192
+    return f"{kib:,.1f} KiB" if kib < 10_000 else f"{kib / 1024:,.1f} MiB"
+
+
+def _count(number: int) -> str:
+    """Whole, or in millions where it has more than eight digits."""
+    return f"{number:,}" if number < 10**8 else f"{number / 1e6:,.0f} M"
 
 
 def _short(name: str) -> str:

@@ -14,6 +14,7 @@ import hwgen
 from hwgen.dataflow.activity import KINDS
 from hwgen.names import identifier
 from hwgen.report import Report
+from hwgen.report_html import facts
 
 from . import tiny
 
@@ -146,6 +147,12 @@ def test_what_does_not_fit_is_said_first_thing_to_do(design, data):
 def test_commands_name_the_files_that_are_there(design, data):
     data["network"]["name"] = "a.b-c"
     assert f"{identifier('a.b-c')}_tb.v" in page_of(design, data)
+
+
+def test_large_figures_are_short(data):
+    data["total"] |= {"memory_bits": 8192 * 25_991, "multiplications": 4_089_184_256}
+    values = {what: value for what, value, _ in facts(data)}
+    assert (values["Memory"], values["Multiplications"]) == ("25.4 MiB", "4,089 M")
 
 
 def test_warnings_stand_at_the_top(design, data):
