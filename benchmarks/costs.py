@@ -1,11 +1,11 @@
 """What operators take of devices: the estimate of their cost beside what Yosys counts.
 
-    python -m benchmarks.costs                       # the table, for ECP5 and UltraScale+
+    python -m benchmarks.costs                       # the table, for ECP5, UltraScale+ and Gowin
     python -m benchmarks.costs --write docs/costs.md # the same, put into the page
     python -m benchmarks.costs --fit                 # the factors of PerBit, fitted, and how far they generalise
 
 Every configuration of benchmarks/cost_cases.py is made into a module of its own and synthesised, two at a time, which
-takes half an hour; counts are kept in the user's cache folder by what was synthesised, so that the next time takes
+takes an hour; counts are kept in the user's cache folder by what was synthesised, so that the next time takes
 seconds. Run it with ``nice``.
 """
 
@@ -26,7 +26,7 @@ from hwgen.targets import Device, PerBit, device
 
 from .cost_cases import Case, cases
 
-DEVICES = ("lfe5u-25f", "xczu3eg")
+DEVICES = ("lfe5u-25f", "xczu3eg", "gw2a-18c")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from .names import identifier
 from .report_picture import LANE, path, picture, side
 from .report_text import device_rows, proof_numbers, time_text
 from .tables import by, shortened
@@ -20,18 +21,17 @@ BAND, LOW_BAND = 15, 11
 KINDS = ("works", "waits", "held", "idle")
 
 
-def html_of(data: dict[str, Any], activity: "Activity") -> str:
-    """The page for a report's ``data``, with the timeline of ``activity``."""
+def html_of(data: dict[str, Any], activity: "Activity | None") -> str:
+    """The page for a report's ``data``, with the timeline of ``activity`` if that is there."""
     template = _environment().get_template("report.html")
     return template.render(
         data=data,
         picture=_picture(data),
-        timeline=_timeline(activity, len(data["layers"])),
+        timeline=_timeline(activity, len(data["layers"])) if activity else None,
         fit=_fit(data["device"]),
         facts=facts(data),
         proofs=[(proof["layer"], proof["form"], *proof_numbers(proof), proof["proved"]) for proof in data["exactness"]],
         steps=next_steps(data),
-        kinds=KINDS,
     )
 
 
@@ -53,9 +53,20 @@ def facts(data: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("Cycles per frame", f"{speed['cycles_per_frame']:,}", f"set by {_short(speed['bottleneck'])}"),
         ("Latency", time_text(speed["latency_seconds"]), f"{speed['latency_cycles']:,} cycles {clock}"),
         ("Multipliers", f"{total['multipliers']:,}", f"{speed['multipliers_busy']:.1%} of their cycles are useful"),
-        ("Memory", f"{total['memory_bits'] / 8192:,.1f} KiB", "weights, windows, queues"),
-        ("Multiplications", f"{total['multiplications']:,}", "per frame"),
+        ("Memory", _memory(total["memory_bits"]), "weights, windows, queues"),
+        ("Multiplications", _count(total["multiplications"]), "per frame"),
     ]
+
+
+def _memory(bits: int) -> str:
+    """In a unit that leaves few digits."""
+    kib = bits / 8192
+    return f"{kib:,.1f} KiB" if kib < 10_000 else f"{kib / 1024:,.1f} MiB"
+
+
+def _count(number: int) -> str:
+    """Whole, or in millions where it has more than eight digits."""
+    return f"{number:,}" if number < 10**8 else f"{number / 1e6:,.0f} M"
 
 
 def _short(name: str) -> str:
@@ -65,7 +76,7 @@ def _short(name: str) -> str:
 
 def next_steps(data: dict[str, Any]) -> list[tuple[str, str]]:
     """What to do from here: a sentence, and a command or nothing."""
-    name, device, speed = data["network"]["name"], data["device"], data["speed"]
+    name, device, speed = identifier(data["network"]["name"]), data["device"], data["speed"]
     steps = [(f"{problem}.", "python -m hwgen fit MODEL --device DEVICE") for problem in device["problems"]]
     if data["check"] is None:
         steps.append(("The hardware has not been simulated.", "python -m hwgen build MODEL"))

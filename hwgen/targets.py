@@ -234,13 +234,15 @@ def _gowin(name: str, label: str) -> Family:
     )
 
 
-# Small RAMs first, because memory_bram does not look at where they are to go; without contents, which MLABs do not have
-# in Yosys.
+# memory_bram does not look at where memories are to go. So small RAMs come first, without contents, which MLABs do not
+# have in Yosys; and tables in logic, which it would find to be ROMs.
 _CYCLONE = """\
 synth_intel_alm -family cyclonev -noiopad -noclkbuf -top {top} -run begin:map_bram
 setparam -set INIT 1'x t:$mem_v2 a:ram_style=distributed %i
 select t:$mem_v2 a:ram_style=distributed %i
 memory_bram -rules +/intel_alm/common/lutram_mlab.txt
+select t:$mem_v2 a:ram_style %d
+memory_map
 select -clear
 synth_intel_alm -family cyclonev -noiopad -noclkbuf -top {top} -run map_bram:"""
 
@@ -258,7 +260,7 @@ def _intel(name: str, label: str, synth: str | None, dsp: Dsp, ram: BlockRam, na
         dsp=dsp,
         brams=(ram,),
         lutram=LutRam(1, ((1, 32),)),
-        per_bit=PerBit(adder=1.0, step=1.2, odd=0.0, gated=0.85, constant=0.9, mux=1.03, fixed=0.9, logic=0.82),
+        per_bit=PerBit(adder=1.0, step=1.15, odd=0.0, gated=1.03, constant=1.32, mux=1.02, fixed=1.06, logic=0.78),
         lut_inputs=6,
         free_mux=4,
         dsp_name=names[0],

@@ -24,7 +24,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("name", ["lfe5u-25f", "xczu3eg"])
+@pytest.mark.parametrize("name", ["lfe5u-25f", "xczu3eg", "gw2a-18c", "5cseba6"])
 def test_multipliers_and_block_ram_are_exact_and_logic_is_near(case, name):
     target = device(name)
     counted = synthesise(to_rtlil(case.op.block(case.folding), "top"), "top", target).needs

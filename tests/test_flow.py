@@ -123,7 +123,16 @@ def test_write_makes_the_same_bytes_twice(path, tmp_path):
         design = flow.build(path, tmp_path / folder, calibration=tiny.frames(), multipliers=10)
         assert design.check.equal
     first, second = tmp_path / "a", tmp_path / "b/c"
-    names = ["expected.hex", "input.hex", "manifest.json", "plan.json", "report.json", "report.txt", "schedule.svg"]
+    names = [
+        "expected.hex",
+        "input.hex",
+        "manifest.json",
+        "plan.json",
+        "report.html",
+        "report.json",
+        "report.txt",
+        "schedule.svg",
+    ]
     names += ["tiny.v", "tiny_qdq.onnx", "tiny_tb.v"]
     assert sorted(file.name for file in first.iterdir()) == sorted(names)
     for name in names:

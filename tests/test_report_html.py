@@ -12,7 +12,9 @@ from PIL import Image
 
 import hwgen
 from hwgen.dataflow.activity import KINDS
+from hwgen.names import identifier
 from hwgen.report import Report
+from hwgen.report_html import facts
 
 from . import tiny
 
@@ -142,6 +144,17 @@ def test_what_does_not_fit_is_said_first_thing_to_do(design, data):
     assert text.index("the design needs 2, 1 more") < text.index("Try it on frames of your own")
 
 
+def test_commands_name_the_files_that_are_there(design, data):
+    data["network"]["name"] = "a.b-c"
+    assert f"{identifier('a.b-c')}_tb.v" in page_of(design, data)
+
+
+def test_large_figures_are_short(data):
+    data["total"] |= {"memory_bits": 8192 * 25_991, "multiplications": 4_089_184_256}
+    values = {what: value for what, value, _ in facts(data)}
+    assert (values["Memory"], values["Multiplications"]) == ("25.4 MiB", "4,089 M")
+
+
 def test_warnings_stand_at_the_top(design, data):
     data["warnings"] = ["one & two"]
     text = page_of(design, data)
@@ -175,6 +188,12 @@ def test_the_timeline_is_that_of_the_run(design):
         assert (pixels[alone][:, :3] == np.round(np.array(colour) * 255)).all()
     assert (pixels[timeline.sum(axis=2) == 0][:, 3] == 0).all()
     assert (pixels[np.isclose(timeline.sum(axis=2), 1)][:, 3] == 255).all()
+
+
+def test_without_a_run_there_is_no_timeline(data):
+    page = Page(Report(data).html())
+    assert page.open == []
+    assert page.of("img") == []
 
 
 def test_large_networks_have_low_rows(design, data):

@@ -21,7 +21,7 @@ from .arithmetic import delay
 from .logic import Logic, counter, delayed, index_bits, stepper, total
 from .operator import MemoryNeed, Products, rom_need
 from .packer import Packed
-from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits
+from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits, needless_rows
 from .stream import element_shape
 
 
@@ -129,7 +129,15 @@ class RequantizerPlan(Packed):
         constants = Logic(register=sum(bits)) + total(map(delayed, bits[1:], form.waits, widths[1:]))
         sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
         sums += delayed(index_bits(self.spacing), rom_latency(self.rounds) + self.before_product)  # the digit's number
-        return serialiser_logic(self, sum_) + sums + constants + self.lanes * form.logic
+        lanes = self.lanes * form.logic + self._needless(requantization, form.factor.width)
+        return serialiser_logic(self, sum_) + sums + constants + lanes
+
+    def _needless(self, requantization: Requantization, width: int) -> Logic:
+        """What constants save, as bits below 0, of the rows that are added up in LUTs instead of multiplied."""
+        if not self.in_luts or self.serial:
+            return Logic()
+        multipliers = requantization.multiplier[self.slots].reshape(self.rounds, self.lanes)
+        return total(needless_rows(lane, self.digit_bits, width) for lane in multipliers.T)
 
 
 def serialiser_logic(plan: Packed, sum_: IntType) -> Logic:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
@@ -107,6 +108,24 @@ class LaneForm:
         logic += adder_register(value) + Logic(register=2 * quotient)
         tests = total(_tie_logic(self.shift, margin) for margin in set(self.margins))
         return logic + tests + 5 * adder(quotient + 1) + Logic(logic=6 * len(self.margins))
+
+
+def needless_rows(multipliers: np.ndarray, digit: int, width: int) -> Logic:
+    """What a product in LUTs of ``width`` bits by one of ``multipliers`` [rounds] of ``digit`` bits does without, as
+    counts below 0.
+
+    A bit that is the same in all of them switches nothing, two that are alike switch together, and a row that is always
+    0 is not added. Tools that keep modules apart do not see it.
+    """
+    bits = (multipliers[:, None] >> np.arange(digit) & 1).astype(bool)
+    there = bits.any(axis=0)
+    switched = {column.tobytes() for column in bits[:, there & ~bits.all(axis=0)].T}
+    rows, saved = there.tolist(), 0
+    while len(rows) > 1:
+        pairs = [rows[at : at + 2] for at in range(0, len(rows), 2)]
+        saved += sum(len(pair) == 2 and not all(pair) for pair in pairs)
+        rows = [any(pair) for pair in pairs]
+    return Logic(gated=-(digit - len(switched)) * width, adder=-saved * (width + 1), apart_adder=saved * (width + 1))
 
 
 def _tie_logic(shift: int, margin: int) -> Logic:

@@ -4,7 +4,7 @@ import numpy as np
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
 
-from hwgen.blocks.requantizer_lane import to_significand
+from hwgen.blocks.requantizer_lane import needless_rows, to_significand
 
 
 def test_operands_are_rounded_as_float32_rounds_them():
@@ -25,3 +25,15 @@ def test_operands_are_rounded_as_float32_rounds_them():
     simulator = Simulator(m)
     simulator.add_testbench(bench)
     simulator.run()
+
+
+def test_constants_save_rows_of_products_in_luts():
+    none = needless_rows(np.array([0b0101, 0b1010, 0b0011, 0b1001]), 4, 10)
+    assert (none.gated, none.adder, none.apart_adder) == (0, 0, 0)
+    always = needless_rows(np.array([0b1111]), 4, 10)
+    assert (always.gated, always.adder) == (-4 * 10, 0)
+    alike = needless_rows(np.array([0b1100, 0b0011]), 4, 10)
+    assert (alike.gated, alike.adder) == (-2 * 10, 0)
+    # Of four rows the upper two are always 0: one adder of a pair, and that of both pairs.
+    half = needless_rows(np.array([0b0001, 0b0010]), 4, 10)
+    assert (half.gated, half.adder, half.apart_adder) == (-2 * 10, -2 * 11, 2 * 11)
