@@ -2,14 +2,18 @@
 
 import importlib
 import importlib.util
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from hwgen.graph.errors import InputError
 from hwgen.link.endpoint import Buffers
+from hwgen.targets import Device
+from hwgen.targets import device as find_device
 
 #: What installs all that bitstreams need.
 INSTALL = "pip install 'hwgen[boards]'"
+#: What the link takes of any device, about, beside the block RAM of its buffers.
+LINK_LUTS, LINK_FFS = 1100, 600
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,24 @@ class Board:
     usb: str
     buffers: Buffers = field(default=Buffers(), repr=False)
 
+    @property
+    def room(self) -> Device:
+        """Its device without what the link takes, for the accelerator."""
+        whole = find_device(self.device)
+        blocks = sum(-(-8 * size // _block_bits(whole)) for size in (self.buffers.down, self.buffers.up))
+        return replace(whole, luts=whole.luts - LINK_LUTS, ffs=whole.ffs - LINK_FFS, brams=max(0, whole.brams - blocks))
+
     def make_platform(self):
         """The platform; InputError where amaranth-boards is not installed."""
         if importlib.util.find_spec("amaranth_boards") is None:
             raise InputError(f"the board {self.name} needs amaranth-boards, which is not installed: {INSTALL}")
         return getattr(importlib.import_module(f"amaranth_boards.{self.module}"), self.platform)()
+
+
+def _block_bits(device: Device) -> int:
+    """What the smallest block RAM holds."""
+    width, depth = device.family.brams[0].shapes[-1]
+    return width * depth
 
 
 def _ulx3s(size: str, suffix: str, device: str, clock: float) -> Board:

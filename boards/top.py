@@ -3,9 +3,9 @@
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
 from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
-
 from hwgen.boards import Board
 from hwgen.boards.clocks import Setting, cell
+
 from hwgen.link.top import LinkTop
 from hwgen.link.uart import UartReceiver, UartTransmitter
 
@@ -66,5 +66,3 @@ class BoardTop(Elaboratable):
         with m.If(stable & ~done):
             m.d.boot += count.eq(count + 1)
         m.submodules.reset = ResetSynchronizer(~done, domain="sync")
-
-

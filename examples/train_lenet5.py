@@ -116,7 +116,11 @@ def node_of(name: str, layer: nn.Module, source: str, target: str) -> onnx.NodeP
     """The ONNX node of one layer."""
     weights = [source, f"{name}.weight", f"{name}.bias"]
     if isinstance(layer, nn.Conv2d):
-        window = {"kernel_shape": list(layer.kernel_size), "pads": list(layer.padding) * 2, "strides": list(layer.stride)}
+        window = {
+            "kernel_shape": list(layer.kernel_size),
+            "pads": list(layer.padding) * 2,
+            "strides": list(layer.stride),
+        }
         return helper.make_node("Conv", weights, [target], name, **window)
     if isinstance(layer, nn.Linear):
         return helper.make_node("Gemm", weights, [target], name, transB=1)

@@ -163,8 +163,10 @@ class Implementation:
             "link_frames_per_second": self.link,
             "design": self.design.hex(),
             "bitstream": next(iter(self.files)),
+            "load": self.board.load,
             "resources": [
-                {"resource": name, "used": used, "available": available} for name, (used, available) in self.used.items()
+                {"resource": name, "used": used, "available": available}
+                for name, (used, available) in self.used.items()
             ],
         }
 
@@ -295,8 +297,8 @@ def _crowded(log: str, board: Board) -> list[str]:
     """A line for each resource of which the device has too few."""
     rows = re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", log, re.MULTILINE)
     return [
-        f"{board.name} has {int(has):,} {CELLS.get(cell, cell)}, the design with its link takes {int(used):,}: give fewer "
-        "--multipliers, or a board with a larger device"
+        f"{board.name} has {int(has):,} {CELLS.get(cell, cell)}, the design with its link takes {int(used):,}: "
+        "give fewer --multipliers, or a board with a larger device"
         for cell, used, has in rows
         if int(used) > int(has)
     ]

@@ -25,7 +25,9 @@ class Tool:
     def check(self) -> None:
         """Raise InputError where it is not installed."""
         if importlib.util.find_spec(self.module.partition(".")[0]) is None:
-            raise InputError(f"{self.name} is not installed: pip install {self.package}, or pip install 'hwgen[boards]'")
+            raise InputError(
+                f"{self.name} is not installed: pip install {self.package}, or pip install 'hwgen[boards]'"
+            )
 
     @property
     def _start(self) -> str:
@@ -78,4 +80,3 @@ def _reason(lines: Sequence[str]) -> str:
     said = [line.strip() for line in lines if line.strip()]
     errors = [line for line in said if line.upper().startswith("ERROR")]
     return (errors or said or ["it printed nothing"])[0 if errors else -1]
-

@@ -49,7 +49,7 @@ class Endpoint(wiring.Component):
         wiring.connect(m, sender.o, wiring.flipped(self.line))
         clear = self._reset(m, receiver, sender)
         taken, round_, rejected = Signal(POSITION_BITS), Signal(ROUND_BITS), Signal()
-        told, room = Signal(POSITION_BITS), Signal(POSITION_BITS)
+        told, room = Signal(POSITION_BITS, init=self.buffers.down), Signal(POSITION_BITS)
         m.d.comb += [
             receiver.data.eq(self.data),
             receiver.valid.eq(self.valid),
@@ -65,7 +65,7 @@ class Endpoint(wiring.Component):
         heard = receiver.packet & (receiver.kind != Kind.RESET)
         # A cycle later, when all that the answer says is up to date; and when much room has become free.
         m.d.sync += [
-            sender.answer.eq(heard | much),
+            sender.answer.eq(heard | (much & ~clear)),
             sender.back.eq(heard & (receiver.kind == Kind.RESEND)),
         ]
         with m.If(sender.begin):

@@ -1,4 +1,4 @@
-"""The host's end of the link: sends a stream of bytes to a board and collects what comes back, whatever the line does."""
+"""The host's end of the link: a stream of bytes to a board, and what comes back, whatever the line does."""
 
 import random
 from collections.abc import Callable
@@ -66,11 +66,11 @@ class Counts:
 class Session:
     """A stream to the board and one back, from the reset that begins both.
 
-    ``design`` is what the board must hold (None: anything). Raises :class:`LinkError` where it holds another one or
-    does not answer.
+    ``hello`` is what the board said of itself. Raises :class:`LinkError` where none answers; after ``give_up`` seconds
+    without an answer, that it has stopped.
     """
 
-    def __init__(self, line: Line, design: bytes | None = None, give_up: float = 3.0):
+    def __init__(self, line: Line, give_up: float = 3.0):
         self.line, self.give_up = line, give_up
         self.counts = Counts()
         self._reader = Reader()
@@ -80,10 +80,13 @@ class Session:
         self._asked: int | None = None  # the round in which lost results were asked for
         self._size, self._good = MOST_DOWN, 0
         self.hello = self._greet()
-        if design is not None and self.hello.design != design:
+
+    def require(self, design: bytes) -> None:
+        """Raise LinkError where the board holds anything but ``design``."""
+        if self.hello.design != design:
             raise LinkError(
-                f"the board at {line.name} holds another design ({self.hello.design.hex()}, this model is "
-                f"{design.hex()}): build this model with --bitstream and load it, or give the model that is on the board"
+                f"the board at {self.line.name} holds another design ({self.hello.design.hex()}; this model is "
+                f"{design.hex()}): load this model's bitstream, or give the model that is on the board"
             )
 
     def run(self, data: bytes, expected: int, progress: Callable[[float], None] = lambda share: None) -> bytes:
@@ -102,7 +105,7 @@ class Session:
                     f"the board at {self.line.name} has stopped answering after {len(self._got) - first} of {expected} "
                     "bytes of results: check the cable and the power, load the bitstream again, or give a lower --baud"
                 )
-            if not heard:
+            if wait and not heard:
                 self._silence()
             progress((len(self._got) - first) / max(expected, 1))
         return bytes(self._got[first : first + expected])
@@ -120,8 +123,8 @@ class Session:
         return self.line.patience + 2 * self.line.byte * (self._next - self._base + MOST_DOWN)
 
     def _hear(self, wait: float) -> bool:
-        """Takes what comes, until there was a whole packet or the time is over; whether one was heard or none due."""
-        end, heard = self.line.now() + wait, wait == 0
+        """Takes what comes, until there was a whole packet or the time is over; whether there was one."""
+        end, heard = self.line.now() + wait, False
         while True:
             for packet in self._reader.feed(self.line.read(max(end - self.line.now(), 0.0))):
                 heard = True

@@ -21,9 +21,7 @@ class Unescape(wiring.Component):
     """Bytes of packets: ``start`` with every ``FLAG``, ``valid`` with every byte after it as it was before escaping."""
 
     def __init__(self):
-        super().__init__(
-            {"data": In(8), "valid": In(1), "start": Out(1), "byte": Out(8), "byte_valid": Out(1)}
-        )
+        super().__init__({"data": In(8), "valid": In(1), "start": Out(1), "byte": Out(8), "byte_valid": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -41,12 +39,12 @@ class Unescape(wiring.Component):
 
 
 class Receiver(wiring.Component):
-    """Takes packets to the board from bytes ``data`` (no pauses needed between them) and streams their data to ``o``.
+    """Takes packets to the board from bytes ``data``, one a cycle at most, and streams what is in them to ``o``.
 
     Data goes into a buffer of ``depth`` bytes at once, but becomes part of the stream only when the packet has shown
     to be whole and to begin where the last one ended; otherwise its room is used again. ``packet`` is raised for one
-    cycle after a whole packet, with ``kind``, ``round``, ``position`` and ``taken``, and ``refused`` if it was data that
-    was not taken. ``expected`` is where the next data must begin, ``limit`` where the room ends. ``clear`` brings all
+    cycle after a whole packet, with ``kind``, ``round``, ``position`` and ``taken``, and ``refused`` if it was data not
+    taken. ``expected`` is where the next data must begin, ``limit`` where the room ends. ``clear`` brings all
     back to the beginning of a stream.
     """
 

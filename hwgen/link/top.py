@@ -104,7 +104,11 @@ class LinkTop(wiring.Component):
         m.submodules.endpoint = endpoint = Endpoint(self.buffers, self.design)
         m.domains.core = ClockDomain("core", local=True)
         m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(ResetSignal() | endpoint.reset)]
-        m.d.comb += [endpoint.data.eq(self.data), endpoint.valid.eq(self.valid), self.frame_error.eq(self.core.frame_error)]
+        m.d.comb += [
+            endpoint.data.eq(self.data),
+            endpoint.valid.eq(self.valid),
+            self.frame_error.eq(self.core.frame_error),
+        ]
         wiring.connect(m, endpoint.line, wiring.flipped(self.line))
         behind = DomainRenamer("core")
         m.submodules.core = behind(self.core)
