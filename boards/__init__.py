@@ -78,7 +78,7 @@ BOARDS = (
     _ulx3s("85F", "", "lfe5u-85f", 75e6),
     _ulx3s("45F", "-45f", "lfe5u-45f", 75e6),
     _ulx3s("25F", "-25f", "lfe5u-25f", 75e6),
-    _ulx3s("12F", "-12f", "lfe5u-25f", 75e6),
+    _ulx3s("12F", "-12f", "lfe5u-12f", 75e6),
     Board(
         name="icebreaker",
         device="ice40up5k",

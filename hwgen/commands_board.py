@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from hwgen import commands, flow, report
+from hwgen import commands, flow
 from hwgen.bitstream import check_tools
 from hwgen.boards import BOARDS, Board
 from hwgen.boards import board as find_board
@@ -16,6 +16,7 @@ from hwgen.inputs import FrameSpec
 from hwgen.link.host import Session
 from hwgen.link.runner import Runner
 from hwgen.link.serial_line import SerialLine
+from hwgen.tables import table
 
 BUILDS = Path("build")
 
@@ -93,7 +94,7 @@ def boards() -> None:
         )
         for board in BOARDS
     ]
-    click.echo("\n".join(report.table(columns, rows, commands.text_width())))
+    click.echo("\n".join(table(columns, rows, commands.text_width())))
 
 
 def for_board(settings: dict[str, Any], bitstream: bool) -> Board | None:
