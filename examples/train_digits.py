@@ -37,6 +37,9 @@ def leave_scores_exact(path: Path) -> None:
     makers[forth.input[0]].output[0] = "logits"
     for node in (back, forth):
         model.graph.node.remove(node)
+    read = {name for node in model.graph.node for name in node.input}
+    for constant in [each for each in model.graph.initializer if each.name not in read]:
+        model.graph.initializer.remove(constant)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 

@@ -1,8 +1,10 @@
 """A board at a serial port."""
 
 import errno
+import os
 import time
 from difflib import get_close_matches
+from pathlib import Path
 
 from hwgen.graph.errors import InputError
 from hwgen.link.capacity import BITS_PER_BYTE
@@ -70,7 +72,10 @@ def ports() -> list[str]:
 
 def _refused(name: str, error: OSError) -> str:
     """What to do about a port that could not be opened."""
+    missing = not Path(name).exists() if os.name == "posix" else error.errno is None
     match error.errno:
+        case None if not missing:
+            return f"{name!r} is no serial port: give the one of the board"
         case errno.ENOENT | errno.ENODEV | errno.ENXIO | None:
             known = ports()
             near = get_close_matches(name, known, n=3) or known
@@ -82,6 +87,4 @@ def _refused(name: str, error: OSError) -> str:
             return f"the port {name!r} may not be used by you: join its group (usually dialout), or ask its owner"
         case errno.EBUSY | errno.EAGAIN:
             return f"the port {name!r} is used by another program: close that one first"
-        case errno.ENOTTY | errno.EINVAL:
-            return f"{name!r} is no serial port: give the one of the board"
     return f"the port {name!r} cannot be opened: {error.strerror or error}"
