@@ -10,22 +10,13 @@ from hwgen.link.endpoint import Buffers
 from hwgen.link.host import LinkError, Session
 from hwgen.link.identity import fingerprint
 from hwgen.link.runner import Runner
-from hwgen.link.simulated import ByteLine, SimulatedLine
-from hwgen.link.top import LinkTop
-from hwgen.verilated import CompiledDesign
+from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
 
 from .. import tiny
-from .noise import Noisy
 
 FRAMES = 1000
+BUFFERS, CYCLES = Buffers(1024, 256), 4  # cycles of the clock for each byte
 GIVE_UP = 0.002  # seconds of the simulated board
-
-
-def simulated(design, buffers=Buffers(1024, 256), cycles=4):  # noqa: B008
-    """The hardware of ``design`` behind the link, as a program."""
-    core = design.component
-    top = LinkTop(core, core.source, core.results, buffers, fingerprint(design.network))
-    return CompiledDesign(ByteLine(top, cycles))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +27,7 @@ def design(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hardware(design):
-    return simulated(design)
+    return simulated_board(design, BUFFERS, CYCLES)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +36,7 @@ def frames():
 
 
 def line(running):
-    return SimulatedLine(running, cycles=4)
+    return SimulatedLine(running, cycles=CYCLES)
 
 
 def test_a_thousand_frames_with_a_hundredth_of_all_bytes_corrupted(design, hardware, frames):

@@ -15,9 +15,10 @@ from hwgen.graph.errors import InputError
 from hwgen.link.host import LinkError
 from hwgen.link.identity import fingerprint
 from hwgen.link.serial_line import SerialLine
+from hwgen.link.simulated import simulated_board
 
 from .. import tiny
-from .test_bad_line import simulated
+from .test_bad_line import BUFFERS, CYCLES
 
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 tty = pytest.importorskip("tty", reason="needs pseudo-terminals")
@@ -78,7 +79,7 @@ def test_frames_come_back_from_the_board(folder, terminal, named):
     model = [build] if named else []
     if not named:
         mark_as_built(build, design)
-    hardware = simulated(design)
+    hardware = simulated_board(design, BUFFERS, CYCLES)
     process = command(folder, *model, "--board", "ulx3s", "--port", port, "--input", "frames.npy", "--save", "o.npz")
     status, out, err = serve(hardware, master, process)
     assert (status, err) == (0, "")
@@ -101,7 +102,7 @@ def test_another_design_on_the_board_is_one_line(folder, terminal, tmp_path):
     master, port = terminal
     other = tiny.save(tmp_path / "other.onnx", weight=np.ones((4, 1, 3, 3), np.float32))
     design = hwgen.compile(other, calibration=tiny.frames(), multipliers=8)
-    hardware = simulated(design)
+    hardware = simulated_board(design, BUFFERS, CYCLES)
     process = command(folder, "build/tiny", "--board", "ulx3s", "--port", port, "--input", "frames.npy")
     status, out, err = serve(hardware, master, process)
     assert (status, out) == (2, "")
