@@ -10,6 +10,7 @@ epoch, seed or calibration is picked by them.
 """
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -83,12 +84,14 @@ def augment(images: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(images, grid, align_corners=False)
 
 
-def train(images: np.ndarray, labels: np.ndarray, epochs: int, seed: int) -> nn.Sequential:
+def train(
+    images: np.ndarray, labels: np.ndarray, epochs: int, seed: int, network: Callable[[], nn.Sequential] = lenet5
+) -> nn.Sequential:
     """Adam with one learning rate cycle; the network after the last epoch is the result."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the order of the additions, so the weights too, depends on the thread count
     torch.use_deterministic_algorithms(True)
-    model = lenet5()
+    model = network()
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=1e-3)
     steps = epochs * (len(x) // BATCH)
@@ -113,7 +116,11 @@ def node_of(name: str, layer: nn.Module, source: str, target: str) -> onnx.NodeP
     """The ONNX node of one layer."""
     weights = [source, f"{name}.weight", f"{name}.bias"]
     if isinstance(layer, nn.Conv2d):
-        window = {"kernel_shape": list(layer.kernel_size), "pads": list(layer.padding) * 2, "strides": [1, 1]}
+        window = {
+            "kernel_shape": list(layer.kernel_size),
+            "pads": list(layer.padding) * 2,
+            "strides": list(layer.stride),
+        }
         return helper.make_node("Conv", weights, [target], name, **window)
     if isinstance(layer, nn.Linear):
         return helper.make_node("Gemm", weights, [target], name, transB=1)
@@ -124,7 +131,7 @@ def node_of(name: str, layer: nn.Module, source: str, target: str) -> onnx.NodeP
     return helper.make_node("Relu", [source], [target], name)
 
 
-def export(model: nn.Sequential, path: Path) -> None:
+def export(model: nn.Sequential, path: Path, name: str = "lenet5") -> None:
     """Writes the float model node by node, which gives clean names and bytes that never change."""
     nodes, source = [], "image"
     layers = list(model.named_children())
@@ -134,7 +141,7 @@ def export(model: nn.Sequential, path: Path) -> None:
         source = target
     graph = helper.make_graph(
         nodes,
-        "lenet5",
+        name,
         [helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["batch", 1, 28, 28])],
         [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", 10])],
         [numpy_helper.from_array(value.numpy(), name) for name, value in model.state_dict().items()],

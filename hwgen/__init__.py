@@ -6,6 +6,9 @@
 >>> design.write("build/lenet5")
 """
 
+import sys
+from importlib.util import spec_from_file_location
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +17,21 @@ if TYPE_CHECKING:
     from hwgen.graph.recipe import Recipe
 
 __all__ = ["Design", "FitError", "HwgenError", "InputError", "ModelError", "Recipe", "__version__", "compile"]
+
+
+class _Checkout:
+    """Finds ``hwgen.boards`` in a checkout, where it is the folder ``boards`` beside the package; an installed package
+    has it inside, and never comes here."""
+
+    @staticmethod
+    def find_spec(name: str, path=None, target=None):
+        file = Path(__file__).parents[1] / "boards" / "__init__.py"
+        if name != "hwgen.boards" or not file.is_file():
+            return None
+        return spec_from_file_location(name, file, submodule_search_locations=[str(file.parent)])
+
+
+sys.meta_path.append(_Checkout)
 
 
 def __getattr__(name: str):

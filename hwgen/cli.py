@@ -165,6 +165,14 @@ MODEL_OPTIONS = (
     ),
 )
 
+BOARD_OPTIONS = (
+    click.option("--board", metavar="NAME", help="Design for this board's device and clock; `boards` lists them."),
+    click.option("--bitstream", is_flag=True, help="Make its bitstream, too, with open tools: takes minutes."),
+    click.option(
+        "--baud", type=click.IntRange(min=300), metavar="N", help="Of its serial port.  [default: the board's]"
+    ),
+)
+
 NUMBER_OPTIONS = (
     click.option("--scale", type=float, metavar="X", help="Factor for numbers in files.  [default: 1/255 for pixels]"),
     click.option("--mean", type=Numbers(), default=(), help="Subtracted after scaling; one number or one per channel."),
@@ -238,8 +246,8 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command(short_help="Quantise, size, check and write the hardware of MODEL.")
-@options(MODEL_OPTIONS, (output_option("the files"),), NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
-def build(output: Path | None, quiet: bool, **settings) -> None:
+@options(MODEL_OPTIONS, (output_option("the files"),), BOARD_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+def build(output: Path | None, bitstream: bool, baud: int | None, quiet: bool, **settings) -> None:
     """Turn MODEL (.onnx) into hardware, check it bit for bit on a frame, and write everything to a folder.
 
     \b
@@ -252,6 +260,7 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
       plan.json                   the foldings; edit it and give it back with --plan
       report.html                 the pipeline drawn, layers, speed, device, proofs: one page, for any browser
       report.txt, report.json     the same as text and as data
+      NAME.bit, .bin or .fs       with --bitstream: what is loaded into the board
       manifest.json               every file with its checksum
 
     \b
@@ -260,7 +269,7 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
     """
     from hwgen.commands import build as run
 
-    run(output, quiet, settings)
+    run(output, bitstream, baud, quiet, settings)
 
 
 @cli.command(short_help="Run MODEL on frames: models or hardware.")
@@ -418,3 +427,6 @@ def devices(family: str | None, quiet: bool) -> None:
     from hwgen.device_list import show
 
     show(family, text_width())
+
+
+from hwgen import cli_board  # noqa: E402, F401  it adds its commands to those above

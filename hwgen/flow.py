@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,6 +44,10 @@ from hwgen.testbench import Vectors, verilog_testbench
 from hwgen.waves import Waves
 from hwgen.workers import HERE, Workers
 
+if TYPE_CHECKING:
+    from hwgen.bitstream import Implementation
+    from hwgen.boards import Board
+
 CLOCK = 100e6
 TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
@@ -65,7 +69,7 @@ def compile(
     multipliers: int | None = None,
     fps: float | None = None,
     clock: float = CLOCK,
-    device: str | None = None,
+    device: str | Device | None = None,
     plan: str | Path | None = None,
     latency: bool = False,
     lenient: bool = False,
@@ -84,7 +88,7 @@ def compile(
     know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
-    target = find_device(device or DEVICE)
+    target = device if isinstance(device, Device) else find_device(device or DEVICE)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
     tell("sizing layers")
     bound = binds(device, multipliers, fps)
@@ -156,9 +160,13 @@ def cut_model(
         host |= found
 
 
-def build(model: str | Path, folder: str | Path, **settings: Any) -> "Design":
-    """:func:`compile` with the same settings, check the hardware on a frame, and write everything to ``folder``."""
+def build(
+    model: str | Path, folder: str | Path, board: "Board | None" = None, baud: int | None = None, **settings: Any
+) -> "Design":
+    """:func:`compile` with the same settings, check the hardware on a frame, and write everything to ``folder``; with
+    ``board`` a bitstream, too, whose serial port has ``baud`` (the board's own unless given)."""
     design = compile(model, **settings).checked()
+    design = design.implemented(board, baud) if board else design
     design.write(folder)
     return design
 
@@ -240,7 +248,7 @@ def choose_plan(
     return found
 
 
-def binds(device: str | None, multipliers: int | None, fps: float | None) -> bool:
+def binds(device: str | Device | None, multipliers: int | None, fps: float | None) -> bool:
     """Whether a design must fit the device: one that was named, or where nothing else limits it."""
     return device is not None or (multipliers is None and fps is None)
 
@@ -260,7 +268,7 @@ class Design:
     """A network as hardware: what it computes, how it is laid out, how fast it is, and its files.
 
     ``plan`` holds the foldings and ``schedule`` the cycles. ``clock`` in Hz is only for stating speeds. ``check`` is
-    the simulation made by :meth:`checked`.
+    the simulation made by :meth:`checked`, ``implementation`` the bitstream made by :meth:`implemented`.
     """
 
     front: Quantised
@@ -271,6 +279,7 @@ class Design:
     warnings: tuple[str, ...] = ()
     progress: Progress = silent
     check: Simulation | None = None
+    implementation: "Implementation | None" = None
 
     @property
     def graph(self) -> Graph:
@@ -341,6 +350,13 @@ class Design:
         products = self.plan.multipliers * (self.schedule.latency + (frames - 1) * self.schedule.interval)
         return "compiled" if products > COMPILED_FROM and verilator.available() else "amaranth"
 
+    def implemented(self, board: "Board", baud: int | None = None) -> "Design":
+        """The design on ``board``, with its bitstream: :func:`hwgen.bitstream.implement`."""
+        from hwgen.bitstream import implement
+
+        made = implement(self, board, baud)
+        return replace(self, clock=made.clock, implementation=made)
+
     @cached_property
     def verilog(self) -> Verilog:
         """Verilog with the top module :attr:`name`, and the files of its larger memories."""
@@ -377,6 +393,8 @@ class Design:
             write_qdq(self.graph, place / f"{self.name}_qdq.onnx")
             if self.graph.tail is not None and self.graph.tail.nodes:
                 write_tail(self.graph.tail, place / TAIL_FILE)
+            for name, content in self.implementation.files.items() if self.implementation else ():
+                (place / name).write_bytes(content)
 
     def files(self) -> dict[str, str]:
         """The text files that :meth:`write` makes, by name."""

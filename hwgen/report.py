@@ -16,6 +16,7 @@ from .report_text import text_of
 from .targets import Device
 
 if TYPE_CHECKING:
+    from hwgen.bitstream import Implementation
     from hwgen.dataflow.activity import Activity
     from hwgen.dataflow.plan import Plan, PlannedLayer
     from hwgen.dataflow.schedule import Schedule
@@ -34,6 +35,7 @@ class Reportable(Protocol):
     activity: "Activity"
     fit: "FitTable"
     check: "Simulation | None"
+    implementation: "Implementation | None"
     warnings: tuple[str, ...]
 
 
@@ -93,6 +95,7 @@ def make_report(design: Reportable) -> Report:
         "edges": edges(plan, design.activity),
         "shortcuts": [asdict(shortcut) for shortcut in waiting(plan)],
         "device": design.fit.data,
+        "board": design.implementation.data if design.implementation else None,
         "check": _check(design),
         "exactness": [_proof(layer) for layer in plan.layers],
         "warnings": list(design.warnings),

@@ -21,6 +21,7 @@ def text_of(data: dict[str, Any], width: int) -> str:
         queue_lines(data, width),
         shortcut_lines(data, width),
         device_lines(data, width),
+        board_lines(data, width),
         proof_lines(data, width),
         closing_lines(data),
     )
@@ -130,6 +131,21 @@ def device_lines(data: dict[str, Any], width: int) -> list[str]:
     """What the device is asked for, estimated, and what is in the way."""
     fit = data["device"]
     return [*table(*device_rows(fit), width), *(f"Does not fit: {problem}" for problem in fit["problems"])]
+
+
+def board_lines(data: dict[str, Any], width: int) -> list[str]:
+    """What was routed: its clock and what it takes."""
+    made = data["board"]
+    if made is None:
+        return []
+    rows = [(row["resource"], f"{row['used']:,}", f"{row['available']:,}", _percent(row)) for row in made["resources"]]
+    return [
+        *table((f"routed on {made['board']}", "<used", "<available", "<share"), rows, width),
+        "",
+        f"Clock       {made['clock_hz'] / 1e6:g} MHz; the routed design reaches {made['reached_hz'] / 1e6:.1f} MHz",
+        f"Link        {made['baud']:,} baud, at most {made['link_frames_per_second']:,.0f} frames per second",
+        f"Bitstream   {made['bitstream']}, design {made['design']}; load it with {made['load']} {made['bitstream']}",
+    ]
 
 
 def device_rows(fit: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

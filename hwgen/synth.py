@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hwgen.graph.errors import FitError
 
 from .mapping import Needs
-from .targets import Device
+from .targets import Device, Family
 from .yosys import YosysError, run_yosys
 
 TIMEOUT = 1800.0  # seconds
@@ -145,16 +145,20 @@ def count(cells: Mapping[str, int], device: Device, seconds: float = 0.0, log_ta
 def script(text: str, top: str, device: Device) -> str:
     """What Yosys is told, for ``text`` in the file ``design``; counts go to ``stat.json``."""
     reader = "read_rtlil" if re.match(r"\s*(#.*\n|attribute .*\n)*module \\", text) else "read_verilog"
-    lines = [f"{reader} design", f"hierarchy -check -top {top}", "proc"]
-    if device.family.lutram is None:
-        # Yosys stops at a RAM that is to be of LUTs where there is no such thing.
-        styles = ("ram_style", "rom_style")
-        lines.extend(f"setattr -unset {style} a:{style}=distributed" for style in styles)
+    lines = [f"{reader} design", f"hierarchy -check -top {top}", "proc", *preparation(device.family)]
     if "no_rw_check" in text and reader == "read_rtlil":
         # What Yosys' Verilog reader makes of this attribute; without it, it spends logic on what nobody reads.
         unchecked = "t:$mem_v2 a:no_rw_check %i r:RD_PORTS=1 %i r:WR_PORTS=1 %i"
         lines.extend(["memory_collect", f"setparam -set RD_COLLISION_X_MASK 1'1 {unchecked}"])
     return "\n".join([*lines, device.family.synth.format(top=top), f"tee -q -o stat.json stat -top {top} -json", ""])
+
+
+def preparation(family: Family) -> list[str]:
+    """Commands between reading a design and synthesis for ``family``."""
+    if family.lutram is not None:
+        return []
+    # Yosys stops at a RAM that is to be of LUTs where there is no such thing.
+    return [f"setattr -unset {style} a:{style}=distributed" for style in ("ram_style", "rom_style")]
 
 
 def _tell(line: str, progress: Callable[[str], None]) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from amaranth.hdl import Value
 from amaranth.lib import wiring
 
 from hwgen.blocks.stream import port_names
@@ -59,7 +60,7 @@ class CompiledDesign:
         self.sources, self.sinks = port_names(component)
         names = component.signature.members
         self.watches = [name.removesuffix("_moves") for name in names if name.endswith("_moves")]
-        self.widths = {name: len(getattr(component, name).payload.as_value()) for name in self.sources + self.sinks}
+        self.widths = {name: len(Value.cast(getattr(component, name).payload)) for name in self.sources + self.sinks}
         self.widths |= {name: len(getattr(component, f"{name}_payload")) for name in self.watches}
         netlist = to_netlist(component, "top", inline=0)
         self._roms, self._trace_too = netlist.roms, trace
@@ -117,6 +118,12 @@ class CompiledDesign:
         return beats
 
     @contextmanager
+    def running(self) -> Iterator["Running"]:
+        """The design from its first cycle on, for whoever decides as it runs what to give it."""
+        with self._simulation(0) as simulation:
+            yield Running(self, self._library, simulation)
+
+    @contextmanager
     def _simulation(self, seed: int) -> Iterator[int]:
         """A simulation before its first cycle."""
         sizes = len(self.sources), len(self.sinks), len(self.watches)
@@ -163,6 +170,70 @@ class CompiledDesign:
     def _numbered(self) -> Iterator[tuple[int, int, str]]:
         for kind, names in ((_SOURCE, self.sources), (_SINK, self.sinks), (_WATCH, self.watches)):
             yield from ((kind, n, name) for n, name in enumerate(names))
+
+
+class Running:
+    """A design that is run a few cycles at a time: streams get what was given so far, and keep what came out."""
+
+    def __init__(self, design: CompiledDesign, library: ctypes.CDLL, simulation: int):
+        self._library, self._simulation = library, simulation
+        self._places = {name: (kind, n) for kind, n, name in design._numbered()}
+        self._beats = {name: Beats.room(_SLICE, design.widths[name]) for name in self._places}
+        self._given = dict.fromkeys(design.sources, 0)
+        self._taken = dict.fromkeys(design.sinks, 0)
+        for name in self._places:
+            self._announce(name)
+
+    def give(self, name: str, payloads: np.ndarray) -> None:
+        """Offer ``payloads``, uint8 [beats, bytes], to the source ``name`` after what it has."""
+        start, end = self._given[name], self._given[name] + len(payloads)
+        self._given[name] = end
+        self._grow(name, end)
+        self._beats[name].payloads[start:end, : payloads.shape[1]] = payloads
+        self._announce(name)
+
+    def take(self, name: str) -> np.ndarray:
+        """The payloads, uint8 [beats, bytes], that came from the sink ``name`` since the last time."""
+        start, end = self._taken[name], self._moved(name)
+        self._taken[name] = end
+        return self._beats[name].payloads[start:end].copy()
+
+    def waiting(self, name: str) -> int:
+        """How many of the beats given to the source ``name`` were not taken yet."""
+        return self._given[name] - self._moved(name)
+
+    def run(self, cycles: int) -> None:
+        """Run for ``cycles``. Raises :class:`CompiledError` where an output withdraws or changes what it offered."""
+        for name in self._taken:
+            if self._moved(name) + cycles > len(self._beats[name].cycles):
+                self._grow(name, self._moved(name) + cycles)
+                self._announce(name)
+        if self._library.hwgen_run(self._simulation, cycles) < 0:
+            raise CompiledError(f"before cycle {self.cycle} an output withdrew or changed a beat that it offered")
+
+    @property
+    def cycle(self) -> int:
+        return self._library.hwgen_cycle(self._simulation)
+
+    def _moved(self, name: str) -> int:
+        return self._library.hwgen_moved(self._simulation, *self._places[name])
+
+    def _grow(self, name: str, beats: int) -> None:
+        """Room for ``beats`` in all."""
+        old = self._beats[name]
+        if beats > len(old.cycles):
+            room = Beats(np.zeros((2 * beats, old.payloads.shape[1]), np.uint8), np.zeros(2 * beats, np.int64))
+            room.payloads[: len(old.cycles)], room.cycles[: len(old.cycles)] = old.payloads, old.cycles
+            self._beats[name] = room
+
+    def _announce(self, name: str) -> None:
+        """Tell the driver where the beats of a stream are and how many."""
+        room = self._beats[name]
+        count = self._given.get(name, len(room.cycles))
+        payloads, cycles = room.payloads, room.cycles
+        self._library.hwgen_stream(
+            self._simulation, *self._places[name], payloads.ctypes.data, payloads.shape[1], cycles.ctypes.data, count
+        )
 
 
 def _load(path: Path) -> ctypes.CDLL:

