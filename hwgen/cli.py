@@ -238,7 +238,15 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command(short_help="Quantise, size, check and write the hardware of MODEL.")
-@options(MODEL_OPTIONS, (output_option("the files"),), NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+@options(MODEL_OPTIONS, (output_option("the files"),))
+@click.option(
+    "--project",
+    "projects",
+    type=click.Choice(["vivado", "quartus", "pynq", "baremetal"]),
+    multiple=True,
+    help="Add a project for a vendor's tools, or a driver, for the --device. Repeatable.",
+)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def build(output: Path | None, quiet: bool, **settings) -> None:
     """Turn MODEL (.onnx) into hardware, check it bit for bit on a frame, and write everything to a folder.
 
@@ -251,6 +259,7 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
       tail.onnx                   what of the model is left to the host, if anything; runs in ONNX Runtime
       plan.json                   the foldings; edit it and give it back with --plan
       report.txt, report.json     layers, speed, device, proofs, warnings
+      vivado, quartus, pynq, baremetal   folders of the projects asked for with --project
       manifest.json               every file with its checksum
 
     \b
