@@ -155,8 +155,8 @@ def cut_model(
 
 
 def build(model: str | Path, folder: str | Path, projects: Iterable[str] = (), **settings: Any) -> "Design":
-    """:func:`compile` with the same settings, check the hardware on a frame, and write everything to ``folder``, with the
-    ``projects`` (of :data:`hwgen.projects.PROJECTS`) for vendors' tools."""
+    """:func:`compile` with the same settings, check the hardware on a frame, and write everything to ``folder``, with
+    the ``projects`` (of :data:`hwgen.projects.PROJECTS`) for vendors' tools."""
     projects = tuple(projects)
     check_projects(projects, find_device(settings.get("device") or DEVICE))
     design = compile(model, **settings).checked()
@@ -358,7 +358,7 @@ class Design:
         return make_report(self)
 
     def write(self, folder: str | Path, projects: Iterable[str] = ()) -> None:
-        """Write everything to ``folder``, which appears complete or not at all; ``projects`` in folders of their own."""
+        """Write everything to ``folder``, which appears complete or not at all; ``projects`` to folders in it."""
         files = self.files() | project_files(projects, self)
         self.progress("writing files")
         with atomic_folder(folder) as place:

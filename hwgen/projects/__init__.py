@@ -52,8 +52,8 @@ def project_files(kinds: Iterable[str], design: "Design") -> dict[str, str]:
     outputs = len(design.network.results)
     if outputs > MOST_OUTPUTS and kinds != ("quartus",):
         raise InputError(
-            f"--project {' --project '.join(kinds)}: {outputs} streams leave the network, and a DMA for each is more than "
-            f"the {MOST_OUTPUTS} that one memory port takes; end the network elsewhere with --outputs"
+            f"--project {' --project '.join(kinds)}: {outputs} streams leave the network, and a DMA for each is more "
+            f"than the {MOST_OUTPUTS} that one memory port takes; end the network elsewhere with --outputs"
         )
     facts = Facts.of(design, Part.of(design.device))
     return {f"{kind}/{name}": text for kind in kinds for name, text in PROJECTS[kind].files(facts).items()}

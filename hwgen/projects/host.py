@@ -1,7 +1,7 @@
 """The accelerator as hosts want it: memory in, memory out.
 
-A host's DMA moves *transfers*: whole frames, one behind the other without a gap, in words of 4, 8 or 16 bytes whatever the
-network's beats are. Elements take whole bytes, the lowest first, in raster order, channels last. What comes back is
+A host's DMA moves *transfers*: whole frames, one behind the other without a gap, in words of 4, 8 or 16 bytes whatever
+the network's beats are. Elements take whole bytes, the lowest first, in raster order, channels last. What comes back is
 packed likewise, and the last word of a transfer's results is marked, so that a DMA knows when it is done.
 """
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from amaranth.lib.wiring import In
+
 from hwgen.export import export
 
 from .bench import bench_files
@@ -68,11 +70,10 @@ def component_xml(facts: Facts, top: HostTop, name: str) -> str:
     clock = (
         ("ASSOCIATED_BUSIF", ":".join(host.name for host in hosts)),
         ("ASSOCIATED_RESET", "rst"),
-        ("FREQ_HZ", f"{facts.clock:.0f}"),
     )
     ports = [{"name": signal, "direction": "in", "bits": 1} for signal in ("clk", "rst")]
     ports += [
-        {"name": signal, "direction": str(member.flow.value), "bits": member.shape}
+        {"name": signal, "direction": "in" if member.flow == In else "out", "bits": member.shape}
         for signal, member in top.signature.members.items()
     ]
     return render(

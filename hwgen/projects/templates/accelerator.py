@@ -4,8 +4,8 @@
 >>> accelerator = Accelerator()                # loads the bitstream that lies beside this file
 >>> scores = accelerator.run(frames)           # [N, ...] as the model takes them, or one frame
 
-What goes through the DMA is described in ``accelerator.json``: integers in raster order, channels last, each in whole bytes,
-the lowest first, frame behind frame without a gap.
+What goes through the DMA is described in ``accelerator.json``: integers in raster order, channels last, each in whole
+bytes, the lowest first, frame behind frame without a gap.
 """
 
 import json
@@ -42,6 +42,8 @@ class Accelerator(pynq.Overlay):
             frames = frames[None]
         if frames.shape[1:] != shape:
             raise ValueError(f"frames of shape {list(frames.shape)}; the network takes {['N', *shape]}")
+        if not len(frames):
+            raise ValueError("no frames given")
         if not spec["integer"]:
             if not np.isfinite(frames).all():
                 raise ValueError("a frame holds numbers that are NaN or infinite")
@@ -50,7 +52,7 @@ class Accelerator(pynq.Overlay):
                 frames = apply(spec["function"], flat).reshape(frames.shape)
             frames = quantised(frames, spec)
         low, high = limits(spec)
-        if frames.dtype.kind not in "iu" or (frames.size and not low <= frames.min() <= frames.max() <= high):
+        if frames.dtype.kind not in "iu" or not low <= frames.min() <= frames.max() <= high:
             raise ValueError(f"the network takes integers from {low} to {high}, not all of {frames.dtype} are such")
         height, width, channels = spec["stream"]
         if spec["order"] == "flat":
@@ -65,8 +67,7 @@ class Accelerator(pynq.Overlay):
             part = integers[start : start + batch]
             for stream, blob in zip(self.spec["streams"], self._transfer(part), strict=True):
                 given[stream["port"]].append(from_bytes(blob, stream))
-        empty = {stream["port"]: from_bytes(np.zeros(0, np.uint8), stream) for stream in self.spec["streams"]}
-        return {port: np.concatenate(parts) if parts else empty[port] for port, parts in given.items()}
+        return {port: np.concatenate(parts) for port, parts in given.items()}
 
     def results(self, streams):
         """The model's own results [N, ...] by name, of the integers [N, H, W, C] of every output by its port."""
