@@ -70,12 +70,10 @@ class Gearbox(wiring.Component):
                 left.eq(Mux(level < self.given, 0, level - self.given)),
             ]
         with m.If(take):
-            places = range(self.size - self.taken + 1)
-            shifted = Signal.like(store)
-            with m.Switch(left):
-                for place in places:
-                    with m.Case(place):
-                        m.d.comb += shifted.eq(word << place * bits)
+            # Moved up by the units that are left, a power of two at a time.
+            shifted = word
+            for power in range(len(left)):
+                shifted = Mux(left[power], shifted << (bits << power), shifted)[: self.size * bits]
             m.d.sync += [store.eq(rest | shifted), level.eq(left + self.taken - empty)]
             m.d.sync += closing.eq(self.i.payload.last)
         with m.Elif(give):

@@ -14,6 +14,7 @@ class Tool:
     def __init__(self):
         self.tcl = Tcl()
         self.calls: list[tuple[str, ...]] = []
+        self.fault = ""
         for method in dir(self):
             if method.startswith("do_"):
                 self._add(method.removeprefix("do_").replace("__", "::"), getattr(self, method))
@@ -26,10 +27,9 @@ class Tool:
             self.calls.append((name, *map(str, arguments)))
             try:
                 found = method(*map(str, arguments))
-            except TclError:
+            except Exception as error:  # tkinter stops the script, and forgets why
+                self.fault = f"{name} {' '.join(map(str, arguments))}: {error!r}"
                 raise
-            except Exception as error:  # tkinter prints these and goes on with an empty message
-                raise TclError(f"{name} {' '.join(map(str, arguments))}: {error!r}") from None
             return self.tcl.call("list", *found) if isinstance(found, list | tuple) else "" if found is None else found
 
         self.tcl.createcommand(name, call)
@@ -40,7 +40,10 @@ class Tool:
     def run(self, path: Path) -> None:
         text = path.read_text(encoding="utf-8")
         assert self.tcl.call("info", "complete", text)
-        self.tcl.eval(f"source {{{path}}}")
+        try:
+            self.tcl.eval(f"source {{{path}}}")
+        except TclError as error:
+            raise AssertionError(self.fault or str(error)) from None
 
 
 def options(arguments, flags=(), valued=()):
