@@ -384,6 +384,7 @@ class Design:
             "plan.json": self.plan.to_json(),
             "report.json": self.report.to_json(),
             "report.txt": str(self.report),
+            "report.html": self.report.html(),
             "schedule.svg": self.activity.drawn(),
         }
 

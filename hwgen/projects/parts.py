@@ -31,20 +31,6 @@ BOARD_PARTS = {
     "xcu250": "xilinx.com:au250:part0:*",
 }
 
-_NUMBERS = {
-    "xc7a35t": "xc7a35ticsg324-1L",
-    "xc7a100t": "xc7a100tcsg324-1",
-    "xc7a200t": "xc7a200tsbg484-1",
-    "xc7z010": "xc7z010clg400-1",
-    "xc7z020": "xc7z020clg400-1",
-    "xczu3eg": "xczu3eg-sbva484-1-e",
-    "xczu7ev": "xczu7ev-ffvc1156-2-e",
-    "xczu9eg": "xczu9eg-ffvb1156-2-e",
-    "xcku040": "xcku040-ffva1156-2-e",
-    "xcku115": "xcku115-flvb2104-2-e",
-    "xcvu9p": "xcvu9p-flga2104-2L-e",
-}
-
 
 @dataclass(frozen=True)
 class Part:
@@ -61,7 +47,7 @@ class Part:
     def of(device: Device) -> "Part":
         system = next((system for start, system in SYSTEMS.items() if device.name.startswith(start)), None)
         board = BOARD_PARTS.get(device.name, "")
-        return Part(device.name, _NUMBERS.get(device.name, device.name), system, board, QUARTUS.get(device.family.name))
+        return Part(device.name, device.part, system, board, QUARTUS.get(device.family.name))
 
 
 def is_amd(device: Device) -> bool:

@@ -15,8 +15,6 @@ from hwgen.targets import device
 
 from .. import tiny
 
-CYCLONE = replace(device("xc7a35t"), name="5cseba6", family=replace(device("xc7a35t").family, name="cyclonev"))
-
 
 @cache
 def design(name: str = "tiny", **changes):
@@ -29,8 +27,7 @@ def design(name: str = "tiny", **changes):
 
 @cache
 def facts(name: str = "tiny", on: str = "xc7z020") -> Facts:
-    target = CYCLONE if on == "5cseba6" else device(on)
-    return Facts.of(replace(design(name), device=target), Part.of(target))
+    return Facts.of(replace(design(name), device=device(on)), Part.of(device(on)))
 
 
 @cache
