@@ -246,7 +246,15 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command(short_help="Quantise, size, check and write the hardware of MODEL.")
-@options(MODEL_OPTIONS, (output_option("the files"),), BOARD_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+@options(MODEL_OPTIONS, (output_option("the files"),), BOARD_OPTIONS)
+@click.option(
+    "--project",
+    "projects",
+    type=click.Choice(["vivado", "quartus", "pynq", "baremetal"]),
+    multiple=True,
+    help="Add a project for a vendor's tools, or a driver, for the --device. Repeatable.",
+)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def build(output: Path | None, bitstream: bool, baud: int | None, quiet: bool, **settings) -> None:
     """Turn MODEL (.onnx) into hardware, check it bit for bit on a frame, and write everything to a folder.
 
@@ -261,6 +269,7 @@ def build(output: Path | None, bitstream: bool, baud: int | None, quiet: bool, *
       report.html                 the pipeline drawn, layers, speed, device, proofs: one page, for any browser
       report.txt, report.json     the same as text and as data
       NAME.bit, .bin or .fs       with --bitstream: what is loaded into the board
+      vivado, quartus, pynq, baremetal   folders of the projects asked for with --project
       manifest.json               every file with its checksum
 
     \b

@@ -34,6 +34,7 @@ from hwgen.inputs import USUAL, FrameSpec, Preparation
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
+from hwgen.projects import check_projects, project_files
 from hwgen.report import Report, make_report
 from hwgen.runtime import Comparison, against_onnxruntime
 from hwgen.simulate import Simulation, simulate
@@ -161,13 +162,21 @@ def cut_model(
 
 
 def build(
-    model: str | Path, folder: str | Path, board: "Board | None" = None, baud: int | None = None, **settings: Any
+    model: str | Path,
+    folder: str | Path,
+    projects: Iterable[str] = (),
+    board: "Board | None" = None,
+    baud: int | None = None,
+    **settings: Any,
 ) -> "Design":
-    """:func:`compile` with the same settings, check the hardware on a frame, and write everything to ``folder``; with
-    ``board`` a bitstream, too, whose serial port has ``baud`` (the board's own unless given)."""
+    """:func:`compile` with the same settings, check the hardware on a frame, and write everything to ``folder``, with
+    the ``projects`` (of :data:`hwgen.projects.PROJECTS`) for vendors' tools; with ``board`` a bitstream, too, whose
+    serial port has ``baud`` (the board's own unless given)."""
+    projects = tuple(projects)
+    check_projects(projects, find_device(settings.get("device") or DEVICE))
     design = compile(model, **settings).checked()
     design = design.implemented(board, baud) if board else design
-    design.write(folder)
+    design.write(folder, projects)
     return design
 
 
@@ -383,12 +392,13 @@ class Design:
         """Layers, speed, what the device is asked for, proofs and warnings: as data and as text."""
         return make_report(self)
 
-    def write(self, folder: str | Path) -> None:
-        """Write everything to ``folder``, which appears complete or not at all."""
-        files = self.files()
+    def write(self, folder: str | Path, projects: Iterable[str] = ()) -> None:
+        """Write everything to ``folder``, which appears complete or not at all; ``projects`` to folders in it."""
+        files = self.files() | project_files(projects, self)
         self.progress("writing files")
         with atomic_folder(folder) as place:
             for name, text in files.items():
+                (place / name).parent.mkdir(parents=True, exist_ok=True)
                 (place / name).write_text(text, encoding="utf-8", newline="\n")
             write_qdq(self.graph, place / f"{self.name}_qdq.onnx")
             if self.graph.tail is not None and self.graph.tail.nodes:

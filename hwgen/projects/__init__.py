@@ -1,0 +1,59 @@
+"""Projects for vendors' tools, and drivers: what `build --project` writes beside the accelerator."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hwgen.graph.errors import InputError
+from hwgen.targets import DEVICES, Device
+
+from .baremetal import baremetal_files
+from .dma import MOST_OUTPUTS
+from .facts import Facts
+from .parts import Part, check_device, has_system, is_amd, is_intel
+from .pynq import pynq_files
+from .quartus import quartus_files
+from .vivado import vivado_files
+
+if TYPE_CHECKING:
+    from hwgen.flow import Design
+
+
+@dataclass(frozen=True)
+class Project:
+    """``files`` makes the files of its folder; it is for devices that it ``fits``, ``whose`` in words."""
+
+    whose: str
+    fits: Callable[[Device], bool]
+    files: Callable[[Facts], dict[str, str]]
+
+
+PROJECTS = {
+    "vivado": Project("devices by AMD", is_amd, vivado_files),
+    "quartus": Project("devices by Intel", is_intel, quartus_files),
+    "pynq": Project("Zynq and Zynq UltraScale+ devices", has_system, pynq_files),
+    "baremetal": Project("any device", lambda device: True, baremetal_files),
+}
+
+
+def check_projects(kinds: Iterable[str], device: Device) -> None:
+    """Raise InputError for the first of ``kinds`` that is not for ``device``."""
+    for kind in kinds:
+        project = PROJECTS[kind]
+        check_device(kind, device, project.whose, project.fits, DEVICES)
+
+
+def project_files(kinds: Iterable[str], design: "Design") -> dict[str, str]:
+    """The files of the projects ``kinds`` for ``design``, each kind in a folder of its name."""
+    kinds = tuple(dict.fromkeys(kinds))
+    if not kinds:
+        return {}
+    check_projects(kinds, design.device)
+    outputs = len(design.network.results)
+    if outputs > MOST_OUTPUTS and kinds != ("quartus",):
+        raise InputError(
+            f"--project {' --project '.join(kinds)}: {outputs} streams leave the network, and a DMA for each is more "
+            f"than the {MOST_OUTPUTS} that one memory port takes; end the network elsewhere with --outputs"
+        )
+    facts = Facts.of(design, Part.of(design.device))
+    return {f"{kind}/{name}": text for kind in kinds for name, text in PROJECTS[kind].files(facts).items()}

@@ -1,0 +1,128 @@
+"""A header for C99 without an operating system, an example, and the registers of AMD's DMA."""
+
+import re
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from hwgen.axi import AxiPort, element_bits
+from hwgen.graph.network import Output, QuantizedTensor
+from hwgen.names import identifier
+
+from .dma import ADDRESSES, dma_names
+from .facts import Facts
+from .host import frame_bytes
+from .render import render
+
+_FRAMES = 2  # in the example: as many as fit into one transfer, and more than one
+
+
+def baremetal_files(facts: Facts) -> dict[str, str]:
+    """Everything in the folder ``baremetal``."""
+    values = header_values(facts)
+    frames = min(_FRAMES, len(facts.samples))
+    labels = ["input", *(f"result_{n}" for n in range(len(facts.top.results)))]
+    blobs = [(label, b"".join(blob[:frames])) for label, blob in zip(labels, facts.blobs, strict=True)]
+    known = facts.part.system is not None
+    base, step = ADDRESSES[facts.part.system or "zynq"]
+    dmas = [
+        {"cell": cell, "address": f"0x{base + n * step:08X}", "port": port}
+        for n, (cell, port) in enumerate(zip(dma_names(len(facts.top.results)), facts.top.ports.values(), strict=True))
+    ]
+    values |= {"dmas": dmas, "frames": frames, "known": known}
+    return {
+        f"{facts.name}.h": render("network.h.j2", **values),
+        "axi_dma.h": files("hwgen.projects").joinpath("templates", "axi_dma.h").read_text(encoding="utf-8"),
+        "main.c": render("main.c.j2", **values),
+        "vectors.h": render("vectors.h.j2", blobs=blobs),
+        "Makefile": render("Makefile.j2", **values),
+        "README.md": render("baremetal.md.j2", **values),
+    }
+
+
+def header_values(facts: Facts) -> dict[str, Any]:
+    """What the header says, in C's notation; real numbers in hexadecimal, so that none is rounded."""
+    network, top = facts.network, facts.top
+    quantization = network.input.quantization
+    kind, zero = quantization.type, quantization.zero_point
+    source = _stream(network.input, top.source) | {
+        "shape": list(network.input_shape),
+        "order": network.input_order,
+        "integer": network.integer_input,
+        "function": str(network.input_function) if network.input_function else "",
+        "low": kind.min,
+        "high": kind.max,
+        "least": _float(kind.min - zero),
+        "most": _float(kind.max - zero),
+    }
+    names = [stream.name for stream in network.results]
+    streams = [
+        {"port": port} | _stream(stream, result)
+        for stream, result, port in zip(network.results, top.results, top.ports.values(), strict=True)
+    ]
+    taken: set[str] = set()
+    return {
+        "name": facts.name,
+        "prefix": facts.name.upper(),
+        "source": source,
+        "streams": streams,
+        "outputs": [_output(output, names, taken) for output in network.outputs],
+    }
+
+
+def _float(value: float) -> str:
+    return f"{float(np.float32(value)).hex()}f"
+
+
+def _stream(tensor: QuantizedTensor, port: AxiPort) -> dict[str, Any]:
+    quantization, (height, width, channels) = tensor.quantization, tensor.map.shape
+    scale = quantization.scale if quantization.per_channel else (quantization.scale,)
+    return {
+        "map": str(tensor.map),
+        "elements": tensor.map.elements,
+        "pixels": height * width,
+        "channels": channels,
+        "bytes": element_bits(port.type) // 8,
+        "frame_bytes": frame_bytes(port),
+        "signed": int(port.type.signed),
+        "scale": [_float(value) for value in scale],
+        "zero": quantization.zero_point,
+    }
+
+
+def _output(output: Output, streams: list[str], taken: set[str]) -> dict[str, Any]:
+    """A result, and where each of its elements lies in its stream: ``index`` says how that is written, None where the
+    result is more than a stream dequantised."""
+    name = identifier(output.name).lower()
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    values = {
+        "id": name,
+        "label": re.sub(r"[^ -~]|\*/", "_", output.name),  # within a comment
+        "shape": list(output.shape),
+        "size": int(np.prod(output.shape, dtype=np.int64)),
+        "integer": output.integer,
+        "function": str(output.function) if output.function else "",
+        "streams": ", ".join(f"stream {streams.index(stream.name)}" for stream in output.streams),
+        "index": None,
+    }
+    if output.function is not None and not output.integer:
+        return values
+    height, width, channels = output.streams[0].map.shape
+    places, planes = element_places(output), height * width
+    plain, turned = np.arange(places.size), np.arange(planes * channels).reshape(-1, channels).T.reshape(-1)
+    index = "plain" if np.array_equal(places, plain) else "planes" if np.array_equal(places, turned) else "table"
+    where = {"stream": streams.index(output.streams[0].name), "pixels": planes, "channels": channels}
+    return values | where | {"index": index, "table": places.tolist() if index == "table" else []}
+
+
+def element_places(output: Output) -> np.ndarray:
+    """Where each element of a result of one stream, in ONNX's order, lies in the raster of that stream."""
+    height, width, channels = output.streams[0].map.shape
+    places = np.arange(height * width * channels).reshape(height, width, channels)
+    if output.order == "channels_last":
+        places = places.transpose(2, 0, 1)
+    flat = places.reshape(-1)
+    return flat if output.places is None else flat[np.asarray(output.places).reshape(-1)]

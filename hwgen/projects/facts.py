@@ -1,0 +1,82 @@
+"""What projects and drivers are made from, decided once as plain data."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwgen.axi import AxiTop
+from hwgen.export import Verilog
+from hwgen.graph import golden
+from hwgen.graph.network import Network
+
+from .host import CoreInstance, Dialect, HostTop, frame_blob, frame_bytes, host_width
+from .parts import Part
+
+if TYPE_CHECKING:
+    from hwgen.flow import Design
+
+#: Bytes in a word at the most: what the memory ports of a processor take.
+WIDEST = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """A design with its ``part``: ``samples`` [N, *input_shape] are frames to try, ``tensors`` the integers
+    [N, H, W, C] that go in and come out for them."""
+
+    name: str
+    network: Network
+    top: AxiTop
+    verilog: Verilog
+    part: Part | None
+    clock: float
+    interval: int
+    latency: int
+    samples: np.ndarray
+    tensors: Mapping[str, np.ndarray]
+
+    @staticmethod
+    def of(design: "Design", part: Part | None) -> "Facts":
+        network = design.network
+        source = golden.network_input(network, design.samples)
+        names = [stream.name for stream in network.results]
+        tensors = {network.input.name: source} | golden.run(network, source, names)
+        times = design.schedule.interval, design.schedule.latency
+        return Facts(
+            design.name, network, design.component, design.verilog, part, design.clock, *times, design.samples, tensors
+        )
+
+    @property
+    def in_flight(self) -> int:
+        """Frames that are between the ports at full speed, with one to spare at each end."""
+        return math.ceil(self.latency / self.interval) + 2
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """Bytes in a word of the host, of the input and of each output."""
+        ports = (self.top.source, *self.top.results)
+        return tuple(host_width(frame_bytes(port), self.interval, WIDEST) for port in ports)
+
+    @cached_property
+    def blobs(self) -> tuple[tuple[bytes, ...], ...]:
+        """The frames of the input and of each output as they lie in memory."""
+        streams = (self.network.input, *self.network.results)
+        ports = (self.top.source, *self.top.results)
+        return tuple(
+            tuple(frame_blob(frame, port) for frame in self.tensors[stream.name])
+            for stream, port in zip(streams, ports, strict=True)
+        )
+
+    def host(self, dialect: Dialect) -> HostTop:
+        """The top for hosts, around the module :attr:`name`."""
+        core = CoreInstance(self.top, self.name)
+        return HostTop(self.top, core, dialect, self.widths, self.in_flight)
+
+    @property
+    def memories(self) -> Sequence[str]:
+        """The files that the Verilog reads."""
+        return sorted(self.verilog.memories)

@@ -1,0 +1,244 @@
+"""The accelerator as hosts want it: memory in, memory out.
+
+A host's DMA moves *transfers*: whole frames, one behind the other without a gap, in words of 4, 8 or 16 bytes whatever
+the network's beats are. Elements take whole bytes, the lowest first, in raster order, channels last. What comes back is
+packed likewise, and the last word of a transfer's results is marked, so that a DMA knows when it is done.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import starmap
+
+import numpy as np
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.axi import AxiPort, AxiTop, BeatCounter, element_bits
+from hwgen.memory.queue import Outlet
+
+from .gearbox import Gearbox
+
+NARROWEST = 4  # bytes of a word: less a DMA does not move through memory
+
+
+def host_width(frame_bytes: int, interval: int, widest: int) -> int:
+    """The least bytes in a word, a power of two from 4 to ``widest``, that move a frame within ``interval`` cycles;
+    ``widest`` where none does."""
+    width = NARROWEST
+    while width < widest and -(-frame_bytes // width) > interval:
+        width *= 2
+    return width
+
+
+def frame_bytes(port: AxiPort) -> int:
+    """What a frame takes in the host's memory."""
+    return port.beats * port.bits // 8
+
+
+def frame_blob(values: np.ndarray, port: AxiPort) -> bytes:
+    """Frames [N, H, W, C] as they lie in the host's memory."""
+    size = element_bits(port.type) // 8
+    wide = np.asarray(values).astype("<i8").reshape(-1, 1).view(np.uint8)
+    return wide[:, :size].tobytes()
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What signals are called: of AXI4-Stream, or of Avalon-ST (with the first byte lowest).
+
+    ``side`` says which bytes of the last word there are: a bit for each, or how many are empty.
+    """
+
+    suffix: str
+    sink: str
+    source: str
+    data: str
+    valid: str
+    ready: str
+    last: str
+    side: str
+    first: str | None = None
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The signals of a port, without its prefix."""
+        return tuple(filter(None, (self.data, self.valid, self.ready, self.last, self.side, self.first)))
+
+    def side_bits(self, width: int) -> int:
+        return width if self.first is None else (width - 1).bit_length()
+
+    def side_of(self, used: int, width: int) -> int:
+        """The value of ``side`` where ``used`` of ``width`` bytes are there."""
+        return (1 << used) - 1 if self.first is None else width - used
+
+
+AXI4 = Dialect("host", "s_axis", "m_axis", "tdata", "tvalid", "tready", "tlast", "tkeep")
+AVALON = Dialect("avalon", "sink", "source", "data", "valid", "ready", "endofpacket", "empty", "startofpacket")
+
+
+@dataclass(frozen=True)
+class HostPort:
+    """A port of :class:`HostTop`: the prefix of its signals, what moves over it, and the bytes in a word."""
+
+    name: str
+    port: AxiPort
+    width: int
+
+    @property
+    def frame_bytes(self) -> int:
+        return frame_bytes(self.port)
+
+    def words(self, blob: bytes) -> list[tuple[int, int, bool]]:
+        """A transfer as words: the data, how many bytes there are, whether it is the last."""
+        parts = [blob[at : at + self.width] for at in range(0, len(blob), self.width)]
+        return [(int.from_bytes(part, "little"), len(part), n == len(parts) - 1) for n, part in enumerate(parts)]
+
+
+class CoreInstance(wiring.Component):
+    """The exported ``top`` as a module called ``name`` that is defined in another file."""
+
+    def __init__(self, top: AxiTop, name: str):
+        self.name = name
+        super().__init__(dict(top.signature.members))
+
+    def elaborate(self, platform):
+        m = Module()
+        ports = {
+            f"{'i' if member.flow == In else 'o'}_{name}": getattr(self, name)
+            for name, member in self.signature.members.items()
+        }
+        m.submodules.core = Instance(self.name, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
+        return m
+
+
+class HostTop(wiring.Component):
+    """``core``, an :class:`AxiTop` or a :class:`CoreInstance` of ``top``, for hosts that move transfers.
+
+    Ports: ``clk``, ``rst`` (synchronous, active high), those of ``source`` and of each of ``results`` in the signals of
+    the ``dialect``, and ``frame_error``.
+
+    A transfer holds any number of whole frames; its results are one transfer at each output, as long. One that ends
+    within a frame is a mistake: ``frame_error`` goes to 1 and stays there until reset, and the frame is completed with
+    zeros, so that the host gets as many results as frames begun, and later transfers are not harmed. At most
+    ``in_flight`` frames are between the ports, those that are partly in not counted.
+    """
+
+    def __init__(self, top: AxiTop, core: wiring.Component, dialect: Dialect, widths: Sequence[int], in_flight: int):
+        self.core, self.dialect, self.in_flight = core, dialect, in_flight
+        names = [name.replace("m_axis", dialect.source) for name in top.ports.values()]
+        self.source = HostPort(dialect.sink, top.source, widths[0])
+        self.results = tuple(starmap(HostPort, zip(names, top.results, widths[1:], strict=True)))
+        self.core_ports = tuple(top.ports.values())
+        members = self._members(self.source, In)
+        for result in self.results:
+            members |= self._members(result, Out)
+        super().__init__({**members, "frame_error": Out(1)})
+
+    def _members(self, host: HostPort, flow) -> dict:
+        d, back = self.dialect, Out if flow == In else In
+        first = {d.first: flow(1)} if d.first else {}
+        signals = {
+            d.data: flow(8 * host.width),
+            d.side: flow(d.side_bits(host.width)),
+            d.valid: flow(1),
+            d.ready: back(1),
+            d.last: flow(1),
+        } | first
+        return {f"{host.name}_{name}": member for name, member in signals.items()}
+
+    def _signal(self, host: HostPort, name: str):
+        return getattr(self, f"{host.name}_{name}")
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = self.core
+        ends = [Outlet(data.StructLayout({"ends": 1}), self.in_flight) for _ in self.results]
+        for n, (outlet, host, name) in enumerate(zip(ends, self.results, self.core_ports, strict=True)):
+            m.submodules[f"ends_{n}"] = outlet
+            self._output(m, host, name, outlet)
+        self._input(m, ends)
+        return m
+
+    def _input(self, m: Module, ends: Sequence[Outlet]) -> None:
+        """Cut into frames by count; at the end of each the outputs are told whether the transfer ends there, too."""
+        host, core = self.source, self.core
+        m.submodules.unpack = gear = Gearbox(host.width, host.port.bits // 8)
+        self._take(m, host, gear)
+        m.submodules.beats = count = BeatCounter(host.port.beats)
+        filling, allowed, move, wrong = Signal(), Signal(), Signal(), Signal()
+        permits = Const(1)
+        for outlet in ends:
+            permits = permits & outlet.permit
+        word = gear.o.payload
+        m.d.comb += [
+            allowed.eq(~count.last | permits),
+            core.s_axis_tvalid.eq((gear.o.valid | filling) & allowed),
+            core.s_axis_tdata.eq(Mux(filling, 0, word.data)),
+            core.s_axis_tlast.eq(count.last),
+            gear.o.ready.eq(core.s_axis_tready & ~filling & allowed),
+            move.eq(core.s_axis_tvalid & core.s_axis_tready),
+            count.step.eq(move),
+            wrong.eq(move & ~filling & word.last & (~count.last | (word.empty != 0))),
+        ]
+        with m.If(move):
+            m.d.sync += filling.eq((filling | word.last) & ~count.last)
+        for outlet in ends:
+            ended = move & count.last
+            m.d.comb += [outlet.debit.eq(ended), outlet.push.eq(ended), outlet.payload.ends.eq(filling | word.last)]
+        failed = Signal()
+        with m.If(wrong):
+            m.d.sync += failed.eq(1)
+        m.d.comb += self.frame_error.eq(failed | core.frame_error)
+
+    def _take(self, m: Module, host: HostPort, gear: Gearbox) -> None:
+        d, word = self.dialect, gear.i.payload
+        m.d.comb += [
+            gear.i.valid.eq(self._signal(host, d.valid)),
+            self._signal(host, d.ready).eq(gear.i.ready),
+            word.data.eq(self._signal(host, d.data)),
+            word.last.eq(self._signal(host, d.last)),
+        ]
+        side = self._signal(host, d.side)
+        if d.first is None:
+            absent = [~side[at] for at in range(gear.unit, host.width, gear.unit)]
+            m.d.comb += word.empty.eq(sum(absent, Const(0)))
+        else:
+            # Only the last word of a packet says how many of its bytes are empty.
+            last = self._signal(host, d.last)
+            m.d.comb += word.empty.eq(Mux(last, side >> (gear.unit.bit_length() - 1), 0))
+
+    def _output(self, m: Module, host: HostPort, name: str, outlet: Outlet) -> None:
+        """The last beat of a frame waits until it is known whether the transfer ends with it."""
+        tdata, tvalid, tready, tlast = (getattr(self.core, f"{name}_t{n}") for n in ("data", "valid", "ready", "last"))
+        number = name.removeprefix("m_axis")
+        m.submodules[f"pack{number}"] = gear = Gearbox(host.port.bits // 8, host.width)
+        known = ~tlast | outlet.o.valid
+        m.d.comb += [
+            gear.i.valid.eq(tvalid & known),
+            tready.eq(gear.i.ready & known),
+            outlet.o.ready.eq(tvalid & tlast & gear.i.ready),
+            gear.i.payload.data.eq(tdata),
+            gear.i.payload.last.eq(tlast & outlet.o.payload.ends),
+        ]
+        self._give(m, host, gear)
+
+    def _give(self, m: Module, host: HostPort, gear: Gearbox) -> None:
+        d, word = self.dialect, gear.o.payload
+        valid, ready, last = (self._signal(host, name) for name in (d.valid, d.ready, d.last))
+        m.d.comb += [
+            valid.eq(gear.o.valid),
+            gear.o.ready.eq(ready),
+            last.eq(word.last),
+            self._signal(host, d.data).eq(word.data),
+        ]
+        side = self._signal(host, d.side)
+        if d.first is None:
+            there = gear.given - word.empty
+            m.d.comb += [side[at].eq(at // gear.unit < there) for at in range(host.width)]
+            return
+        m.d.comb += side.eq(word.empty * gear.unit)
+        first = Signal(init=1, name=f"{host.name}_is_first")
+        m.d.comb += self._signal(host, d.first).eq(first)
+        with m.If(valid & ready):
+            m.d.sync += first.eq(last)

@@ -1,0 +1,115 @@
+"""A driver for PYNQ: a Python file that needs nothing of hwgen, and the data that it works by."""
+
+import inspect
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from hwgen.axi import AxiPort, element_bits
+from hwgen.graph import float_elementwise
+from hwgen.graph.errors import InputError
+from hwgen.graph.expression import Expression
+from hwgen.graph.network import Output, QuantizedTensor
+from hwgen.graph.operators import OPERATORS
+
+from .dma import LENGTH_BITS, dma_names
+from .facts import Facts
+from .host import frame_bytes
+from .render import render
+
+_MAX_BYTES = (1 << LENGTH_BITS) - 1
+
+
+def pynq_files(facts: Facts) -> dict[str, str]:
+    """Everything in the folder ``pynq``."""
+    spec = driver_spec(facts)
+    driver = files("hwgen.projects").joinpath("templates", "accelerator.py").read_text(encoding="utf-8")
+    functions = [spec["input"]["function"], *(output["function"] for output in spec["outputs"])]
+    shared = {"elementwise.py": inspect.getsource(float_elementwise)} if any(functions) else {}
+    return {
+        "accelerator.py": driver,
+        "accelerator.json": json.dumps(spec, indent=1) + "\n",
+        **shared,
+        "README.md": render("pynq.md.j2", name=facts.name, part=facts.part, spec=spec),
+    }
+
+
+def driver_spec(facts: Facts) -> dict[str, Any]:
+    """What the driver needs to know: plain values, in a fixed order."""
+    network, top = facts.network, facts.top
+    cells = dma_names(len(top.results))
+    ports = {stream.name: port for stream, port in zip(network.results, top.ports.values(), strict=True)}
+    streams = [
+        {"port": ports[stream.name], "dma": cell} | _stream(stream, port)
+        for stream, port, cell in zip(network.results, top.results, cells, strict=True)
+    ]
+    spec = {
+        "name": facts.name,
+        "max_bytes": _MAX_BYTES,
+        "input": {
+            "dma": cells[0],
+            "shape": list(network.input_shape),
+            "order": network.input_order,
+            "integer": network.integer_input,
+            "function": _function(network.input_function),
+        }
+        | _stream(network.input, top.source),
+        "streams": streams,
+        "outputs": [_output(output, ports) for output in network.outputs],
+        "left_to_the_host": [*network.head, *([str(network.tail)] if network.tail else [])],
+    }
+    largest = max(stream["frame_bytes"] for stream in (spec["input"], *streams))
+    if largest > _MAX_BYTES:
+        raise InputError(
+            f"a frame takes {largest} bytes, more than the {_MAX_BYTES} of a DMA transfer; leave out --project pynq"
+        )
+    return spec
+
+
+def _stream(tensor: QuantizedTensor, port: AxiPort) -> dict[str, Any]:
+    quantization = tensor.quantization
+    return {
+        "stream": list(tensor.map.shape),
+        "bits": port.type.width,
+        "signed": port.type.signed,
+        "dtype": str(port.type.dtype),
+        "bytes": element_bits(port.type) // 8,
+        "frame_bytes": frame_bytes(port),
+        "scale": list(quantization.scale) if quantization.per_channel else quantization.scale,
+        "zero_point": quantization.zero_point,
+    }
+
+
+def _output(output: Output, ports: dict[str, str]) -> dict[str, Any]:
+    return {
+        "name": output.name,
+        "ports": [ports[stream.name] for stream in output.streams],
+        "shape": list(output.shape),
+        "order": output.order,
+        "places": None if output.places is None else np.asarray(output.places).reshape(-1).tolist(),
+        "function": _function(output.function),
+        "integer": output.integer,
+    }
+
+
+def _function(expression: Expression | None) -> dict[str, Any] | None:
+    """``expression`` in terms of the functions of :mod:`hwgen.graph.float_elementwise`, which goes with the driver."""
+    if expression is None:
+        return None
+    nodes = [
+        {
+            "function": OPERATORS[node.op].compute.__name__,
+            "inputs": list(node.inputs),
+            "output": node.outputs[0],
+            "attributes": dict(node.attributes),
+        }
+        for node in expression.nodes
+    ]
+    return {
+        "inputs": list(expression.inputs),
+        "output": expression.output,
+        "constants": {name: np.asarray(value).tolist() for name, value in expression.constants.items()},
+        "nodes": nodes,
+    }

@@ -1,0 +1,92 @@
+"""Projects for AMD's Vivado: an IP core for its catalogue, and a script that builds a design around it."""
+
+from typing import Any
+
+from amaranth.lib.wiring import In
+
+from hwgen.export import export
+
+from .bench import bench_files
+from .dma import ADDRESSES, LENGTH_BITS, dma_names
+from .facts import Facts
+from .host import AXI4, HostTop
+from .render import render
+
+VENDOR, LIBRARY, VERSION = "hwgen", "accelerators", "1.0"
+_ADDRESS_BITS = {"zynq": 32, "mpsoc": 40}
+_FAMILIES = (
+    "zynq", "zynquplus", "artix7", "kintex7", "spartan7", "virtex7", "kintexu", "kintexuplus", "virtexu", "virtexuplus",
+    "artixuplus",
+)  # fmt: skip
+
+
+def vivado_files(facts: Facts) -> dict[str, str]:
+    """Everything in the folder ``vivado``."""
+    top = facts.host(AXI4)
+    name = f"{facts.name}_{AXI4.suffix}"
+    bench = bench_files(facts, top)
+    values = {
+        "name": facts.name,
+        "top": name,
+        "part": facts.part,
+        "mhz": f"{facts.clock / 1e6:g}",
+        "period": f"{1e9 / facts.clock:.3f}",
+        "vlnv": f"{VENDOR}:{LIBRARY}:{name}:{VERSION}",
+        "core_files": [f"{facts.name}.v", *facts.memories],
+        "memories": facts.memories,
+        "vectors": [file for file in bench if file.endswith(".hex")],
+        "source_width": top.source.width,
+        "dmas": _dmas(facts, top),
+        "length_bits": LENGTH_BITS,
+        "max_bytes": (1 << LENGTH_BITS) - 1,
+        "address_bits": _ADDRESS_BITS.get(facts.part.system),
+    }
+    return {
+        f"{name}.v": export(top, name).text,
+        **bench,
+        f"{name}_ooc.xdc": render("ooc.xdc.j2", **values),
+        "ip/component.xml": component_xml(facts, top, name),
+        "package_ip.tcl": render("package_ip.tcl.j2", **values),
+        "build.tcl": render("build.tcl.j2", **values),
+        "README.md": render("vivado.md.j2", **values, facts=facts),
+    }
+
+
+def _dmas(facts: Facts, top: HostTop) -> list[dict[str, Any]]:
+    """A DMA for every output: its cell, its address, and the port and width of what it receives."""
+    base, step = ADDRESSES.get(facts.part.system, (0, 0))
+    return [
+        {"cell": cell, "address": f"0x{base + n * step:08X}", "port": host.name, "width": host.width}
+        for n, (cell, host) in enumerate(zip(dma_names(len(top.results)), top.results, strict=True))
+    ]
+
+
+def component_xml(facts: Facts, top: HostTop, name: str) -> str:
+    """IP-XACT (IEEE 1685-2009) of the module ``name``: its streams, clock and reset, and which belong together."""
+    hosts = (top.source, *top.results)
+    streams = [
+        {"name": host.name, "width": host.width, "mode": "master" if n else "slave"} for n, host in enumerate(hosts)
+    ]
+    clock = (
+        ("ASSOCIATED_BUSIF", ":".join(host.name for host in hosts)),
+        ("ASSOCIATED_RESET", "rst"),
+    )
+    ports = [{"name": signal, "direction": "in", "bits": 1} for signal in ("clk", "rst")]
+    ports += [
+        {"name": signal, "direction": "in" if member.flow == In else "out", "bits": member.shape}
+        for signal, member in top.signature.members.items()
+    ]
+    return render(
+        "component.xml.j2",
+        vendor=VENDOR,
+        library=LIBRARY,
+        version=VERSION,
+        name=facts.name,
+        top=name,
+        streams=streams,
+        signals=[("clk", "clock", "CLK", clock), ("rst", "reset", "RST", (("POLARITY", "ACTIVE_HIGH"),))],
+        ports=ports,
+        memories=facts.memories,
+        families=_FAMILIES,
+        description=f"Streaming accelerator of the network {facts.network.name}: {facts.network.input.map} in",
+    )

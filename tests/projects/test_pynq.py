@@ -1,0 +1,163 @@
+"""The PYNQ driver, alone and against a stand-in for the board: the same results as ``simulate``, to the last bit."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hwgen import flow
+from hwgen.axi import AxiPort, element_bits, port_names
+from hwgen.graph import float_elementwise, golden
+from hwgen.projects.facts import Facts
+from hwgen.projects.host import frame_blob
+from hwgen.projects.parts import Part
+from hwgen.projects.pynq import pynq_files
+from hwgen.simulate import simulate
+from hwgen.targets import device
+
+from ..shared import model
+from . import fake_pynq
+from .common import facts, files, random_frames
+
+
+def unpacked(blob, port, map_):
+    """Frames [N, H, W, C] from bytes, one integer at a time."""
+    size = element_bits(port.type) // 8
+    values = [
+        int.from_bytes(blob[at : at + size], "little", signed=port.type.signed) for at in range(0, len(blob), size)
+    ]
+    return np.array(values, port.type.dtype).reshape(-1, *map_.shape)
+
+
+def board(given: Facts):
+    """What the hardware does with a transfer."""
+    network, top = given.network, given.top
+
+    def answers(blob):
+        x = unpacked(blob, top.source, network.input.map)
+        tensors = golden.run(network, x, [stream.name for stream in network.results])
+        return [frame_blob(tensors[s.name], port) for s, port in zip(network.results, top.results, strict=True)]
+
+    return answers
+
+
+@pytest.fixture
+def driver(tmp_path, monkeypatch):
+    """A function that writes the driver's files and gives its class and the stand-in that it runs on."""
+
+    def load(given, texts):
+        for name, text in texts.items():
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        cells = [stream["dma"] for stream in json.loads(texts["accelerator.json"])["streams"]]
+        fake = fake_pynq.module(board(given), cells, (1 << 26) - 1)
+        monkeypatch.setitem(sys.modules, "pynq", fake)
+        monkeypatch.delitem(sys.modules, "elementwise", raising=False)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        spec = importlib.util.spec_from_file_location("accelerator", tmp_path / "accelerator.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.Accelerator, fake
+
+    return load
+
+
+def same(found, expected):
+    """Results by name, or the only one, equal in type and value."""
+    found = found if isinstance(found, dict) else {next(iter(expected)): found}
+    assert list(found) == list(expected)
+    for name, want in expected.items():
+        assert found[name].dtype == want.dtype
+        np.testing.assert_array_equal(found[name], want, strict=True)
+
+
+@pytest.mark.parametrize("name", ["tiny", "two"])
+def test_results_are_those_of_simulate(driver, name, tmp_path):
+    make, fake = driver(facts(name), files("pynq", name))
+    frames = random_frames(7, name)
+    accelerator = make()
+    assert fake.bitfiles == [(str(tmp_path / f"{name}.bit"), True)]
+    expected = simulate(facts(name).network, None, frames)
+    same(accelerator.run(frames), expected.results)
+    assert len(fake.transfers) == 1
+    same(accelerator.run(frames, batch=3), expected.results)
+    frame = expected.network.input.map.elements
+    assert fake.transfers[1:] == [3 * frame, 3 * frame, frame]
+    same(accelerator.run(frames[0]), {key: value[:1] for key, value in expected.results.items()})
+    assert len(fake.buffers) == 1 + len(facts(name).top.results)
+    integers = accelerator.run_integers(accelerator.quantise(frames))
+    for port, stream in zip(facts(name).top.ports.values(), facts(name).network.results, strict=True):
+        np.testing.assert_array_equal(integers[port], expected.streams[stream.name], strict=True)
+
+
+def test_larger_batches_get_larger_buffers_and_smaller_ones_keep_them(driver):
+    make, fake = driver(facts(), files("pynq"))
+    accelerator, frames = make("mine.bit", download=False), random_frames(5)
+    assert fake.bitfiles == [("mine.bit", False)]
+    expected = simulate(facts().network, None, frames).results
+    for batch in (1, 4, 2):
+        same(accelerator.run(frames, batch), expected)
+    assert [buffer.freed for buffer in fake.buffers] == [True, True, False, False]
+
+
+def test_frames_that_do_not_fit_are_refused(driver):
+    make, _ = driver(facts(), files("pynq"))
+    accelerator = make()
+    with pytest.raises(ValueError, match=r"frames of shape \[3, 8, 8\]; the network takes \['N', 1, 8, 8\]"):
+        accelerator.run(np.zeros((3, 8, 8), np.float32))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        accelerator.run(np.full((1, 8, 8), np.nan, np.float32))
+    with pytest.raises(ValueError, match="no frames given"):
+        accelerator.run(np.zeros((0, 1, 8, 8), np.float32))
+
+
+def test_the_driver_needs_numpy_and_pynq_alone():
+    """Its modules in an interpreter in which hwgen cannot be imported."""
+    code = (
+        "import sys, types\n"
+        "class Block:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.partition('.')[0] in ('hwgen', 'amaranth', 'onnx'): raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "sys.modules['pynq'] = types.SimpleNamespace(Overlay=object)\n"
+        "for text in sys.argv[1:]: exec(compile(text, 'driver', 'exec'), {'__file__': 'x', '__name__': 'x'})\n"
+    )
+    texts = [files("pynq")["accelerator.py"], elementwise()]
+    done = subprocess.run([sys.executable, "-c", code, *texts], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def elementwise():
+    return importlib.util.find_spec(float_elementwise.__name__).loader.get_source(float_elementwise.__name__)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet8_cifar10_int8.tf2onnx.onnx",
+        "resnet20_cifar10.brevitas_w8a8_float_qcdq.onnx",
+        "zoo_TFC_1W1A.onnx",
+        "gtsrb_cnn_12x12_w2a3.onnx",
+    ],
+)
+def test_real_networks(driver, name):
+    """Integers in and out, sums in real numbers, functions left to the host, types of few bits."""
+    front = flow.quantised(model(name), warn=lambda line: None)
+    given = real_facts(front)
+    make, _ = driver(given, pynq_files(given))
+    expected = simulate(front.network, None, front.samples)
+    same(make().run(front.samples), expected.results)
+
+
+def real_facts(front):
+    """Without hardware: only what the driver reads."""
+    network = front.network
+    source, *results = (
+        AxiPort(stream.map.type, 1, stream.map.elements) for stream in (network.input, *network.results)
+    )
+    top = SimpleNamespace(source=source, results=results, ports=dict(enumerate(port_names(len(results)))))
+    part = Part.of(device("xc7z020"))
+    return Facts("net", network, top, None, part, 100e6, 1000, 1000, front.samples, {})
