@@ -129,6 +129,8 @@ def _tie_logic(shift: int, margin: int) -> Logic:
 
 def constant_bits(requantization: Requantization) -> tuple[int, int, int]:
     """The widths of bias, multiplier and offset."""
+    if requantization.widths:
+        return requantization.widths
     return _signed_width(requantization.bias), requantization.multiplier_bits, _signed_width(requantization.offset)
 
 
