@@ -285,6 +285,9 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
 @click.option("--trace", type=click.Path(path_type=Path), metavar="FILE.vcd", help="Hardware: write waveforms there.")
 @click.option("--trace-cycles", metavar="FIRST:LAST", help="Only those of these cycles (engine compiled).")
 @click.option("--trace-layer", multiple=True, metavar="NAME", help="Only those of this layer (compiled). Repeatable.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Hardware: simulate N parts of the "
+    "frames side by side.")  # fmt: skip
+@click.option("--dask", metavar="ADDRESS", help="Simulate parts of the frames on the workers of this Dask scheduler.")
 @click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
 @click.option(
@@ -295,7 +298,20 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
 )
 @options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def simulate(
-    inputs, frames, engine, stall, trace, trace_cycles, trace_layer, labels, save, against, quiet: bool, **settings
+    inputs,
+    frames,
+    engine,
+    stall,
+    trace,
+    trace_cycles,
+    trace_layer,
+    jobs,
+    dask,
+    labels,
+    save,
+    against,
+    quiet: bool,
+    **settings,
 ) -> None:
     """Run MODEL (.onnx) on frames and print its answers.
 
@@ -309,9 +325,10 @@ def simulate(
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --against onnxruntime
     """
     from hwgen.commands import simulate as run
+    from hwgen.workers import Workers
 
-    waves = (trace, trace_cycles, trace_layer)
-    run(list(inputs), frames, engine, labels, save, against, stall, waves, quiet, settings)
+    waves, workers = (trace, trace_cycles, trace_layer), Workers(jobs, dask)
+    run(list(inputs), frames, engine, labels, save, against, stall, waves, workers, quiet, settings)
 
 
 @cli.command(short_help="Write only the Verilog of MODEL.")

@@ -31,6 +31,7 @@ from hwgen.synth import synthesise
 from hwgen.targets import DEVICES, Device
 from hwgen.targets import device as find_device
 from hwgen.waves import Waves
+from hwgen.workers import Workers
 
 PICTURES = (".svg", ".png", ".pdf")
 _MOST_ANSWERS = 20  # frames whose answer is printed
@@ -56,12 +57,13 @@ def simulate(
     against: str | None,
     stall: int | None,
     waves: tuple[Path | None, str | None, tuple[str, ...]],
+    workers: Workers,
     quiet: bool,
     settings: dict[str, Any],
 ) -> None:
     """Frames in, answers out."""
     trace = Waves.asked(*waves)
-    engines.check_engine(engine, stall, trace)
+    engines.check_engine(engine, stall, trace, workers)
     if against == "golden" and engine not in engines.HARDWARE:
         raise InputError(f"the engine {engine!r} has no hardware to compare; choose {' or '.join(engines.HARDWARE)}")
     with steps(quiet) as tell:
@@ -72,8 +74,8 @@ def simulate(
         frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
         warn_about_range(frames, network, given["warn"])
         right = None if labels is None else load_labels(labels, len(frames))
-        run = golden(network, frames, tell) if engine == "golden" else None
-        result = run or design.simulate(frames.values, engine, stall, trace)
+        run = golden(network, frames, workers, tell) if engine == "golden" else None
+        result = run or design.simulate(frames.values, engine, stall, trace, workers)
         compared = None
         if against == "onnxruntime":
             tell("comparing with ONNX Runtime")
@@ -93,10 +95,10 @@ def simulate(
         click.get_current_context().exit(1)
 
 
-def golden(network: Network, frames: Frames, tell: Steps) -> Simulation:
+def golden(network: Network, frames: Frames, workers: Workers, tell: Steps) -> Simulation:
     step = "simulating (golden)"
     tell(step)
-    return engines.simulate(network, None, frames.values, "golden", lambda share: tell(step, share))
+    return engines.simulate(network, None, frames.values, "golden", lambda share: tell(step, share), workers=workers)
 
 
 def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
@@ -350,8 +352,7 @@ def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
 def comparison(result: Simulation) -> list[str]:
     if not result.equal:
         return [f"Different: {mismatch}" for mismatch in result.mismatches]
-    count = sum(result.tensors[layer.output].size for layer in result.network.layers)
-    return [f"RTL equals golden in all {count:,} integers of {len(result.network.layers)} layers."]
+    return [f"RTL equals golden in all {result.compared:,} integers of {len(result.network.layers)} layers."]
 
 
 def runtime_lines(result: Comparison) -> list[str]:

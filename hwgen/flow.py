@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
 from hwgen.waves import Waves
+from hwgen.workers import HERE, Workers
 
 CLOCK = 100e6
 TAIL_FILE = "tail.onnx"  # what is left to the host
@@ -300,12 +301,18 @@ class Design:
         return AxiTop(core, ports[0], ports[1:])
 
     def simulate(
-        self, frames: np.ndarray, engine: str = "golden", stall: int | None = None, trace: Waves | None = None
+        self,
+        frames: np.ndarray,
+        engine: str = "golden",
+        stall: int | None = None,
+        trace: Waves | None = None,
+        workers: Workers = HERE,
     ) -> Simulation:
         """:func:`hwgen.simulate.simulate` of frames of the model's own shape, [N, ...] or one."""
         step = f"simulating ({engine})"
         self.progress(step)
-        return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share), stall, trace)
+        tell = partial(self.progress, step)
+        return simulate(self.network, self.plan, frames, engine, tell, stall, trace, workers)
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """:meth:`Quantised.against_onnxruntime`."""
