@@ -139,9 +139,3 @@ def _text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
     return ", ".join(map(_text, value)) if isinstance(value, list) else str(value)
-
-
-def load_beats(plan: Plan, beat_bytes: int) -> bytes:
-    """The bytes of a load, in whole beats of ``beat_bytes``: the last one is filled up with zeros."""
-    image = plan.load_image()
-    return image + bytes(-len(image) % beat_bytes)

@@ -111,7 +111,9 @@ def _compiled(core: LoadedPipeline, integers: np.ndarray, beats: list[int], stal
     return tensors, moved["i"].cycles, [moved[name].cycles for name in outputs]
 
 
-def _result(plan: Plan, engine: str, tensors, taken: list[int], given: list[Sequence[int]], frames: slice) -> Simulation:
+def _result(
+    plan: Plan, engine: str, tensors, taken: list[int], given: list[Sequence[int]], frames: slice
+) -> Simulation:
     """A step's share of the run. Layers correspond by their order, whatever they are called in its network."""
     network = plan.network
     ends = []

@@ -11,8 +11,8 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 
-from .mac_layer import MacLayer, raw_range, widest_sums
 from .loaded import Loadable, stored_type
+from .mac_layer import MacLayer, raw_range, widest_sums
 from .mac_operator import MacOperator
 from .staircase import Staircase, requantization, requantization_gap
 

@@ -40,7 +40,9 @@ class Dense(Loadable, MacOperator):
         if site.op != "Gemm":
             return None
         weights = stored_weights(site.weight)
-        return cls(site.input.map, site.output.map, weights, site_requantization(site, weights), stored_type(site.weight))
+        return cls(
+            site.input.map, site.output.map, weights, site_requantization(site, weights), stored_type(site.weight)
+        )
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         return self._layer.golden(x.reshape(len(x), *self._layer.input.shape))

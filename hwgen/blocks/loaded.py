@@ -1,6 +1,6 @@
 """Operators whose constants can be loaded at run time, and what the stores of these take."""
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any
 

@@ -20,8 +20,8 @@ from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on
 
 from .arithmetic import delay
-from .logic import Logic, counter, delayed, index_bits, stepper, total
 from .loaded import store_logic, store_needs
+from .logic import Logic, counter, delayed, index_bits, stepper, total
 from .operator import MemoryNeed, Products, rom_need
 from .packer import Packed
 from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits

@@ -48,7 +48,9 @@ class LoadForm:
         return LoadForm(weights, operand, int(entry["multiplier"]), int(entry["shift"]), bool(entry["rounds"]))
 
 
-def choose(requantization: Requantization, sums: IntType, out: IntType, digit: int, weights: IntType | None) -> LoadForm:
+def choose(
+    requantization: Requantization, sums: IntType, out: IntType, digit: int, weights: IntType | None
+) -> LoadForm:
     """The form around ``requantization``, for raw sums of type ``sums`` and results of type ``out``.
 
     Scales may become four times as large as the largest; where the multiplier of as few digits of ``digit`` bits as
@@ -117,8 +119,8 @@ def fit_within(form: LoadForm, requantization: Requantization, sums: IntType, ou
         low, high = _scales(form)
         raise ModelError(
             f"channel {channel}: its scale {requantization.scale[channel]:.4g} (limit {low:.3g} to {high:.3g} where "
-            f"sums have up to {form.operand.width} bits) finds no exact constants in the requantiser; train on, or build "
-            "anew for these weights"
+            f"sums have up to {form.operand.width} bits) finds no exact constants in the requantiser; train on, or "
+            "build anew for these weights"
         )
     return found
 

@@ -83,8 +83,8 @@ class StoreShape:
 class Store(wiring.Component):
     """``data`` follows ``address`` by :attr:`latency` cycles, like that of a ROM; ``contents`` are there at power-up.
 
-    ``load`` brings other contents, in the order of :meth:`StoreShape.image`; what it does not take leaves by ``loaded``,
-    a cycle later. The last byte is in its place three cycles after it came.
+    ``load`` brings other contents, in the order of :meth:`StoreShape.image`; what it does not take leaves by
+    ``loaded``, a cycle later. The last byte is in its place three cycles after it came.
     """
 
     #: Cycles by which a store delays what it passes on.
