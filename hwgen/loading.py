@@ -6,15 +6,19 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hwgen.blocks.loaded import described
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError, ModelError, Problems
 from hwgen.graph.loadable import LoadForm
 from hwgen.graph.network import Network
+from hwgen.graph.quantize import INTEGERS
+from hwgen.graph.types import IntType, Quantization
 
 FIXED, LOADABLE = "fixed", "loadable"
 #: Where weights come from.
@@ -50,8 +54,32 @@ def plan_text(plan: Plan) -> str:
 
 
 def _of_layer(network: Network, layer) -> dict[str, Any]:
-    loading = {"loadable": layer.op.loading.to_json()} if layer.op.loading else {}
-    return {"built_for": _built_for(network, layer), **loading}
+    built_for = {"built_for": _built_for(network, layer)}
+    if layer.op.loading:
+        return built_for | {"loadable": layer.op.loading.to_json()}
+    tensors = [network.tensors[name].quantization for name in _quantised(layer)]
+    kept = [{"type": str(x.type), "scale": x.scale, "zero_point": x.zero_point} for x in tensors]
+    return built_for | ({"quantisations": kept} if kept else {})
+
+
+def _quantised(layer) -> tuple[str, ...]:
+    """The streams on whose scales the hardware of ``layer`` depends: those of one that has constants, not loaded."""
+    constants = any(isinstance(getattr(layer.op, field.name), np.ndarray) for field in fields(layer.op))
+    return (*layer.inputs, layer.output) if constants else ()
+
+
+def kept_quantisations(network: Network, text: str) -> tuple[tuple[str, Quantization], ...]:
+    """Streams of ``network``, by what a float model calls them, and the quantisations that they must have in the
+    hardware of the ``plan.json`` with ``text``; those only that differ."""
+    kept = {}
+    for layer, entry in zip(network.layers, json.loads(text)["layers"], strict=False):
+        names = _quantised(layer) if "quantisations" in entry else ()
+        for name, data in zip(names, entry.get("quantisations", ()), strict=False):
+            scale = tuple(data["scale"]) if isinstance(data["scale"], list) else data["scale"]
+            wanted = Quantization(IntType.parse(data["type"]), scale, data["zero_point"])
+            if network.tensors[name].quantization != wanted:
+                kept[name.removesuffix(INTEGERS)] = wanted
+    return tuple(kept.items())
 
 
 def _built_for(network: Network, layer) -> dict[str, Any]:

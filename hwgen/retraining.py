@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,10 @@ from hwgen.dataflow.plan import Plan
 from hwgen.flow import Quantised, axi_top, quantised
 from hwgen.graph import golden
 from hwgen.graph.network import Network
+from hwgen.graph.recipe import DEFAULT
 from hwgen.graph.writer import write_qdq
 from hwgen.loader import LoadPlan
-from hwgen.loading import hardware_plan, laid_out
+from hwgen.loading import hardware_plan, kept_quantisations, laid_out
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
@@ -83,11 +84,17 @@ def retrained(
 ) -> Retrained:
     """The ONNX file ``model`` in what was built in the folder ``hardware`` with ``weights="loadable"``.
 
-    ``settings`` are those of :func:`hwgen.flow.quantised`. Raises a :class:`hwgen.HwgenError` with a line for
-    every layer that is not as built, or whose constants the hardware does not take.
+    ``settings`` are those of :func:`hwgen.flow.quantised`. Of a float model the streams on whose scales hardware
+    depends that is not loaded (sums, products, tables) keep the quantisation with which that was built. Raises a
+    :class:`hwgen.HwgenError` with a line for every layer that is not as built, or whose constants the hardware does not
+    take.
     """
     text = hardware_plan(hardware)
     front = quantised(model, progress=progress, warn=warn, **settings)
+    kept = kept_quantisations(front.network, text)
+    if kept:  # a float model is quantised as the hardware has it where that cannot be loaded
+        recipe = replace(settings.pop("recipe", DEFAULT), kept=kept)
+        front = quantised(model, progress=progress, warn=warn, recipe=recipe, **settings)
     (progress or silent)("fitting into the hardware")
     return Retrained(front, laid_out(front.network, text, str(hardware)))
 

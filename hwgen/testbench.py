@@ -299,6 +299,8 @@ module @NAME@_tb;
 //{
   task take@n@;
     begin
+      if (^expected@n@[received@n@_here] === 1'bx)
+        complain@n@("no vector was read");
       if (m_tdata@n@ !== expected@n@[received@n@_here])
         complain@n@("wrong data");
       if (m_tlast@n@ !== (received@n@_here % BEATS_OUT@n@ == BEATS_OUT@n@ - 1))

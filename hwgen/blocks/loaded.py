@@ -1,5 +1,6 @@
-"""Operators whose constants can be loaded at run time, and what the stores of these take."""
+"""Operators whose constants can be loaded at run time."""
 
+from abc import abstractmethod
 from dataclasses import fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -11,11 +12,11 @@ from hwgen.graph.loadable import LoadForm, choose, fit_within
 from hwgen.graph.network import QuantizedConstant
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import IntType
-from hwgen.memory.store import StoreShape
 
-from .logic import Logic, index_bits, stepper
-from .operator import MemoryNeed, Operator, ram_need
+from .operator import Operator
+from .requantizer import RequantizerPlan
 from .requantizer_lane import DIGIT_BITS
+from .stores import images
 
 #: Bits that integers of a model are taken to have: those that its file stores, or fewer where so few are used.
 _WEIGHT_BITS = (2, 4, 8, 16)
@@ -70,6 +71,23 @@ class Loadable(Operator):
         return replace(self, loading=form, requantization=fit_within(form, source, self.load_sums(form.weights), out))
 
 
+class LoadedRequantizer(Loadable):
+    """A :class:`Loadable` without weights: all that is loaded is what its :meth:`requantizer` holds."""
+
+    sum_type: IntType
+
+    @abstractmethod
+    def requantizer(self, folding: Any) -> RequantizerPlan:
+        """How its sums are requantised."""
+
+    def load_sums(self, weights: None) -> IntType:
+        return self.sum_type
+
+    def image(self, folding: Any) -> bytes:
+        """What loads its constants."""
+        return images(*self.requantizer(folding).contents(self.requantization, self.output.type))
+
+
 def described(value: Any) -> Any:
     """A form of ``value`` for JSON in which equal hardware is equal, and what is different can be read."""
     if isinstance(value, np.ndarray):
@@ -78,20 +96,3 @@ def described(value: Any) -> Any:
     if isinstance(value, IntType) or not is_dataclass(value):
         return [described(item) for item in value] if isinstance(value, tuple | list) else str(value)
     return {field.name: described(getattr(value, field.name)) for field in fields(value) if field.init}
-
-
-def store_needs(name: str, shape: StoreShape) -> tuple[MemoryNeed, ...]:
-    """The columns of a :class:`hwgen.memory.store.Store`; a single word is in registers."""
-    if shape.style == "registers":
-        return ()
-    return tuple(ram_need(f"{name}{n}", shape.style, width, shape.depth) for n, width in enumerate(shape.columns))
-
-
-def store_logic(shape: StoreShape) -> Logic:
-    """Counted bits beside the memory: the word being collected, where it goes, the bus, and registers behind."""
-    columns, place = len(shape.columns), index_bits(shape.depth)
-    behind = {"registers": 1, "block": 1, "lutram": shape.latency}[shape.style]
-    count = stepper(place) + stepper(index_bits(shape.collected)) + Logic(register=place, logic=place)
-    turns = Logic(register=columns * (2 if columns > 1 else 1), logic=columns)
-    bus = Logic(register=10 + 1, logic=6)  # start, strobe, data; and whether it is full
-    return count + turns + bus + Logic(register=8 * shape.collected + behind * shape.width)

@@ -19,7 +19,6 @@ from hwgen.memory.sliding import SlidingWindow, WindowCut
 from hwgen.memory.store import StoreShape
 
 from .arithmetic import dot_latency
-from .loaded import store_logic, store_needs
 from .logic import Logic, adder_register, adder_tree, counter, delayed
 from .mac_layer import MacLayer
 from .multiplier import SINGLE, Multiplier
@@ -27,6 +26,7 @@ from .operator import Cost, MemoryNeed, Operator, Products, read_register, ring_
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
+from .stores import images, store_logic, store_needs
 from .stream import queue_logic, queue_memory
 from .timing import Actor
 from .windowing import (
@@ -149,8 +149,7 @@ class MacPlan:
         """What loads the weights and the requantiser's constants, in the order in which they take it."""
         layer = self.layer
         constants = self.requantizer.contents(layer.requantization, layer.output.type)
-        contents = (self.weight_words(), *constants)
-        return b"".join(StoreShape(words.width, len(words)).image(words) for words in contents)
+        return images(self.weight_words(), *constants)
 
     def weight_words(self) -> Contents:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""

@@ -14,8 +14,9 @@ from .requantization import SIGNIFICAND, Requantization
 from .requantize import WIDEST, Problem
 from .types import IntType
 
-#: Binary orders of magnitude by which scales may grow or shrink, and operands grow, from one training to the next.
-MARGIN = 2
+#: Binary orders of magnitude by which scales may grow and shrink from one training to the next: equalised channels may
+#: grow much. Operands may grow by as many bits as scales may shrink.
+LARGER, SMALLER = 4, 2
 
 
 @dataclass(frozen=True)
@@ -53,24 +54,28 @@ def choose(
 ) -> LoadForm:
     """The form around ``requantization``, for raw sums of type ``sums`` and results of type ``out``.
 
-    Scales may become four times as large as the largest; where the multiplier of as few digits of ``digit`` bits as
-    this takes allows, also a quarter of the smallest. The operand gets two bits more than it needs now, and never more
-    than the sums have. Raises ModelError where numbers would not fit into 62 bits.
+    Scales may become 16 times as large as the largest and a quarter of the smallest; what the multiplier's digits of
+    ``digit`` bits have beyond that is shared out. The operand gets two bits more than it needs now, and never more
+    than the sums have. Where scales are so far apart that the smallest have no exact multiplier in 62 bits, these
+    constants at least must be proved; else ModelError.
     """
-    problem = Problem.of(requantization)
+    whole = (out.min, out.max)  # another network may use more of the results' range
+    problem = Problem.of(replace(requantization, clamp=whole))
     _, operand = problem.operand("float")
-    width = operand.width + MARGIN
+    width = operand.width + SMALLER
     operand = IntType(width if problem.wide else min(width, max(sums.width, operand.width)), True)
     live = requantization.scale[problem.live].astype(np.float64)
     exponent = np.frexp(live if len(live) else np.ones(1))[1]
+    low, high = int(exponent.min()), int(exponent.max())
     deepest = WIDEST - out.width - 2  # the greatest shift with which a result still fits
     found = None
     for digits in range(-(-SIGNIFICAND // digit), (WIDEST - operand.width) // digit + 1):
-        shift = min(digits * digit - MARGIN - int(exponent.max()), deepest)
+        spare = digits * digit - (SIGNIFICAND + high - low + LARGER + SMALLER)
+        shift = min(digits * digit - high - LARGER - max(spare - spare // 2, 0), deepest)
         if shift < 1:
             continue
         found = LoadForm(weights, operand, digits * digit, shift, problem.wide)
-        if shift >= SIGNIFICAND - int(exponent.min()) + MARGIN:
+        if shift >= SIGNIFICAND - low + SMALLER:
             return found
     if found is None or not within(found, requantization, sums, out)[1].all():
         raise ModelError(
