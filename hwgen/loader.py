@@ -16,7 +16,7 @@ from hwgen.memory.store import LOAD_BUS, Store
 
 #: Bits of the count of frames inside.
 _FRAMES = 16
-#: Stores that a stage has at most, and cycles beside theirs until what was loaded is read.
+#: Stores that a stage has at most, unless each of its lanes has one; cycles beside theirs until what they hold is read.
 _STORES, _SETTLE = 3, 16
 
 
@@ -59,7 +59,8 @@ class LoadPlan:
     def of(pipeline: Pipeline) -> "LoadPlan":
         plan = pipeline.plan
         map_, lanes = plan.network.input.map, pipeline.lanes_in
-        stores = _STORES * sum(stage.op.loading is not None for stage in plan.stages)
+        loaded = [stage for stage in plan.stages if stage.op.loading]
+        stores = sum(max(_STORES, stage.folding.lanes_out) for stage in loaded)
         return LoadPlan(map_.type, lanes, map_.elements // lanes, len(plan.load_image()), stores)
 
 

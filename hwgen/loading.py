@@ -15,17 +15,18 @@ import numpy as np
 from hwgen.blocks.loaded import described
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError, ModelError, Problems
-from hwgen.graph.loadable import LoadForm
+from hwgen.graph.loadable import LoadForm, TableForm, read_form
 from hwgen.graph.network import Network
 from hwgen.graph.quantize import INTEGERS
 from hwgen.graph.types import IntType, Quantization
 
+Form = LoadForm | TableForm
 FIXED, LOADABLE = "fixed", "loadable"
 #: Where weights come from.
 WEIGHTS = (FIXED, LOADABLE)
 
 
-def made_loadable(network: Network, forms: Mapping[str, LoadForm] | None = None) -> Network:
+def made_loadable(network: Network, forms: Mapping[str, Form] | None = None) -> Network:
     """``network`` with the constants of its layers loaded: in hardware of ``forms``, by the layers' names, or of forms
     chosen around these. ModelError with a line for every layer that cannot be."""
     problems, layers = Problems(ModelError), []
@@ -90,7 +91,7 @@ def _built_for(network: Network, layer) -> dict[str, Any]:
     return {"operator": type(layer.op).__name__, "reads": reads, **own}
 
 
-def forms_in(text: str) -> dict[str, LoadForm] | None:
+def forms_in(text: str) -> dict[str, Form] | None:
     """The forms of layers, by name, in the text of a ``plan.json``; None where its weights are fixed.
 
     InputError where it is no plan.
@@ -99,7 +100,7 @@ def forms_in(text: str) -> dict[str, LoadForm] | None:
         data = json.loads(text)
         if data.get("weights", FIXED) == FIXED:
             return None
-        return {x["name"]: LoadForm.from_json(x["loadable"]) for x in data["layers"] if "loadable" in x}
+        return {x["name"]: read_form(x["loadable"]) for x in data["layers"] if "loadable" in x}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"plan: not a plan file ({error}); start from the plan.json that build writes") from None
 
@@ -130,7 +131,7 @@ def laid_out(network: Network, text: str, where: str) -> Plan:
             "build it anew"
         )
     forms = {
-        layer.name: LoadForm.from_json(entry["loadable"])
+        layer.name: read_form(entry["loadable"])
         for layer, entry in zip(network.layers, entries, strict=True)
         if "loadable" in entry
     }
@@ -143,7 +144,7 @@ def laid_out(network: Network, text: str, where: str) -> Plan:
     return Plan.from_json(made_loadable(network, forms), json.dumps(data | {"layers": renamed}))
 
 
-def _differences(network: Network, entries: list, forms: Mapping[str, LoadForm], where: str) -> Iterator[str]:
+def _differences(network: Network, entries: list, forms: Mapping[str, Form], where: str) -> Iterator[str]:
     """A line for everything in which a layer is not as built."""
     for layer, entry in zip(network.layers, entries, strict=True):
         # The form does not matter to what is compared, only that there is one.
@@ -159,7 +160,7 @@ def _differences(network: Network, entries: list, forms: Mapping[str, LoadForm],
                 break
 
 
-def _takes(op, form: LoadForm | None) -> bool:
+def _takes(op, form: Form | None) -> bool:
     return form is not None and hasattr(op, "built_for")
 
 

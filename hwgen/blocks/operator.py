@@ -15,7 +15,7 @@ import numpy as np
 from amaranth.lib import wiring
 
 from hwgen.graph.errors import ModelError
-from hwgen.graph.loadable import LoadForm
+from hwgen.graph.loadable import LoadForm, TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.rom import Columns, ram_style, rom_style
@@ -168,7 +168,7 @@ class Operator(ABC):
     sites: ClassVar[tuple[str, ...]] = ()
 
     #: What its hardware is made for where its constants are loaded at run time; None where they are not.
-    loading: ClassVar[LoadForm | None] = None
+    loading: ClassVar[LoadForm | TableForm | None] = None
 
     input: FeatureMap
     #: The type of the result: a field or a property.
@@ -210,7 +210,7 @@ class Operator(ABC):
         weights = getattr(self, "weights", None)
         return 0 if weights is None else weights.size * self.output.height * self.output.width
 
-    def loadable(self, form: LoadForm | None = None) -> "Operator":
+    def loadable(self, form: LoadForm | TableForm | None = None) -> "Operator":
         """The same with constants that are loaded at run time, in hardware made for ``form``, or for one chosen around
         these; itself where it has none to load. Raises ModelError where that cannot be."""
         return self

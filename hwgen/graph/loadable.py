@@ -49,6 +49,19 @@ class LoadForm:
         return LoadForm(weights, operand, int(entry["multiplier"]), int(entry["shift"]), bool(entry["rounds"]))
 
 
+@dataclass(frozen=True)
+class TableForm:
+    """A table whose entries are loaded: any of the output's type."""
+
+    def to_json(self) -> dict[str, object]:
+        return {"table": True}
+
+
+def read_form(entry: dict) -> LoadForm | TableForm:
+    """What ``to_json`` of either wrote. Raises ValueError, KeyError or TypeError where it is none."""
+    return TableForm() if "table" in entry else LoadForm.from_json(entry)
+
+
 def choose(
     requantization: Requantization, sums: IntType, out: IntType, digit: int, weights: IntType | None
 ) -> LoadForm:
