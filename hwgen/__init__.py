@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from hwgen.flow import Design, compile
     from hwgen.graph.errors import FitError, HwgenError, InputError, ModelError
     from hwgen.graph.recipe import Recipe
+    from hwgen.retraining import retrained, simulate_loads
 
-__all__ = ["Design", "FitError", "HwgenError", "InputError", "ModelError", "Recipe", "__version__", "compile"]
+__all__ = [
+    "Design", "FitError", "HwgenError", "InputError", "ModelError", "Recipe", "__version__", "compile", "retrained",
+    "simulate_loads",
+]  # fmt: skip
 
 
 class _Checkout:
@@ -44,6 +48,10 @@ def __getattr__(name: str):
         from hwgen import flow
 
         return getattr(flow, name)
+    if name in ("retrained", "simulate_loads"):
+        from hwgen import retraining
+
+        return getattr(retraining, name)
     if name == "Recipe":
         from hwgen.graph.recipe import Recipe
 

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.blocks.stream import beat_layout, join
 from hwgen.blocks.stream import port_names as stream_names
 from hwgen.graph.types import IntType
+from hwgen.loader import LoadedPipeline
 
 
 def element_bits(type_: IntType) -> int:
@@ -120,6 +121,11 @@ class AxiTop(wiring.Component):
     Every element takes whole bytes of ``tdata``, the first in raster order in the lowest; on the way in the bits
     above an element's own are ignored, on the way out they repeat its sign (zero if it has none).
 
+    Where ``core`` is a :class:`LoadedPipeline`, beats with ``s_axis_tuser`` are bytes of weights, the lowest first; a
+    load ends with ``s_axis_tlast``. It waits until the frames before it have left, and frames wait for it. A load of
+    another length than what the weights take, one within a frame (which is dropped) and a frame within a load raise
+    ``frame_error``, too.
+
     Frames are told apart by counting beats and by nothing else. ``s_axis_tlast`` is only compared with the count:
     where it comes too early or is missing, ``frame_error`` goes to 1 in the next cycle and stays there
     until reset. The beats are taken as if ``tlast`` had been right, so that after a lost beat frames are cut in the
@@ -134,7 +140,10 @@ class AxiTop(wiring.Component):
 
     def __init__(self, core: wiring.Component, source: AxiPort, results: Sequence[AxiPort]):
         names = stream_names(core)[1]
-        _check("input", core.i, source.type, source.lanes)
+        #: What is loaded; None where nothing is.
+        self.loads = core.loads if isinstance(core, LoadedPipeline) else None
+        if self.loads is None:
+            _check("input", core.i, source.type, source.lanes)
         for name, result in zip(names, results, strict=True):
             _check("output", getattr(core, name), result.type, result.lanes)
         self.core, self.source, self.results = core, source, tuple(results)
@@ -146,6 +155,8 @@ class AxiTop(wiring.Component):
             "s_axis_tready": Out(1),
             "s_axis_tlast": In(1),
         }
+        if self.loads:
+            members["s_axis_tuser"] = In(1)
         for port, result in zip(self.ports.values(), self.results, strict=True):
             members |= {
                 f"{port}_tdata": Out(result.bits),
@@ -158,7 +169,10 @@ class AxiTop(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.core = self.core
-        self._input(m)
+        if self.loads:
+            self._loaded_input(m)
+        else:
+            self._input(m)
         for (name, port), result in zip(self.ports.items(), self.results, strict=True):
             self._output(m, getattr(self.core, name), port, result)
         return m
@@ -173,6 +187,20 @@ class AxiTop(wiring.Component):
         m.submodules.s_axis_count = count = BeatCounter(self.source.beats)
         m.d.comb += count.step.eq(self.s_axis_tvalid & self.s_axis_tready)
         with m.If(count.step & (count.last != self.s_axis_tlast)):
+            m.d.sync += self.frame_error.eq(1)
+        join(m, port.o, self.core.i, "input of the top")
+
+    def _loaded_input(self, m: Module) -> None:
+        """Frames and loads, which the core tells apart and counts."""
+        m.submodules.s_axis = port = RegisterSlice(self.loads.layout)
+        m.d.comb += [
+            port.i.valid.eq(self.s_axis_tvalid),
+            self.s_axis_tready.eq(port.i.ready),
+            port.i.payload.data.eq(self.s_axis_tdata),
+            port.i.payload.last.eq(self.s_axis_tlast),
+            port.i.payload.load.eq(self.s_axis_tuser),
+        ]
+        with m.If(self.core.error):
             m.d.sync += self.frame_error.eq(1)
         join(m, port.o, self.core.i, "input of the top")
 

@@ -12,6 +12,8 @@ from hwgen.graph.types import FeatureMap
 from hwgen.testing import from_beats, to_beats
 from hwgen.waves import Waves
 
+from .loader import LoadedPipeline
+
 _PROGRESS_CYCLES = 64
 _SHARE = 0.6  # of the cycles in which an end with pauses moves
 
@@ -26,9 +28,20 @@ def run_amaranth(
     ``stall`` is a seed for random pauses at both ends; ``trace`` names a file for waveforms. Raises TimeoutError where
     the hardware stops.
     """
-    pipeline = Pipeline(plan)
+    return run_bench(Pipeline(plan), integers, None, progress, stall, trace)
+
+
+def run_bench(
+    pipeline: Pipeline | LoadedPipeline,
+    integers: np.ndarray,
+    beats: list[int] | None,
+    progress: Progress,
+    stall: int | None = None,
+    trace: Waves | None = None,
+) -> tuple[dict[str, np.ndarray], list[int], list[list[int]]]:
+    """:func:`run_amaranth` of ``pipeline``; ``beats`` are what comes in, unless they are all that frames are."""
     simulator = Simulator(pipeline)  # elaborates, so that there are blocks to watch
-    bench = _Bench(pipeline, integers, progress, stall)
+    bench = _Bench(pipeline, integers, beats, progress, stall)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench.run)
     with simulator.write_vcd(str(trace.path)) if trace else nullcontext():
@@ -69,18 +82,36 @@ class _Tap:
         return flat.reshape(self.frames, *self.map.shape).astype(self.map.type.dtype)
 
 
+class _Source(_Tap):
+    """Watches the stream of a :class:`LoadedPipeline`, whose beats are more than those of frames."""
+
+    def __init__(self, stream, beats: list[int]):
+        self.valid, self.ready, self.payload = stream.valid, stream.ready, stream.payload.as_value()
+        self.all = beats
+        self.beats: list[int] = []
+        self.cycles: list[int] = []
+
+    @property
+    def expected(self) -> int:
+        return len(self.all)
+
+
 class _Bench:
     """A source that always offers and a sink that always takes, or both with pauses; a tap on every layer."""
 
-    def __init__(self, pipeline: Pipeline, integers: np.ndarray, progress: Progress, stall: int | None):
+    def __init__(self, pipeline, integers: np.ndarray, beats: list[int] | None, progress: Progress, stall: int | None):
         network, frames = pipeline.plan.network, len(integers)
         self.random = None if stall is None else np.random.default_rng(stall)
         self.progress, self.pipeline = progress, pipeline
         self.offered = 0  # beats that were offered so far
         # Some layer moves a beat at least once a frame.
         self.patience = 1000 + 2 * max(layer.cost.cycles for layer in pipeline.plan.layers)
-        self.source = _Tap(pipeline.i, network.input.name, network.input.map, frames)
-        self.beats = to_beats(integers, network.input.map.type, self.source.lanes)
+        self.integers = integers
+        if beats is None:
+            self.source = _Tap(pipeline.i, network.input.name, network.input.map, frames)
+            self.beats = to_beats(integers, network.input.map.type, self.source.lanes)
+        else:
+            self.source, self.beats = _Source(pipeline.i, beats), beats
         self.taps = [
             _Tap(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
             for layer in network.layers
@@ -122,4 +153,5 @@ class _Bench:
             ctx.set(self.source.payload, self.beats[at])
 
     def tensors(self) -> dict[str, np.ndarray]:
-        return {tap.tensor: tap.integers() for tap in (self.source, *self.taps)}
+        given = {self.pipeline.plan.network.input.name: self.integers}
+        return given | {tap.tensor: tap.integers() for tap in self.taps}

@@ -163,6 +163,13 @@ MODEL_OPTIONS = (
         metavar="FILE",
         help="Foldings from a plan.json that `build` wrote and you may have edited.",
     ),
+    click.option(
+        "--weights",
+        type=click.Choice(["fixed", "loadable"]),
+        default="fixed",
+        show_default=True,
+        help="loadable: in RAM, so that another network of the same shape can be loaded (command `weights`).",
+    ),
 )
 
 BOARD_OPTIONS = (
@@ -439,3 +446,6 @@ def devices(family: str | None, quiet: bool) -> None:
 
 
 from hwgen import cli_board  # noqa: E402, F401  it adds its commands to those above
+from hwgen.cli_weights import weights  # noqa: E402  (it takes its options from here)
+
+cli.add_command(weights)

@@ -125,6 +125,7 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
     with steps(quiet) as tell:
         given = arguments(settings, tell)
         loaded = attempt(problems, lambda: flow.quantised(**front(given)))
+        loaded = loaded and attempt(problems, lambda: loaded.with_weights(given["weights"], given["plan"]))
         target = attempt(problems, lambda: find_device(given["device"] or flow.DEVICE))
         for layer in loaded.network.layers if loaded else ():
             attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"node {layer.name!r}: ")
@@ -159,7 +160,7 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
             if given[name]:
                 raise InputError(f"explore tries many budgets of multipliers and takes no --{name}; leave it out")
         target = find_device(given["device"] or flow.DEVICE)
-        network = flow.quantised(**front(given)).network
+        network = flow.quantised(**front(given)).with_weights(given["weights"]).network
         tell("sizing layers")
         found = FoldingSearch(network, weigher(target))
         budgets = exploring.usual_budgets(found, given["multipliers"], points)

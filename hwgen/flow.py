@@ -31,6 +31,8 @@ from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq, write_tail
 from hwgen.inputs import USUAL, FrameSpec, Preparation
+from hwgen.loader import LoadedPipeline
+from hwgen.loading import FIXED, WEIGHTS, forms_in, made_loadable, plan_text
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
@@ -74,6 +76,7 @@ def compile(
     plan: str | Path | None = None,
     latency: bool = False,
     lenient: bool = False,
+    weights: str = FIXED,
     progress: Progress | None = None,
     warn: Callable[[str], None] = warnings.warn,
 ) -> "Design":
@@ -85,12 +88,15 @@ def compile(
     Layers are sized to fit ``device`` (``DEVICE`` unless given, which ``multipliers`` and ``fps`` may exceed), to use
     at most ``multipliers``, or to reach ``fps`` frames per second at ``clock`` Hz with the least hardware; or as the
     JSON file ``plan`` says. With ``latency`` one frame takes the least time, otherwise most come in a second.
-    ``lenient``: if nothing fits the device, go on. ``progress`` is told every step, ``warn`` whatever the user should
+    ``lenient``: if nothing fits the device, go on. ``weights`` is ``"fixed"``, or ``"loadable"`` for hardware that
+    takes those of other networks of the same shape at run time (:mod:`hwgen.loading`). ``progress`` is told every step,
+    ``warn`` whatever the user should
     know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
     target = device if isinstance(device, Device) else find_device(device or DEVICE)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
+    front = front.with_weights(weights, plan)
     tell("sizing layers")
     bound = binds(device, multipliers, fps)
     limits = {"multipliers": multipliers, "fps": fps, "clock": clock, "plan": plan, "latency": latency}
@@ -108,6 +114,16 @@ class Quantised:
     network: Network
     samples: np.ndarray
     model: Path
+
+    def with_weights(self, weights: str, plan: str | Path | None = None) -> "Quantised":
+        """The same where weights are ``"fixed"``; where they are ``"loadable"`` with hardware that takes others, as the
+        file ``plan`` says, if it does. InputError for anything else."""
+        if weights not in WEIGHTS:
+            raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
+        if weights == FIXED:
+            return self
+        forms = None if plan is None else forms_in(plan_file(plan))
+        return replace(self, network=made_loadable(self.network, forms))
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """Compare every integer tensor that ONNX Runtime has, too, on frames [N, ...] of the model's own shape."""
@@ -264,12 +280,27 @@ def binds(device: str | Device | None, multipliers: int | None, fps: float | Non
 
 def read_plan(network: Network, path: str | Path) -> Plan:
     """An edited ``plan.json``; InputError where it cannot be read or does not fit the network."""
+    return Plan.from_json(network, plan_file(path))
+
+
+def plan_file(path: str | Path) -> str:
+    """The text of a plan; InputError where it cannot be read."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise InputError(f"cannot read the plan {str(path)!r}: {reason}; check the path") from None
-    return Plan.from_json(network, text)
+
+
+def axi_top(plan: Plan) -> AxiTop:
+    """The pipeline of ``plan`` between AXI4-Stream ports."""
+    core = Pipeline(plan)
+    streams = (plan.network.input, *plan.network.results)
+    ports = [
+        AxiPort(stream.map.type, lanes, stream.map.elements // lanes)
+        for stream, lanes in zip(streams, (core.lanes_in, *core.lanes_out), strict=True)
+    ]
+    return AxiTop(LoadedPipeline(core) if plan.loading else core, ports[0], ports[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,12 +344,7 @@ class Design:
     @cached_property
     def component(self) -> AxiTop:
         """The hardware: the pipeline between AXI4-Stream ports."""
-        core, streams = Pipeline(self.plan), (self.network.input, *self.network.results)
-        ports = [
-            AxiPort(stream.map.type, lanes, stream.map.elements // lanes)
-            for stream, lanes in zip(streams, (core.lanes_in, *core.lanes_out), strict=True)
-        ]
-        return AxiTop(core, ports[0], ports[1:])
+        return axi_top(self.plan)
 
     def simulate(
         self,
@@ -411,7 +437,7 @@ class Design:
         return {
             **self.verilog.files(self.name),
             **self._bench_files(),
-            "plan.json": self.plan.to_json(),
+            "plan.json": plan_text(self.plan),
             "report.json": self.report.to_json(),
             "report.txt": str(self.report),
             "report.html": self.report.html(),

@@ -40,7 +40,7 @@ def to_netlist(component: wiring.Component, name: str, inline: int | None = None
     library = Library(inline)
     top = library.convert(component, name)
     text, types = _tidied("\n".join((top, *library.modules)))
-    return Netlist(text, {types[f"\\{module}"][1:]: contents for contents, module in library.roms.items()})
+    return Netlist(text, {types[f"\\{module}"][1:]: contents for (_, contents), module in library.roms.items()})
 
 
 def to_rtlil(component: wiring.Component, name: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from hwgen.axi import AxiPort, AxiTop, tdata_words
 
 INPUT_FILE = "input.hex"
+LOAD_FILE = "weights.hex"
 
 
 def expected_files(top: AxiTop) -> list[str]:
@@ -58,7 +59,8 @@ def verilog_testbench(
     (``expected_0.hex`` and so on where there are several outputs).
 
     Run it in the folder with these files: at full speed as it is, and with all ends pausing at random with the
-    plusarg ``+stall=SEED`` (or parameter ``STALL``). It checks every word, the place of every ``tlast``, that an offer
+    plusarg ``+stall=SEED`` (or parameter ``STALL``). Where ``top`` has weights to load, ``+load`` loads those in
+    ``weights.hex`` first. It checks every word, the place of every ``tlast``, that an offer
     stays until it is taken, and ``frame_error``. At full speed it also checks the ``cycles`` from the end of a frame
     to that of the next (the last two of at least three frames) and the ``latency`` from the first beat sent to the
     first received, where these are not 0. It ends with a line that begins with ``PASS`` or ``FAIL``, after
@@ -74,9 +76,12 @@ def verilog_testbench(
         "TIMEOUT": timeout,
         "INPUT_FILE": INPUT_FILE,
         "EXPECTED_FILES": " and ".join(expected_files(top)),
+        "LOAD_FILE": LOAD_FILE,
+        "LOAD_BEATS": top.loads.load_beats if top.loads else 0,
     }
     results = list(zip(top.ports.values(), expected_files(top), top.results, strict=True))
-    text = _PER_OUTPUT.sub(lambda match: "".join(_for_output(match[1], *result) for result in results), _TEXT)
+    text = _WITH_LOADS.sub(r"\1" if top.loads else "", _TEXT)
+    text = _PER_OUTPUT.sub(lambda match: "".join(_for_output(match[1], *result) for result in results), text)
     for key, value in values.items():
         text = text.replace(f"@{key}@", str(value))
     return text
@@ -84,6 +89,8 @@ def verilog_testbench(
 
 #: What stands between these lines is there for each output.
 _PER_OUTPUT = re.compile(r"^ *//\{\n(.*?)^ *//\}\n", re.MULTILINE | re.DOTALL)
+#: What stands between these lines is there where weights are loaded.
+_WITH_LOADS = re.compile(r"^ *//<\n(.*?)^ *//>\n", re.MULTILINE | re.DOTALL)
 
 
 def _for_output(text: str, port: str, file: str, result: AxiPort) -> str:
@@ -117,6 +124,9 @@ module @NAME@_tb;
   reg [@BITS_IN@ - 1:0] s_tdata = 0;
   reg s_tvalid = 1'b0;
   reg s_tlast = 1'b0;
+//<
+  reg s_tuser = 1'b0;
+//>
   wire s_tready;
 //{
   wire [@BITS_OUT@ - 1:0] m_tdata@n@;
@@ -129,6 +139,9 @@ module @NAME@_tb;
   @NAME@ dut (
     .clk(clk), .rst(rst),
     .s_axis_tdata(s_tdata), .s_axis_tvalid(s_tvalid), .s_axis_tready(s_tready), .s_axis_tlast(s_tlast),
+//<
+    .s_axis_tuser(s_tuser),
+//>
 //{
     .m_axis@n@_tdata(m_tdata@n@), .m_axis@n@_tvalid(m_tvalid@n@),
     .m_axis@n@_tready(m_tready@n@), .m_axis@n@_tlast(m_tlast@n@),
@@ -137,6 +150,9 @@ module @NAME@_tb;
   );
 
   reg [@BITS_IN@ - 1:0] inputs [0:TOTAL_IN - 1];
+//<
+  reg [@BITS_IN@ - 1:0] weights [0:@LOAD_BEATS@ - 1];
+//>
 //{
   reg [@BITS_OUT@ - 1:0] expected@n@ [0:TOTAL_OUT@n@ - 1];
 //}
@@ -144,7 +160,9 @@ module @NAME@_tb;
   integer seed;
   reg stalled;
   integer cycle = 0;
-  integer sent = 0;       // beats offered so far
+  integer sent = 0;       // beats of frames offered so far
+  integer to_load = 0;    // beats of weights that are still to be offered
+  reg first_load = 1'b0;  // weights are loaded before the frames
   integer received = 0;   // beats taken so far, of all outputs
   integer wanted = 0;     // beats that must come
   integer ended = 0;      // whole frames received
@@ -165,6 +183,13 @@ module @NAME@_tb;
     if ($value$plusargs("stall=%d", seed)) begin end
     stalled = seed != 0;
     $readmemh("@INPUT_FILE@", inputs);
+//<
+    first_load = $test$plusargs("load");
+    if (first_load) begin
+      $readmemh("@LOAD_FILE@", weights);
+      to_load = @LOAD_BEATS@;
+    end
+//>
 //{
     $readmemh("@EXPECTED_FILE@", expected@n@);
     wanted = wanted + TOTAL_OUT@n@;
@@ -205,7 +230,7 @@ module @NAME@_tb;
         errors = errors + 1;
         $display("%0d cycles from frame to frame, expected %0d", interval, CYCLES);
       end
-      if (LATENCY != 0 && !stalled && received > 0 && first_out - first_in != LATENCY) begin
+      if (LATENCY != 0 && !stalled && !first_load && received > 0 && first_out - first_in != LATENCY) begin
         errors = errors + 1;
         $display("latency %0d cycles, expected %0d", first_out - first_in, LATENCY);
       end
@@ -241,9 +266,23 @@ module @NAME@_tb;
         first_in = cycle;
       if (!s_tvalid || s_tready) begin
         s_tvalid <= 1'b0;
+//<
+        if (to_load > 0) begin
+          if (go(stalled)) begin
+            s_tvalid <= 1'b1;
+            s_tuser <= 1'b1;
+            s_tdata <= weights[@LOAD_BEATS@ - to_load];
+            s_tlast <= to_load == 1;
+            to_load = to_load - 1;
+          end
+        end else
+//>
         if (sent < TOTAL_IN)
           if (go(stalled)) begin
             s_tvalid <= 1'b1;
+//<
+            s_tuser <= 1'b0;
+//>
             s_tdata <= inputs[sent];
             s_tlast <= sent % BEATS_IN == BEATS_IN - 1;
             sent = sent + 1;
@@ -260,6 +299,8 @@ module @NAME@_tb;
 //{
   task take@n@;
     begin
+      if (^expected@n@[received@n@_here] === 1'bx)
+        complain@n@("no vector was read");
       if (m_tdata@n@ !== expected@n@[received@n@_here])
         complain@n@("wrong data");
       if (m_tlast@n@ !== (received@n@_here % BEATS_OUT@n@ == BEATS_OUT@n@ - 1))

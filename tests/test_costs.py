@@ -19,11 +19,13 @@ CASES = [
     laid_out(conv(FeatureMap(12, 12, 8, U8), SAME, 8), "columns", 24),
     laid_out(dense(FeatureMap(1, 1, 128, S8), 12, Quantization(S8, 0.05, 3)), "ring", 12),
     Case(pool(MaxPool, FeatureMap(16, 16, 16, U8), Window((2, 2), (2, 2))), LaneFolding(8)),
+    laid_out(conv(FeatureMap(12, 12, 8, U8), SAME, 8).loadable(), "columns", 24),
+    laid_out(dense(FeatureMap(1, 1, 400, U8), 24).loadable(), "ring", 3),
     Case(StreamQueue(FeatureMap(16, 16, 16, U8)), QueueFolding(8, 100)),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case}{', loaded' * bool(case.op.loading)}")
 @pytest.mark.parametrize("name", ["lfe5u-25f", "xczu3eg", "gw2a-18c", "5cseba6"])
 def test_multipliers_and_block_ram_are_exact_and_logic_is_near(case, name):
     target = device(name)

@@ -5,19 +5,24 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.graph.loadable import LoadForm
 from hwgen.graph.network import QuantizedConstant, Site
 from hwgen.graph.requantize import Requantization
-from hwgen.graph.types import FeatureMap
+from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 
-from .mac_layer import MacLayer, raw_range
+from .loaded import Loadable, stored_type
+from .mac_layer import MacLayer, raw_range, widest_sums
 from .mac_operator import MacOperator
 from .staircase import Staircase, requantization, requantization_gap
 
 
 @dataclass(frozen=True, eq=False)
-class Conv(MacOperator):
-    """``weights`` int64 [OC, KH, KW, IC/group], zero points taken off; the sum goes through ``requantization``."""
+class Conv(Loadable, MacOperator):
+    """``weights`` int64 [OC, KH, KW, IC/group], zero points taken off; the sum goes through ``requantization``.
+
+    ``stored`` holds all weights that the model could have; ``loading`` is as in :class:`MacLayer`.
+    """
 
     input: FeatureMap
     output: FeatureMap
@@ -26,6 +31,8 @@ class Conv(MacOperator):
     input_zero: int
     requantization: Requantization | Staircase
     group: int = 1
+    stored: IntType | None = None
+    loading: LoadForm | None = None
 
     sites = ("Conv",)
 
@@ -44,6 +51,7 @@ class Conv(MacOperator):
             site.input.quantization.zero_point,
             site_requantization(site, weights),
             settings["group"],
+            stored_type(site.weight),
         )
 
     def golden(self, x: np.ndarray) -> np.ndarray:
@@ -63,8 +71,29 @@ class Conv(MacOperator):
     @cached_property
     def _layer(self) -> MacLayer:
         return MacLayer(
-            self.input, self.output, self.window, self.weights, self.input_zero, self.requantization, self.group
+            self.input,
+            self.output,
+            self.window,
+            self.weights,
+            self.input_zero,
+            self.requantization,
+            self.group,
+            self.loading,
         )
+
+    def load_sums(self, weights: IntType) -> IntType:
+        return widest_sums(self.weights, weights, self.input.type)
+
+    def built_for(self) -> dict[str, object]:
+        """Padding is of the input's zero point, which is not loaded."""
+        padding = {"zero point of the padding": self.input_zero} if any(self.window.pads) else {}
+        return {
+            "input": str(self.input),
+            "output": str(self.output),
+            "window": str(self.window),
+            "groups": self.group,
+            **padding,
+        }
 
 
 def stored_weights(weight: QuantizedConstant) -> np.ndarray:

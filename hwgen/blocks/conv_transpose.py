@@ -17,6 +17,7 @@ from hwgen.graph.window import TransposedWindow, Window
 
 from .box import Slice
 from .conv import Conv
+from .loaded import stored_type
 from .mac_layer import raw_range
 from .operator import GoldenOperator, Operator
 from .reorder import Rearrange
@@ -105,7 +106,7 @@ class Phases(Conv):
         function = None if site.function is None else _for_each(site.function, owner)
         form = requantization(replace(site, function=function), unit[owner], bias, low, high)
         output = FeatureMap(rows, columns, len(owner), target.type)
-        return Phases(source.map, output, plain, split, zero, form, group, taps=weights.size)
+        return Phases(source.map, output, plain, split, zero, form, group, stored_type(site.weight), taps=weights.size)
 
 
 @dataclass(frozen=True)

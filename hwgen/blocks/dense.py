@@ -5,26 +5,33 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.graph.loadable import LoadForm
 from hwgen.graph.network import Site
 from hwgen.graph.requantize import Requantization
-from hwgen.graph.types import FeatureMap
+from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 
 from .conv import site_requantization, stored_weights
+from .loaded import Loadable, stored_type
 from .mac import MacFolding
-from .mac_layer import MacLayer, MacShape
+from .mac_layer import MacLayer, MacShape, widest_sums
 from .mac_operator import MacOperator
 from .staircase import Staircase, requantization_gap
 
 
 @dataclass(frozen=True, eq=False)
-class Dense(MacOperator):
-    """``weights`` int64 [OC, features], features in the raster order of ``input``: flattening needs no hardware."""
+class Dense(Loadable, MacOperator):
+    """``weights`` int64 [OC, features], features in the raster order of ``input``: flattening needs no hardware.
+
+    ``stored`` and ``loading`` are as in :class:`Conv`.
+    """
 
     input: FeatureMap
     output: FeatureMap
     weights: np.ndarray
     requantization: Requantization | Staircase
+    stored: IntType | None = None
+    loading: LoadForm | None = None
 
     sites = ("Gemm",)
 
@@ -33,7 +40,9 @@ class Dense(MacOperator):
         if site.op != "Gemm":
             return None
         weights = stored_weights(site.weight)
-        return cls(site.input.map, site.output.map, weights, site_requantization(site, weights))
+        return cls(
+            site.input.map, site.output.map, weights, site_requantization(site, weights), stored_type(site.weight)
+        )
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         return self._layer.golden(x.reshape(len(x), *self._layer.input.shape))
@@ -54,7 +63,13 @@ class Dense(MacOperator):
         """A 1x1 window on a map of one pixel."""
         flat = FeatureMap(1, 1, self.input.elements, self.input.type)
         weights = self.weights.reshape(len(self.weights), 1, 1, -1)
-        return MacLayer(flat, self.output, Window((1, 1)), weights, 0, self.requantization)
+        return MacLayer(flat, self.output, Window((1, 1)), weights, 0, self.requantization, loading=self.loading)
+
+    def load_sums(self, weights: IntType) -> IntType:
+        return widest_sums(self.weights, weights, self.input.type)
+
+    def built_for(self) -> dict[str, object]:
+        return {"input": str(self.input), "output": str(self.output)}
 
     @cached_property
     def shape(self) -> MacShape:

@@ -8,16 +8,19 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.graph.loadable import LoadForm
 from hwgen.graph.network import Site
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.rom import RAM_ATTRIBUTES
+from hwgen.memory.store import LOAD_PORTS, pass_on
 
+from .loaded import LoadedRequantizer
 from .logic import Logic, adder_register, loop, total
 from .mac_folding import divisors
-from .operator import Cost, LaneFolding, Operator, ram_need
+from .operator import Cost, LaneFolding, ram_need
 from .pool import average_requantization, sum_type
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
@@ -27,12 +30,13 @@ from .timing import Actor, counting, ones
 
 
 @dataclass(frozen=True, eq=False)
-class GlobalAveragePool(Operator):
+class GlobalAveragePool(LoadedRequantizer):
     """The sum of each channel over the map through ``requantization`` (which divides)."""
 
     input: FeatureMap
     output: FeatureMap
     requantization: Requantization | Staircase
+    loading: LoadForm | None = None
 
     sites = ("GlobalAveragePool",)
 
@@ -55,6 +59,9 @@ class GlobalAveragePool(Operator):
         if self.gap:
             raise self.golden_only()
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
+
+    def built_for(self) -> dict[str, object]:
+        return {"input": str(self.input), "output": str(self.output)}
 
     @property
     def pixels(self) -> int:
@@ -116,12 +123,11 @@ class _GlobalUnit(wiring.Component):
 
     def __init__(self, op: GlobalAveragePool, folding: LaneFolding):
         self.op, self.folding = op, folding
-        super().__init__(
-            {
-                "i": In(beat_stream(op.input.type, folding.lanes)),
-                "o": Out(beat_stream(op.output.type, folding.lanes)),
-            }
-        )
+        streams = {
+            "i": In(beat_stream(op.input.type, folding.lanes)),
+            "o": Out(beat_stream(op.output.type, folding.lanes)),
+        }
+        super().__init__(streams | (LOAD_PORTS if op.loading else {}))
 
     def elaborate(self, platform):
         m = Module()
@@ -130,6 +136,8 @@ class _GlobalUnit(wiring.Component):
         m.submodules.requantizer = requantizer = op.requantizer(folding).component(
             op.requantization, op.sum_type, op.output.type
         )
+        if op.loading:
+            pass_on(m, self, requantizer)
         take, strobe = Signal(), Signal()
         arriving = LoopNest(m, [("word", op.words(folding)), ("pixel", op.pixels)], take)
         last_pixel = arriving.index["pixel"] == op.pixels - 1

@@ -16,6 +16,7 @@ from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 from hwgen.memory.rom import Columns, rom_latency, rom_style
 from hwgen.memory.sliding import SlidingWindow, WindowCut
+from hwgen.memory.store import StoreShape
 
 from .arithmetic import dot_latency
 from .logic import Logic, adder_register, adder_tree, counter, delayed
@@ -25,6 +26,7 @@ from .operator import Cost, MemoryNeed, Operator, Products, read_register, ring_
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
+from .stores import images, store_logic, store_needs
 from .stream import queue_logic, queue_memory
 from .timing import Actor
 from .windowing import (
@@ -138,6 +140,17 @@ class MacPlan:
     def weight_width(self) -> int:
         return self.multipliers * self.layer.weight_type.width
 
+    @property
+    def weight_store(self) -> StoreShape:
+        """The weight memory where weights are loaded."""
+        return StoreShape(self.weight_width, self.weight_depth)
+
+    def image(self) -> bytes:
+        """What loads the weights and the requantiser's constants, in the order in which they take it."""
+        layer = self.layer
+        constants = self.requantizer.contents(layer.requantization, layer.output.type)
+        return images(self.weight_words(), *constants)
+
     def weight_words(self) -> Contents:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
         return Contents.packed(self._weight_matrix(), self.layer.weight_type.width)
@@ -214,8 +227,12 @@ class MacPlan:
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
         """Weights, window buffer, constants, queue."""
+        if self.layer.loading:
+            weights = store_needs("weights", self.weight_store)
+        else:
+            weights = (rom_need("weights", self.weight_width, self.weight_depth, self.weight_columns),)
         return (
-            rom_need("weights", self.weight_width, self.weight_depth, self.weight_columns),
+            *weights,
             *self._window_memories(),
             *self.requantizer.memories(self.layer.requantization),
             queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
@@ -236,11 +253,12 @@ class MacPlan:
     def logic(self) -> Logic:
         """What is not a memory or a multiplier."""
         layer, folding, columns = self.layer, self.folding, self.weight_columns
+        registers = Logic(register=columns.registers if columns else self.weight_width)
         return (
             self._window_logic()
             + self._dot_logic()
             + counter(self.weight_depth)
-            + Logic(register=columns.registers if columns else self.weight_width)
+            + (store_logic(self.weight_store) if layer.loading else registers)
             + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
             + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
@@ -270,7 +288,7 @@ class MacPlan:
     @cached_property
     def weight_columns(self) -> Columns | None:
         """The weight memory's bits where it is made of logic; None where it is not."""
-        if rom_style(self.weight_depth) == "block":
+        if self.layer.loading or rom_style(self.weight_depth) == "block":
             return None
         return Columns.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
 

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.graph.loadable import LoadForm
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
@@ -53,7 +54,8 @@ class MacLayer:
     """``weights`` int64 [OC, KH, KW, IC/group] (zero point taken off) over ``window``s of ``input``.
 
     Channels in and out are cut into ``group`` equal groups, of which each sees only its own; 1 is the usual
-    convolution, as many as there are channels a depthwise one.
+    convolution, as many as there are channels a depthwise one. With ``loading`` hardware is made for any weights of its
+    type, and these are what it starts with.
     """
 
     input: FeatureMap
@@ -63,6 +65,7 @@ class MacLayer:
     input_zero: int
     requantization: Requantization | Staircase
     group: int = 1
+    loading: LoadForm | None = None
 
     @cached_property
     def shape(self) -> MacShape:
@@ -90,11 +93,15 @@ class MacLayer:
 
     @cached_property
     def weight_type(self) -> IntType:
+        if self.loading:
+            return self.loading.weights
         return IntType.holding(int(self.weights.min()), int(self.weights.max()))
 
     @cached_property
     def sum_type(self) -> IntType:
         """Holds every sum, partial ones included."""
+        if self.loading:
+            return widest_sums(self.weights, self.loading.weights, self.input.type)
         low, high = raw_range(self.weights, self.input.type)
         return IntType.holding(min(int(low.min()), -1), int(high.max()))
 
@@ -112,6 +119,13 @@ class MacLayer:
         parts = zip(np.split(x, self.group, axis=3), np.split(self.weights, self.group), strict=True)
         sums = [window_sums(part, weights, self.window, self.input_zero, exact) for part, weights in parts]
         return sums[0] if self.group == 1 else np.concatenate(sums, axis=3)
+
+
+def widest_sums(weights: np.ndarray, type_: IntType, x: IntType) -> IntType:
+    """Holds all raw sums, partial ones included, of any weights of ``type_`` in the place of ``weights`` [OC, ...]."""
+    elements = weights[0].size
+    corners = [a * b for a in (type_.min, type_.max) for b in (x.min, x.max)]
+    return IntType.holding(min(elements * min(corners), -1), elements * max(corners))
 
 
 def raw_range(weights: np.ndarray, x: IntType) -> tuple[np.ndarray, np.ndarray]:

@@ -50,5 +50,9 @@ class MacOperator(Operator):
         paired = weigh(pair)
         return mac_offers(self.shape, min(single, paired), digit, PAIR if paired <= single else SINGLE)
 
+    def image(self, folding: MacFolding) -> bytes:
+        """What loads its constants."""
+        return self.plan(folding).image()
+
     def block(self, folding: MacFolding) -> wiring.Component:
         return MacUnit(self.plan(folding))

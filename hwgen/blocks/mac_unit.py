@@ -9,6 +9,7 @@ from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.ring import RingWindow
 from hwgen.memory.rom import Rom, pack
 from hwgen.memory.sliding import SlidingWindow
+from hwgen.memory.store import LOAD_PORTS, Store, pass_on
 
 from .arithmetic import DotProduct
 from .mac import MacPlan
@@ -24,12 +25,13 @@ class MacUnit(wiring.Component):
         super().__init__(self.ports())
 
     def ports(self) -> dict:
-        """The streams."""
+        """The streams, and what loads the weights."""
         layer, folding = self.plan.layer, self.plan.folding
-        return {
+        streams = {
             "i": In(beat_stream(layer.input.type, folding.lanes_in)),
             "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
         }
+        return streams | (LOAD_PORTS if layer.loading else {})
 
     def ring(self, layout) -> RingWindow:
         """The window buffer for words of ``layout``, where it is a ring."""
@@ -44,7 +46,8 @@ class MacUnit(wiring.Component):
         m = Module()
         plan, layer, folding = self.plan, self.plan.layer, self.plan.folding
         window = self._window(m)
-        m.submodules.weights = weights = Rom(plan.weight_words(), plan.weight_width)
+        words = plan.weight_words()
+        m.submodules.weights = weights = Store(words) if layer.loading else Rom(words, plan.weight_width)
         m.submodules.dot = dot = DotProduct(
             plan.multiplier,
             folding.portion,
@@ -56,6 +59,8 @@ class MacUnit(wiring.Component):
         m.submodules.requantizer = requantizer = plan.requantizer.component(
             layer.requantization, layer.sum_type, layer.output.type
         )
+        if layer.loading:
+            pass_on(m, self, weights, requantizer)
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, max(plan.beats))
         self._announce(m, window, outlet)
         if plan.weight_depth > 1:

@@ -15,6 +15,7 @@ import numpy as np
 from amaranth.lib import wiring
 
 from hwgen.graph.errors import ModelError
+from hwgen.graph.loadable import LoadForm, TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.rom import Columns, ram_style, rom_style
@@ -166,6 +167,9 @@ class Operator(ABC):
     #: The ``op`` of the sites it takes (:data:`hwgen.graph.network.SITE_OPS`), for messages.
     sites: ClassVar[tuple[str, ...]] = ()
 
+    #: What its hardware is made for where its constants are loaded at run time; None where they are not.
+    loading: ClassVar[LoadForm | TableForm | None] = None
+
     input: FeatureMap
     #: The type of the result: a field or a property.
     output: FeatureMap
@@ -205,6 +209,11 @@ class Operator(ABC):
         """Multiplications by weights for a frame; 0 for an operator without weights."""
         weights = getattr(self, "weights", None)
         return 0 if weights is None else weights.size * self.output.height * self.output.width
+
+    def loadable(self, form: LoadForm | TableForm | None = None) -> "Operator":
+        """The same with constants that are loaded at run time, in hardware made for ``form``, or for one chosen around
+        these; itself where it has none to load. Raises ModelError where that cannot be."""
+        return self
 
     def golden_only(self) -> ModelError:
         """The error for somebody who wants hardware where there is a :attr:`gap`."""

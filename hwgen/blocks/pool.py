@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.errors import ModelError
+from hwgen.graph.loadable import LoadForm
 from hwgen.graph.network import Site
 from hwgen.graph.requantize import Requantization, output_scale, requantize_reference
 from hwgen.graph.types import FeatureMap, IntType
@@ -18,7 +19,9 @@ from hwgen.graph.window import Window
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
+from hwgen.memory.store import LOAD_PORTS, pass_on
 
+from .loaded import LoadedRequantizer
 from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
 from .operator import Cost, GoldenOperator, LaneFolding, Operator, read_register, ring_memory
@@ -131,12 +134,13 @@ class MaxPool(_Pool):
 
 
 @dataclass(frozen=True, eq=False)
-class AveragePool(_Pool):
+class AveragePool(LoadedRequantizer, _Pool):
     """The sum of each window, padding counted as zero, through ``requantization`` (which divides)."""
 
     output: FeatureMap
     input_zero: int
     requantization: Requantization | Staircase
+    loading: LoadForm | None = None
 
     sites = ("AveragePool",)
 
@@ -162,6 +166,10 @@ class AveragePool(_Pool):
     def golden(self, x: np.ndarray) -> np.ndarray:
         sums = self.window.patches(x.astype(np.int64), self.input_zero).sum(axis=(3, 4))
         return self.requantization.reference(sums).astype(self.output.type.dtype)
+
+    def built_for(self) -> dict[str, object]:
+        padding = {"zero point of the padding": self.input_zero} if any(self.window.pads) else {}
+        return {"input": str(self.input), "output": str(self.output), "window": str(self.window), **padding}
 
     def requantizer(self, folding: LaneFolding) -> RequantizerPlan | SearchPlan:
         serial = requantizer_plan(self.requantization, folding.lanes, folding.lanes, serial=True)
@@ -256,12 +264,11 @@ def average_requantization(site: Site, count: int) -> Requantization | Staircase
 class _PoolUnit(wiring.Component):
     def __init__(self, op: _Pool, folding: LaneFolding):
         self.op, self.folding = op, folding
-        super().__init__(
-            {
-                "i": In(beat_stream(op.input.type, folding.lanes)),
-                "o": Out(beat_stream(op.output.type, folding.lanes)),
-            }
-        )
+        streams = {
+            "i": In(beat_stream(op.input.type, folding.lanes)),
+            "o": Out(beat_stream(op.output.type, folding.lanes)),
+        }
+        super().__init__(streams | (LOAD_PORTS if op.loading else {}))
 
     def _frame(self, m: Module) -> tuple[RingWindow, Outlet]:
         """Window buffer and outlet, connected to the ports and to each other."""
@@ -308,6 +315,8 @@ class _AverageUnit(_PoolUnit):
         window, outlet = self._frame(m)
         plan = op.requantizer(self.folding)
         m.submodules.requantizer = requantizer = plan.component(op.requantization, op.sum_type, op.output.type)
+        if op.loading:
+            pass_on(m, self, requantizer)
         strobe, first, last = Signal(), Signal(), Signal()
         m.d.sync += [strobe.eq(window.strobe), first.eq(window.first), last.eq(window.last)]
         m.d.sync += requantizer.done.eq(strobe & last)

@@ -14,14 +14,17 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.requantization import Requantization
 from hwgen.graph.types import IntType
+from hwgen.memory.contents import Contents
 from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
+from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on
 
 from .arithmetic import delay
 from .logic import Logic, counter, delayed, index_bits, stepper, total
 from .operator import MemoryNeed, Products, rom_need
 from .packer import Packed
 from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits, needless_rows
+from .stores import store_logic, store_needs
 from .stream import element_shape
 
 
@@ -61,7 +64,7 @@ class RequantizerPlan(Packed):
         With ``lut_cycles`` for a set of results it multiplies in LUTs, with digits as small as these allow.
         """
         channels = requantization.channels
-        bits = requantization.multiplier_bits if (requantization.multiplier != 1).any() else 0
+        bits = requantization.multiplier_bits if multiplies(requantization) else 0
         common = {"period": period or channels, "rounded": requantization.rounds}
         if lut_cycles and bits:
             cycles = min(max(lut_cycles // -(-results // lanes), 1), bits)
@@ -108,6 +111,13 @@ class RequantizerPlan(Packed):
         widths = constant_bits(requantization)
         return [Columns.of(each, [width] * self.lanes) for each, width in zip(values, widths, strict=True)]
 
+    def contents(self, requantization: Requantization, out: IntType) -> tuple[Contents, Contents]:
+        """What is loaded: the constants of channels, and what is the same for all of them."""
+        shape = self._store(requantization)
+        words = constant_words(requantization.select(self.slots), self.lanes)
+        settings = pack((requantization.zero_point, *requantization.clamp), out.width)
+        return Contents.of(words, shape.width), Contents.of([settings], 3 * out.width)
+
     def products(self, requantization: Requantization) -> tuple[Products, ...]:
         """The multipliers by their operand widths."""
         return (digit_products(requantization, self.multipliers),) if self.multipliers else ()
@@ -118,15 +128,26 @@ class RequantizerPlan(Packed):
 
     def memories(self, requantization: Requantization) -> tuple[MemoryNeed, ...]:
         """The constants."""
+        if requantization.widths:
+            return store_needs("constants", self._store(requantization))
         columns = Columns.joined(self._columns(requantization))
         return (rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds, columns),)
+
+    def _store(self, requantization: Requantization) -> StoreShape:
+        """The constant memory where it is loaded."""
+        return StoreShape(self.lanes * sum(constant_bits(requantization)), self.rounds)
 
     def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
         """Counted bits of the pipeline, its constants' registers included."""
         form = lane_form(requantization, self, sum_, out)
         widths = [self.lanes * width for width in form.constant_bits]
-        bits = [columns.registers for columns in self._columns(requantization)]
-        constants = Logic(register=sum(bits)) + total(map(delayed, bits[1:], form.waits, widths[1:]))
+        if form.loaded:
+            constants = store_logic(self._store(requantization)) + store_logic(StoreShape(3 * out.width, 1))
+            bits = widths
+        else:
+            bits = [columns.registers for columns in self._columns(requantization)]
+            constants = Logic(register=sum(bits))
+        constants += total(map(delayed, bits[1:], form.waits, widths[1:]))
         sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
         sums += delayed(index_bits(self.spacing), rom_latency(self.rounds) + self.before_product)  # the digit's number
         lanes = self.lanes * form.logic + self._needless(requantization, form.factor.width)
@@ -149,10 +170,15 @@ def serialiser_logic(plan: Packed, sum_: IntType) -> Logic:
     return hold + left + total(map(counter, (plan.rounds, plan.spacing, cut))) + Logic(register=plan.latency - 1)
 
 
+def multiplies(requantization: object) -> bool:
+    """Whether there is a constant multiplier at all, and it may be another than 1."""
+    loaded = getattr(requantization, "widths", None) is not None
+    return loaded or bool((getattr(requantization, "multiplier", np.ones(1)) != 1).any())
+
+
 def digits(requantization: object) -> int:
     """Digits of the constant multiplier, 0 where there is none or it is always 1."""
-    multiplier = getattr(requantization, "multiplier", np.ones(1))
-    return -(-requantization.multiplier_bits // DIGIT_BITS) if (multiplier != 1).any() else 0
+    return -(-requantization.multiplier_bits // DIGIT_BITS) if multiplies(requantization) else 0
 
 
 def digit_products(requantization: Requantization, count: int) -> Products:
@@ -164,26 +190,38 @@ def digit_products(requantization: Requantization, count: int) -> Products:
 class Requantizer(wiring.Component):
     """Takes ``plan.results`` sums with ``done``, gives the loose beats of ``plan.packing`` with ``push``.
 
-    Channels follow each other in order and start again after the last.
+    Channels follow each other in order and start again after the last. Where constants are loaded there are buses
+    ``load`` and ``loaded``.
     """
 
     def __init__(self, requantization: Requantization, plan: RequantizerPlan, sum_: IntType, out: IntType):
         self.requantization, self.plan, self.sum_type, self.out_type = requantization, plan, sum_, out
-        super().__init__(
-            {
-                "done": In(1),
-                "sums": In(data.ArrayLayout(element_shape(sum_), plan.results)),
-                "push": Out(1),
-                "o": Out(data.ArrayLayout(element_shape(out), plan.lanes)),
-            }
-        )
+        self.loaded_constants = getattr(requantization, "widths", None) is not None
+        members = {
+            "done": In(1),
+            "sums": In(data.ArrayLayout(element_shape(sum_), plan.results)),
+            "push": Out(1),
+            "o": Out(data.ArrayLayout(element_shape(out), plan.lanes)),
+        }
+        super().__init__(members | (LOAD_PORTS if self.loaded_constants else {}))
+
+    def _constants(self, m: Module) -> tuple[Rom | Store, Value | None]:
+        """The memory of what channels have, and what all have where that is loaded, too."""
+        plan = self.plan
+        if not self.loaded_constants:
+            words = constant_words(self.requantization.select(plan.slots), plan.lanes)
+            m.submodules.constants = rom = Rom(words, plan.lanes * sum(constant_bits(self.requantization)))
+            return rom, None
+        constants, settings = map(Store, plan.contents(self.requantization, self.out_type))
+        m.submodules.constants, m.submodules.settings = constants, settings
+        pass_on(m, self, constants, settings)
+        return constants, settings.data
 
     def elaborate(self, platform):
         m = Module()
         plan, size = self.plan, sum(constant_bits(self.requantization))
         sums, beat, phase, issue = self._serialise(m)
-        words = constant_words(self.requantization.select(plan.slots), plan.lanes)
-        m.submodules.constants = rom = Rom(words, plan.lanes * size)
+        rom, settings = self._constants(m)
         m.d.comb += rom.address.eq(beat)
         sums = delay(m, sums, rom.latency, "sums")
         phase = delay(m, phase, rom.latency + plan.before_product, "phase")
@@ -197,6 +235,8 @@ class Requantizer(wiring.Component):
                 lane.phase.eq(phase),
                 self.o[n].eq(lane.o),
             ]
+            if form.loaded:
+                m.d.comb += lane.settings.as_value().eq(settings)
         return m
 
     def _serialise(self, m: Module) -> tuple[Value, Signal, Signal, Value]:
@@ -234,8 +274,10 @@ class Requantizer(wiring.Component):
 
 def lane_form(requantization: Requantization, plan: RequantizerPlan, sum_: IntType, out: IntType) -> LaneForm:
     """What all lanes of a requantiser are."""
+    loaded = requantization.widths is not None
     low, high = (end - requantization.zero_point for end in requantization.clamp)
-    longest = (2 * max(abs(low), abs(high)) + 1).bit_length()
+    reach = 1 << out.width if loaded else max(abs(low), abs(high))
+    longest = (2 * reach + 1).bit_length()
     margins = requantization.margins if requantization.form == "float" else (0,) * 65
     names = ("digits", "digit_bits", "serial", "in_luts", "rounded", "before_product", "part_latency", "spacing")
     return LaneForm(
@@ -245,11 +287,12 @@ def lane_form(requantization: Requantization, plan: RequantizerPlan, sum_: IntTy
         out,
         constant_bits(requantization),
         requantization.shift,
-        requantization.zero_point,
-        requantization.clamp,
+        0 if loaded else requantization.zero_point,
+        (out.min, out.max) if loaded else requantization.clamp,
         requantization.ties,
         margins[1 : longest + 1] if requantization.ties else (),
         **{name: getattr(plan, name) for name in names},
+        loaded=loaded,
     )
 
 
@@ -258,7 +301,10 @@ def constant_words(requantization: Requantization, lanes: int) -> list[int]:
     multiplier, offset."""
     widths = constant_bits(requantization)
     channels = []
-    columns = (requantization.bias, requantization.multiplier, requantization.offset)
+    offset = requantization.offset
+    if requantization.widths:  # the zero point is loaded apart
+        offset = offset - (requantization.zero_point << requantization.shift)
+    columns = (requantization.bias, requantization.multiplier, offset)
     for row in zip(*columns, strict=True):
         word, at = 0, 0
         for value, width in zip(row, widths, strict=True):

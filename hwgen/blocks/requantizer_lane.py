@@ -26,7 +26,8 @@ class LaneForm:
     """All that the hardware of a lane depends on.
 
     ``margins`` are those of :class:`Requantization` by the bit length, from 1, of what is looked up, where there are
-    ``ties``. ``digits`` to ``spacing`` are those of :class:`hwgen.blocks.requantizer.RequantizerPlan`.
+    ``ties``. ``digits`` to ``spacing`` are those of :class:`hwgen.blocks.requantizer.RequantizerPlan`. With ``loaded``
+    the zero point and the ends of the clamp come in as :attr:`settings`, and the offset does not have the zero point.
     """
 
     sum: IntType
@@ -47,12 +48,18 @@ class LaneForm:
     before_product: int
     part_latency: int
     spacing: int
+    loaded: bool = False
 
     @property
     def constants(self) -> data.StructLayout:
         """The constants of one channel."""
         bias, multiplier, offset = self.constant_bits
         return data.StructLayout({"bias": signed(bias), "multiplier": unsigned(multiplier), "offset": signed(offset)})
+
+    @property
+    def settings(self) -> data.StructLayout:
+        """What is the same for all channels, and loaded."""
+        return data.StructLayout({name: element_shape(self.out) for name in ("zero", "low", "high")})
 
     @property
     def waits(self) -> tuple[int, int]:
@@ -102,7 +109,11 @@ class LaneForm:
         """The offset added, what is below the point cut off, ties corrected, limited to the output's range."""
         value = max(self._total, self.constant_bits[2]) + 1
         quotient = max(value - self.shift, 1)
-        logic = clipped(quotient + self.ties, *self.clamp, self.out.width) + Logic(register=self.out.width)
+        logic = Logic(register=self.out.width)
+        if self.loaded:
+            logic += 2 * adder(quotient + 2) + adder(quotient + 1) + Logic(mux=2 * self.out.width)
+        else:
+            logic += clipped(quotient + self.ties, *self.clamp, self.out.width)
         if not self.ties:  # nobody reads what is below the point, and the rest is only delayed
             return logic + adder(value) + delayed(quotient, 3)
         logic += adder_register(value) + Logic(register=2 * quotient)
@@ -137,6 +148,8 @@ def _tie_logic(shift: int, margin: int) -> Logic:
 
 def constant_bits(requantization: Requantization) -> tuple[int, int, int]:
     """The widths of bias, multiplier and offset."""
+    if requantization.widths:
+        return requantization.widths
     return _signed_width(requantization.bias), requantization.multiplier_bits, _signed_width(requantization.offset)
 
 
@@ -154,14 +167,13 @@ class RequantizerLane(Element):
         self.form = self.key = form
         self.label = f"requantizer_{form.sum}_{form.out}"
         phases = range(max(form.spacing, 2))
-        super().__init__(
-            {
-                "sum": In(element_shape(form.sum)),
-                "constants": In(form.constants),
-                "phase": In(phases),
-                "o": Out(element_shape(form.out)),
-            }
-        )
+        members = {
+            "sum": In(element_shape(form.sum)),
+            "constants": In(form.constants),
+            "phase": In(phases),
+            "o": Out(element_shape(form.out)),
+        }
+        super().__init__(members | ({"settings": In(form.settings)} if form.loaded else {}))
 
     def inside(self, platform):
         m, form = Module(), self.form
@@ -227,13 +239,15 @@ class RequantizerLane(Element):
 
     def _round(self, m: Module, value: Signal) -> Signal:
         """Shift, correct ties, clip: three registers."""
-        form, (low, high) = self.form, self.form.clamp
+        form, (low, high), zero = self.form, self.form.clamp, 0
+        if form.loaded:
+            low, high, zero = self.settings.low, self.settings.high, self.settings.zero
         quotient = Signal(signed(max(len(value) - form.shift, 1) + 1), name="quotient", reset_less=True)
-        corrected = Signal(signed(len(quotient) + 1), name="corrected", reset_less=True)
+        corrected = Signal(signed(len(quotient) + 1 + form.loaded), name="corrected", reset_less=True)
         result = Signal(element_shape(form.out), name="result", reset_less=True)
         m.d.sync += quotient.eq(value >> form.shift)
         if form.ties:
-            m.d.sync += corrected.eq(quotient + self._correction(m, quotient, value[: form.shift]))
+            m.d.sync += corrected.eq((quotient + zero) + self._correction(m, quotient, value[: form.shift]))
         else:
             m.d.sync += corrected.eq(quotient)
         m.d.sync += result.eq(Mux(corrected < low, low, Mux(corrected > high, high, corrected)))

@@ -79,11 +79,20 @@ class StreamedUnit(wiring.Component):
 
     def __init__(self, op: Streamed, folding: LaneFolding):
         self.op, self.folding = op, folding
-        maps = op.inputs
-        names = ["i"] if len(maps) == 1 else [f"i_{n}" for n in range(len(maps))]
-        ports = {name: In(beat_stream(map_.type, folding.lanes)) for name, map_ in zip(names, maps, strict=True)}
-        super().__init__({**ports, "o": Out(beat_stream(op.output.type, folding.lanes))})
-        self.sources = [getattr(self, name) for name in names]
+        super().__init__(self.ports())
+        self.sources = [getattr(self, name) for name in self._names]
+
+    @property
+    def _names(self) -> list[str]:
+        count = len(self.op.inputs)
+        return ["i"] if count == 1 else [f"i_{n}" for n in range(count)]
+
+    def ports(self) -> dict:
+        """The streams."""
+        op, lanes = self.op, self.folding.lanes
+        inputs = zip(self._names, op.inputs, strict=True)
+        ports = {name: In(beat_stream(map_.type, lanes)) for name, map_ in inputs}
+        return {**ports, "o": Out(beat_stream(op.output.type, lanes))}
 
     def outlet(self, m: Module) -> Outlet:
         """The outlet, connected to ``o``."""

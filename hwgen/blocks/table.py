@@ -1,21 +1,25 @@
 """Any function of one narrow integer, as a table: requantisation between streams, activations."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 
+from hwgen.graph.loadable import TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.contents import Contents
 from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
+from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on
 
 from .arithmetic import delay
 from .logic import Logic, counter
 from .operator import LaneFolding, rom_need
+from .stores import images, store_logic, store_needs
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor, counting
 
@@ -32,6 +36,7 @@ class _Tabulated(Streamed):
     input: FeatureMap
     output: FeatureMap
     values: np.ndarray
+    loading: TableForm | None = None
 
     sites = ("Requantize",)
 
@@ -44,6 +49,20 @@ class _Tabulated(Streamed):
         """The tables that a lane meets in turn, each by the input's bits: 0 comes first, negative ones last."""
         met = self.tables if len(self.tables) == 1 else self.tables[lane :: folding.lanes]
         return [pack([value], self.output.type.width) for value in np.roll(met, self.input.type.min, axis=1).ravel()]
+
+    def contents(self, folding: LaneFolding, lane: int) -> Contents:
+        """The memory of a lane."""
+        return Contents.of(self.rom_words(folding, lane), self.output.type.width)
+
+    def loadable(self, form: TableForm | None = None) -> "_Tabulated":
+        return replace(self, loading=form or TableForm())
+
+    def image(self, folding: LaneFolding) -> bytes:
+        """What loads the tables, lane by lane."""
+        return images(*(self.contents(folding, lane) for lane in range(folding.lanes)))
+
+    def built_for(self) -> dict[str, object]:
+        return {"input": str(self.input), "output": str(self.output)}
 
     def turns(self, folding: LaneFolding) -> int:
         """How many tables a lane meets."""
@@ -61,6 +80,11 @@ class _Tabulated(Streamed):
 
     def hardware(self, folding: LaneFolding) -> Hardware:
         width = self.output.type.width
+        if self.loading:
+            store = StoreShape(width, self._rom_depth(folding))
+            memories = store_needs("table", store) * folding.lanes
+            logic = folding.lanes * store_logic(store) + Logic(register=self.depth(folding), logic=1)
+            return Hardware(logic + counter(self.turns(folding)), memories)
         contents = [self._contents(folding, lane) for lane in range(min(folding.lanes, len(self.tables)))]
         each = folding.lanes // len(contents)
         roms = [rom_need("table", width, self._rom_depth(folding), content) for content in contents] * each
@@ -137,7 +161,10 @@ def tabulated(site: Site) -> np.ndarray:
 
 
 class _TableUnit(StreamedUnit):
-    """Beats address the ROMs of their lanes; a counter says which table is a channel's."""
+    """Beats address the memories of their lanes; a counter says which table is a channel's."""
+
+    def ports(self) -> dict:
+        return super().ports() | (LOAD_PORTS if self.op.loading else {})
 
     def elaborate(self, platform):
         m = Module()
@@ -147,9 +174,14 @@ class _TableUnit(StreamedUnit):
         if turns > 1:
             with m.If(take):
                 m.d.sync += turn.eq(wrapping_increment(turn, turns))
+        roms = []
         for lane in range(self.folding.lanes):
-            m.submodules[f"table_{lane}"] = rom = Rom(op.rom_words(self.folding, lane), op.output.type.width)
+            contents = op.contents(self.folding, lane)
+            m.submodules[f"table_{lane}"] = rom = Store(contents) if op.loading else Rom(contents, contents.width)
+            roms.append(rom)
             m.d.comb += [rom.address.eq(Cat(source.payload[lane], turn)), outlet.payload[lane].eq(rom.data)]
+        if op.loading:
+            pass_on(m, self, *roms)
         m.d.comb += [
             source.ready.eq(outlet.permit),
             take.eq(source.valid & source.ready),

@@ -13,6 +13,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from hwgen.graph.loadable import LoadForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
@@ -76,6 +77,10 @@ class TappedConv(MacOperator):
         return self.rows.output
 
     @property
+    def loading(self) -> LoadForm | None:
+        return self.conv.loading
+
+    @property
     def output(self) -> FeatureMap:
         return self.conv.output
 
@@ -94,7 +99,8 @@ class TappedConv(MacOperator):
         window = Window((1, columns), pads=(0, left, 0, right))
         weights = conv.weights.reshape(len(conv.weights), rows, columns, -1, lanes).transpose(0, 2, 3, 1, 4)
         weights = weights.reshape(len(weights), 1, columns, -1)
-        return MacLayer(self.input, self.output, window, weights, conv.input_zero, conv.requantization)
+        requantization, zero = conv.requantization, conv.input_zero
+        return MacLayer(self.input, self.output, window, weights, zero, requantization, loading=conv.loading)
 
     def plan(self, folding: MacFolding) -> "TappedPlan":
         return TappedPlan(self.layer, folding, self.conv.window.pads[0], self.conv.window.kernel[0], self.depth)

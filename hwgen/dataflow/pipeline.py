@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.stream import beat_stream, join, port_names
+from hwgen.memory.store import LOAD_BUS, bus
 
 from .plan import Plan
 from .stages import INPUT, Source
@@ -20,7 +21,8 @@ class Pipeline(wiring.Component):
     Once elaborated, ``streams`` holds the output stream of every layer by its name and ``blocks`` those of all stages,
     for those who watch. With
     ``watched`` there are outputs ``watch_n_moves`` and ``watch_n_payload`` for layer ``n``: whether a beat leaves it in
-    this cycle, and which.
+    this cycle, and which. Where constants are loaded, ``load`` brings them to the stages in order, a byte a cycle: no
+    frame may be inside then.
     """
 
     def __init__(self, plan: Plan, watched: bool = False):
@@ -38,6 +40,8 @@ class Pipeline(wiring.Component):
             name: Out(beat_stream(stream.map.type, lanes))
             for (name, stream), lanes in zip(self.results.items(), self.lanes_out, strict=True)
         }
+        if plan.loading:
+            ports["load"] = In(LOAD_BUS)
         for n, layer in enumerate(plan.layers if watched else ()):
             width = layer.op.output.type.width * layer.folding.lanes_out
             ports |= {f"watch_{n}_moves": Out(1), f"watch_{n}_payload": Out(width)}
@@ -57,12 +61,21 @@ class Pipeline(wiring.Component):
                 self.streams[stage.layer] = getattr(block, port_names(block)[1][0])
         for name, source in zip(self.results, self.plan.outputs, strict=True):
             join(m, self._stream(blocks, source), wiring.flipped(getattr(self, name)), f"output {name}")
+        self._chain(m)
         for n, stream in enumerate(self.streams.values() if self.watched else ()):
             m.d.comb += [
                 getattr(self, f"watch_{n}_moves").eq(stream.valid & stream.ready),
                 getattr(self, f"watch_{n}_payload").eq(stream.payload.as_value()),
             ]
         return m
+
+    def _chain(self, m: Module) -> None:
+        """The load bus from block to block, in the order of the stages."""
+        source = self.load if self.plan.loading else None
+        for stage, block in zip(self.plan.stages, self.blocks, strict=True):
+            if stage.op.loading:
+                bus(m, source, block.load)
+                source = block.loaded
 
     def _stream(self, blocks: list[wiring.Component], source: Source):
         if source == INPUT:

@@ -51,6 +51,15 @@ class Plan:
         return tuple(self._layout.stages)
 
     @property
+    def loading(self) -> bool:
+        """Whether constants of layers are loaded at run time."""
+        return any(layer.op.loading for layer in self.layers)
+
+    def load_image(self) -> bytes:
+        """All that is loaded, in the order in which the stages take it."""
+        return b"".join(stage.op.image(stage.folding) for stage in self.stages if stage.op.loading)
+
+    @property
     def entries(self) -> dict[tuple[str, int], Source]:
         """Where each input of each layer comes from."""
         return self._layout.entries

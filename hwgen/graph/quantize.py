@@ -25,6 +25,8 @@ from .wide import named_tensors, wide_tensors
 
 CLIPS = ("Relu", "Clip")
 RANDOM_FRAMES = 16
+#: What follows the name of an activation in that of its integers.
+INTEGERS = "_quantized"
 
 
 def quantize(
@@ -73,6 +75,7 @@ def _activations(
     if wide:  # 65,535 steps need no range cut short
         ranges = observe(graph, frames, sorted(wide), "minmax")
         chosen |= {name: activation(name, ends, U16, warn) for name, ends in ranges.items()}
+    chosen |= {place.owners[name]: given for name, given in recipe.kept if name in place.owners}
     return {name: chosen[owner] for name, owner in place.owners.items()}
 
 
@@ -161,7 +164,7 @@ def _insert_pair(editor: Editor, source: str, name: str, quantization: Quantizat
     """Whoever reads ``name`` reads ``source``, quantised and dequantised."""
     scale = editor.constant(f"{name}_scale", np.array(quantization.scale, np.float32))
     zero = editor.constant(f"{name}_zero_point", np.array(quantization.zero_point, quantization.type.dtype))
-    integers, real = editor.fresh(f"{name}_quantized"), editor.fresh(f"{name}_dequantized")
+    integers, real = editor.fresh(f"{name}{INTEGERS}"), editor.fresh(f"{name}_dequantized")
     editor.redirect(name, real)
     editor.insert_after(
         source,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from .calibrate import METHODS
 from .errors import InputError
+from .types import Quantization
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Recipe:
     - ``correct_bias``: what rounding shifts the mean of a channel by goes into its bias.
     - ``wide``: activations that get 16 bits instead of 8, by name; ``"auto"`` adds those
       that cost the most accuracy in 8 (:mod:`hwgen.graph.wide`).
+    - ``kept``: quantisations of activations that are given, by name, whatever calibration sees.
 
     Raises InputError for an unknown method.
     """
@@ -24,6 +26,7 @@ class Recipe:
     equalize: bool = True
     correct_bias: bool = True
     wide: tuple[str, ...] = ()
+    kept: tuple[tuple[str, Quantization], ...] = ()
 
     def __post_init__(self):
         if self.ranges not in METHODS:

@@ -68,6 +68,9 @@ class Requantization:
     ``ties`` there is none; with ``ties`` the margin is 0; in the form ``float`` it is half a float32 ulp. In the form
     ``raw`` multiplier and shift do nothing and nothing saturates: the result is ``acc + bias``.
     Saturation changes nothing: out there the result is saturated already.
+
+    ``widths`` are the bits of bias, multiplier and offset in hardware whose constants are loaded; None where it is made
+    for these constants and no others.
     """
 
     form: str
@@ -84,6 +87,7 @@ class Requantization:
     offset: np.ndarray
     shift: int
     rounds: bool = False
+    widths: tuple[int, int, int] | None = None
 
     @property
     def channels(self) -> int:
@@ -96,6 +100,8 @@ class Requantization:
 
     @property
     def multiplier_bits(self) -> int:
+        if self.widths:
+            return self.widths[1]
         return max(int(self.multiplier.max()).bit_length(), 1)
 
     def reference(self, acc: np.ndarray) -> np.ndarray:

@@ -40,7 +40,8 @@ __all__ = ["Requantization", "fit", "output_scale", "requantize_reference", "thr
 _MAX_MULTIPLIER_BITS = 28  # the float form needs 24 and the spread of the scales
 _LINE_OUTPUTS = 1 << 12  # beyond so many outputs no line is found that is shorter than the float form
 _MOST_THRESHOLDS = 1 << 20  # at a time, so that memory stays bounded
-_WIDEST = 62  # bits of a product or an offset: both must stay within int64
+#: Bits of a product or an offset: both must stay within int64.
+WIDEST = 62
 
 
 def thresholds(
@@ -100,19 +101,19 @@ def fit(
     scale = np.asarray(scale, np.float32).reshape(-1)
     low, high = np.asarray(low, np.int64).reshape(-1), np.asarray(high, np.int64).reshape(-1)
     layer_bias = np.zeros_like(low) if bias is None else np.asarray(bias, np.int64).reshape(-1)
-    problem = _Problem(scale, zero_point, (int(clamp[0]), int(clamp[1])), low, high, layer_bias)
+    problem = Problem(scale, zero_point, (int(clamp[0]), int(clamp[1])), low, high, layer_bias)
     for form in problem.forms():
         if problem.proves(form):
             return form
     live, (_, kind) = scale[problem.live], problem.operand("float")
     raise ModelError(
         f"requantisation: no exact hardware form for scales from {live.min():.3g} to {live.max():.3g} and accumulators "
-        f"of {kind.width} bits (limit {_WIDEST} bits for their product); make the scales more alike"
+        f"of {kind.width} bits (limit {WIDEST} bits for their product); make the scales more alike"
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class Problem:
     """What a form must do, and the candidates for it, the smallest first."""
 
     scale: np.ndarray
@@ -121,6 +122,11 @@ class _Problem:
     low: np.ndarray
     high: np.ndarray
     layer_bias: np.ndarray
+
+    @staticmethod
+    def of(form: Requantization) -> "Problem":
+        """What ``form`` stands for."""
+        return Problem(form.scale, form.zero_point, form.clamp, form.low, form.high, form.layer_bias)
 
     def forms(self) -> Iterator[Requantization]:
         exact = self.exact_line()
@@ -183,7 +189,7 @@ class _Problem:
     def exact_line(self) -> tuple[np.ndarray, np.ndarray, int] | None:
         """Scales as exact integers over a power of two that all share; the offset rounds to nearest.
 
-        None where numbers would not fit into :data:`_WIDEST` bits.
+        None where numbers would not fit into :data:`WIDEST` bits.
         """
         if not self.live.any():
             return np.zeros(0, np.int64), np.zeros(0, np.int64), 1
@@ -194,12 +200,12 @@ class _Problem:
         zeros = min((common & -common).bit_length() - 1, max(shift - 1, 0))  # a tie is half a step: one bit at least
         shift -= zeros
         output = max(map(abs, (*self.clamp, self.zero_point))).bit_length() + 1
-        if not 1 <= shift <= _WIDEST - output or spread.max() > _WIDEST - SIGNIFICAND:
+        if not 1 <= shift <= WIDEST - output or spread.max() > WIDEST - SIGNIFICAND:
             return None
         multiplier = (digits >> zeros) << spread
         centre, kind = self.operand("float")
         reach = np.maximum(np.abs(self.low - centre), np.abs(self.high - centre))[self.live]
-        if (np.minimum(reach, -kind.min) * multiplier.astype(np.float64)).max() >= 1 << _WIDEST:
+        if (np.minimum(reach, -kind.min) * multiplier.astype(np.float64)).max() >= 1 << WIDEST:
             return None
         return multiplier, np.full_like(multiplier, ((1 << shift) >> 1) + (self.zero_point << shift)), shift
 
@@ -208,9 +214,15 @@ class _Problem:
 
         Both are staircases, so that is all. A few channels at a time: outputs of 16 bits have many thresholds.
         """
+        return all(_equal(form.select(part), self.points(part)).all() for part in self._parts(form))
+
+    def proved(self, form: Requantization) -> np.ndarray:
+        """The channels, [C], of which that is so."""
+        return np.concatenate([_equal(form.select(part), self.points(part)) for part in self._parts(form)])
+
+    def _parts(self, form: Requantization) -> Iterator[slice]:
         step = max(_MOST_THRESHOLDS // (self.clamp[1] - self.clamp[0]), 1)
-        parts = (slice(start, start + step) for start in range(0, form.channels, step))
-        return all(_equal(form.select(part), self.points(part)) for part in parts)
+        return (slice(start, start + step) for start in range(0, form.channels, step))
 
     def points(self, part: slice) -> np.ndarray:
         """The thresholds of some channels; kept where they are all and few."""
@@ -223,13 +235,13 @@ class _Problem:
         return thresholds(self.scale, self.zero_point, self.clamp, self.low, self.high)
 
 
-def _equal(form: Requantization, points: np.ndarray) -> bool:
-    """Whether ``form`` gives at least ``k`` from each threshold on, and less than ``k`` before it."""
+def _equal(form: Requantization, points: np.ndarray) -> np.ndarray:
+    """The channels, [C], where ``form`` gives at least ``k`` from each threshold on, and less than ``k`` before it."""
     outputs = np.arange(form.clamp[0] + 1, form.clamp[1] + 1)[:, None]
     points = points.T
     at, under = (form.apply(np.clip(p, form.low, form.high) - form.layer_bias) for p in (points, points - 1))
     reached, risen = points <= form.high, points > form.low
-    return bool(((at >= outputs) == reached).all() and (under < outputs)[risen].all())
+    return (((at >= outputs) == reached) & ((under < outputs) | ~risen)).all(axis=0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,6 +37,13 @@ class IntType:
             return IntType(max(1, int(high).bit_length()), False)
         return IntType(max((-int(low) - 1).bit_length(), int(high).bit_length() if high > 0 else 0) + 1, True)
 
+    @staticmethod
+    def parse(text: str) -> "IntType":
+        """What :meth:`__str__` writes. ValueError where it is no type."""
+        if text[:1] not in ("s", "u") or not text[1:].isdecimal():
+            raise ValueError(f"{text!r} is no integer type; it should be like s8 or u8")
+        return IntType(int(text[1:]), text[0] == "s")
+
     def __str__(self) -> str:
         return f"{'s' if self.signed else 'u'}{self.width}"
 

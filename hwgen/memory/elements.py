@@ -49,7 +49,7 @@ class Library:
         self.inline = inline
         self.whole: wiring.Component | None = None
         self.modules: list[str] = []
-        self.roms: dict[Contents, str] = {}
+        self.roms: dict[tuple[str, Contents], str] = {}
         self._made: dict[Hashable, tuple[str, frozenset[str]]] = {}
         self._labels: dict[str, int] = {}
 
@@ -79,14 +79,27 @@ class Library:
         self.modules.append(text)
         return name, frozenset(_PORT.findall(text.partition("\nend\n")[0]))
 
+    def ram(self, contents: Contents, *, address: Value, data: Value, **write: Value) -> Instance | None:
+        """As :meth:`rom`, with a port to ``write``: ``given`` at ``place`` where ``enable`` is 1."""
+        name = self._memory("ram", contents, len(address))
+        ports = {f"i_{port}": value for port, value in write.items()}
+        return name and Instance(name, i_clk=ClockSignal(), i_address=address, **ports, o_data=data)
+
     def rom(self, contents: Contents, address: Value, data: Value) -> Instance | None:
         """A memory with two registers, whose contents are kept apart; None where they belong into the text."""
+        name = self._memory("rom", contents, len(address))
+        return name and Instance(name, i_clk=ClockSignal(), i_address=address, o_data=data)
+
+    def _memory(self, kind: str, contents: Contents, address_bits: int) -> str | None:
+        """The module of a memory, made once for the same contents; None where they belong into the text."""
         if self.inline is None or contents.bits <= self.inline:
             return None
-        if contents not in self.roms:
-            name = self.roms[contents] = f"rom_{len(self.roms)}"
-            self.modules.append(_rom_module(name, len(self.roms) - 1, contents, len(address)))
-        return Instance(self.roms[contents], i_clk=ClockSignal(), i_address=address, o_data=data)
+        if (kind, contents) not in self.roms:
+            number = len(self.roms)
+            name = self.roms[kind, contents] = f"{kind}_{number}"
+            write = _WRITE if kind == "ram" else ""
+            self.modules.append(_memory_module(name, number, contents, address_bits, write))
+        return self.roms[kind, contents]
 
 
 def _without_idle_reset(text: str) -> str:
@@ -97,15 +110,46 @@ def _without_idle_reset(text: str) -> str:
     return top + end + rest
 
 
-def _rom_module(name: str, index: int, contents: Contents, address_bits: int) -> str:
-    """RTLIL of what :class:`hwgen.memory.rom.Rom` is in block RAM, but for the contents."""
-    width = contents.width
-    unknown = f"{width}'" + "x" * width
-    return f"""\
-module \\{name}
+_ROM_ATTRIBUTES = """\
   attribute \\rom_block 1
   attribute \\ram_style "block"
   attribute \\rom_style "block"
+"""
+_RAM_ATTRIBUTES = """\
+  attribute \\ram_style "block"
+  attribute \\no_rw_check 1
+"""
+#: The port to write, of a memory that has one.
+_WRITE = """\
+  wire width {address_bits} input 3 \\place
+  wire width 1 input 4 \\enable
+  wire width {width} input 5 \\given
+  cell $memwr_v2 $3
+    parameter \\MEMID "\\\\store"
+    parameter \\ABITS {address_bits}
+    parameter \\WIDTH {width}
+    parameter \\CLK_ENABLE 1
+    parameter \\CLK_POLARITY 1
+    parameter \\PORTID 0
+    parameter \\PRIORITY_MASK 0'0
+    connect \\ADDR \\place
+    connect \\DATA \\given
+    connect \\EN {{{enables}}}
+    connect \\CLK \\clk
+  end
+"""
+
+
+def _memory_module(name: str, index: int, contents: Contents, address_bits: int, write: str) -> str:
+    """RTLIL of what :class:`hwgen.memory.rom.Rom`, or a column of a :class:`hwgen.memory.store.Store`, is in block RAM,
+    but for the contents."""
+    width = contents.width
+    unknown = f"{width}'" + "x" * width
+    attributes = _RAM_ATTRIBUTES if write else _ROM_ATTRIBUTES
+    write = write.format(width=width, address_bits=address_bits, enables=" \\enable" * width + " ")
+    return f"""\
+module \\{name}
+{attributes}\
   attribute \\{CONTENTS} {index}
   memory width {width} size {len(contents)} \\store
   wire width {width} \\read_data
@@ -138,5 +182,5 @@ module \\{name}
     connect \\CLK \\clk
     connect \\Q \\data
   end
-end
+{write}end
 """

@@ -1,0 +1,56 @@
+"""The command ``weights``: what is sent to hardware whose weights are loaded."""
+
+from pathlib import Path
+
+import click
+
+from hwgen.cli import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
+
+#: The model, calibration frames, shape of the input, outputs: all that hardware does not depend on.
+_NETWORK_OPTIONS = MODEL_OPTIONS[:4]
+
+
+@click.command(short_help="Write the weights of MODEL for hardware built with --weights loadable.")
+@options(_NETWORK_OPTIONS)
+@click.option(
+    "--for",
+    "hardware",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Folder that `build --weights loadable` wrote.",
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to write the files.  [default: build/<model>_weights]",
+)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> None:
+    """Turn the weights of MODEL (.onnx) into what is sent to hardware that another network of its shape was built as.
+
+    \b
+    The folder holds:
+      weights.bin                 the load: bytes in the order in which they are sent
+      weights.hex                 the same for the test bench of the build, which takes them with +load
+      input.hex, expected.hex     frames for it, and what must come
+      NAME_qdq.onnx               the quantised network; runs in ONNX Runtime
+
+    \b
+    Example:
+      python -m hwgen weights retrained.onnx --for build/lenet5
+    """
+    from hwgen.commands import arguments, default_folder, steps
+    from hwgen.retraining import retrained
+
+    unused = {"clock": 0}
+    with steps(quiet) as tell:
+        given = arguments({**settings, **unused}, tell)
+        del given["clock"]
+        made = retrained(given.pop("model"), hardware, **given)
+        folder = output or default_folder(settings["model"]).with_name(f"{settings['model'].stem}_weights")
+        made.write(folder)
+    size, beats = len(made.image), made.component.loads.load_beats
+    click.echo(f"{size:,} bytes in {beats:,} beats for the hardware in {hardware}; written to {folder}")
