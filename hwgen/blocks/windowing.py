@@ -9,6 +9,7 @@ from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
 from hwgen.memory.delay import DelayLine
+from hwgen.memory.queue import Outlet
 from hwgen.memory.raster import Raster
 
 from .logic import Logic, adder, adder_register, counter, index_bits, loop, running, total
@@ -92,7 +93,7 @@ def line_actor(raster: Raster) -> Actor:
         give=np.cumsum(np.repeat(completing_rows(raster), columns * raster.words)),
         latency=ColumnBuffer.LATENCY,
         queue=ColumnBuffer.QUEUE,
-        credit_delay=1,
+        credit_delay=Outlet.CREDIT,
     )
 
 
