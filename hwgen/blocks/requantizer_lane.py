@@ -225,9 +225,9 @@ class RequantizerLane(Element):
         """-1, 0 or +1 for ``quotient``, a cycle behind it; ``rest`` is a cycle ahead of it."""
         form = self.form
         steps = quotient - form.zero_point
-        down = self._near(m, "down", 2 * steps - 1, lambda margin: rest <= margin)
+        down = self._near(m, "down", _odd(quotient - (form.zero_point + 1)), lambda margin: rest <= margin)
         ones = (1 << form.shift) - 1
-        up = self._near(m, "up", 2 * steps + 1, lambda margin: rest > ones - margin if margin else Const(0))
+        up = self._near(m, "up", _odd(steps), lambda margin: rest > ones - margin if margin else Const(0))
         correction = Signal(signed(2), name="correction", reset_less=True)
         m.d.sync += correction.eq(Mux(steps[0], Mux(down, -1, Mux(up, 1, 0)), 0))
         return correction
@@ -238,13 +238,19 @@ class RequantizerLane(Element):
         for margin in sorted(set(self.form.margins)):
             tests[margin] = Signal(name=f"{name}_within_{margin}", reset_less=True)
             m.d.sync += tests[margin].eq(test(margin))
-        magnitude = Mux(boundary < 0, -boundary, boundary)
+        # It is odd, so its magnitude has the same bits inverted, but for the lowest, which no bit length depends on.
+        magnitude = Mux(boundary < 0, ~boundary, boundary)
         near = Signal(name=name)
         m.d.comb += near.eq(tests[self.form.margins[0]])
         for bits, margin in enumerate(self.form.margins[1:], 1):
             with m.If(magnitude[bits:].any()):
                 m.d.comb += near.eq(tests[margin])
         return near
+
+
+def _odd(half: Value) -> Value:
+    """``2 * half + 1``, without an adder."""
+    return Cat(Const(1, 1), half).as_signed()
 
 
 def _shifted_sum(low: Value, high: Value, shift: int) -> Value:

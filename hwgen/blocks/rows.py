@@ -192,8 +192,8 @@ class WindowRows(SeveralInputs):
         give = np.arange(1, rows * beats + 1)
         main, *rest = (Take(each.cumsum()) for each in inside)
         return (
-            Actor("window_rows", main.need, np.ones_like(give), give, Outlet.LATENCY, 2 * SHORT_QUEUE, credit_delay=Outlet.CREDIT,
-                  more_takes=(*rest,)),
+            Actor("window_rows", main.need, np.ones_like(give), give, Outlet.LATENCY, 2 * SHORT_QUEUE,
+                  credit_delay=Outlet.CREDIT, more_takes=(*rest,)),
         )  # fmt: skip
 
     def cost(self, folding: RowsFolding) -> Cost:

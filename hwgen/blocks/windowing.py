@@ -35,7 +35,7 @@ def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
     levels = sum(count > 1 for count in step)
     skipped = max(int((raster.release - raster.need).max()), 0)
     arrived, free = (capacity + raster.frame_words).bit_length(), (capacity + skipped).bit_length()
-    book = adder_register(arrived) + adder(arrived) + adder_register(free)
+    book = total(map(adder_register, (arrived, free))) + total(map(adder, (arrived, free)))
     lookups = Logic(logic=sum(map(index_bits, raster.outputs)) + arrived + free // 2)
     address = running(index_bits(capacity), levels, modulus=True)
     return (
