@@ -105,9 +105,11 @@ class _Stage:
         need = counting(beats)
         if self.up:
             give, reserve = _widening(beats, self.ratio)
-            return Actor("widen", need, ones(len(need)), give, 1, self.queue, reserve=reserve, credit_delay=1)
+            return Actor(
+                "widen", need, ones(len(need)), give, 1, self.queue, reserve=reserve, credit_delay=Outlet.CREDIT
+            )
         busy = np.full(beats, self.ratio)
-        return Actor("narrow", need, busy, need * self.ratio, 3 - self.ratio, self.queue, credit_delay=1)
+        return Actor("narrow", need, busy, need * self.ratio, 3 - self.ratio, self.queue, credit_delay=Outlet.CREDIT)
 
     @property
     def logic(self) -> Logic:

@@ -51,9 +51,18 @@ class Fork(Operator):
 
     def actors(self, folding: ForkFolding) -> tuple[Actor, ...]:
         beats, latency = counting(self.input.elements // folding.lanes), Outlet.LATENCY - 1
-        first, *rest = (Give(beats, latency, depth, credit_delay=1) for depth in folding.depths)
+        first, *rest = (Give(beats, latency, depth, credit_delay=Outlet.CREDIT) for depth in folding.depths)
         return (
-            Actor("fork", beats, ones(len(beats)), beats, latency, first.queue, credit_delay=1, more_gives=(*rest,)),
+            Actor(
+                "fork",
+                beats,
+                ones(len(beats)),
+                beats,
+                latency,
+                first.queue,
+                credit_delay=Outlet.CREDIT,
+                more_gives=(*rest,),
+            ),
         )
 
     def cost(self, folding: ForkFolding) -> Cost:

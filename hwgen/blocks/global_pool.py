@@ -96,7 +96,7 @@ class GlobalAveragePool(LoadedRequantizer):
                 self._latency(folding),
                 self.queue(folding),
                 reserve=np.append(0, give[:-1]) + 1,
-                credit_delay=1,
+                credit_delay=Outlet.CREDIT,
             ),
         )
 

@@ -16,7 +16,7 @@ from hwgen.graph.resize import resized, taps
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 from hwgen.memory.loops import LoopNest, lookup
-from hwgen.memory.queue import wrapping_increment
+from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
 
 from .arithmetic import delay
@@ -202,7 +202,7 @@ class Interpolate(Streamed):
                 release=release,
                 capacity=_BLOCKS * block,
                 start_delay=1,
-                credit_delay=1,
+                credit_delay=Outlet.CREDIT,
             ),
         )
 

@@ -273,7 +273,7 @@ class MacPlan:
         flags = Logic(register=3 * (dot_latency(self.multiplier, folding.portion, weights) - 1) + 1, logic=1)
         elements = folding.parallel * folding.portion * -(-folding.outputs // self.multiplier.lanes)
         lanes = folding.parallel * folding.outputs
-        delays = delayed(x, weights + self.multiplier.x_delay)
+        delays = delayed(x, weights + self.multiplier.x_registers)
         return elements * self.multiplier.logic + lanes * lane + delays + flags
 
     def _window_logic(self) -> Logic:

@@ -49,11 +49,17 @@ class Multiplier:
         return 1 if self.at_once == PAIR else 0
 
     @property
+    def x_registers(self) -> int:
+        """Registers that ``x`` goes through, that of ``x_delay`` included. Those in elements are the same for all
+        weights, and synthesis keeps one."""
+        return 0 if self.at_once == IN_LUTS else 1
+
+    @property
     def latency(self) -> int:
-        """A pair: weights joined, multiplied, taken apart. In LUTs: a level of adders each."""
+        """One: held, multiplied. A pair: weights joined, multiplied, taken apart. In LUTs: a level of adders each."""
         if self.at_once == IN_LUTS:
             return max((self.weight.width - 1).bit_length(), 1)
-        return 3 if self.at_once == PAIR else 1
+        return 3 if self.at_once == PAIR else 2
 
     @cached_property
     def product(self) -> IntType:
@@ -82,7 +88,7 @@ class Multiplier:
         if self.at_once == IN_LUTS:
             return Logic(gated=self.weight.width * self.x.width) + self._row_logic
         if self.at_once == SINGLE:
-            return Logic(register=width)
+            return Logic(register=self.weight.width + width)
         joined = adder(self.weight.width + 1) + Logic(register=self.joined.width)
         return joined + Logic(register=2 * width) + adder_register(width) + Logic(register=width)
 
@@ -116,14 +122,15 @@ class _Multiplying(Element):
 
 
 class _Single(_Multiplying):
-    """One multiplier and its register."""
+    """One multiplier with registers before it and behind it, as hardware multipliers have them inside."""
 
     name = "product"
 
     def inside(self, platform):
-        m = Module()
-        product = Signal(element_shape(self.kind.product), reset_less=True)
-        m.d.sync += product.eq(self.x * self.weights[0])
+        m, kind = Module(), self.kind
+        kinds = {"held_x": kind.x, "held_weight": kind.weight, "product": kind.product}
+        x, weight, product = (Signal(element_shape(type_), name=name, reset_less=True) for name, type_ in kinds.items())
+        m.d.sync += [x.eq(self.x), weight.eq(self.weights[0]), product.eq(x * weight)]
         m.d.comb += self.o[0].eq(product)
         return m
 

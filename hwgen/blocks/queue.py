@@ -50,7 +50,7 @@ class StreamQueue(Operator):
     def actors(self, folding: QueueFolding) -> tuple[Actor, ...]:
         beats = counting(self.input.elements // folding.lanes)
         latency = Outlet.LATENCY - 1
-        return (Actor("queue", beats, ones(len(beats)), beats, latency, folding.depth, credit_delay=1),)
+        return (Actor("queue", beats, ones(len(beats)), beats, latency, folding.depth, credit_delay=Outlet.CREDIT),)
 
     def cost(self, folding: QueueFolding) -> Cost:
         width = self.input.type.width * folding.lanes

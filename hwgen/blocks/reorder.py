@@ -14,7 +14,7 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.value import NOWHERE
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.queue import wrapping_increment
+from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.rom import RAM_ATTRIBUTES, Columns, Rom, ram_style, rom_latency
 
 from .arithmetic import delay
@@ -136,7 +136,7 @@ class _Reorder(Streamed):
                 release=(steps + 1) // per_block * order.block,
                 capacity=order.capacity,
                 start_delay=1,
-                credit_delay=1,
+                credit_delay=Outlet.CREDIT,
             ),
         )
 

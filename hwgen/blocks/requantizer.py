@@ -2,7 +2,8 @@
 
 One requantiser serves all results of a block in turn. What it computes is said by
 :class:`hwgen.graph.requantize.Requantization`. One register after each of: hold, constants, bias, saturate, multiply,
-add up, offset, test for ties, correct, clip; and one that rounds the operand as float32 does, where that is needed.
+add up, offset, test for ties, choose, correct, clip; and one that rounds the operand as float32 does, where that is
+needed.
 """
 
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class RequantizerPlan(Packed):
     @property
     def latency(self) -> int:
         """Cycles from ``done`` to the first ``push``."""
-        return 1 + rom_latency(self.rounds) + self.before_product + self.part_latency + self.spacing + 4
+        return 1 + rom_latency(self.rounds) + self.before_product + self.part_latency + self.spacing + 5
 
     @property
     def before_product(self) -> int:

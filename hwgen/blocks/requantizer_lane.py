@@ -115,8 +115,8 @@ class LaneForm:
         else:
             logic += clipped(quotient + self.ties, *self.clamp, self.out.width)
         if not self.ties:  # nobody reads what is below the point, and the rest is only delayed
-            return logic + adder(value) + delayed(quotient, 3)
-        logic += adder_register(value) + Logic(register=2 * quotient)
+            return logic + adder(value) + delayed(quotient, 4)
+        logic += adder_register(value) + Logic(register=3 * quotient + 2)
         tests = total(_tie_logic(self.shift, margin) for margin in set(self.margins))
         return logic + tests + 5 * adder(quotient + 1) + Logic(logic=6 * len(self.margins))
 
@@ -238,31 +238,31 @@ class RequantizerLane(Element):
         return rows[0]
 
     def _round(self, m: Module, value: Signal) -> Signal:
-        """Shift, correct ties, clip: three registers."""
+        """Shift, find the correction of a tie, add it, clip: four registers."""
         form, (low, high), zero = self.form, self.form.clamp, 0
         if form.loaded:
             low, high, zero = self.settings.low, self.settings.high, self.settings.zero
         quotient = Signal(signed(max(len(value) - form.shift, 1) + 1), name="quotient", reset_less=True)
-        corrected = Signal(signed(len(quotient) + 1 + form.loaded), name="corrected", reset_less=True)
+        kept = Signal(signed(len(quotient) + form.loaded), name="kept", reset_less=True)
+        corrected = Signal(signed(len(kept) + 1), name="corrected", reset_less=True)
         result = Signal(element_shape(form.out), name="result", reset_less=True)
-        m.d.sync += quotient.eq(value >> form.shift)
+        m.d.sync += [quotient.eq(value >> form.shift), kept.eq(quotient + zero)]
         if form.ties:
-            m.d.sync += corrected.eq((quotient + zero) + self._correction(m, quotient, value[: form.shift]))
+            m.d.sync += corrected.eq(kept + self._correction(m, quotient, value[: form.shift]))
         else:
-            m.d.sync += corrected.eq(quotient)
+            m.d.sync += corrected.eq(kept)
         m.d.sync += result.eq(Mux(corrected < low, low, Mux(corrected > high, high, corrected)))
         return result
 
     def _correction(self, m: Module, quotient: Signal, rest: Value) -> Signal:
-        """-1, 0 or +1 for the registered ``quotient``; ``rest`` is a cycle ahead of it."""
+        """-1, 0 or +1 for ``quotient``, a cycle behind it; ``rest`` is a cycle ahead of it."""
         form = self.form
         steps = quotient - form.zero_point
-        down = self._near(m, "down", 2 * steps - 1, lambda margin: rest <= margin)
+        down = self._near(m, "down", _odd(quotient - (form.zero_point + 1)), lambda margin: rest <= margin)
         ones = (1 << form.shift) - 1
-        up = self._near(m, "up", 2 * steps + 1, lambda margin: rest > ones - margin if margin else Const(0))
-        correction = Signal(signed(2), name="correction")
-        with m.If(steps[0]):
-            m.d.comb += correction.eq(Mux(down, -1, Mux(up, 1, 0)))
+        up = self._near(m, "up", _odd(steps), lambda margin: rest > ones - margin if margin else Const(0))
+        correction = Signal(signed(2), name="correction", reset_less=True)
+        m.d.sync += correction.eq(Mux(steps[0], Mux(down, -1, Mux(up, 1, 0)), 0))
         return correction
 
     def _near(self, m: Module, name: str, boundary: Value, test) -> Signal:
@@ -271,13 +271,19 @@ class RequantizerLane(Element):
         for margin in sorted(set(self.form.margins)):
             tests[margin] = Signal(name=f"{name}_within_{margin}", reset_less=True)
             m.d.sync += tests[margin].eq(test(margin))
-        magnitude = Mux(boundary < 0, -boundary, boundary)
+        # It is odd, so its magnitude has the same bits inverted, but for the lowest, which no bit length depends on.
+        magnitude = Mux(boundary < 0, ~boundary, boundary)
         near = Signal(name=name)
         m.d.comb += near.eq(tests[self.form.margins[0]])
         for bits, margin in enumerate(self.form.margins[1:], 1):
             with m.If(magnitude[bits:].any()):
                 m.d.comb += near.eq(tests[margin])
         return near
+
+
+def _odd(half: Value) -> Value:
+    """``2 * half + 1``, without an adder."""
+    return Cat(Const(1, 1), half).as_signed()
 
 
 def _shifted_sum(low: Value, high: Value, shift: int) -> Value:

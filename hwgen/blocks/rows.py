@@ -76,9 +76,9 @@ class RowFork(Operator):
     def actors(self, folding: ForkFolding) -> tuple[Actor, ...]:
         beats, latency = np.arange(1, self.input.elements // folding.lanes + 1), Outlet.LATENCY - 1
         inside = zip(self._inside(folding), folding.depths, strict=True)
-        first, *rest = (Give(each.cumsum(), latency, depth, credit_delay=1) for each, depth in inside)
+        first, *rest = (Give(each.cumsum(), latency, depth, credit_delay=Outlet.CREDIT) for each, depth in inside)
         return (
-            Actor("rows", beats, np.ones_like(beats), first.give, latency, first.queue, credit_delay=1,
+            Actor("rows", beats, np.ones_like(beats), first.give, latency, first.queue, credit_delay=Outlet.CREDIT,
                   more_gives=(*rest,)),
         )  # fmt: skip
 
@@ -192,8 +192,8 @@ class WindowRows(SeveralInputs):
         give = np.arange(1, rows * beats + 1)
         main, *rest = (Take(each.cumsum()) for each in inside)
         return (
-            Actor("window_rows", main.need, np.ones_like(give), give, Outlet.LATENCY, 2 * SHORT_QUEUE, credit_delay=1,
-                  more_takes=(*rest,)),
+            Actor("window_rows", main.need, np.ones_like(give), give, Outlet.LATENCY, 2 * SHORT_QUEUE,
+                  credit_delay=Outlet.CREDIT, more_takes=(*rest,)),
         )  # fmt: skip
 
     def cost(self, folding: RowsFolding) -> Cost:

@@ -62,7 +62,7 @@ class Streamed(Operator):
         latency, queue = self.latency(folding), self.queue(folding)
         takes = tuple(Take(need) for need in rest)
         name = type(self).__name__.lower()
-        return (Actor(name, main, ones(len(main)), give, latency, queue, credit_delay=1, more_takes=takes),)
+        return (Actor(name, main, ones(len(main)), give, latency, queue, credit_delay=Outlet.CREDIT, more_takes=takes),)
 
     def interval(self, folding: LaneFolding) -> int:
         return max(map_.elements for map_ in (*self.inputs, self.output)) // folding.lanes

@@ -22,6 +22,8 @@ from itertools import count, islice
 
 import numpy as np
 
+from hwgen.memory.queue import Outlet
+
 from .timing_engine import Engine, counting, ones
 
 __all__ = ["Actor", "Deadlock", "Give", "Run", "Take", "Web", "counting", "ones", "run", "steady"]
@@ -60,7 +62,7 @@ class Give:
     latency: int
     queue: int
     reserve: np.ndarray | None = None
-    credit_delay: int = 2
+    credit_delay: int = Outlet.CREDIT + 1
     spacing: int = 1
     debit: np.ndarray | None = None
 
@@ -85,7 +87,7 @@ class Actor:
     capacity: int = 0
     start_delay: int = 2
     lead: int = 0
-    credit_delay: int = 2
+    credit_delay: int = Outlet.CREDIT + 1
     spacing: int = 1
     debit: np.ndarray | None = None
     more_takes: tuple[Take, ...] = ()

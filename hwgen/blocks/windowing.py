@@ -9,6 +9,7 @@ from hwgen.graph.types import FeatureMap
 from hwgen.graph.window import Window
 from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
 from hwgen.memory.delay import DelayLine
+from hwgen.memory.queue import Outlet
 from hwgen.memory.raster import Raster
 
 from .logic import Logic, adder, adder_register, counter, index_bits, loop, running, total
@@ -34,7 +35,7 @@ def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
     levels = sum(count > 1 for count in step)
     skipped = max(int((raster.release - raster.need).max()), 0)
     arrived, free = (capacity + raster.frame_words).bit_length(), (capacity + skipped).bit_length()
-    book = adder_register(arrived) + adder(arrived) + adder_register(free)
+    book = total(map(adder_register, (arrived, free))) + total(map(adder, (arrived, free)))
     lookups = Logic(logic=sum(map(index_bits, raster.outputs)) + arrived + free // 2)
     address = running(index_bits(capacity), levels, modulus=True)
     return (
@@ -92,7 +93,7 @@ def line_actor(raster: Raster) -> Actor:
         give=np.cumsum(np.repeat(completing_rows(raster), columns * raster.words)),
         latency=ColumnBuffer.LATENCY,
         queue=ColumnBuffer.QUEUE,
-        credit_delay=1,
+        credit_delay=Outlet.CREDIT,
     )
 
 

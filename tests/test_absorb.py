@@ -1,0 +1,144 @@
+"""Registers move into multipliers and block RAMs, and the netlist goes on doing the same."""
+
+import json
+import random
+from collections import Counter
+
+import pytest
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.absorb import absorb
+from hwgen.blocks.multiplier import Multiplier
+from hwgen.graph.types import S8, U8
+from hwgen.memory.rom import Rom
+from hwgen.rtlil import to_rtlil
+from hwgen.synth import script
+from hwgen.targets import device
+from hwgen.yosys import run_yosys
+
+
+class Product(wiring.Component):
+    """``o`` is ``a * b`` three cycles ago, with registers that have a reset, or a product that is read ``twice``."""
+
+    def __init__(self, reset: bool = False, twice: bool = False):
+        self.reset, self.twice = reset, twice
+        super().__init__({"a": In(signed(9)), "b": In(signed(9)), "o": Out(signed(18)), "early": Out(signed(18))})
+
+    def elaborate(self, platform):
+        m, late = Module(), Signal(signed(18), reset_less=True)
+        a, b = (Signal(signed(9), reset_less=not self.reset) for _ in range(2))
+        m.d.sync += [a.eq(self.a), b.eq(self.b), late.eq(a * b), self.o.eq(late)]
+        if self.twice:
+            m.d.comb += self.early.eq(a * b)
+        return m
+
+
+def synthesised(component: wiring.Component) -> dict:
+    """The netlist for ECP5."""
+    commands = script(to_rtlil(component, "top"), "top", device("lfe5u-85f")) + "write_json netlist.json\n"
+    run = run_yosys(commands, inputs={"design": to_rtlil(component, "top")}, outputs=["netlist.json"])
+    return json.loads(run.files["netlist.json"])
+
+
+def cells(netlist: dict) -> Counter:
+    return Counter(cell["type"] for cell in netlist["modules"]["top"]["cells"].values())
+
+
+class Netlist:
+    """Flip-flops, multipliers and block RAMs as they are clocked: what is in a block RAM is any function of its
+    address."""
+
+    def __init__(self, netlist: dict):
+        self.ports, self.cells = (netlist["modules"]["top"][kind] for kind in ("ports", "cells"))
+        self.nets: dict = {"0": 0, "1": 1, "x": 0}
+        self.inside = {name: dict.fromkeys(("A", "B", "P", "word"), 0) for name in self.cells}
+
+    def word(self, cell: dict, port: str, width: int) -> int:
+        bits = [cell["connections"].get(f"{port}{n}", ["0"])[0] for n in range(width)]
+        return sum(self.nets.get(bit, 0) << n for n, bit in enumerate(bits))
+
+    def give(self, cell: dict, port: str, width: int, value: int) -> None:
+        for n in range(width):
+            self.nets[cell["connections"].get(f"{port}{n}", [None])[0]] = value >> n & 1
+
+    def product(self, cell: dict, state: dict) -> int:
+        held = cell["parameters"].get("REG_INPUTA_CLK") == "CLK0"
+        a, b = (state[port] if held else self.word(cell, port, 18) for port in "AB")
+        a, b = (
+            value - (value >> 17 << 18) * (cell["connections"][f"SIGNED{port}"] == ["1"])
+            for port, value in (("A", a), ("B", b))
+        )
+        return a * b & (1 << 36) - 1
+
+    def clock(self, inputs: dict[str, int]) -> dict[str, int]:
+        """One cycle: what comes out during it."""
+        for name, value in inputs.items():
+            for n, bit in enumerate(self.ports[name]["bits"]):
+                self.nets[bit] = value >> n & 1
+        for name, cell in self.cells.items():
+            if cell["type"] == "MULT18X18D":
+                kept = cell["parameters"].get("REG_OUTPUT_CLK") == "CLK0"
+                state = self.inside[name]
+                self.give(cell, "P", 36, state["P"] if kept else self.product(cell, state))
+        outputs = {
+            name: sum(self.nets.get(bit, 0) << n for n, bit in enumerate(port["bits"]))
+            for name, port in self.ports.items()
+            if port["direction"] == "output"
+        }
+        for update in [self.edge(name, cell) for name, cell in self.cells.items()]:
+            update()
+        return outputs
+
+    def edge(self, name: str, cell: dict):
+        """What the cell does at the clock's edge, decided before any other does it."""
+        state, connections = self.inside[name], cell["connections"]
+        if cell["type"] == "TRELLIS_FF":
+            value = self.nets.get(connections["DI"][0], 0) & ~self.nets.get((connections.get("LSR") or ["0"])[0], 0)
+            return lambda: self.nets.update({connections["Q"][0]: value})
+        if cell["type"] == "MULT18X18D":
+            new = {port: self.word(cell, port, 18) for port in "AB"} | {"P": self.product(cell, state)}
+            return lambda: state.update(new)
+        assert cell["type"] == "DP16KD"
+        read = random.Random(self.word(cell, "ADA", 14)).getrandbits(18)
+        late = cell["parameters"]["REGMODE_A"] == "OUTREG"
+        before = state["word"]
+
+        def turn():
+            state["word"] = read
+            self.give(cell, "DOA", 18, before if late else read)
+
+        return turn
+
+
+def responses(netlist: dict, cycles: int = 60) -> list[dict[str, int]]:
+    chosen, run = random.Random(1), Netlist(netlist)
+    names = {name: len(port["bits"]) for name, port in run.ports.items() if port["direction"] == "input"}
+    fixed = {"clk": 0, "rst": 0}
+    return [
+        run.clock({name: fixed.get(name, chosen.getrandbits(width)) for name, width in names.items()})
+        for _ in range(cycles)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("component", "left", "modes"),
+    [
+        (Multiplier(U8, S8).element(), 0, {"REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK"}),
+        (Rom([n * 77 % 65521 for n in range(512)], 16), 0, {"REGMODE_A"}),
+        (Product(), 18, {"REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK"}),
+        (Product(reset=True), 36, {"REG_OUTPUT_CLK"}),
+        (Product(twice=True), 36, {"REG_INPUTA_CLK", "REG_INPUTB_CLK"}),
+    ],
+    ids=["element", "rom", "product", "reset", "twice"],
+)
+def test_registers_move_and_nothing_else_changes(component, left, modes):
+    before = synthesised(component)
+    after = absorb(before)
+    counts = cells(after)
+    assert counts["TRELLIS_FF"] == left < cells(before)["TRELLIS_FF"]
+    (block,) = (cell for cell in after["modules"]["top"]["cells"].values() if cell["type"] in ("MULT18X18D", "DP16KD"))
+    assert {name for name, value in block["parameters"].items() if value in ("CLK0", "OUTREG")} == modes
+    assert responses(after) == responses(before)
+    assert len({str(response) for response in responses(before)}) > 30
