@@ -45,7 +45,8 @@ def main(models: Path, only: str | None, clock: float | None, link: bool) -> Non
         bad_lines()
         return
     print(
-        "| network | board | multipliers | cycles a frame | clock, MHz | routed, MHz | frames/s | over the link | used |"
+        "| network | board | multipliers | cycles a frame | clock, MHz | routed, MHz | frames/s "
+        "| over the link | used |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
     for name, file, board, multipliers, usual in ROWS:

@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 MODEL = EXAMPLES / "lenet5.onnx"
 CHUNK, BUS = 64, 32  # alignment of memory areas in bytes, bits of the AXI bus
 #: NNgen's parallelism: input channels, output channels, kernels' columns and rows at a time.
-FOLDINGS = ((1, 1, 1, 1), (4, 4, 1, 1), (8, 8, 1, 1))
+FOLDINGS = ((1, 1, 1, 1), (4, 4, 1, 1))
 BUDGETS = (25, 148)
 
 
