@@ -147,12 +147,11 @@ class RequantizerPlan(Packed):
             bits = widths
         else:
             bits = [columns.registers for columns in self._columns(requantization)]
-            constants = Logic(register=sum(bits))
+            constants = Logic(register=sum(bits)) + self._needless(requantization, form.factor.width)
         constants += total(map(delayed, bits[1:], form.waits, widths[1:]))
         sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
         sums += delayed(index_bits(self.spacing), rom_latency(self.rounds) + self.before_product)  # the digit's number
-        lanes = self.lanes * form.logic + self._needless(requantization, form.factor.width)
-        return serialiser_logic(self, sum_) + sums + constants + lanes
+        return serialiser_logic(self, sum_) + sums + constants + self.lanes * form.logic
 
     def _needless(self, requantization: Requantization, width: int) -> Logic:
         """What constants save, as bits below 0, of the rows that are added up in LUTs instead of multiplied."""
