@@ -27,7 +27,7 @@ ROWS = (
     ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 75),
     ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 100, 60),
     ("digits", EXAMPLES / "digits_int8.onnx", "ulx3s", 16, 75),
-    ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 18),
+    ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 24),
     ("digits", EXAMPLES / "digits_int8.onnx", "tangnano9k", 6, 27),
 )
 SHARES = (0.0, 0.0001, 0.001, 0.01, 0.03)
@@ -44,9 +44,7 @@ def main(models: Path, only: str | None, clock: float | None, link: bool) -> Non
     if link:
         bad_lines()
         return
-    print(
-        "| network | board | multipliers | cycles a frame | clock, MHz | routed, MHz | frames/s | over the link | used |"
-    )
+    print("| network | board | multipliers | cycles a frame | MHz | routed, MHz | frames/s | by the link | used |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name, file, board, multipliers, usual in ROWS:
         if only in (None, name, f"{name}:{board}") and (models / file).is_file():
