@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from hwgen.tools import Tool, ToolError
 
 from . import tiny
 from .test_cli import errors, ok
+from .test_cli import run as cli_run
 
 NEEDED = (
     "amaranth_boards",
@@ -132,6 +134,33 @@ def test_a_tool_that_stops_for_another_reason_is_quoted(tools, monkeypatch):
     assert errors(*BUILD, "--board", "ulx3s", "--bitstream") == [
         "nextpnr-ecp5 stopped with status 1: ERROR: it is Sunday"
     ]
+
+
+def test_an_interruption_leaves_nothing(tools, monkeypatch):
+    def run(self, *arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tool, "run", run)
+    before = sorted(Path.cwd().rglob("*"))
+    assert cli_run(*BUILD, "--board", "ulx3s", "--bitstream").exit_code == 130
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
+def test_a_tool_that_is_interrupted_is_not_left_running(tmp_path, monkeypatch):
+    tool = Tool("sleeper", "none", "sleeper", "main")
+    (tmp_path / "sleeper.py").write_text(
+        "import time\ndef main(argv):\n    print('on', flush=True)\n    time.sleep(60)\n"
+    )
+
+    def stop(line):
+        raise KeyboardInterrupt
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        tool.run(tmp_path, [], stop)
+    assert time.monotonic() - begin < 50
 
 
 def test_a_full_disk_is_one_line_and_nothing_is_left(tools, monkeypatch):
