@@ -28,7 +28,7 @@ def ecp5(source: float) -> Iterator[Setting]:
             output = source / reference * feedback
             # The oscillator in the middle of its range, 400 to 800 MHz.
             divider = max(1, min(128, round(600 * MHZ / output)))
-            if 400 * MHZ <= output * divider <= 800 * MHZ:
+            if output <= 400 * MHZ and 400 * MHZ <= output * divider <= 800 * MHZ:
                 values = {"CLKI_DIV": reference, "CLKFB_DIV": feedback, "CLKOP_DIV": divider}
                 fixed = {"FEEDBK_PATH": "CLKOP", "CLKOP_ENABLE": "ENABLED", "CLKOP_CPHASE": divider - 1}
                 yield Setting(source, output, tuple((values | fixed).items()))
@@ -48,7 +48,8 @@ def ice40(source: float) -> Iterator[Setting]:
             for power in range(1, 7):
                 values = {"FEEDBACK_PATH": "SIMPLE", "DIVR": reference, "DIVF": feedback, "DIVQ": power}
                 values["FILTER_RANGE"] = 1 + sum(phase >= limit * MHZ for limit in filters)
-                yield Setting(source, oscillator / (1 << power), tuple(values.items()))
+                if 16 * MHZ <= oscillator / (1 << power) <= 275 * MHZ:
+                    yield Setting(source, oscillator / (1 << power), tuple(values.items()))
 
 
 def gowin(source: float) -> Iterator[Setting]:

@@ -76,6 +76,7 @@ class Session:
         self._reader = Reader()
         self._round = 0
         self._base = self._next = self._limit = 0  # of the stream to the board: taken, sent, allowed
+        self._data, self._start = b"", 0  # what goes to the board now, and where it begins in the stream
         self._got = bytearray()
         self._asked: int | None = None  # the round in which lost results were asked for
         self._size, self._good = MOST_DOWN, 0
