@@ -89,7 +89,7 @@ def test_options_of_the_quantiser_reach_the_network():
 def test_build_writes_everything_and_prints_the_report(folder):
     result = ok("build", "tiny.onnx", *OPTIONS)
     written = sorted(file.name for file in (folder / "build" / "tiny").iterdir())
-    files = "expected.hex input.hex manifest.json plan.json report.json report.txt schedule.svg"
+    files = "expected.hex input.hex manifest.json plan.json report.html report.json report.txt schedule.svg"
     assert written == [*files.split(), "tiny.v", "tiny_qdq.onnx", "tiny_tb.v"]
     assert "Bottleneck " in result.stdout
     assert "RTL equals golden in all 323 integers of 3 layers" in result.stdout
