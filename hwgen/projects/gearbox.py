@@ -70,9 +70,9 @@ class Gearbox(wiring.Component):
                 left.eq(Mux(level < self.given, 0, level - self.given)),
             ]
         with m.If(take):
-            # Moved up by the units that are left, a power of two at a time.
+            # Moved up by the units that are left, a power of two at a time; there are no more than make room for it.
             shifted = word
-            for power in range(len(left)):
+            for power in range((self.size - self.taken).bit_length()):
                 shifted = Mux(left[power], shifted << (bits << power), shifted)[: self.size * bits]
             m.d.sync += [store.eq(rest | shifted), level.eq(left + self.taken - empty)]
             m.d.sync += closing.eq(self.i.payload.last)
