@@ -31,7 +31,6 @@ from hwgen.export import export
 from hwgen.graph import golden
 from hwgen.runtime import against_onnxruntime
 from hwgen.simulate import simulate
-from hwgen.testing import random_frames
 from hwgen.workers import Workers
 
 from .networks import Data, data_of
@@ -73,9 +72,9 @@ class Random:
     frames: int = 2
 
     def measured(self, name: str, models: Path, data: Path) -> str:
-        network = random_network(name)
+        front = random_network(name)
+        network, frames = front.network, front.samples[: self.frames]
         plan = search(network, multipliers=self.multipliers)
-        frames = network.input.quantization.dequantize(random_frames(network.input.map, self.frames))
         runs = [simulate(network, plan, frames, "compiled", stall=stall) for stall in (None, SEED)]
         kinds = zip(("full speed", "with pauses"), runs, strict=True)
         return "; ".join([*(f"{kind}: {_compared(run)}" for kind, run in kinds), _cycles(runs[0], plan)])
@@ -88,7 +87,7 @@ class Written:
     multipliers: int
 
     def measured(self, name: str, models: Path, data: Path) -> str:
-        plan = search(random_network(name.split()[0]), multipliers=self.multipliers)
+        plan = search(random_network(name.split()[0]).network, multipliers=self.multipliers)
         began = time.perf_counter()
         made = export(Pipeline(plan), "core")
         seconds, weights = time.perf_counter() - began, sum(map(len, made.memories.values()))
@@ -102,8 +101,8 @@ class Models:
     multipliers: int
 
     def measured(self, name: str, models: Path, data: Path) -> str:
-        network = random_network(name.split()[0])
-        frame = random_frames(network.input.map, 1)
+        front = random_network(name.split()[0])
+        network, frame = front.network, golden.network_input(front.network, front.samples[:1])
         golden.run(network, frame)
         began = time.perf_counter()
         golden.run(network, frame)
@@ -163,12 +162,12 @@ def _row(name: str, models: Path, data: Path) -> str:
     return f"| {name} | {ROWS[name].multipliers:,} | {figures} | {seconds:.0f} | {kilobytes / 1e6:.1f} |"
 
 
-def random_network(name: str):
-    """The network of integers with random weights."""
+def random_network(name: str) -> flow.Quantised:
+    """With random weights, and random frames to try it on."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"{name}.onnx"
         onnx.save(NETWORKS[name](), file)
-        return _quietly(file).network
+        return _quietly(file)
 
 
 def _quietly(file: Path) -> flow.Quantised:
