@@ -11,6 +11,7 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from hwgen.memory.elements import CONTENTS
+from hwgen.memory.store import LOADED
 from hwgen.rtlil import Netlist, to_netlist, to_rtlil
 from hwgen.yosys import run_yosys
 
@@ -90,7 +91,10 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
 
 def _without_zeros(module: str) -> str:
     """``module`` without the zeros that RAMs start from: no word is used before it is written. They would be most of
-    the text, and Yosys takes a minute to read those of a RAM of 16,384 words."""
+    the text, and Yosys takes a minute to read those of a RAM of 16,384 words. Weights that can be loaded are used
+    before."""
+    if LOADED in module:
+        return module
 
     def kept(found: re.Match) -> str:
         written = re.search(rf"\b{found[1]}\[\w+\](\[\d+(:\d+)?\])? <= ", module)

@@ -167,7 +167,7 @@ class LoadGate(wiring.Component):
     def _load(self, m: Module, offered) -> None:
         """A byte a cycle, the lowest of a beat first."""
         plan, beat = self.plan, self.i.payload
-        byte, count = Signal(range(max(plan.beat_bytes, 2))), Signal(range(plan.load_beats + 1))
+        byte, count = Signal(range(max(plan.beat_bytes, 2)), name="byte_index"), Signal(range(plan.load_beats + 1))
         whole = byte == plan.beat_bytes - 1
         m.d.sync += [self.load.strobe.eq(offered), self.load.data.eq(beat.data.word_select(byte, 8))]
         m.d.comb += self.i.ready.eq(beat.load & whole)

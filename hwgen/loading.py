@@ -115,6 +115,9 @@ def hardware_plan(folder: str | Path) -> str:
         raise InputError(f"cannot read {str(path)!r}: {reason}; name the folder that `build` wrote") from None
     if forms_in(text) is None:
         raise InputError(f"the hardware in {str(folder)!r} has fixed weights; build it with --weights {LOADABLE}")
+    data = json.loads(text)
+    if "input" not in data or not all("built_for" in entry for entry in data["layers"]):
+        raise InputError(f"{str(path)!r} does not say what was built; take the plan.json that `build` wrote")
     return text
 
 

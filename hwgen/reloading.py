@@ -125,4 +125,6 @@ def _result(
     own = dict(zip(names, tensors.values(), strict=True))
     mismatches = compare(network, golden.run(network, own[network.input.name]), own)
     streams = {stream.name: own[stream.name] for stream in network.results}
-    return Simulation(engine, network, streams, golden.network_outputs(network, streams), own, timing, mismatches)
+    results = golden.network_outputs(network, streams)
+    compared = sum(own[layer.output].size for layer in network.layers)
+    return Simulation(engine, network, streams, results, own, timing, mismatches, compared)

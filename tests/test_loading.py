@@ -19,6 +19,7 @@ from hwgen.blocks.requantizer import lane_form
 from hwgen.blocks.requantizer_lane import LaneForm
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.schedule import schedule
+from hwgen.export import to_verilog
 from hwgen.frames import load_frames
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError, ModelError
@@ -28,6 +29,8 @@ from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.inputs import USUAL, FrameSpec
 from hwgen.loader import LoadGate, LoadPlan
 from hwgen.loading import forms_in, laid_out, made_loadable, plan_text
+from hwgen.memory.contents import Contents
+from hwgen.memory.store import Store
 from hwgen.reloading import Step, simulate_steps
 from hwgen.retraining import retrained
 from hwgen.testing import random_frames, simulate
@@ -246,6 +249,12 @@ def test_networks_without_weights_and_engines_without_hardware_are_refused():
         made_loadable(nets.chain(pool))
     with pytest.raises(InputError, match="the engine 'golden' has no hardware to load"):
         simulate_steps([], "golden")
+
+
+def test_weights_that_are_zero_are_in_the_verilog():
+    """They are there at power-up, unlike what is in buffers."""
+    store = Store(Contents.of([0] * 20, 8))
+    assert "column_0[19] = 8'h00" in to_verilog(store, "zeros")
 
 
 # From files

@@ -11,7 +11,7 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 
-from .loaded import Loadable, stored_type
+from .loaded import Loadable, stored_type, window_text
 from .mac_layer import MacLayer, raw_range, widest_sums
 from .mac_operator import MacOperator
 from .staircase import Staircase, requantization, requantization_gap
@@ -90,7 +90,7 @@ class Conv(Loadable, MacOperator):
         return {
             "input": str(self.input),
             "output": str(self.output),
-            "window": str(self.window),
+            "window": window_text(self.window),
             "groups": self.group,
             **padding,
         }

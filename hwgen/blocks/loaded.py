@@ -12,6 +12,7 @@ from hwgen.graph.loadable import LoadForm, choose, fit_within
 from hwgen.graph.network import QuantizedConstant
 from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import IntType
+from hwgen.graph.window import Window
 
 from .operator import Operator
 from .requantizer import RequantizerPlan
@@ -86,6 +87,12 @@ class LoadedRequantizer(Loadable):
     def image(self, folding: Any) -> bytes:
         """What loads its constants."""
         return images(*self.requantizer(folding).contents(self.requantization, self.output.type))
+
+
+def window_text(window: Window) -> str:
+    """A window in words, for messages."""
+    numbers = {name: "x".join(map(str, getattr(window, name))) for name in ("kernel", "strides", "dilations", "pads")}
+    return ", ".join(f"{name} {value}" for name, value in numbers.items())
 
 
 def described(value: Any) -> Any:

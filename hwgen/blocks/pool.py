@@ -21,7 +21,7 @@ from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 from hwgen.memory.store import LOAD_PORTS, pass_on
 
-from .loaded import LoadedRequantizer
+from .loaded import LoadedRequantizer, window_text
 from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
 from .operator import Cost, GoldenOperator, LaneFolding, Operator, read_register, ring_memory
@@ -169,7 +169,7 @@ class AveragePool(LoadedRequantizer, _Pool):
 
     def built_for(self) -> dict[str, object]:
         padding = {"zero point of the padding": self.input_zero} if any(self.window.pads) else {}
-        return {"input": str(self.input), "output": str(self.output), "window": str(self.window), **padding}
+        return {"input": str(self.input), "output": str(self.output), "window": window_text(self.window), **padding}
 
     def requantizer(self, folding: LaneFolding) -> RequantizerPlan | SearchPlan:
         serial = requantizer_plan(self.requantization, folding.lanes, folding.lanes, serial=True)

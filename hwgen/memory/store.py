@@ -21,6 +21,9 @@ from .rom import RAM_ATTRIBUTES, ram_style, rom_latency
 #: Bits of a column: the widest word of most block RAMs, of which their narrower ones are parts.
 COLUMN = 36
 
+#: The attribute of a memory whose first contents matter although it is written.
+LOADED = "hwgen_loaded"
+
 #: One byte in every cycle with ``strobe``; ``start``, a cycle or more before the first, makes stores begin anew.
 LOAD_BUS = wiring.Signature({"start": Out(1), "strobe": Out(1), "data": Out(8)})
 
@@ -114,7 +117,7 @@ class Store(wiring.Component):
         count, most = len(shape.columns), shape.collected
         full, take, ends = Signal(), Signal(), Signal()
         word = Signal(8 * most, reset_less=True)
-        place, byte = Signal(range(max(shape.depth, 2))), Signal(range(max(most, 2)))
+        place, byte = Signal(range(max(shape.depth, 2))), Signal(range(max(most, 2)), name="byte_index")
         address = Signal(range(max(shape.depth, 2)), reset_less=True)
         turn, enables = Signal(count, init=1), Signal(count)
         last_byte = Mux(turn[-1], shape.column_bytes[-1] - 1, most - 1)
@@ -155,7 +158,7 @@ class Store(wiring.Component):
             shape=unsigned(contents.width),
             depth=len(contents),
             init=list(contents),
-            attrs=RAM_ATTRIBUTES[self.shape.style],
+            attrs={LOADED: 1, **RAM_ATTRIBUTES[self.shape.style]},
         )
         read, write = store.read_port(), store.write_port()
         m.d.comb += [
