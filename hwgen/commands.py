@@ -15,9 +15,9 @@ from hwgen import flow, report
 from hwgen import simulate as engines
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
-from hwgen.fit import FitTable, fit_needs, fit_table
+from hwgen.fit import fit_table
 from hwgen.frames import Frames, load_frames, load_labels
-from hwgen.graph.errors import FitError, HwgenError, InputError, Problems
+from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
 from hwgen.graph.recipe import Recipe
 from hwgen.inputs import FrameSpec, Preparation
@@ -27,10 +27,10 @@ from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.sizing import weigher
-from hwgen.synth import synthesise
-from hwgen.targets import DEVICES, Device
+from hwgen.tables import by, shortened, table
 from hwgen.targets import device as find_device
 from hwgen.waves import Waves
+from hwgen.workers import Workers
 
 PICTURES = (".svg", ".png", ".pdf")
 _MOST_ANSWERS = 20  # frames whose answer is printed
@@ -56,12 +56,13 @@ def simulate(
     against: str | None,
     stall: int | None,
     waves: tuple[Path | None, str | None, tuple[str, ...]],
+    workers: Workers,
     quiet: bool,
     settings: dict[str, Any],
 ) -> None:
     """Frames in, answers out."""
     trace = Waves.asked(*waves)
-    engines.check_engine(engine, stall, trace)
+    engines.check_engine(engine, stall, trace, workers)
     if against == "golden" and engine not in engines.HARDWARE:
         raise InputError(f"the engine {engine!r} has no hardware to compare; choose {' or '.join(engines.HARDWARE)}")
     with steps(quiet) as tell:
@@ -72,8 +73,8 @@ def simulate(
         frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
         warn_about_range(frames, network, given["warn"])
         right = None if labels is None else load_labels(labels, len(frames))
-        run = golden(network, frames, tell) if engine == "golden" else None
-        result = run or design.simulate(frames.values, engine, stall, trace)
+        run = golden(network, frames, workers, tell) if engine == "golden" else None
+        result = run or design.simulate(frames.values, engine, stall, trace, workers)
         compared = None
         if against == "onnxruntime":
             tell("comparing with ONNX Runtime")
@@ -93,10 +94,10 @@ def simulate(
         click.get_current_context().exit(1)
 
 
-def golden(network: Network, frames: Frames, tell: Steps) -> Simulation:
+def golden(network: Network, frames: Frames, workers: Workers, tell: Steps) -> Simulation:
     step = "simulating (golden)"
     tell(step)
-    return engines.simulate(network, None, frames.values, "golden", lambda share: tell(step, share))
+    return engines.simulate(network, None, frames.values, "golden", lambda share: tell(step, share), workers=workers)
 
 
 def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
@@ -135,12 +136,12 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
         click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
     problems.raise_any()
     network = loaded.network
-    names = report.shortened([layer.name for layer in network.layers], text_width() // 2)
+    names = shortened([layer.name for layer in network.layers], text_width() // 2)
     rows = [
         (names[layer.name], type(layer.op).__name__, str(layer.op.input), str(layer.op.output))
         for layer in network.layers
     ]
-    click.echo("\n".join(report.table(("layer", "operator", "input", "output"), rows, text_width())))
+    click.echo("\n".join(table(("layer", "operator", "input", "output"), rows, text_width())))
     click.echo(f"\nNothing is in the way of {network.name}: its integers are proved exact, and it fits {target.name}.")
 
 
@@ -176,67 +177,8 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
         for point in front_line
     ]
     heads = ("multipliers", "cycles/frame", f"frames/s at {given['clock'] / 1e6:g} MHz", "useful", "KiB", "bottleneck")
-    click.echo("\n".join(report.table(heads, rows, text_width())))
+    click.echo("\n".join(table(heads, rows, text_width())))
     click.echo(f"Drawn to {file}")
-
-
-def fit(synth: bool, quiet: bool, settings: dict[str, Any]) -> None:
-    """The table of the device; with ``synth`` what Yosys counts beside it. Status 2 where the design does not fit."""
-    with steps(quiet) as tell:
-        design = flow.compile(**arguments(settings, tell), lenient=True)
-        table = design.fit
-        counted = None
-        if synth:
-            verilog = design.verilog
-            tell("synthesising, which takes minutes")
-            result = synthesise(verilog.text, design.name, design.device, files=verilog.memories)
-            counted = fit_needs(result.needs, design.device)
-    click.echo("\n".join(report.heading(design.report.data)) + "\n")
-    rows = report.device_rows(table.data) if counted is None else compared_rows(table, counted)
-    click.echo("\n".join(report.table(*rows, text_width())))
-    problems = (counted or table).problems
-    if problems:
-        raise FitError(*problems)
-
-
-def compared_rows(estimate: FitTable, counted: FitTable) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Columns and rows: the estimate beside what synthesis counted."""
-    columns = (estimate.device.name, "<estimated", "<synthesised", "<off by", "<available", "<free")
-    rows = [
-        (
-            guess.resource,
-            f"{guess.used:,}",
-            f"{real.used:,}",
-            f"{(guess.used - real.used) / max(real.used, 1):+.0%}",
-            f"{real.available:,}",
-            f"{real.free:,}",
-        )
-        for guess, real in zip(estimate.rows, counted.rows, strict=True)
-    ]
-    return columns, rows
-
-
-def devices() -> None:
-    """A row for every device."""
-    columns = ("device", "family", "<LUTs", "<flip-flops", "<multipliers", "<block RAM")
-    rows = [
-        (
-            device.name,
-            device.family.name,
-            f"{device.luts:,}",
-            f"{device.ffs:,}",
-            f"{device.dsps:,}",
-            f"{device.brams:,} x {_kilobits(device)} kbit",
-        )
-        for device in DEVICES
-    ]
-    click.echo("\n".join(report.table(columns, rows, text_width())))
-
-
-def _kilobits(device: Device) -> int:
-    """The size of one block RAM."""
-    width, depth = device.family.brams[0].shapes[-1]
-    return width * depth // 1024
 
 
 def attempt(problems: Problems, action: Callable[[], Any], place: str = "") -> Any:
@@ -323,12 +265,12 @@ def answers(result: Simulation, frames: Frames, right: np.ndarray | None) -> lis
     classes, scores = result.classes, result.scores.reshape(len(frames), -1)
     shown = min(len(frames), _MOST_ANSWERS)
     if classes is None:
-        shapes = ", ".join(report.by(values.shape[1:]) for values in result.results.values())
+        shapes = ", ".join(by(values.shape[1:]) for values in result.results.values())
         rows = [(name, shapes, "") for name in frames.names[:shown]]
     else:
         rows = [(frames.names[n], str(classes[n]), f"{scores[n, classes[n]]:.4g}") for n in range(shown)]
     heads = ("frame", "<class", "<score")
-    lines = report.table(heads, rows, text_width())
+    lines = table(heads, rows, text_width())
     if len(frames) > shown:
         lines.append(f"... and {len(frames) - shown:,} frames more; --save FILE.npz keeps all results")
     if right is not None and classes is not None:
@@ -350,8 +292,7 @@ def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
 def comparison(result: Simulation) -> list[str]:
     if not result.equal:
         return [f"Different: {mismatch}" for mismatch in result.mismatches]
-    count = sum(result.tensors[layer.output].size for layer in result.network.layers)
-    return [f"RTL equals golden in all {count:,} integers of {len(result.network.layers)} layers."]
+    return [f"RTL equals golden in all {result.compared:,} integers of {len(result.network.layers)} layers."]
 
 
 def runtime_lines(result: Comparison) -> list[str]:

@@ -32,6 +32,9 @@ MANIFEST = "manifest.json"
 # Both ends are named: the array counts down, and tools would not agree on where to begin.
 _READ = '  initial $readmemh("{file}", {memory}, 0, {last});\n'
 
+#: What Yosys writes for a memory that starts as zeros.
+_ZEROS = re.compile(r"  initial begin\n(?:    (\w+)\[\d+\] = \d+'[bdh]0+;\n)(?:    \1\[\d+\] = \d+'[bdh]0+;\n)*  end\n")
+
 # Memories stay arrays and cases stay cases, as synthesis tools know them.
 _SCRIPT = """\
 read_rtlil top.il
@@ -81,7 +84,19 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
     verilog = verilog.partition("\n")[2].lstrip("\n")
     # What makes simulators run an always block at time 0 gets a name that can be read.
     verilog = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:\w+\$\d+ ", "_at_start_", verilog)
-    return _header(name) + verilog
+    modules = re.split(r"(?<=endmodule\n)", verilog)
+    return _header(name) + "".join(map(_without_zeros, modules))
+
+
+def _without_zeros(module: str) -> str:
+    """``module`` without the zeros that RAMs start from: no word is used before it is written. They would be most of
+    the text, and Yosys takes a minute to read those of a RAM of 16,384 words."""
+
+    def kept(found: re.Match) -> str:
+        written = re.search(rf"\b{found[1]}\[\w+\](\[\d+(:\d+)?\])? <= ", module)
+        return "" if written else found[0]
+
+    return _ZEROS.sub(kept, module)
 
 
 def with_memories(verilog: str, netlist: Netlist, read: str = _READ) -> str:

@@ -29,11 +29,12 @@ class FitRow:
 
 @dataclass(frozen=True)
 class FitTable:
-    """What is needed of ``device``: in all, and by stage."""
+    """What is needed of ``device``: in all, and by stage; ``costs`` of the stages where these are known."""
 
     device: Device
     total: Needs
     stages: Mapping[str, Needs]
+    costs: tuple[Cost, ...] = ()
 
     @cached_property
     def rows(self) -> tuple[FitRow, ...]:
@@ -64,8 +65,17 @@ class FitTable:
 
     @property
     def larger(self) -> str | None:
-        """The first device on which it fits; None if there is none."""
-        return next((device.name for device in DEVICES if FitTable(device, self.total, {}).fits), None)
+        """The smallest device of the family on which it fits, else of any other; None if there is none."""
+        alike = (device for device in DEVICES if device.family is self.device.family and self._fits_on(device))
+        others = (device for device in sorted(DEVICES, key=lambda device: device.luts) if self._fits_on(device))
+        found = next(alike, None) or next(others, None)
+        return found.name if found else None
+
+    def _fits_on(self, device: Device) -> bool:
+        """Whether it fits another device; one of another family needs other things, which only costs tell."""
+        if device.family is self.device.family:
+            return FitTable(device, self.total, {}).fits
+        return bool(self.costs) and FitTable(device, _sum(needs(cost, device) for cost in self.costs), {}).fits
 
     @property
     def data(self) -> dict[str, Any]:
@@ -85,7 +95,15 @@ def fit_table(plan: "Plan", device: Device) -> FitTable:
 def fit_costs(costs: Mapping[str, Cost], device: Device) -> FitTable:
     """What stages with ``costs`` need of ``device``."""
     stages = {name: needs(cost, device) for name, cost in costs.items()}
-    return FitTable(device, _sum(stages.values()), stages)
+    return FitTable(device, _sum(stages.values()), stages, tuple(costs.values()))
+
+
+def by_layer(plan: "Plan", stages: Mapping[str, Needs]) -> dict[str, Needs]:
+    """What each layer takes, with the stages before and behind it, of what ``stages`` take by name."""
+    layers: dict[str, Needs] = {}
+    for stage in plan.stages:
+        layers[stage.layer] = layers.get(stage.layer, Needs()) + stages[stage.name]
+    return layers
 
 
 def fit_needs(total: Needs, device: Device) -> FitTable:

@@ -3,12 +3,13 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hwgen import verilator
 from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
 from hwgen.dataflow.activity import Activity, activity
@@ -41,11 +42,13 @@ from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
 from hwgen.waves import Waves
+from hwgen.workers import HERE, Workers
 
 CLOCK = 100e6
 TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
+COMPILED_FROM = 5_000_000  # places in multipliers, busy or not, that Amaranth simulates in ten seconds or so
 CALIBRATION_FRAMES = 1000  # the most that are used, evenly spaced over all that are given
 
 FramesLike = str | Path | Iterable[str | Path] | np.ndarray
@@ -300,12 +303,18 @@ class Design:
         return AxiTop(core, ports[0], ports[1:])
 
     def simulate(
-        self, frames: np.ndarray, engine: str = "golden", stall: int | None = None, trace: Waves | None = None
+        self,
+        frames: np.ndarray,
+        engine: str = "golden",
+        stall: int | None = None,
+        trace: Waves | None = None,
+        workers: Workers = HERE,
     ) -> Simulation:
         """:func:`hwgen.simulate.simulate` of frames of the model's own shape, [N, ...] or one."""
         step = f"simulating ({engine})"
         self.progress(step)
-        return simulate(self.network, self.plan, frames, engine, lambda share: self.progress(step, share), stall, trace)
+        tell = partial(self.progress, step)
+        return simulate(self.network, self.plan, frames, engine, tell, stall, trace, workers)
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """:meth:`Quantised.against_onnxruntime`."""
@@ -316,16 +325,21 @@ class Design:
 
         Raises RuntimeError where an integer of any layer or a predicted cycle differs: a bug, not a bad model.
         """
-        step = "checking RTL against golden"
-        self.progress(step)
         frames = self.samples[:1] if frames is None else frames
-        result = simulate(self.network, self.plan, frames, "amaranth", lambda share: self.progress(step, share))
+        engine, step = self._checker(len(frames)), "checking RTL against golden"
+        self.progress(step)
+        result = simulate(self.network, self.plan, frames, engine, partial(self.progress, step))
         faults = [str(mismatch) for mismatch in result.mismatches]
         if result.timing.latency != self.schedule.latency:
             faults.append(f"latency is {result.timing.latency} cycles, predicted {self.schedule.latency}")
         if faults:
             raise RuntimeError("; ".join(faults))
         return replace(self, check=result)
+
+    def _checker(self, frames: int) -> str:
+        """The engine that checks hardware soonest: compiling does not pay for small designs."""
+        products = self.plan.multipliers * (self.schedule.latency + (frames - 1) * self.schedule.interval)
+        return "compiled" if products > COMPILED_FROM and verilator.available() else "amaranth"
 
     @cached_property
     def verilog(self) -> Verilog:
@@ -372,6 +386,7 @@ class Design:
             "plan.json": self.plan.to_json(),
             "report.json": self.report.to_json(),
             "report.txt": str(self.report),
+            "report.html": self.report.html(),
             "schedule.svg": self.activity.drawn(),
         }
 

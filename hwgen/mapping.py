@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from hwgen.blocks.logic import Logic
 from hwgen.blocks.operator import Cost, MemoryNeed, Products
 
-from .targets import BlockRam, Device, Dsp, PerBit
+from .targets import BlockRam, Device, Dsp, PerBit, Shape
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class Needs:
             self.ram_luts + other.ram_luts,
         )
 
+    def share(self, device: Device) -> float:
+        """Of the resource of ``device`` of which it takes the most."""
+        both = ((getattr(self, kind), getattr(device, kind)) for kind in ("luts", "ffs", "dsps", "brams"))
+        return max(used / available for used, available in both if available)
+
 
 def needs(cost: Cost, device: Device) -> Needs:
     """What ``cost`` takes of ``device``."""
@@ -49,7 +54,7 @@ def needs(cost: Cost, device: Device) -> Needs:
 
 
 def dsps(products: Products, device: Device) -> int:
-    """DSP blocks for all of ``products``."""
+    """What all of ``products`` take of DSP blocks, in the family's unit."""
     return products.count * _product(products, device.family.dsp)[0]
 
 
@@ -59,30 +64,35 @@ def product_luts(products: Products, device: Device) -> int:
 
 
 def _product(products: Products, dsp: Dsp) -> tuple[int, int]:
-    a, b = max(products.a, products.b), min(products.a, products.b)
-    return _cut(a, b, a + b, dsp)
+    return _tried(products.a, products.b, products.a + products.b, dsp.shapes)
 
 
-def _cut(a: int, b: int, result: int, dsp: Dsp) -> tuple[int, int]:
-    """DSP blocks and LUTs of one product, cut first along ``a`` and then along ``b``."""
-    if min(a, b) < 2 or result < dsp.least:
-        return 0, a * b
-    if a > dsp.a:
-        parts, last = _parts(a, dsp.a, dsp)
-        some = _cut(dsp.part, b, min(result, b + dsp.part), dsp)
-        rest = _cut(last, b, b + last, dsp)
-        return parts * some[0] + rest[0], parts * (some[1] + b + dsp.part) + rest[1]
-    if b > dsp.b:
-        parts, last = _parts(b, dsp.b, dsp)
-        some = _cut(a, dsp.part, min(result, a + dsp.part), dsp)
-        rest = _cut(a, last, a + last, dsp)
-        return parts * some[0] + rest[0], parts * (some[1] + a + dsp.part) + rest[1]
-    return 1, 0
+def _tried(a: int, b: int, result: int, shapes: tuple[Shape, ...]) -> tuple[int, int]:
+    """Units of DSP blocks and LUTs of one product that only ``shapes`` are left for."""
+    return _cut(max(a, b), min(a, b), result, shapes) if shapes else (0, a * b)
 
 
-def _parts(width: int, most: int, dsp: Dsp) -> tuple[int, int]:
+def _cut(a: int, b: int, result: int, shapes: tuple[Shape, ...]) -> tuple[int, int]:
+    """The same, cut for the first shape along ``a`` and then along ``b``."""
+    shape = shapes[0]
+    if a < shape.least_a or b < shape.least_b or result < shape.least:
+        return _tried(a, b, result, shapes[1:])
+    if a > shape.a:
+        parts, last = _parts(a, shape.a, shape)
+        some = _cut(shape.part, b, min(result, b + shape.part), shapes)
+        rest = _cut(last, b, b + last, shapes)
+        return parts * some[0] + rest[0], parts * (some[1] + b + shape.part) + rest[1]
+    if b > shape.b:
+        parts, last = _parts(b, shape.b, shape)
+        some = _cut(a, shape.part, min(result, a + shape.part), shapes)
+        rest = _cut(a, last, a + last, shapes)
+        return parts * some[0] + rest[0], parts * (some[1] + a + shape.part) + rest[1]
+    return shape.units, 0
+
+
+def _parts(width: int, most: int, shape: Shape) -> tuple[int, int]:
     """How many parts of full width an operand is cut into, and the width of the rest."""
-    usable = dsp.part - dsp.headroom
+    usable = shape.part - shape.headroom
     parts = -(-(width - most) // usable)
     return parts, width - parts * usable
 
@@ -120,6 +130,8 @@ def _blocks(memory: MemoryNeed, block: BlockRam, shape: tuple[int, int]) -> int:
     """
     width, depth = shape
     rows = -(-memory.depth // depth)
+    if not block.joined:
+        return -(-memory.kept // width) * rows
     if memory.kind == "rom":
         return -(-memory.kept * rows // width)
     if width < block.byte:

@@ -6,7 +6,7 @@ is much faster; both compare every layer's stream with golden, integer by intege
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.network import Network
 from hwgen.waves import Waves
+from hwgen.workers import HERE, Workers
 
 ENGINES = ("golden", "schedule", "amaranth", "compiled")
 HARDWARE = ("amaranth", "compiled")
@@ -87,7 +88,8 @@ class Simulation:
     ``streams`` holds the integers [N, H, W, C] of every stream that leaves the network, as the hardware gives them,
     ``results`` each output [N, *shape] by its name, as the model does (before its Softmax or ArgMax, if it had one).
     ``tensors`` holds every layer's integers, ``timing`` the cycles and ``mismatches`` the differences found; they are
-    empty where the engine does not give them.
+    empty where the engine does not give them. Frames simulated in parts leave no tensors, and the timing of the first
+    part. ``compared`` counts the integers in which hardware and golden were compared.
     """
 
     engine: str
@@ -97,6 +99,7 @@ class Simulation:
     tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
     timing: Timing | None = None
     mismatches: tuple[Mismatch, ...] = ()
+    compared: int = 0
 
     @property
     def integers(self) -> np.ndarray:
@@ -139,59 +142,111 @@ def simulate(
     progress: Progress | None = None,
     stall: int | None = None,
     trace: Waves | None = None,
+    workers: Workers = HERE,
 ) -> Simulation:
     """Run ``frames`` (of the model's own shape, [N, ...] or one) through ``engine``, one of ``ENGINES``.
 
     ``progress`` is told the share done. In the hardware, ``stall`` is a seed for random pauses at both ends, and
-    ``trace`` says what waveforms to write. Raises InputError for an unknown engine, for frames that do not fit, and for
-    what an engine does not have; RuntimeError where the hardware stops.
+    ``trace`` says what waveforms to write. ``workers`` simulate parts of the frames side by side. Raises InputError for
+    an unknown engine, for frames that do not fit, and for what an engine does not have; RuntimeError where the hardware
+    stops.
     """
-    check_engine(engine, stall, trace)
+    check_engine(engine, stall, trace, workers)
     integers = golden.network_input(network, frames)
     if not len(integers):
         raise InputError("no frames given")
     progress = progress or (lambda share: None)
-    if engine in HARDWARE:
-        return _hardware(network, plan, integers, engine, progress, stall, trace)
-    streams = _golden_streams(network, integers, progress)
-    timing = None
-    if engine == "schedule":
-        run = schedule(plan, len(integers)).run
-        timing = Timing.of(plan, run.taken, [run.moved[sink] for sink in run.sinks])
-    return Simulation(engine, network, streams, golden.network_outputs(network, streams), timing=timing)
+    compiled = CompiledPlan(plan) if engine == "compiled" else None
+    task = _Task(engine, network, plan, compiled, trace)
+    if not workers.several:
+        return task(integers, stall, progress)
+    if compiled and workers.dask is None:
+        compiled.design.load()  # once, before all threads would
+    parts = workers.run(replace(task, bare=True), integers, stall, progress, threads=engine == "compiled")
+    return _joined(parts)
 
 
-def check_engine(engine: str, stall: int | None = None, trace: Waves | None = None) -> None:
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Simulates frames wherever it is sent; ``bare`` leaves away what only a look inside needs."""
+
+    engine: str
+    network: Network
+    plan: Plan | None
+    compiled: CompiledPlan | None
+    trace: Waves | None = None
+    bare: bool = False
+
+    def __call__(self, integers: np.ndarray, stall: int | None, progress: Progress) -> Simulation:
+        run = self._hardware if self.engine in HARDWARE else self._model
+        result = run(integers, stall, progress)
+        return replace(result, tensors={}) if self.bare else result
+
+    def _model(self, integers: np.ndarray, stall: None, progress: Progress) -> Simulation:
+        """Golden, and the cycles predicted where they are asked for."""
+        streams = _golden_streams(self.network, integers, progress)
+        timing = None
+        if self.engine == "schedule":
+            run = schedule(self.plan, len(integers)).run
+            timing = Timing.of(self.plan, run.taken, [run.moved[sink] for sink in run.sinks])
+        results = golden.network_outputs(self.network, streams)
+        return Simulation(self.engine, self.network, streams, results, timing=timing)
+
+    def _hardware(self, integers: np.ndarray, stall: int | None, progress: Progress) -> Simulation:
+        """Every layer from the hardware, compared with golden."""
+        network, plan = self.network, self.plan
+        if self.compiled:
+            tensors, beats = self.compiled.run(integers, stall, progress, self.trace)
+            names = output_names(len(network.results))
+            timing = Timing.of(plan, beats["i"].cycles, [beats[name].cycles for name in names])
+        else:
+            tensors, taken, given = run_amaranth(plan, integers, progress, stall, self.trace)
+            timing = Timing.of(plan, taken, given)
+        mismatches = compare(network, golden.run(network, integers), tensors)
+        streams = {stream.name: tensors[stream.name] for stream in network.results}
+        results = golden.network_outputs(network, streams)
+        compared = sum(tensors[layer.output].size for layer in network.layers)
+        return Simulation(self.engine, network, streams, results, tensors, timing, mismatches, compared)
+
+
+def _joined(parts: Sequence[tuple[int, Simulation]]) -> Simulation:
+    """Simulations of parts, each with the number of its first frame, as one."""
+    runs = [run for _, run in parts]
+    found: dict[str, Mismatch] = {}
+    for first, run in parts:
+        for mismatch in run.mismatches:
+            moved = replace(mismatch, frame=mismatch.frame + first)
+            before = found.get(mismatch.layer)
+            found[mismatch.layer] = replace(before, count=before.count + moved.count) if before else moved
+    frames = sum(len(run.integers) for run in runs)
+    return replace(
+        runs[0],
+        streams={name: np.concatenate([run.streams[name] for run in runs]) for name in runs[0].streams},
+        results={name: np.concatenate([run.results[name] for run in runs]) for name in runs[0].results},
+        mismatches=tuple(
+            replace(found[layer.name], total=frames * layer.op.output.elements)
+            for layer in runs[0].network.layers
+            if layer.name in found
+        ),
+        compared=sum(run.compared for run in runs),
+    )
+
+
+def check_engine(engine: str, stall: int | None = None, trace: Waves | None = None, workers: Workers = HERE) -> None:
     """Raise InputError where there is no such engine, or where it does not do what is asked for."""
     if engine not in ENGINES:
         raise InputError(f"the engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
+    if workers.jobs > 1 and engine not in HARDWARE:
+        raise InputError(f"the engine {engine!r} uses all processors as it is; leave --jobs out")
+    if workers.several and engine == "schedule":
+        raise InputError("the engine 'schedule' follows all frames through one pipeline; leave --dask out")
+    if workers.several and trace is not None:
+        raise InputError("waveforms are those of one run; leave --jobs and --dask out")
     for what, given in (("pauses (stall)", stall), ("waveforms (trace)", trace)):
         if given is not None and engine not in HARDWARE:
             raise InputError(f"the engine {engine!r} has no {what}; choose one of {', '.join(HARDWARE)}")
     if trace is not None and trace.chosen and engine != "compiled":
         raise InputError(f"the engine {engine!r} traces all layers and cycles; choose some with the engine 'compiled'")
-
-
-def _hardware(
-    network: Network,
-    plan: Plan,
-    integers: np.ndarray,
-    engine: str,
-    progress: Progress,
-    stall: int | None,
-    trace: Waves | None,
-) -> Simulation:
-    """Every layer from the hardware, compared with golden."""
-    if engine == "compiled":
-        tensors, beats = CompiledPlan(plan).run(integers, stall, progress, trace)
-        names = output_names(len(network.results))
-        timing = Timing.of(plan, beats["i"].cycles, [beats[name].cycles for name in names])
-    else:
-        tensors, taken, given = run_amaranth(plan, integers, progress, stall, trace)
-        timing = Timing.of(plan, taken, given)
-    mismatches = compare(network, golden.run(network, integers), tensors)
-    streams = {stream.name: tensors[stream.name] for stream in network.results}
-    return Simulation(engine, network, streams, golden.network_outputs(network, streams), tensors, timing, mismatches)
 
 
 def compare(

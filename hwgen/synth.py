@@ -13,23 +13,55 @@ from .yosys import YosysError, run_yosys
 
 TIMEOUT = 1800.0  # seconds
 
-#: What a cell counts as: (LUTs, of them RAM). Cells of a family that are not here take no LUT of their own: wide
+_XILINX = {
+    **{f"LUT{inputs}": Needs(luts=1) for inputs in range(1, 7)},
+    **dict.fromkeys(("SRL16E", "SRLC16E", "SRLC32E"), Needs(luts=1, ram_luts=1)),
+    **dict.fromkeys(("RAM32X1S", "RAM64X1S"), Needs(luts=1, ram_luts=1)),
+    **dict.fromkeys(("RAM32X1D", "RAM64X1D", "RAM128X1S"), Needs(luts=2, ram_luts=2)),
+    **dict.fromkeys(("RAM32M", "RAM64M", "RAM128X1D", "RAM256X1S"), Needs(luts=4, ram_luts=4)),
+    **dict.fromkeys(("RAM32M16", "RAM64M8", "RAM256X1D"), Needs(luts=8, ram_luts=8)),
+    **dict.fromkeys(("DSP48E1", "DSP48E2"), Needs(dsps=1)),
+    **dict.fromkeys(("RAMB18E1", "RAMB18E2"), Needs(brams=1)),
+    **dict.fromkeys(("RAMB36E1", "RAMB36E2"), Needs(brams=2)),
+}
+_GOWIN = {
+    **{f"LUT{inputs}": Needs(luts=1) for inputs in range(1, 5)},
+    "ALU": Needs(luts=1),
+    **{f"RAM16SDP{width}": Needs(luts=4, ram_luts=4) for width in (1, 2, 4)},
+    "MULT9X9": Needs(dsps=1),
+    "MULT18X18": Needs(dsps=2),
+    "MULT36X36": Needs(dsps=8),
+    **dict.fromkeys(("SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B"), Needs(brams=1)),
+}
+#: What a cell counts as, by family, flip-flops aside. Cells that are not here take nothing of their own: wide
 #: multiplexers and carry chains join LUTs that are counted already.
-LUT_CELLS = {
-    "ecp5": {"LUT4": (1, 0), "CCU2C": (2, 0), "TRELLIS_DPR16X4": (4, 4)},
-    "ice40": {"SB_LUT4": (1, 0)},
-    "xilinx": {
-        **{f"LUT{inputs}": (1, 0) for inputs in range(1, 7)},
-        **dict.fromkeys(("SRL16E", "SRLC16E", "SRLC32E"), (1, 1)),
-        **dict.fromkeys(("RAM32X1S", "RAM64X1S"), (1, 1)),
-        **dict.fromkeys(("RAM32X1D", "RAM64X1D", "RAM128X1S"), (2, 2)),
-        **dict.fromkeys(("RAM32M", "RAM64M", "RAM128X1D", "RAM256X1S"), (4, 4)),
-        **dict.fromkeys(("RAM32M16", "RAM64M8", "RAM256X1D"), (8, 8)),
+CELLS = {
+    "ecp5": {
+        "LUT4": Needs(luts=1),
+        "CCU2C": Needs(luts=2),
+        "TRELLIS_DPR16X4": Needs(luts=4, ram_luts=4),
+        "MULT18X18D": Needs(dsps=1),
+        **dict.fromkeys(("DP16KD", "PDPW16KD"), Needs(brams=1)),
+    },
+    "ice40": {
+        "SB_LUT4": Needs(luts=1),
+        "SB_MAC16": Needs(dsps=1),
+        **{f"SB_RAM40_4K{edges}": Needs(brams=1) for edges in ("", "NR", "NW", "NRNW")},
+    },
+    **dict.fromkeys(("xc7", "xcu", "xcup"), _XILINX),
+    **dict.fromkeys(("gw1n", "gw2a"), _GOWIN),
+    "cyclonev": {
+        **{f"MISTRAL_ALUT{inputs}": Needs(luts=1) for inputs in range(2, 6)},
+        **dict.fromkeys(("MISTRAL_NOT", "MISTRAL_ALUT_ARITH"), Needs(luts=1)),
+        "MISTRAL_ALUT6": Needs(luts=2),
+        "MISTRAL_MLAB": Needs(luts=1, ram_luts=1),
+        "MISTRAL_MUL9X9": Needs(dsps=1),
+        "MISTRAL_MUL18X18": Needs(dsps=2),
+        "MISTRAL_MUL27X27": Needs(dsps=3),
+        "MISTRAL_M10K": Needs(brams=1),
     },
 }
-_FF = re.compile(r"TRELLIS_FF|SB_DFF\w*|FD[RSCP]E(_1)?")
-_DSP = re.compile(r"MULT18X18D|SB_MAC16|DSP48E[12]")
-_BRAM = {"DP16KD": 1, "PDPW16KD": 1, "RAMB18E1": 1, "RAMB18E2": 1, "RAMB36E1": 2, "RAMB36E2": 2}
+_FF = re.compile(r"TRELLIS_FF|SB_DFF\w*|FD[RSCP]E(_1)?|DFFN?[SRPC]?E?|MISTRAL_FF")
 
 
 @dataclass(frozen=True)
@@ -38,8 +70,8 @@ class SynthResult:
 
     ``luts``: as the router counts them: for ECP5 TRELLIS_COMB, which is LUT4, two for every CCU2C (a carry cell of two
     bits) and four for every 16x4 RAM, while PFUMX and L6MUX21 join LUTs for nothing; for Xilinx, before two small LUTs
-    share one. ``lutrams``: LUTs that are RAM or shift registers. ``brams`` in the device's unit. ``cells``: every
-    cell by type.
+    share one; for Intel in halves of an ALM. ``lutrams``: LUTs that are RAM or shift registers. ``dsps`` and ``brams``
+    in the device's units. ``cells``: every cell by type.
     """
 
     luts: int
@@ -72,6 +104,7 @@ def synthesise(
     ``progress`` is called with the name of every pass as it starts. Raises :class:`FitError` when Yosys refuses the
     design or takes more than ``timeout`` seconds.
     """
+    check_synthesis(device)
     commands = script(text, top, device)
     report = None if progress is None else lambda line: _tell(line, progress)
     try:
@@ -84,24 +117,29 @@ def synthesise(
     return count(cells, device, run.seconds, "\n".join(run.log.splitlines()[-40:]))
 
 
+def check_synthesis(device: Device) -> None:
+    """Raise :class:`FitError` where Yosys has no synthesis for ``device``."""
+    if device.family.synth is None:
+        raise FitError(
+            f"Yosys has no synthesis for {device.family.label} ({device.name}): leave out --synth for the estimate, or "
+            "take the vendor's tools"
+        )
+
+
 def count(cells: Mapping[str, int], device: Device, seconds: float = 0.0, log_tail: str = "") -> SynthResult:
     """The resources that ``cells`` of ``device``'s family take."""
-    known = LUT_CELLS.get(device.family.name, LUT_CELLS["xilinx"])
-    luts = {cell: known[cell] for cell in cells if cell in known}
+    known = CELLS[device.family.name]
+    taken = [(number, known[cell]) for cell, number in cells.items() if cell in known]
     return SynthResult(
-        luts=sum(cells[cell] * each for cell, (each, _) in luts.items()),
+        luts=sum(number * each.luts for number, each in taken),
         ffs=sum(number for cell, number in cells.items() if _FF.fullmatch(cell)),
-        dsps=sum(number for cell, number in cells.items() if _DSP.fullmatch(cell)),
-        brams=sum(number * _units(cell) for cell, number in cells.items()),
-        lutrams=sum(cells[cell] * ram for cell, (_, ram) in luts.items()),
+        dsps=sum(number * each.dsps for number, each in taken),
+        brams=sum(number * each.brams for number, each in taken),
+        lutrams=sum(number * each.ram_luts for number, each in taken),
         cells=dict(sorted(cells.items())),
         seconds=seconds,
         log_tail=log_tail,
     )
-
-
-def _units(cell: str) -> int:
-    return 1 if cell.startswith("SB_RAM40") else _BRAM.get(cell, 0)
 
 
 def script(text: str, top: str, device: Device) -> str:
@@ -116,7 +154,7 @@ def script(text: str, top: str, device: Device) -> str:
         # What Yosys' Verilog reader makes of this attribute; without it, it spends logic on what nobody reads.
         unchecked = "t:$mem_v2 a:no_rw_check %i r:RD_PORTS=1 %i r:WR_PORTS=1 %i"
         lines.extend(["memory_collect", f"setparam -set RD_COLLISION_X_MASK 1'1 {unchecked}"])
-    return "\n".join([*lines, f"{device.family.synth} -top {top}", f"tee -q -o stat.json stat -top {top} -json", ""])
+    return "\n".join([*lines, device.family.synth.format(top=top), f"tee -q -o stat.json stat -top {top} -json", ""])
 
 
 def _tell(line: str, progress: Callable[[str], None]) -> None:

@@ -1,11 +1,14 @@
 """Devices: what each has, and what its family's blocks look like to synthesis.
 
-Numbers are from the makers' data sheets, which each device names. What Yosys makes of products and memories is in
-:mod:`hwgen.mapping`; how it is called is in :mod:`hwgen.synth`.
+The devices are data, ``devices.csv``, each with the documents that its numbers are from. Their families are here. What
+Yosys makes of products and memories is in :mod:`hwgen.mapping`; how it is called is in :mod:`hwgen.synth`.
 """
 
-from dataclasses import dataclass, field
+import csv
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import lru_cache
+from importlib.resources import files
 
 from hwgen.blocks.multiplier import PAIR, SINGLE, Multiplier
 from hwgen.graph.errors import InputError
@@ -13,35 +16,50 @@ from hwgen.graph.types import IntType
 
 
 @dataclass(frozen=True)
-class Dsp:
-    """A multiplier block of ``a`` by ``b`` bits, signed, as Yosys' ``mul2dsp`` cuts products for it.
+class Shape:
+    """Multipliers of ``a`` by ``b`` bits, signed, ``units`` each, as Yosys' ``mul2dsp`` cuts products for them.
 
     Wider operands are cut into parts of ``part`` bits, of which ``headroom`` are lost to the sign. Products with an
-    operand of less than two bits or a result of less than ``least`` bits are made of LUTs.
+    operand of less than ``least_a``, another of less than ``least_b`` or a result of less than ``least`` bits are left
+    to what comes next.
     """
 
     a: int
     b: int
     part: int
-    headroom: int
-    least: int
+    headroom: int = 0
+    least: int = 0
+    least_a: int = 2
+    least_b: int = 2
+    units: int = 1
 
-    def holds(self, a: int, b: int) -> bool:
-        """Whether one block multiplies ``a`` by ``b`` bits, signed."""
-        return max(a, b) <= max(self.a, self.b) and min(a, b) <= min(self.a, self.b)
+
+@dataclass(frozen=True)
+class Dsp:
+    """A family's multipliers: ``shapes`` in the order in which Yosys tries them. What none takes is made of LUTs."""
+
+    shapes: tuple[Shape, ...]
+
+    def units(self, a: int, b: int) -> int | None:
+        """What one multiplier for ``a`` by ``b`` bits, signed, takes; None where no shape holds that."""
+        a, b = max(a, b), min(a, b)
+        fitting = (shape.units for shape in self.shapes if a <= max(shape.a, shape.b) and b <= min(shape.a, shape.b))
+        return min(fitting, default=None)
 
 
 @dataclass(frozen=True)
 class BlockRam:
     """A block RAM in one of its sizes: ``units`` of the resource, Yosys' ``cost``, and (width, depth) ``shapes``.
 
-    Every ``byte`` bits of a word have a write enable of their own.
+    Every ``byte`` bits of a word have a write enable of their own. ``joined``: words may lie in one block beside each
+    other, where there are bits free.
     """
 
     units: int
     cost: int
     byte: int
     shapes: tuple[tuple[int, int], ...]
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,12 +93,14 @@ class PerBit:
 class Family:
     """Devices that are alike but for their size.
 
-    ``synth`` is the Yosys command without its ``-top``. ``lut_inputs``: of one LUT. ``free_mux``: LUTs that can be
+    ``synth`` are the Yosys commands with ``{top}`` in them, None where Yosys has none; ``label`` what people call the
+    family. ``lut_inputs``: of one LUT. ``free_mux``: LUTs that can be
     joined to a wider one at no cost. ``dsp_name``, ``bram_name`` and ``lut_name`` are what tables call the resources.
     """
 
     name: str
-    synth: str
+    label: str
+    synth: str | None
     dsp: Dsp
     brams: tuple[BlockRam, ...]
     lutram: LutRam | None
@@ -92,23 +112,38 @@ class Family:
     lut_name: str
 
     def products_at_once(self, x: IntType, weight: IntType) -> int:
-        """How many products of ``x`` by a weight each a DSP block makes: two weights, joined, must fit into it."""
+        """How many products of ``x`` by a weight each a multiplier makes: two, where one for both weights, joined,
+        takes less than two for one each."""
         (pair,) = Multiplier(x, weight, PAIR).hardware(lanes=PAIR, each=1)
-        return PAIR if self.dsp.holds(pair.a, pair.b) else SINGLE
+        (single,) = Multiplier(x, weight, SINGLE).hardware(lanes=SINGLE, each=1)
+        joined, alone = self.dsp.units(pair.a, pair.b), self.dsp.units(single.a, single.b)
+        return PAIR if joined and joined < PAIR * (alone or 1) else SINGLE
 
 
 @dataclass(frozen=True)
 class Device:
-    """``brams`` are counted in the family's unit; ``ram_luts``: how many of the ``luts`` can be RAM."""
+    """A part, most often that of a ``board``.
+
+    ``dsps`` and ``brams`` are counted in the family's units; ``ram_luts``: how many of the ``luts`` can be RAM.
+    ``large_rams`` are memories of ``large_kbit`` each beside the block RAM, which designs do not use. ``part`` is the
+    maker's full name, with package and speed grade. ``dram_gbps``: most that the board's memory moves, in 10^9 bytes a
+    second, if it has one.
+    """
 
     name: str
     family: Family = field(repr=False)
+    part: str
     luts: int
     ffs: int
     dsps: int
     brams: int
     ram_luts: int
+    large_rams: int
+    large_kbit: int
+    board: str | None
+    dram_gbps: float | None
     source: str = field(repr=False)
+    board_source: str | None = field(repr=False)
 
     @property
     def multipliers(self) -> int:
@@ -120,7 +155,7 @@ class Device:
 # in pairs. Xilinx: LUTs with six inputs take in what is in front of an adder, flip-flops what is chosen from a
 # constant. iCE40: from single adders.
 
-# The block RAM of ECP5: 18 kbit with parity bits, 16 kbit without.
+# The block RAM of ECP5 and Gowin: 18 kbit with parity bits, 16 kbit without.
 _EBR = ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512))
 # Of Xilinx: halves of 18 kbit and whole blocks of 36. The widest shape of each has one port to read and one to write.
 _HALF = _EBR
@@ -129,8 +164,9 @@ _XILINX_BRAMS = (BlockRam(1, 129, 9, _HALF), BlockRam(2, 257, 9, _WHOLE))
 
 ECP5 = Family(
     name="ecp5",
-    synth="synth_ecp5",
-    dsp=Dsp(a=18, b=18, part=18, headroom=0, least=0),
+    label="Lattice ECP5",
+    synth="synth_ecp5 -top {top}",
+    dsp=Dsp((Shape(a=18, b=18, part=18),)),
     brams=(BlockRam(1, 128, 9, _EBR),),
     lutram=LutRam(4, ((4, 16),)),
     per_bit=PerBit(adder=1.0, step=1.2, odd=1.0, gated=0.85, constant=0.9, mux=1.03, fixed=0.9, logic=0.82),
@@ -143,8 +179,9 @@ ECP5 = Family(
 
 ICE40 = Family(
     name="ice40",
-    synth="synth_ice40 -device u -dsp",
-    dsp=Dsp(a=16, b=16, part=16, headroom=0, least=11),
+    label="Lattice iCE40 UltraPlus",
+    synth="synth_ice40 -device u -dsp -top {top}",
+    dsp=Dsp((Shape(a=16, b=16, part=16, least=11),)),
     brams=(BlockRam(1, 64, 1, ((2, 2048), (4, 1024), (8, 512), (16, 256))),),
     lutram=None,
     per_bit=PerBit(adder=1.0, step=1.15, odd=0.0, gated=1.0, constant=1.0, mux=1.0, fixed=1.0, logic=1.0),
@@ -156,11 +193,12 @@ ICE40 = Family(
 )
 
 
-def _xilinx(name: str, dsp: int, lutram: LutRam) -> Family:
+def _xilinx(name: str, label: str, dsp: int, lutram: LutRam) -> Family:
     return Family(
         name=name,
-        synth=f"synth_xilinx -family {name} -noiopad -noclkbuf",
-        dsp=Dsp(a=dsp, b=18, part=18, headroom=1, least=9),
+        label=f"AMD {label}",
+        synth=f"synth_xilinx -family {name} -noiopad -noclkbuf -top {{top}}",
+        dsp=Dsp((Shape(a=dsp, b=18, part=18, headroom=1, least=9),)),
         brams=_XILINX_BRAMS,
         lutram=lutram,
         per_bit=PerBit(1.0, step=0.5, odd=0.0, gated=0.0, constant=0.0, mux=1.0, fixed=0.05, logic=0.43, apart=True),
@@ -172,43 +210,120 @@ def _xilinx(name: str, dsp: int, lutram: LutRam) -> Family:
     )
 
 
-XC7 = _xilinx("xc7", 25, LutRam(4, ((6, 32), (3, 64))))
-XCU = _xilinx("xcu", 27, LutRam(8, ((14, 32), (7, 64))))
-XCUP = _xilinx("xcup", 27, LutRam(8, ((14, 32), (7, 64))))
+def _gowin(name: str, label: str) -> Family:
+    """A multiplier of 18x18 bits is two of 9x9, one of 36x36 is four of 18x18 (Gowin UG287)."""
+    return Family(
+        name=name,
+        label=f"Gowin {label}",
+        synth=f"synth_gowin -family {name} -noiopads -top {{top}}",
+        dsp=Dsp(
+            (
+                Shape(a=36, b=36, part=36, least_a=22, least_b=22, units=8),
+                Shape(a=18, b=18, part=18, least_a=10, least_b=4, units=2),
+                Shape(a=9, b=9, part=9, least_a=4, least_b=4),
+            )
+        ),
+        brams=(BlockRam(1, 128, 9, _EBR),),
+        lutram=LutRam(4, ((4, 16),)),
+        per_bit=PerBit(adder=1.0, step=1.12, odd=0.0, gated=1.0, constant=0.87, mux=1.01, fixed=1.05, logic=1.08),
+        lut_inputs=4,
+        free_mux=4,
+        dsp_name="9x9 multipliers",
+        bram_name="block RAM (18 kbit)",
+        lut_name="LUT4",
+    )
 
-_ECP5 = "Lattice FPGA-DS-02012, ECP5 and ECP5-5G Family Data Sheet, table 1.1; LUTs as in Project Trellis"
-_ICE40 = "Lattice FPGA-DS-02008, iCE40 UltraPlus Family Data Sheet, table 1.1"
-_ARTIX = "Xilinx DS180, 7 Series FPGAs Data Sheet: Overview, table 4"
-_ZYNQ = "Xilinx DS190, Zynq-7000 SoC Data Sheet: Overview, table 1"
-_MPSOC = "Xilinx DS891, Zynq UltraScale+ MPSoC Data Sheet: Overview"
-_KINTEX = "Xilinx DS890, UltraScale Architecture and Product Data Sheet: Overview"
 
-#: Every device known, by family and size. Xilinx block RAM is counted in halves of 18 kbit.
-DEVICES = (
-    #      name         family   LUTs     FFs      DSPs  RAMs  LUTs that can be RAM
-    Device("ice40up5k", ICE40, 5_280, 5_280, 8, 30, 0, _ICE40),
-    Device("lfe5u-25f", ECP5, 24_288, 24_288, 28, 56, 12_144, _ECP5),
-    Device("lfe5u-45f", ECP5, 43_848, 43_848, 72, 108, 21_924, _ECP5),
-    Device("lfe5u-85f", ECP5, 83_640, 83_640, 156, 208, 41_820, _ECP5),
-    Device("xc7a35t", XC7, 20_800, 41_600, 90, 100, 6_400, _ARTIX),
-    Device("xc7a100t", XC7, 63_400, 126_800, 240, 270, 19_000, _ARTIX),
-    Device("xc7a200t", XC7, 134_600, 269_200, 740, 730, 46_200, _ARTIX),
-    Device("xc7z010", XC7, 17_600, 35_200, 80, 120, 6_000, _ZYNQ),
-    Device("xc7z020", XC7, 53_200, 106_400, 220, 280, 17_400, _ZYNQ),
-    Device("xczu3eg", XCUP, 70_560, 141_120, 360, 432, 28_800, _MPSOC),
-    Device("xczu7ev", XCUP, 230_400, 460_800, 1_728, 624, 101_760, _MPSOC),
-    Device("xczu9eg", XCUP, 274_080, 548_160, 2_520, 1_824, 144_000, _MPSOC),
-    Device("xcku040", XCU, 242_400, 484_800, 1_920, 1_200, 112_800, _KINTEX),
-    Device("xcku115", XCU, 663_360, 1_326_720, 5_520, 4_320, 293_760, _KINTEX),
-    Device("xcvu9p", XCUP, 1_182_240, 2_364_480, 6_840, 4_320, 591_840, _KINTEX),
+# Small RAMs first, because memory_bram does not look at where they are to go; without contents, which MLABs do not have
+# in Yosys.
+_CYCLONE = """\
+synth_intel_alm -family cyclonev -noiopad -noclkbuf -top {top} -run begin:map_bram
+setparam -set INIT 1'x t:$mem_v2 a:ram_style=distributed %i
+select t:$mem_v2 a:ram_style=distributed %i
+memory_bram -rules +/intel_alm/common/lutram_mlab.txt
+select -clear
+synth_intel_alm -family cyclonev -noiopad -noclkbuf -top {top} -run map_bram:"""
+
+_M10K = BlockRam(1, 1, 1, ((1, 8192), (2, 4096), (5, 2048), (10, 1024), (20, 512), (40, 256)), joined=False)
+_M20K = BlockRam(1, 1, 1, ((10, 2048), (20, 1024), (40, 512)), joined=False)
+
+
+def _intel(name: str, label: str, synth: str | None, dsp: Dsp, ram: BlockRam, names: tuple[str, str]) -> Family:
+    """Logic is counted in halves of an ALM: a table of six inputs takes a whole one, smaller ones and a bit of an
+    adder a half. An MLAB, ten ALMs, holds 32 words of 20 bits."""
+    return Family(
+        name=name,
+        label=f"Intel {label}",
+        synth=synth,
+        dsp=dsp,
+        brams=(ram,),
+        lutram=LutRam(1, ((1, 32),)),
+        per_bit=PerBit(adder=1.0, step=1.2, odd=0.0, gated=0.85, constant=0.9, mux=1.03, fixed=0.9, logic=0.82),
+        lut_inputs=6,
+        free_mux=4,
+        dsp_name=names[0],
+        bram_name=names[1],
+        lut_name="ALUT (half an ALM)",
+    )
+
+
+#: A DSP block holds three multipliers of 9x9, two of 18x18 (one of which has a third left over) or one of 27x27 bits.
+_CYCLONE_DSP = Dsp(
+    (
+        Shape(a=27, b=27, part=27, least_a=19, least_b=4, units=3),
+        Shape(a=18, b=18, part=18, least_a=10, least_b=4, units=2),
+        Shape(a=9, b=9, part=9, least_a=4, least_b=4),
+    )
 )
+#: A DSP block holds two multipliers of 19x18 bits or one of 27x27.
+_ARRIA_DSP = Dsp((Shape(a=27, b=27, part=27, least_a=20, least_b=4, units=2), Shape(a=19, b=18, part=18)))
+_M20K_NAMES = "multipliers (19x18)", "block RAM (M20K)"
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        ICE40,
+        ECP5,
+        _gowin("gw1n", "GW1N"),
+        _gowin("gw2a", "GW2A"),
+        _xilinx("xc7", "7 series", 25, LutRam(4, ((6, 32), (3, 64)))),
+        _xilinx("xcu", "UltraScale", 27, LutRam(8, ((14, 32), (7, 64)))),
+        _xilinx("xcup", "UltraScale+", 27, LutRam(8, ((14, 32), (7, 64)))),
+        _intel("cyclonev", "Cyclone V", _CYCLONE, _CYCLONE_DSP, _M10K, ("multipliers (9x9)", "block RAM (M10K)")),
+        _intel("arria10", "Arria 10", None, _ARRIA_DSP, _M20K, _M20K_NAMES),
+        _intel("stratix10", "Stratix 10", None, _ARRIA_DSP, _M20K, _M20K_NAMES),
+    )
+}
+
+
+def _read(row: dict[str, str]) -> Device:
+    """A device of a line of the table."""
+    whole = ("luts", "ffs", "dsps", "brams", "ram_luts", "large_rams", "large_kbit")
+    values = {field.name: row[field.name] or None for field in fields(Device)}
+    values |= {name: int(row[name]) for name in whole} | {"family": FAMILIES[row["family"]]}
+    return Device(**values | {"dram_gbps": float(row["dram_gbps"]) if row["dram_gbps"] else None})
+
+
+@lru_cache(maxsize=1)
+def devices() -> tuple[Device, ...]:
+    """Every device known, by family and size. Xilinx block RAM is counted in halves of 18 kbit."""
+    lines = files("hwgen").joinpath("devices.csv").read_text(encoding="utf-8").splitlines()
+    return tuple(map(_read, csv.DictReader(lines)))
+
+
+DEVICES = devices()
 
 
 def device(name: str) -> Device:
-    """The device called ``name``, in any case. Raises :class:`InputError` with the names that come near."""
+    """The device called ``name``, by its part's full name or without Xilinx' ``xc``, in any case.
+
+    Raises :class:`InputError` with the names that come near.
+    """
     known = {known.name: known for known in DEVICES}
-    if name.lower() in known:
-        return known[name.lower()]
+    others = {known.part.lower(): known for known in DEVICES} | {f"xc{name.lower()}": known.get(f"xc{name.lower()}")}
+    found = known.get(name.lower()) or others.get(name.lower()) or others[f"xc{name.lower()}"]
+    if found:
+        return found
     near = get_close_matches(name.lower(), known, n=3)
     meant = f"did you mean {' or '.join(near)}? Known" if near else "known"
     raise InputError(f"device {name!r} is not known; {meant}: {', '.join(known)}")

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,8 @@ class Beats:
 class CompiledDesign:
     """A component with streams ``i...`` in, ``o...`` out, and watches ``watch_n_moves`` with ``watch_n_payload``.
 
-    Made once, run any number of times; see :meth:`run`. With ``trace`` it can write waveforms. Raises InputError where
-    there is no Verilator or no C++ compiler.
+    Made once, run any number of times, by any number of threads; see :meth:`run`. With ``trace`` it can write
+    waveforms. It is compiled when it is first loaded, where it is: it can be sent to other processes and machines.
     """
 
     def __init__(self, component: wiring.Component, trace: bool = False):
@@ -61,9 +62,19 @@ class CompiledDesign:
         self.widths = {name: len(getattr(component, name).payload.as_value()) for name in self.sources + self.sinks}
         self.widths |= {name: len(getattr(component, f"{name}_payload")) for name in self.watches}
         netlist = to_netlist(component, "top", inline=0)
-        self._roms = netlist.roms
-        verilog = with_memories(rtlil_to_verilog(netlist.text, "top"), netlist, _READ)
-        self._library = _load(library(verilog, self._streams(), trace=trace))
+        self._roms, self._trace_too = netlist.roms, trace
+        self._verilog = with_memories(rtlil_to_verilog(netlist.text, "top"), netlist, _READ)
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in vars(self).items() if name != "_library"}
+
+    @cached_property
+    def _library(self) -> ctypes.CDLL:
+        return _load(library(self._verilog, self._streams(), trace=self._trace_too))
+
+    def load(self) -> None:
+        """Compile it, unless that has been done. Raises InputError where there is no Verilator or no C++ compiler."""
+        assert self._library
 
     def _streams(self) -> str:
         """What the driver must know of the streams."""

@@ -67,6 +67,14 @@ def compiler() -> tuple[str, ...]:
     raise InputError(f"no C++ compiler was found for the compiled engine; {_HINT}, or install g++")
 
 
+def available() -> bool:
+    """Whether this machine has what the compiled engine needs."""
+    try:
+        return bool(verilator() and compiler())
+    except InputError:
+        return False
+
+
 def cache_folder() -> Path:
     """Where compiled designs are kept."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -111,9 +111,9 @@ def test_payloads_hold_integers_of_any_width(type_, lanes):
 
 
 def test_the_same_design_is_compiled_once(plan, compiled, monkeypatch):
-    assert compiled.design
+    compiled.design.load()
     monkeypatch.setattr(verilator, "call", lambda *command: pytest.fail("compiled again"))
-    CompiledDesign(Pipeline(plan, watched=True))
+    CompiledDesign(Pipeline(plan, watched=True)).load()
 
 
 class Faulty(wiring.Component):
@@ -155,4 +155,4 @@ def test_a_faulty_design_is_caught(fault, stall, message):
 def test_a_broken_compiler_is_named(monkeypatch, network):
     monkeypatch.setattr(verilator, "compiler", lambda: ("no-such-compiler",))
     with pytest.raises(InputError, match="cannot run 'no-such-compiler'"):
-        CompiledDesign(Faulty("none"))
+        CompiledDesign(Faulty("none")).load()

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.axi import AxiPort, AxiTop
@@ -295,6 +295,32 @@ class Twins(wiring.Component):
             m.d.comb += [lane.x[0].eq(self.x), lane.first.eq(n)]
             m.d.sync += self.o.eq(self.o ^ lane.o[0])
         return m
+
+
+def test_rams_start_as_they_like_and_constants_stay():
+    """Icarus runs them from x: what is read before it is written would show in the results."""
+    rams = 0
+    for module in files()["net.v"].split("endmodule"):
+        for memory_name, behind in re.findall(r"  reg \[\d+:0\] (\w+) \[\d+:0\];\n(.*)", module):
+            written = re.search(rf"\b{memory_name}\[\w+\] <= ", module)
+            assert ("initial" in behind) == (written is None)
+            rams += written is not None
+    assert rams
+
+
+def test_a_memory_of_zeros_that_nothing_writes_keeps_them():
+    class Zeros(wiring.Component):
+        address: In(4)
+        data: Out(8)
+
+        def elaborate(self, platform):
+            m = Module()
+            m.submodules.store = store = memory.Memory(shape=8, depth=16, init=[], attrs={"rom_block": 1})
+            read = store.read_port()
+            m.d.comb += [read.addr.eq(self.address), self.data.eq(read.data)]
+            return m
+
+    assert re.search(r"store\[15\] = 8'[bdh]0+;", to_verilog(Zeros(), "zeros"))
 
 
 def test_elements_are_elaborated_once_whatever_their_number():

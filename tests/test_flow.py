@@ -103,10 +103,19 @@ def test_hardware_with_other_weights_is_found_out(design, tmp_path):
 
 def test_a_wrong_prediction_does_not_pass_the_check(design):
     class Wrong:
-        latency = design.schedule.latency + 1
+        latency, interval = design.schedule.latency + 1, design.schedule.interval
 
     with pytest.raises(RuntimeError, match=f"latency is {design.schedule.latency} cycles, predicted {Wrong.latency}"):
         replace(design, schedule=Wrong()).checked()
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_large_designs_are_checked_by_the_compiled_engine_where_there_is_one(design, monkeypatch, available):
+    assert design.checked().check.engine == "amaranth"
+    monkeypatch.setattr(flow, "COMPILED_FROM", 0)
+    monkeypatch.setattr(flow.verilator, "verilator", lambda: True)
+    monkeypatch.setattr(flow.verilator, "compiler", lambda: ("c++",) if available else flow.verilator.call(["none"]))
+    assert design._checker(1) == ("compiled" if available else "amaranth")
 
 
 def test_write_makes_the_same_bytes_twice(path, tmp_path):

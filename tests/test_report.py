@@ -8,7 +8,9 @@ import pytest
 import hwgen
 from hwgen.blocks import StreamQueue
 from hwgen.graph.types import U8, FeatureMap
-from hwgen.report import Report, by, shortcut_lines, shortened, table
+from hwgen.report import Report
+from hwgen.report_text import shortcut_lines
+from hwgen.tables import by, shortened, table
 
 from . import tiny
 

@@ -10,12 +10,15 @@ from hwgen.blocks.logic import Logic
 from hwgen.blocks.operator import Cost, MemoryNeed, Products
 from hwgen.fit import fit_costs, fit_needs
 from hwgen.graph.errors import FitError, InputError
+from hwgen.graph.types import S8
 from hwgen.mapping import Needs, brams, dsps, memory_luts, needs, ram_luts
 from hwgen.synth import count, synthesise
 from hwgen.targets import DEVICES, device
+from hwgen.targets import FAMILIES as FAMILY_TABLE
 from hwgen.yosys import run_yosys
 
-ECP5, XC7, XCUP, ICE40 = (device(name) for name in ("lfe5u-25f", "xc7a35t", "xczu3eg", "ice40up5k"))
+NAMES = ("lfe5u-25f", "xc7a35t", "xczu3eg", "ice40up5k", "gw2a-18c", "5cseba6")
+ECP5, XC7, XCUP, ICE40, GOWIN, CYCLONE = FAMILIES = tuple(map(device, NAMES))
 
 
 def memory(kind, width, depth, style="block"):
@@ -49,8 +52,11 @@ def product_module(product: Products, name: str) -> str:
 def mapped(modules: list[str], target) -> list[dict[str, int]]:
     """Cells that Yosys maps each of the modules ``m0``, ``m1``, ... to, up to where memories are done."""
     top = "module top();" + "".join(f"(* keep *) m{n} u{n}();" for n in range(len(modules))) + "endmodule\n"
-    keep = "-noflatten " if target.family.name in ("ecp5", "ice40") else ""
-    script = f"read_verilog e.v\n{target.family.synth} {keep}-top top -run begin:map_ffram\ntee -o s.json stat -json"
+    keep = "" if target.family.per_bit.apart else "-noflatten "
+    commands = target.family.synth.format(top=f"top {keep}")
+    last = "-run map_bram:"  # where it is in several steps
+    commands = f"{commands}map_ffram" if commands.endswith(last) else f"{commands} -run begin:map_ffram"
+    script = f"read_verilog e.v\n{commands}\ntee -o s.json stat -json"
     run = run_yosys(script, inputs={"e.v": "".join(modules) + top}, outputs=["s.json"])
     stat = json.loads(run.files["s.json"])["modules"]
     return [stat[f"\\m{n}"].get("num_cells_by_type", {}) for n in range(len(modules))]
@@ -62,20 +68,36 @@ SHAPES = {
     "xc7": [(10, 1500), (37, 600)],
     "xcup": [(10, 1500)],
     "ice40": [(10, 600)],
+    "gw2a": [(10, 1500), (37, 600)],
+    "cyclonev": [(10, 1500), (37, 600), (30, 300)],
 }
 
 
-@pytest.mark.parametrize("target", [ECP5, XC7, XCUP, ICE40], ids=lambda target: target.family.name)
+@pytest.mark.parametrize("target", FAMILIES, ids=lambda target: target.family.name)
 def test_block_rams_are_as_yosys_maps_them(target):
     cases = [memory(kind, *shape) for kind in ("rom", "ram") for shape in SHAPES[target.family.name]]
     cells = mapped([memory_module(case, f"m{n}") for n, case in enumerate(cases)], target)
     assert [brams(case, target) for case in cases] == [count(found, target).brams for found in cells]
 
 
-PRODUCTS = [(2, 1), (2, 2), (4, 4), (5, 4), (6, 5), (9, 8), (18, 18), (19, 9), (20, 20), (26, 9), (28, 19), (43, 18)]
+PRODUCTS = [
+    (2, 1),
+    (2, 2),
+    (4, 4),
+    (5, 4),
+    (6, 5),
+    (9, 8),
+    (18, 18),
+    (19, 9),
+    (20, 20),
+    (26, 9),
+    (28, 19),
+    (36, 36),
+    (43, 18),
+]
 
 
-@pytest.mark.parametrize("target", [ECP5, XC7, XCUP, ICE40], ids=lambda target: target.family.name)
+@pytest.mark.parametrize("target", FAMILIES, ids=lambda target: target.family.name)
 def test_dsp_blocks_are_as_yosys_maps_them(target):
     cases = [Products(1, *shape) for shape in PRODUCTS]
     cells = mapped([product_module(case, f"m{n}") for n, case in enumerate(cases)], target)
@@ -83,7 +105,7 @@ def test_dsp_blocks_are_as_yosys_maps_them(target):
     assert dsps(Products(7, 8, 9), target) == 7
 
 
-@pytest.mark.parametrize("target", [ECP5, XC7], ids=lambda target: target.family.name)
+@pytest.mark.parametrize("target", [ECP5, XC7, GOWIN, CYCLONE], ids=lambda target: target.family.name)
 def test_ram_of_luts_is_as_yosys_maps_it(target):
     cases = [memory("ram", width, depth, "lutram") for width, depth in [(8, 16), (7, 32), (9, 64)]]
     cells = mapped([memory_module(case, f"m{n}") for n, case in enumerate(cases)], target)
@@ -132,8 +154,28 @@ def test_synthesis_that_fails_says_why():
         synthesise("module top(); endmodule", "top", ECP5, timeout=0.01)
 
 
+def test_synthesis_for_a_family_without_any_says_so():
+    with pytest.raises(FitError, match=r"Yosys has no synthesis for Intel Arria 10 \(10ax115\): leave out --synth"):
+        synthesise("module top(); endmodule", "top", device("10ax115"))
+
+
+def test_a_multiplier_takes_the_smallest_size_that_holds_it():
+    sizes = {"gw2a-18c": (1, 2, 2, 8), "5cseba6": (1, 2, 2, 3), "10ax115": (1, 1, 1, 2), "lfe5u-25f": (1, 1, 1, 4)}
+    for name, units in sizes.items():
+        target = device(name)
+        cases = (Products(1, *shape) for shape in ((9, 8), (10, 9), (18, 18), (26, 26)))
+        assert tuple(dsps(case, target) for case in cases) == units
+
+
+def test_two_products_share_a_multiplier_only_where_that_saves_something():
+    at_once = {"xczu3eg": 2, "xc7a35t": 2, "lfe5u-25f": 1, "gw2a-18c": 1, "5cseba6": 1, "1sx280": 1}
+    assert {name: device(name).family.products_at_once(S8, S8) for name in at_once} == at_once
+
+
 def test_device_names_are_found_in_any_case_or_near_ones_are_named():
     assert device("LFE5U-85F").multipliers == 156
+    assert device("K26") is device("xck26")
+    assert device("XC7Z020clg400-1") is device("xc7z020")
     with pytest.raises(
         InputError, match=r"device 'lfe5u-85' is not known; did you mean lfe5u-85f or .*Known: ice40up5k,"
     ):
@@ -146,10 +188,16 @@ def test_the_table_of_devices_is_sound():
     assert len({known.name for known in DEVICES}) == len(DEVICES)
     for known in DEVICES:
         assert re.fullmatch(r"[a-z0-9-]+", known.name)
-        assert known.ffs >= known.luts > known.ram_luts >= 0
+        assert min(known.ffs, known.luts) > known.ram_luts >= 0
         assert min(known.dsps, known.brams) > 0
         assert (known.family.lutram is None) == (known.ram_luts == 0)
-        assert "Data Sheet" in known.source
+        assert (known.large_rams > 0) == (known.large_kbit > 0)
+        assert known.source.split(" ")[0] in ("AMD", "Gowin", "Intel", "Lattice")
+        assert device(known.part) is known
+        if known.board:
+            assert known.board_source
+        assert known.dram_gbps is None or known.dram_gbps > 0
+    assert {known.family.name for known in DEVICES} == set(FAMILY_TABLE)
 
 
 def cost(multipliers=2, depth=100):

