@@ -24,7 +24,7 @@ from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
 EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Name, file, board, multipliers, clock in MHz.
 ROWS = (
-    ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 75),
+    ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 62.5),
     ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 100, 60),
     ("digits", EXAMPLES / "digits_int8.onnx", "ulx3s", 16, 75),
     ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 24),
