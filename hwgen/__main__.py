@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import warnings
 
 
 def main() -> None:
@@ -9,6 +10,8 @@ def main() -> None:
 
     Being told to stop (SIGTERM) unwinds like Ctrl-C does, so that temporary files are removed.
     """
+    # Amaranth says so of hardware that it was stopped at, which is nothing a user can mend.
+    warnings.filterwarnings("ignore", message=r"(?s).* created but never used")
     try:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
         from hwgen.cli import cli

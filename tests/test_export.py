@@ -117,7 +117,7 @@ def test_the_same_bytes_every_time(tmp_path):
 @tool("iverilog")
 def test_icarus_passes_at_full_speed_and_under_stalls(tmp_path):
     folder = in_folder(tmp_path)
-    assert icarus(folder) == ["PASS net: 3 frames, 21 beats, the first after 59 cycles, 140 cycles from frame to frame"]
+    assert icarus(folder) == ["PASS net: 3 frames, 21 beats, the first after 61 cycles, 140 cycles from frame to frame"]
     for seed in (1, 2):
         assert icarus(folder, f"+stall={seed}")[0].startswith("PASS net: 3 frames, 21 beats")
     assert icarus(folder, stall=3)[0].startswith("PASS net: 3 frames, 21 beats")
@@ -165,7 +165,7 @@ def test_wrong_cycles_a_wrong_latency_and_silence_fail(tmp_path):
         "140 cycles from frame to frame, expected 141",
         "FAIL net: 1 errors in 21 beats",
     ]
-    assert icarus(folder, latency=60)[0] == "latency 59 cycles, expected 60"
+    assert icarus(folder, latency=60)[0] == "latency 61 cycles, expected 60"
     assert icarus(folder, timeout=200)[-1] == "FAIL net: 7 of 21 beats after 200 cycles, 0 errors"
 
 
@@ -184,7 +184,7 @@ def test_icarus_reads_weights_from_a_file(tmp_path):
     folder = in_folder(tmp_path)
     for name, text in with_memory_file().items():
         (folder / name).write_text(text)
-    assert icarus(folder) == ["PASS net: 3 frames, 21 beats, the first after 59 cycles, 140 cycles from frame to frame"]
+    assert icarus(folder) == ["PASS net: 3 frames, 21 beats, the first after 61 cycles, 140 cycles from frame to frame"]
     lines = (folder / "net_core_weights.hex").read_text().split()
     assert len(lines) == 140
     lines[57] = f"{int(lines[57], 16) ^ 4:x}"
