@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from hwgen.absorb import absorb
 from hwgen.boards import Board
 from hwgen.boards.clocks import setting
 from hwgen.boards.top import BoardTop
@@ -34,8 +35,8 @@ class Flow:
     """The tools of a family behind Yosys: ``route`` and ``pack``, what they are given, and what comes out.
 
     ``constraints``, ``routed`` and ``bitstream`` are the endings of files; ``arguments(platform)`` are those of
-    ``route`` that name the part, ``packing(platform)`` those of ``pack`` in front of the two files if ``named`` is
-    false, else with ``-o``.
+    ``route`` that name the part, ``packing(platform, source, target)`` those of ``pack``. ``improved(netlist)`` is what
+    is done to Yosys' netlist on the way.
     """
 
     route: Tool
@@ -45,6 +46,7 @@ class Flow:
     bitstream: str
     arguments: Callable[[Any], list[str]]
     packing: Callable[[Any, str, str], list[str]]
+    improved: Callable[[dict], dict] | None = None
 
 
 def _ecp5_part(platform) -> list[str]:
@@ -92,6 +94,7 @@ FLOWS = {
         bitstream="bit",
         arguments=_ecp5_part,
         packing=lambda platform, source, target: ["--compress", source, target],
+        improved=absorb,
     ),
     "ice40": Flow(
         route=_NEXTPNR["ice40"],
@@ -245,7 +248,10 @@ class _Run:
             run = run_yosys("\n".join(script), inputs=given, outputs=[f"{TOP}.json"], on_line=told)
         except YosysError as error:
             raise FitError(f"synthesis for {self.board.name}: {error}") from error
-        (self.folder / f"{TOP}.json").write_text(run.files[f"{TOP}.json"], encoding="utf-8")
+        netlist = run.files[f"{TOP}.json"]
+        if self.flow.improved:
+            netlist = json.dumps(self.flow.improved(json.loads(netlist)))
+        (self.folder / f"{TOP}.json").write_text(netlist, encoding="utf-8")
         self.seconds["synthesis"] = time.monotonic() - begin
 
     def route(self, files: Mapping[str, str], seed: int) -> tuple[float, dict[str, tuple[int, int]]]:
