@@ -121,7 +121,7 @@ def running(width: int, loops: int, modulus: bool = False) -> Logic:
     if width <= 0:
         return Logic()
     step = Logic(logic=width * max(loops - 1, 0) // 3)
-    return adder_register(width) + step + (wrapped(width) if modulus else Logic())
+    return adder_register(width) + step + (adder(width) + Logic(mux=width) if modulus else Logic())
 
 
 def wrapped(width: int) -> Logic:

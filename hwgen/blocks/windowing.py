@@ -12,7 +12,7 @@ from hwgen.memory.delay import DelayLine
 from hwgen.memory.queue import Outlet
 from hwgen.memory.raster import Raster
 
-from .logic import Logic, adder, adder_register, counter, index_bits, loop, running, total
+from .logic import Logic, adder_register, counter, index_bits, loop, running, total
 from .operator import MemoryNeed, read_register, ring_memory
 from .stream import queue_logic, queue_memory
 from .timing import Actor, counting, ones
@@ -35,7 +35,7 @@ def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
     levels = sum(count > 1 for count in step)
     skipped = max(int((raster.release - raster.need).max()), 0)
     arrived, free = (capacity + raster.frame_words).bit_length(), (capacity + skipped).bit_length()
-    book = total(map(adder_register, (arrived, free))) + total(map(adder, (arrived, free)))
+    book = adder_register(arrived) + Logic(step=arrived) + adder_register(free)
     lookups = Logic(logic=sum(map(index_bits, raster.outputs)) + arrived + free // 2)
     address = running(index_bits(capacity), levels, modulus=True)
     return (
@@ -45,7 +45,7 @@ def ring_logic(raster: Raster, packs: int, passes: int) -> Logic:
         + _outside_logic(raster, levels)
         + book
         + lookups
-        + Logic(logic=8, register=4)
+        + Logic(logic=4, register=4)
     )
 
 
