@@ -94,7 +94,7 @@ def compile(
     know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
-    target = device if isinstance(device, Device) else find_device(device or DEVICE)
+    target = _target(device)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
     front = front.with_weights(weights, plan)
     tell("sizing layers")
@@ -104,6 +104,11 @@ def compile(
     tell("scheduling")
     timing = schedule(chosen)
     return Design(front, chosen, timing, target, clock, tuple(notes.lines), tell)
+
+
+def _target(device: str | Device | None) -> Device:
+    """The device itself, or the one of that name."""
+    return device if isinstance(device, Device) else find_device(device or DEVICE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +194,7 @@ def build(
     the ``projects`` (of :data:`hwgen.projects.PROJECTS`) for vendors' tools; with ``board`` a bitstream, too, whose
     serial port has ``baud`` (the board's own unless given)."""
     projects = tuple(projects)
-    check_projects(projects, find_device(settings.get("device") or DEVICE))
+    check_projects(projects, _target(settings.get("device")))
     design = compile(model, **settings).checked()
     design = design.implemented(board, baud) if board else design
     design.write(folder, projects)

@@ -60,7 +60,7 @@ def tools(monkeypatch):
         return ""
 
     class Run:
-        files = {f"{bitstream.TOP}.json": "{}"}  # noqa: RUF012
+        files = {f"{bitstream.TOP}.json": '{"modules": {}}'}  # noqa: RUF012
 
     monkeypatch.setattr(Tool, "run", run)
     monkeypatch.setattr(bitstream, "run_yosys", lambda script, **more: said["calls"].append(("yosys", script)) or Run)

@@ -115,7 +115,7 @@ class Sender(wiring.Component):
     the stream ``i`` are worth one.
 
     ``greet`` is answered with :class:`hwgen.link.protocol.Hello`, holding ``number`` and the accelerator's ``design``.
-    ``expected``, ``limit``, ``round`` and ``rejected`` are sent along. A byte takes two cycles at least.
+    ``expected``, ``limit``, ``round`` and ``rejected`` are sent along. A byte takes three cycles at least.
     """
 
     def __init__(self, depth: int, design: bytes):
@@ -149,7 +149,7 @@ class Sender(wiring.Component):
         m.submodules.escape = escape = Escape()
         wiring.connect(m, escape.o, wiring.flipped(self.o))
 
-        part, ready = Signal(Part), Signal()
+        part, chosen, ready, sent = Signal(Part), Signal(), Signal(), Signal(8)
         header, left = Signal(8 * BOARD_HEADER), Signal(range(MOST_UP + 1))
         hello, greeting, asked = Signal(), Signal(), Signal()
         body = self._body(m, part, greeting, left, header, results.byte, crc.crc)
@@ -157,15 +157,19 @@ class Sender(wiring.Component):
         m.d.comb += [
             self.begin.eq((part == Part.NOTHING) & (asked | hello | results.worth) & ~self.clear),
             results.go.eq(self.begin & ~hello),
-            escape.i.payload.eq(body),
+            escape.i.payload.eq(sent),
             escape.i.valid.eq((part != Part.NOTHING) & ready),
             escape.plain.eq(part == Part.FLAG),
             crc.start.eq(self.begin),
-            crc.data.eq(body),
+            crc.data.eq(sent),
             crc.valid.eq(moved & ((part == Part.HEADER) | (part == Part.DATA))),
         ]
-        # The memory gets a cycle for every byte.
-        m.d.sync += ready.eq((part != Part.NOTHING) & ~moved)
+        # The memory gets a cycle for every byte, and the choice of what is sent another: block RAM is slow.
+        m.d.sync += [
+            sent.eq(body),
+            chosen.eq((part != Part.NOTHING) & ~moved),
+            ready.eq(chosen & ~moved),
+        ]
         with m.If(moved):
             self._next(m, part, left, header, results.read)
         with m.If(self.begin):
