@@ -77,11 +77,11 @@ def test_a_build_has_the_bitstream_and_says_what_was_routed(tools):
     assert "tiny.bit" in json.loads(Path("out/manifest.json").read_text())["files"]
     text = Path("out/report.txt").read_text()
     for line in (
-        "Clock       100 MHz; the routed design reaches 123.0 MHz",
+        "Clock 100 MHz; the routed design reaches 123.0 MHz",
         "load it with openFPGALoader -b ulx3s tiny.bit",
     ):
-        assert line in text
-        assert line in printed
+        assert line in " ".join(text.split())
+        assert line in " ".join(printed.split())
     part = tools["calls"][1][1]
     assert part[:5] == ["--85k", "--package", "CABGA381", "--speed", "6"]
 
