@@ -84,8 +84,11 @@ class Results(wiring.Component):
             self.byte.eq(read.data),
             waiting.eq(filled - self.at),
             unsent.eq(complete - self.at),
+        ]
+        # A cycle late, when there may only be more to send: `at` goes on but with a packet, and back to more.
+        m.d.sync += [
             self.ready.eq(Mux(waiting > MOST_UP, MOST_UP, waiting)),
-            self.worth.eq((waiting >= MOST_UP) | ((unsent != 0) & ~unsent[-1])),
+            self.worth.eq(((waiting >= MOST_UP) | ((unsent != 0) & ~unsent[-1])) & ~self.clear & ~self.go),
         ]
         with m.If(write.en):
             m.d.sync += filled.eq(filled + 1)

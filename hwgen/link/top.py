@@ -103,7 +103,9 @@ class LinkTop(wiring.Component):
         m = Module()
         m.submodules.endpoint = endpoint = Endpoint(self.buffers, self.design)
         m.domains.core = ClockDomain("core", local=True)
-        m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(ResetSignal() | endpoint.reset)]
+        reset = Signal(init=1)  # a register of its own: it goes to all of the core
+        m.d.sync += reset.eq(endpoint.reset)
+        m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(reset)]
         m.d.comb += [
             endpoint.data.eq(self.data),
             endpoint.valid.eq(self.valid),
