@@ -40,7 +40,7 @@ def tried():
             yield pytest.param(name, case, id=f"{name}-{case}{', loaded' * bool(case.op.loading)}", marks=marks)
 
 
-@pytest.mark.parametrize(("name", "case"), tried())
+@pytest.mark.parametrize(("name", "case"), list(tried()))
 def test_multipliers_and_block_ram_are_exact_and_logic_is_near(name, case):
     target = device(name)
     counted = synthesise(to_rtlil(case.op.block(case.folding), "top"), "top", target).needs

@@ -42,10 +42,13 @@ class ByteLine(wiring.Component):
 
 
 def simulated_board(design: "Design", buffers: Buffers, cycles: int) -> CompiledDesign:
-    """The hardware of ``design`` behind the link, as a program with streams of bytes ``i`` and ``o``."""
+    """The hardware of ``design`` behind the link, as a program with streams of bytes ``i`` and ``o``: ready to answer,
+    for a host does not wait for a compiler."""
     core = design.component
     top = LinkTop(core, core.source, core.results, buffers, fingerprint(design.network))
-    return CompiledDesign(ByteLine(top, cycles))
+    board = CompiledDesign(ByteLine(top, cycles))
+    board.load()
+    return board
 
 
 class SimulatedLine:
