@@ -26,7 +26,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from platformdirs import user_cache_dir
 
-from hwgen.absorb import absorb
 from hwgen.bitstream import FLOWS
 from hwgen.blocks.stream import port_names
 from hwgen.dataflow.pipeline import Pipeline, module_names
@@ -157,7 +156,7 @@ def routed(text: str, seed: int, freq: int) -> Routed:
     if not file.is_file():
         began = time.monotonic()
         netlist = run_yosys(commands, inputs={"design": text}, outputs=["netlist.json"]).files["netlist.json"]
-        report = place_and_route(json.dumps(absorb(json.loads(netlist))), seed, freq)
+        report = place_and_route(json.dumps(FLOWS["ecp5"].improved(json.loads(netlist))), seed, freq)
         CACHE.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(asdict(read_report(report, time.monotonic() - began))), encoding="utf-8")
     kept = json.loads(file.read_text(encoding="utf-8"))

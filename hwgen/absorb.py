@@ -14,29 +14,39 @@ CONSTANTS = ("0", "1", "x", "z")
 #: What a flip-flop must be to move: clocked by a rising edge in every cycle, 0 at first.
 PLAIN = {"CEMUX": "1", "CLKMUX": "CLK", "REGSET": "RESET", "GSR": "DISABLED"}
 OPERANDS = "AB"
-BITS, PRODUCT_BITS = 18, 36
+BITS, PRODUCT_BITS, HALF_BITS = 18, 36, 18
 
 
 @dataclass(frozen=True)
 class ReadPort:
-    """How one port of a block RAM to read from is spelled: data of ``width`` bits, and what goes with its register."""
+    """How one port of a block RAM to read from is spelled: its ``data`` buses, the lowest bits first, of
+    :data:`HALF_BITS` each, and what goes with its register."""
 
-    data: str
-    width: int
-    mode: str
+    data: tuple[str, ...]
+    modes: tuple[str, ...]
     clock: str
     enable: str
     reset: str
 
 
-#: Block RAMs by type.
-READ_PORTS = {
-    "DP16KD": (
-        ReadPort("DOA", 18, "REGMODE_A", "CLKA", "OCEA", "RSTA"),
-        ReadPort("DOB", 18, "REGMODE_B", "CLKB", "OCEB", "RSTB"),
-    ),
-    "PDPW16KD": (ReadPort("DO", 36, "REGMODE", "CLKR", "OCER", "RST"),),
-}
+_HALVES = (
+    ReadPort(("DOA",), ("REGMODE_A",), "CLKA", "OCEA", "RSTA"),
+    ReadPort(("DOB",), ("REGMODE_B",), "CLKB", "OCEB", "RSTB"),
+)
+#: A word of 36 bits, with a port to read and another to write, has the registers of both.
+_WHOLE = ReadPort(("DOB", "DOA"), ("REGMODE_A", "REGMODE_B"), "CLKB", "OCEB", "RSTB")
+
+
+def read_ports(cell: dict) -> tuple[ReadPort, ...]:
+    """The ports of ``cell`` to read from, if it is a block RAM."""
+    if cell["type"] != "DP16KD":
+        return ()
+    return (_WHOLE,) if int(cell["parameters"]["DATA_WIDTH_A"], 2) == 2 * HALF_BITS else _HALVES
+
+
+def word_bits(cell: dict, port: ReadPort) -> list[tuple[str, int | str]]:
+    """What is connected to a port: names of single outputs with their nets."""
+    return [bit for bus in port.data for bit in _port_bits(cell, bus, HALF_BITS)]
 
 
 def absorb(netlist: dict) -> dict:
@@ -48,7 +58,7 @@ def absorb(netlist: dict) -> dict:
             if cell["type"] == "MULT18X18D":
                 _absorb_operands(cell, nets)
                 _absorb_product(cell, nets)
-            for port in READ_PORTS.get(cell["type"], ()):
+            for port in read_ports(cell):
                 _absorb_word(cell, port, nets)
         nets.drop_unread()
     return result
@@ -68,7 +78,7 @@ class _Nets:
             for port, bits in cell["connections"].items():
                 if cell["port_directions"][port] != "output":
                     self.readers.update(bits)
-            if _is_plain(cell):
+            if is_plain(cell):
                 self.loads[cell["connections"]["DI"][0]].append(name)
                 self.drivers[cell["connections"]["Q"][0]] = name
 
@@ -122,15 +132,15 @@ class _Nets:
                 unread.append(self.drivers[stored])
 
 
-def _is_plain(cell: dict) -> bool:
-    """A flip-flop that does nothing but store."""
+def is_plain(cell: dict) -> bool:
+    """Whether ``cell`` is a flip-flop that does nothing but store."""
     if cell["type"] != "TRELLIS_FF" or cell["connections"].get("LSR", ["0"]) not in (["0"], []):
         return False
     return all(cell["parameters"].get(name, value).strip() == value for name, value in PLAIN.items())
 
 
 def _port_bits(cell: dict, name: str, width: int) -> Iterator[tuple[str, int | str]]:
-    """Ports ``name`` 0 and up with their nets, where they are connected."""
+    """Ports ``name`` 0 to ``width - 1`` of ``cell`` with their nets, where they are connected."""
     for n in range(width):
         if cell["connections"].get(f"{name}{n}"):
             yield f"{name}{n}", cell["connections"][f"{name}{n}"][0]
@@ -174,11 +184,13 @@ def _clocked(cell: dict, nets: _Nets, clocks: set, registers: Sequence[str]) -> 
 
 
 def _absorb_word(cell: dict, port: ReadPort, nets: _Nets) -> None:
-    connections, ports = cell["connections"], list(_port_bits(cell, port.data, port.width))
+    connections, ports = cell["connections"], word_bits(cell, port)
     found = nets.behind(bit for _, bit in ports)
     if found is None or set(connections[port.clock]) != found[1]:
         return
     if (connections.get(port.enable), connections.get(port.reset)) != (["1"], ["0"]):
         return
     _move_out(cell, ports, found[0], nets)
-    cell["parameters"][port.mode] = "OUTREG"
+    cell["parameters"] |= dict.fromkeys(port.modes, "OUTREG")
+    if port is _WHOLE:
+        connections["OCEA"] = ["1"]

@@ -18,6 +18,7 @@ from hwgen.link.capacity import link_rate
 from hwgen.link.identity import fingerprint
 from hwgen.link.top import CoreInstance, LinkTop
 from hwgen.link.uart import check_rate
+from hwgen.retime import retime
 from hwgen.synth import preparation
 from hwgen.targets import device as find_device
 from hwgen.tools import Tool, ToolError
@@ -94,7 +95,7 @@ FLOWS = {
         bitstream="bit",
         arguments=_ecp5_part,
         packing=lambda platform, source, target: ["--compress", source, target],
-        improved=absorb,
+        improved=lambda netlist: absorb(retime(netlist)),
     ),
     "ice40": Flow(
         route=_NEXTPNR["ice40"],

@@ -6,13 +6,14 @@ from collections import Counter
 
 import pytest
 from amaranth.hdl import Module, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.absorb import absorb
+from hwgen.absorb import absorb, read_ports, word_bits
 from hwgen.blocks.multiplier import Multiplier
 from hwgen.graph.types import S8, U8
 from hwgen.memory.rom import Rom
+from hwgen.retime import GATES, retime
 from hwgen.rtlil import to_rtlil
 from hwgen.synth import script
 from hwgen.targets import device
@@ -47,13 +48,14 @@ def cells(netlist: dict) -> Counter:
 
 
 class Netlist:
-    """Flip-flops, multipliers and block RAMs as they are clocked: what is in a block RAM is any function of its
-    address."""
+    """Gates, and flip-flops, multipliers and block RAMs as they are clocked: what is in a block RAM is any function of
+    its address."""
 
     def __init__(self, netlist: dict):
         self.ports, self.cells = (netlist["modules"]["top"][kind] for kind in ("ports", "cells"))
         self.nets: dict = {"0": 0, "1": 1, "x": 0}
-        self.inside = {name: dict.fromkeys(("A", "B", "P", "word"), 0) for name in self.cells}
+        self.inside = {name: dict.fromkeys(("A", "B", "P", "DOA", "DOB"), 0) for name in self.cells}
+        self.gates = [cell for cell in self.cells.values() if cell["type"] in GATES]
 
     def word(self, cell: dict, port: str, width: int) -> int:
         bits = [cell["connections"].get(f"{port}{n}", ["0"])[0] for n in range(width)]
@@ -72,6 +74,24 @@ class Netlist:
         )
         return a * b & (1 << 36) - 1
 
+    def gate(self, cell: dict) -> int:
+        """What a LUT, or a multiplexer of LUTs, makes of its inputs."""
+        value = {port: self.nets.get(bits[0], 0) for port, bits in cell["connections"].items()}
+        if cell["type"] == "LUT4":
+            return int(cell["parameters"]["INIT"], 2) >> sum(value[port] << n for n, port in enumerate("ABCD")) & 1
+        if cell["type"] == "PFUMX":
+            return value["ALUT"] if value["C0"] else value["BLUT"]
+        return value["D1"] if value["SD"] else value["D0"]
+
+    def settle(self) -> None:
+        """Gates until none changes: they lie at most a few behind each other."""
+        for _ in range(10):
+            found = {cell["connections"]["Z"][0]: self.gate(cell) for cell in self.gates}
+            if all(self.nets.get(net) == value for net, value in found.items()):
+                return
+            self.nets.update(found)
+        raise AssertionError("gates in a ring")
+
     def clock(self, inputs: dict[str, int]) -> dict[str, int]:
         """One cycle: what comes out during it."""
         for name, value in inputs.items():
@@ -82,6 +102,7 @@ class Netlist:
                 kept = cell["parameters"].get("REG_OUTPUT_CLK") == "CLK0"
                 state = self.inside[name]
                 self.give(cell, "P", 36, state["P"] if kept else self.product(cell, state))
+        self.settle()
         outputs = {
             name: sum(self.nets.get(bit, 0) << n for n, bit in enumerate(port["bits"]))
             for name, port in self.ports.items()
@@ -100,16 +121,51 @@ class Netlist:
         if cell["type"] == "MULT18X18D":
             new = {port: self.word(cell, port, 18) for port in "AB"} | {"P": self.product(cell, state)}
             return lambda: state.update(new)
-        assert cell["type"] == "DP16KD"
-        read = random.Random(self.word(cell, "ADA", 14)).getrandbits(18)
-        late = cell["parameters"]["REGMODE_A"] == "OUTREG"
-        before = state["word"]
+        if not read_ports(cell):
+            return lambda: None
+        turns = [self.read(cell, port, state) for port in read_ports(cell)]
+        return lambda: [turn() for turn in turns]
+
+    def read(self, cell: dict, port, state: dict):
+        """What one port of a block RAM does at the clock's edge: another word for every address and block."""
+        address = self.word(cell, f"AD{port.clock[-1]}", 14)
+        read = random.Random(f"{address} {cell['parameters']['INITVAL_00']}").getrandbits(36)
+        (late,) = {cell["parameters"][mode] == "OUTREG" for mode in port.modes}
+        before, bits = state[port.data[0]], word_bits(cell, port)
 
         def turn():
-            state["word"] = read
-            self.give(cell, "DOA", 18, before if late else read)
+            state[port.data[0]] = read
+            given = before if late else read
+            self.nets.update({net: given >> n & 1 for n, (_, net) in enumerate(bits)})
 
         return turn
+
+
+class Deep(wiring.Component):
+    """A ROM that is deeper than a block RAM, with a register behind its own."""
+
+    def __init__(self, depth: int, width: int):
+        self.words, self.width = [random.Random(n).getrandbits(width) for n in range(depth)], width
+        super().__init__({"address": In(range(depth)), "o": Out(width)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.rom = rom = Rom(self.words, self.width)
+        m.d.comb += rom.address.eq(self.address)
+        m.d.sync += self.o.eq(rom.data)
+        return m
+
+
+class DeepWithReset(Deep):
+    """The same, and the only register has a reset."""
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.store = store = memory.Memory(shape=self.width, depth=len(self.words), init=self.words)
+        read = store.read_port()
+        m.d.comb += read.addr.eq(self.address)
+        m.d.sync += self.o.eq(read.data)
+        return m
 
 
 def responses(netlist: dict, cycles: int = 60) -> list[dict[str, int]]:
@@ -142,3 +198,22 @@ def test_registers_move_and_nothing_else_changes(component, left, modes):
     assert {name for name, value in block["parameters"].items() if value in ("CLK0", "OUTREG")} == modes
     assert responses(after) == responses(before)
     assert len({str(response) for response in responses(before)}) > 30
+
+
+@pytest.mark.parametrize(("depth", "width"), [(512, 36), (3000, 24), (1500, 40), (20000, 8)])
+def test_words_of_deep_roms_leave_the_block_ram_through_its_register(depth, width):
+    before = synthesised(Deep(depth, width))
+    after = absorb(retime(before))
+    blocks = [cell for cell in after["modules"]["top"]["cells"].values() if cell["type"] == "DP16KD"]
+    assert len(blocks) > 1 or depth == 512
+    read = [(cell, port) for cell in blocks for port in read_ports(cell) if cell["connections"][port.clock] != ["0"]]
+    assert all({cell["parameters"][mode] for mode in port.modes} == {"OUTREG"} for cell, port in read)
+    assert responses(after)[3:] == responses(before)[3:]
+    assert len({str(response) for response in responses(before)}) > 30
+    assert cells(after)["LUT4"] == cells(before)["LUT4"]
+
+
+def test_registers_with_a_reset_stay_where_they_are():
+    before = synthesised(DeepWithReset(3000, 8))
+    assert cells(before)["DP16KD"] > 1
+    assert retime(before) == before

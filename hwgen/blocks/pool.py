@@ -293,7 +293,7 @@ class _MaxUnit(_PoolUnit):
         m.d.sync += [strobe.eq(window.strobe), first.eq(window.first), last.eq(window.last)]
         m.d.sync += outlet.push.eq(strobe & last)
         for lane in range(self.folding.lanes):
-            x, best = Signal(shape, name=f"x_{lane}"), Signal(shape, name=f"best_{lane}")
+            x, best = (Signal(shape, name=f"{name}_{lane}", reset_less=True) for name in ("x", "best"))
             m.d.sync += x.eq(Mux(window.outside, type_.min, window.data[lane]))
             with m.If(strobe & (first | (x > best))):
                 m.d.sync += best.eq(x)
@@ -321,8 +321,8 @@ class _AverageUnit(_PoolUnit):
         m.d.sync += [strobe.eq(window.strobe), first.eq(window.first), last.eq(window.last)]
         m.d.sync += requantizer.done.eq(strobe & last)
         for lane in range(lanes):
-            x = Signal(element_shape(op.input.type), name=f"x_{lane}")
-            total = Signal(element_shape(op.sum_type), name=f"total_{lane}")
+            x = Signal(element_shape(op.input.type), name=f"x_{lane}", reset_less=True)
+            total = Signal(element_shape(op.sum_type), name=f"total_{lane}", reset_less=True)
             m.d.sync += x.eq(Mux(window.outside, op.input_zero, window.data[lane]))
             with m.If(strobe):
                 m.d.sync += total.eq(Mux(first, 0, total) + x)
