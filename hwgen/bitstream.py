@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from hwgen.absorb import absorb
+from hwgen.netlist import improved
 from hwgen.boards import Board
 from hwgen.boards.clocks import setting
 from hwgen.boards.top import BoardTop
@@ -18,7 +18,6 @@ from hwgen.link.capacity import link_rate
 from hwgen.link.identity import fingerprint
 from hwgen.link.top import CoreInstance, LinkTop
 from hwgen.link.uart import check_rate
-from hwgen.retime import retime
 from hwgen.synth import preparation
 from hwgen.targets import device as find_device
 from hwgen.tools import Tool, ToolError
@@ -95,7 +94,7 @@ FLOWS = {
         bitstream="bit",
         arguments=_ecp5_part,
         packing=lambda platform, source, target: ["--compress", source, target],
-        improved=lambda netlist: absorb(retime(netlist)),
+        improved=improved,
     ),
     "ice40": Flow(
         route=_NEXTPNR["ice40"],
