@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from hwgen.netlist import improved
 from hwgen.boards import Board
 from hwgen.boards.clocks import setting
 from hwgen.boards.top import BoardTop
@@ -18,6 +17,7 @@ from hwgen.link.capacity import link_rate
 from hwgen.link.identity import fingerprint
 from hwgen.link.top import CoreInstance, LinkTop
 from hwgen.link.uart import check_rate
+from hwgen.netlist import improved
 from hwgen.synth import preparation
 from hwgen.targets import device as find_device
 from hwgen.tools import Tool, ToolError

@@ -9,10 +9,10 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.netlist.absorb import absorb, read_ports, word_bits
 from hwgen.blocks.multiplier import Multiplier
 from hwgen.graph.types import S8, U8
 from hwgen.memory.rom import Rom
+from hwgen.netlist.absorb import absorb, read_ports, word_bits
 from hwgen.netlist.replicate import FAN_OUT, replicate
 from hwgen.netlist.retime import GATES, retime
 from hwgen.rtlil import to_rtlil
