@@ -200,6 +200,7 @@ def test_registers_move_and_nothing_else_changes(component, left, modes):
     (block,) = (cell for cell in after["modules"]["top"]["cells"].values() if cell["type"] in ("MULT18X18D", "DP16KD"))
     assert {name for name, value in block["parameters"].items() if value in ("CLK0", "OUTREG")} == modes
     assert responses(after) == responses(before)
+    assert responses(absorb(after)) == responses(before)
     assert len({str(response) for response in responses(before)}) > 30
 
 
