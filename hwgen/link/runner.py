@@ -18,8 +18,8 @@ from hwgen.simulate import Simulation, compare
 
 
 class Runner:
-    """A board at the end of ``line`` that holds ``source``: a network, or the plan of hardware with loaded weights. Those of
-    the plan are then loaded, ``loaded`` bytes, unless the board has them already.
+    """A board at the end of ``line`` that holds ``source``: a network, or the plan of hardware with loaded weights.
+    Those of the plan are then loaded, ``loaded`` bytes, unless the board has them already.
 
     Raises :class:`hwgen.link.host.LinkError` where it does not answer, holds something else, or takes weights and there
     is no plan.

@@ -118,9 +118,9 @@ class Sender(wiring.Component):
     """Packets from the board, as bytes of the stream ``o``: when asked to ``answer`` or ``greet``, and when results of
     the stream ``i`` are worth one.
 
-    ``greet`` is answered with :class:`hwgen.link.protocol.Hello`, holding ``number``, the accelerator's ``design`` and, with
-    ``loads``, what it has ``held`` since the last load. ``expected``, ``limit``, ``round`` and ``rejected`` are sent
-    along. A byte takes three cycles at least.
+    ``greet`` is answered with :class:`hwgen.link.protocol.Hello`, holding ``number``, the accelerator's ``design``
+    and, with ``loads``, what it has ``held`` since the last load. ``expected``, ``limit``, ``round`` and ``rejected``
+    are sent along. A byte takes three cycles at least.
     """
 
     def __init__(self, depth: int, design: bytes, loads: bool = False):

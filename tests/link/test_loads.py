@@ -131,7 +131,7 @@ def test_a_greeting_says_which_weights_are_held():
 
 
 def take_apart(content: bytes, loads: Loads, beats: int):
-    """What :class:`Units` makes of ``content`` with beats of a byte: (byte, load, last), and what is held in the end."""
+    """What :class:`Units` makes of ``content`` with beats of a byte: (byte, load, last); and what is held then."""
     units, seen = Units(beats, loads), []
 
     async def bench(ctx):
