@@ -16,9 +16,10 @@ from hwgen.boards.clocks import setting
 from hwgen.boards.top import BoardTop
 from hwgen.graph.errors import FitError
 from hwgen.link.capacity import link_rate
-from hwgen.link.identity import fingerprint
+from hwgen.link.identity import identity
 from hwgen.link.top import CoreInstance, LinkTop
 from hwgen.link.uart import check_rate
+from hwgen.link.units import Loads
 from hwgen.netlist import improved
 from hwgen.placements import Placed, Placements
 from hwgen.synth import preparation
@@ -201,8 +202,8 @@ def implement(design: "Design", board: Board, baud: int | None = None, placement
     clock = pll.output if pll else board.oscillator
     check_rate(clock, baud)
     core, verilog = design.component, design.verilog
-    identity = fingerprint(design.network)
-    link = LinkTop(CoreInstance(design.name, core), core.source, core.results, board.buffers, identity)
+    number, loads = identity(design.plan), Loads.of(design.plan)
+    link = LinkTop(CoreInstance(design.name, core), core.source, core.results, board.buffers, number, loads)
     platform = board.make_platform()
     plan = platform.prepare(BoardTop(board, link, pll, clock, baud), TOP)
     files = {name: text for name, text in plan.files.items() if name.endswith((".il", ".lpf", ".pcf", ".cst"))}
@@ -218,7 +219,7 @@ def implement(design: "Design", board: Board, baud: int | None = None, placement
         reached=reached,
         baud=baud,
         link=link_rate(baud, core),
-        design=identity,
+        design=number,
         used=used,
         seconds=seconds,
         files={f"{design.name}.{FLOWS[board.flow].bitstream}": content},

@@ -16,6 +16,13 @@ _NETWORK_OPTIONS = MODEL_OPTIONS[1:4]
 @click.option("--port", required=True, metavar="PORT", help="Its serial port, like /dev/ttyUSB0 or COM3.")
 @click.option("--baud", type=click.IntRange(min=300), metavar="N", help="As built.  [default: the board's]")
 @click.option(
+    "--for",
+    "hardware",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the build on the board, where weights are loaded.  [default: found in build/]",
+)
+@click.option(
     "--input",
     "inputs",
     multiple=True,
@@ -27,12 +34,13 @@ _NETWORK_OPTIONS = MODEL_OPTIONS[1:4]
 @click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
 @options(_NETWORK_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
-def run(model, board, port, baud, inputs, frames, labels, save, quiet: bool, **settings) -> None:
+def run(model, board, port, baud, hardware, inputs, frames, labels, save, quiet: bool, **settings) -> None:
     """Run frames on a board that `build --bitstream` was loaded into, and print its answers as `simulate` does.
 
     MODEL is what was built: its .onnx file or the folder of the build; without it the folders in build/ are searched
-    for the design that the board says it holds. Every answer is compared with the golden model; status 1 if one
-    differs.
+    for the design that the board says it holds. On a board that takes its weights over the link, those of MODEL are
+    loaded unless it has them: any network for which the hardware was built with --weights. Every answer is compared
+    with the golden model; status 1 if one differs.
 
     \b
     Example:
@@ -40,7 +48,7 @@ def run(model, board, port, baud, inputs, frames, labels, save, quiet: bool, **s
     """
     from hwgen.commands_board import run as start
 
-    start(model, (board, port, baud), list(inputs), frames, labels, save, quiet, settings)
+    start(model, hardware, (board, port, baud), list(inputs), frames, labels, save, quiet, settings)
 
 
 @cli.command(short_help="List the boards that --board knows.")

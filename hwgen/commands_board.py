@@ -16,6 +16,7 @@ from hwgen.inputs import FrameSpec
 from hwgen.link.host import Session
 from hwgen.link.runner import Runner
 from hwgen.link.serial_line import SerialLine
+from hwgen.retraining import retrained
 from hwgen.tables import table
 
 BUILDS = Path("build")
@@ -23,6 +24,7 @@ BUILDS = Path("build")
 
 def run(
     model: Path | None,
+    hardware: Path | None,
     where: tuple[str, str, int | None],
     inputs: list[str],
     count: int | None,
@@ -31,22 +33,30 @@ def run(
     quiet: bool,
     settings: dict[str, Any],
 ) -> None:
-    """Frames in, answers of the board at ``where`` (its name, port and baud) out."""
+    """Frames in, answers of the board at ``where`` (its name, port and baud) out; ``hardware`` is the folder of its
+    build, which is looked for unless given."""
     name, port, baud = where
     board = find_board(name)
     with commands.steps(quiet) as tell, SerialLine(port, baud or board.baud) as line:
         tell("asking the board")
         session = Session(line)
-        source = network_file(model) if model else built(session.hello.design)
+        loaded = session.hello.held or hardware
+        folder = _hardware(hardware, model, session.hello.design) if loaded else None
+        source = network_file(model or folder or built(session.hello.design))
         given = commands.arguments({"model": source, "clock": board.clock / 1e6, **settings}, tell)
-        network = flow.quantised(**commands.front(given)).network
-        runner = Runner(network, line, session)
+        taken = commands.front(given)
+        holds = retrained(taken.pop("model"), folder, **taken).plan if folder else flow.quantised(**taken).network
+        tell("loading weights")
+        runner = Runner(holds, line, session, lambda share: tell("loading weights", share))
+        network = runner.network
         frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
         commands.warn_about_range(frames, network, given["warn"])
         right = None if labels is None else load_labels(labels, len(frames))
         step = f"running on {board.name}"
         tell(step)
         result = runner.simulate(frames.values, lambda share: tell(step, share))
+    if runner.loaded:
+        click.echo(f"Loaded {runner.loaded:,} bytes of weights.")
     click.echo("\n".join(commands.answers(result, frames, right)))
     if result.equal:
         click.echo(f"The board equals golden in all {sum(x.size for x in result.streams.values()):,} integers.")
@@ -68,14 +78,22 @@ def network_file(model: Path) -> Path:
     return found[0]
 
 
+def _hardware(given: Path | None, model: Path | None, design: bytes) -> Path:
+    """The folder of the build that is on the board: the one given, the model itself, or the one found."""
+    if given is None and model is not None and (model / "plan.json").is_file():
+        return model
+    return given or built(design)
+
+
 def built(design: bytes) -> Path:
-    """The quantised network of the build that ``design`` is from."""
+    """The folder of the build that ``design`` is from."""
     for file in sorted(BUILDS.glob("*/report.json")):
         said = json.loads(file.read_text(encoding="utf-8")).get("board")
         if said and said["design"] == design.hex():
-            return network_file(file.parent)
+            return file.parent
     raise InputError(
-        f"the board holds the design {design.hex()}, which no folder in {BUILDS}/ is of: name its model or its folder"
+        f"the board holds the design {design.hex()}, which no folder in {BUILDS}/ is of: name its model or its folder, "
+        "with --for where its weights are loaded"
     )
 
 

@@ -10,10 +10,11 @@ BITS_PER_BYTE = 10  # on a serial line, with start and stop
 
 
 def frame_bytes(core: AxiTop) -> tuple[int, int]:
-    """Bytes of a frame to the core and of its results."""
+    """Bytes of a frame to the core, with that in front where weights are loaded, and of its results."""
     tag = len(core.results) > 1
     elements = [(port.beats * port.lanes, element_bits(port.type) // 8 + tag) for port in core.results]
-    return core.source.beats * core.source.bits // 8, sum(count * size for count, size in elements)
+    down = core.source.beats * core.source.bits // 8 + (core.loads is not None)
+    return down, sum(count * size for count, size in elements)
 
 
 def link_rate(baud: int, core: AxiTop) -> float:

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.link.protocol import POSITION_BITS, ROUND_BITS, Kind
+from hwgen.link.protocol import HELD_BYTES, POSITION_BITS, ROUND_BITS, Kind
 from hwgen.link.receiver import Receiver
 from hwgen.link.sender import Sender
 
@@ -23,13 +23,15 @@ class Buffers:
 
 class Endpoint(wiring.Component):
     """The protocol: bytes of the line in (``data``, ``valid``) and out (``line``), the two streams ``down`` and ``up``
-    of the accelerator, and its ``reset``. ``last`` comes with the last byte of a frame's results.
+    of the accelerator, and its ``reset``. ``last`` comes with the last byte of a frame's results. With ``loads`` the
+    greeting says what the accelerator has ``held`` since the last load.
     """
 
-    def __init__(self, buffers: Buffers, design: bytes):
-        self.buffers, self.design = buffers, design
+    def __init__(self, buffers: Buffers, design: bytes, loads: bool = False):
+        self.buffers, self.design, self.loads = buffers, design, loads
         super().__init__(
             {
+                **({"held": In(8 * HELD_BYTES)} if loads else {}),
                 "data": In(8),
                 "valid": In(1),
                 "line": Out(stream.Signature(8)),
@@ -43,10 +45,12 @@ class Endpoint(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.receiver = receiver = Receiver(self.buffers.down)
-        m.submodules.sender = sender = Sender(self.buffers.up, self.design)
+        m.submodules.sender = sender = Sender(self.buffers.up, self.design, self.loads)
         wiring.connect(m, receiver.o, wiring.flipped(self.down))
         wiring.connect(m, wiring.flipped(self.up), sender.i)
         wiring.connect(m, sender.o, wiring.flipped(self.line))
+        if self.loads:
+            m.d.comb += sender.held.eq(self.held)
         clear = self._reset(m, receiver, sender)
         taken, round_, rejected = Signal(POSITION_BITS), Signal(ROUND_BITS), Signal()
         told, room = Signal(POSITION_BITS, init=self.buffers.down), Signal(POSITION_BITS)

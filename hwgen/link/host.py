@@ -108,7 +108,8 @@ class Session:
                 )
             if wait and not heard:
                 self._silence()
-            progress((len(self._got) - first) / max(expected, 1))
+            share = (len(self._got) - first, expected) if expected else (self._base - self._start, len(data))
+            progress(share[0] / max(share[1], 1))
         return bytes(self._got[first : first + expected])
 
     # The line

@@ -1,15 +1,30 @@
-"""Which design a board holds: a number for what it computes."""
+"""Which design a board holds: a number for what it computes, or for the hardware where that computes what is loaded."""
 
 import dataclasses
 import enum
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from hwgen.dataflow.plan import Plan
 from hwgen.graph.network import Network
 from hwgen.link.protocol import ID_BYTES
+from hwgen.loading import plan_text
+
+
+def identity(plan: Plan) -> bytes:
+    """The :func:`fingerprint` of the network of ``plan``. Where weights are loaded, that of all that they must keep to: it
+    is the same for every network that fits into the hardware."""
+    if not plan.loading:
+        return fingerprint(plan.network)
+    built = json.loads(plan_text(plan))
+    del built["network"]
+    for layer in built["layers"]:
+        del layer["name"]
+    return hashlib.sha256(json.dumps(built, sort_keys=True).encode()).digest()[:ID_BYTES]
 
 
 def fingerprint(network: Network) -> bytes:

@@ -20,6 +20,11 @@ from the board, bytes   :data:`Kind` | round << 4, length, position, taken, limi
 other side's stream was taken, and up to where the host may send (the room in the board's buffer). The board
 answers every whole packet. It has no clock of its own: it sends again only what ``RESEND`` asks for, from ``taken`` on.
 
+The stream to a board whose weights are loaded consists of *units*, each with a byte in front that says which
+:class:`Unit` it is: a frame, or a load. A load is followed by :data:`HELD_BYTES` bytes of the host's choice, the lowest
+bit of the first set, which the board says in its next ``HELLO``: so the host knows again what it has loaded. They are 0
+from the beginning of a load to its end.
+
 ``round`` tells answers to what was sent before the host went back from those to what came after: the board repeats
 the round of the last whole packet. ``REJECTED`` says that the last ``DATA`` in it was not taken.
 """
@@ -38,6 +43,7 @@ HOST_HEADER, BOARD_HEADER = 6, 8  # bytes
 MOST_DOWN = 255  # bytes of data in a packet to the board
 MOST_UP = 64  # in one from the board
 ID_BYTES = 8
+HELD_BYTES = 4
 REJECTED = 0x8  # in the kind of a packet from the board
 
 
@@ -51,22 +57,32 @@ class Kind(IntEnum):
     HELLO = 4
 
 
+class Unit(IntEnum):
+    """What comes next in the stream to a board whose weights are loaded."""
+
+    FRAME = 0
+    LOAD = 1
+
+
 @dataclass(frozen=True)
 class Hello:
-    """What a board says of itself after a reset: that ``number`` was the host's, and which ``design`` it holds."""
+    """What a board says of itself after a reset: that ``number`` was the host's, which ``design`` it holds and, where
+    weights are loaded, which ones (``held``); else that is empty."""
 
     number: int
     design: bytes
     version: int = VERSION
+    held: bytes = b""
 
     SIZE = 2 + 1 + ID_BYTES
 
     def packed(self) -> bytes:
-        return self.number.to_bytes(2, "little") + bytes((self.version,)) + self.design
+        return self.number.to_bytes(2, "little") + bytes((self.version,)) + self.design + self.held
 
     @staticmethod
     def read(data: bytes) -> "Hello":
-        return Hello(int.from_bytes(data[:2], "little"), bytes(data[3:]), data[2])
+        size = Hello.SIZE
+        return Hello(int.from_bytes(data[:2], "little"), bytes(data[3:size]), data[2], bytes(data[size:]))
 
 
 @dataclass(frozen=True)

@@ -5,25 +5,62 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from hwgen.axi import element_bits
+from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.network import Network
 from hwgen.link.capacity import from_bytes, to_bytes
-from hwgen.link.host import Line, Session
-from hwgen.link.identity import fingerprint
+from hwgen.link.host import Line, LinkError, Session
+from hwgen.link.identity import fingerprint, identity
+from hwgen.link.protocol import HELD_BYTES
+from hwgen.link.units import frame_units, held_by, load_unit
 from hwgen.simulate import Simulation, compare
 
 
 class Runner:
-    """A board at the end of ``line`` that holds ``network``.
+    """A board at the end of ``line`` that holds ``source``: a network, or the plan of hardware with loaded weights.
+    Those of the plan are then loaded, ``loaded`` bytes, unless the board has them already.
 
-    Raises :class:`hwgen.link.host.LinkError` where it does not answer or holds something else.
+    Raises :class:`hwgen.link.host.LinkError` where it does not answer, holds something else, or takes weights and there
+    is no plan.
     """
 
-    def __init__(self, network: Network, line: Line, session: Session | None = None):
-        self.network = network
+    def __init__(
+        self,
+        source: Network | Plan,
+        line: Line | None,
+        session: Session | None = None,
+        progress: Callable[[float], None] = lambda share: None,
+    ):
         self.session = session or Session(line)
-        self.session.require(fingerprint(network))
+        self._held = self.session.hello.held
+        self.loaded = 0
+        if isinstance(source, Plan) and source.loading:
+            self.loaded = self.load(source, progress)
+            return
+        self.network = source.network if isinstance(source, Plan) else source
+        if self._held:
+            raise LinkError(
+                f"the board at {self.session.line.name} takes its weights over the link, and frames only after them: "
+                "name the folder of its build, so that they are loaded"
+            )
+        self.session.require(fingerprint(self.network))
+
+    def load(self, plan: Plan, progress: Callable[[float], None] = lambda share: None) -> int:
+        """Load the constants of ``plan``, for the frames from now on; the bytes it took, 0 where the board has them.
+
+        Raises LinkError where the board holds other hardware.
+        """
+        self.session.require(identity(plan))
+        self.network = plan.network
+        wanted = held_by(plan.load_image())
+        if self._held == wanted:
+            return 0
+        unit = load_unit(plan)
+        self._held = bytes(HELD_BYTES)  # should this be cut off
+        self.session.run(unit, 0, progress)
+        self._held = wanted
+        return len(unit)
 
     def simulate(self, frames: np.ndarray, progress: Callable[[float], None] = lambda share: None) -> Simulation:
         """:func:`hwgen.simulate.simulate` of ``frames`` on the board; its results are compared with golden."""
@@ -32,7 +69,9 @@ class Runner:
         if not len(integers):
             raise InputError("no frames given")
         sizes = [stream.map.elements * self._size(stream.map.type) for stream in network.results]
-        got = self.session.run(to_bytes(integers, network.input.map.type), len(integers) * sum(sizes), progress)
+        data = to_bytes(integers, network.input.map.type)
+        data = frame_units(data, len(integers)) if self._held else data
+        got = self.session.run(data, len(integers) * sum(sizes), progress)
         streams = self._streams(np.frombuffer(got, np.uint8), len(integers))
         expected = golden.run(network, integers, list(streams))
         mismatches = compare(network, expected, streams)

@@ -10,6 +10,7 @@ from hwgen.link.protocol import (
     CRC_BYTES,
     ESCAPE,
     FLAG,
+    HELD_BYTES,
     INVERT,
     MOST_UP,
     POSITION_BITS,
@@ -117,14 +118,16 @@ class Sender(wiring.Component):
     """Packets from the board, as bytes of the stream ``o``: when asked to ``answer`` or ``greet``, and when results of
     the stream ``i`` are worth one.
 
-    ``greet`` is answered with :class:`hwgen.link.protocol.Hello`, holding ``number`` and the accelerator's ``design``.
-    ``expected``, ``limit``, ``round`` and ``rejected`` are sent along. A byte takes three cycles at least.
+    ``greet`` is answered with :class:`hwgen.link.protocol.Hello`, holding ``number``, the accelerator's ``design``
+    and, with ``loads``, what it has ``held`` since the last load. ``expected``, ``limit``, ``round`` and ``rejected``
+    are sent along. A byte takes three cycles at least.
     """
 
-    def __init__(self, depth: int, design: bytes):
-        self.depth, self.design = depth, design
+    def __init__(self, depth: int, design: bytes, loads: bool = False):
+        self.depth, self.design, self.loads = depth, design, loads
         super().__init__(
             {
+                **({"held": In(8 * HELD_BYTES)} if loads else {}),
                 "i": In(stream.Signature(8)),
                 "last": In(1),
                 "clear": In(1),
@@ -177,7 +180,7 @@ class Sender(wiring.Component):
             self._next(m, part, left, header, results.read)
         with m.If(self.begin):
             first = Cat(Mux(hello, Kind.HELLO, Mux(self.rejected, REJECTED, 0))[:4], self.round)
-            length = Mux(hello, Hello.SIZE, results.ready)
+            length = Mux(hello, self._greeting_size, results.ready)
             m.d.sync += [
                 header.eq(Cat(first, length | Const(0, 8), results.at, self.expected, self.limit)),
                 results.read.eq(results.at),
@@ -191,14 +194,20 @@ class Sender(wiring.Component):
             m.d.sync += hello.eq(1)
         return m
 
+    @property
+    def _greeting_size(self) -> int:
+        return Hello.SIZE + (HELD_BYTES if self.loads else 0)
+
     def _body(self, m: Module, part, greeting, left, header, byte, crc) -> Signal:
         """The byte that is sent now. The header is shifted; the greeting and the CRC are chosen from by ``left``."""
         body, greetings, checks = Signal(8), Signal(8), Signal(8)
-        fixed = Hello(0, self.design).packed()
+        said = [Const(byte, 8) for byte in Hello(0, self.design).packed()]
+        said[:2] = [self.number.word_select(at, 8) for at in range(2)]
+        said += [self.held.word_select(at, 8) for at in range(HELD_BYTES)] if self.loads else []
         with m.Switch(left):
-            for at in range(Hello.SIZE):
-                with m.Case(Hello.SIZE - at):
-                    m.d.comb += greetings.eq(self.number.word_select(at, 8) if at < 2 else fixed[at])
+            for at, byte_ in enumerate(said):
+                with m.Case(self._greeting_size - at):
+                    m.d.comb += greetings.eq(byte_)
         with m.Switch(left[:2]):
             for at in range(CRC_BYTES):
                 with m.Case((CRC_BYTES - at) % 4):

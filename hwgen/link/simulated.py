@@ -8,8 +8,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.link.endpoint import Buffers
-from hwgen.link.identity import fingerprint
+from hwgen.link.identity import identity
 from hwgen.link.top import LinkTop
+from hwgen.link.units import Loads
 from hwgen.verilated import CompiledDesign, Running
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def simulated_board(design: "Design", buffers: Buffers, cycles: int) -> Compiled
     """The hardware of ``design`` behind the link, as a program with streams of bytes ``i`` and ``o``: ready to answer,
     for a host does not wait for a compiler."""
     core = design.component
-    top = LinkTop(core, core.source, core.results, buffers, fingerprint(design.network))
+    top = LinkTop(core, core.source, core.results, buffers, identity(design.plan), Loads.of(design.plan))
     board = CompiledDesign(ByteLine(top, cycles))
     board.load()
     return board

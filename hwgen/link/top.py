@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.axi import AxiPort, BeatCounter, element_bits, port_names
 from hwgen.link.endpoint import Buffers, Endpoint
+from hwgen.link.units import Loads, Units
 
 
 class Gather(wiring.Component):
@@ -90,18 +91,27 @@ class LinkTop(wiring.Component):
 
     ``data`` with ``valid`` are bytes from the line, ``line`` those to it; ``frame_error`` is the core's. Elements come
     and go in raster order, in whole bytes, the lowest first. Of several results each element has the number of its
-    stream in front. A ``RESET`` over the line resets the core, too.
+    stream in front. A ``RESET`` over the line resets the core, too. With ``loads`` frames and loads come in units
+    (:mod:`hwgen.link.units`).
     """
 
-    def __init__(self, core, source: AxiPort, results: Sequence[AxiPort], buffers: Buffers, design: bytes):
+    def __init__(
+        self,
+        core,
+        source: AxiPort,
+        results: Sequence[AxiPort],
+        buffers: Buffers,
+        design: bytes,
+        loads: Loads | None = None,
+    ):
         self.core, self.source, self.results = core, source, tuple(results)
-        self.buffers, self.design = buffers, design
+        self.buffers, self.design, self.loads = buffers, design, loads
         line = {"data": In(8), "valid": In(1), "line": Out(stream.Signature(8))}
         super().__init__({**line, "frame_error": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.endpoint = endpoint = Endpoint(self.buffers, self.design)
+        m.submodules.endpoint = endpoint = Endpoint(self.buffers, self.design, self.loads is not None)
         m.domains.core = ClockDomain("core", local=True)
         reset = Signal(init=1)  # a register of its own: it goes to all of the core
         m.d.sync += reset.eq(endpoint.reset)
@@ -115,15 +125,24 @@ class LinkTop(wiring.Component):
         behind = DomainRenamer("core")
         m.submodules.core = behind(self.core)
         m.submodules.gather = behind(gather := Gather(self.source.bits // 8))
-        m.submodules.count = behind(count := BeatCounter(self.source.beats))
-        wiring.connect(m, endpoint.down, gather.i)
         m.d.comb += [
             self.core.s_axis_tdata.eq(gather.o.payload),
             self.core.s_axis_tvalid.eq(gather.o.valid),
             gather.o.ready.eq(self.core.s_axis_tready),
-            self.core.s_axis_tlast.eq(count.last),
-            count.step.eq(gather.o.valid & gather.o.ready),
         ]
+        if self.loads:
+            m.submodules.units = behind(count := Units(self.source.beats, self.loads))
+            wiring.connect(m, endpoint.down, count.i)
+            wiring.connect(m, count.o, gather.i)
+            m.d.comb += [
+                count.full.eq(gather.o.valid),
+                self.core.s_axis_tuser.eq(count.load),
+                endpoint.held.eq(count.held),
+            ]
+        else:
+            m.submodules.count = behind(count := BeatCounter(self.source.beats))
+            wiring.connect(m, endpoint.down, gather.i)
+        m.d.comb += [self.core.s_axis_tlast.eq(count.last), count.step.eq(gather.o.valid & gather.o.ready)]
         ways = [self._result(m, behind, *port) for port in enumerate(port_names(len(self.results)))]
         self._merge(m, ways, endpoint)
         return m

@@ -13,7 +13,7 @@ import pytest
 import hwgen
 from hwgen.graph.errors import InputError
 from hwgen.link.host import LinkError
-from hwgen.link.identity import fingerprint
+from hwgen.link.identity import identity
 from hwgen.link.serial_line import SerialLine
 from hwgen.link.simulated import simulated_board
 
@@ -94,8 +94,51 @@ def mark_as_built(build, design):
     """Have the report say what a build with a bitstream says."""
     file = build / "report.json"
     said = json.loads(file.read_text())
-    said["board"] = {"design": fingerprint(design.network).hex()}
+    said["board"] = {"design": identity(design.plan).hex()}
     file.write_text(json.dumps(said))
+
+
+@pytest.fixture(scope="module")
+def loadable(folder):
+    """A build whose weights are loaded, and a model for it with other weights."""
+    build = folder / "build" / "loadable"
+    settings = {"calibration": tiny.frames(), "multipliers": 8, "weights": "loadable"}
+    design = hwgen.compile(folder / "tiny.onnx", **settings)
+    design.write(build)
+    mark_as_built(build, design)
+    tiny.save(folder / "other.onnx", weight=np.random.default_rng(3).normal(size=(4, 1, 3, 3)).astype(np.float32))
+    np.save(folder / "calibration.npy", tiny.frames())
+    return design
+
+
+@pytest.mark.parametrize(
+    ("model", "loads"),
+    [
+        (["other.onnx", "--calibration", "calibration.npy"], True),
+        (["other.onnx", "--calibration", "calibration.npy", "--for", "build/loadable"], True),
+        (["build/loadable"], False),
+        ([], False),
+    ],
+    ids=["found", "named", "as built", "nothing named"],
+)
+def test_weights_are_loaded_where_the_board_has_others(folder, loadable, terminal, model, loads):
+    master, port = terminal
+    hardware = simulated_board(loadable, BUFFERS, CYCLES)
+    process = command(folder, *model, "--board", "ulx3s", "--port", port, "--input", "frames.npy")
+    status, out, err = serve(hardware, master, process)
+    assert (status, err) == (0, "")
+    assert out.startswith("Loaded 346 bytes of weights.\n") == loads
+    assert "The board equals golden in all 15 integers." in out
+
+
+def test_a_folder_with_fixed_weights_is_one_line(folder, loadable, terminal):
+    master, port = terminal
+    hardware = simulated_board(loadable, BUFFERS, CYCLES)
+    model = ["tiny.onnx", "--for", "build/tiny", "--calibration", "calibration.npy"]
+    process = command(folder, *model, "--board", "ulx3s", "--port", port, "--input", "frames.npy")
+    status, out, err = serve(hardware, master, process)
+    assert (status, out) == (2, "")
+    assert err == "error: the hardware in 'build/tiny' has fixed weights; build it with --weights loadable\n"
 
 
 def test_another_design_on_the_board_is_one_line(folder, terminal, tmp_path):
