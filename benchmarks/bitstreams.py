@@ -24,8 +24,9 @@ from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
 EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Name, file, board, multipliers, clock in MHz.
 ROWS = (
-    ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 62.5),
-    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 100, 60),
+    ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 100),
+    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 150, 75),
+    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", "ulx3s", 150, 75),
     ("digits", EXAMPLES / "digits_int8.onnx", "ulx3s", 16, 75),
     ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 24),
     ("digits", EXAMPLES / "digits_int8.onnx", "tangnano9k", 6, 27),
@@ -39,8 +40,9 @@ CYCLES, PATIENCE = 12, 0.0005  # of the simulated line: cycles for a byte, secon
 @click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
 @click.option("--only", help="Only rows of this network, or NAME:BOARD.")
 @click.option("--clock", type=float, metavar="MHZ", help="Another clock than the table's.")
+@click.option("--placements", type=int, default=4, show_default=True, metavar="N", help="Tried until one reaches it.")
 @click.option("--link", is_flag=True, help="The link on bad lines instead.")
-def main(models: Path, only: str | None, clock: float | None, link: bool) -> None:
+def main(models: Path, only: str | None, clock: float | None, placements: int, link: bool) -> None:
     """Print a line for each network and board, or for each share of bad bytes."""
     if link:
         bad_lines()
@@ -49,14 +51,15 @@ def main(models: Path, only: str | None, clock: float | None, link: bool) -> Non
     print("|---|---|---|---|---|---|---|---|---|")
     for name, file, board, multipliers, usual in ROWS:
         if only in (None, name, f"{name}:{board}") and (models / file).is_file():
-            print(row(name, models / file, board, multipliers, (clock or usual) * 1e6), flush=True)
+            print(row(name, models / file, board, multipliers, (clock or usual) * 1e6, placements), flush=True)
 
 
-def row(name: str, file: Path, board: str, multipliers: int, clock: float) -> str:
+def row(name: str, file: Path, board: str, multipliers: int, clock: float, placements: int) -> str:
     """A line of the table; where it cannot be, why."""
     place = find_board(board)
     try:
-        design = hwgen.compile(file, device=place.room, multipliers=multipliers, clock=clock).implemented(place)
+        design = hwgen.compile(file, device=place.room, multipliers=multipliers, clock=clock)
+        design = design.implemented(place, placements=placements)
     except FitError as error:
         return f"| {name} | {board} | {multipliers} | {'; '.join(error.problems)} |"
     made, interval = design.implementation, design.schedule.interval
