@@ -118,7 +118,7 @@ def _placement(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
     def worse(option: tuple[int, BlockRam, tuple[int, int]]) -> tuple[int, int]:
         count, block, (width, depth) = option
         if not block.joined:
-            return -(100 * memory.kept * memory.depth // (count * width * depth)), 0
+            return -(100 * memory.kept * memory.depth // max(count * width * depth, 1)), 0
         return count * block.cost, -(-memory.depth // depth)
 
     count, block, (_, depth) = min(options, key=worse)
