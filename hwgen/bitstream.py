@@ -197,9 +197,9 @@ def implement(design: "Design", board: Board, baud: int | None = None, placement
     for a clock or a rate that cannot be.
     """
     check_tools(board)
-    baud = baud or board.baud
     pll = setting(board.flow, board.oscillator, design.clock)
     clock = pll.output if pll else board.oscillator
+    baud = baud or board.rate(clock)
     check_rate(clock, baud)
     core, verilog = design.component, design.verilog
     number, loads = identity(design.plan), Loads.of(design.plan)

@@ -176,7 +176,10 @@ BOARD_OPTIONS = (
     click.option("--board", metavar="NAME", help="Design for this board's device and clock; `boards` lists them."),
     click.option("--bitstream", is_flag=True, help="Make its bitstream, too, with open tools: takes minutes."),
     click.option(
-        "--baud", type=click.IntRange(min=300), metavar="N", help="Of its serial port.  [default: the board's]"
+        "--baud",
+        type=click.IntRange(min=300),
+        metavar="N",
+        help="Of its serial port.  [default: the highest of its USB chip and the clock]",
     ),
     click.option(
         "--placements",

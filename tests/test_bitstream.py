@@ -191,8 +191,16 @@ def test_what_does_not_go_together():
 
 
 def test_a_rate_that_the_clock_cannot_make(tools):
-    (line,) = errors(*BUILD, "--board", "icebreaker", "--bitstream", "--clock", "16.5")
+    (line,) = errors(*BUILD, "--board", "icebreaker", "--bitstream", "--clock", "16.5", "--baud", "3000000")
     assert line.startswith("3000000 baud need a clock of 18 MHz, the design's is 16.5 MHz: give --baud 2750000 or less")
+
+
+def test_a_board_takes_the_fastest_rate_that_clock_and_chip_allow():
+    boards = board("icebreaker"), board("ulx3s")
+    assert [each.rate(clock) for each in boards for clock in (12e6, 18e6, 24e6, 48e6)] == [
+        *(3_000_000, 3_000_000, 6_000_000, 12_000_000),
+        *(3_000_000, 3_000_000, 3_000_000, 3_000_000),
+    ]
 
 
 @pytest.mark.parametrize(
