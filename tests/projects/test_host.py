@@ -65,8 +65,10 @@ def host(dialect=AXI4, type_=U8, lanes=1, beats=5, width=4, outputs=1, given=Non
     return HostTop(top, top, dialect, [width] * (1 + outputs), in_flight)
 
 
-def drive(top, transfers, stall=None, idle=60):
-    """Send ``transfers`` (bytes); the transfers received at each output, cut at their last words, and frame_error."""
+def drive(top, transfers, stall=None, idle=60, limit=20_000):
+    """Send ``transfers`` (bytes); the transfers received at each output, cut at their last words, and frame_error.
+
+    It ends when nothing has moved for ``idle`` cycles, and must within ``limit``."""
     d, random = top.dialect, np.random.default_rng(stall)
     words = [word for blob in transfers for word in top.source.words(blob)]
     received = [[bytearray()] for _ in top.results]
@@ -120,7 +122,7 @@ def drive(top, transfers, stall=None, idle=60):
     simulator = Simulator(top)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
-    simulator.run_until(1e-6 * 20_000)
+    simulator.run_until(1e-6 * limit)
     assert failed, "it hangs"
     for marks in firsts:
         assert [first for first, _ in marks] == [1, *(last for _, last in marks)][: len(marks)]
