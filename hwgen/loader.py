@@ -45,6 +45,10 @@ class LoadPlan:
         """Beats of a load; the bytes that fill up the last one go nowhere."""
         return -(-self.load_bytes // self.beat_bytes)
 
+    def filled(self, image: bytes) -> bytes:
+        """``image`` with zeros up to the end of its last beat."""
+        return image + bytes(-len(image) % self.beat_bytes)
+
     @property
     def settle(self) -> int:
         """Cycles from the last byte until all stores hold and show what they were given."""

@@ -1,5 +1,6 @@
 """A network trained anew, in hardware that was built for loaded weights: from its file to the bytes of a load."""
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from hwgen.loading import hardware_plan, kept_quantisations, laid_out
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
+from hwgen.projects import built_projects, load_files
 from hwgen.reloading import Step, simulate_steps
 from hwgen.simulate import Simulation
 from hwgen.testbench import LOAD_FILE, Vectors, hex_lines
@@ -34,10 +36,13 @@ LOAD_BYTES = "weights.bin"
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """``front`` is the network, ``plan`` the built hardware with its constants."""
+    """``front`` is the network, ``plan`` the built hardware with its constants; ``hardware`` is what that is called,
+    ``projects`` are those of :data:`hwgen.projects.PROJECTS` that were built with it."""
 
     front: Quantised
     plan: Plan
+    hardware: str
+    projects: tuple[str, ...] = ()
 
     @property
     def network(self) -> Network:
@@ -53,17 +58,18 @@ class Retrained:
     def image(self) -> bytes:
         """The load: bytes in the order in which they are sent, the first in the lowest bits of a beat; what the last
         beat has left is 0."""
-        image = self.plan.load_image()
-        return image + bytes(-len(image) % LoadPlan.of(Pipeline(self.plan)).beat_bytes)
+        return LoadPlan.of(Pipeline(self.plan)).filled(self.plan.load_image())
 
     def files(self) -> dict[str, bytes]:
-        """The load as bytes and in hexadecimal words for the test bench, with vectors made by the golden model."""
+        """The load as bytes and in hexadecimal words for the test bench, with vectors made by the golden model; and
+        what the projects of the hardware need."""
         top, image = self.component, self.image
         size = top.loads.beat_bytes
         words = [int.from_bytes(image[at : at + size], "little") for at in range(0, len(image), size)]
         source = golden.network_input(self.network, self.front.samples)
         tensors = golden.run(self.network, source, [stream.name for stream in self.network.results])
         texts = Vectors.of(top, source, *tensors.values()).files(top) | {LOAD_FILE: hex_lines(words, 8 * size)}
+        texts |= load_files(self.projects, self)
         return {LOAD_BYTES: image} | {name: text.encode() for name, text in texts.items()}
 
     def write(self, folder: str | Path) -> None:
@@ -96,7 +102,8 @@ def retrained(
         recipe = replace(settings.pop("recipe", DEFAULT), kept=kept)
         front = quantised(model, progress=progress, warn=warn, recipe=recipe, **settings)
     (progress or silent)("fitting into the hardware")
-    return Retrained(front, laid_out(front.network, text, str(hardware)))
+    plan = laid_out(front.network, text, str(hardware))
+    return Retrained(front, plan, identifier(json.loads(text)["network"]), built_projects(hardware))
 
 
 def simulate_loads(

@@ -1,6 +1,7 @@
 """A header for C99 without an operating system, an example, and the registers of AMD's DMA."""
 
 import re
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +13,7 @@ from hwgen.names import identifier
 
 from .dma import ADDRESSES, dma_names
 from .facts import Facts
+from .header import FRAMES, WEIGHTS
 from .host import frame_bytes
 from .render import render
 
@@ -41,6 +43,12 @@ def baremetal_files(facts: Facts) -> dict[str, str]:
     }
 
 
+def baremetal_load_files(facts: Facts) -> dict[str, str]:
+    """The header of the network that is loaded, by its own name: a program can have several."""
+    own = replace(facts, name=identifier(facts.network.name))
+    return {f"{own.name}.h": render("network.h.j2", **header_values(own))}
+
+
 def header_values(facts: Facts) -> dict[str, Any]:
     """What the header says, in C's notation; real numbers in hexadecimal, so that none is rounded."""
     network, top = facts.network, facts.top
@@ -65,9 +73,18 @@ def header_values(facts: Facts) -> dict[str, Any]:
     return {
         "name": facts.name,
         "prefix": facts.name.upper(),
+        "load": None if facts.image is None else _load(facts.header_bytes, len(facts.image)),
         "source": source,
         "streams": streams,
         "outputs": [_output(output, names, taken) for output in network.outputs],
+    }
+
+
+def _load(header_bytes: int, size: int) -> dict[str, Any]:
+    """The first words as C has them: bytes up to the width of a word."""
+    words = {"frames": FRAMES, "weights": WEIGHTS}
+    return {"header_bytes": header_bytes, "bytes": size} | {
+        kind: ", ".join(f"{byte}u" for byte in word) for kind, word in words.items()
     }
 
 

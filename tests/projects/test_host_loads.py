@@ -1,4 +1,4 @@
-"""Weights through the top for hosts: load, use, load others, use; what is wrong with a transfer, and what comes after it.
+"""Weights through the top for hosts: load, use, load others, use; what is wrong with a transfer, and what follows.
 
 The core here is a few registers behind the gate of real ones; tests/projects/test_loads.py has real ones.
 """

@@ -158,6 +158,6 @@ def real_facts(front):
     source, *results = (
         AxiPort(stream.map.type, 1, stream.map.elements) for stream in (network.input, *network.results)
     )
-    top = SimpleNamespace(source=source, results=results, ports=dict(enumerate(port_names(len(results)))))
+    top = SimpleNamespace(source=source, results=results, loads=None, ports=dict(enumerate(port_names(len(results)))))
     part = Part.of(device("xc7z020"))
     return Facts("net", network, top, None, part, 100e6, 1000, 1000, front.samples, {})
