@@ -227,13 +227,14 @@ def test_the_test_bench_passes_and_finds_faults(tmp_path, dialect, name):
 
 @DIALECTS
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="verilator is not installed")
-def test_verilator_has_nothing_to_say(tmp_path, dialect):
-    given = facts("two")
-    module = f"two_{dialect.suffix}"
-    (tmp_path / "two.v").write_text(given.verilog.text)
+@pytest.mark.parametrize("name", ["two", "loadable"])
+def test_verilator_has_nothing_to_say(tmp_path, dialect, name):
+    given = facts(name)
+    module = f"{name}_{dialect.suffix}"
+    (tmp_path / f"{name}.v").write_text(given.verilog.text)
     (tmp_path / f"{module}.v").write_text(export(given.host(dialect), module).text)
     done = subprocess.run(
-        ["verilator", "--lint-only", "-Wall", "--top-module", module, f"{module}.v", "two.v"],
+        ["verilator", "--lint-only", "-Wall", "--top-module", module, f"{module}.v", f"{name}.v"],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
