@@ -12,6 +12,7 @@ layers; hwgen's is a stream with all of that inside. Cycles are counted in simul
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def small(file: Path) -> Path:
         then("Relu")
         then("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
         size, channels = (size + 2 * pad - 2) // 2, count
-    then("Flatten")
+    then("Flatten", axis=1)  # NNgen wants it said
     inputs = size * size * channels
     for n, count in enumerate(FULL):
         layer("Gemm", (count, inputs), transB=1)
@@ -134,7 +135,10 @@ def nngen(file: Path) -> tuple[str, str]:
     """Verilog of NNgen's accelerator, and what reads it."""
     call = f"from benchmarks.nngen_ecp5 import _write; _write({str(file.resolve())!r})"
     root = Path(__file__).parents[1]
-    subprocess.run([sys.executable, "-c", call], env={"PYTHONPATH": str(root)}, check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", call], env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise click.ClickException(f"NNgen failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
     text = Path("core.v").read_text(encoding="utf-8")
     return "read_verilog design\nhierarchy -top top", text + surrounded(text)
 
