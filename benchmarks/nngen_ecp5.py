@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import chdir
 from pathlib import Path
 
 import click
@@ -37,10 +36,11 @@ def main(kernel: str, tool: str | None) -> None:
     """Print a line for each design."""
     print("| design | LUT4 | flip-flops | 18x18 multipliers | block RAM | MHz | minutes |")
     print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        file = model(kernel, Path())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = model(kernel, folder)
         if tool != "hwgen":
-            print(row(f"NNgen, {kernel}x{kernel}", *nngen(file)), flush=True)
+            print(row(f"NNgen, {kernel}x{kernel}", *nngen(file, folder)), flush=True)
         for budget in BUDGETS if tool != "nngen" else ():
             print(row(f"hwgen@{budget}, {kernel}x{kernel}", *hwgen(file, budget)), flush=True)
 
@@ -88,15 +88,17 @@ def hwgen(file: Path, budget: int) -> tuple[str, str]:
     return "\n".join(commands), to_rtlil(Surrounded(Pipeline(plan)), "top")
 
 
-def nngen(file: Path) -> tuple[str, str]:
-    """Verilog of NNgen's accelerator, and what reads it."""
+def nngen(file: Path, folder: Path) -> tuple[str, str]:
+    """Verilog of NNgen's accelerator, which is made in ``folder``, and what reads it."""
     call = f"from benchmarks.nngen_ecp5 import _write; _write({str(file.resolve())!r})"
     root = Path(__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, "-c", call], env=environment, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", call], env=environment, cwd=folder, check=False, capture_output=True, text=True
+    )
     if done.returncode:
         raise click.ClickException(f"NNgen failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
-    text = Path("core.v").read_text(encoding="utf-8")
+    text = (folder / "core.v").read_text(encoding="utf-8")
     return "read_verilog design\nhierarchy -top top", text + surrounded(text)
 
 
