@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 ROWS = (
     ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 100),
     ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 150, 100),
-    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", "ulx3s", 150, 100),
+    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", "ulx3s", 150, 80),
     ("digits", EXAMPLES / "digits_int8.onnx", "ulx3s", 16, 75),
     ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 24),
     ("digits", EXAMPLES / "digits_int8.onnx", "tangnano9k", 6, 27),
