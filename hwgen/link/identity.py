@@ -16,8 +16,8 @@ from hwgen.loading import plan_text
 
 
 def identity(plan: Plan) -> bytes:
-    """The :func:`fingerprint` of the network of ``plan``. Where weights are loaded, that of all that they must keep to: it
-    is the same for every network that fits into the hardware."""
+    """The :func:`fingerprint` of the network of ``plan``. Where weights are loaded, that of all that they must keep to:
+    it is the same for every network that fits into the hardware."""
     if not plan.loading:
         return fingerprint(plan.network)
     built = json.loads(plan_text(plan))
