@@ -24,8 +24,9 @@ from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
 EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Name, file, board, multipliers, clock in MHz, where weights are.
 ROWS = (
-    ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 62.5, "fixed"),
-    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 100, 60, "fixed"),
+    ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 100, "fixed"),
+    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 150, 100, "fixed"),
+    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", "ulx3s", 150, 100, "fixed"),
     ("digits", EXAMPLES / "digits_int8.onnx", "ulx3s", 16, 75, "fixed"),
     ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 24, "fixed"),
     ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 24, "spram"),
@@ -53,8 +54,9 @@ CYCLES, PATIENCE = 12, 0.0005  # of the simulated line: cycles for a byte, secon
 @click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
 @click.option("--only", help="Only rows of this network, NAME:BOARD or NAME:BOARD:WEIGHTS.")
 @click.option("--clock", type=float, metavar="MHZ", help="Another clock than the table's.")
+@click.option("--placements", type=int, default=4, show_default=True, metavar="N", help="Tried until one reaches it.")
 @click.option("--link", is_flag=True, help="The link on bad lines instead.")
-def main(models: Path, only: str | None, clock: float | None, link: bool) -> None:
+def main(models: Path, only: str | None, clock: float | None, placements: int, link: bool) -> None:
     """Print a line for each network and board, or for each share of bad bytes."""
     if link:
         bad_lines()
@@ -63,17 +65,17 @@ def main(models: Path, only: str | None, clock: float | None, link: bool) -> Non
     print("|---" * len(COLUMNS) + "|")
     for name, file, board, multipliers, usual, weights in ROWS:
         if only in (None, name, f"{name}:{board}", f"{name}:{board}:{weights}") and (models / file).is_file():
-            print(row(name, models / file, board, multipliers, (clock or usual) * 1e6, weights), flush=True)
+            settings = {"multipliers": multipliers, "clock": (clock or usual) * 1e6, "weights": weights}
+            print(row(name, models / file, board, settings, placements), flush=True)
 
 
-def row(name: str, file: Path, board: str, multipliers: int, clock: float, weights: str) -> str:
+def row(name: str, file: Path, board: str, settings: dict, placements: int) -> str:
     """A line of the table; where it cannot be, why."""
-    place = find_board(board)
+    place, weights = find_board(board), settings["weights"]
     try:
-        limits = {"device": place.room, "multipliers": multipliers, "clock": clock, "weights": weights}
-        design = hwgen.compile(file, **limits).implemented(place)
+        design = hwgen.compile(file, device=place.room, **settings).implemented(place, placements=placements)
     except FitError as error:
-        return f"| {name} | {board} | {weights} | {multipliers} | {'; '.join(error.problems)} |"
+        return f"| {name} | {board} | {weights} | {settings['multipliers']} | {'; '.join(error.problems)} |"
     made, interval = design.implementation, design.schedule.interval
     used = ", ".join(f"{used:,} {what}" for what, (used, _) in made.used.items() if used)
     took = ", ".join(f"{step} {seconds:,.0f} s" for step, seconds in made.seconds.items())

@@ -122,10 +122,30 @@ def _in_a_process(folding: tuple[int, int, int, int], simulator: str, images: in
 def _nngen(folding: tuple[int, int, int, int], simulator: str, images: int) -> None:
     """Print as JSON what NNgen's accelerator does with ``images`` images."""
     import nngen as ng
-    import onnx
 
     began = time.perf_counter()
-    model = onnx.load(MODEL)
+    out, act = graph(MODEL, folding)
+    pixels = np.round(pictures(1).transpose(0, 2, 3, 1) * 127).astype(np.int64)
+    (want,) = ng.eval([out], **{act.name: pixels})
+    core = ng.to_veriloggen([out], "lenet5", silent=True, config={"maxi_datawidth": BUS})
+    bench = _bench(ng, core, out, act, pixels, images, max(folding))
+    made = time.perf_counter()
+    said = bench(simulator)
+    ended = time.perf_counter()
+    numbers = {name: [int(n) for n in _after(said, name)] for name in ("cycles", "result")}
+    results = np.array(numbers["result"]).reshape(images, -1)
+    assert len(numbers["cycles"]) == images, said
+    wrong = int((results != np.asarray(want).ravel()).any(axis=1).sum())
+    facts = {"cycles": numbers["cycles"][-1], "wrong": wrong, "made": made - began, "simulated": ended - made}
+    print(json.dumps(facts))
+
+
+def graph(file: Path, folding: tuple[int, int, int, int]):
+    """NNgen's quantised graph of a network: its output and its input."""
+    import nngen as ng
+    import onnx
+
+    model = onnx.load(file)
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 1
     onnx.save(model, "model.onnx")
@@ -142,19 +162,7 @@ def _nngen(folding: tuple[int, int, int, int], simulator: str, images: int) -> N
             operator.attribute(par_ich=folding[0], par_och=folding[1])
         elif isinstance(operator, ng.max_pool_serial):
             operator.attribute(par=folding[1])
-    pixels = np.round(pictures(1).transpose(0, 2, 3, 1) * 127).astype(np.int64)
-    (want,) = ng.eval([out], **{act.name: pixels})
-    core = ng.to_veriloggen([out], "lenet5", silent=True, config={"maxi_datawidth": BUS})
-    bench = _bench(ng, core, out, act, pixels, images, max(folding))
-    made = time.perf_counter()
-    said = bench(simulator)
-    ended = time.perf_counter()
-    numbers = {name: [int(n) for n in _after(said, name)] for name in ("cycles", "result")}
-    results = np.array(numbers["result"]).reshape(images, -1)
-    assert len(numbers["cycles"]) == images, said
-    wrong = int((results != np.asarray(want).ravel()).any(axis=1).sum())
-    facts = {"cycles": numbers["cycles"][-1], "wrong": wrong, "made": made - began, "simulated": ended - made}
-    print(json.dumps(facts))
+    return out, act
 
 
 def _after(text: str, word: str) -> list[str]:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from hwgen.graph.errors import InputError
 from hwgen.link.endpoint import Buffers
+from hwgen.link.uart import is_rate
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
 
@@ -22,7 +23,8 @@ class Board:
 
     ``device`` is that of :mod:`hwgen.targets`, ``platform`` the class in ``amaranth_boards.<module>``, ``flow`` the
     tools (see :mod:`hwgen.bitstream`). ``clock`` (Hz) is that of the design unless another is asked for; ``oscillator``
-    is the board's own. ``baud`` is what its USB chip and cable take; ``load`` the command that loads a bitstream.
+    is the board's own. ``rates`` are those in baud that its USB chip (``usb``) makes exactly, the highest first;
+    ``load`` the command that loads a bitstream.
     """
 
     name: str
@@ -32,7 +34,7 @@ class Board:
     flow: str
     oscillator: float
     clock: float
-    baud: int
+    rates: tuple[int, ...]
     load: str
     usb: str
     buffers: Buffers = field(default=Buffers(), repr=False)
@@ -43,6 +45,10 @@ class Board:
         whole = find_device(self.device)
         blocks = sum(-(-8 * size // _block_bits(whole)) for size in (self.buffers.down, self.buffers.up))
         return replace(whole, luts=whole.luts - LINK_LUTS, ffs=whole.ffs - LINK_FFS, brams=max(0, whole.brams - blocks))
+
+    def rate(self, clock: float) -> int:
+        """The fastest that a design with ``clock`` Hz takes."""
+        return next((rate for rate in self.rates if is_rate(clock, rate)), self.rates[-1])
 
     def make_platform(self):
         """The platform; InputError where amaranth-boards is not installed."""
@@ -66,9 +72,9 @@ def _ulx3s(size: str, suffix: str, device: str, clock: float) -> Board:
         flow="ecp5",
         oscillator=25e6,
         clock=clock,
-        baud=3_000_000,
+        rates=(3_000_000, 2_000_000, 1_000_000),
         load="openFPGALoader -b ulx3s",
-        usb="FT231X, up to 3 Mbaud",
+        usb="FT231X",
         buffers=Buffers(down=4096, up=2048),
     )
 
@@ -87,9 +93,9 @@ BOARDS = (
         flow="ice40",
         oscillator=12e6,
         clock=18e6,
-        baud=3_000_000,
+        rates=(12_000_000, 8_000_000, 6_000_000, 4_000_000, 3_000_000, 2_000_000, 1_000_000),
         load="iceprog",
-        usb="FT2232H, up to 12 Mbaud",
+        usb="FT2232H",
         buffers=Buffers(down=1024, up=512),
     ),
     Board(
@@ -100,7 +106,7 @@ BOARDS = (
         flow="gowin",
         oscillator=27e6,
         clock=27e6,
-        baud=1_000_000,
+        rates=(1_000_000,),
         load="openFPGALoader -b tangnano9k",
         usb="BL702",
         buffers=Buffers(down=2048, up=2048),

@@ -2,14 +2,15 @@
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from hwgen.absorb import absorb
 from hwgen.boards import Board
 from hwgen.boards.clocks import setting
 from hwgen.boards.top import BoardTop
@@ -19,7 +20,8 @@ from hwgen.link.identity import identity
 from hwgen.link.top import CoreInstance, LinkTop
 from hwgen.link.uart import check_rate
 from hwgen.link.units import Loads
-from hwgen.retime import retime
+from hwgen.netlist import improved
+from hwgen.placements import Placed, Placements
 from hwgen.synth import preparation
 from hwgen.targets import device as find_device
 from hwgen.tools import Tool, ToolError
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from hwgen.flow import Design
 
 TOP = "hwgen_board"
+#: Placements that are tried for a clock.
+PLACEMENTS = 4
 Tell = Callable[..., None]
 
 
@@ -96,7 +100,7 @@ FLOWS = {
         bitstream="bit",
         arguments=_ecp5_part,
         packing=lambda platform, source, target: ["--compress", source, target],
-        improved=lambda netlist: absorb(retime(netlist)),
+        improved=improved,
     ),
     "ice40": Flow(
         route=_NEXTPNR["ice40"],
@@ -184,16 +188,18 @@ def check_tools(board: Board) -> None:
     flow.pack.check()
 
 
-def implement(design: "Design", board: Board, baud: int | None = None, seed: int = 1) -> Implementation:
+def implement(design: "Design", board: Board, baud: int | None = None, placements: int = PLACEMENTS) -> Implementation:
     """Synthesise, place, route and pack ``design`` for ``board`` at the design's clock.
+
+    Where a placement does not reach the clock, others are tried: the first of ``placements`` that does is taken.
 
     Raises :class:`hwgen.FitError` where it does not fit or does not reach the clock, InputError for missing tools and
     for a clock or a rate that cannot be.
     """
     check_tools(board)
-    baud = baud or board.baud
     pll = setting(board.flow, board.oscillator, design.clock)
     clock = pll.output if pll else board.oscillator
+    baud = baud or board.rate(clock)
     check_rate(clock, baud)
     core, verilog = design.component, design.verilog
     number, loads = identity(design.plan), Loads.of(design.plan)
@@ -205,7 +211,7 @@ def implement(design: "Design", board: Board, baud: int | None = None, seed: int
     with TemporaryDirectory(prefix="hwgen_bitstream_") as name:
         run = _Run(Path(name), board, platform, clock, design.progress, seconds)
         run.synthesise(files, {**verilog.files(design.name)}, design.name)
-        reached, used = run.route(files, seed)
+        reached, used = run.route(files, placements)
         content = run.packed()
     return Implementation(
         board=board,
@@ -256,32 +262,43 @@ class _Run:
         (self.folder / f"{TOP}.json").write_text(netlist, encoding="utf-8")
         self.seconds["synthesis"] = time.monotonic() - begin
 
-    def route(self, files: Mapping[str, str], seed: int) -> tuple[float, dict[str, tuple[int, int]]]:
+    def route(self, files: Mapping[str, str], placements: int) -> tuple[float, dict[str, tuple[int, int]]]:
         """The clock that was reached, in Hz, and what is used of each resource."""
         begin = self._begin("placing")
         constraints = f"{TOP}.{self.flow.constraints}"
         (self.folder / constraints).write_text(_text(files[constraints]), encoding="utf-8")
-        common = ["--json", f"{TOP}.json", "--report", "report.json", "--timing-allow-fail"]
-        common += ["--freq", f"{self.clock / 1e6:.3f}", "--seed", str(seed)]
-        told = lambda line: _tell_place(line, self.tell)  # noqa: E731
-        try:
-            self.flow.route.run(self.folder, [*self.flow.arguments(self.platform), *common], told)
-        except ToolError as error:
-            raise FitError(*_crowded(error.log, self.board) or error.problems) from error
-        report = json.loads((self.folder / "report.json").read_text(encoding="utf-8"))
-        reached = _reached(report["fmax"], self.clock)
-        if reached < self.clock:
+        found = Placements(self.folder, self._place, self.clock, lambda made: self._tell_missed(made, placements))
+        best = found.best(placements)
+        if best.reached < self.clock:
             raise FitError(
-                f"routed on {self.board.name}, the design reaches {reached / 1e6:.1f} MHz of the {self.clock / 1e6:g} "
-                f"asked for: build it with --clock {int(reached / 1e6 * 0.95)}, or fewer --multipliers"
+                f"routed on {self.board.name}, the design reaches {best.reached / 1e6:.1f} MHz of the "
+                f"{self.clock / 1e6:g} asked for{_tries(placements)}: build it with "
+                f"--clock {int(best.reached / 1e6 * 0.95)}, with more --placements, or with fewer --multipliers"
             )
+        shutil.copy(best.folder / f"{TOP}.{self.flow.routed}", self.folder)
         used = {
             CELLS[cell]: (count["used"], count["available"])
-            for cell, count in report["utilization"].items()
+            for cell, count in best.report["utilization"].items()
             if cell in CELLS
         }
         self.seconds["place and route"] = time.monotonic() - begin
-        return reached, used
+        return best.reached, used
+
+    def _place(self, folder: Path, seed: int, stop: Event) -> Placed:
+        """Place and route the netlist in ``folder``."""
+        common = ["--json", f"{TOP}.json", "--report", "report.json", "--timing-allow-fail"]
+        common += ["--freq", f"{self.clock / 1e6:.3f}", "--seed", str(seed)]
+        told = (lambda line: _tell_place(line, self.tell)) if seed == 1 else None
+        try:
+            self.flow.route.run(folder, [*self.flow.arguments(self.platform), *common], told, stop)
+        except ToolError as error:
+            raise FitError(*_crowded(error.log, self.board) or error.problems) from error
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return Placed(folder, _reached(report["fmax"], self.clock), report)
+
+    def _tell_missed(self, best: float, placements: int) -> None:
+        if placements > 1:
+            self.tell(f"placing anew, {best / 1e6:.1f} of {self.clock / 1e6:g} MHz so far")
 
     def packed(self) -> bytes:
         begin = self._begin("packing the bitstream")
@@ -289,6 +306,10 @@ class _Run:
         self.flow.pack.run(self.folder, self.flow.packing(self.platform, source, target))
         self.seconds["packing"] = time.monotonic() - begin
         return (self.folder / target).read_bytes()
+
+
+def _tries(placements: int) -> str:
+    return f" in the best of {placements} placements" if placements > 1 else ""
 
 
 def _text(content: str | bytes) -> str:

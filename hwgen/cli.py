@@ -177,7 +177,18 @@ BOARD_OPTIONS = (
     click.option("--board", metavar="NAME", help="Design for this board's device and clock; `boards` lists them."),
     click.option("--bitstream", is_flag=True, help="Make its bitstream, too, with open tools: takes minutes."),
     click.option(
-        "--baud", type=click.IntRange(min=300), metavar="N", help="Of its serial port.  [default: the board's]"
+        "--baud",
+        type=click.IntRange(min=300),
+        metavar="N",
+        help="Of its serial port.  [default: the highest of its USB chip and the clock]",
+    ),
+    click.option(
+        "--placements",
+        type=click.IntRange(min=1),
+        default=4,
+        show_default=True,
+        metavar="N",
+        help="Placements that are tried until one reaches the clock.",
     ),
 )
 
@@ -263,7 +274,7 @@ def cli(context: click.Context) -> None:
     help="Add a project for a vendor's tools, or a driver, for the --device. Repeatable.",
 )
 @options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
-def build(output: Path | None, bitstream: bool, baud: int | None, quiet: bool, **settings) -> None:
+def build(output: Path | None, bitstream: bool, baud: int | None, placements: int, quiet: bool, **settings) -> None:
     """Turn MODEL (.onnx) into hardware, check it bit for bit on a frame, and write everything to a folder.
 
     \b
@@ -286,7 +297,7 @@ def build(output: Path | None, bitstream: bool, baud: int | None, quiet: bool, *
     """
     from hwgen.commands import build as run
 
-    run(output, bitstream, baud, quiet, settings)
+    run(output, bitstream, {"baud": baud, "placements": placements}, quiet, settings)
 
 
 @cli.command(short_help="Run MODEL on frames: models or hardware.")

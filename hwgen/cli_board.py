@@ -14,7 +14,9 @@ _NETWORK_OPTIONS = MODEL_OPTIONS[1:4]
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option("--board", required=True, metavar="NAME", help="The board; `boards` lists them.")
 @click.option("--port", required=True, metavar="PORT", help="Its serial port, like /dev/ttyUSB0 or COM3.")
-@click.option("--baud", type=click.IntRange(min=300), metavar="N", help="As built.  [default: the board's]")
+@click.option(
+    "--baud", type=click.IntRange(min=300), metavar="N", help="As built.  [default: that at which it answers]"
+)
 @click.option(
     "--for",
     "hardware",

@@ -38,15 +38,15 @@ _MOST_ANSWERS = 20  # frames whose answer is printed
 _MOST_NAMES = 5  # of tensors that differ, beside the first
 
 
-def build(output: Path | None, bitstream: bool, baud: int | None, quiet: bool, settings: dict[str, Any]) -> None:
-    """Everything, to a folder."""
+def build(output: Path | None, bitstream: bool, making: dict[str, Any], quiet: bool, settings: dict[str, Any]) -> None:
+    """Everything, to a folder; ``making`` is how a bitstream is made."""
     from hwgen.commands_board import for_board  # which needs this module
 
     folder = output or default_folder(settings["model"])
     check_replaceable(folder)
     board = for_board(settings, bitstream)
     with steps(quiet) as tell:
-        design = flow.build(folder=folder, board=board, baud=baud, **arguments(settings, tell))
+        design = flow.build(folder=folder, board=board, making=making, **arguments(settings, tell))
     click.echo(design.report.text(text_width()))
     click.echo(f"Written to {folder}")
 

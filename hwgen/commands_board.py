@@ -1,6 +1,8 @@
 """What the commands for boards do; :mod:`hwgen.cli_board` says how they are called."""
 
 import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from hwgen.graph.errors import InputError
 from hwgen.inputs import FrameSpec
 from hwgen.link.host import Session
 from hwgen.link.runner import Runner
-from hwgen.link.serial_line import SerialLine
+from hwgen.link.serial_line import open_session
 from hwgen.retraining import retrained
 from hwgen.tables import table
 
@@ -37,9 +39,7 @@ def run(
     build, which is looked for unless given."""
     name, port, baud = where
     board = find_board(name)
-    with commands.steps(quiet) as tell, SerialLine(port, baud or board.baud) as line:
-        tell("asking the board")
-        session = Session(line)
+    with commands.steps(quiet) as tell, asked(port, [baud] if baud else board.rates, tell) as session:
         loaded = session.hello.held or hardware
         folder = _hardware(hardware, model, session.hello.design) if loaded else None
         source = network_file(model or folder or built(session.hello.design))
@@ -47,7 +47,7 @@ def run(
         taken = commands.front(given)
         holds = retrained(taken.pop("model"), folder, **taken).plan if folder else flow.quantised(**taken).network
         tell("loading weights")
-        runner = Runner(holds, line, session, lambda share: tell("loading weights", share))
+        runner = Runner(holds, session.line, session, lambda share: tell("loading weights", share))
         network = runner.network
         frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
         commands.warn_about_range(frames, network, given["warn"])
@@ -66,6 +66,14 @@ def run(
         commands.save_result(save, result)
     if not result.equal:
         click.get_current_context().exit(1)
+
+
+@contextmanager
+def asked(port: str, rates: Sequence[int], tell: Callable[[str], None]) -> Iterator[Session]:
+    """A session with the board at ``port``."""
+    tell("asking the board")
+    with open_session(port, rates) as opened:
+        yield opened
 
 
 def network_file(model: Path) -> Path:
@@ -106,7 +114,7 @@ def boards() -> None:
             board.device,
             f"{board.oscillator / 1e6:g} MHz",
             f"{board.clock / 1e6:g} MHz",
-            f"{board.baud:,}",
+            f"{board.rate(board.clock):,}",
             board.usb,
             board.load,
         )

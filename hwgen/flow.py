@@ -193,16 +193,16 @@ def build(
     folder: str | Path,
     projects: Iterable[str] = (),
     board: "Board | None" = None,
-    baud: int | None = None,
+    making: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> "Design":
     """:func:`compile` with the same settings, check the hardware on a frame, and write everything to ``folder``, with
-    the ``projects`` (of :data:`hwgen.projects.PROJECTS`) for vendors' tools; with ``board`` a bitstream, too, whose
-    serial port has ``baud`` (the board's own unless given)."""
+    the ``projects`` (of :data:`hwgen.projects.PROJECTS`) for vendors' tools; with ``board`` a bitstream, too,
+    ``making`` it as :meth:`Design.implemented` says."""
     projects = tuple(projects)
     check_projects(projects, _target(settings.get("device")))
     design = compile(model, **settings).checked()
-    design = design.implemented(board, baud) if board else design
+    design = design.implemented(board, **making or {}) if board else design
     design.write(folder, projects)
     return design
 
@@ -417,11 +417,11 @@ class Design:
         products = self.plan.multipliers * (self.schedule.latency + (frames - 1) * self.schedule.interval)
         return "compiled" if products > COMPILED_FROM and verilator.available() else "amaranth"
 
-    def implemented(self, board: "Board", baud: int | None = None) -> "Design":
-        """The design on ``board``, with its bitstream: :func:`hwgen.bitstream.implement`."""
+    def implemented(self, board: "Board", **making: Any) -> "Design":
+        """The design on ``board``, with its bitstream, ``making`` it as :func:`hwgen.bitstream.implement` says."""
         from hwgen.bitstream import implement
 
-        made = implement(self, board, baud)
+        made = implement(self, board, **making)
         return replace(self, clock=made.clock, implementation=made)
 
     @cached_property

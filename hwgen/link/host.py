@@ -24,7 +24,6 @@ LEAST_DATA = 16  # bytes in a packet on a bad line
 _WINDOW = 4  # packets on their way on a bad line
 _GOOD = 8  # packets taken in a row before they become larger
 _PATIENCE = 20  # times as long may pass without a result as without any answer
-_GREETINGS = 20  # times that a board is asked before it is given up
 
 
 class LinkError(HwgenError):
@@ -66,12 +65,12 @@ class Counts:
 class Session:
     """A stream to the board and one back, from the reset that begins both.
 
-    ``hello`` is what the board said of itself. Raises :class:`LinkError` where none answers; after ``give_up`` seconds
-    without an answer, that it has stopped.
+    ``hello`` is what the board said of itself. Raises :class:`LinkError` where none answers when asked ``greetings``
+    times; after ``give_up`` seconds without an answer, that it has stopped.
     """
 
-    def __init__(self, line: Line, give_up: float = 3.0):
-        self.line, self.give_up = line, give_up
+    def __init__(self, line: Line, give_up: float = 3.0, greetings: int = 20):
+        self.line, self.give_up, self.greetings = line, give_up, greetings
         self.counts = Counts()
         self._reader = Reader()
         self._round = 0
@@ -200,7 +199,7 @@ class Session:
     def _greet(self) -> Hello:
         """Resets both streams; the number tells this answer from those to others."""
         number = random.randrange(1 << POSITION_BITS)
-        for _ in range(_GREETINGS):
+        for _ in range(self.greetings):
             self.line.write(on_line(Packet(Kind.RESET, 0, number, 0)))
             end = self.line.now() + self.line.patience + 2 * self.line.byte * (MOST_DOWN + MOST_UP)
             while self.line.now() < end:

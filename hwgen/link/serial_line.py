@@ -3,15 +3,22 @@
 import errno
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
 from hwgen.graph.errors import InputError
 from hwgen.link.capacity import BITS_PER_BYTE
-from hwgen.link.host import LinkError
+from hwgen.link.host import LinkError, Session
 
 _PATIENCE = 0.05  # seconds: what USB and the operating system may take, there and back
 _WRITE_TIMEOUT = 5.0
+_TRIES, _GREETINGS = 5, 20  # times that a board is asked at a rate that may be another's, and at the last one
+
+
+class RateError(InputError):
+    """A port that cannot do a rate."""
 
 
 class SerialLine:
@@ -30,7 +37,7 @@ class SerialLine:
         try:
             self._port = serial.Serial(name, baud, exclusive=True, timeout=0, write_timeout=_WRITE_TIMEOUT)
         except ValueError:
-            raise InputError(
+            raise RateError(
                 f"the port {name!r} cannot do {baud} baud: give another --baud, here and to build"
             ) from None
         except self._failures as error:
@@ -61,6 +68,28 @@ class SerialLine:
             return action()
         except self._failures as error:
             raise LinkError(f"the port {self.name} failed: {error}; check the cable, and try again") from None
+
+
+@contextmanager
+def open_session(name: str, rates: Sequence[int]) -> Iterator[Session]:
+    """A session with the board at the port ``name``, at the first of ``rates`` at which it answers."""
+    for rate in rates:
+        last = rate == rates[-1]
+        try:
+            line = SerialLine(name, rate)
+        except RateError:
+            if last:
+                raise
+            continue
+        with line:
+            try:
+                opened = Session(line, greetings=_GREETINGS if last else _TRIES)
+            except LinkError:
+                if last:
+                    raise
+                continue
+            yield opened
+            return
 
 
 def ports() -> list[str]:

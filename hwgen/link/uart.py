@@ -7,13 +7,22 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.errors import InputError
 
-LEAST_CYCLES = 6  # of the clock in a bit: the receiver samples within a third of one from the middle
+#: Of the clock in a bit: the receiver samples within a third of one from the middle, within a quarter if all bits are
+#: equally long.
+LEAST_CYCLES, LEAST_WHOLE_CYCLES = 6, 4
 _FRACTION_BITS = 16
 
 
+def is_rate(clock: float, baud: int) -> bool:
+    """Whether ``clock`` Hz are enough for ``baud`` bits per second."""
+    cycles = clock / baud
+    whole = abs(cycles - round(cycles)) < cycles / (1 << _FRACTION_BITS)
+    return cycles > (LEAST_WHOLE_CYCLES if whole else LEAST_CYCLES) * (1 - 1 / (1 << _FRACTION_BITS))
+
+
 def check_rate(clock: float, baud: int) -> None:
-    """Raise InputError where ``clock`` Hz are too few for ``baud`` bits per second."""
-    if clock < LEAST_CYCLES * baud:
+    """Raise InputError where :func:`is_rate` says no."""
+    if not is_rate(clock, baud):
         most = int(clock / LEAST_CYCLES)
         raise InputError(
             f"{baud} baud need a clock of {LEAST_CYCLES * baud / 1e6:g} MHz, the design's is {clock / 1e6:g} MHz: "

@@ -1,5 +1,6 @@
 """`run` against a simulated board behind a pseudo-terminal: the real command, the real serial port, the real host."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,9 +13,10 @@ import pytest
 
 import hwgen
 from hwgen.graph.errors import InputError
+from hwgen.link import serial_line
 from hwgen.link.host import LinkError
 from hwgen.link.identity import identity
-from hwgen.link.serial_line import SerialLine
+from hwgen.link.serial_line import RateError, SerialLine
 from hwgen.link.simulated import simulated_board
 
 from .. import tiny
@@ -69,6 +71,37 @@ def serve(hardware, master, process):
         process.kill()
     out, err = process.communicate()
     return process.returncode, out, err
+
+
+class Answers:
+    """A line on which a board answers at ``rate`` only; ports that cannot do the ``unknown`` rate."""
+
+    def __init__(self, rate, unknown=None):
+        self.rate, self.unknown, self.tried = rate, unknown, []
+
+    def line(self, name, rate):
+        if rate == self.unknown:
+            raise RateError("cannot")
+        self.tried.append(rate)
+        return contextlib.nullcontext(rate)
+
+    def session(self, line, greetings):
+        if line != self.rate:
+            raise LinkError("no board answers")
+        return line
+
+
+@pytest.mark.parametrize("unknown", [None, 12])
+def test_the_rate_is_the_one_at_which_the_board_answers(monkeypatch, unknown):
+    board = Answers(6, unknown)
+    monkeypatch.setattr(serial_line, "SerialLine", board.line)
+    monkeypatch.setattr(serial_line, "Session", lambda line, greetings: board.session(line.enter_result, greetings))
+    with serial_line.open_session("port", [12, 6, 3]) as session:
+        assert session == 6
+    assert board.tried == [12, 6][unknown is not None :]
+    board.rate = 1
+    with pytest.raises(LinkError), serial_line.open_session("port", [6, 3]):
+        pass
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["folder named", "folder found"])

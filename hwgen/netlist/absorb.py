@@ -146,8 +146,15 @@ def _port_bits(cell: dict, name: str, width: int) -> Iterator[tuple[str, int | s
             yield f"{name}{n}", cell["connections"][f"{name}{n}"][0]
 
 
+def _has_register(cell: dict, parameter: str) -> bool:
+    """Whether one is in use already: each block has one only."""
+    return cell["parameters"].get(parameter, "NONE") not in ("NONE", "NOREG")
+
+
 def _absorb_operands(cell: dict, nets: _Nets) -> None:
     """Both operands or none: the tools know no other multiplier."""
+    if _has_register(cell, "REG_INPUTA_CLK"):
+        return
     ports = [list(_port_bits(cell, operand, BITS)) for operand in OPERANDS]
     found = [nets.before(bit for _, bit in each) for each in ports]
     if None in found or found[0][1] != found[1][1]:
@@ -159,6 +166,8 @@ def _absorb_operands(cell: dict, nets: _Nets) -> None:
 
 
 def _absorb_product(cell: dict, nets: _Nets) -> None:
+    if _has_register(cell, "REG_OUTPUT_CLK"):
+        return
     ports = list(_port_bits(cell, "P", PRODUCT_BITS))
     found = nets.behind(bit for _, bit in ports)
     clock = cell["connections"].get("CLK0")
@@ -186,6 +195,8 @@ def _clocked(cell: dict, nets: _Nets, clocks: set, registers: Sequence[str]) -> 
 def _absorb_word(cell: dict, port: ReadPort, nets: _Nets) -> None:
     connections, ports = cell["connections"], word_bits(cell, port)
     found = nets.behind(bit for _, bit in ports)
+    if any(_has_register(cell, mode) for mode in port.modes):
+        return
     if found is None or set(connections[port.clock]) != found[1]:
         return
     if (connections.get(port.enable), connections.get(port.reset)) != (["1"], ["0"]):

@@ -9,11 +9,12 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.absorb import absorb, read_ports, word_bits
 from hwgen.blocks.multiplier import Multiplier
 from hwgen.graph.types import S8, U8
 from hwgen.memory.rom import Rom
-from hwgen.retime import GATES, retime
+from hwgen.netlist.absorb import absorb, read_ports, word_bits
+from hwgen.netlist.replicate import FAN_OUT, replicate
+from hwgen.netlist.retime import GATES, retime
 from hwgen.rtlil import to_rtlil
 from hwgen.synth import script
 from hwgen.targets import device
@@ -116,6 +117,8 @@ class Netlist:
         """What the cell does at the clock's edge, decided before any other does it."""
         state, connections = self.inside[name], cell["connections"]
         if cell["type"] == "TRELLIS_FF":
+            if cell["parameters"]["CEMUX"].strip() == "CE" and not self.nets.get(connections["CE"][0], 0):
+                return lambda: None
             value = self.nets.get(connections["DI"][0], 0) & ~self.nets.get((connections.get("LSR") or ["0"])[0], 0)
             return lambda: self.nets.update({connections["Q"][0]: value})
         if cell["type"] == "MULT18X18D":
@@ -197,6 +200,7 @@ def test_registers_move_and_nothing_else_changes(component, left, modes):
     (block,) = (cell for cell in after["modules"]["top"]["cells"].values() if cell["type"] in ("MULT18X18D", "DP16KD"))
     assert {name for name, value in block["parameters"].items() if value in ("CLK0", "OUTREG")} == modes
     assert responses(after) == responses(before)
+    assert responses(absorb(after)) == responses(before)
     assert len({str(response) for response in responses(before)}) > 30
 
 
@@ -217,3 +221,34 @@ def test_registers_with_a_reset_stay_where_they_are():
     before = synthesised(DeepWithReset(3000, 8))
     assert cells(before)["DP16KD"] > 1
     assert retime(before) == before
+
+
+class Masked(wiring.Component):
+    """A register that ``width`` others read, some of them as an enable."""
+
+    def __init__(self, width: int):
+        super().__init__({"i": In(width), "enable": In(1), "o": Out(width)})
+
+    def elaborate(self, platform):
+        m, enable = Module(), Signal(reset_less=True)
+        half = len(self.i) // 2
+        m.d.sync += [enable.eq(self.enable), self.o[:half].eq(self.i[:half] & enable.replicate(half))]
+        with m.If(enable):
+            m.d.sync += self.o[half:].eq(self.i[half:])
+        return m
+
+
+def test_registers_that_many_read_are_copied():
+    before = synthesised(Masked(300))
+    after = replicate(before)
+    read = Counter(
+        bit
+        for cell in after["modules"]["top"]["cells"].values()
+        for port, bits in cell["connections"].items()
+        if cell["port_directions"][port] == "input" and port not in ("CLK", "LSR")
+        for bit in bits
+        if isinstance(bit, int)
+    )
+    assert max(read.values()) <= FAN_OUT
+    assert cells(after)["TRELLIS_FF"] > cells(before)["TRELLIS_FF"]
+    assert responses(after) == responses(before)

@@ -1,19 +1,23 @@
 """Registers in an ECP5's netlist that move from behind the LUTs which choose between block RAMs to in front of them.
 
 A ROM deeper than a block RAM is several, and LUTs choose between their words; its register stands behind these.
-In front of them it can move into the block RAMs (:mod:`hwgen.absorb`), whose words are slow without it. In exchange,
-what chooses gets a register more. From the third cycle on the circuit does what it did before: only what such a
-register holds at power-up is another.
+In front of them it can move into the block RAMs (:mod:`hwgen.netlist.absorb`), whose words are slow without it. What
+chooses gets a register more in exchange. From the third cycle on the circuit does what it did before: only what such
+a register holds at power-up is another.
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import islice
 
 from .absorb import CONSTANTS, is_plain, read_ports, word_bits
 
 #: Cells that only compute; their result is called Z.
 GATES = ("LUT4", "PFUMX", "L6MUX21")
+#: Gates that one register may choose for: with more, it cannot be near all of them.
+FAN_OUT = 32
 
 
 def retime(netlist: dict) -> dict:
@@ -84,10 +88,14 @@ class _Nets:
         """Take the registers behind the gates away, and put some in front of them."""
         pattern = deepcopy(self.cells[min(region.registers)])
         bits = [bit for word in sorted(region.words) for bit in self.words[word]]
+        leads_to = self._order(region)
         for net in [*bits, *sorted(region.chosen_by)]:
             readers = [(name, port) for name, port in self.readers[net] if name in region.gates]
-            if readers:  # else a register reads the word itself, and is where it has to be
-                self._put(net, readers, pattern)
+            readers.sort(key=lambda reader: leads_to[reader[0]])
+            # There are none where a register reads the word itself, and so is where it has to be.
+            for some in [readers] if net in self.word_of else _batches(readers):
+                if some:
+                    self._put(net, list(some), pattern)
         for name in region.registers:
             connections = self.cells[name]["connections"]
             driver, _ = self.drivers[connections["DI"][0]]
@@ -95,6 +103,19 @@ class _Nets:
                 self.cells[driver]["connections"]["Z"] = connections["Q"]
                 self.drivers[connections["Q"][0]] = driver, "Z"
                 del self.cells[name]
+
+    def _order(self, region: _Region) -> dict[str, int]:
+        """By gate the net behind the register that it leads to: neighbours are parts of the same number."""
+        order: dict[str, int] = {}
+        for name in region.registers:
+            stored, (given,) = (self.cells[name]["connections"][port] for port in ("DI", "Q"))
+            open_ = [self.drivers[stored[0]][0]]
+            while open_:
+                gate = open_.pop()
+                if gate in region.gates and gate not in order:
+                    order[gate] = given
+                    open_ += [self.drivers[net][0] for net in self.sources(gate)]
+        return order
 
     def _put(self, net: int, readers: list[tuple[str, str]], pattern: dict) -> None:
         """Put a register like ``pattern`` between a net and some of its readers."""
@@ -106,6 +127,12 @@ class _Nets:
             self.cells[gate]["connections"][port] = [fresh]
         self.readers[net] = [reader for reader in self.readers[net] if reader not in readers] + [(name, "DI")]
         self.readers[fresh], self.drivers[fresh] = list(readers), (name, "Q")
+
+
+def _batches(readers: list) -> Iterator[list]:
+    rest = iter(readers)
+    while some := list(islice(rest, FAN_OUT)):
+        yield some
 
 
 def _region(nets: _Nets, word: _Word) -> _Region | None:
