@@ -22,14 +22,28 @@ from hwgen.link.runner import Runner
 from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-#: Name, file, board, multipliers, clock in MHz.
+#: Name, file, board, multipliers, clock in MHz, where weights are.
 ROWS = (
-    ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 100),
-    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 150, 100),
-    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", "ulx3s", 150, 100),
-    ("digits", EXAMPLES / "digits_int8.onnx", "ulx3s", 16, 75),
-    ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 24),
-    ("digits", EXAMPLES / "digits_int8.onnx", "tangnano9k", 6, 27),
+    ("lenet5", EXAMPLES / "lenet5_int8.onnx", "ulx3s", 148, 100, "fixed"),
+    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", "ulx3s", 150, 100, "fixed"),
+    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", "ulx3s", 150, 80, "fixed"),
+    ("digits", EXAMPLES / "digits_int8.onnx", "ulx3s", 16, 75, "fixed"),
+    ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 24, "fixed"),
+    ("digits", EXAMPLES / "digits_int8.onnx", "icebreaker", 4, 24, "spram"),
+    ("digits_wide", EXAMPLES / "digits_wide_int8.onnx", "icebreaker", 4, 24, "spram"),
+    ("digits", EXAMPLES / "digits_int8.onnx", "tangnano9k", 6, 27, "fixed"),
+)
+COLUMNS = (
+    "network",
+    "board",
+    "weights",
+    "multipliers",
+    "cycles a frame",
+    "MHz",
+    "routed, MHz",
+    "frames/s",
+    "by the link",
+    "used",
 )
 SHARES = (0.0, 0.0001, 0.001, 0.01)
 FRAMES = 1000
@@ -38,7 +52,7 @@ CYCLES, PATIENCE = 12, 0.0005  # of the simulated line: cycles for a byte, secon
 
 @click.command()
 @click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
-@click.option("--only", help="Only rows of this network, or NAME:BOARD.")
+@click.option("--only", help="Only rows of this network, NAME:BOARD or NAME:BOARD:WEIGHTS.")
 @click.option("--clock", type=float, metavar="MHZ", help="Another clock than the table's.")
 @click.option("--placements", type=int, default=4, show_default=True, metavar="N", help="Tried until one reaches it.")
 @click.option("--link", is_flag=True, help="The link on bad lines instead.")
@@ -47,27 +61,27 @@ def main(models: Path, only: str | None, clock: float | None, placements: int, l
     if link:
         bad_lines()
         return
-    print("| network | board | multipliers | cycles a frame | MHz | routed, MHz | frames/s | by the link | used |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for name, file, board, multipliers, usual in ROWS:
-        if only in (None, name, f"{name}:{board}") and (models / file).is_file():
-            print(row(name, models / file, board, multipliers, (clock or usual) * 1e6, placements), flush=True)
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---" * len(COLUMNS) + "|")
+    for name, file, board, multipliers, usual, weights in ROWS:
+        if only in (None, name, f"{name}:{board}", f"{name}:{board}:{weights}") and (models / file).is_file():
+            settings = {"multipliers": multipliers, "clock": (clock or usual) * 1e6, "weights": weights}
+            print(row(name, models / file, board, settings, placements), flush=True)
 
 
-def row(name: str, file: Path, board: str, multipliers: int, clock: float, placements: int) -> str:
+def row(name: str, file: Path, board: str, settings: dict, placements: int) -> str:
     """A line of the table; where it cannot be, why."""
-    place = find_board(board)
+    place, weights = find_board(board), settings["weights"]
     try:
-        design = hwgen.compile(file, device=place.room, multipliers=multipliers, clock=clock)
-        design = design.implemented(place, placements=placements)
+        design = hwgen.compile(file, device=place.room, **settings).implemented(place, placements=placements)
     except FitError as error:
-        return f"| {name} | {board} | {multipliers} | {'; '.join(error.problems)} |"
+        return f"| {name} | {board} | {weights} | {settings['multipliers']} | {'; '.join(error.problems)} |"
     made, interval = design.implementation, design.schedule.interval
     used = ", ".join(f"{used:,} {what}" for what, (used, _) in made.used.items() if used)
     took = ", ".join(f"{step} {seconds:,.0f} s" for step, seconds in made.seconds.items())
     click.echo(f"{name} on {board}: {took}", err=True)
     return (
-        f"| {name} | {board} | {design.plan.multipliers} | {interval:,} | {made.clock / 1e6:g} "
+        f"| {name} | {board} | {weights} | {design.plan.multipliers} | {interval:,} | {made.clock / 1e6:g} "
         f"| {made.reached / 1e6:.1f} | {made.clock / interval:,.0f} | {made.link:,.0f} | {used} |"
     )
 

@@ -8,41 +8,39 @@ NNgen's LeNet-5 does not fit, so there is a second network: LeNet-5 with kernels
 weights, for which NNgen makes less. Both designs stand between registers, with one pin in and one out, so that no pin
 limits them. NNgen's has its DMA and an AXI port to a memory outside, which holds weights, images and what lies between
 layers; hwgen's is a stream with all of that inside. Cycles are counted in simulations: of NNgen's by
-`python -m benchmarks.nngen_lenet5`. A row takes up to an hour.
+`python -m benchmarks.nngen_lenet5`, with the same `--kernel`. A row takes up to an hour.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import chdir
 from pathlib import Path
 
 import click
-import numpy as np
 
 from .clock import DEVICE, FOLD, Surrounded, place_and_route, read_report
-from .nngen_lenet5 import BUS, MODEL
+from .nngen_lenet5 import BUS, kernel_option, model
 
 BUDGETS = (25, 148)
 FOLDING = (1, 1, 1, 1)
-#: Channels of the convolutions and of the layers behind them.
-CHANNELS, FULL = (6, 16), (120, 84, 10)
 
 
 @click.command()
-@click.option("--kernel", type=click.Choice(["5", "3"]), default="5", show_default=True)
+@kernel_option
 @click.option("--tool", type=click.Choice(["nngen", "hwgen"]), help="Only this one.  [both]")
 def main(kernel: str, tool: str | None) -> None:
     """Print a line for each design."""
     print("| design | LUT4 | flip-flops | 18x18 multipliers | block RAM | MHz | minutes |")
     print("|---|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        file = MODEL if kernel == "5" else small(Path("lenet5_3x3.onnx"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = model(kernel, folder)
         if tool != "hwgen":
-            print(row(f"NNgen, {kernel}x{kernel}", *nngen(file)), flush=True)
+            print(row(f"NNgen, {kernel}x{kernel}", *nngen(file, folder)), flush=True)
         for budget in BUDGETS if tool != "nngen" else ():
             print(row(f"hwgen@{budget}, {kernel}x{kernel}", *hwgen(file, budget)), flush=True)
 
@@ -73,46 +71,6 @@ def utilised(log: str, kind: str) -> int:
     return int(re.search(rf"{kind}:\s+(\d+)/", log)[1])
 
 
-def small(file: Path) -> Path:
-    """LeNet-5 with kernels of 3x3, written to ``file``."""
-    from onnx import TensorProto, helper, numpy_helper, save
-
-    chosen = np.random.default_rng(0)
-    nodes, weights, name, channels = [], [], "x", 1
-
-    def layer(op: str, shape: tuple[int, ...], **attributes) -> None:
-        nonlocal name
-        n = len(nodes)
-        weights.append(numpy_helper.from_array(chosen.normal(0, 0.1, shape).astype(np.float32), f"w{n}"))
-        weights.append(numpy_helper.from_array(chosen.normal(0, 0.1, shape[0]).astype(np.float32), f"b{n}"))
-        nodes.append(helper.make_node(op, [name, f"w{n}", f"b{n}"], [f"y{n}"], **attributes))
-        name = f"y{n}"
-
-    def then(op: str, **attributes) -> None:
-        nonlocal name
-        nodes.append(helper.make_node(op, [name], [f"z{len(nodes)}"], **attributes))
-        name = f"z{len(nodes) - 1}"
-
-    size = 28
-    for count, pad in zip(CHANNELS, (1, 0), strict=True):
-        layer("Conv", (count, channels, 3, 3), kernel_shape=[3, 3], pads=[pad] * 4)
-        then("Relu")
-        then("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
-        size, channels = (size + 2 * pad - 2) // 2, count
-    then("Flatten")
-    inputs = size * size * channels
-    for n, count in enumerate(FULL):
-        layer("Gemm", (count, inputs), transB=1)
-        inputs = count
-        if n < len(FULL) - 1:
-            then("Relu")
-    infos = [helper.make_tensor_value_info(*each) for each in (("x", 1, [1, 1, 28, 28]), (name, 1, [1, FULL[-1]]))]
-    assert infos[0].type.tensor_type.elem_type == TensorProto.FLOAT
-    graph = helper.make_graph(nodes, "lenet5_3x3", infos[:1], infos[1:], weights)
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), file)
-    return file
-
-
 def hwgen(file: Path, budget: int) -> tuple[str, str]:
     """RTLIL of hwgen's pipeline, and what reads it."""
     from hwgen import flow
@@ -130,12 +88,17 @@ def hwgen(file: Path, budget: int) -> tuple[str, str]:
     return "\n".join(commands), to_rtlil(Surrounded(Pipeline(plan)), "top")
 
 
-def nngen(file: Path) -> tuple[str, str]:
-    """Verilog of NNgen's accelerator, and what reads it."""
+def nngen(file: Path, folder: Path) -> tuple[str, str]:
+    """Verilog of NNgen's accelerator, which is made in ``folder``, and what reads it."""
     call = f"from benchmarks.nngen_ecp5 import _write; _write({str(file.resolve())!r})"
     root = Path(__file__).parents[1]
-    subprocess.run([sys.executable, "-c", call], env={"PYTHONPATH": str(root)}, check=True, capture_output=True)
-    text = Path("core.v").read_text(encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", call], env=environment, cwd=folder, check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise click.ClickException(f"NNgen failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+    text = (folder / "core.v").read_text(encoding="utf-8")
     return "read_verilog design\nhierarchy -top top", text + surrounded(text)
 
 

@@ -45,20 +45,79 @@ class Measured:
         return "| " + " | ".join((*cells, f"{self.images}", f"{self.run:.2f}", f"{speed * 1e3:.2f}")) + " |"
 
 
+#: Channels of the convolutions, and of the layers behind them.
+CHANNELS, FULL = (6, 16), (120, 84, 10)
+
+kernel_option = click.option(
+    "--kernel", type=click.Choice(["5", "3"]), default="5", show_default=True, help="3: another LeNet-5, untrained."
+)
+
+
 @click.command()
+@kernel_option
 @click.option("--images", default=20, show_default=True, help="For NNgen; hwgen gets 100 times as many.")
 @click.option("--simulator", type=click.Choice(["verilator", "iverilog"]), multiple=True, help="For NNgen.  [both]")
-def main(images: int, simulator: tuple[str, ...]) -> None:
+def main(kernel: str, images: int, simulator: tuple[str, ...]) -> None:
     """Print a line for each tool and folding."""
+    with tempfile.TemporaryDirectory() as folder:
+        _table(model(kernel, Path(folder)), images, simulator)
+
+
+def _table(file: Path, images: int, simulator: tuple[str, ...]) -> None:
     print(
         "| tool | simulator | multipliers | cycles an image | results that differ from its own model | compile, s "
         "| images | simulate, s | ms an image |\n|---|---|---|---|---|---|---|---|---|"
     )
     for folding in FOLDINGS:
         for kind in simulator or ("verilator", "iverilog"):
-            print(nngen(folding, kind, images).row("NNgen", kind), flush=True)
+            print(nngen(file, folding, kind, images).row("NNgen", kind), flush=True)
     for budget in BUDGETS:
-        print(hwgen(budget, 100 * images).row("hwgen", "verilator"), flush=True)
+        print(hwgen(file, budget, 100 * images).row("hwgen", "verilator"), flush=True)
+
+
+def model(kernel: str, folder: Path) -> Path:
+    """LeNet-5 with kernels of ``"5"`` times 5, or one of ``"3"`` times 3 that is written to ``folder``."""
+    return MODEL if kernel == "5" else _small(folder / "lenet5_3x3.onnx").resolve()
+
+
+def _small(file: Path) -> Path:
+    """LeNet-5 with kernels of 3x3 and random weights, written to ``file``."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    chosen = np.random.default_rng(0)
+    nodes, weights, name, channels = [], [], "x", 1
+
+    def layer(op: str, shape: tuple[int, ...], **attributes) -> None:
+        nonlocal name
+        n = len(nodes)
+        weights.append(numpy_helper.from_array(chosen.normal(0, 0.1, shape).astype(np.float32), f"w{n}"))
+        weights.append(numpy_helper.from_array(chosen.normal(0, 0.1, shape[0]).astype(np.float32), f"b{n}"))
+        nodes.append(helper.make_node(op, [name, f"w{n}", f"b{n}"], [f"y{n}"], **attributes))
+        name = f"y{n}"
+
+    def then(op: str, **attributes) -> None:
+        nonlocal name
+        nodes.append(helper.make_node(op, [name], [f"z{len(nodes)}"], **attributes))
+        name = f"z{len(nodes) - 1}"
+
+    size = 28
+    for count, pad in zip(CHANNELS, (1, 0), strict=True):
+        layer("Conv", (count, channels, 3, 3), kernel_shape=[3, 3], pads=[pad] * 4)
+        then("Relu")
+        then("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+        size, channels = (size + 2 * pad - 2) // 2, count
+    then("Flatten", axis=1)  # NNgen wants it said
+    inputs = size * size * channels
+    for n, count in enumerate(FULL):
+        layer("Gemm", (count, inputs), transB=1)
+        inputs = count
+        if n < len(FULL) - 1:
+            then("Relu")
+    infos = [helper.make_tensor_value_info(*each) for each in (("x", 1, [1, 1, 28, 28]), (name, 1, [1, FULL[-1]]))]
+    assert infos[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    graph = helper.make_graph(nodes, "lenet5_3x3", infos[:1], infos[1:], weights)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), file)
+    return file
 
 
 def pictures(count: int) -> np.ndarray:
@@ -71,13 +130,13 @@ def pictures(count: int) -> np.ndarray:
 # hwgen
 
 
-def hwgen(budget: int, images: int) -> Measured:
+def hwgen(file: Path, budget: int, images: int) -> Measured:
     from hwgen import flow
     from hwgen.compiled import CompiledPlan
     from hwgen.dataflow.folding import search
     from hwgen.graph import golden
 
-    network = flow.quantised(MODEL, calibration=pictures(30)).network
+    network = flow.quantised(file, calibration=pictures(30)).network
     integers = golden.network_input(network, pictures(images))
     with tempfile.TemporaryDirectory() as cache:
         os.environ["XDG_CACHE_HOME"] = cache
@@ -97,19 +156,19 @@ def hwgen(budget: int, images: int) -> Measured:
 # NNgen
 
 
-def nngen(folding: tuple[int, int, int, int], simulator: str, images: int) -> Measured:
+def nngen(file: Path, folding: tuple[int, int, int, int], simulator: str, images: int) -> Measured:
     """Once with one image and once with more: the difference is what the others take. Each in a process of its own, for
     NNgen numbers what it makes."""
-    one, more = (_in_a_process(folding, simulator, count) for count in (1, 1 + images))
+    one, more = (_in_a_process(file, folding, simulator, count) for count in (1, 1 + images))
     run = more["simulated"] - one["simulated"]
     wrong = one["wrong"] + more["wrong"]
     made = one["made"] + one["simulated"] - run / images
     return Measured(f"{np.prod(folding)} a layer", more["cycles"], wrong, made, run, images)
 
 
-def _in_a_process(folding: tuple[int, int, int, int], simulator: str, images: int) -> dict:
+def _in_a_process(file: Path, folding: tuple[int, int, int, int], simulator: str, images: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
-        call = f"from benchmarks.nngen_lenet5 import _nngen; _nngen({folding}, {simulator!r}, {images})"
+        call = f"from benchmarks.nngen_lenet5 import _nngen; _nngen({str(file)!r}, {folding}, {simulator!r}, {images})"
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
         done = subprocess.run(
             [sys.executable, "-c", call], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -119,12 +178,12 @@ def _in_a_process(folding: tuple[int, int, int, int], simulator: str, images: in
         return json.loads(done.stdout.splitlines()[-1])
 
 
-def _nngen(folding: tuple[int, int, int, int], simulator: str, images: int) -> None:
+def _nngen(file: str, folding: tuple[int, int, int, int], simulator: str, images: int) -> None:
     """Print as JSON what NNgen's accelerator does with ``images`` images."""
     import nngen as ng
 
     began = time.perf_counter()
-    out, act = graph(MODEL, folding)
+    out, act = graph(Path(file), folding)
     pixels = np.round(pictures(1).transpose(0, 2, 3, 1) * 127).astype(np.int64)
     (want,) = ng.eval([out], **{act.name: pixels})
     core = ng.to_veriloggen([out], "lenet5", silent=True, config={"maxi_datawidth": BUS})

@@ -81,10 +81,10 @@ def _ulx3s(size: str, suffix: str, device: str, clock: float) -> Board:
 
 #: Every board known. The 12F is sold as a smaller one and has the 25F's die, which the open tools make full use of.
 BOARDS = (
-    _ulx3s("85F", "", "lfe5u-85f", 60e6),
-    _ulx3s("45F", "-45f", "lfe5u-45f", 60e6),
-    _ulx3s("25F", "-25f", "lfe5u-25f", 60e6),
-    _ulx3s("12F", "-12f", "lfe5u-12f", 60e6),
+    _ulx3s("85F", "", "lfe5u-85f", 80e6),
+    _ulx3s("45F", "-45f", "lfe5u-45f", 80e6),
+    _ulx3s("25F", "-25f", "lfe5u-25f", 80e6),
+    _ulx3s("12F", "-12f", "lfe5u-12f", 80e6),
     Board(
         name="icebreaker",
         device="ice40up5k",
@@ -92,7 +92,7 @@ BOARDS = (
         platform="ICEBreakerPlatform",
         flow="ice40",
         oscillator=12e6,
-        clock=18e6,
+        clock=24e6,
         rates=(12_000_000, 8_000_000, 6_000_000, 4_000_000, 3_000_000, 2_000_000, 1_000_000),
         load="iceprog",
         usb="FT2232H",

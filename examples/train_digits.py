@@ -3,9 +3,11 @@
     pip install torch==2.13.0 onnxruntime
     python examples/train_digits.py --data mnist.npz
 
-A convolution with strides and a fully connected layer: 6,680 weights where LeNet-5 has 61,470, in int8 only.
+A convolution with strides and a fully connected layer: 6,680 weights where LeNet-5 has 61,470, in int8 only. With
+``--wide`` the same two layers with 27,440 weights: more than the block RAM of an iCE40UP5K holds, for its SPRAM.
 """
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,13 +16,14 @@ import train_lenet5 as lenet
 from torch import nn
 
 
-def digits() -> nn.Sequential:
+def digits(channels: int = 8, stride: int = 3) -> nn.Sequential:
     """Strides in place of pooling: every layer is one unit of hardware."""
+    side = (28 + 2 - 5) // stride + 1
     layers = [
-        ("conv", nn.Conv2d(1, 8, 5, stride=3, padding=1)),
+        ("conv", nn.Conv2d(1, channels, 5, stride=stride, padding=1)),
         ("relu", nn.ReLU()),
         ("flatten", nn.Flatten()),
-        ("fc", nn.Linear(648, 10)),
+        ("fc", nn.Linear(channels * side * side, 10)),
     ]
     model = nn.Sequential()
     for name, layer in layers:
@@ -56,12 +59,14 @@ def leave_scores_exact(path: Path) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=lenet.HERE, help="Folder for the file."
 )
-def main(data: Path, epochs: int, seed: int, out: Path) -> None:
+@click.option("--wide", is_flag=True, help="The larger network.")
+def main(data: Path, epochs: int, seed: int, out: Path, wide: bool) -> None:
     """Trains the network, writes it as int8, and prints its accuracy."""
     out.mkdir(parents=True, exist_ok=True)
     images, labels = lenet.load(data, "train")
-    trained, target = out / "digits.onnx", out / "digits_int8.onnx"
-    lenet.export(lenet.train(images, labels, epochs, seed, digits), trained, "digits")
+    name, network = ("digits_wide", partial(digits, 16, 2)) if wide else ("digits", digits)
+    trained, target = out / f"{name}.onnx", out / f"{name}_int8.onnx"
+    lenet.export(lenet.train(images, labels, epochs, seed, network), trained, name)
     lenet.quantise(trained, target, images[: lenet.CALIBRATION_IMAGES])
     leave_scores_exact(target)
     trained.unlink()

@@ -165,10 +165,11 @@ MODEL_OPTIONS = (
     ),
     click.option(
         "--weights",
-        type=click.Choice(["fixed", "loadable"]),
+        type=click.Choice(["fixed", "loadable", "spram"]),
         default="fixed",
         show_default=True,
-        help="loadable: in RAM, so that another network of the same shape can be loaded (command `weights`).",
+        help="loadable: in RAM, so that another network of the same shape can be loaded (command `weights`). spram: "
+        "this network's own, in SPRAM, to be loaded before the first frame (command `run`).",
     ),
 )
 

@@ -48,7 +48,7 @@ def fit(synth: bool, jobs: int | None, quiet: bool, settings: dict[str, Any]) ->
 def instead(design: Design, table: FitTable) -> tuple[list[str], Plan | None]:
     """What is in the way of a design, and the fastest plan that fits by estimate; if there is none, what it lacks."""
     try:
-        found = Sizing(design.network, design.device).fastest()
+        found = Sizing(design.network, design.device, large=design.plan.loading).fastest()
     except FitError as error:
         return error.problems, None
     return table.problems, found if found.to_json() != design.plan.to_json() else None

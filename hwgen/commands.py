@@ -21,6 +21,7 @@ from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
 from hwgen.graph.recipe import Recipe
 from hwgen.inputs import FrameSpec, Preparation
+from hwgen.loading import FIXED
 from hwgen.names import identifier
 from hwgen.output import check_replaceable
 from hwgen.progress import Steps
@@ -131,6 +132,7 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
             attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"node {layer.name!r}: ")
         if loaded and target and not problems.lines:
             limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan", "latency")}
+            limits["large"] = given["weights"] != FIXED
             tell("sizing layers")
             bound = flow.binds(*(given[name] for name in ("device", "multipliers", "fps")))
             plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, bound=bound, **limits))

@@ -46,7 +46,6 @@ def run(
         given = commands.arguments({"model": source, "clock": board.clock / 1e6, **settings}, tell)
         taken = commands.front(given)
         holds = retrained(taken.pop("model"), folder, **taken).plan if folder else flow.quantised(**taken).network
-        tell("loading weights")
         runner = Runner(holds, session.line, session, lambda share: tell("loading weights", share))
         network = runner.network
         frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)

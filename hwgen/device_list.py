@@ -44,7 +44,7 @@ def device_lines(devices: Sequence[Device], width: int) -> list[str]:
     rows = [(device.name, device.family.name, device.part, _place(device, places)) for device in devices]
     lines += ["", *table(columns, rows, width), ""]
     notes = [
-        "LUTs of Intel devices are halves of ALMs; larger RAM is not used by designs",
+        "LUTs of Intel devices are halves of ALMs; of larger RAM, designs use SPRAM, where weights are loaded",
         *(f"[{place}] {source}" for source, place in places.items()),
     ]
     return lines + wrapped(notes, width)

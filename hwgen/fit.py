@@ -123,6 +123,8 @@ def _rows(total: Needs, device: Device) -> tuple[FitRow, ...]:
         FitRow(family.dsp_name, total.dsps, device.dsps),
         FitRow(family.bram_name, total.brams, device.brams),
     ]
+    if family.large and device.large_rams:
+        rows.append(FitRow(family.large_name, total.large, device.large_rams))
     if family.lutram:
         rows.insert(1, FitRow(f"{family.lut_name} as RAM", total.ram_luts, device.ram_luts))
     return tuple(rows)

@@ -31,15 +31,18 @@ from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq, write_tail
 from hwgen.inputs import USUAL, FrameSpec, Preparation
+from hwgen.large_ram import require_large_ram
+from hwgen.load_files import Load
 from hwgen.loader import LoadedPipeline
-from hwgen.loading import FIXED, WEIGHTS, forms_in, made_loadable, plan_text
+from hwgen.loading import FIXED, SPRAM, WEIGHTS, forms_in, made_loadable, plan_text
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
 from hwgen.projects import check_projects, project_files
+from hwgen.reloading import simulate_loaded
 from hwgen.report import Report, make_report
 from hwgen.runtime import Comparison, against_onnxruntime
-from hwgen.simulate import Simulation, simulate
+from hwgen.simulate import HARDWARE, Simulation, simulate
 from hwgen.sizing import Sizing
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
@@ -89,16 +92,20 @@ def compile(
     at most ``multipliers``, or to reach ``fps`` frames per second at ``clock`` Hz with the least hardware; or as the
     JSON file ``plan`` says. With ``latency`` one frame takes the least time, otherwise most come in a second.
     ``lenient``: if nothing fits the device, go on. ``weights`` is ``"fixed"``, or ``"loadable"`` for hardware that
-    takes those of other networks of the same shape at run time (:mod:`hwgen.loading`). ``progress`` is told every step,
+    takes those of other networks of the same shape at run time (:mod:`hwgen.loading`), or ``"spram"`` for the network's
+    own in RAM that must be loaded before the first frame, if the device has such. ``progress`` is told every step,
     ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
     target = _target(device)
+    if weights == SPRAM:
+        require_large_ram(target)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
     front = front.with_weights(weights, plan)
     tell("sizing layers")
     bound = binds(device, multipliers, fps)
     limits = {"multipliers": multipliers, "fps": fps, "clock": clock, "plan": plan, "latency": latency}
+    limits["large"] = weights != FIXED
     chosen = choose_plan(front.network, target, bound=bound, lenient=lenient, **limits)
     tell("scheduling")
     timing = schedule(chosen)
@@ -120,11 +127,11 @@ class Quantised:
     model: Path
 
     def with_weights(self, weights: str, plan: str | Path | None = None) -> "Quantised":
-        """The same where weights are ``"fixed"``; where they are ``"loadable"`` with hardware that takes others, as the
-        file ``plan`` says, if it does. InputError for anything else."""
+        """The same, where weights are ``"loadable"`` with hardware that takes others, as the file ``plan`` says, if it
+        does. InputError for weights that are none of ``WEIGHTS``."""
         if weights not in WEIGHTS:
             raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
-        if weights == FIXED:
+        if weights in (FIXED, SPRAM):
             return self
         forms = None if plan is None else forms_in(plan_file(plan))
         return replace(self, network=made_loadable(self.network, forms))
@@ -251,16 +258,18 @@ def choose_plan(
     latency: bool = False,
     bound: bool = True,
     lenient: bool = False,
+    large: bool = False,
 ) -> Plan:
     """The plan in the file ``plan``, or the one found by the folding search within what is asked for.
 
     With ``bound`` it is one that fits ``device``; where there is none that is a FitError, unless ``lenient``. With
     ``latency`` one frame takes the least time from end to end, otherwise frames follow each other at the highest rate.
+    With ``large`` weights may be in large RAM.
     """
     if plan is not None:
-        return read_plan(network, plan)
+        return _checked_plan(read_plan(network, plan), device, large)
 
-    sizing = Sizing(network, device, multipliers, bound, lenient)
+    sizing = Sizing(network, device, multipliers, bound, lenient, large)
     if fps is None:
         return sizing.least_latency() if latency else sizing.fastest()
     if latency:
@@ -280,6 +289,15 @@ def choose_plan(
 def binds(device: str | Device | None, multipliers: int | None, fps: float | None) -> bool:
     """Whether a design must fit the device: one that was named, or where nothing else limits it."""
     return device is not None or (multipliers is None and fps is None)
+
+
+def _checked_plan(plan: Plan, device: Device, large: bool) -> Plan:
+    """``plan``, unless it has weights in large RAM that nobody has asked for, or that the device does not have."""
+    if plan.waits_for_load:
+        require_large_ram(device)
+        if not large:
+            raise InputError(f"the plan has weights in SPRAM, which are loaded: give --weights {SPRAM}")
+    return plan
 
 
 def read_plan(network: Network, path: str | Path) -> Plan:
@@ -362,7 +380,13 @@ class Design:
         step = f"simulating ({engine})"
         self.progress(step)
         tell = partial(self.progress, step)
+        if self._loaded_first(engine):
+            return simulate_loaded(self.plan, frames, engine, tell, stall, trace, workers)
         return simulate(self.network, self.plan, frames, engine, tell, stall, trace, workers)
+
+    def _loaded_first(self, engine: str) -> bool:
+        """Whether ``engine`` has hardware that must be loaded."""
+        return engine in HARDWARE and self.plan.waits_for_load
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """:meth:`Quantised.against_onnxruntime`."""
@@ -376,7 +400,11 @@ class Design:
         frames = self.samples[:1] if frames is None else frames
         engine, step = self._checker(len(frames)), "checking RTL against golden"
         self.progress(step)
-        result = simulate(self.network, self.plan, frames, engine, partial(self.progress, step))
+        tell = partial(self.progress, step)
+        if self._loaded_first(engine):
+            result = simulate_loaded(self.plan, frames, engine, tell)
+        else:
+            result = simulate(self.network, self.plan, frames, engine, tell)
         faults = [str(mismatch) for mismatch in result.mismatches]
         if result.timing.latency != self.schedule.latency:
             faults.append(f"latency is {result.timing.latency} cycles, predicted {self.schedule.latency}")
@@ -433,8 +461,13 @@ class Design:
             write_qdq(self.graph, place / f"{self.name}_qdq.onnx")
             if self.graph.tail is not None and self.graph.tail.nodes:
                 write_tail(self.graph.tail, place / TAIL_FILE)
-            for name, content in self.implementation.files.items() if self.implementation else ():
+            for name, content in self._binaries().items():
                 (place / name).write_bytes(content)
+
+    def _binaries(self) -> dict[str, bytes]:
+        """The load without which it does not work, and the bitstream, if there are any."""
+        load = Load.of(self.plan).files() if self.plan.waits_for_load else {}
+        return {**load, **(self.implementation.files if self.implementation else {})}
 
     def files(self) -> dict[str, str]:
         """The text files that :meth:`write` makes, by name."""
@@ -452,14 +485,15 @@ class Design:
         """The Verilog test bench and its vectors, made by the golden model."""
         source = golden.network_input(self.network, self.samples)
         tensors = golden.run(self.network, source, [stream.name for stream in self.network.results])
-        run = self.schedule.run
+        run, loaded = self.schedule.run, self.component.loads.load_bytes if self.component.loads else 0
         bench = verilog_testbench(
             self.name,
             self.component,
             len(source),
             cycles=run.frame_end(len(source) - 1) - run.frame_end(len(source) - 2),
             latency=self.schedule.first_output + AxiTop.LATENCY,
-            timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval),
+            timeout=20 * (self.schedule.latency + len(source) * self.schedule.interval + loaded),
+            waits=self.plan.waits_for_load,
         )
         return {
             f"{self.name}_tb.v": bench,

@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.stream import beat_layout
 from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import IntType
 from hwgen.memory.store import LOAD_BUS, Store
 
@@ -45,10 +46,6 @@ class LoadPlan:
         """Beats of a load; the bytes that fill up the last one go nowhere."""
         return -(-self.load_bytes // self.beat_bytes)
 
-    def filled(self, image: bytes) -> bytes:
-        """``image`` with zeros up to the end of its last beat."""
-        return image + bytes(-len(image) % self.beat_bytes)
-
     @property
     def settle(self) -> int:
         """Cycles from the last byte until all stores hold and show what they were given."""
@@ -60,10 +57,9 @@ class LoadPlan:
         return data.StructLayout({"data": 8 * self.beat_bytes, "last": 1, "load": 1})
 
     @staticmethod
-    def of(pipeline: Pipeline) -> "LoadPlan":
-        plan = pipeline.plan
-        map_, lanes = plan.network.input.map, pipeline.lanes_in
-        loaded = [stage for stage in plan.stages if stage.op.loading]
+    def of(plan: Plan) -> "LoadPlan":
+        map_, lanes = plan.network.input.map, plan.lanes_in
+        loaded = [stage for stage in plan.stages if stage.op.loads(stage.folding)]
         stores = sum(max(_STORES, stage.folding.lanes_out) for stage in loaded)
         return LoadPlan(map_.type, lanes, map_.elements // lanes, len(plan.load_image()), stores)
 
@@ -77,7 +73,7 @@ class LoadedPipeline(wiring.Component):
     """
 
     def __init__(self, pipeline: Pipeline):
-        self.pipeline, self.loads = pipeline, LoadPlan.of(pipeline)
+        self.pipeline, self.loads = pipeline, LoadPlan.of(pipeline.plan)
         self.plan, self.results, self.lanes_out = pipeline.plan, pipeline.results, pipeline.lanes_out
         members = {name: member for name, member in pipeline.signature.members.items() if name not in ("i", "load")}
         super().__init__({"i": In(stream.Signature(self.loads.layout)), **members, "error": Out(1)})

@@ -21,9 +21,9 @@ from hwgen.graph.quantize import INTEGERS
 from hwgen.graph.types import IntType, Quantization
 
 Form = LoadForm | TableForm
-FIXED, LOADABLE = "fixed", "loadable"
-#: Where weights come from.
-WEIGHTS = (FIXED, LOADABLE)
+FIXED, LOADABLE, SPRAM = "fixed", "loadable", "spram"
+#: Where weights come from. With SPRAM it is the network's own that are loaded, those that are in such RAM.
+WEIGHTS = (FIXED, LOADABLE, SPRAM)
 
 
 def made_loadable(network: Network, forms: Mapping[str, Form] | None = None) -> Network:
@@ -48,7 +48,7 @@ def plan_text(plan: Plan) -> str:
     if not plan.loading:
         return plan.to_json()
     entries = zip(data.pop("layers"), plan.network.layers, strict=True)
-    data["weights"] = LOADABLE
+    data["weights"] = LOADABLE if any(layer.op.loading for layer in plan.layers) else SPRAM
     data["input"] = str(plan.network.input.map)
     data["layers"] = [entry | _of_layer(plan.network, layer) for entry, layer in entries]
     return json.dumps(data, indent=2) + "\n"
@@ -92,7 +92,8 @@ def _built_for(network: Network, layer) -> dict[str, Any]:
 
 
 def forms_in(text: str) -> dict[str, Form] | None:
-    """The forms of layers, by name, in the text of a ``plan.json``; None where its weights are fixed.
+    """The forms of layers, by name, in the text of a ``plan.json``; None where its weights are fixed, and empty where
+    they are only those of its own network.
 
     InputError where it is no plan.
     """
@@ -144,7 +145,8 @@ def laid_out(network: Network, text: str, where: str) -> Plan:
         problems.add(f"the input is {network.input.map} (limit {data['input']}, as built in {where}); build anew")
     problems.raise_any()
     renamed = [entry | {"name": layer.name} for layer, entry in zip(network.layers, entries, strict=True)]
-    return Plan.from_json(made_loadable(network, forms), json.dumps(data | {"layers": renamed}))
+    loaded = made_loadable(network, forms) if forms else network
+    return Plan.from_json(loaded, json.dumps(data | {"layers": renamed}))
 
 
 def _differences(network: Network, entries: list, forms: Mapping[str, Form], where: str) -> Iterator[str]:

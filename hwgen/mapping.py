@@ -15,13 +15,14 @@ from .targets import BlockRam, Device, Dsp, PerBit, Shape
 
 @dataclass(frozen=True)
 class Needs:
-    """What is taken of a device; ``ram_luts`` are those of ``luts`` that are RAM."""
+    """What is taken of a device; ``ram_luts`` are those of ``luts`` that are RAM, ``large`` its large RAMs."""
 
     luts: int = 0
     ffs: int = 0
     dsps: int = 0
     brams: int = 0
     ram_luts: int = 0
+    large: int = 0
 
     def __add__(self, other: "Needs") -> "Needs":
         return Needs(
@@ -30,11 +31,13 @@ class Needs:
             self.dsps + other.dsps,
             self.brams + other.brams,
             self.ram_luts + other.ram_luts,
+            self.large + other.large,
         )
 
     def share(self, device: Device) -> float:
         """Of the resource of ``device`` of which it takes the most."""
-        both = ((getattr(self, kind), getattr(device, kind)) for kind in ("luts", "ffs", "dsps", "brams"))
+        both = [(getattr(self, kind), getattr(device, kind)) for kind in ("luts", "ffs", "dsps", "brams")]
+        both.append((self.large, device.large_rams))
         return max(used / available for used, available in both if available)
 
 
@@ -47,6 +50,7 @@ def needs(cost: Cost, device: Device) -> Needs:
         brams=sum(brams(memory, device) for memory in cost.memories),
         ram_luts=sum(ram_luts(memory, device) for memory in cost.memories)
         + device.family.per_bit.apart * cost.logic.lines,
+        large=sum(large_rams(memory, device) for memory in cost.memories),
     )
 
 
@@ -108,12 +112,22 @@ def brams(memory: MemoryNeed, device: Device) -> int:
     return count * block.units
 
 
+def large_rams(memory: MemoryNeed, device: Device) -> int:
+    """Large RAMs for a memory."""
+    return _placement(memory, device)[0] if _in_large(memory, device) else 0
+
+
+def _in_large(memory: MemoryNeed, device: Device) -> bool:
+    return memory.style == "huge" and device.family.large is not None
+
+
 def _placement(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
     """How many of which block, and in how many rows: the cheapest, and of these the one with the fewest rows.
 
     Yosys' older ``memory_bram``, for blocks that are not joined, takes the shape of whose bits most percent are used.
     """
-    options = [(_blocks(memory, block, shape), block, shape) for block in device.family.brams for shape in block.shapes]
+    blocks = (device.family.large,) if _in_large(memory, device) else device.family.brams
+    options = [(_blocks(memory, block, shape), block, shape) for block in blocks for shape in block.shapes]
 
     def worse(option: tuple[int, BlockRam, tuple[int, int]]) -> tuple[int, int]:
         count, block, (width, depth) = option
@@ -126,7 +140,9 @@ def _placement(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
 
 
 def _in_block(memory: MemoryNeed, device: Device) -> bool:
-    """Without LUT RAM, small RAMs are block RAMs too."""
+    """Without LUT RAM, small RAMs are block RAMs too; without large RAM, large ones are."""
+    if memory.style == "huge":
+        return device.family.large is None
     return memory.style == "block" or (memory.style == "lutram" and device.family.lutram is None)
 
 
@@ -158,7 +174,7 @@ def memory_luts(memory: MemoryNeed, device: Device) -> int:
     """LUTs of a memory: those that hold its bits, and those that choose between rows where it is deeper than one."""
     if memory.style == "logic":
         return _logic_rom(memory, device)
-    if _in_block(memory, device):
+    if memory.style == "huge" or _in_block(memory, device):
         return memory.kept * _chooser(_placement(memory, device)[2], device)
     rows = -(-memory.depth // max(depth for _, depth in device.family.lutram.shapes))
     return ram_luts(memory, device) + memory.kept * _chooser(rows, device)

@@ -13,8 +13,10 @@ from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.loader import LoadedPipeline, LoadPlan
-from hwgen.simulate import HARDWARE, Progress, Simulation, Timing, compare
+from hwgen.simulate import HARDWARE, Progress, Simulation, Timing, check_engine, compare
 from hwgen.verilated import Beats, CompiledDesign
+from hwgen.waves import Waves
+from hwgen.workers import HERE, Workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,30 @@ class Step:
     plan: Plan
     integers: np.ndarray
     loads: bool = True
+
+
+def simulate_loaded(
+    plan: Plan,
+    frames: np.ndarray,
+    engine: str,
+    progress: Progress = lambda share: None,
+    stall: int | None = None,
+    trace: Waves | None = None,
+    workers: Workers = HERE,
+) -> Simulation:
+    """:func:`hwgen.simulate.simulate` of hardware that works only once it is loaded. InputError for ``trace`` and
+    ``workers``, which it does not have."""
+    check_engine(engine, stall, trace, workers)
+    if trace is not None or workers.several:
+        raise InputError(
+            "weights in SPRAM are loaded in one run, of which there are no waveforms: leave --trace, --jobs "
+            "and --dask out, or build with --weights fixed"
+        )
+    integers = golden.network_input(plan.network, frames)
+    if not len(integers):
+        raise InputError("no frames given")
+    (result,) = simulate_steps([Step(plan, integers)], engine, stall, progress)
+    return result
 
 
 def simulate_steps(

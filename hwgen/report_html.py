@@ -88,11 +88,11 @@ def next_steps(data: dict[str, Any]) -> list[tuple[str, str]]:
         ("Run the test bench beside this page, in this folder; any Verilog simulator will do.",
          f"iverilog -g2005 -o tb.vvp {name}_tb.v {name}.v && vvp tb.vvp"),
     ]  # fmt: skip
-    if data.get("bitstream"):
-        board = data["bitstream"]
-        steps.append(
-            (f"Load the bitstream {board['bitstream']} to the board {board['board']}.", board.get("load") or "")
-        )
+    if board := data["board"]:
+        steps += [
+            (f"Load the bitstream into the board {board['board']}.", f"{board['load']} {board['bitstream']}"),
+            ("Run frames on it.", f"python -m hwgen run MODEL --board {board['board']} --port PORT --input FRAMES"),
+        ]
     else:
         steps.append(
             ("Have Yosys count what is estimated here.", f"python -m hwgen fit MODEL --device {device['name']} --synth")

@@ -11,27 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwgen.axi import AxiTop
-from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.flow import Quantised, axi_top, quantised
 from hwgen.graph import golden
 from hwgen.graph.network import Network
 from hwgen.graph.recipe import DEFAULT
 from hwgen.graph.writer import write_qdq
-from hwgen.loader import LoadPlan
+from hwgen.load_files import Load
 from hwgen.loading import hardware_plan, kept_quantisations, laid_out
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
-from hwgen.projects import built_projects, load_files
+from hwgen.projects import built_projects, loaded_files
 from hwgen.reloading import Step, simulate_steps
 from hwgen.simulate import Simulation
-from hwgen.testbench import LOAD_FILE, Vectors, hex_lines
+from hwgen.testbench import Vectors
 
 if TYPE_CHECKING:
     from hwgen.flow import Design
-
-LOAD_BYTES = "weights.bin"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,21 +53,17 @@ class Retrained:
 
     @property
     def image(self) -> bytes:
-        """The load: bytes in the order in which they are sent, the first in the lowest bits of a beat; what the last
-        beat has left is 0."""
-        return LoadPlan.of(Pipeline(self.plan)).filled(self.plan.load_image())
+        """The load: bytes in the order in which they are sent."""
+        return Load.of(self.plan).image
 
     def files(self) -> dict[str, bytes]:
         """The load as bytes and in hexadecimal words for the test bench, with vectors made by the golden model; and
         what the projects of the hardware need."""
-        top, image = self.component, self.image
-        size = top.loads.beat_bytes
-        words = [int.from_bytes(image[at : at + size], "little") for at in range(0, len(image), size)]
+        top = self.component
         source = golden.network_input(self.network, self.front.samples)
         tensors = golden.run(self.network, source, [stream.name for stream in self.network.results])
-        texts = Vectors.of(top, source, *tensors.values()).files(top) | {LOAD_FILE: hex_lines(words, 8 * size)}
-        texts |= load_files(self.projects, self)
-        return {LOAD_BYTES: image} | {name: text.encode() for name, text in texts.items()}
+        texts = Vectors.of(top, source, *tensors.values()).files(top) | loaded_files(self.projects, self)
+        return Load.of(self.plan).files() | {name: text.encode() for name, text in texts.items()}
 
     def write(self, folder: str | Path) -> None:
         """Write all of it to ``folder``, which appears complete or not at all, and the quantised network."""

@@ -19,6 +19,7 @@ from hwgen.dataflow.schedule import schedule
 from hwgen.fit import FitTable, fit_table
 from hwgen.graph.errors import FitError
 from hwgen.graph.network import Network
+from hwgen.large_ram import has_large_ram, placed
 from hwgen.mapping import Needs, dsps, needs
 from hwgen.targets import Device
 
@@ -37,6 +38,7 @@ class Sizing:
     """The search for ``network`` on ``device`` with at most ``multipliers``, as many as the device has unless given.
 
     With ``bound`` the plan must fit the device: where none does that is an error, or with ``lenient`` it is as without.
+    With ``large`` weights may be in large RAM, if the device has any.
     """
 
     network: Network
@@ -44,11 +46,20 @@ class Sizing:
     multipliers: int | None = None
     bound: bool = True
     lenient: bool = False
+    large: bool = False
     _known: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, init=False)
 
     @cached_property
     def found(self) -> FoldingSearch:
-        return FoldingSearch(self.network, weigher(self.device))
+        return FoldingSearch(self.network, weigher(self.device), self._large)
+
+    @property
+    def _large(self) -> bool:
+        return self.large and has_large_ram(self.device)
+
+    def _placed(self, plan: Plan) -> Plan:
+        """``plan`` with what it can have in large RAM."""
+        return placed(plan, self.device) if self._large else plan
 
     @property
     def budget(self) -> int:
@@ -57,7 +68,7 @@ class Sizing:
     def fastest(self) -> Plan:
         """The plan with the fewest cycles per frame; FitError where none fits."""
         chosen = self._within_budget()
-        plan = self.found.plan(chosen, self.budget - sum(option.multipliers for option in chosen))
+        plan = self._placed(self.found.plan(chosen, self.budget - sum(option.multipliers for option in chosen)))
         if self._suffices(plan):
             return plan
         fitting = self._fastest_fitting(max(option.cycles for option in chosen))
@@ -70,7 +81,7 @@ class Sizing:
 
     def for_rate(self, cycles: int) -> Plan:
         """The plan with the least hardware that takes at most ``cycles`` per frame; FitError where none fits."""
-        plan = self.found.plan(self.found.for_rate(cycles))
+        plan = self._placed(self.found.plan(self.found.for_rate(cycles)))
         if self._suffices(plan):
             return plan
         fitting = self._fitting(lambda limits: self._priced(cycles, limits))
@@ -88,7 +99,7 @@ class Sizing:
     def least_latency(self) -> Plan:
         """The plan with which a single frame takes the fewest cycles; never more than that of :meth:`fastest`."""
         plan = self.fastest()
-        quick = self.found.plan(least_latency(self.found, plan, self.budget))
+        quick = self._placed(self.found.plan(least_latency(self.found, plan, self.budget)))
         better = schedule(quick).latency < schedule(plan).latency
         return quick if better and self._suffices(quick) else plan
 
@@ -120,7 +131,7 @@ class Sizing:
     @cached_property
     def _nearest(self) -> Plan:
         """A plan, however slow, that lacks as little as can be."""
-        return self.found.plan(self._priced(self._targets[-1], self._limits, nearest=True))
+        return self._placed(self.found.plan(self._priced(self._targets[-1], self._limits, nearest=True)))
 
     def _fastest_fitting(self, least: int) -> Plan | None:
         """The fastest plan that fits and takes no fewer than ``least`` cycles per frame."""
@@ -130,7 +141,8 @@ class Sizing:
     @cached_property
     def _limits(self) -> np.ndarray:
         device = self.device
-        return np.array([device.luts, device.ffs, device.dsps, device.brams, device.ram_luts, self.budget], float)
+        resources = [device.luts, device.ffs, device.dsps, device.brams, device.ram_luts, self.budget]
+        return np.array([*resources, device.large_rams if self._large else 0], float)
 
     def _fitting(self, choose: Callable[[np.ndarray], list[Option] | None]) -> Plan | None:
         """A plan that fits, of foldings chosen within limits that leave room for what joins the layers."""
@@ -139,9 +151,9 @@ class Sizing:
             chosen = choose(self._limits - joins)
             if chosen is None:
                 return None
-            plan = self.found.without_queues(chosen)
+            plan = self._placed(self.found.without_queues(chosen))
             if self._suffices(plan):  # queues take a run of the whole schedule
-                plan = self.found.plan(chosen)
+                plan = self._placed(self.found.plan(chosen))
             if self._suffices(plan) and self.spent(plan) <= self.budget:
                 return plan
             layers = sum(_amounts(needs(x.cost, self.device), 0) for x in plan.layers)
@@ -196,7 +208,7 @@ class Sizing:
 
 
 def _amounts(taken: Needs, multipliers: int) -> np.ndarray:
-    return np.array([taken.luts, taken.ffs, taken.dsps, taken.brams, taken.ram_luts, multipliers], float)
+    return np.array([taken.luts, taken.ffs, taken.dsps, taken.brams, taken.ram_luts, multipliers, taken.large], float)
 
 
 def _choose(shares: list[np.ndarray]) -> tuple[list[int], float]:

@@ -47,6 +47,7 @@ CELLS = {
         "SB_LUT4": Needs(luts=1),
         "SB_MAC16": Needs(dsps=1),
         **{f"SB_RAM40_4K{edges}": Needs(brams=1) for edges in ("", "NR", "NW", "NRNW")},
+        "SB_SPRAM256KA": Needs(large=1),
     },
     **dict.fromkeys(("xc7", "xcu", "xcup"), _XILINX),
     **dict.fromkeys(("gw1n", "gw2a"), _GOWIN),
@@ -70,8 +71,8 @@ class SynthResult:
 
     ``luts``: as the router counts them: for ECP5 TRELLIS_COMB, which is LUT4, two for every CCU2C (a carry cell of two
     bits) and four for every 16x4 RAM, while PFUMX and L6MUX21 join LUTs for nothing; for Xilinx, before two small LUTs
-    share one; for Intel in halves of an ALM. ``lutrams``: LUTs that are RAM or shift registers. ``dsps`` and ``brams``
-    in the device's units. ``cells``: every cell by type.
+    share one; for Intel in halves of an ALM. ``lutrams``: LUTs that are RAM or shift registers. ``dsps``, ``brams``
+    and ``large`` RAM in the device's units. ``cells``: every cell by type.
     """
 
     luts: int
@@ -79,6 +80,7 @@ class SynthResult:
     dsps: int
     brams: int
     lutrams: int
+    large: int
     cells: dict[str, int]
     seconds: float = field(compare=False)
     log_tail: str = field(repr=False, compare=False)
@@ -86,7 +88,7 @@ class SynthResult:
     @property
     def needs(self) -> Needs:
         """The same numbers as an estimate has them."""
-        return Needs(self.luts, self.ffs, self.dsps, self.brams, self.lutrams)
+        return Needs(self.luts, self.ffs, self.dsps, self.brams, self.lutrams, self.large)
 
 
 def synthesise(
@@ -136,6 +138,7 @@ def count(cells: Mapping[str, int], device: Device, seconds: float = 0.0, log_ta
         dsps=sum(number * each.dsps for number, each in taken),
         brams=sum(number * each.brams for number, each in taken),
         lutrams=sum(number * each.ram_luts for number, each in taken),
+        large=sum(number * each.large for number, each in taken),
         cells=dict(sorted(cells.items())),
         seconds=seconds,
         log_tail=log_tail,

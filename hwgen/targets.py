@@ -94,8 +94,9 @@ class Family:
     """Devices that are alike but for their size.
 
     ``synth`` are the Yosys commands with ``{top}`` in them, None where Yosys has none; ``label`` what people call the
-    family. ``lut_inputs``: of one LUT. ``free_mux``: LUTs that can be
-    joined to a wider one at no cost. ``dsp_name``, ``bram_name`` and ``lut_name`` are what tables call the resources.
+    family. ``lut_inputs``: of one LUT. ``free_mux``: LUTs that can be joined to a wider one at no cost. ``large``: RAM
+    with one port and without contents at power-up, None where designs use none. ``dsp_name``, ``bram_name``,
+    ``lut_name`` and ``large_name`` are what tables call the resources.
     """
 
     name: str
@@ -110,6 +111,8 @@ class Family:
     dsp_name: str
     bram_name: str
     lut_name: str
+    large: BlockRam | None = None
+    large_name: str = ""
 
     def products_at_once(self, x: IntType, weight: IntType) -> int:
         """How many products of ``x`` by a weight each a multiplier makes: two, where one for both weights, joined,
@@ -125,9 +128,9 @@ class Device:
     """A part, most often that of a ``board``.
 
     ``dsps`` and ``brams`` are counted in the family's units; ``ram_luts``: how many of the ``luts`` can be RAM.
-    ``large_rams`` are memories of ``large_kbit`` each beside the block RAM, which designs do not use. ``part`` is the
-    maker's full name, with package and speed grade. ``dram_gbps``: most that the board's memory moves, in 10^9 bytes a
-    second, if it has one.
+    ``large_rams`` are memories of ``large_kbit`` each beside the block RAM (:class:`Family`). ``part`` is the maker's
+    full name, with package and speed grade. ``dram_gbps``: most that the board's memory moves, in 10^9 bytes a second,
+    if it has one.
     """
 
     name: str
@@ -190,6 +193,8 @@ ICE40 = Family(
     dsp_name="16x16 multipliers",
     bram_name="block RAM (4 kbit)",
     lut_name="LUT4",
+    large=BlockRam(1, 2048, 4, ((16, 16384),)),
+    large_name="SPRAM (256 kbit)",
 )
 
 

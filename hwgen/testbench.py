@@ -53,18 +53,25 @@ def hex_lines(words: Sequence[int], bits: int) -> str:
 
 
 def verilog_testbench(
-    name: str, top: AxiTop, frames: int, *, cycles: int = 0, latency: int = 0, timeout: int = 1_000_000
+    name: str,
+    top: AxiTop,
+    frames: int,
+    *,
+    cycles: int = 0,
+    latency: int = 0,
+    timeout: int = 1_000_000,
+    waits: bool = False,
 ) -> str:
     """The text of module ``<name>_tb``: sends ``input.hex`` to module ``name`` and compares with ``expected.hex``
     (``expected_0.hex`` and so on where there are several outputs).
 
     Run it in the folder with these files: at full speed as it is, and with all ends pausing at random with the
     plusarg ``+stall=SEED`` (or parameter ``STALL``). Where ``top`` has weights to load, ``+load`` loads those in
-    ``weights.hex`` first. It checks every word, the place of every ``tlast``, that an offer
-    stays until it is taken, and ``frame_error``. At full speed it also checks the ``cycles`` from the end of a frame
-    to that of the next (the last two of at least three frames) and the ``latency`` from the first beat sent to the
-    first received, where these are not 0. It ends with a line that begins with ``PASS`` or ``FAIL``, after
-    ``timeout`` cycles at the latest.
+    ``weights.hex`` first; it ``waits`` for them anyway where there are none before. It checks every word, the place of
+    every ``tlast``, that an offer stays until it is taken, and ``frame_error``. At full speed it also checks the
+    ``cycles`` from the end of a frame to that of the next (the last two of at least three frames) and the ``latency``
+    from the first beat sent to the first received, where these are not 0. It ends with a line that begins with ``PASS``
+    or ``FAIL``, after ``timeout`` cycles at the latest.
     """
     values = {
         "NAME": name,
@@ -78,6 +85,7 @@ def verilog_testbench(
         "EXPECTED_FILES": " and ".join(expected_files(top)),
         "LOAD_FILE": LOAD_FILE,
         "LOAD_BEATS": top.loads.load_beats if top.loads else 0,
+        "FIRST_LOAD": "1'b1" if waits else '$test$plusargs("load")',
     }
     results = list(zip(top.ports.values(), expected_files(top), top.results, strict=True))
     text = _WITH_LOADS.sub(r"\1" if top.loads else "", _TEXT)
@@ -184,7 +192,7 @@ module @NAME@_tb;
     stalled = seed != 0;
     $readmemh("@INPUT_FILE@", inputs);
 //<
-    first_load = $test$plusargs("load");
+    first_load = @FIRST_LOAD@;
     if (first_load) begin
       $readmemh("@LOAD_FILE@", weights);
       to_load = @LOAD_BEATS@;

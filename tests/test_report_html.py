@@ -4,13 +4,16 @@ import copy
 import io
 import re
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from hwgen.boards import board
 from PIL import Image
 
 import hwgen
+from hwgen.bitstream import Implementation
 from hwgen.dataflow.activity import KINDS
 from hwgen.names import identifier
 from hwgen.report import Report
@@ -163,17 +166,20 @@ def test_warnings_stand_at_the_top(design, data):
 
 def test_a_bitstream_has_a_section_of_its_own(design, data):
     assert "Placed and routed" not in page_of(design, data)
-    data["bitstream"] = {
-        "board": "ulx3s",
-        "clock_hz": 50e6,
-        "reached_hz": 61.5e6,
-        "bitstream": "tiny.bit",
-        "load": "openFPGALoader -b ulx3s tiny.bit",
-        "resources": [{"resource": "LUT4", "used": 2000, "available": 83640}],
-    }
-    words = " ".join(Page(page_of(design, data)).words)
+    made = Implementation(
+        board=board("ulx3s"),
+        clock=50e6,
+        reached=61.5e6,
+        baud=3_000_000,
+        link=362.4,
+        design=bytes(8),
+        used={"LUT4": (2000, 83640)},
+        seconds={},
+        files={"tiny.bit": b"bits"},
+    )
+    words = " ".join(Page(replace(design, implementation=made).report.html()).words)
     assert "Placed and routed: ulx3s" in words
-    assert "reaches 61.5 MHz and runs at 50.0 MHz" in words
+    assert "reaches 61.5 MHz and runs at 50 MHz. The link, 3,000,000 baud, takes 362 frames a second" in words
     assert "2,000 83,640 2%" in " ".join(words.split())
     assert "openFPGALoader -b ulx3s tiny.bit" in words
 

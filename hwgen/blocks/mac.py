@@ -55,7 +55,7 @@ class MacFolding:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
     sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
     ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0 where it does
-    not (see :mod:`hwgen.blocks.tapped`).
+    not (see :mod:`hwgen.blocks.tapped`). ``huge``: weights are in RAM of the device's large kind, and loaded.
     """
 
     window: str
@@ -68,6 +68,7 @@ class MacFolding:
     in_luts: bool = False
     products: int = SINGLE
     tap: int = 0
+    huge: bool = False
 
     def __str__(self) -> str:
         groups = f"{self.parallel} of " if self.parallel > 1 else ""
@@ -141,15 +142,21 @@ class MacPlan:
         return self.multipliers * self.layer.weight_type.width
 
     @property
+    def loads(self) -> bool:
+        """Whether weights are loaded; the requantiser's constants only are where the layer's ``loading`` says so."""
+        return self.layer.loading is not None or self.folding.huge
+
+    @property
     def weight_store(self) -> StoreShape:
         """The weight memory where weights are loaded."""
-        return StoreShape(self.weight_width, self.weight_depth)
+        return StoreShape(self.weight_width, self.weight_depth, self.folding.huge)
 
     def image(self) -> bytes:
         """What loads the weights and the requantiser's constants, in the order in which they take it."""
-        layer = self.layer
-        constants = self.requantizer.contents(layer.requantization, layer.output.type)
-        return images(self.weight_words(), *constants)
+        layer, weights = self.layer, self.weight_store.image(self.weight_words())
+        if not layer.loading:
+            return weights
+        return weights + images(*self.requantizer.contents(layer.requantization, layer.output.type))
 
     def weight_words(self) -> Contents:
         """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
@@ -227,7 +234,7 @@ class MacPlan:
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
         """Weights, window buffer, constants, queue."""
-        if self.layer.loading:
+        if self.loads:
             weights = store_needs("weights", self.weight_store)
         else:
             weights = (rom_need("weights", self.weight_width, self.weight_depth, self.weight_columns),)
@@ -258,7 +265,7 @@ class MacPlan:
             self._window_logic()
             + self._dot_logic()
             + counter(self.weight_depth)
-            + (store_logic(self.weight_store) if layer.loading else registers)
+            + (store_logic(self.weight_store) if self.loads else registers)
             + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
             + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
@@ -288,7 +295,7 @@ class MacPlan:
     @cached_property
     def weight_columns(self) -> Columns | None:
         """The weight memory's bits where it is made of logic; None where it is not."""
-        if self.layer.loading or rom_style(self.weight_depth) == "block":
+        if self.loads or rom_style(self.weight_depth) == "block":
             return None
         return Columns.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 from itertools import product
 
 from hwgen.memory.columns import ColumnBuffer, slide_raster
-from hwgen.memory.rom import rom_style
+from hwgen.memory.rom import LOGIC_DEPTH, rom_style
 
-from .mac import MacFolding, unit_requantizer
+from .mac import MacFolding, MacPlan, unit_requantizer
 from .mac_layer import MacLayer, MacShape
 from .multiplier import IN_LUTS, PAIR, SINGLE
 from .operator import Offer
@@ -114,6 +114,11 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     )
     if problems:
         return problems
+    words = MacPlan(layer, folding).weight_depth
+    require(
+        not folding.huge or words > LOGIC_DEPTH,
+        f"{words} words of weights are too few for large RAM (huge): {LOGIC_DEPTH + 1} or more",
+    )
     portions = -(-layer.elements // folding.portion)
     plan = unit_requantizer(layer, folding)
     require(

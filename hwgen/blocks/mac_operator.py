@@ -34,6 +34,9 @@ class MacOperator(Operator):
         """The layer with its folding."""
         return MacPlan(self.layer, folding)
 
+    def loads(self, folding: MacFolding) -> bool:
+        return self.plan(folding).loads
+
     def actors(self, folding: MacFolding) -> tuple[Actor, ...]:
         return self.plan(folding).actors()
 

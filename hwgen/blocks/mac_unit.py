@@ -31,7 +31,7 @@ class MacUnit(wiring.Component):
             "i": In(beat_stream(layer.input.type, folding.lanes_in)),
             "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
         }
-        return streams | (LOAD_PORTS if layer.loading else {})
+        return streams | (LOAD_PORTS if self.plan.loads else {})
 
     def ring(self, layout) -> RingWindow:
         """The window buffer for words of ``layout``, where it is a ring."""
@@ -47,7 +47,7 @@ class MacUnit(wiring.Component):
         plan, layer, folding = self.plan, self.plan.layer, self.plan.folding
         window = self._window(m)
         words = plan.weight_words()
-        m.submodules.weights = weights = Store(words) if layer.loading else Rom(words, plan.weight_width)
+        m.submodules.weights = weights = Store(words, folding.huge) if plan.loads else Rom(words, plan.weight_width)
         m.submodules.dot = dot = DotProduct(
             plan.multiplier,
             folding.portion,
@@ -59,8 +59,8 @@ class MacUnit(wiring.Component):
         m.submodules.requantizer = requantizer = plan.requantizer.component(
             layer.requantization, layer.sum_type, layer.output.type
         )
-        if layer.loading:
-            pass_on(m, self, weights, requantizer)
+        if plan.loads:
+            pass_on(m, self, weights, *([requantizer] if layer.loading else []))
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, max(plan.beats))
         self._announce(m, window, outlet)
         if plan.weight_depth > 1:

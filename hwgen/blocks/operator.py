@@ -39,7 +39,8 @@ class Products:
 class MemoryNeed:
     """A memory of ``depth`` words of ``width`` bits.
 
-    ``kind`` is ``"rom"`` or ``"ram"``; ``style`` says where it goes: ``"block"``, ``"lutram"`` or ``"logic"``.
+    ``kind`` is ``"rom"`` or ``"ram"``; ``style`` says where it goes: ``"block"``, ``"lutram"``, ``"logic"`` or
+    ``"huge"``.
     Synthesis keeps ``kept`` bits of a word.
     """
 
@@ -214,6 +215,10 @@ class Operator(ABC):
         """The same with constants that are loaded at run time, in hardware made for ``form``, or for one chosen around
         these; itself where it has none to load. Raises ModelError where that cannot be."""
         return self
+
+    def loads(self, folding: Any) -> bool:
+        """Whether anything of it is loaded at run time in hardware with ``folding``."""
+        return self.loading is not None
 
     def golden_only(self) -> ModelError:
         """The error for somebody who wants hardware where there is a :attr:`gap`."""

@@ -150,7 +150,7 @@ class RequantizerPlan(Packed):
             constants = Logic(register=sum(bits)) + self._needless(requantization, form.factor.width)
         constants += total(map(delayed, bits[1:], form.waits, widths[1:]))
         sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
-        sums += delayed(index_bits(self.spacing), rom_latency(self.rounds) + self.before_product)  # the digit's number
+        sums += delayed(index_bits(self.spacing), rom_latency(self.rounds))  # the digit's number
         return serialiser_logic(self, sum_) + sums + constants + self.lanes * form.logic
 
     def _needless(self, requantization: Requantization, width: int) -> Logic:
@@ -224,7 +224,7 @@ class Requantizer(wiring.Component):
         rom, settings = self._constants(m)
         m.d.comb += rom.address.eq(beat)
         sums = delay(m, sums, rom.latency, "sums")
-        phase = delay(m, phase, rom.latency + plan.before_product, "phase")
+        phase = delay(m, phase, rom.latency, "phase")
         m.d.comb += self.push.eq(delay(m, issue, plan.latency - 1, "push", reset_less=False))
         form = lane_form(self.requantization, plan, self.sum_type, self.out_type)
         for n in range(plan.lanes):

@@ -62,9 +62,20 @@ class LaneForm:
         return data.StructLayout({name: element_shape(self.out) for name in ("zero", "low", "high")})
 
     @property
+    def offset_wait(self) -> int:
+        """Cycles after which the offset is needed."""
+        return self.before_product + self.part_latency + self.spacing
+
+    @property
+    def holds(self) -> bool:
+        """Whether one register holds the offset until then: where constants stay for all digits, taken at the last of
+        them, it is there from then to the last digit of the next sum."""
+        return self.serial and self.offset_wait < 2 * self.spacing
+
+    @property
     def waits(self) -> tuple[int, int]:
-        """Cycles for which the multiplier and the offset are delayed."""
-        return self.before_product, self.before_product + self.part_latency + self.spacing
+        """Registers in the way of the multiplier and of the offset. Of digits that come one by one only these wait."""
+        return 0 if self.serial else self.before_product, 1 if self.holds else self.offset_wait
 
     @property
     def logic(self) -> Logic:
@@ -99,7 +110,8 @@ class LaneForm:
         if self.in_luts:
             part = adder_tree(width + 1, self.digit_bits) + Logic(gated=self.digit_bits * width)
         if self.serial:
-            choose = Logic(mux=digit * (self.digits - 1), register=self.part_latency)
+            choose = Logic(mux=digit * (self.digits - 1), register=self.part_latency + self.before_product)
+            choose += delayed(digit, self.before_product)
             return part + choose + adder_register(self._total) + Logic(gated=self._total - digit)
         joined = (self.digits - 1) * adder(self._total - digit)
         return self.digits * part + joined + Logic(register=self._total - (self.digits == 1))
@@ -160,7 +172,7 @@ def _signed_width(values) -> int:
 class RequantizerLane(Element):
     """``o`` is ``sum`` requantised with its channel's ``constants``; the registers between are those of the plan.
 
-    ``phase`` is the number of the digit, and comes with the operand that is multiplied.
+    ``phase`` is the number of the digit, and comes with the constants, which stay for all of them.
     """
 
     def __init__(self, form: LaneForm):
@@ -178,9 +190,8 @@ class RequantizerLane(Element):
     def inside(self, platform):
         m, form = Module(), self.form
         operand = self._operand(m, self.sum, self.constants)
-        multiplier = delay(m, self.constants.multiplier, form.before_product, "multiplier")
-        product = self._multiply(m, operand, multiplier, self.phase)
-        offset = delay(m, self.constants.offset, form.before_product + form.part_latency + form.spacing, "offset")
+        product = self._multiply(m, operand, self.constants.multiplier)
+        offset = self._held_offset(m) if form.holds else delay(m, self.constants.offset, form.offset_wait, "offset")
         value = Signal(signed(max(len(product), len(offset)) + 1), name="value", reset_less=True)
         m.d.sync += value.eq(product + offset)
         m.d.comb += self.o.eq(self._round(m, value))
@@ -198,26 +209,34 @@ class RequantizerLane(Element):
         m.d.sync += rounded.eq(to_significand(operand))
         return rounded
 
-    def _multiply(self, m: Module, operand: Signal, multiplier: Value, phase: Value) -> Signal:
+    def _held_offset(self, m: Module) -> Signal:
+        offset = Signal(self.constants.offset.shape(), name="offset", reset_less=True)
+        with m.If(self.phase == self.form.spacing - 1):
+            m.d.sync += offset.eq(self.constants.offset)
+        return offset
+
+    def _multiply(self, m: Module, operand: Signal, multiplier: Value) -> Signal:
         """The product: registers after the digits' products and one after their sum."""
-        form, size = self.form, self.form.digit_bits
+        form, size, wait = self.form, self.form.digit_bits, self.form.before_product
         total = Signal(signed(len(operand) + len(multiplier) + 1), name="total", reset_less=True)
         if not form.digits:
             m.d.sync += total.eq(delay(m, operand, 1, "part"))
             return total
         digits = [multiplier[n * size : (n + 1) * size] for n in range(form.digits)]
         if not form.serial:
+            digits = [delay(m, digit, wait, f"digit{n}") for n, digit in enumerate(digits)]
             parts = [self._part(m, operand, digit, f"part{n}") for n, digit in enumerate(digits)]
             m.d.sync += total.eq(reduce(add, (part << (n * size) for n, part in enumerate(parts))))
             return total
         # Horner's rule, highest digit first.
         digit = Signal(size, name="digit")
-        with m.Switch(phase):
+        with m.Switch(self.phase):
             for n, choice in enumerate(reversed(digits)):
                 with m.Case(n):
                     m.d.comb += digit.eq(choice)
-        starts = delay(m, phase == 0, form.part_latency, "starts")
-        m.d.sync += total.eq(Mux(starts, 0, total << size) + self._part(m, operand, digit, "part"))
+        starts = delay(m, self.phase == 0, wait + form.part_latency, "starts")
+        part = self._part(m, operand, delay(m, digit, wait, "digit"), "part")
+        m.d.sync += total.eq(Mux(starts, 0, total << size) + part)
         return total
 
     def _part(self, m: Module, operand: Signal, digit: Value, name: str) -> Value:

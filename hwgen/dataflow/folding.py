@@ -1,15 +1,17 @@
 """The folding search: fewest cycles per frame within a budget, or least hardware for a rate."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from hwgen.blocks.operator import Operator, Products, Weigh
+from hwgen.blocks.mac_operator import MacOperator
+from hwgen.blocks.operator import Offer, Operator, Products, Weigh
 from hwgen.graph.errors import FitError, ModelError
 from hwgen.graph.network import Network
+from hwgen.memory.rom import rom_style
 
 from .plan import Plan, PlannedLayer, check_hardware
 from .queues import size_queues
@@ -34,9 +36,9 @@ class SearchedLayer:
     ``front``: the cycles at which fewer multipliers than before will do, rising, and those multipliers.
     """
 
-    def __init__(self, name: str, op: Operator, weigh: Weigh):
+    def __init__(self, name: str, op: Operator, weigh: Weigh, huge: bool = False):
         self.name, self.op = name, op
-        self.offers = op.offers(weigh)
+        self.offers = _with_large_ram(op, op.offers(weigh)) if huge else op.offers(weigh)
         if not self.offers:
             raise ModelError(f"node {name!r}: {type(op).__name__} has no folding for {op.input}")
         self.cycles = np.array([offer.cycles for offer in self.offers], np.int64)
@@ -59,7 +61,10 @@ class SearchedLayer:
     def cheapest(self, cycles: int) -> int:
         """Of the foldings with the :meth:`least` multipliers the one with the least area."""
         same = np.flatnonzero((self.cycles <= cycles) & (self.multipliers == self.least(cycles)))
-        return min(same.tolist(), key=lambda at: (self._area(at), self.cycles[at], at))
+        return min(same.tolist(), key=lambda at: (self._huge(at), self._area(at), self.cycles[at], at))
+
+    def _huge(self, at: int) -> bool:
+        return getattr(self.offers[at].folding, "huge", False)
 
     def near(self, cycles: int) -> list[int]:
         """The foldings that take at most ``cycles`` and, among those of their kind, nearly the least multipliers."""
@@ -98,6 +103,15 @@ class SearchedLayer:
         return Option(self.offers[at].folding, int(self.cycles[at]), self.offers[at].multipliers)
 
 
+def _with_large_ram(op: Operator, offers: Sequence[Offer]) -> Sequence[Offer]:
+    """``offers`` and, where weights would be in block RAM, the same with them in large RAM."""
+    if not isinstance(op, MacOperator):
+        return offers
+    block = [offer for offer in offers if rom_style(op.plan(offer.folding).weight_depth) == "block"]
+    huge = [replace(x, folding=replace(x.folding, huge=True), kind=(x.kind, "huge")) for x in block]
+    return (*offers, *huge)
+
+
 def default_weigh(products: Products) -> int:
     """Multipliers of 18 x 18 bits."""
     return products.count * -(-products.a // 18) * -(-products.b // 18)
@@ -106,13 +120,14 @@ def default_weigh(products: Products) -> int:
 class FoldingSearch:
     """The foldings of a network's layers, looked at once and chosen from any number of times.
 
-    Cycles are exact for each layer on its own. Raises :class:`ModelError` where layers have no hardware.
+    Cycles are exact for each layer on its own. With ``huge`` there are foldings with weights in large RAM, too, which
+    are never the cheapest. Raises :class:`ModelError` where layers have no hardware.
     """
 
-    def __init__(self, network: Network, weigh: Weigh = default_weigh):
+    def __init__(self, network: Network, weigh: Weigh = default_weigh, huge: bool = False):
         check_hardware(network)
         self.network, self.weigh = network, weigh
-        self.layers = [SearchedLayer(layer.name, layer.op, weigh) for layer in network.layers]
+        self.layers = [SearchedLayer(layer.name, layer.op, weigh, huge) for layer in network.layers]
 
     def for_rate(self, cycles: int) -> list[Option]:
         """The cheapest folding of each layer that takes at most ``cycles`` per frame; FitError where there is none."""

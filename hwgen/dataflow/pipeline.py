@@ -73,7 +73,7 @@ class Pipeline(wiring.Component):
         """The load bus from block to block, in the order of the stages."""
         source = self.load if self.plan.loading else None
         for stage, block in zip(self.plan.stages, self.blocks, strict=True):
-            if stage.op.loading:
+            if stage.op.loads(stage.folding):
                 bus(m, source, block.load)
                 source = block.loaded
 

@@ -53,11 +53,16 @@ class Plan:
     @property
     def loading(self) -> bool:
         """Whether constants of layers are loaded at run time."""
-        return any(layer.op.loading for layer in self.layers)
+        return any(layer.op.loads(layer.folding) for layer in self.layers)
+
+    @property
+    def waits_for_load(self) -> bool:
+        """Whether a load must come before the first frame: what is in large RAM is not there at power-up."""
+        return any(getattr(layer.folding, "huge", False) for layer in self.layers)
 
     def load_image(self) -> bytes:
         """All that is loaded, in the order in which the stages take it."""
-        return b"".join(stage.op.image(stage.folding) for stage in self.stages if stage.op.loading)
+        return b"".join(stage.op.image(stage.folding) for stage in self.stages if stage.op.loads(stage.folding))
 
     @property
     def entries(self) -> dict[tuple[str, int], Source]:

@@ -83,11 +83,11 @@ class Results(wiring.Component):
             write.data.eq(self.i.payload),
             read.addr.eq(self.read),
             self.byte.eq(read.data),
+        ]
+        # Two cycles late, when there may only be more to send: `at` goes on but with a packet, and back to more.
+        m.d.sync += [
             waiting.eq(filled - self.at),
             unsent.eq(complete - self.at),
-        ]
-        # A cycle late, when there may only be more to send: `at` goes on but with a packet, and back to more.
-        m.d.sync += [
             self.ready.eq(Mux(waiting > MOST_UP, MOST_UP, waiting)),
             self.worth.eq(((waiting >= MOST_UP) | ((unsent != 0) & ~unsent[-1])) & ~self.clear & ~self.go),
         ]
@@ -100,7 +100,7 @@ class Results(wiring.Component):
         with m.Elif(self.go):
             m.d.sync += self.at.eq(self.at + self.ready)
         with m.If(self.clear):
-            m.d.sync += [filled.eq(0), complete.eq(0), self.at.eq(0)]
+            m.d.sync += [filled.eq(0), complete.eq(0), self.at.eq(0), waiting.eq(0), unsent.eq(0)]
         return m
 
 

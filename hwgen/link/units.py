@@ -8,9 +8,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.link.protocol import HELD_BYTES, Unit
+from hwgen.load_files import Load
 from hwgen.loader import LoadPlan
 
 #: Beats that the registers at the accelerator's port hold before its gate, which takes a byte a cycle; and to spare.
@@ -26,9 +26,7 @@ def held_by(image: bytes) -> bytes:
 
 def load_unit(plan: Plan) -> bytes:
     """The constants of ``plan``, as they go over the line."""
-    image = plan.load_image()
-    padding = bytes(-len(image) % LoadPlan.of(Pipeline(plan)).beat_bytes)
-    return bytes((Unit.LOAD,)) + image + padding + held_by(image)
+    return bytes((Unit.LOAD,)) + Load.of(plan).image + held_by(plan.load_image())
 
 
 def frame_units(content: bytes, frames: int) -> bytes:
@@ -51,9 +49,10 @@ class Loads:
         """Those of a design with ``plan``; None where nothing is loaded."""
         if not plan.loading:
             return None
-        loads = LoadPlan.of(Pipeline(plan))
+        loads = LoadPlan.of(plan)
         settle = loads.settle + _AHEAD * loads.beat_bytes
-        return Loads(loads.load_beats, settle, held_by(plan.load_image()))
+        held = bytes(HELD_BYTES) if plan.waits_for_load else held_by(plan.load_image())
+        return Loads(loads.load_beats, settle, held)
 
 
 class Units(wiring.Component):

@@ -52,6 +52,7 @@ class Library:
         self.roms: dict[tuple[str, Contents], str] = {}
         self._made: dict[Hashable, tuple[str, frozenset[str]]] = {}
         self._labels: dict[str, int] = {}
+        self._large: set[str] = set()
 
     def instance(self, element: Element) -> Instance:
         """An instance of the module for elements of this kind, joined to the ports of ``element``."""
@@ -90,6 +91,16 @@ class Library:
         name = self._memory("rom", contents, len(address))
         return name and Instance(name, i_clk=ClockSignal(), i_address=address, o_data=data)
 
+    def large_ram(self, width: int, depth: int, *, address: Value, data: Value, **write: Value) -> Instance:
+        """A memory with one port, which writes ``given`` where ``enable`` is 1 and reads elsewhere, and two registers
+        behind it. It has no contents: large RAM has none at power-up."""
+        name = f"large_ram_{width}x{depth}"
+        if name not in self._large:
+            self._large.add(name)
+            self.modules.append(_large_module(name, width, depth, len(address)))
+        ports = {f"i_{port}": value for port, value in write.items()}
+        return Instance(name, i_clk=ClockSignal(), i_address=address, **ports, o_data=data)
+
     def _memory(self, kind: str, contents: Contents, address_bits: int) -> str | None:
         """The module of a memory, made once for the same contents; None where they belong into the text."""
         if self.inline is None or contents.bits <= self.inline:
@@ -97,8 +108,7 @@ class Library:
         if (kind, contents) not in self.roms:
             number = len(self.roms)
             name = self.roms[kind, contents] = f"{kind}_{number}"
-            write = _WRITE if kind == "ram" else ""
-            self.modules.append(_memory_module(name, number, contents, address_bits, write))
+            self.modules.append(_memory_module(name, number, contents, address_bits, kind == "ram"))
         return self.roms[kind, contents]
 
 
@@ -119,9 +129,11 @@ _RAM_ATTRIBUTES = """\
   attribute \\ram_style "block"
   attribute \\no_rw_check 1
 """
+_LARGE_ATTRIBUTES = """\
+  attribute \\ram_style "huge"
+"""
 #: The port to write, of a memory that has one.
 _WRITE = """\
-  wire width {address_bits} input 3 \\place
   wire width 1 input 4 \\enable
   wire width {width} input 5 \\given
   cell $memwr_v2 $3
@@ -132,7 +144,7 @@ _WRITE = """\
     parameter \\CLK_POLARITY 1
     parameter \\PORTID 0
     parameter \\PRIORITY_MASK 0'0
-    connect \\ADDR \\place
+    connect \\ADDR \\{place}
     connect \\DATA \\given
     connect \\EN {{{enables}}}
     connect \\CLK \\clk
@@ -140,22 +152,53 @@ _WRITE = """\
 """
 
 
-def _memory_module(name: str, index: int, contents: Contents, address_bits: int, write: str) -> str:
+#: The place to write, where it is not that to read; and that nothing is read in a cycle in which something is written.
+_PLACE = "  wire width {address_bits} input 3 \\place\n"
+_NOT_BOTH = """\
+  wire width 1 \\reading
+  cell $not $4
+    parameter \\A_SIGNED 0
+    parameter \\A_WIDTH 1
+    parameter \\Y_WIDTH 1
+    connect \\A \\enable
+    connect \\Y \\reading
+  end
+"""
+
+
+def _memory_module(name: str, index: int, contents: Contents, address_bits: int, written: bool) -> str:
     """RTLIL of what :class:`hwgen.memory.rom.Rom`, or a column of a :class:`hwgen.memory.store.Store`, is in block RAM,
     but for the contents."""
-    width = contents.width
+    attributes = f"{_RAM_ATTRIBUTES if written else _ROM_ATTRIBUTES}  attribute \\{CONTENTS} {index}\n"
+    write = _PLACE.format(address_bits=address_bits) + _write(contents.width, address_bits, "place") if written else ""
+    return _module(name, contents.width, len(contents), address_bits, attributes, write)
+
+
+def _large_module(name: str, width: int, depth: int, address_bits: int) -> str:
+    """RTLIL of a column of a :class:`hwgen.memory.store.Store` in large RAM."""
+    write = _write(width, address_bits, "address") + _NOT_BOTH
+    return _module(name, width, depth, address_bits, _LARGE_ATTRIBUTES, write, "\\reading")
+
+
+def _write(width: int, address_bits: int, place: str) -> str:
+    enables = " \\enable" * width + " "
+    return _WRITE.format(width=width, address_bits=address_bits, enables=enables, place=place)
+
+
+def _module(
+    name: str, width: int, depth: int, address_bits: int, attributes: str, write: str, reading: str = "1'1"
+) -> str:
+    """A memory that is read where ``reading`` is 1, two registers, and ``write``, the port to write."""
     unknown = f"{width}'" + "x" * width
-    attributes = _RAM_ATTRIBUTES if write else _ROM_ATTRIBUTES
-    write = write.format(width=width, address_bits=address_bits, enables=" \\enable" * width + " ")
     return f"""\
 module \\{name}
 {attributes}\
-  attribute \\{CONTENTS} {index}
-  memory width {width} size {len(contents)} \\store
+  memory width {width} size {depth} \\store
   wire width {width} \\read_data
   wire width {address_bits} input 0 \\address
   wire width 1 input 1 \\clk
   wire width {width} output 2 \\data
+{write}\
   cell $memrd_v2 $1
     parameter \\MEMID "\\\\store"
     parameter \\ABITS {address_bits}
@@ -172,7 +215,7 @@ module \\{name}
     connect \\DATA \\read_data
     connect \\ARST 1'0
     connect \\SRST 1'0
-    connect \\EN 1'1
+    connect \\EN {reading}
     connect \\CLK \\clk
   end
   cell $dff $2
@@ -182,5 +225,5 @@ module \\{name}
     connect \\CLK \\clk
     connect \\Q \\data
   end
-{write}end
+end
 """

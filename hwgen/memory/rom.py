@@ -32,6 +32,7 @@ def ram_style(depth: int) -> str:
 RAM_ATTRIBUTES = {
     "lutram": {"ram_style": "distributed"},
     "block": {"ram_style": "block", "no_rw_check": 1},
+    "huge": {"ram_style": "huge"},
 }
 
 

@@ -20,6 +20,8 @@ from .rom import RAM_ATTRIBUTES, ram_style, rom_latency
 
 #: Bits of a column: the widest word of most block RAMs, of which their narrower ones are parts.
 COLUMN = 36
+#: The same of large RAM (SPRAM).
+LARGE_COLUMN = 16
 
 #: The attribute of a memory whose first contents matter although it is written.
 LOADED = "hwgen_loaded"
@@ -33,14 +35,18 @@ LOAD_PORTS = {"load": In(LOAD_BUS), "loaded": Out(LOAD_BUS)}
 
 @dataclass(frozen=True)
 class StoreShape:
-    """A store of ``depth`` words of ``width`` bits."""
+    """A store of ``depth`` words of ``width`` bits; ``huge``: in RAM of the device's large kind, which has one port,
+    and nothing in it at power-up."""
 
     width: int
     depth: int
+    huge: bool = False
 
     @property
     def style(self) -> str:
         """``"registers"`` for a single word, else where its columns go (:func:`hwgen.memory.rom.ram_style`)."""
+        if self.huge:
+            return "huge"
         return "registers" if self.depth == 1 else ram_style(self.depth)
 
     @property
@@ -51,8 +57,9 @@ class StoreShape:
     @cached_property
     def columns(self) -> tuple[int, ...]:
         """Bits of each column."""
-        whole, rest = divmod(self.width, COLUMN)
-        return (COLUMN,) * whole + ((rest,) if rest else ())
+        most = LARGE_COLUMN if self.huge else COLUMN
+        whole, rest = divmod(self.width, most)
+        return (most,) * whole + ((rest,) if rest else ())
 
     @cached_property
     def column_bytes(self) -> tuple[int, ...]:
@@ -84,7 +91,8 @@ class StoreShape:
 
 
 class Store(wiring.Component):
-    """``data`` follows ``address`` by :attr:`latency` cycles, like that of a ROM; ``contents`` are there at power-up.
+    """``data`` follows ``address`` by :attr:`latency` cycles, like that of a ROM; ``contents`` are there at power-up,
+    unless it is ``huge``.
 
     ``load`` brings other contents, in the order of :meth:`StoreShape.image`; what it does not take leaves by
     ``loaded``, a cycle later. The last byte is in its place three cycles after it came.
@@ -93,8 +101,8 @@ class Store(wiring.Component):
     #: Cycles by which a store delays what it passes on.
     PASSING = 1
 
-    def __init__(self, contents: Contents):
-        self.contents, self.shape = contents, StoreShape(contents.width, len(contents))
+    def __init__(self, contents: Contents, huge: bool = False):
+        self.contents, self.shape = contents, StoreShape(contents.width, len(contents), huge)
         self.latency = self.shape.latency
         ports = {"address": In(range(max(self.shape.depth, 2))), "data": Out(unsigned(contents.width))}
         super().__init__(ports | LOAD_PORTS)
@@ -102,11 +110,13 @@ class Store(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         enables, address, word = self._collect(m)
+        column = {"registers": self._registers, "huge": self._large}.get(self.shape.style, self._memory)
+        if self.shape.huge:
+            address = self._shared(m, enables, address)
         parts = []
         for n, (contents, size) in enumerate(zip(self.shape.cut(self.contents), self.shape.column_bytes, strict=True)):
             start = 8 * (self.shape.collected - size)
             given = word[start : start + contents.width]
-            column = self._registers if self.shape.style == "registers" else self._memory
             parts.append(column(m, n, contents, enables[n], address, given, platform))
         m.d.comb += self.data.eq(Cat(*parts))
         return m
@@ -172,6 +182,28 @@ class Store(wiring.Component):
             value = Signal(contents.width, name=f"held_{n}", reset_less=True)
             m.d.sync += value.eq(read.data)
         m.d.comb += data.eq(value)
+        return data
+
+    def _shared(self, m: Module, enables: Signal, written: Signal) -> Signal:
+        """The address of large RAM, which has one port: nothing is read while it is loaded."""
+        place = Signal.like(written)
+        m.d.comb += place.eq(Mux(enables.any(), written, self.address))
+        return place
+
+    def _large(self, m: Module, n: int, contents: Contents, enable, address, given, platform) -> Signal:
+        """A RAM with one port, and the registers of a ROM."""
+        data = Signal(contents.width, name=f"data_{n}", reset_less=True)
+        if isinstance(platform, Library):
+            ports = {"address": address, "enable": enable, "given": given, "data": data}
+            m.submodules[f"column_{n}"] = platform.large_ram(contents.width, len(contents), **ports)
+            return data
+        m.submodules[f"column_{n}"] = store = memory.Memory(
+            shape=unsigned(contents.width), depth=len(contents), init=[], attrs=RAM_ATTRIBUTES["huge"]
+        )
+        read, write = store.read_port(), store.write_port()
+        m.d.comb += [read.addr.eq(address), read.en.eq(~enable)]
+        m.d.comb += [write.addr.eq(address), write.en.eq(enable), write.data.eq(given)]
+        m.d.sync += data.eq(read.data)
         return data
 
 

@@ -68,7 +68,7 @@ def built_projects(folder: str | Path) -> tuple[str, ...]:
     return tuple(kind for kind in PROJECTS if (Path(folder) / kind).is_dir())
 
 
-def load_files(kinds: Iterable[str], made: "Retrained") -> dict[str, str]:
+def loaded_files(kinds: Iterable[str], made: "Retrained") -> dict[str, str]:
     """What the projects ``kinds`` of the hardware need for the network ``made``; all in one folder."""
     kinds = tuple(kinds)
     facts = Facts.loaded(made) if kinds else None

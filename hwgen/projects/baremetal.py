@@ -26,6 +26,7 @@ def baremetal_files(facts: Facts) -> dict[str, str]:
     frames = min(_FRAMES, len(facts.samples))
     labels = ["input", *(f"result_{n}" for n in range(len(facts.top.results)))]
     blobs = [(label, b"".join(blob[:frames])) for label, blob in zip(labels, facts.blobs, strict=True)]
+    blobs += [("weights", facts.image)] if facts.waits else []
     known = facts.part.system is not None
     base, step = ADDRESSES[facts.part.system or "zynq"]
     dmas = [
@@ -73,19 +74,17 @@ def header_values(facts: Facts) -> dict[str, Any]:
     return {
         "name": facts.name,
         "prefix": facts.name.upper(),
-        "load": None if facts.image is None else _load(facts.header_bytes, len(facts.image)),
+        "load": None if facts.image is None else _load(facts),
         "source": source,
         "streams": streams,
         "outputs": [_output(output, names, taken) for output in network.outputs],
     }
 
 
-def _load(header_bytes: int, size: int) -> dict[str, Any]:
-    """The first words as C has them: bytes up to the width of a word."""
-    words = {"frames": FRAMES, "weights": WEIGHTS}
-    return {"header_bytes": header_bytes, "bytes": size} | {
-        kind: ", ".join(f"{byte}u" for byte in word) for kind, word in words.items()
-    }
+def _load(facts: Facts) -> dict[str, Any]:
+    """With the first words as C has them."""
+    words = {kind: ", ".join(f"{byte}u" for byte in word) for kind, word in (("frames", FRAMES), ("weights", WEIGHTS))}
+    return words | {"header_bytes": facts.header_bytes, "bytes": len(facts.image), "waits": facts.waits}
 
 
 def _float(value: float) -> str:

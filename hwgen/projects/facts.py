@@ -13,6 +13,7 @@ from hwgen.dataflow.schedule import schedule
 from hwgen.export import Verilog
 from hwgen.graph import golden
 from hwgen.graph.network import Network
+from hwgen.load_files import Load
 
 from .host import CoreInstance, Dialect, HostTop, frame_blob, frame_bytes, host_width
 from .parts import Part
@@ -59,8 +60,12 @@ class Facts:
     @property
     def image(self) -> bytes | None:
         """The load of its weights, in whole beats; None where they are fixed."""
-        loads = self.top.loads
-        return loads and loads.filled(self.top.core.plan.load_image())
+        return Load.of(self.top.core.plan).image if self.top.loads else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has no weights before they are loaded."""
+        return bool(self.top.loads) and self.top.core.plan.waits_for_load
 
     @property
     def in_flight(self) -> int:

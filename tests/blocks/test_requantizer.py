@@ -1,10 +1,17 @@
 """The steps of the requantiser that other tests only see from outside."""
 
 import numpy as np
+import pytest
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
 
+from hwgen.blocks.mac import MacFolding
+from hwgen.blocks.requantizer import lane_form
 from hwgen.blocks.requantizer_lane import needless_rows, to_significand
+from hwgen.graph.types import U8, FeatureMap, IntType, Quantization
+from hwgen.testing import check_operator
+
+from .cases import dense
 
 
 def test_operands_are_rounded_as_float32_rounds_them():
@@ -37,3 +44,30 @@ def test_constants_save_rows_of_products_in_luts():
     # Of four rows the upper two are always 0: one adder of a pair, and that of both pairs.
     half = needless_rows(np.array([0b0001, 0b0010]), 4, 10)
     assert (half.gated, half.adder, half.apart_adder) == (-2 * 10, -2 * 11, 2 * 11)
+
+
+@pytest.mark.parametrize("elements", [2, 3, 4, 5, 6, 7, 9, 14, 40])
+@pytest.mark.parametrize("kind", ["fixed", "loaded", "rounded"])
+def test_constants_are_there_for_as_long_as_digits_come(kind, elements):
+    """From a product in one cycle to one of a digit of one bit a cycle, without and with pauses."""
+    source = FeatureMap(1, 1, elements, IntType(16, True) if kind == "rounded" else U8)
+    target = Quantization(IntType(16, True), 0.02, 3) if kind == "rounded" else None
+    op = dense(source, 6, target, weight_bits=16 if target else 8)
+    op = op.loadable() if kind == "loaded" else op
+    folding = MacFolding("ring", 1, 2 if elements > 7 else 1, 1, 1, in_luts=True)
+    form = op.plan(folding).requantizer
+    assert form.serial
+    assert form.rounded == (kind == "rounded")
+    check_operator(op, folding)
+
+
+def test_the_offset_waits_in_one_register_where_digits_take_long():
+    forms = [form_of(dense(FeatureMap(1, 1, elements, U8), 6)) for elements in (3, 40)]
+    assert [form.holds for form in forms] == [False, True]
+    assert forms[1].waits == (0, 1)
+
+
+def form_of(op):
+    plan = op.plan(MacFolding("ring", 1, 1, 1, 1, in_luts=True))
+    layer = plan.layer
+    return lane_form(layer.requantization, plan.requantizer, layer.sum_type, layer.output.type)

@@ -21,12 +21,14 @@ from .. import tiny
 @cache
 def design(name: str = "tiny", **changes):
     """``tiny``, or ``two``: the same with a map of 4x4x4 as a second result. ``loadable`` is ``two`` with weights to
-    load."""
+    load, ``waiting`` is ``tiny`` with weights where there are none before."""
     with TemporaryDirectory() as folder:
         path = tiny.save(Path(folder) / f"{name}.onnx", **changes)
         settings = {"outputs": ("p", "scores") if name in ("two", "loadable") else (), "warn": lambda line: None}
         settings |= {"weights": "loadable"} if name == "loadable" else {}
-        return hwgen.compile(path, calibration=tiny.frames(), multipliers=10, **settings)
+        settings |= {"weights": "spram", "device": "ice40up5k"} if name == "waiting" else {}
+        multipliers = 4 if name == "waiting" else 10
+        return hwgen.compile(path, calibration=tiny.frames(), multipliers=multipliers, **settings)
 
 
 @cache

@@ -13,10 +13,11 @@ from hwgen.graph import golden
 from hwgen.projects.baremetal import baremetal_files, element_places
 from hwgen.projects.facts import Facts
 from hwgen.projects.host import frame_blob, frame_bytes
+from hwgen.projects.parts import Part
 from hwgen.simulate import simulate
 
 from ..shared import model
-from .common import facts, other, random_frames, written
+from .common import design, facts, other, random_frames, written
 from .test_pynq import real_facts
 
 CC = next((name for name in ("gcc", "cc", "clang") if shutil.which(name)), None)
@@ -31,7 +32,7 @@ FAKE = """
 #include <stdio.h>
 #include <string.h>
 static struct { uint32_t registers[24]; int ready[2]; } fake[STREAMS];
-static unsigned fake_patience, fake_network;
+static unsigned fake_patience, fake_network = FIRST;
 static uint8_t *fake_pointer(unsigned n, unsigned channel)
 {
     uint32_t *r = fake[n].registers + channel / 4;
@@ -58,7 +59,7 @@ static void fake_move(void)
             }
         }
     }
-    if (memcmp(from - HEADER, "data", 4) != 0) { fake_fail(0, 0); return; }
+    if (fake_network == NETWORKS || memcmp(from - HEADER, "data", 4) != 0) { fake_fail(0, 0); return; }
 #endif
     frames = all_frames[fake_network];
     known = all_known[fake_network];
@@ -118,9 +119,10 @@ def array(name, blob):
     return f"static const uint8_t {name}[] = {{ {', '.join(map(str, blob))} }};\n"
 
 
-def fake(*networks, stuck=0, header=0, loads=()):
+def fake(*networks, stuck=0, header=0, loads=(), first=0):
     """``fake.h``, included before everything else: the stand-in, with frames of each network and what it answers to
-    them; a first word of ``header`` bytes says which of ``loads`` a transfer holds, if not frames."""
+    them; a first word of ``header`` bytes says which of ``loads`` a transfer holds, if not frames; it has that of
+    the ``first`` from the start."""
     inputs, *results = networks[0]
     text = "#include <stdint.h>\n"
     for k, (own, *answers) in enumerate(networks):
@@ -133,7 +135,7 @@ def fake(*networks, stuck=0, header=0, loads=()):
         "STREAMS": len(results), "FRAMES": len(inputs), "FRAME": f"{len(inputs[0])}u", "RESULT_SIZES": sizes,
         "RESULTS": ", ".join(f"{{ {row} }}" for row in known), "BASE": "0x40400000u", "STEP": "0x10000u",
         "STUCK": stuck, "NETWORKS": len(networks), "INPUTS": ", ".join(f"frames_{k}" for k in every), "HEADER": header,
-        "LOADS": ", ".join(f"load_{k}" for k in every), "LOAD": f"{len(loads[0]) if loads else 0}u",
+        "FIRST": first, "LOADS": ", ".join(f"load_{k}" for k in every), "LOAD": f"{len(loads[0]) if loads else 0}u",
     }  # fmt: skip
     return text + "".join(f"#define {key} {value}\n" for key, value in values.items()) + FAKE
 
@@ -166,6 +168,20 @@ def test_the_example_passes_where_weights_are_loaded(tmp_path):
     (folder / "fake.h").write_text(fake(given.blobs, header=given.header_bytes, loads=[given.image]))
     compiled(folder, "main.c", "-include", "fake.h")
     assert run(folder) == "PASS loadable: 2 frames\n"
+
+
+def test_the_example_loads_what_waits_for_it(tmp_path):
+    """Weights in large RAM, which is empty at power-up."""
+    given = Facts.of(design("waiting"), Part.of(design("waiting").device))
+    for file, text in baremetal_files(given).items():
+        (tmp_path / file).write_text(text)
+    compiled(tmp_path, "main.c")
+    assert "Before the first load the accelerator has no weights." in (tmp_path / "waiting.h").read_text()
+    text = "#define WAITING_DMA_0 0x40400000u\n"
+    text += fake(given.blobs, header=given.header_bytes, loads=[given.image], first=1)
+    (tmp_path / "fake.h").write_text(text)
+    compiled(tmp_path, "main.c", "-include", "fake.h")
+    assert run(tmp_path) == "PASS waiting: 2 frames\n"
 
 
 LOADING = """
