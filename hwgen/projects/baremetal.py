@@ -11,7 +11,7 @@ from hwgen.axi import AxiPort, element_bits
 from hwgen.graph.network import Output, QuantizedTensor
 from hwgen.names import identifier
 
-from .dma import ADDRESSES, dma_names
+from .dma import addresses, dma_names
 from .facts import Facts
 from .header import FRAMES, WEIGHTS
 from .host import frame_bytes
@@ -28,12 +28,13 @@ def baremetal_files(facts: Facts) -> dict[str, str]:
     blobs = [(label, b"".join(blob[:frames])) for label, blob in zip(labels, facts.blobs, strict=True)]
     blobs += [("weights", facts.image)] if facts.waits else []
     known = facts.part.system is not None
-    base, step = ADDRESSES[facts.part.system or "zynq"]
+    ports = facts.top.ports.values()
+    places, status = addresses(facts.part.system, len(ports))
     dmas = [
-        {"cell": cell, "address": f"0x{base + n * step:08X}", "port": port}
-        for n, (cell, port) in enumerate(zip(dma_names(len(facts.top.results)), facts.top.ports.values(), strict=True))
+        {"cell": cell, "address": f"0x{place:08X}", "port": port}
+        for cell, place, port in zip(dma_names(len(ports)), places, ports, strict=True)
     ]
-    values |= {"dmas": dmas, "frames": frames, "known": known}
+    values |= {"dmas": dmas, "frames": frames, "known": known, "status": f"0x{status:08X}"}
     return {
         f"{facts.name}.h": render("network.h.j2", **values),
         "axi_dma.h": files("hwgen.projects").joinpath("templates", "axi_dma.h").read_text(encoding="utf-8"),

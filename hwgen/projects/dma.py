@@ -5,8 +5,16 @@ LENGTH_BITS = 26  # of its length registers: the most it has
 #: first master port reaches (UG585, table 4-1; UG1085, table 10-1).
 ADDRESSES = {"zynq": (0x4040_0000, 0x1_0000), "mpsoc": (0xA000_0000, 0x1_0000)}
 
+STATUS = "status_gpio"  # the cell by which the processor reads `frame_error`
+
 #: What one SmartConnect joins to memory: a port for each DMA that receives, and one for that which sends.
 MOST_OUTPUTS = 15
+
+
+def addresses(system: str | None, outputs: int) -> tuple[list[int], int]:
+    """Of the registers of every DMA, and those of :data:`STATUS` behind them."""
+    base, step = ADDRESSES[system or "zynq"]
+    return [base + n * step for n in range(outputs)], base + outputs * step
 
 
 def dma_names(outputs: int) -> list[str]:

@@ -15,7 +15,7 @@ from hwgen.graph.expression import Expression
 from hwgen.graph.network import Output, QuantizedTensor
 from hwgen.graph.operators import OPERATORS
 
-from .dma import LENGTH_BITS, dma_names
+from .dma import LENGTH_BITS, STATUS, dma_names
 from .facts import Facts
 from .header import FRAMES, WEIGHTS
 from .host import frame_bytes
@@ -60,6 +60,7 @@ def driver_spec(facts: Facts) -> dict[str, Any]:
     spec = {
         "name": facts.name,
         "max_bytes": _MAX_BYTES,
+        "status": STATUS,
         "input": {
             "dma": cells[0],
             "shape": list(network.input_shape),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In
 from hwgen.export import export
 
 from .bench import bench_files, load_vectors
-from .dma import ADDRESSES, LENGTH_BITS, dma_names
+from .dma import LENGTH_BITS, STATUS, addresses, dma_names
 from .facts import Facts
 from .host import AXI4, HostTop
 from .render import render
@@ -38,6 +38,7 @@ def vivado_files(facts: Facts) -> dict[str, str]:
         "vectors": [file for file in bench if file.endswith(".hex")],
         "source_width": top.source.width,
         "dmas": _dmas(facts, top),
+        "status": {"cell": STATUS, "address": f"0x{addresses(facts.part.system, len(top.results))[1]:08X}"},
         "length_bits": LENGTH_BITS,
         "max_bytes": (1 << LENGTH_BITS) - 1,
         "address_bits": _ADDRESS_BITS.get(facts.part.system),
@@ -60,10 +61,10 @@ def vivado_load_files(facts: Facts) -> dict[str, str]:
 
 def _dmas(facts: Facts, top: HostTop) -> list[dict[str, Any]]:
     """A DMA for every output: its cell, its address, and the port and width of what it receives."""
-    base, step = ADDRESSES.get(facts.part.system, (0, 0))
+    places, _ = addresses(facts.part.system, len(top.results))
     return [
-        {"cell": cell, "address": f"0x{base + n * step:08X}", "port": host.name, "width": host.width}
-        for n, (cell, host) in enumerate(zip(dma_names(len(top.results)), top.results, strict=True))
+        {"cell": cell, "address": f"0x{place:08X}", "port": host.name, "width": host.width}
+        for cell, place, host in zip(dma_names(len(top.results)), places, top.results, strict=True)
     ]
 
 

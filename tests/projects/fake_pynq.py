@@ -4,7 +4,7 @@ It behaves as PYNQ's own classes do where a driver could be wrong: a transfer is
 that was allocated, fits the DMA, and is waited for once; results move only when a receiver is there for them.
 """
 
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def module(answers, cells, most):
     """The module; ``answers(bytes)`` gives the bytes of every output, which leave over the DMAs ``cells``; None where
     nothing comes of them."""
     fake = ModuleType("pynq")
-    fake.bitfiles, fake.buffers, fake.transfers = [], [], []
+    fake.bitfiles, fake.buffers, fake.transfers, fake.status = [], [], [], 0
 
     def allocate(shape, dtype):
         buffer = np.zeros(shape, dtype).view(Buffer)
@@ -65,6 +65,7 @@ def module(answers, cells, most):
     class Overlay:
         def __init__(self, bitfile_name, download=True):
             fake.bitfiles.append((bitfile_name, download))
+            self.status_gpio = SimpleNamespace(read=lambda offset: {0: fake.status}[offset])
             for n, cell in enumerate(cells):
                 setattr(self, cell, Dma(most, n == 0, self._sent))
 

@@ -26,12 +26,13 @@ FLAGS = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", "-ffp-co
 NETWORKS = pytest.mark.parametrize("name", ["tiny", "two"])
 
 #: Registers of DMAs at made-up addresses. They want to be reset and started before transfers, receivers before the
-#: sender, aligned buffers and no transfer on top of another; an error is a status bit, as in hardware.
+#: sender, aligned buffers and no transfer on top of another; an error is a status bit, as in hardware. Behind the
+#: last DMA is the register with frame_error.
 FAKE = """
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-static struct { uint32_t registers[24]; int ready[2]; } fake[STREAMS];
+static struct { uint32_t registers[24]; int ready[2]; } fake[STREAMS + 1];
 static unsigned fake_patience, fake_network = FIRST;
 static uint8_t *fake_pointer(unsigned n, unsigned channel)
 {
@@ -231,6 +232,14 @@ def test_a_program_that_loads_two_networks_in_turn(tmp_path):
     compiled(folder, "loading.c", "-include", "fake.h")
     run(folder)
     check_conversions(folder, replace(made, name="other"), random_frames(3, "loadable"))
+
+
+def test_the_example_finds_a_frame_error(tmp_path):
+    folder = written(tmp_path, "baremetal")
+    text = fake(facts().blobs).replace("fake[STREAMS + 1];", "fake[STREAMS + 1] = { [STREAMS] = { { 1u }, { 0 } } };")
+    (folder / "fake.h").write_text(text)
+    compiled(folder, "main.c", "-include", "fake.h")
+    assert run(folder, 1) == "FAIL tiny: frame_error is raised\n"
 
 
 @NETWORKS

@@ -94,6 +94,14 @@ def test_results_are_those_of_simulate(driver, name, tmp_path):
         np.testing.assert_array_equal(integers[port], expected.streams[stream.name], strict=True)
 
 
+def test_a_frame_error_is_seen(driver):
+    make, fake = driver(facts(), files("pynq"))
+    accelerator = make()
+    assert accelerator.frame_error is False
+    fake.status = 1
+    assert accelerator.frame_error is True
+
+
 class Loaded:
     """Hardware whose weights are loaded: what a transfer holds is said by its first word."""
 

@@ -13,7 +13,7 @@ from hwgen.projects.dma import ADDRESSES
 from .common import facts, files, written
 
 pytest.importorskip("tkinter", reason="Python has no tkinter")
-from .vendor_tcl import CLOCK, MASTER, RESET, SLAVE, Vivado
+from .vendor_tcl import CLOCK, FLAG_OUT, MASTER, RESET, SLAVE, Vivado
 
 SPIRIT = "{http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009}"
 NETWORKS = pytest.mark.parametrize("name", ["tiny", "two", "loadable"])
@@ -105,7 +105,8 @@ def vivado(folder, name, **settings):
         if bus not in ("clk", "rst")
     }
     accelerator = {
-        "name": f"{name}_host", "project": name, "pins": {"clk": CLOCK, "rst": RESET}, "interfaces": interfaces
+        "name": f"{name}_host", "project": name, "interfaces": interfaces,
+        "pins": {"clk": CLOCK, "rst": RESET, "frame_error": FLAG_OUT},
     }  # fmt: skip
     return Vivado(folder, accelerator, **settings)
 
@@ -128,7 +129,10 @@ def test_the_build_script_runs(tmp_path, name, device):
     outputs = len(facts(name).top.results)
     base, step = ADDRESSES[system]
     assert tool.validated
-    assert tool.offsets == {f"dma_{n}": base + n * step for n in range(outputs)}
+    cells = [*(f"dma_{n}" for n in range(outputs)), "status_gpio"]
+    assert tool.offsets == {cell: base + n * step for n, cell in enumerate(cells)}
+    assert tool.nets["status_gpio/gpio_io_i"] == "accelerator/frame_error"
+    assert tool.properties["status_gpio"] == {"C_GPIO_WIDTH": "1", "C_ALL_INPUTS": "1"}
     assert tool.joined["accelerator/s_axis"] == "dma_0/M_AXIS_MM2S"
     assert {tool.joined[f"accelerator/{port}"] for port in facts(name).top.ports.values()} == {
         f"dma_{n}/S_AXIS_S2MM" for n in range(outputs)
@@ -173,6 +177,7 @@ def test_an_unknown_command_stops_a_script(tmp_path):
     ("old", "new", "why"),
     [
         ("nets resets/peripheral_reset accelerator/rst\n", "", "accelerator/rst is open"),
+        ("nets accelerator/frame_error status_gpio/gpio_io_i\n", "", "status_gpio/gpio_io_i is open"),
         ("dma_0/axi_resetn", "dma_0/resetn", "dma_0/resetn does not exist"),
         ("data_width 32", "data_width 64", "have different widths"),
         ("interface control_bus/M00_AXI dma_0/S_AXI_LITE\n", "", "control_bus/M00_AXI is open"),

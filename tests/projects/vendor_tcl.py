@@ -63,9 +63,10 @@ def options(arguments, flags=(), valued=()):
 
 MASTER, SLAVE = "master", "slave"
 CLOCK, RESET, CLOCK_OUT, RESET_OUT = "clock", "reset", "clock out", "reset out"
+FLAG, FLAG_OUT = "flag", "flag out"
 
 #: What a block design may be made of: pins, interfaces, properties. From the product guides of AMD (PG021 AXI DMA,
-#: PG247 SmartConnect, PG164 reset, PG082 and PG201 processors).
+#: PG144 GPIO, PG247 SmartConnect, PG164 reset, PG082 and PG201 processors).
 IPS = {
     "processing_system7": (
         {"FCLK_CLK0": CLOCK_OUT, "FCLK_RESET0_N": RESET_OUT, "M_AXI_GP0_ACLK": CLOCK, "S_AXI_HP0_ACLK": CLOCK},
@@ -89,6 +90,11 @@ IPS = {
         set(),
     ),
     "smartconnect": ({"aclk": CLOCK, "aresetn": RESET}, {}, {"NUM_SI", "NUM_MI"}),
+    "axi_gpio": (
+        {"s_axi_aclk": CLOCK, "s_axi_aresetn": RESET, "gpio_io_i": FLAG},
+        {"S_AXI": SLAVE},
+        {"C_GPIO_WIDTH", "C_ALL_INPUTS"},
+    ),
     "axi_dma": (
         {"s_axi_lite_aclk": CLOCK, "axi_resetn": RESET},
         {"S_AXI_LITE": SLAVE},
@@ -311,7 +317,7 @@ class Vivado(Tool):
                 assert f"{cell}/{interface}" in self.joined, f"{cell}/{interface} is open"
         assert len({driver for driver in self.nets.values() if driver.startswith("ps/")}) == 2
         assert len(set(self.offsets.values())) == len(self.offsets), "addresses overlap"
-        assert set(self.offsets) == {cell for cell, ip in self.cells.items() if ip == "axi_dma"}
+        assert set(self.offsets) == {cell for cell, ip in self.cells.items() if ip in ("axi_dma", "axi_gpio")}
         self.validated = True
 
     def do_save_bd_design(self):

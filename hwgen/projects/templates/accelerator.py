@@ -35,6 +35,11 @@ class Accelerator(pynq.Overlay):
         results = self.results(self.run_integers(self.quantise(frames), batch))
         return next(iter(results.values())) if len(results) == 1 else results
 
+    @property
+    def frame_error(self):
+        """Whether a transfer was wrong since the bitstream was loaded: its length, or what it said it held."""
+        return bool(getattr(self, self.spec["status"]).read(0) & 1)
+
     def load(self, weights):
         """Put the weights of another network into the accelerator, whose frames and results are then those of
         :meth:`run`.
