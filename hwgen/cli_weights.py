@@ -37,6 +37,8 @@ def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> Non
       weights.hex                 the same for the test bench of the build, which takes them with +load
       input.hex, expected.hex     frames for it, and what must come
       NAME_qdq.onnx               the quantised network; runs in ONNX Runtime
+      accelerator.json, NAME.h    its scales for the drivers, where the build has pynq or baremetal
+      BUILD_*.hex                 for the test benches of vivado and quartus, where it has these
 
     \b
     Example:

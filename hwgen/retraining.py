@@ -1,5 +1,6 @@
 """A network trained anew, in hardware that was built for loaded weights: from its file to the bytes of a load."""
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from hwgen.loading import hardware_plan, kept_quantisations, laid_out
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
+from hwgen.projects import built_projects, loaded_files
 from hwgen.reloading import Step, simulate_steps
 from hwgen.simulate import Simulation
 from hwgen.testbench import Vectors
@@ -31,10 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Retrained:
-    """``front`` is the network, ``plan`` the built hardware with its constants."""
+    """``front`` is the network, ``plan`` the built hardware with its constants; ``hardware`` is what that is called,
+    ``projects`` are those of :data:`hwgen.projects.PROJECTS` that were built with it."""
 
     front: Quantised
     plan: Plan
+    hardware: str
+    projects: tuple[str, ...] = ()
 
     @property
     def network(self) -> Network:
@@ -52,11 +57,12 @@ class Retrained:
         return Load.of(self.plan).image
 
     def files(self) -> dict[str, bytes]:
-        """The load as bytes and in hexadecimal words for the test bench, with vectors made by the golden model."""
+        """The load as bytes and in hexadecimal words for the test bench, with vectors made by the golden model; and
+        what the projects of the hardware need."""
         top = self.component
         source = golden.network_input(self.network, self.front.samples)
         tensors = golden.run(self.network, source, [stream.name for stream in self.network.results])
-        texts = Vectors.of(top, source, *tensors.values()).files(top)
+        texts = Vectors.of(top, source, *tensors.values()).files(top) | loaded_files(self.projects, self)
         return Load.of(self.plan).files() | {name: text.encode() for name, text in texts.items()}
 
     def write(self, folder: str | Path) -> None:
@@ -89,7 +95,8 @@ def retrained(
         recipe = replace(settings.pop("recipe", DEFAULT), kept=kept)
         front = quantised(model, progress=progress, warn=warn, recipe=recipe, **settings)
     (progress or silent)("fitting into the hardware")
-    return Retrained(front, laid_out(front.network, text, str(hardware)))
+    plan = laid_out(front.network, text, str(hardware))
+    return Retrained(front, plan, identifier(json.loads(text)["network"]), built_projects(hardware))
 
 
 def simulate_loads(

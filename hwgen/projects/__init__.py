@@ -2,37 +2,41 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwgen.graph.errors import InputError
 from hwgen.targets import DEVICES, Device
 
-from .baremetal import baremetal_files
+from .baremetal import baremetal_files, baremetal_load_files
 from .dma import MOST_OUTPUTS
 from .facts import Facts
 from .parts import Part, check_device, has_system, is_amd, is_intel
-from .pynq import pynq_files
-from .quartus import quartus_files
-from .vivado import vivado_files
+from .pynq import pynq_files, pynq_load_files
+from .quartus import quartus_files, quartus_load_files
+from .vivado import vivado_files, vivado_load_files
 
 if TYPE_CHECKING:
     from hwgen.flow import Design
+    from hwgen.retraining import Retrained
 
 
 @dataclass(frozen=True)
 class Project:
-    """``files`` makes the files of its folder; it is for devices that it ``fits``, ``whose`` in words."""
+    """``files`` makes the files of its folder, ``loads`` those that go with the load of another network; it is for
+    devices that it ``fits``, ``whose`` in words."""
 
     whose: str
     fits: Callable[[Device], bool]
     files: Callable[[Facts], dict[str, str]]
+    loads: Callable[[Facts], dict[str, str]]
 
 
 PROJECTS = {
-    "vivado": Project("devices by AMD", is_amd, vivado_files),
-    "quartus": Project("devices by Intel", is_intel, quartus_files),
-    "pynq": Project("Zynq and Zynq UltraScale+ devices", has_system, pynq_files),
-    "baremetal": Project("any device", lambda device: True, baremetal_files),
+    "vivado": Project("devices by AMD", is_amd, vivado_files, vivado_load_files),
+    "quartus": Project("devices by Intel", is_intel, quartus_files, quartus_load_files),
+    "pynq": Project("Zynq and Zynq UltraScale+ devices", has_system, pynq_files, pynq_load_files),
+    "baremetal": Project("any device", lambda device: True, baremetal_files, baremetal_load_files),
 }
 
 
@@ -57,3 +61,15 @@ def project_files(kinds: Iterable[str], design: "Design") -> dict[str, str]:
         )
     facts = Facts.of(design, Part.of(design.device))
     return {f"{kind}/{name}": text for kind in kinds for name, text in PROJECTS[kind].files(facts).items()}
+
+
+def built_projects(folder: str | Path) -> tuple[str, ...]:
+    """The projects in the ``folder`` of a build."""
+    return tuple(kind for kind in PROJECTS if (Path(folder) / kind).is_dir())
+
+
+def loaded_files(kinds: Iterable[str], made: "Retrained") -> dict[str, str]:
+    """What the projects ``kinds`` of the hardware need for the network ``made``; all in one folder."""
+    kinds = tuple(kinds)
+    facts = Facts.loaded(made) if kinds else None
+    return {name: text for kind in kinds for name, text in PROJECTS[kind].loads(facts).items()}

@@ -1,6 +1,7 @@
 """A header for C99 without an operating system, an example, and the registers of AMD's DMA."""
 
 import re
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -12,6 +13,7 @@ from hwgen.names import identifier
 
 from .dma import ADDRESSES, dma_names
 from .facts import Facts
+from .header import FRAMES, WEIGHTS
 from .host import frame_bytes
 from .render import render
 
@@ -24,6 +26,7 @@ def baremetal_files(facts: Facts) -> dict[str, str]:
     frames = min(_FRAMES, len(facts.samples))
     labels = ["input", *(f"result_{n}" for n in range(len(facts.top.results)))]
     blobs = [(label, b"".join(blob[:frames])) for label, blob in zip(labels, facts.blobs, strict=True)]
+    blobs += [("weights", facts.image)] if facts.waits else []
     known = facts.part.system is not None
     base, step = ADDRESSES[facts.part.system or "zynq"]
     dmas = [
@@ -39,6 +42,12 @@ def baremetal_files(facts: Facts) -> dict[str, str]:
         "Makefile": render("Makefile.j2", **values),
         "README.md": render("baremetal.md.j2", **values),
     }
+
+
+def baremetal_load_files(facts: Facts) -> dict[str, str]:
+    """The header of the network that is loaded, by its own name: a program can have several."""
+    own = replace(facts, name=identifier(facts.network.name))
+    return {f"{own.name}.h": render("network.h.j2", **header_values(own))}
 
 
 def header_values(facts: Facts) -> dict[str, Any]:
@@ -65,10 +74,17 @@ def header_values(facts: Facts) -> dict[str, Any]:
     return {
         "name": facts.name,
         "prefix": facts.name.upper(),
+        "load": None if facts.image is None else _load(facts),
         "source": source,
         "streams": streams,
         "outputs": [_output(output, names, taken) for output in network.outputs],
     }
+
+
+def _load(facts: Facts) -> dict[str, Any]:
+    """With the first words as C has them."""
+    words = {kind: ", ".join(f"{byte}u" for byte in word) for kind, word in (("frames", FRAMES), ("weights", WEIGHTS))}
+    return words | {"header_bytes": facts.header_bytes, "bytes": len(facts.image), "waits": facts.waits}
 
 
 def _float(value: float) -> str:

@@ -1,7 +1,5 @@
 """The test bench of a :class:`HostTop`, and the vectors that it reads."""
 
-from collections.abc import Sequence
-
 from .facts import Facts
 from .host import Dialect, HostPort, HostTop
 from .render import render
@@ -10,9 +8,7 @@ from .render import render
 def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:
     """``NAME_host_tb.v`` and a file for every port: all frames but one as a transfer, and one more."""
     d, name = top.dialect, f"{facts.name}_{top.dialect.suffix}"
-    hosts = (top.source, *top.results)
-    lines = [_lines(host, d, frames) for host, frames in zip(hosts, facts.blobs, strict=True)]
-    files = [f"{name}_{host.name}.hex" for host in hosts]
+    vectors = _vectors(facts, top)
     ports = [
         {
             "name": host.name,
@@ -22,10 +18,12 @@ def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:
             "side": d.side_bits(host.width),
             "file": file,
         }
-        for n, (host, text, file) in enumerate(zip(hosts, lines, files, strict=True))
+        for n, (host, (file, text)) in enumerate(zip((top.source, *top.results), vectors.items(), strict=True))
     ]
     frames = len(facts.samples)
     words = sum(port["words"] for port in ports)
+    load = _load_words(top, facts.image) if top.loads else []
+    cycles = len(load) + top.loads.load_bytes + top.loads.settle if top.loads else 0
     bench = render(
         "host_tb.v.j2",
         top=name,
@@ -33,18 +31,43 @@ def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:
         frames=frames,
         ports=ports,
         dialect=d,
-        timeout=20 * (facts.latency + frames * facts.interval + words),
+        load={"words": len(load), "file": _load_file(name)} if load else None,
+        timeout=20 * (facts.latency + frames * facts.interval + words + cycles),
     )
-    return {f"{name}_tb.v": bench, **dict(zip(files, lines, strict=True))}
+    return {f"{name}_tb.v": bench, **vectors}
 
 
-def _lines(host: HostPort, dialect: Dialect, frames: Sequence[bytes]) -> str:
-    """The words of two transfers for ``$readmemh``: last, side and data."""
+def load_vectors(facts: Facts, top: HostTop) -> dict[str, str]:
+    """The vectors of a network that is loaded first, and the load, for the bench that :func:`bench_files` made."""
+    name = f"{facts.name}_{top.dialect.suffix}"
+    return {**_vectors(facts, top), _load_file(name): "".join(_load_words(top, facts.image))}
+
+
+def _load_file(name: str) -> str:
+    return f"{name}_weights.hex"
+
+
+def _load_words(top: HostTop, image: bytes) -> list[str]:
+    return _lines(top.source, top.dialect, top.of_weights(image))
+
+
+def _vectors(facts: Facts, top: HostTop) -> dict[str, str]:
+    """By file, the words of two transfers."""
+    name, found = f"{facts.name}_{top.dialect.suffix}", {}
+    for host, frames in zip((top.source, *top.results), facts.blobs, strict=True):
+        transfers = [b"".join(part) for part in (frames[:-1], frames[-1:]) if part]
+        if host is top.source:
+            transfers = [top.of_frames(blob) for blob in transfers]
+        lines = [line for blob in transfers for line in _lines(host, top.dialect, blob)]
+        found[f"{name}_{host.name}.hex"] = "".join(lines)
+    return found
+
+
+def _lines(host: HostPort, dialect: Dialect, blob: bytes) -> list[str]:
+    """The words of a transfer for ``$readmemh``: last, side and data."""
     side_bits, bits = dialect.side_bits(host.width), 8 * host.width
     digits = -(-(1 + side_bits + bits) // 4)
-    text = ""
-    for transfer in (frames[:-1], frames[-1:]):
-        for data, used, last in host.words(b"".join(transfer)):
-            word = data | dialect.side_of(used, host.width) << bits | last << (bits + side_bits)
-            text += f"{word:0{digits}x}\n"
-    return text
+    return [
+        f"{data | dialect.side_of(used, host.width) << bits | last << (bits + side_bits):0{digits}x}\n"
+        for data, used, last in host.words(blob)
+    ]

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwgen.axi import AxiTop
+from hwgen.dataflow.schedule import schedule
 from hwgen.export import Verilog
 from hwgen.graph import golden
 from hwgen.graph.network import Network
+from hwgen.load_files import Load
 
 from .host import CoreInstance, Dialect, HostTop, frame_blob, frame_bytes, host_width
 from .parts import Part
 
 if TYPE_CHECKING:
     from hwgen.flow import Design
+    from hwgen.retraining import Retrained
 
 #: Bytes in a word at the most: what the memory ports of a processor take.
 WIDEST = 16
@@ -26,12 +29,13 @@ WIDEST = 16
 @dataclass(frozen=True, eq=False)
 class Facts:
     """A design with its ``part``: ``samples`` [N, *input_shape] are frames to try, ``tensors`` the integers
-    [N, H, W, C] that go in and come out for them."""
+    [N, H, W, C] that go in and come out for them. Of a network that is loaded into hardware which is there: no part,
+    Verilog and clock, and the ``name`` of the hardware."""
 
     name: str
     network: Network
     top: AxiTop
-    verilog: Verilog
+    verilog: Verilog | None
     part: Part | None
     clock: float
     interval: int
@@ -41,14 +45,27 @@ class Facts:
 
     @staticmethod
     def of(design: "Design", part: Part | None) -> "Facts":
-        network = design.network
-        source = golden.network_input(network, design.samples)
-        names = [stream.name for stream in network.results]
-        tensors = {network.input.name: source} | golden.run(network, source, names)
         times = design.schedule.interval, design.schedule.latency
-        return Facts(
-            design.name, network, design.component, design.verilog, part, design.clock, *times, design.samples, tensors
-        )
+        tensors = _tensors(design.network, design.samples)
+        hardware = design.component, design.verilog, part, design.clock
+        return Facts(design.name, design.network, *hardware, *times, design.samples, tensors)
+
+    @staticmethod
+    def loaded(made: "Retrained") -> "Facts":
+        network, samples, times = made.network, made.front.samples, schedule(made.plan)
+        tensors = _tensors(network, samples)
+        hardware = made.component, None, None, 0.0
+        return Facts(made.hardware, network, *hardware, times.interval, times.latency, samples, tensors)
+
+    @property
+    def image(self) -> bytes | None:
+        """The load of its weights, in whole beats; None where they are fixed."""
+        return Load.of(self.top.core.plan).image if self.top.loads else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has no weights before they are loaded."""
+        return bool(self.top.loads) and self.top.core.plan.waits_for_load
 
     @property
     def in_flight(self) -> int:
@@ -60,6 +77,11 @@ class Facts:
         """Bytes in a word of the host, of the input and of each output."""
         ports = (self.top.source, *self.top.results)
         return tuple(host_width(frame_bytes(port), self.interval, WIDEST) for port in ports)
+
+    @property
+    def header_bytes(self) -> int:
+        """What is in front of a transfer to the accelerator: a word where weights are loaded."""
+        return self.widths[0] if self.top.loads else 0
 
     @cached_property
     def blobs(self) -> tuple[tuple[bytes, ...], ...]:
@@ -80,3 +102,9 @@ class Facts:
     def memories(self) -> Sequence[str]:
         """The files that the Verilog reads."""
         return sorted(self.verilog.memories)
+
+
+def _tensors(network: Network, samples: np.ndarray) -> dict[str, np.ndarray]:
+    source = golden.network_input(network, samples)
+    names = [stream.name for stream in network.results]
+    return {network.input.name: source} | golden.run(network, source, names)

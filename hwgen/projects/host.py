@@ -2,7 +2,8 @@
 
 A host's DMA moves *transfers*: whole frames, one behind the other without a gap, in words of 4, 8 or 16 bytes whatever
 the network's beats are. Elements take whole bytes, the lowest first, in raster order, channels last. What comes back is
-packed likewise, and the last word of a transfer's results is marked, so that a DMA knows when it is done.
+packed likewise, and the last word of a transfer's results is marked, so that a DMA knows when it is done. Where weights
+are loaded, the first word of a transfer says whether it holds frames or weights (:mod:`hwgen.projects.header`).
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from hwgen.axi import AxiPort, AxiTop, BeatCounter, element_bits
 from hwgen.memory.queue import Outlet
 
 from .gearbox import Gearbox
+from .header import FRAMES, WEIGHTS, HeaderReader, headed
 
 NARROWEST = 4  # bytes of a word: less a DMA does not move through memory
 
@@ -122,6 +124,11 @@ class HostTop(wiring.Component):
     within a frame is a mistake: ``frame_error`` goes to 1 and stays there until reset, and the frame is completed with
     zeros, so that the host gets as many results as frames begun, and later transfers are not harmed. At most
     ``in_flight`` frames are between the ports, those that are partly in not counted.
+
+    Where ``top`` has weights to load, a transfer begins with a word that says what it holds, and one with weights has
+    no results. It waits until the frames before it have left, and frames wait for it. A load of another length than
+    what the weights take, a first word that says nothing known (that transfer is dropped) and one with nothing behind
+    it raise ``frame_error``, too.
     """
 
     def __init__(self, top: AxiTop, core: wiring.Component, dialect: Dialect, widths: Sequence[int], in_flight: int):
@@ -130,10 +137,20 @@ class HostTop(wiring.Component):
         self.source = HostPort(dialect.sink, top.source, widths[0])
         self.results = tuple(starmap(HostPort, zip(names, top.results, widths[1:], strict=True)))
         self.core_ports = tuple(top.ports.values())
+        #: What is loaded; None where nothing is.
+        self.loads = top.loads
         members = self._members(self.source, In)
         for result in self.results:
             members |= self._members(result, Out)
         super().__init__({**members, "frame_error": Out(1)})
+
+    def of_frames(self, blob: bytes) -> bytes:
+        """The transfer of the frames ``blob``."""
+        return headed(FRAMES, blob, self.source.width) if self.loads else blob
+
+    def of_weights(self, image: bytes) -> bytes:
+        """The transfer that loads the weights ``image``, which fill whole beats."""
+        return headed(WEIGHTS, image, self.source.width)
 
     def _members(self, host: HostPort, flow) -> dict:
         d, back = self.dialect, Out if flow == In else In
@@ -164,38 +181,50 @@ class HostTop(wiring.Component):
         """Cut into frames by count; at the end of each the outputs are told whether the transfer ends there, too."""
         host, core = self.source, self.core
         m.submodules.unpack = gear = Gearbox(host.width, host.port.bits // 8)
-        self._take(m, host, gear)
+        header = self._header(m, host, gear) if self.loads else None
+        self._take(m, host, gear, header.i if header else gear.i)
         m.submodules.beats = count = BeatCounter(host.port.beats)
         filling, allowed, move, wrong = Signal(), Signal(), Signal(), Signal()
         permits = Const(1)
         for outlet in ends:
             permits = permits & outlet.permit
         word = gear.o.payload
+        step, last, early = move, count.last, ~count.last
+        if header:
+            loads = Signal()
+            m.d.comb += [loads.eq(header.loads & ~filling), core.s_axis_tuser.eq(loads)]
+            step, last, early = move & ~loads, Mux(loads, word.last, count.last), ~count.last & ~loads
         m.d.comb += [
             allowed.eq(~count.last | permits),
             core.s_axis_tvalid.eq((gear.o.valid | filling) & allowed),
             core.s_axis_tdata.eq(Mux(filling, 0, word.data)),
-            core.s_axis_tlast.eq(count.last),
+            core.s_axis_tlast.eq(last),
             gear.o.ready.eq(core.s_axis_tready & ~filling & allowed),
             move.eq(core.s_axis_tvalid & core.s_axis_tready),
-            count.step.eq(move),
-            wrong.eq(move & ~filling & word.last & (~count.last | (word.empty != 0))),
+            count.step.eq(step),
+            wrong.eq(move & ~filling & word.last & (early | (word.empty != 0))),
         ]
-        with m.If(move):
+        with m.If(step):
             m.d.sync += filling.eq((filling | word.last) & ~count.last)
         for outlet in ends:
-            ended = move & count.last
+            ended = step & count.last
             m.d.comb += [outlet.debit.eq(ended), outlet.push.eq(ended), outlet.payload.ends.eq(filling | word.last)]
         failed = Signal()
-        with m.If(wrong):
+        with m.If(wrong | header.error if header else wrong):
             m.d.sync += failed.eq(1)
         m.d.comb += self.frame_error.eq(failed | core.frame_error)
 
-    def _take(self, m: Module, host: HostPort, gear: Gearbox) -> None:
-        d, word = self.dialect, gear.i.payload
+    def _header(self, m: Module, host: HostPort, gear: Gearbox) -> HeaderReader:
+        """In front of ``gear``, which takes nothing of a transfer before it has given all of the one before."""
+        m.submodules.header = header = HeaderReader(host.width, gear.unit)
+        wiring.connect(m, header.o, gear.i)
+        return header
+
+    def _take(self, m: Module, host: HostPort, gear: Gearbox, words) -> None:
+        d, word = self.dialect, words.payload
         m.d.comb += [
-            gear.i.valid.eq(self._signal(host, d.valid)),
-            self._signal(host, d.ready).eq(gear.i.ready),
+            words.valid.eq(self._signal(host, d.valid)),
+            self._signal(host, d.ready).eq(words.ready),
             word.data.eq(self._signal(host, d.data)),
             word.last.eq(self._signal(host, d.last)),
         ]

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import zlib
 from importlib.resources import files
 from typing import Any
 
@@ -16,6 +17,7 @@ from hwgen.graph.operators import OPERATORS
 
 from .dma import LENGTH_BITS, dma_names
 from .facts import Facts
+from .header import FRAMES, WEIGHTS
 from .host import frame_bytes
 from .render import render
 
@@ -27,13 +29,23 @@ def pynq_files(facts: Facts) -> dict[str, str]:
     spec = driver_spec(facts)
     driver = files("hwgen.projects").joinpath("templates", "accelerator.py").read_text(encoding="utf-8")
     functions = [spec["input"]["function"], *(output["function"] for output in spec["outputs"])]
-    shared = {"elementwise.py": inspect.getsource(float_elementwise)} if any(functions) else {}
+    needed = any(functions) or "load" in spec  # a network that is loaded may have some
+    shared = {"elementwise.py": inspect.getsource(float_elementwise)} if needed else {}
     return {
         "accelerator.py": driver,
-        "accelerator.json": json.dumps(spec, indent=1) + "\n",
+        "accelerator.json": _text(spec),
         **shared,
         "README.md": render("pynq.md.j2", name=facts.name, part=facts.part, spec=spec),
     }
+
+
+def pynq_load_files(facts: Facts) -> dict[str, str]:
+    """What the driver reads beside the weights."""
+    return {"accelerator.json": _text(driver_spec(facts))}
+
+
+def _text(spec: dict[str, Any]) -> str:
+    return json.dumps(spec, indent=1) + "\n"
 
 
 def driver_spec(facts: Facts) -> dict[str, Any]:
@@ -60,10 +72,21 @@ def driver_spec(facts: Facts) -> dict[str, Any]:
         "outputs": [_output(output, ports) for output in network.outputs],
         "left_to_the_host": [*network.head, *([str(network.tail)] if network.tail else [])],
     }
-    largest = max(stream["frame_bytes"] for stream in (spec["input"], *streams))
-    if largest > _MAX_BYTES:
+    if facts.image is not None:
+        spec["load"] = {
+            "header_bytes": facts.header_bytes,
+            "bytes": len(facts.image),
+            "crc32": zlib.crc32(facts.image),
+            "frames": FRAMES.decode(),
+            "weights": WEIGHTS.decode(),
+        }
+    sizes = {"a frame": max(stream["frame_bytes"] for stream in (spec["input"], *streams))}
+    sizes |= {"a load": len(facts.image)} if facts.image is not None else {}
+    what, largest = max(sizes.items(), key=lambda item: item[1])
+    most = _MAX_BYTES - facts.header_bytes
+    if largest > most:
         raise InputError(
-            f"a frame takes {largest} bytes, more than the {_MAX_BYTES} of a DMA transfer; leave out --project pynq"
+            f"{what} takes {largest} bytes, more than the {most} of a DMA transfer; leave out --project pynq"
         )
     return spec
 

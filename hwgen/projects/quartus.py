@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In
 
 from hwgen.export import export
 
-from .bench import bench_files
+from .bench import bench_files, load_vectors
 from .facts import Facts
 from .host import AVALON, HostPort, HostTop
 from .render import render
@@ -23,6 +23,7 @@ def quartus_files(facts: Facts) -> dict[str, str]:
         "mhz": f"{facts.clock / 1e6:g}",
         "period": f"{1e9 / facts.clock:.3f}",
         "memories": facts.memories,
+        "loads": top.loads,
         "streams": [_stream(top, host) for host in (top.source, *top.results)],
         "virtual": [
             "rst", *(f"{port}[*]" if member.shape > 1 else port for port, member in top.signature.members.items())
@@ -38,6 +39,11 @@ def quartus_files(facts: Facts) -> dict[str, str]:
         "build.tcl": render("quartus_build.tcl.j2", **values),
         "README.md": render("quartus.md.j2", **values),
     }
+
+
+def quartus_load_files(facts: Facts) -> dict[str, str]:
+    """For the test bench."""
+    return load_vectors(facts, facts.host(AVALON))
 
 
 def _stream(top: HostTop, host: HostPort) -> dict[str, Any]:

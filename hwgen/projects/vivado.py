@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In
 
 from hwgen.export import export
 
-from .bench import bench_files
+from .bench import bench_files, load_vectors
 from .dma import ADDRESSES, LENGTH_BITS, dma_names
 from .facts import Facts
 from .host import AXI4, HostTop
@@ -34,6 +34,7 @@ def vivado_files(facts: Facts) -> dict[str, str]:
         "vlnv": f"{VENDOR}:{LIBRARY}:{name}:{VERSION}",
         "core_files": [f"{facts.name}.v", *facts.memories],
         "memories": facts.memories,
+        "loads": top.loads,
         "vectors": [file for file in bench if file.endswith(".hex")],
         "source_width": top.source.width,
         "dmas": _dmas(facts, top),
@@ -50,6 +51,11 @@ def vivado_files(facts: Facts) -> dict[str, str]:
         "build.tcl": render("build.tcl.j2", **values),
         "README.md": render("vivado.md.j2", **values, facts=facts),
     }
+
+
+def vivado_load_files(facts: Facts) -> dict[str, str]:
+    """For the test bench."""
+    return load_vectors(facts, facts.host(AXI4))
 
 
 def _dmas(facts: Facts, top: HostTop) -> list[dict[str, Any]]:

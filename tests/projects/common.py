@@ -8,9 +8,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import hwgen
+from hwgen.loading import plan_text
 from hwgen.projects import PROJECTS
 from hwgen.projects.facts import Facts
 from hwgen.projects.parts import Part
+from hwgen.retraining import Retrained, retrained
 from hwgen.targets import device
 
 from .. import tiny
@@ -18,11 +20,29 @@ from .. import tiny
 
 @cache
 def design(name: str = "tiny", **changes):
-    """``tiny``, or ``two``: the same with a map of 4x4x4 as a second result."""
+    """``tiny``, or ``two``: the same with a map of 4x4x4 as a second result. ``loadable`` is ``two`` with weights to
+    load, ``waiting`` is ``tiny`` with weights where there are none before."""
     with TemporaryDirectory() as folder:
         path = tiny.save(Path(folder) / f"{name}.onnx", **changes)
-        outputs = ("p", "scores") if name == "two" else ()
-        return hwgen.compile(path, calibration=tiny.frames(), multipliers=10, outputs=outputs, warn=lambda line: None)
+        settings = {"outputs": ("p", "scores") if name in ("two", "loadable") else (), "warn": lambda line: None}
+        settings |= {"weights": "loadable"} if name == "loadable" else {}
+        settings |= {"weights": "spram", "device": "ice40up5k"} if name == "waiting" else {}
+        multipliers = 4 if name == "waiting" else 10
+        return hwgen.compile(path, calibration=tiny.frames(), multipliers=multipliers, **settings)
+
+
+@cache
+def other(projects: tuple[str, ...] = tuple(PROJECTS)) -> Retrained:
+    """Another network for the hardware of ``loadable``: its convolution and its frames, and so its scales, differ."""
+    weight = np.random.default_rng(5).normal(size=(4, 1, 3, 3)).astype(np.float32)
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "plan.json").write_text(plan_text(design("loadable").plan), encoding="utf-8")
+        for kind in projects:
+            (place / kind).mkdir()
+        path = tiny.save(place / "other.onnx", weight=weight)
+        settings = {"outputs": ("p", "scores"), "warn": lambda line: None}
+        return retrained(path, place, calibration=2 * tiny.frames(), **settings)
 
 
 @cache

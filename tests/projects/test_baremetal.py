@@ -11,11 +11,13 @@ import pytest
 from hwgen import flow
 from hwgen.graph import golden
 from hwgen.projects.baremetal import baremetal_files, element_places
+from hwgen.projects.facts import Facts
 from hwgen.projects.host import frame_blob, frame_bytes
+from hwgen.projects.parts import Part
 from hwgen.simulate import simulate
 
 from ..shared import model
-from .common import facts, random_frames, written
+from .common import design, facts, other, random_frames, written
 from .test_pynq import real_facts
 
 CC = next((name for name in ("gcc", "cc", "clang") if shutil.which(name)), None)
@@ -30,7 +32,7 @@ FAKE = """
 #include <stdio.h>
 #include <string.h>
 static struct { uint32_t registers[24]; int ready[2]; } fake[STREAMS];
-static unsigned fake_patience;
+static unsigned fake_patience, fake_network = FIRST;
 static uint8_t *fake_pointer(unsigned n, unsigned channel)
 {
     uint32_t *r = fake[n].registers + channel / 4;
@@ -40,14 +42,31 @@ static void fake_fail(unsigned n, unsigned channel) { fake[n].registers[channel 
 static void fake_move(void)
 {
     static const size_t sizes[STREAMS] = { RESULT_SIZES };
-    static const uint8_t *const known[STREAMS] = { RESULTS };
-    uint32_t sent = fake[0].registers[10];
+    static const uint8_t *const all_known[NETWORKS][STREAMS] = { RESULTS };
+    static const uint8_t *const all_frames[NETWORKS] = { INPUTS };
+    uint32_t sent = fake[0].registers[10] - HEADER;
+    const uint8_t *from = fake_pointer(0, 0) + HEADER, *frames, *const *known;
     size_t count = sent / FRAME, at, k;
     unsigned n;
+#if HEADER
+    static const uint8_t *const loads[NETWORKS] = { LOADS };
+    if (memcmp(from - HEADER, "load", 4) == 0) {
+        for (k = 0; k < NETWORKS; k++) {
+            if (sent == LOAD && memcmp(from, loads[k], LOAD) == 0) {
+                fake_network = (unsigned)k;
+                fake[0].registers[1] |= 2u;
+                return;
+            }
+        }
+    }
+    if (fake_network == NETWORKS || memcmp(from - HEADER, "data", 4) != 0) { fake_fail(0, 0); return; }
+#endif
+    frames = all_frames[fake_network];
+    known = all_known[fake_network];
     if (sent % FRAME != 0) { fake_fail(0, 0); return; }
     for (at = 0; at < count; at++) {
         for (k = 0; k < FRAMES; k++) {
-            if (memcmp(fake_pointer(0, 0) + at * FRAME, frames + k * FRAME, FRAME) == 0) { break; }
+            if (memcmp(from + at * FRAME, frames + k * FRAME, FRAME) == 0) { break; }
         }
         if (k == FRAMES) { printf("unknown frame %u\\n", (unsigned)at); fake_fail(0, 0); return; }
         for (n = 0; n < STREAMS; n++) {
@@ -100,16 +119,23 @@ def array(name, blob):
     return f"static const uint8_t {name}[] = {{ {', '.join(map(str, blob))} }};\n"
 
 
-def fake(blobs, stuck=0):
-    """``fake.h``, included before everything else: the stand-in, with frames and what it answers to them."""
-    inputs, *results = blobs
-    text = "#include <stdint.h>\n" + array("frames", b"".join(inputs))
-    text += "".join(array(f"known_{n}", b"".join(result)) for n, result in enumerate(results))
-    sizes = ", ".join(str(len(result[0])) for result in results)
-    known = ", ".join(f"known_{n}" for n in range(len(results)))
+def fake(*networks, stuck=0, header=0, loads=(), first=0):
+    """``fake.h``, included before everything else: the stand-in, with frames of each network and what it answers to
+    them; a first word of ``header`` bytes says which of ``loads`` a transfer holds, if not frames; it has that of
+    the ``first`` from the start."""
+    inputs, *results = networks[0]
+    text = "#include <stdint.h>\n"
+    for k, (own, *answers) in enumerate(networks):
+        text += array(f"frames_{k}", b"".join(own))
+        text += "".join(array(f"known_{k}_{n}", b"".join(result)) for n, result in enumerate(answers))
+    text += "".join(array(f"load_{k}", load) for k, load in enumerate(loads))
+    sizes, every = ", ".join(str(len(result[0])) for result in results), range(len(networks))
+    known = [", ".join(f"known_{k}_{n}" for n in range(len(results))) for k in every]
     values = {
         "STREAMS": len(results), "FRAMES": len(inputs), "FRAME": f"{len(inputs[0])}u", "RESULT_SIZES": sizes,
-        "RESULTS": known, "BASE": "0x40400000u", "STEP": "0x10000u", "STUCK": stuck,
+        "RESULTS": ", ".join(f"{{ {row} }}" for row in known), "BASE": "0x40400000u", "STEP": "0x10000u",
+        "STUCK": stuck, "NETWORKS": len(networks), "INPUTS": ", ".join(f"frames_{k}" for k in every), "HEADER": header,
+        "FIRST": first, "LOADS": ", ".join(f"load_{k}" for k in every), "LOAD": f"{len(loads[0]) if loads else 0}u",
     }  # fmt: skip
     return text + "".join(f"#define {key} {value}\n" for key, value in values.items()) + FAKE
 
@@ -136,6 +162,77 @@ def test_the_example_passes_against_the_golden_model(tmp_path, name):
     assert run(folder) == f"PASS {name}: 2 frames\n"
 
 
+def test_the_example_passes_where_weights_are_loaded(tmp_path):
+    folder, given = written(tmp_path, "baremetal", "loadable"), facts("loadable")
+    compiled(folder, "main.c")
+    (folder / "fake.h").write_text(fake(given.blobs, header=given.header_bytes, loads=[given.image]))
+    compiled(folder, "main.c", "-include", "fake.h")
+    assert run(folder) == "PASS loadable: 2 frames\n"
+
+
+def test_the_example_loads_what_waits_for_it(tmp_path):
+    """Weights in large RAM, which is empty at power-up."""
+    given = Facts.of(design("waiting"), Part.of(design("waiting").device))
+    for file, text in baremetal_files(given).items():
+        (tmp_path / file).write_text(text)
+    compiled(tmp_path, "main.c")
+    assert "Before the first load the accelerator has no weights." in (tmp_path / "waiting.h").read_text()
+    text = "#define WAITING_DMA_0 0x40400000u\n"
+    text += fake(given.blobs, header=given.header_bytes, loads=[given.image], first=1)
+    (tmp_path / "fake.h").write_text(text)
+    compiled(tmp_path, "main.c", "-include", "fake.h")
+    assert run(tmp_path) == "PASS waiting: 2 frames\n"
+
+
+LOADING = """
+#include "loadable.h"
+#include "other.h"
+#include "axi_dma.h"
+#define CHECK(number, wanted) if ((number) != (wanted)) { printf("line %d: %d\\n", __LINE__, (int)(number)); return 1; }
+static uint8_t transfer[OTHER_HEADER_BYTES + sizeof load_0 + sizeof frames_0] __attribute__((aligned(64)));
+static uint8_t result_0[sizeof known_0_0] __attribute__((aligned(64)));
+static uint8_t result_1[sizeof known_0_1] __attribute__((aligned(64)));
+int main(void)
+{
+    struct axi_dma dma = { { BASE, BASE + STEP }, 2, { 0 }, { 0 } };
+    const struct loadable_link link = { &dma, axi_dma_expect, axi_dma_send, axi_dma_finish };
+    const struct other_link same = { &dma, axi_dma_expect, axi_dma_send, axi_dma_finish };
+    uint8_t *const results[2] = { result_0, result_1 }, *const room = transfer + LOADABLE_HEADER_BYTES;
+    int n;
+    CHECK(axi_dma_start(&dma), 0)
+    for (n = 0; n < 2; n++) {
+        memcpy(room, frames_0, sizeof frames_0);
+        CHECK(loadable_run(&link, transfer, FRAMES, results), 0)
+        CHECK(memcmp(result_0, known_0_0, sizeof result_0) | memcmp(result_1, known_0_1, sizeof result_1), 0)
+        memcpy(room, load_1, sizeof load_1);
+        CHECK(other_load(&same, transfer, OTHER_LOAD_BYTES - 1), OTHER_WRONG_LENGTH)
+        CHECK(other_load(&same, transfer, sizeof load_1), 0)
+        memcpy(room, frames_1, sizeof frames_1);
+        CHECK(other_run(&same, transfer, FRAMES, results), 0)
+        CHECK(memcmp(result_0, known_1_0, sizeof result_0) | memcmp(result_1, known_1_1, sizeof result_1), 0)
+        memcpy(room, load_0, sizeof load_0);
+        CHECK(loadable_load(&link, transfer, sizeof load_0), 0)
+    }
+    room[0] ^= 1u;
+    CHECK(loadable_load(&link, transfer, sizeof load_0), AXI_DMA_FAILED)
+    return 0;
+}
+"""
+
+
+def test_a_program_that_loads_two_networks_in_turn(tmp_path):
+    folder, given = written(tmp_path, "baremetal", "loadable"), facts("loadable")
+    made, header = Facts.loaded(other()), other().files()["other.h"]
+    assert given.blobs[1:] != made.blobs[1:]
+    (folder / "other.h").write_bytes(header)
+    loads = [given.image, made.image]
+    (folder / "fake.h").write_text(fake(given.blobs, made.blobs, header=given.header_bytes, loads=loads))
+    (folder / "loading.c").write_text(LOADING)
+    compiled(folder, "loading.c", "-include", "fake.h")
+    run(folder)
+    check_conversions(folder, replace(made, name="other"), random_frames(3, "loadable"))
+
+
 @NETWORKS
 def test_the_example_finds_a_wrong_result(tmp_path, name):
     folder = written(tmp_path, "baremetal", name)
@@ -151,7 +248,7 @@ def test_a_dma_that_fails_or_never_ends_is_said_so(tmp_path):
     inputs, *results = facts().blobs
     other = [bytes([blob[0] ^ 1]) + blob[1:] for blob in inputs]
     for blobs, stuck, code in (([other, *results], 0, -2), ([inputs, *results], 1, -3)):
-        (folder / "fake.h").write_text(fake(blobs, stuck))
+        (folder / "fake.h").write_text(fake(blobs, stuck=stuck))
         compiled(folder, "main.c", "-include", "fake.h")
         assert run(folder, 1).endswith(f"FAIL tiny: the DMA stopped with {code}\n")
 

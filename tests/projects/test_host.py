@@ -65,8 +65,10 @@ def host(dialect=AXI4, type_=U8, lanes=1, beats=5, width=4, outputs=1, given=Non
     return HostTop(top, top, dialect, [width] * (1 + outputs), in_flight)
 
 
-def drive(top, transfers, stall=None, idle=60):
-    """Send ``transfers`` (bytes); the transfers received at each output, cut at their last words, and frame_error."""
+def drive(top, transfers, stall=None, idle=60, limit=20_000):
+    """Send ``transfers`` (bytes); the transfers received at each output, cut at their last words, and frame_error.
+
+    It ends when nothing has moved for ``idle`` cycles, and must within ``limit``."""
     d, random = top.dialect, np.random.default_rng(stall)
     words = [word for blob in transfers for word in top.source.words(blob)]
     received = [[bytearray()] for _ in top.results]
@@ -120,7 +122,7 @@ def drive(top, transfers, stall=None, idle=60):
     simulator = Simulator(top)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
-    simulator.run_until(1e-6 * 20_000)
+    simulator.run_until(1e-6 * limit)
     assert failed, "it hangs"
     for marks in firsts:
         assert [first for first, _ in marks] == [1, *(last for _, last in marks)][: len(marks)]
@@ -225,13 +227,14 @@ def test_the_test_bench_passes_and_finds_faults(tmp_path, dialect, name):
 
 @DIALECTS
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="verilator is not installed")
-def test_verilator_has_nothing_to_say(tmp_path, dialect):
-    given = facts("two")
-    module = f"two_{dialect.suffix}"
-    (tmp_path / "two.v").write_text(given.verilog.text)
+@pytest.mark.parametrize("name", ["two", "loadable"])
+def test_verilator_has_nothing_to_say(tmp_path, dialect, name):
+    given = facts(name)
+    module = f"{name}_{dialect.suffix}"
+    (tmp_path / f"{name}.v").write_text(given.verilog.text)
     (tmp_path / f"{module}.v").write_text(export(given.host(dialect), module).text)
     done = subprocess.run(
-        ["verilator", "--lint-only", "-Wall", "--top-module", module, f"{module}.v", "two.v"],
+        ["verilator", "--lint-only", "-Wall", "--top-module", module, f"{module}.v", f"{name}.v"],
         cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from hwgen.targets import device
 
 from ..shared import model
 from . import fake_pynq
-from .common import facts, files, random_frames
+from .common import facts, files, other, random_frames
 
 
 def unpacked(blob, port, map_):
@@ -49,11 +50,11 @@ def board(given: Facts):
 def driver(tmp_path, monkeypatch):
     """A function that writes the driver's files and gives its class and the stand-in that it runs on."""
 
-    def load(given, texts):
+    def load(given, texts, answers=None):
         for name, text in texts.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
         cells = [stream["dma"] for stream in json.loads(texts["accelerator.json"])["streams"]]
-        fake = fake_pynq.module(board(given), cells, (1 << 26) - 1)
+        fake = fake_pynq.module(answers or board(given), cells, (1 << 26) - 1)
         monkeypatch.setitem(sys.modules, "pynq", fake)
         monkeypatch.delitem(sys.modules, "elementwise", raising=False)
         monkeypatch.syspath_prepend(str(tmp_path))
@@ -91,6 +92,74 @@ def test_results_are_those_of_simulate(driver, name, tmp_path):
     integers = accelerator.run_integers(accelerator.quantise(frames))
     for port, stream in zip(facts(name).top.ports.values(), facts(name).network.results, strict=True):
         np.testing.assert_array_equal(integers[port], expected.streams[stream.name], strict=True)
+
+
+class Loaded:
+    """Hardware whose weights are loaded: what a transfer holds is said by its first word."""
+
+    def __init__(self, *networks):
+        self.networks = {given.image: board(given) for given in networks}
+        self.now, self.word = board(networks[0]), networks[0].header_bytes
+
+    def __call__(self, blob):
+        kind, rest = blob[: self.word], blob[self.word :]
+        if kind == b"load".ljust(self.word, b"\0"):
+            self.now = self.networks[rest]
+            return None
+        assert kind == b"data".ljust(self.word, b"\0")
+        return self.now(rest)
+
+
+@pytest.fixture
+def loadable(driver):
+    """The driver of hardware that is loaded, the stand-in, and a network for it."""
+    given, made = facts("loadable"), other()
+    make, fake = driver(given, files("pynq", "loadable"), Loaded(given, Facts.loaded(made)))
+    return make(), fake, made
+
+
+def test_weights_are_loaded_with_their_scales(loadable, tmp_path):
+    accelerator, fake, made = loadable
+    frames, first = random_frames(5, "loadable"), facts("loadable")
+    made.write(tmp_path / "other")
+    built = tmp_path / "built"
+    built.mkdir()
+    (built / "mine.bin").write_bytes(first.image)
+    shutil.copy(tmp_path / "accelerator.json", built)
+    expected = {"built": simulate(first.network, None, frames), "other": simulate(made.network, None, frames)}
+    assert (expected["built"].results["scores"] != expected["other"].results["scores"]).any()
+    same(accelerator.run(frames), expected["built"].results)
+    for place, name in (
+        (tmp_path / "other", "other"),
+        (built / "mine.bin", "built"),
+        (str(tmp_path / "other"), "other"),
+    ):
+        accelerator.load(place)
+        same(accelerator.run(frames, batch=3), expected[name].results)
+    assert fake.transfers[1] == 4 + len(made.image)
+    assert [buffer.freed for buffer in fake.buffers if buffer.size == 4 + len(made.image)] == [True] * 3
+
+
+def test_weights_of_something_else_are_refused(loadable, driver, tmp_path):
+    accelerator, fake, made = loadable
+    made.write(tmp_path / "other")
+    weights, beside = tmp_path / "other" / "weights.bin", tmp_path / "other" / "accelerator.json"
+    weights.write_bytes(made.image[:-1])
+    with pytest.raises(ValueError, match=r"are not the weights that .* is for; copy both again"):
+        accelerator.load(weights)
+    weights.write_bytes(made.image)
+    with pytest.raises(ValueError, match="are not the weights"):  # the driver's own is beside it
+        accelerator.load(shutil.copy(weights, tmp_path))
+    beside.write_text(beside.read_text().replace('"bytes": 339', '"bytes": 340'))
+    with pytest.raises(ValueError, match="is for other hardware; make the weights with --for and the build in use"):
+        accelerator.load(weights)
+    beside.unlink()
+    with pytest.raises(ValueError, match=r"accelerator\.json is missing; copy it with weights\.bin"):
+        accelerator.load(tmp_path / "other")
+    assert not fake.transfers
+    make, _ = driver(facts(), files("pynq"))
+    with pytest.raises(ValueError, match="fixed weights; build it with --weights loadable"):
+        make().load(weights)
 
 
 def test_larger_batches_get_larger_buffers_and_smaller_ones_keep_them(driver):
@@ -158,6 +227,6 @@ def real_facts(front):
     source, *results = (
         AxiPort(stream.map.type, 1, stream.map.elements) for stream in (network.input, *network.results)
     )
-    top = SimpleNamespace(source=source, results=results, ports=dict(enumerate(port_names(len(results)))))
+    top = SimpleNamespace(source=source, results=results, loads=None, ports=dict(enumerate(port_names(len(results)))))
     part = Part.of(device("xc7z020"))
     return Facts("net", network, top, None, part, 100e6, 1000, 1000, front.samples, {})

@@ -9,7 +9,7 @@ from .common import files, written
 pytest.importorskip("tkinter", reason="Python has no tkinter")
 from .vendor_tcl import Quartus
 
-NETWORKS = pytest.mark.parametrize("name", ["tiny", "two"])
+NETWORKS = pytest.mark.parametrize("name", ["tiny", "two", "loadable"])
 
 
 def module_ports(name):

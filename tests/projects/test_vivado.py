@@ -16,7 +16,7 @@ pytest.importorskip("tkinter", reason="Python has no tkinter")
 from .vendor_tcl import CLOCK, MASTER, RESET, SLAVE, Vivado
 
 SPIRIT = "{http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009}"
-NETWORKS = pytest.mark.parametrize("name", ["tiny", "two"])
+NETWORKS = pytest.mark.parametrize("name", ["tiny", "two", "loadable"])
 DEVICES = pytest.mark.parametrize("device", ["xc7z020", "xczu3eg", "xc7a100t"])
 
 

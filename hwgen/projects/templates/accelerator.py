@@ -9,6 +9,7 @@ bytes, the lowest first, frame behind frame without a gap.
 """
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,32 @@ class Accelerator(pynq.Overlay):
         """
         results = self.results(self.run_integers(self.quantise(frames), batch))
         return next(iter(results.values())) if len(results) == 1 else results
+
+    def load(self, weights):
+        """Put the weights of another network into the accelerator, whose frames and results are then those of
+        :meth:`run`.
+
+        ``weights`` is the ``weights.bin`` that `hwgen weights` wrote, with its ``accelerator.json`` beside it, or the
+        folder with both. Raises ValueError where they are for other hardware, or not of one network.
+        """
+        if "load" not in self.spec:
+            raise ValueError("the accelerator has fixed weights; build it with --weights loadable")
+        path = Path(weights)
+        path = path / "weights.bin" if path.is_dir() else path
+        beside = path.with_name("accelerator.json")
+        if not beside.is_file():
+            raise ValueError(f"{beside} is missing; copy it with {path.name}")
+        spec, blob = json.loads(beside.read_text(encoding="utf-8")), path.read_bytes()
+        if hardware(spec) != hardware(self.spec):
+            raise ValueError(f"{beside} is for other hardware; make the weights with --for and the build in use")
+        if zlib.crc32(blob) != spec["load"]["crc32"]:
+            raise ValueError(f"{path} are not the weights that {beside} is for; copy both again")
+        sent = pynq.allocate((self._header_bytes() + len(blob),), np.uint8)
+        try:
+            self._send(sent, np.frombuffer(blob, np.uint8), "weights")
+        finally:
+            sent.freebuffer()
+        self.spec = spec
 
     def quantise(self, frames):
         """Integers [N, H, W, C] of the input for frames of the model's own shape."""
@@ -90,9 +117,8 @@ class Accelerator(pynq.Overlay):
         """The bytes of every output for frames that fit into one transfer. Receivers are set up first: results may
         come before the last frame has gone."""
         streams, count = self.spec["streams"], len(integers)
-        sent = self._buffer("input", count * self.spec["input"]["frame_bytes"])
         blob = to_bytes(integers, self.spec["input"])
-        sent[: blob.size] = blob
+        sent = self._buffer("input", self._header_bytes() + blob.size)
         receivers = []
         for stream in streams:
             size = count * stream["frame_bytes"]
@@ -100,12 +126,24 @@ class Accelerator(pynq.Overlay):
             channel = getattr(self, stream["dma"]).recvchannel
             channel.transfer(buffer, nbytes=size)
             receivers.append((channel, buffer, size))
-        sender = getattr(self, self.spec["input"]["dma"]).sendchannel
-        sender.transfer(sent, nbytes=blob.size)
-        sender.wait()
+        self._send(sent, blob, "frames")
         for channel, _, _ in receivers:
             channel.wait()
         return [np.array(buffer[:size]) for _, buffer, size in receivers]
+
+    def _send(self, buffer, blob, kind):
+        """Send ``blob`` from ``buffer``; behind a word that says its kind, where weights are loaded."""
+        start = self._header_bytes()
+        if start:
+            word = self.spec["load"][kind].encode().ljust(start, b"\0")
+            buffer[:start] = np.frombuffer(word, np.uint8)
+        buffer[start : start + blob.size] = blob
+        sender = getattr(self, self.spec["input"]["dma"]).sendchannel
+        sender.transfer(buffer, nbytes=start + blob.size)
+        sender.wait()
+
+    def _header_bytes(self):
+        return self.spec["load"]["header_bytes"] if "load" in self.spec else 0
 
     def _buffer(self, name, size):
         """Memory that the DMA reaches, kept for the next time."""
@@ -123,7 +161,17 @@ class Accelerator(pynq.Overlay):
         return max(BUFFER_BYTES // self._largest(), 1)
 
     def _most_frames(self):
-        return self.spec["max_bytes"] // self._largest()
+        return (self.spec["max_bytes"] - self._header_bytes()) // self._largest()
+
+
+def hardware(spec):
+    """What of ``accelerator.json`` is the same for all networks that the accelerator takes."""
+    ports = [
+        {key: stream.get(key) for key in ("dma", "port", "stream", "bits", "signed", "bytes")}
+        for stream in (spec["input"], *spec["streams"])
+    ]
+    load = spec.get("load", {})
+    return spec["name"], ports, load.get("header_bytes"), load.get("bytes")
 
 
 def limits(spec):
