@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.hdl import ClockSignal, Instance, Module, Mux, ResetSignal, Shape, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -227,3 +227,19 @@ class AxiTop(wiring.Component):
                 wide.eq(port.o.payload.beat[lane]),
                 tdata[lane * bits : (lane + 1) * bits].eq(wide),
             ]
+
+
+class CoreInstance(wiring.Component):
+    """An instance of the module ``name`` with the ports of the :class:`AxiTop` ``core``, whose Verilog is
+    made apart."""
+
+    def __init__(self, name: str, core: wiring.Component):
+        self.name = name
+        super().__init__(core.signature)
+
+    def elaborate(self, platform):
+        members = self.signature.members.items()
+        ports = {f"{'i' if member.flow == In else 'o'}_{name}": getattr(self, name) for name, member in members}
+        m = Module()
+        m.submodules.instance = Instance(self.name, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
+        return m

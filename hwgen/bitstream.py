@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from hwgen.axi import CoreInstance
 from hwgen.boards import Board
 from hwgen.boards.clocks import setting
 from hwgen.boards.top import BoardTop
 from hwgen.graph.errors import FitError
 from hwgen.link.capacity import link_rate
 from hwgen.link.identity import identity
-from hwgen.link.top import CoreInstance, LinkTop
+from hwgen.link.top import LinkTop
 from hwgen.link.uart import check_rate
 from hwgen.link.units import Loads
 from hwgen.netlist import improved

@@ -12,9 +12,9 @@ from amaranth.lib.wiring import In, Out
 from hwgen.blocks.multiplier import Multiplier
 from hwgen.graph.types import S8, U8
 from hwgen.memory.rom import Rom
-from hwgen.netlist.absorb import absorb, read_ports, word_bits
+from hwgen.netlist.absorb import GATES, absorb, read_ports, word_bits
 from hwgen.netlist.replicate import FAN_OUT, replicate
-from hwgen.netlist.retime import GATES, retime
+from hwgen.netlist.retime import retime
 from hwgen.rtlil import to_rtlil
 from hwgen.synth import script
 from hwgen.targets import device
@@ -34,6 +34,22 @@ class Product(wiring.Component):
         m.d.sync += [a.eq(self.a), b.eq(self.b), late.eq(a * b), self.o.eq(late)]
         if self.twice:
             m.d.comb += self.early.eq(a * b)
+        return m
+
+
+class Weighted(wiring.Component):
+    """A product with a word of a deep ROM."""
+
+    def __init__(self):
+        self.rom = Deep(3000, 8)
+        super().__init__({"address": In(range(3000)), "a": In(signed(8)), "o": Out(signed(16))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.rom = rom = self.rom
+        a, product = Signal(signed(8), reset_less=True), Signal(signed(16), reset_less=True)
+        m.d.comb += [rom.address.eq(self.address), self.o.eq(product)]
+        m.d.sync += [a.eq(self.a), product.eq(a * rom.o.as_signed())]
         return m
 
 
@@ -215,6 +231,16 @@ def test_words_of_deep_roms_leave_the_block_ram_through_its_register(depth, widt
     assert responses(after)[3:] == responses(before)[3:]
     assert len({str(response) for response in responses(before)}) > 30
     assert cells(after)["LUT4"] == cells(before)["LUT4"]
+
+
+def test_a_register_between_gates_and_a_multiplier_stays():
+    """The ROM's own is in the block RAM, and the operand's would be the only one behind the gates."""
+    before = synthesised(Weighted())
+    after = absorb(retime(before))
+    (block,) = (cell for cell in after["modules"]["top"]["cells"].values() if cell["type"] == "MULT18X18D")
+    assert "CLK0" not in (block["parameters"].get(f"REG_INPUT{operand}_CLK") for operand in "AB")
+    assert block["parameters"]["REG_OUTPUT_CLK"] == "CLK0"
+    assert responses(after)[4:] == responses(before)[4:]
 
 
 def test_registers_with_a_reset_stay_where_they_are():

@@ -46,7 +46,7 @@ class Results(wiring.Component):
 
     A byte stays until ``taken``, where the host is, has passed it. ``ready`` bytes can be sent from position ``at`` on;
     ``go`` moves ``at`` on by ``ready``, ``back`` sets it to ``taken``. They are worth a packet (``worth``) when they
-    fill one or end a frame (``last`` comes with its last byte). ``byte`` is that at ``read``, a cycle later.
+    fill one or end a frame (``last`` comes with its last byte). ``byte`` is that at ``read``, two cycles later.
     """
 
     def __init__(self, depth: int):
@@ -75,6 +75,7 @@ class Results(wiring.Component):
         write, read = store.write_port(), store.read_port()
         filled, complete = Signal(POSITION_BITS), Signal(POSITION_BITS)
         held, waiting, unsent = (Signal(POSITION_BITS) for _ in range(3))
+        byte = Signal(8, reset_less=True)  # of the block RAM, which is slow without it
         m.d.comb += [
             held.eq(filled - self.taken),
             self.i.ready.eq(~held[self.depth.bit_length() - 1]),
@@ -82,10 +83,11 @@ class Results(wiring.Component):
             write.addr.eq(filled),
             write.data.eq(self.i.payload),
             read.addr.eq(self.read),
-            self.byte.eq(read.data),
+            self.byte.eq(byte),
         ]
         # Two cycles late, when there may only be more to send: `at` goes on but with a packet, and back to more.
         m.d.sync += [
+            byte.eq(read.data),
             waiting.eq(filled - self.at),
             unsent.eq(complete - self.at),
             self.ready.eq(Mux(waiting > MOST_UP, MOST_UP, waiting)),
@@ -120,7 +122,7 @@ class Sender(wiring.Component):
 
     ``greet`` is answered with :class:`hwgen.link.protocol.Hello`, holding ``number``, the accelerator's ``design``
     and, with ``loads``, what it has ``held`` since the last load. ``expected``, ``limit``, ``round`` and ``rejected``
-    are sent along. A byte takes three cycles at least.
+    are sent along. A byte takes four cycles at least.
     """
 
     def __init__(self, depth: int, design: bytes, loads: bool = False):
@@ -155,7 +157,7 @@ class Sender(wiring.Component):
         m.submodules.escape = escape = Escape()
         wiring.connect(m, escape.o, wiring.flipped(self.o))
 
-        part, chosen, ready, sent = Signal(Part), Signal(), Signal(), Signal(8)
+        part, read, chosen, ready, sent = Signal(Part), Signal(), Signal(), Signal(), Signal(8)
         header, left = Signal(8 * BOARD_HEADER), Signal(range(MOST_UP + 1))
         hello, greeting, asked = Signal(), Signal(), Signal()
         body = self._body(m, part, greeting, left, header, results.byte, crc.crc)
@@ -170,10 +172,11 @@ class Sender(wiring.Component):
             crc.data.eq(sent),
             crc.valid.eq(moved & ((part == Part.HEADER) | (part == Part.DATA))),
         ]
-        # The memory gets a cycle for every byte, and the choice of what is sent another: block RAM is slow.
+        # The memory gets two cycles for every byte, and the choice of what is sent another.
         m.d.sync += [
             sent.eq(body),
-            chosen.eq((part != Part.NOTHING) & ~moved),
+            read.eq((part != Part.NOTHING) & ~moved),
+            chosen.eq(read & ~moved),
             ready.eq(chosen & ~moved),
         ]
         with m.If(moved):

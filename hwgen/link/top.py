@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Instance, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -67,22 +67,6 @@ class Scatter(wiring.Component):
             m.d.sync += [beat.eq(spread), left.eq(total), last.eq(self.i_last)]
         with m.Elif(self.o.valid & self.o.ready):
             m.d.sync += [beat.eq(beat >> 8), left.eq(left - 1)]
-        return m
-
-
-class CoreInstance(wiring.Component):
-    """An instance of the module ``name`` with the ports of the :class:`hwgen.axi.AxiTop` ``core``, whose Verilog is
-    made apart."""
-
-    def __init__(self, name: str, core: wiring.Component):
-        self.name = name
-        super().__init__(core.signature)
-
-    def elaborate(self, platform):
-        members = self.signature.members.items()
-        ports = {f"{'i' if member.flow == In else 'o'}_{name}": getattr(self, name) for name, member in members}
-        m = Module()
-        m.submodules.instance = Instance(self.name, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
         return m
 
 

@@ -11,6 +11,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 CONSTANTS = ("0", "1", "x", "z")
+#: Cells that only compute; their result is called Z.
+GATES = ("LUT4", "PFUMX", "L6MUX21")
 #: What a flip-flop must be to move: clocked by a rising edge in every cycle, 0 at first.
 PLAIN = {"CEMUX": "1", "CLKMUX": "CLK", "REGSET": "RESET", "GSR": "DISABLED"}
 OPERANDS = "AB"
@@ -72,6 +74,7 @@ class _Nets:
         self.readers: Counter = Counter()
         self.loads: dict[int, list[str]] = defaultdict(list)  # plain flip-flops that store a net
         self.drivers: dict[int, str] = {}  # plain flip-flops by what they give
+        self.computed = {cell["connections"]["Z"][0] for cell in module["cells"].values() if cell["type"] in GATES}
         for port in module["ports"].values():
             self.readers.update(port["bits"] if port["direction"] != "input" else ())
         for name, cell in self.cells.items():
@@ -152,12 +155,17 @@ def _has_register(cell: dict, parameter: str) -> bool:
 
 
 def _absorb_operands(cell: dict, nets: _Nets) -> None:
-    """Both operands or none: the tools know no other multiplier."""
+    """Both operands or none: the tools know no other multiplier.
+
+    A register right behind gates stays: they and the multiplier may be far apart, each near to what it works with.
+    """
     if _has_register(cell, "REG_INPUTA_CLK"):
         return
     ports = [list(_port_bits(cell, operand, BITS)) for operand in OPERANDS]
     found = [nets.before(bit for _, bit in each) for each in ports]
     if None in found or found[0][1] != found[1][1]:
+        return
+    if any(bit in nets.computed for stored, _ in found for bit in stored):
         return
     for each, (stored, _) in zip(ports, found, strict=True):
         for (port, _), bit in zip(each, stored, strict=True):

@@ -12,10 +12,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import islice
 
-from .absorb import CONSTANTS, is_plain, read_ports, word_bits
+from .absorb import CONSTANTS, GATES, is_plain, read_ports, word_bits
 
-#: Cells that only compute; their result is called Z.
-GATES = ("LUT4", "PFUMX", "L6MUX21")
 #: Gates that one register may choose for: with more, it cannot be near all of them.
 FAN_OUT = 32
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwgen.axi import AxiTop
+from hwgen.axi import AxiTop, CoreInstance
 from hwgen.dataflow.schedule import schedule
 from hwgen.export import Verilog
 from hwgen.graph import golden
 from hwgen.graph.network import Network
 from hwgen.load_files import Load
 
-from .host import CoreInstance, Dialect, HostTop, frame_blob, frame_bytes, host_width
+from .host import Dialect, HostTop, frame_blob, frame_bytes, host_width
 from .parts import Part
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Facts:
 
     def host(self, dialect: Dialect) -> HostTop:
         """The top for hosts, around the module :attr:`name`."""
-        core = CoreInstance(self.top, self.name)
+        core = CoreInstance(self.name, self.top)
         return HostTop(self.top, core, dialect, self.widths, self.in_flight)
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import starmap
 
 import numpy as np
-from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -95,23 +95,6 @@ class HostPort:
         """A transfer as words: the data, how many bytes there are, whether it is the last."""
         parts = [blob[at : at + self.width] for at in range(0, len(blob), self.width)]
         return [(int.from_bytes(part, "little"), len(part), n == len(parts) - 1) for n, part in enumerate(parts)]
-
-
-class CoreInstance(wiring.Component):
-    """The exported ``top`` as a module called ``name`` that is defined in another file."""
-
-    def __init__(self, top: AxiTop, name: str):
-        self.name = name
-        super().__init__(dict(top.signature.members))
-
-    def elaborate(self, platform):
-        m = Module()
-        ports = {
-            f"{'i' if member.flow == In else 'o'}_{name}": getattr(self, name)
-            for name, member in self.signature.members.items()
-        }
-        m.submodules.core = Instance(self.name, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
-        return m
 
 
 class HostTop(wiring.Component):
