@@ -15,6 +15,7 @@ import numpy as np
 from hwgen.boards import board as find_board
 
 import hwgen
+from hwgen.bitstream import PLACEMENTS
 from hwgen.graph.errors import FitError
 from hwgen.link.capacity import frame_bytes
 from hwgen.link.host import Session
@@ -54,7 +55,9 @@ CYCLES, PATIENCE = 12, 0.0005  # of the simulated line: cycles for a byte, secon
 @click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
 @click.option("--only", help="Only rows of this network, NAME:BOARD or NAME:BOARD:WEIGHTS.")
 @click.option("--clock", type=float, metavar="MHZ", help="Another clock than the table's.")
-@click.option("--placements", type=int, default=4, show_default=True, metavar="N", help="Tried until one reaches it.")
+@click.option(
+    "--placements", type=int, default=PLACEMENTS, show_default=True, metavar="N", help="Tried until one reaches it."
+)
 @click.option("--link", is_flag=True, help="The link on bad lines instead.")
 def main(models: Path, only: str | None, clock: float | None, placements: int, link: bool) -> None:
     """Print a line for each network and board, or for each share of bad bytes."""

@@ -380,13 +380,13 @@ class Design:
         step = f"simulating ({engine})"
         self.progress(step)
         tell = partial(self.progress, step)
-        if self._loaded_first(engine):
-            return simulate_loaded(self.plan, frames, engine, tell, stall, trace, workers)
-        return simulate(self.network, self.plan, frames, engine, tell, stall, trace, workers)
+        return self._run(frames, engine, tell, stall, trace, workers)
 
-    def _loaded_first(self, engine: str) -> bool:
-        """Whether ``engine`` has hardware that must be loaded."""
-        return engine in HARDWARE and self.plan.waits_for_load
+    def _run(self, frames: np.ndarray, engine: str, *how: Any) -> Simulation:
+        """``frames`` through ``engine``; hardware that holds no weights at power-up is loaded first."""
+        if engine in HARDWARE and self.plan.waits_for_load:
+            return simulate_loaded(self.plan, frames, engine, *how)
+        return simulate(self.network, self.plan, frames, engine, *how)
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """:meth:`Quantised.against_onnxruntime`."""
@@ -400,11 +400,7 @@ class Design:
         frames = self.samples[:1] if frames is None else frames
         engine, step = self._checker(len(frames)), "checking RTL against golden"
         self.progress(step)
-        tell = partial(self.progress, step)
-        if self._loaded_first(engine):
-            result = simulate_loaded(self.plan, frames, engine, tell)
-        else:
-            result = simulate(self.network, self.plan, frames, engine, tell)
+        result = self._run(frames, engine, partial(self.progress, step))
         faults = [str(mismatch) for mismatch in result.mismatches]
         if result.timing.latency != self.schedule.latency:
             faults.append(f"latency is {result.timing.latency} cycles, predicted {self.schedule.latency}")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -97,6 +97,18 @@ class Facts:
         """The top for hosts, around the module :attr:`name`."""
         core = CoreInstance(self.name, self.top)
         return HostTop(self.top, core, dialect, self.widths, self.in_flight)
+
+    def values(self, name: str, top: HostTop) -> dict[str, Any]:
+        """What the templates of every vendor take, for a project whose ``top`` is called ``name``."""
+        return {
+            "name": self.name,
+            "top": name,
+            "part": self.part,
+            "mhz": f"{self.clock / 1e6:g}",
+            "period": f"{1e9 / self.clock:.3f}",
+            "memories": self.memories,
+            "loads": top.loads,
+        }
 
     @property
     def memories(self) -> Sequence[str]:

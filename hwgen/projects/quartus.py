@@ -17,13 +17,7 @@ def quartus_files(facts: Facts) -> dict[str, str]:
     top = facts.host(AVALON)
     name = f"{facts.name}_{AVALON.suffix}"
     values = {
-        "name": facts.name,
-        "top": name,
-        "part": facts.part,
-        "mhz": f"{facts.clock / 1e6:g}",
-        "period": f"{1e9 / facts.clock:.3f}",
-        "memories": facts.memories,
-        "loads": top.loads,
+        **facts.values(name, top),
         "streams": [_stream(top, host) for host in (top.source, *top.results)],
         "virtual": [
             "rst", *(f"{port}[*]" if member.shape > 1 else port for port, member in top.signature.members.items())

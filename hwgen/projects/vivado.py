@@ -26,15 +26,9 @@ def vivado_files(facts: Facts) -> dict[str, str]:
     name = f"{facts.name}_{AXI4.suffix}"
     bench = bench_files(facts, top)
     values = {
-        "name": facts.name,
-        "top": name,
-        "part": facts.part,
-        "mhz": f"{facts.clock / 1e6:g}",
-        "period": f"{1e9 / facts.clock:.3f}",
+        **facts.values(name, top),
         "vlnv": f"{VENDOR}:{LIBRARY}:{name}:{VERSION}",
         "core_files": [f"{facts.name}.v", *facts.memories],
-        "memories": facts.memories,
-        "loads": top.loads,
         "vectors": [file for file in bench if file.endswith(".hex")],
         "source_width": top.source.width,
         "dmas": _dmas(facts, top),
