@@ -17,13 +17,13 @@ from pathlib import Path
 import click
 import numpy as np
 import onnx
-import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from rich.console import Console
 from rich.table import Table
 
 from hwgen.blocks import OPERATORS
+from hwgen.exact_session import exact_session, open_session
 from hwgen.graph import golden
 from hwgen.graph.calibrate import METHODS
 from hwgen.graph.lower import lower
@@ -145,15 +145,9 @@ def run_golden(model: Path, samples: Samples, recipe: Recipe) -> np.ndarray:
 
 
 def run_onnx(model: Path, frames: np.ndarray) -> np.ndarray:
-    session = onnxruntime.InferenceSession(str(model), _quiet(), providers=["CPUExecutionProvider"])
+    session = exact_session(model.read_bytes())
     name = session.get_inputs()[0].name
     return np.concatenate([session.run(None, {name: frame[None]})[0].reshape(1, -1) for frame in frames])
-
-
-def _quiet() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return options
 
 
 class Frames(CalibrationDataReader):
@@ -168,7 +162,7 @@ def quantize_with_onnx(model: Path, calibration: np.ndarray, output: Path) -> No
     """ONNX Runtime's static quantiser, after its own preparation of the model."""
     prepared = output.with_suffix(".prepared.onnx")
     quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
-    name = onnxruntime.InferenceSession(str(prepared), _quiet()).get_inputs()[0].name
+    name = open_session(prepared.read_bytes()).get_inputs()[0].name
     quantize_static(
         str(prepared),
         str(output),

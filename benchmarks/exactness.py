@@ -4,23 +4,23 @@
 
 Prints tables in Markdown. "arising": each layer computed from ONNX Runtime's own integers, so that one difference does
 not count again in the layers behind it; "in all": golden from the frame on. Both with default session options
-(``default``) and with ``session.qdqisint8allowed`` (``int8``), with which ONNX Runtime computes s8 convolutions on
-integers on x86, too. Needs ``pip install '.[test]'``.
+(``default``) and in a session that computes on integers, exactly, whatever the processor (``exact``).
+Needs ``pip install '.[test]'``.
 """
 
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import click
 import numpy as np
-import onnxruntime
 
 from benchmarks.networks import CIFAR10, Data, data_of
 from hwgen.blocks import OPERATORS
+from hwgen.exact_session import exact_session, open_session
 from hwgen.graph import golden
 from hwgen.graph.errors import HwgenError
 from hwgen.graph.ir import Graph
@@ -28,12 +28,12 @@ from hwgen.graph.lower import lower
 from hwgen.graph.network import Network
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
-from hwgen.runtime import INT8_ALLOWED, Runtime
+from hwgen.runtime import Runtime
 from tests.blocks.random_models import Model, frames, lowered
 from tests.blocks.test_runtime import IN_FLOAT
 from tests.graph.reference import runtime_integers
 
-SETTINGS = {"default": {}, "int8": INT8_ALLOWED}
+SESSIONS = {"default": open_session, "exact": exact_session}
 BATCH = 5
 SPEED = "resnet20_cifar10.ort_QDQ_u8s8.onnx"
 
@@ -79,9 +79,9 @@ def tensors(files: list[Path], data: Path, count: int) -> None:
     heading("file", "frames", "tensors", "integers", "session", "arising", "in all", "where it arises")
     for path, graph, network in networks(files):
         given, _ = data_of(path.name)[0].load(data, count)
-        for name, settings in SETTINGS.items():
+        for name, opened in SESSIONS.items():
             with tempfile.TemporaryDirectory() as folder:
-                runtime = Runtime.of(path, graph, network, Path(folder), settings)
+                runtime = Runtime.of(path, graph, network, Path(folder), opened)
                 wrong, arising, total = compared(network, runtime, given)
             where = ", ".join(f"{op} {bad:,} of {of:,}" for op, (bad, of) in arising.items() if bad) or "-"
             arises = sum(bad for bad, _ in arising.values())
@@ -118,25 +118,14 @@ def top1(files: list[Path], data: Path, count: int) -> None:
     heading("file", "data", "images", "session", "ONNX Runtime", "golden", "images with another answer")
     differ = 0
     for path, _, network in networks(files):
-        for source, (name, settings) in product(data_of(path.name), SETTINGS.items()):
-            session = plain_session(path, settings)
+        for source, (name, opened) in product(data_of(path.name), SESSIONS.items()):
+            session = opened(path.read_bytes())
             if session is None or (name != "default" and not differ):
                 continue
             theirs, ours, labels = answers(network, session, source, data)
             differ = int((theirs != ours).sum())
             shares = (f"{int((side == labels).sum()):,} ({(side == labels).mean():.2%})" for side in (theirs, ours))
             show(path.name, source.file, f"{len(labels):,}", name, *shares, differ)
-
-
-def plain_session(path: Path, settings: Mapping[str, str] = SETTINGS["default"], threads: int = 0):
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 4, threads
-    for name, value in settings.items():
-        options.add_session_config_entry(name, value)
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception:  # a format that it does not know
-        return None
 
 
 def answers(network: Network, session, source: Data, data: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -187,7 +176,7 @@ def speed(files: list[Path], data: Path, count: int) -> None:
     path = next((path for path in files if path.name == SPEED), None)
     if path is None:
         return
-    (_, _, network), session = next(networks([path])), plain_session(path, threads=2)
+    (_, _, network), session = next(networks([path])), exact_session(path.read_bytes(), threads=2)
     given, _ = CIFAR10.load(data)
     integers = golden.network_input(network, given)
     theirs = best(lambda: run(session, given))

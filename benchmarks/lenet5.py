@@ -15,9 +15,9 @@ from pathlib import Path
 
 import click
 import numpy as np
-import onnxruntime
 
 import hwgen
+from hwgen.exact_session import exact_session
 from hwgen.fit import fit_needs
 from hwgen.graph import golden
 from hwgen.rtlil import to_rtlil
@@ -53,7 +53,7 @@ def accuracy(design: hwgen.Design, mnist: Path) -> Iterator[Row]:
     began = time.perf_counter()
     outputs = design.simulate(x).outputs
     seconds = time.perf_counter() - began
-    session = onnxruntime.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+    session = exact_session(MODEL.read_bytes())
     expected = session.run(None, {session.get_inputs()[0].name: x})[0]
     yield (
         f"{len(x):,} MNIST images, golden against ONNX Runtime",

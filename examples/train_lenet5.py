@@ -16,13 +16,14 @@ from pathlib import Path
 import click
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
+
+from hwgen.exact_session import exact_session
 
 HERE = Path(__file__).parent
 BATCH = 128
@@ -184,7 +185,7 @@ def quantise(source: Path, target: Path, images: np.ndarray) -> None:
 
 def predict(path: Path, images: np.ndarray) -> np.ndarray:
     """The class of every image according to the model file, by onnxruntime."""
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = exact_session(path.read_bytes())
     batches = np.array_split(images, max(1, len(images) // 500))
     return np.concatenate([session.run(["logits"], {"image": batch})[0].argmax(axis=1) for batch in batches])
 

@@ -4,7 +4,7 @@ ONNX Runtime runs the model's own file, every integer tensor in it an output. Wh
 or is in a format that ONNX Runtime does not run (QONNX), it runs the QDQ model that hwgen writes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hwgen.exact_session import exact_session
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.ir import Graph
@@ -19,8 +20,6 @@ from hwgen.graph.network import Network
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.writer import with_outputs, write_qdq
 
-#: Convolutions of s8 activations are computed on integers on x86, too, not in float32.
-INT8_ALLOWED = {"session.qdqisint8allowed": "1"}
 _BATCH = 16  # frames at a time, so that memory does not grow with them
 
 
@@ -107,13 +106,14 @@ class Runtime:
 
     @staticmethod
     def of(
-        model: Path, graph: Graph, network: Network, folder: Path, settings: Mapping[str, str] = INT8_ALLOWED
+        model: Path, graph: Graph, network: Network, folder: Path, opened: Callable[[bytes], Any] = exact_session
     ) -> "Runtime":
-        """The file itself where it has integers that ``network`` knows, else ``graph``, written to ``folder``."""
+        """The file itself where it has integers that ``network`` knows, else ``graph``, written to ``folder``;
+        ``opened`` makes the session."""
         maps = {name: tensor.map for name, tensor in network.tensors.items()}
         for path, name in _files(model, graph, folder):
             data, names = with_outputs(path, maps)
-            session = _session(data, settings) if names else None
+            session = opened(data) if names else None
             integers = tuple(output.name for output in session.get_outputs() if "int" in output.type) if session else ()
             if integers:
                 return Runtime(name, session, integers, maps)
@@ -140,22 +140,6 @@ def _files(model: Path, graph: Graph, folder: Path) -> Iterator[tuple[Path, str]
     written = folder / "written.onnx"
     write_qdq(graph, written)
     yield written, f"the QDQ model that hwgen makes of {model.name}"
-
-
-def _session(data: bytes, settings: Mapping[str, str]) -> Any:
-    """A session on the processor; None where ONNX Runtime refuses the model."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise InputError("ONNX Runtime is not installed; get it with pip install 'hwgen[onnxruntime]'") from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    for name, value in settings.items():
-        options.add_session_config_entry(name, value)
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception:  # of the classes that it raises none is public
-        return None
 
 
 def _streamed(values: np.ndarray, map_: FeatureMap, like: np.ndarray) -> np.ndarray:

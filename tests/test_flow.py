@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 
 import hwgen
@@ -16,6 +15,7 @@ from hwgen.simulate import compare, simulate
 from hwgen.waves import Waves
 
 from . import tiny
+from .graph.reference import session
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +141,9 @@ def test_write_makes_the_same_bytes_twice(path, tmp_path):
 
 def test_the_written_model_gives_the_same_numbers_in_onnx_runtime(design, tmp_path):
     design.write(tmp_path / "out")
-    session = onnxruntime.InferenceSession(tmp_path / "out" / "tiny_qdq.onnx", providers=["CPUExecutionProvider"])
+    runtime = session(tmp_path / "out" / "tiny_qdq.onnx")
     frames = tiny.frames(20)
-    (want,) = session.run(None, {"image": frames})
+    (want,) = runtime.run(None, {"image": frames})
     assert (design.simulate(frames).outputs == want).all()
 
 

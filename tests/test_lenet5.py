@@ -15,6 +15,7 @@ from hwgen.flow import quantised
 from hwgen.graph import golden
 from hwgen.graph.writer import write_qdq
 
+from .graph.reference import session
 from .shared import data
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -42,11 +43,10 @@ def rtl(design):
 
 
 def onnxruntime_outputs(model: Path, x: np.ndarray) -> np.ndarray:
-    """The model's output, with ONNX Runtime's default provider and optimisation."""
-    runtime = pytest.importorskip("onnxruntime")
-    session = runtime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return np.concatenate([session.run(None, {name: x[at : at + 500]})[0] for at in range(0, len(x), 500)])
+    """The model's output, in an exact session of ONNX Runtime."""
+    runtime = session(model)
+    name = runtime.get_inputs()[0].name
+    return np.concatenate([runtime.run(None, {name: x[at : at + 500]})[0] for at in range(0, len(x), 500)])
 
 
 def mnist() -> tuple[np.ndarray, np.ndarray]:

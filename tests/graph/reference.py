@@ -1,9 +1,11 @@
 """ONNX Runtime's integers, and ours in its layout."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
-import onnxruntime
 
+from hwgen.exact_session import exact_session
 from hwgen.graph import golden
 from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
@@ -14,23 +16,22 @@ from hwgen.graph.writer import write_qdq
 from tests.graph.toys import TOYS, ToyRearrange
 
 
-def session(path_or_bytes, fuse_int8=False):
-    """``fuse_int8`` makes ONNX Runtime compute convolutions of int8 on integers on any processor."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if fuse_int8:
-        options.add_session_config_entry("session.qdqisint8allowed", "1")
-    return onnxruntime.InferenceSession(path_or_bytes, options, providers=["CPUExecutionProvider"])
+def session(path_or_bytes):
+    """An exact session for a model that ONNX Runtime takes."""
+    data = path_or_bytes if isinstance(path_or_bytes, bytes) else Path(path_or_bytes).read_bytes()
+    made = exact_session(data)
+    assert made is not None, "ONNX Runtime refuses the model"
+    return made
 
 
 def runtime_integers(path, frames):
-    """The result of every QuantizeLinear and QLinear* in the file, by name; int8 computed on integers too."""
+    """The result of every QuantizeLinear and QLinear* in the file, by name."""
     model = onnx.load(path)
     nodes = (node for node in model.graph.node if node.op_type.startswith(("QuantizeLinear", "QLinear")))
     names = [node.output[0] for node in nodes]
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    runtime = session(model.SerializeToString(), fuse_int8=True)
+    runtime = session(model.SerializeToString())
     source = runtime.get_inputs()[0]
     batches = np.split(frames, len(frames)) if source.shape[0] == 1 else [frames]
     results = [runtime.run(names, {source.name: batch}) for batch in batches]

@@ -114,7 +114,7 @@ def whole_and_parts(path, folder, outputs=(), **settings):
         tail = session(str(folder / "tail.onnx"))
         feeds = {name: given[name] for name in network.tail.inputs}
         given |= dict(zip(network.tail.results, tail.run(list(network.tail.results), feeds), strict=True))
-    runtime = session(str(path), fuse_int8=True)
+    runtime = session(str(path))
     names = [output.name for output in runtime.get_outputs()]
     return network, dict(zip(names, runtime.run(names, {"x": frame}), strict=True)), given
 

@@ -77,7 +77,7 @@ def results(path, frames=FRAMES):
     """The network, all its integers, and by name our results and ONNX Runtime's."""
     network = network_of(path)
     integers = golden.run(network, golden.network_input(network, frames))
-    runtime = session(str(path), fuse_int8=True)
+    runtime = session(str(path))
     names = [output.name for output in runtime.get_outputs()]
     theirs = dict(zip(names, runtime.run(names, {"x": frames}), strict=True))
     ours = golden.network_outputs(network, integers)
