@@ -1,4 +1,5 @@
-"""ONNX files to :class:`hwgen.graph.ir.Graph`. Nothing but this and ``writer`` knows of the ``onnx`` package.
+"""ONNX files to :class:`hwgen.graph.ir.Graph`. The ``onnx`` package is known to this, ``model_file``, ``tensor_data``
+and ``writer`` only.
 
 The file is not trusted: sizes are checked before memory is taken, and shapes are inferred in Python, so that a
 corrupted file ends in a ModelError. Operators of older opsets are brought to the newest form on the way.
@@ -12,25 +13,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.inliner
-from google.protobuf.message import DecodeError
 
 from .check import order_faults
 from .cut import Cut, Wires, cut_at, cut_before
 from .errors import InputError, ModelError, Problems
 from .formats import expand_formats, find_format, format_names
-from .infer import MAX_ELEMENTS, MAX_RANK, infer_shapes
+from .infer import infer_shapes
 from .input_shape import shape_of_input
 from .ir import Graph, Node, Tail, TensorInfo
+from .model_file import inlined, load
 from .operators import ALIASES, MAX_OPSET, MIN_OPSET, OPERATORS, Attribute, Operator
+from .tensor_data import INTEGERS, NARROW_TYPES, decode, type_name
 from .writer import names_read, tail_model
 
-MAX_FILE_BYTES = 1 << 31  # a protobuf cannot be longer
-MAX_NODES = 100_000  # of a model once its functions are unfolded
-MAX_CALLS = 50  # functions that call each other
-_INTEGERS = [f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64)]
-_NARROW_TYPES = {"INT2": (-2, 1), "INT4": (-8, 7), "UINT2": (0, 3), "UINT4": (0, 15)}
-_TENSOR_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "BOOL", *_INTEGERS, *_NARROW_TYPES)
 _INPUT_TYPES = ("FLOAT", "INT8", "UINT8", "INT16", "UINT16")
 _KINDS = {
     onnx.AttributeProto.INT: ("int", lambda a: int(a.i)),
@@ -56,62 +51,12 @@ def read_model(
     that cannot be read, and InputError where ``input_shape`` or ``outputs`` do not fit.
     """
     path = Path(path)
-    model = _inlined(_load(path))
+    model = inlined(load(path))
     if not all(isinstance(name, str) for name in _names(model.graph)):  # protobuf gives bytes that are no text
         raise ModelError(f"{str(path)!r} is corrupted: a name in it is not text; export it again")
     reader = _Reader(model, path, input_shape or {})
     reader.cut_off(tuple(outputs), frozenset(host))
     return reader.read()
-
-
-def _load(path: Path) -> onnx.ModelProto:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ModelError(f"{str(path)!r} is {path.stat().st_size} bytes long; an ONNX file has at most 2 GiB")
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read {str(path)!r}: {error.strerror}; check the path") from None
-    try:
-        model = onnx.ModelProto.FromString(data)
-    except (DecodeError, RuntimeError, ValueError):
-        model = onnx.ModelProto()
-    if model.ir_version and model.opset_import and (model.graph.node or model.graph.output):
-        return model
-    if data[:1] == b"\x08":  # an ONNX file starts with its ir_version: protobuf field 1, a varint
-        raise ModelError(f"{str(path)!r} is a truncated or corrupted ONNX file; copy or export it again")
-    raise ModelError(f"{str(path)!r} is not an ONNX file; give a model exported to .onnx")
-
-
-def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model without functions of its own: their nodes stand where they were called."""
-    if not model.functions:
-        return model
-    nodes = {(function.domain, function.name): function.node for function in model.functions}
-    try:
-        total = _count(model.graph.node, nodes, 0)
-        if total > MAX_NODES:
-            raise ModelError(f"the functions of the model unfold to {total} nodes; at most {MAX_NODES} are possible")
-        return onnx.inliner.inline_local_functions(model)
-    except (RuntimeError, TypeError, ValueError, DecodeError):
-        names = ", ".join(sorted(str(function.name) for function in model.functions)[:5])
-        raise ModelError(
-            f"the functions that the model defines ({names}) cannot be inlined; export it without"
-        ) from None
-
-
-def _count(
-    nodes: Iterable[onnx.NodeProto], functions: dict[tuple[str, str], Iterable[onnx.NodeProto]], deep: int
-) -> int:
-    """Nodes when all functions are unfolded; more than MAX_NODES where one calls itself."""
-    if deep > MAX_CALLS:
-        return MAX_NODES + 1
-    total = 0
-    for node in nodes:
-        inner = functions.get((node.domain, node.op_type))
-        total += 1 if inner is None else _count(inner, functions, deep + 1)
-        if total > MAX_NODES:
-            break
-    return total
 
 
 def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
@@ -140,6 +85,7 @@ class _Reader:
         self.names: set[str] = set()
         self.limits: dict[str, tuple[int, int]] = {}  # of tensors of types narrower than numpy's
         self.unknown = False
+        self.initial = {tensor.name for tensor in self.proto.initializer}
         self.read_names = {name for node in self.proto.node for name in node.input}
         self.read_names.update(value.name for value in self.proto.output)
         self.outputs = tuple(dict.fromkeys(value.name for value in self.proto.output))
@@ -149,8 +95,7 @@ class _Reader:
 
     def cut_off(self, outputs: tuple[str, ...], host: frozenset[str]) -> None:
         """Leave to the host what lies behind ``outputs``, or the nodes ``host`` and operators that are not known."""
-        initial = {tensor.name for tensor in self.proto.initializer}
-        inputs = [value.name for value in self.proto.input if value.name not in initial]
+        inputs = [value.name for value in self.proto.input if value.name not in self.initial]
         light = [
             replace(self.node(name, proto), inputs=tuple(names_read(proto))) for name, proto in self.protos.items()
         ]
@@ -214,7 +159,7 @@ class _Reader:
         read = {name for proto in protos for name in names_read(proto)}
         inputs = {name: tensors[name] for name in self.cut.outputs if name in read}
         outside = {
-            tensor.name: self.constants.get(tensor.name, _decode(tensor, self.path.parent))
+            tensor.name: self.constants.get(tensor.name, decode(tensor, self.path.parent))
             for tensor in self.proto.initializer
             if tensor.name in read and tensor.data_location == onnx.TensorProto.EXTERNAL
         }
@@ -242,7 +187,7 @@ class _Reader:
 
     def add_constant(self, name: str, tensor: onnx.TensorProto, place: str) -> None:
         try:
-            value = _decode(tensor, self.path.parent)
+            value = decode(tensor, self.path.parent)
         except ValueError as error:
             self.problems.add(f"{place}: {error}")
             value = np.zeros(0, np.float32)
@@ -250,8 +195,8 @@ class _Reader:
             self.problems.add(f"{place}: a constant of this name exists already; export the model again")
         value.setflags(write=False)
         self.constants[name] = value
-        if (kind := _type_name(tensor.data_type)) in _NARROW_TYPES:
-            self.limits[name] = _NARROW_TYPES[kind]
+        if (kind := type_name(tensor.data_type)) in NARROW_TYPES:
+            self.limits[name] = NARROW_TYPES[kind]
 
     def drop_double_precision(self) -> None:
         """Exporters leave constants in double precision beside float32 operands; no input has it."""
@@ -261,12 +206,13 @@ class _Reader:
             self.constants |= {name: self.constants[name].astype(np.float32) for name in doubles}
 
     def read_inputs(self) -> dict[str, TensorInfo]:
-        protos = {value.name: value for value in self.proto.input if value.name not in self.constants}
+        protos = {value.name: value for value in self.proto.input if value.name not in self.initial}
         for name in self.input_shape:
             if name not in protos:
                 raise InputError(f"no input is named {name!r}; the model has {_listed(protos)}")
+        read = {name: proto for name, proto in protos.items() if name in self.read_names}
         infos = {}
-        for name, proto in protos.items():
+        for name, proto in (read or protos).items():  # one that nobody reads needs no frames
             try:
                 infos[name] = _input_info(proto, self.input_shape.get(name))
             except ValueError as error:
@@ -371,10 +317,10 @@ class _Reader:
         """The integer type, as a zero point and, where numpy has none so narrow, as ``limits``."""
         codes = [proto.i for proto in protos if proto.name == "output_dtype" and proto.i]
         if node.op == "QuantizeLinear" and codes and len(inputs) < 3:
-            kind = _type_name(codes[0])
-            if kind not in (*_INTEGERS, *_NARROW_TYPES):
+            kind = type_name(codes[0])
+            if kind not in (*INTEGERS, *NARROW_TYPES):
                 raise ValueError(f"its result of type {kind} is not supported")
-            low, high = _NARROW_TYPES.get(kind, (0, 0))
+            low, high = NARROW_TYPES.get(kind, (0, 0))
             dtype = np.int8 if low else np.uint8 if high else onnx.helper.tensor_dtype_to_np_dtype(codes[0])
             inputs.append(self.attribute_as_constant(node, "zero_point", np.zeros((), dtype)))
             if high:
@@ -462,13 +408,9 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in sorted(names)) or "none"
 
 
-def _type_name(code: int) -> str:
-    return onnx.TensorProto.DataType.Name(code) if code in onnx.TensorProto.DataType.values() else f"type {code}"
-
-
 def _input_info(proto: onnx.ValueInfoProto, wanted: tuple[int, ...] | None) -> TensorInfo:
     tensor = proto.type.tensor_type
-    kind = _type_name(tensor.elem_type)
+    kind = type_name(tensor.elem_type)
     if kind not in _INPUT_TYPES:
         raise ValueError(f"has the type {kind}; {', '.join(_INPUT_TYPES)} are supported")
     dims = [dim.dim_value or dim.dim_param or "?" for dim in tensor.shape.dim]
@@ -479,76 +421,10 @@ def _attribute(attribute: Attribute, proto: onnx.AttributeProto, folder: Path) -
     kind, read = _KINDS.get(proto.type, ("another kind", None))
     if kind != attribute.kind or proto.ref_attr_name:
         raise ValueError(f"its attribute {proto.name!r} must be of kind {attribute.kind}, not {kind}")
-    value = _decode(proto.t, folder) if kind == "tensor" else read(proto)
+    value = decode(proto.t, folder) if kind == "tensor" else read(proto)
     if kind == "float" and math.isnan(value):
         raise ValueError(f"its attribute {proto.name!r} is not a number")
     if attribute.only and value not in attribute.only:
         allowed = " or ".join(map(str, attribute.only))
         raise ValueError(f"its attribute {proto.name!r} is {value}; only {allowed} is supported")
     return value
-
-
-def _decode(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
-    """The tensor's values; ValueError where they are of an unknown type or not all there."""
-    kind = _type_name(tensor.data_type)
-    if kind not in _TENSOR_TYPES:
-        raise ValueError(f"type {kind} is not supported")
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
-    shape = tuple(tensor.dims)
-    if min(shape, default=0) < 0 or len(shape) > MAX_RANK or math.prod(shape) > MAX_ELEMENTS:
-        raise ValueError(f"a tensor of shape {list(shape)}; the limit is {MAX_ELEMENTS} elements")
-    count = math.prod(shape)
-    if kind in _NARROW_TYPES:
-        return _decode_narrow(tensor, folder, shape, 4 if kind.endswith("4") else 2)
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raw = _external(tensor, folder, count * dtype.itemsize)
-    elif tensor.HasField("raw_data"):
-        raw = tensor.raw_data
-    else:
-        return _decode_fields(tensor, shape)
-    if len(raw) != count * dtype.itemsize:
-        raise ValueError(f"{len(raw)} bytes of data for shape {list(shape)}, which takes {count * dtype.itemsize}")
-    return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
-
-
-def _decode_narrow(tensor: onnx.TensorProto, folder: Path, shape: tuple[int, ...], bits: int) -> np.ndarray:
-    """Numbers of 2 or 4 bits, several in a byte, the first in the lowest bits."""
-    size = -(-math.prod(shape) * bits // 8)
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raw = _external(tensor, folder, size)
-    else:
-        raw = tensor.raw_data if tensor.HasField("raw_data") else bytes(value & 0xFF for value in tensor.int32_data)
-    if len(raw) != size:
-        raise ValueError(f"{len(raw)} bytes of data for shape {list(shape)}, which takes {size}")
-    parts = np.frombuffer(raw, np.uint8)[:, None] >> np.arange(0, 8, bits) & ((1 << bits) - 1)
-    values = parts.reshape(-1)[: math.prod(shape)].astype(np.int8)
-    if _type_name(tensor.data_type).startswith("UINT"):
-        return values.astype(np.uint8).reshape(shape)
-    return (values - ((values >> (bits - 1)) << bits)).astype(np.int8).reshape(shape)
-
-
-def _decode_fields(tensor: onnx.TensorProto, shape: tuple[int, ...]) -> np.ndarray:
-    """Values in the typed, repeated fields."""
-    try:
-        return np.array(onnx.numpy_helper.to_array(tensor)).reshape(shape)
-    except (ValueError, TypeError, OverflowError):
-        raise ValueError(f"its data does not fill shape {list(shape)}") from None
-
-
-def _external(tensor: onnx.TensorProto, folder: Path, size: int) -> bytes:
-    """Bytes beside the model; they must lie in its folder, links followed."""
-    settings = {entry.key: entry.value for entry in tensor.external_data}
-    folder = folder.resolve()
-    location = settings.get("location", "")
-    try:
-        target = (folder / location).resolve()
-        offset, length = int(settings.get("offset", 0)), int(settings.get("length", size))
-        if not location or not target.is_relative_to(folder):
-            raise ValueError(f"its external data {location!r} lies outside the model's folder; move it there")
-        if offset < 0 or length != size or target.stat().st_size < offset + size:
-            raise ValueError(f"its external data {location!r} does not hold {size} bytes at {offset}")
-        with target.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
-    except OSError as error:
-        raise ValueError(f"cannot read its external data {location!r}: {error.strerror}") from None

@@ -286,3 +286,22 @@ def test_functions_are_unfolded(tmp_path):
 def test_functions_without_end_are_refused(bodies, tmp_path):
     with pytest.raises(ModelError, match=r"the functions of the model unfold to \d+ nodes; at most 100000"):
         read_model(write_raw(with_functions(*bodies), tmp_path))
+
+
+def test_initializers_among_the_inputs_are_constants_of_any_type(tmp_path):
+    model = build(
+        [node("Conv", "x w", "c"), node("Reshape", "c shape", "r"), node("Relu", "r", "y"), node("Exp", "y", "z")],
+        "z",
+        WEIGHT | {"shape": np.array([0, -1]), "unread": np.array([7]), "late": np.array([0], np.int32)},
+    )
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    model.graph.node.append(node("Gather", "z late", "picked"))
+    assert read_model(save(model, tmp_path)).inputs == ("x",)
+    assert read_model(save(model, tmp_path), outputs=["y"]).inputs == ("x",)
+
+
+def test_an_input_that_nobody_reads_needs_no_frames(tmp_path):
+    model = build([node("Conv", "x w", "y")], "y", WEIGHT)
+    model.graph.input.append(helper.make_tensor_value_info("size", TensorProto.INT64, [2]))
+    assert read_model(save(model, tmp_path)).inputs == ("x",)

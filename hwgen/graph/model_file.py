@@ -1,0 +1,64 @@
+"""ONNX files as protobuf messages, before anything in them is understood."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+from google.protobuf.message import DecodeError
+
+from .errors import ModelError
+
+MAX_FILE_BYTES = 1 << 31  # a protobuf cannot be longer
+MAX_NODES = 100_000  # of a model once its functions are unfolded
+MAX_CALLS = 50  # functions that call each other
+
+
+def load(path: Path) -> onnx.ModelProto:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ModelError(f"{str(path)!r} is {path.stat().st_size} bytes long; an ONNX file has at most 2 GiB")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {str(path)!r}: {error.strerror}; check the path") from None
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except (DecodeError, RuntimeError, ValueError):
+        model = onnx.ModelProto()
+    if model.ir_version and model.opset_import and (model.graph.node or model.graph.output):
+        return model
+    if data[:1] == b"\x08":  # an ONNX file starts with its ir_version: protobuf field 1, a varint
+        raise ModelError(f"{str(path)!r} is a truncated or corrupted ONNX file; copy or export it again")
+    raise ModelError(f"{str(path)!r} is not an ONNX file; give a model exported to .onnx")
+
+
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without functions of its own: their nodes stand where they were called."""
+    if not model.functions:
+        return model
+    nodes = {(function.domain, function.name): function.node for function in model.functions}
+    try:
+        total = _count(model.graph.node, nodes, 0)
+        if total > MAX_NODES:
+            raise ModelError(f"the functions of the model unfold to {total} nodes; at most {MAX_NODES} are possible")
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, TypeError, ValueError, DecodeError):
+        names = ", ".join(sorted(str(function.name) for function in model.functions)[:5])
+        raise ModelError(
+            f"the functions that the model defines ({names}) cannot be inlined; export it without"
+        ) from None
+
+
+def _count(
+    nodes: Iterable[onnx.NodeProto], functions: dict[tuple[str, str], Iterable[onnx.NodeProto]], deep: int
+) -> int:
+    """Nodes when all functions are unfolded; more than MAX_NODES where one calls itself."""
+    if deep > MAX_CALLS:
+        return MAX_NODES + 1
+    total = 0
+    for node in nodes:
+        inner = functions.get((node.domain, node.op_type))
+        total += 1 if inner is None else _count(inner, functions, deep + 1)
+        if total > MAX_NODES:
+            break
+    return total
