@@ -253,9 +253,7 @@ def warn_about_range(frames: Frames, network: Network, warn) -> None:
     if network.integer_input or network.input_function:
         return
     quantization = network.input.quantization
-    low, high = (
-        float(quantization.dequantize(np.array(end))) for end in (quantization.type.min, quantization.type.max)
-    )
+    low, high = (float(quantization.dequantize(np.array(end))) for end in network.input_range)
     least, most = float(frames.values.min()), float(frames.values.max())
     room = max(abs(low), abs(high))
     used = max(abs(least), abs(most))

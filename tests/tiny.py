@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 def model(**changes) -> onnx.ModelProto:
     """The model; ``changes``: ``shape`` of the input, ``softmax`` at the end, further ``nodes`` before the output,
-    a ``weight`` of the convolution."""
+    a ``weight`` of the convolution, ``narrow`` for an input quantised to 4 bits without -8."""
     generator = np.random.default_rng(7)
     weights = {
         "conv_weight": changes.get("weight", generator.normal(size=(4, 1, 3, 3)).astype(np.float32)),
@@ -17,8 +17,16 @@ def model(**changes) -> onnx.ModelProto:
         "dense_weight": generator.normal(size=(3, 64)).astype(np.float32),
         "dense_bias": generator.normal(size=3).astype(np.float32),
     }
+    narrow = changes.get("narrow", False)
     nodes = [
-        helper.make_node("Conv", ["image", "conv_weight", "conv_bias"], ["c"], name="conv", pads=[1, 1, 1, 1]),
+        *(_narrowed(weights) if narrow else []),
+        helper.make_node(
+            "Conv",
+            ["narrowed" if narrow else "image", "conv_weight", "conv_bias"],
+            ["c"],
+            name="conv",
+            pads=[1, 1, 1, 1],
+        ),
         helper.make_node("Relu", ["c"], ["r"], name="relu"),
         helper.make_node("MaxPool", ["r"], ["p"], name="pool", kernel_shape=[2, 2], strides=[2, 2]),
         helper.make_node("Flatten", ["p"], ["f"], name="flatten"),
@@ -36,6 +44,16 @@ def model(**changes) -> onnx.ModelProto:
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def _narrowed(constants: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
+    """``image`` becomes ``narrowed``, as Brevitas writes it; their ``constants`` join the others."""
+    constants |= {"s": np.float32(0.03), "z": np.int8(0), "low": np.int8(-7), "high": np.int8(7)}
+    return [
+        helper.make_node("QuantizeLinear", ["image", "s", "z"], ["q"]),
+        helper.make_node("Clip", ["q", "low", "high"], ["clipped"]),
+        helper.make_node("DequantizeLinear", ["clipped", "s", "z"], ["narrowed"]),
+    ]
 
 
 def save(path: Path, **changes) -> Path:

@@ -34,6 +34,7 @@ class Emitter:
         self.streams: set[str] = set(graph.inputs)
         self.names: set[str] = set()
         self.constants: dict[str, np.ndarray] = {}
+        self.ranges: dict[str, tuple[int, int]] = {}  # least and greatest integer of streams
         self.raw: set[str] = set()  # streams of sums
         self.done: dict[tuple[int, Quantization], tuple[Pending, QuantizedTensor]] = {}
         self.sums: dict[int, tuple[Leaf, Value, np.ndarray | None]] = {}
@@ -173,10 +174,25 @@ class Emitter:
             return
         inputs = tuple(value.tensor for value in sources)
         name = fresh(node.name, self.names)
+        self.ranges[output.name] = self._range(node, inputs, clamp, attributes)
         fixed = {tensor.name: self.constants[tensor.name] for tensor in inputs if tensor.name in self.constants}
         self.sites.append(
             Site(name, site_op(node), inputs, output, attributes, clamp, weight, bias, function, constants=fixed)
         )
+
+    def _range(
+        self, node: Node, inputs: tuple[QuantizedTensor, ...], clamp: tuple[int, int], attributes: Mapping[str, Any]
+    ) -> tuple[int, int]:
+        """The least and greatest integer of a result; what is picked or moved is in the range of the operands."""
+        if node.op not in (*PICKS, "Rearrange"):
+            return clamp
+        ends = [self.ranges.get(tensor.name, (tensor.map.type.min, tensor.map.type.max)) for tensor in inputs]
+        ends += (
+            [(attributes["fill"], attributes["fill"])]
+            if node.op == "Rearrange" and (attributes["places"] < 0).any()
+            else []
+        )
+        return min(low for low, _ in ends), max(high for _, high in ends)
 
     def arranged(self, value: Value, axes: tuple[int, ...], name: str) -> Value:
         """A stream with the elements of ``value`` along ``axes``; ``value`` itself where it has them so."""

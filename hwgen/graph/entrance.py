@@ -19,6 +19,7 @@ class Entrance:
         self.graph = graph
         self.tensor: QuantizedTensor | None = None
         self.order = "channels_last"
+        self.limits: tuple[int, int] | None = None
         self.function: Expression | None = None
         self.places: np.ndarray | None = None  # in the stream, of each element of the frame
 
@@ -26,6 +27,11 @@ class Entrance:
     def frame(self) -> Value:
         """The frame as it is given."""
         return Value(self.graph.tensors[self.name].shape)
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The least and greatest integer of the stream."""
+        return self.limits or (self.tensor.map.type.min, self.tensor.map.type.max)
 
     def real(self, value: Value) -> Value | None:
         """``value``, which is the whole frame and not quantised yet, as real numbers for the host to compute with; None
@@ -41,7 +47,8 @@ class Entrance:
         """``value``, which is quantised now, in the stream, whose order the host can make of the frame's."""
         if self.tensor is None:
             self._open(value)
-        if self.tensor.quantization != value.entering or self.function is not value.before:
+        seen = value.entering, value.limits
+        if (self.tensor.quantization, self.limits) != seen or self.function is not value.before:
             raise ValueError(f"the input {self.name!r} is quantised in two ways; quantise it once")
         places = value.places()
         order = np.where(places == NOWHERE, NOWHERE, self.places[places])
@@ -63,4 +70,5 @@ class Entrance:
         self.places = np.empty(raster.size, np.int64)
         self.places[raster.reshape(-1)] = np.arange(raster.size)
         tensor = FeatureMap(height, width, channels, value.entering.type)
-        self.tensor, self.function = QuantizedTensor(self.name, tensor, value.entering), value.before
+        self.tensor, self.limits = QuantizedTensor(self.name, tensor, value.entering), value.limits
+        self.function = value.before

@@ -98,7 +98,7 @@ def _quantized(network: Network, array: np.ndarray) -> np.ndarray:
     if network.input_function is not None:
         flat = np.asarray(array, np.float32).reshape(len(array), 1, 1, -1)
         array = network.input_function(flat).reshape(array.shape)
-    return network.input.quantization.quantize(array)
+    return np.clip(network.input.quantization.quantize(array), *network.input_range)
 
 
 def _to_stream(network: Network, array: np.ndarray) -> np.ndarray:

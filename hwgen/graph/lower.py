@@ -55,6 +55,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
         head=tuple(node.op.lower() for node in graph.head),
         input_order=trace.entrance.order,
         integer_input=frame.dtype.kind != "f",
+        input_limits=trace.entrance.limits,
         input_function=trace.entrance.function,
         constants={name: value for name, value in trace.emitter.constants.items() if name in read},
         tail=graph.tail,

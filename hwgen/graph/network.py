@@ -144,7 +144,8 @@ class Network:
 
     ``input_shape`` is the ONNX shape (without batch) of a frame and ``input_order`` how its elements lie in the stream:
     ``"channels_last"``, or ``"flat"`` where the two are the same. ``integer_input`` says that the model itself takes
-    integers. ``input_function`` is what the host computes of a frame, as [N, 1, 1, elements] in ONNX's order, before it
+    integers. ``input_limits`` are the least and greatest integer that a frame becomes, where the model confines them more
+    than their type does (None elsewhere). ``input_function`` is what the host computes of a frame, as [N, 1, 1, elements] in ONNX's order, before it
     quantises it. ``head`` names what the host does with the only output: any of ``"softmax"``, ``"logsoftmax"``,
     ``"argmax"``, ``"topk"``; ``tail`` is what else of the model is left to it. ``constants`` are streams [1, H, W, C]
     that are the same for every frame, where operators have not taken them in.
@@ -159,9 +160,15 @@ class Network:
     head: tuple[str, ...] = ()
     input_order: str = "channels_last"
     integer_input: bool = False
+    input_limits: tuple[int, int] | None = None
     input_function: Expression | None = None
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     tail: Tail | None = None
+
+    @property
+    def input_range(self) -> tuple[int, int]:
+        """The least and greatest integer that a host makes of a frame."""
+        return self.input_limits or (self.input.map.type.min, self.input.map.type.max)
 
     @property
     def results(self) -> tuple[QuantizedTensor, ...]:

@@ -78,24 +78,35 @@ class Trace:
 
     def visit_QuantizeLinear(self, node: Node, value: Value) -> Value:
         quantization = self.quantization(node, node.outputs[0])
-        if value.tensor is None and value.pending is None and value.entering in (None, quantization):
-            return replace(value, entering=quantization)
+        limits = node.attributes.get("limits")
+        if value.tensor is None and value.pending is None and (value.entering is None or self.entered(value, node)):
+            return value if value.entering else replace(value, entering=quantization, limits=limits)
         if value.pending is not None and value.pending.of_the_input and len(value.pending.leaves) == 1:
             function = value.pending.expression
-            return replace(value, map=None, pending=None, entering=quantization, before=function)
+            return replace(value, map=None, pending=None, entering=quantization, limits=limits, before=function)
         if value.pending is None:
             value = self.source(node, value)
         parts = not value.whole or (len(value.shape) in (3, 4) and value.map is not None and value.layout is None)
         name = node.outputs[0]
         value = self.limited(node, value, quantization)
         value = self.emitter.quantized(value, f"{name}/whole" if parts else name, quantization, node.name)
+        if limits:
+            self.emitter.ranges[value.tensor.name] = limits
         return self.emitter.arranged(value, standard(value.shape), name) if parts else value
 
+    def entered(self, value: Value, node: Node) -> bool:
+        """Whether ``value``, which is quantised as it enters its stream, is what the QuantizeLinear would make of it."""
+        least, most = value.limits or (value.entering.type.min, value.entering.type.max)
+        low, high = node.attributes.get("limits") or (least, most)
+        return value.entering == self.quantization(node, node.outputs[0]) and low <= least and most <= high
+
     def limited(self, node: Node, value: Value, quantization: Quantization) -> Value:
-        """``value``, clipped where the limits of the QuantizeLinear are narrower than its type."""
+        """``value``, clipped where the limits of the QuantizeLinear are narrower than its integers."""
         low, high = node.attributes.get("limits") or (quantization.type.min, quantization.type.max)
-        same_already = value.tensor is not None and value.tensor.quantization == quantization
-        if same_already or (low, high) == (quantization.type.min, quantization.type.max):
+        least, most = quantization.type.min, quantization.type.max
+        if value.tensor is not None and value.tensor.quantization == quantization:
+            least, most = self.emitter.ranges.get(value.tensor.name, (least, most))
+        if low <= least and most <= high:
             return value
         pending = value.pending or plain(value.tensor.name, value)
         names = [f"{node.outputs[0]}/low", f"{node.outputs[0]}/high"]
@@ -106,6 +117,8 @@ class Trace:
 
     def visit_DequantizeLinear(self, node: Node, value: Value) -> Value:
         quantization = self.quantization(node, node.inputs[0])
+        if value.tensor is None and value.entering not in (None, quantization):  # it means something else from here on
+            value = self.start(value, node.inputs[0])
         if value.tensor is None:
             return replace(value, entering=quantization)
         return replace(value, tensor=replace(value.tensor, quantization=quantization))
@@ -129,7 +142,9 @@ class Trace:
 
     def start(self, value: Value, name: str) -> Value:
         """The graph's input enters its stream."""
-        return self.settled(self.entrance.start(value), None, name)
+        started = self.entrance.start(value)
+        self.emitter.ranges.setdefault(started.tensor.name, self.entrance.range)
+        return self.settled(started, None, name)
 
     def source(self, node: Node, value: Value, name: str | None = None) -> Value:
         """The operand ``name`` (the first unless given) of an operator, which must be a stream."""

@@ -21,8 +21,9 @@ class Value:
 
     ``order``, of ``shape`` without the batch, holds each element's place in the stream; None where the stream is
     simply channels last. ``tensor`` is None for a ``pending`` result and for the graph's input before it enters a
-    stream, ``order`` being the place in the frame as given; ``entering`` is what it will be quantised to, and
-    ``before`` what the host computes of it until then.
+    stream, ``order`` being the place in the frame as given; ``entering`` is what it will be quantised to,
+    ``limits`` the integers that leaves where they are fewer than its type has, and ``before`` what the host computes of
+    it until then.
     ``fill`` is the real number of elements that are NOWHERE.
     """
 
@@ -32,6 +33,7 @@ class Value:
     tensor: QuantizedTensor | None = None
     pending: "Pending | None" = None
     entering: Quantization | None = None
+    limits: tuple[int, int] | None = None
     before: Expression | None = None
     fill: float = 0.0
 

@@ -125,7 +125,8 @@ def _opset(graph: Graph) -> int:
 def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
     """Attributes at their defaults are left out, and with them those that this opset does not know.
 
-    ``limits`` become a Clip between QuantizeLinear and DequantizeLinear; ``bounds`` collects its constants.
+    ``limits`` become a Clip between QuantizeLinear and DequantizeLinear, or, of 16 bits, which runtimes do not clip, of
+    the real numbers before; ``bounds`` collects its constants.
     """
     defaults = OPERATORS[node.op].defaults
     given = {name: value for name, value in node.attributes.items() if value != defaults[name]}
@@ -133,8 +134,16 @@ def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx
     if limits is None or node.op != "QuantizeLinear":
         return [helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **given)]
     output = node.outputs[0]
-    names = [f"{output}/{what}" for what in ("low", "high")]
-    bounds |= {name: np.array(v, graph.tensors[output].dtype) for name, v in zip(names, limits, strict=True)}
+    names, dtype = [f"{output}/{what}" for what in ("low", "high")], graph.tensors[output].dtype
+    if dtype.itemsize > 1:
+        scale, zero = (graph.constants[name].item() for name in node.inputs[1:])
+        bounds |= {n: np.float32(end - zero) * np.float32(scale) for n, end in zip(names, limits, strict=True)}
+        clipped, real = f"{output}/clipped", node.inputs[0]
+        return [
+            helper.make_node("Clip", [real, *names], [clipped], name=f"{node.name}/clip"),
+            helper.make_node(node.op, [clipped, *node.inputs[1:]], node.outputs, name=node.name, **given),
+        ]
+    bounds |= {name: np.array(v, dtype) for name, v in zip(names, limits, strict=True)}
     return [
         helper.make_node(node.op, node.inputs, [f"{output}/unclipped"], name=node.name, **given),
         helper.make_node("Clip", [f"{output}/unclipped", *names], [output], name=f"{node.name}/clip"),

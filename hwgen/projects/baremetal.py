@@ -54,8 +54,8 @@ def baremetal_load_files(facts: Facts) -> dict[str, str]:
 def header_values(facts: Facts) -> dict[str, Any]:
     """What the header says, in C's notation; real numbers in hexadecimal, so that none is rounded."""
     network, top = facts.network, facts.top
-    quantization = network.input.quantization
-    kind, zero = quantization.type, quantization.zero_point
+    kind, zero = network.input.quantization.type, network.input.quantization.zero_point
+    least, most = network.input_range
     source = _stream(network.input, top.source) | {
         "shape": list(network.input_shape),
         "order": network.input_order,
@@ -63,8 +63,8 @@ def header_values(facts: Facts) -> dict[str, Any]:
         "function": str(network.input_function) if network.input_function else "",
         "low": kind.min,
         "high": kind.max,
-        "least": _float(kind.min - zero),
-        "most": _float(kind.max - zero),
+        "least": _float(least - zero),
+        "most": _float(most - zero),
     }
     names = [stream.name for stream in network.results]
     streams = [

@@ -66,6 +66,7 @@ def driver_spec(facts: Facts) -> dict[str, Any]:
             "shape": list(network.input_shape),
             "order": network.input_order,
             "integer": network.integer_input,
+            "limits": list(network.input_range),
             "function": _function(network.input_function),
         }
         | _stream(network.input, top.source),

@@ -21,7 +21,8 @@ from .. import tiny
 @cache
 def design(name: str = "tiny", **changes):
     """``tiny``, or ``two``: the same with a map of 4x4x4 as a second result. ``loadable`` is ``two`` with weights to
-    load, ``waiting`` is ``tiny`` with weights where there are none before."""
+    load, ``waiting`` is ``tiny`` with weights where there are none before, ``narrow`` has 4 bits at its input."""
+    changes |= {"narrow": True} if name == "narrow" else {}
     with TemporaryDirectory() as folder:
         path = tiny.save(Path(folder) / f"{name}.onnx", **changes)
         settings = {"outputs": ("p", "scores") if name in ("two", "loadable") else (), "warn": lambda line: None}

@@ -337,7 +337,7 @@ def check_conversions(folder, given, frames):
     assert not values
 
 
-@NETWORKS
+@pytest.mark.parametrize("name", ["tiny", "two", "narrow"])
 def test_quantisation_and_results_are_those_of_simulate(tmp_path, name):
     folder = written(tmp_path, "baremetal", name)
     check_conversions(folder, facts(name), random_frames(4, name))

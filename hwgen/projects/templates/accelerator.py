@@ -186,7 +186,7 @@ def limits(spec):
 
 def quantised(real, spec):
     """ONNX QuantizeLinear: float32 division, round half to even, add the zero point, saturate."""
-    low, high = limits(spec)
+    low, high = spec["limits"]
     steps = np.rint(np.asarray(real, np.float32) / np.float32(spec["scale"]))
     steps = np.clip(steps, low - spec["zero_point"], high - spec["zero_point"])
     return steps.astype(np.int64) + spec["zero_point"]

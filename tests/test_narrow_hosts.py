@@ -1,0 +1,61 @@
+"""Hosts give hardware no integer that the model does not know: frames beyond a narrow input, on every way in.
+
+The drivers for PYNQ and C are in ``tests/projects``.
+"""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+
+from hwgen.graph import golden
+from hwgen.link.capacity import to_bytes
+from hwgen.link.identity import fingerprint
+from hwgen.link.runner import Runner
+
+from .projects.common import design, random_frames
+
+FRAMES = random_frames(4, "narrow")
+
+
+def integers():
+    """What the model makes of the frames: division, half to even, and no further than 7."""
+    return np.clip(np.rint(FRAMES / np.float32(0.03)), -7, 7).transpose(0, 2, 3, 1)
+
+
+class Board:
+    """A session with a board that answers with the golden model, and keeps what it was given."""
+
+    def __init__(self, network):
+        self.network = network
+        self.hello = SimpleNamespace(held=b"")
+
+    def require(self, wanted):
+        assert wanted == fingerprint(self.network)
+
+    def run(self, data, expected, progress):
+        self.data = data
+        values = np.frombuffer(data, np.int8).reshape(-1, *self.network.input.map.shape)
+        return to_bytes(golden.output(self.network, values), self.network.output.map.type)
+
+
+def test_frames_over_the_link():
+    network = design("narrow").network
+    board = Board(network)
+    assert Runner(network, None, board).simulate(FRAMES).equal
+    assert board.data == integers().astype(np.int8).tobytes()
+
+
+def test_vectors_of_the_test_bench():
+    given = replace(design("narrow"), front=replace(design("narrow").front, samples=FRAMES))
+    source = given.component.source
+    words = [int(word, 16) for word in given.files()["input.hex"].split()]
+    size = source.bits // source.lanes
+    elements = np.array([word >> (size * lane) & 0xF for word in words for lane in range(source.lanes)])
+    assert np.array_equal(elements, integers().reshape(-1).astype(int) & 0xF)
+
+
+def test_hardware_takes_frames_beyond_the_range():
+    result = design("narrow").simulate(FRAMES, "amaranth")
+    assert result.equal
+    assert np.array_equal(result.tensors["image"], integers())
