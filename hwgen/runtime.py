@@ -127,7 +127,8 @@ class Runtime:
         """
         source = self.session.get_inputs()[0]
         batches = [frames] if source.shape[0] != 1 else np.split(frames, len(frames))
-        kind = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
+        kind = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+        kind |= {"tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
         batches = [batch.astype(kind.get(source.type, batch.dtype), copy=False) for batch in batches]
         results = [self.session.run(list(self.names), {source.name: batch}) for batch in batches]
         parts = zip(self.names, *results, strict=True)

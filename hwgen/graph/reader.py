@@ -1,5 +1,5 @@
-"""ONNX files to :class:`hwgen.graph.ir.Graph`. The ``onnx`` package is known to this, ``model_file``, ``tensor_data``
-and ``writer`` only.
+"""ONNX files to :class:`hwgen.graph.ir.Graph`. The ``onnx`` package is known to this,
+``model_file``, ``precision``, ``tensor_data`` and ``writer`` only.
 
 The file is not trusted: sizes are checked before memory is taken, and shapes are inferred in Python, so that a
 corrupted file ends in a ModelError. Operators of older opsets are brought to the newest form on the way.
@@ -23,6 +23,7 @@ from .input_shape import shape_of_input
 from .ir import Graph, Node, Tail, TensorInfo
 from .model_file import inlined, load
 from .operators import ALIASES, MAX_OPSET, MIN_OPSET, OPERATORS, Attribute, Operator
+from .precision import in_single_precision
 from .tensor_data import INTEGERS, NARROW_TYPES, decode, type_name
 from .writer import names_read, tail_model
 
@@ -54,7 +55,7 @@ def read_model(
     model = inlined(load(path))
     if not all(isinstance(name, str) for name in _names(model.graph)):  # protobuf gives bytes that are no text
         raise ModelError(f"{str(path)!r} is corrupted: a name in it is not text; export it again")
-    reader = _Reader(model, path, input_shape or {})
+    reader = _Reader(in_single_precision(model, path.parent), path, input_shape or {})
     reader.cut_off(tuple(outputs), frozenset(host))
     return reader.read()
 
@@ -412,7 +413,9 @@ def _input_info(proto: onnx.ValueInfoProto, wanted: tuple[int, ...] | None) -> T
     tensor = proto.type.tensor_type
     kind = type_name(tensor.elem_type)
     if kind not in _INPUT_TYPES:
-        raise ValueError(f"has the type {kind}; {', '.join(_INPUT_TYPES)} are supported")
+        raise ValueError(
+            f"has the type {kind}; {', '.join(_INPUT_TYPES)} are supported: export the model with one of those"
+        )
     dims = [dim.dim_value or dim.dim_param or "?" for dim in tensor.shape.dim]
     return TensorInfo(shape_of_input(proto.name, dims, wanted), onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 

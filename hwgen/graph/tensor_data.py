@@ -10,7 +10,8 @@ from .infer import MAX_ELEMENTS, MAX_RANK
 
 INTEGERS = tuple(f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64))
 NARROW_TYPES = {"INT2": (-2, 1), "INT4": (-8, 7), "UINT2": (0, 3), "UINT4": (0, 15)}
-_TENSOR_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "BOOL", *INTEGERS, *NARROW_TYPES)
+_TENSOR_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "BOOL", *INTEGERS, *NARROW_TYPES)
+_REMEDIES = {"FLOAT8": "quantise to INT8 or UINT8, or give the float model"}
 
 
 def type_name(code: int) -> str:
@@ -18,11 +19,12 @@ def type_name(code: int) -> str:
 
 
 def decode(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
-    """The tensor's values; ValueError where they are of an unknown type or not all there."""
+    """The tensor's values, float32 for BFLOAT16; ValueError where they are of an unknown type or not all there."""
     kind = type_name(tensor.data_type)
     if kind not in _TENSOR_TYPES:
-        raise ValueError(f"type {kind} is not supported")
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+        raise ValueError(f"type {kind} is not supported; {_REMEDIES.get(kind[:6], 'store it as FLOAT')}")
+    brain = kind == "BFLOAT16"  # the upper half of a float32, which numpy has no type for
+    dtype = np.dtype(np.uint16 if brain else onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
     shape = tuple(tensor.dims)
     if min(shape, default=0) < 0 or len(shape) > MAX_RANK or math.prod(shape) > MAX_ELEMENTS:
         raise ValueError(f"a tensor of shape {list(shape)}; the limit is {MAX_ELEMENTS} elements")
@@ -34,10 +36,12 @@ def decode(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
     elif tensor.HasField("raw_data"):
         raw = tensor.raw_data
     else:
-        return _from_fields(tensor, shape)
+        values = _from_fields(tensor, shape)
+        return values.astype(np.float32) if brain else values
     if len(raw) != count * dtype.itemsize:
         raise ValueError(f"{len(raw)} bytes of data for shape {list(shape)}, which takes {count * dtype.itemsize}")
-    return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+    values = np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
+    return (values.astype(np.uint32) << 16).view(np.float32) if brain else values
 
 
 def _narrow(tensor: onnx.TensorProto, folder: Path, shape: tuple[int, ...], bits: int) -> np.ndarray:

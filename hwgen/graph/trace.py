@@ -95,7 +95,7 @@ class Trace:
         return self.emitter.arranged(value, standard(value.shape), name) if parts else value
 
     def entered(self, value: Value, node: Node) -> bool:
-        """Whether ``value``, which is quantised as it enters its stream, is what the QuantizeLinear would make of it."""
+        """Whether ``value``, which is quantised as it enters its stream, is what the QuantizeLinear makes of it."""
         least, most = value.limits or (value.entering.type.min, value.entering.type.max)
         low, high = node.attributes.get("limits") or (least, most)
         return value.entering == self.quantization(node, node.outputs[0]) and low <= least and most <= high
