@@ -62,3 +62,8 @@ def _count(
         if total > MAX_NODES:
             break
     return total
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of the standard operators; 0 where it imports none."""
+    return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)

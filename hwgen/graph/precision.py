@@ -21,7 +21,9 @@ def in_single_precision(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto
     Double precision goes only where the model's input has it: else it is that of a few constants, which keep it until
     they are computed with.
     """
-    double = any(value.type.tensor_type.elem_type == TensorProto.DOUBLE for value in model.graph.input)
+    known = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value.type.tensor_type for value in model.graph.input if value.name not in known]
+    double = any(kind.elem_type == TensorProto.DOUBLE for kind in inputs)
     types = (*_SHORT, TensorProto.DOUBLE) if double else _SHORT
     for graph in _graphs(model.graph):
         for tensor in (*graph.initializer, *_attribute_tensors(graph)):

@@ -7,15 +7,30 @@ import numpy as np
 import onnx
 
 from .infer import MAX_ELEMENTS, MAX_RANK
+from .input_shape import shape_of_input
+from .ir import TensorInfo
 
 INTEGERS = tuple(f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64))
 NARROW_TYPES = {"INT2": (-2, 1), "INT4": (-8, 7), "UINT2": (0, 3), "UINT4": (0, 15)}
+_INPUT_TYPES = ("FLOAT", "INT8", "UINT8", "INT16", "UINT16")
 _TENSOR_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "BOOL", *INTEGERS, *NARROW_TYPES)
 _REMEDIES = {"FLOAT8": "quantise to INT8 or UINT8, or give the float model"}
 
 
 def type_name(code: int) -> str:
     return onnx.TensorProto.DataType.Name(code) if code in onnx.TensorProto.DataType.values() else f"type {code}"
+
+
+def input_info(proto: onnx.ValueInfoProto, wanted: tuple[int, ...] | None) -> TensorInfo:
+    """Shape and type of a model's input; ValueError, to be put behind "input NAME", where it cannot be taken."""
+    tensor = proto.type.tensor_type
+    kind = type_name(tensor.elem_type)
+    if kind not in _INPUT_TYPES:
+        raise ValueError(
+            f"has the type {kind}; {', '.join(_INPUT_TYPES)} are supported: export the model with one of those"
+        )
+    dims = [dim.dim_value or dim.dim_param or "?" for dim in tensor.shape.dim]
+    return TensorInfo(shape_of_input(proto.name, dims, wanted), onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
 
 
 def decode(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
