@@ -23,7 +23,7 @@ from hwgen.graph import golden
 from hwgen.graph.cut import host_nodes, loose_ends
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.ir import Graph
-from hwgen.graph.lower import lower, refusals
+from hwgen.graph.lower import lower, refusals, with_computed_biases
 from hwgen.graph.network import Network
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
@@ -166,6 +166,7 @@ def quantised(
         host |= found
     if graph is imported and frames is not None:
         warn("the model is quantised already; the calibration frames only serve to try it on")
+    graph = with_computed_biases(graph, warn)
     tell("proving integer arithmetic")
     network = lower(graph, OPERATORS, warn=warn)
     return Quantised(graph, network, sample_frames(network, frames), Path(model))

@@ -9,10 +9,11 @@ import numpy as np
 from .errors import ModelError, Problems
 from .expression import UNBOUNDED, Expression, identity
 from .ir import Graph, Node
-from .network import QuantizedTensor, Site
+from .network import QuantizedConstant, QuantizedTensor, Site
 from .site import integer_clamp, site_attributes, site_bias, site_op, site_weight, sum_quantization
 from .types import FeatureMap, Quantization
 from .value import NOWHERE, Leaf, Pending, Size, Value, laid_out, stream_places
+from .weights import Weight
 
 PICKS = (
     "Concat",
@@ -36,6 +37,8 @@ class Emitter:
         self.constants: dict[str, np.ndarray] = {}
         self.ranges: dict[str, tuple[int, int]] = {}  # least and greatest integer of streams
         self.raw: set[str] = set()  # streams of sums
+        self.biases: dict[str, Weight] = {}  # of nodes whose sums are quantised, in steps of those sums
+        self.summed_nodes: set[str] = set()  # whose sums are not
         self.done: dict[tuple[int, Quantization], tuple[Pending, QuantizedTensor]] = {}
         self.sums: dict[int, tuple[Leaf, Value, np.ndarray | None]] = {}
 
@@ -150,6 +153,7 @@ class Emitter:
         layer, inputs = fresh(node.name, self.names), (source.tensor,)
         self.sites.append(Site(layer, site_op(node), inputs, output, attributes, full, weight, bias, raw=True))
         self.raw.add(output.name)
+        self.summed_nodes.add(node.name)
         return Value((1, *leaf.map), leaf.map, None, output), real
 
     # Sites
@@ -172,6 +176,8 @@ class Emitter:
         except ValueError as error:
             self.problems.add(f"{node.place}: {error}")
             return
+        if bias is not None:
+            self.biases[node.name] = _computed(bias, source.quantization, weight)
         inputs = tuple(value.tensor for value in sources)
         name = fresh(node.name, self.names)
         self.ranges[output.name] = self._range(node, inputs, clamp, attributes)
@@ -213,6 +219,13 @@ class Emitter:
         self.add(node, (value,), output, integer_clamp(kind, UNBOUNDED), attributes=settings)
         order = None if axes == standard(value.shape) else wanted
         return Value(value.shape, size, order, output)
+
+
+def _computed(bias: np.ndarray, source: Quantization, weight: QuantizedConstant) -> Weight:
+    """Steps of the sums as a constant of the model: int32 with their scale."""
+    scale = np.float32(source.scale) * weight.scale
+    scale = np.resize(scale, len(bias)) if scale.size > 1 else scale
+    return Weight(bias.astype(np.int32), scale, np.zeros(scale.size, np.int32), 0)
 
 
 def _streams(leaf: Leaf) -> list[str]:

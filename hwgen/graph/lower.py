@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .editor import Editor
 from .emit import standard
 from .errors import ModelError
 from .ir import Graph
@@ -14,6 +15,7 @@ from .network import GoldenOperator, Layer, Network, Output, QuantizedTensor, Si
 from .subsample import subsampled
 from .trace import REMEDY, Trace
 from .value import Value, is_count
+from .weights import find_weight
 
 
 def sites(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> tuple[Site, ...]:
@@ -28,6 +30,25 @@ def refusals(graph: Graph) -> frozenset[str]:
     trace = Trace(graph, lambda line: None).run()
     _outputs(trace)
     return frozenset(trace.refused)
+
+
+def with_computed_biases(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> Graph:
+    """``graph`` (quantised) with the biases that are added in hardware, where they are rounded to steps of the sums.
+
+    ``warn`` is told of those that the model has quantised otherwise. Where somebody takes the sums as real numbers the
+    bias stays: it is the host's to add.
+    """
+    emitter = Trace(graph, warn).run().emitter
+    editor = Editor(graph)
+    for node in graph.nodes:
+        computed = emitter.biases.get(node.name)
+        if computed is None or node.name in emitter.summed_nodes:
+            continue
+        stored = find_weight(graph, node.inputs[2]).vector(len(computed.values))
+        if stored.scale is None or not np.array_equal(stored.values, computed.values):
+            name, before = editor.weight(computed, f"{node.name}/bias")
+            editor.replace(node, *before, replace(node, inputs=(*node.inputs[:2], name)))
+    return editor.done()
 
 
 def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] = warnings.warn) -> Network:

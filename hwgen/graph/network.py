@@ -145,10 +145,10 @@ class Network:
     ``input_shape`` is the ONNX shape (without batch) of a frame and ``input_order`` how its elements lie in the stream:
     ``"channels_last"``, or ``"flat"`` where the two are the same. ``integer_input`` says that the model itself takes
     integers. ``input_limits`` are the least and greatest integer that a frame becomes, where the model confines them
-    more than their type does (None elsewhere). ``input_function`` is what the host computes of a frame, as
-    [N, 1, 1, elements] in ONNX's order, before it quantises it. ``head`` names what the host does with the only output:
-    any of ``"softmax"``, ``"logsoftmax"``, ``"argmax"``, ``"topk"``; ``tail`` is what else of the model is left to it. ``constants`` are streams [1, H, W, C]
-    that are the same for every frame, where operators have not taken them in.
+    more than their type does (None elsewhere). ``input_function`` is what the host computes of a frame, as [N, 1, 1,
+    elements] in ONNX's order, before it quantises it. ``head`` names what the host does with the only output: any of
+    ``"softmax"``, ``"logsoftmax"``, ``"argmax"``, ``"topk"``; ``tail`` is what else of the model is left to it.
+    ``constants`` are streams [1, H, W, C] that are the same for every frame, where operators have not taken them in.
     """
 
     name: str

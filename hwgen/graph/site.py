@@ -125,10 +125,11 @@ def site_bias(
         return bias.values.astype(np.int64) - zero_point
     if warn is None:
         return bias.real
-    result = np.rint(bias.real.astype(np.float32) / (np.float32(source.quantization.scale) * weight.scale))
+    steps = bias.real.astype(np.float32) / (np.float32(source.quantization.scale) * weight.scale)
+    result = np.rint(steps)
     if (np.abs(result) > INT32.max).any():
         raise ValueError(f"a bias of {np.abs(result).max():.4g} steps; it must fit into 32 bits: quantise anew")
-    if bias.scale is not None:
+    if bias.scale is not None and (result != steps).any():
         warn(f"{node.place}: its bias is quantised, but not with scale input*weight; it is rounded to that")
     return result.astype(np.int64)
 

@@ -17,6 +17,7 @@ from .entrance import Entrance
 from .expression import ELEMENTWISE, UNBOUNDED, identity, joined
 from .float_model import node_results
 from .ir import Graph, Node
+from .network import QuantizedTensor
 from .site import int_type, integer_clamp
 from .types import IntType, Quantization
 from .value import NOWHERE, Leaf, Pending, Value, laid_out, stream_map, stream_places
@@ -173,13 +174,20 @@ class Trace:
             return value
         return self.entrance.real(value) or self.source(node, value, name)
 
-    def integer_name(self, name: str, quantization: Quantization | None) -> str:
-        """The name under which ONNX has the integers of ``name``, where it has them quantised so."""
+    def integer_name(self, name: str, *tensors: QuantizedTensor) -> str:
+        """The name under which ONNX has the integers of ``name``, where they are quantised as ``tensors`` are, all that
+        it is made of."""
         readers = self.graph.consumers(name)
-        if len(readers) != 1 or readers[0].op != "QuantizeLinear" or quantization is None:
+        if len(readers) != 1 or readers[0].op != "QuantizeLinear":
             return name
-        wanted = self.quantization(readers[0], readers[0].outputs[0])
-        return readers[0].outputs[0] if wanted == quantization else name
+        integers = readers[0].outputs[0]
+        wanted = self.quantization(readers[0], integers)
+        low, high = readers[0].attributes["limits"] or (wanted.type.min, wanted.type.max)
+        for tensor in tensors:
+            least, most = self.emitter.ranges.get(tensor.name, (wanted.type.min, wanted.type.max))
+            if tensor.quantization != wanted or least < low or most > high:
+                return name
+        return integers
 
     # Operators with weights or windows
 
@@ -216,7 +224,8 @@ class Trace:
         """A stream with the quantisation of ``sources``, made of their elements."""
         shape = self.graph.tensors[name].shape
         quantization = sources[0].tensor.quantization
-        output = self.emitter.stream(self.integer_name(name, quantization), size, quantization)
+        tensors = [source.tensor for source in sources]
+        output = self.emitter.stream(self.integer_name(name, *tensors), size, quantization)
         clamp = integer_clamp(quantization, UNBOUNDED)
         self.emitter.add(node, sources, output, clamp, attributes=attributes)
         return Value(shape, size, order, output)
@@ -363,7 +372,7 @@ class Trace:
             result = replace(value.reordered(places.shape, places[0]), fill=fill)
             keeps = axes if axes and len(axes) == places.ndim - 1 else None
             if value.tensor:
-                result = self.settled(result, keeps, self.integer_name(name, value.tensor.quantization))
+                result = self.settled(result, keeps, self.integer_name(name, value.tensor))
             moved.append(result)
         return tuple(moved)
 
