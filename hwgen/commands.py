@@ -108,6 +108,7 @@ def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
     """One file and those of its larger memories, or all on standard output."""
     printed = str(output) == "-"
     with steps(quiet) as tell:
+        flow.prepare_yosys(tell)
         design = flow.compile(**arguments(settings, tell))
         files = {"": design.to_verilog()} if printed else design.verilog.files(design.name)
     if printed:

