@@ -28,7 +28,7 @@ from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.sizing import weigher
-from hwgen.tables import by, shortened, table
+from hwgen.tables import by, labelled, table
 from hwgen.targets import device as find_device
 from hwgen.waves import Waves
 from hwgen.workers import Workers
@@ -130,7 +130,7 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
         loaded = loaded and attempt(problems, lambda: loaded.with_weights(given["weights"], given["plan"]))
         target = attempt(problems, lambda: find_device(given["device"] or flow.DEVICE))
         for layer in loaded.network.layers if loaded else ():
-            attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"node {layer.name!r}: ")
+            attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"{layer.place}: ")
         if loaded and target and not problems.lines:
             limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan", "latency")}
             limits["large"] = given["weights"] != FIXED
@@ -143,7 +143,7 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
         click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
     problems.raise_any()
     network = loaded.network
-    names = shortened([layer.name for layer in network.layers], text_width() // 2)
+    names = labelled([(layer.name, layer.node) for layer in network.layers], text_width() // 2)
     rows = [
         (names[layer.name], type(layer.op).__name__, str(layer.op.input), str(layer.op.output))
         for layer in network.layers

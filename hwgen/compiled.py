@@ -69,6 +69,7 @@ class CompiledPlan:
         """The instances of ``layers`` in the Verilog."""
         names = [stage.name for stage in self.plan.stages]
         cells = dict(zip(names, module_names(names), strict=True))
+        layers = tuple(self.plan.network.own_name(layer) for layer in layers)
         unknown = [layer for layer in layers if layer not in cells]
         if unknown:
             raise InputError(f"there is no layer {unknown[0]!r} to trace; there are {', '.join(cells)}")

@@ -31,11 +31,11 @@ def made_loadable(network: Network, forms: Mapping[str, Form] | None = None) -> 
     chosen around these. ModelError with a line for every layer that cannot be."""
     problems, layers = Problems(ModelError), []
     for layer in network.layers:
-        form = None if forms is None else forms.get(layer.name)
+        form = None if forms is None else forms.get(layer.name, forms.get(layer.node))
         try:
             layers.append(replace(layer, op=layer.op.loadable(form)))
         except ModelError as error:
-            problems.add(*(f"node {layer.name!r}: {problem}" for problem in error.problems))
+            problems.add(*(f"{layer.place}: {problem}" for problem in error.problems))
     problems.raise_any()
     if not any(layer.op.loading for layer in layers):
         raise ModelError(f"the network {network.name!r} has no weights to load; build it with --weights {FIXED}")
@@ -159,7 +159,7 @@ def _differences(network: Network, entries: list, forms: Mapping[str, Form], whe
             if found.get(what) != built:
                 remedy = "build anew" if layer.name in forms else f"keep what {where} was built with, or build anew"
                 yield (
-                    f"node {layer.name!r}: {what} is {_text(found.get(what))} (limit {_text(built)}, as built in "
+                    f"{layer.place}: {what} is {_text(found.get(what))} (limit {_text(built)}, as built in "
                     f"{where}); {remedy}"
                 )
                 break

@@ -1,6 +1,7 @@
 """What a design is and needs, as data for programs (JSON), as text and as a page for people."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,7 +71,8 @@ def make_report(design: Reportable) -> Report:
     """The report of ``design``."""
     network, plan = design.network, design.plan
     hardware = by_layer(plan, design.fit.stages)
-    layers = [_layer(design, layer, hardware[layer.name]) for layer in plan.layers]
+    nodes = [layer.node for layer in network.layers]
+    layers = [_layer(design, layer, node, hardware) for layer, node in zip(plan.layers, nodes, strict=True)]
     interval = design.schedule.interval
     multiplications = sum(layer["multiplications"] for layer in layers)
     data = {
@@ -140,11 +142,13 @@ def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def _layer(design: Reportable, layer: "PlannedLayer", hardware: Needs) -> dict[str, Any]:
-    """One layer with the queue and width converter in front of it."""
+def _layer(design: Reportable, layer: "PlannedLayer", node: str, needs: Mapping[str, Needs]) -> dict[str, Any]:
+    """One layer, ``node`` in the model, with the queue and width converter in front of it."""
+    hardware = needs[layer.name]
     stages = [stage for stage in design.plan.stages if stage.layer == layer.name]
     return {
         "name": layer.name,
+        "node": node,
         "operator": type(layer.op).__name__,
         "input": list(layer.op.input.shape),
         "output": list(layer.op.output.shape),

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from .names import identifier
 from .report_picture import LANE, path, picture, side
 from .report_text import device_rows, proof_numbers, time_text
-from .tables import by, shortened
+from .tables import by, labelled, shortened
 
 if TYPE_CHECKING:
     from hwgen.dataflow.activity import Activity
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ROW, LOW_ROW, MANY = 66, 34, 60
 #: Pixels of a row of the timeline, likewise.
 BAND, LOW_BAND = 15, 11
+#: Characters that a layer's name and the model's for it may take together.
+LABEL = 40
 KINDS = ("works", "waits", "held", "idle")
 
 
@@ -113,9 +115,11 @@ def _picture(data: dict[str, Any]) -> dict[str, Any]:
     sides = [side(share, max(shares)) for share in shares]
     most = {kind: max([layer[kind] for layer in layers] + [1]) for kind in ("multipliers", "memory_bits")}
     activity = {entry["layer"]: entry for entry in data["activity"]["layers"]}
+    labels = labelled([(layer["name"], layer["node"]) for layer in layers], LABEL)
     boxes = [
         {
             "name": layer["name"],
+            "label": labels[layer["name"]],
             "x": LANE * (laid.lanes[n] + 0.5),
             "y": row * (n + 0.5),
             "side": edge,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .tables import by, shortened, table, wrapped
+from .tables import by, labelled, shortened, table, wrapped
 
 _NUMBERS = 64  # characters that the other columns of the table of layers may take
 _ACTIVITY_NUMBERS = 74  # those of the table of cycles
@@ -36,7 +36,7 @@ def heading(data: dict[str, Any]) -> list[str]:
 
 def layer_table(data: dict[str, Any], width: int) -> list[str]:
     columns = ("layer", "output", "folding", "<multi-\npliers", "<memory\nbits", "<cycles\nper frame", "<busy")
-    names = shortened([layer["name"] for layer in data["layers"]], width - _NUMBERS)
+    names = labelled([(layer["name"], layer["node"]) for layer in data["layers"]], width - _NUMBERS)
     rows = [
         (
             names[layer["name"]],

@@ -14,7 +14,7 @@ import numpy as np
 
 from hwgen.exact_session import exact_session
 from hwgen.graph import golden
-from hwgen.graph.errors import InputError
+from hwgen.graph.errors import InputError, middle_cut
 from hwgen.graph.ir import Graph
 from hwgen.graph.network import Network
 from hwgen.graph.types import FeatureMap
@@ -40,9 +40,9 @@ class Difference:
 
     def __str__(self) -> str:
         return (
-            f"tensor {self.tensor!r} (layer {self.layer!r}) differs in {self.count:,} of {self.total:,} integers, "
-            f"first in frame {self.frame} at row {self.row}, column {self.column}, channel {self.channel}: "
-            f"golden {self.golden}, ONNX Runtime {self.runtime}"
+            f"tensor {middle_cut(self.tensor, 80)!r} (layer {self.layer!r}) differs in {self.count:,} of "
+            f"{self.total:,} integers, first in frame {self.frame} at row {self.row}, column {self.column}, "
+            f"channel {self.channel}: golden {self.golden}, ONNX Runtime {self.runtime}"
         )
 
 

@@ -33,6 +33,18 @@ def shortened(names: Iterable[str], most: int) -> dict[str, str]:
     return {name: short(place, name) for place, name in enumerate(names, 1)}
 
 
+def labelled(names: Iterable[tuple[str, str]], most: int) -> dict[str, str]:
+    """What to show for layers of which each has a name of its own and one in the model: both where they differ and
+    the model's is short enough for all ``most`` characters, else only its own."""
+    nodes = dict(names)
+    cut = shortened(nodes, most)
+
+    def label(name: str, node: str) -> str:
+        return f"{name}  {node}" if name != node and len(name) + 2 + len(node) <= most else cut[name]
+
+    return {name: label(name, node) for name, node in nodes.items()}
+
+
 def wrapped(lines: list[str], width: int) -> list[str]:
     """Lines that are too long go on in the next one, indented; tables are not."""
     return [part for line in lines for part in ([line] if len(line) <= width else _wrap(line, width))]

@@ -10,7 +10,7 @@ from hwgen.blocks import StreamQueue
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.report import Report
 from hwgen.report_text import shortcut_lines
-from hwgen.tables import by, shortened, table
+from hwgen.tables import by, labelled, shortened, table
 
 from . import tiny
 
@@ -111,6 +111,11 @@ def test_long_names_are_cut_and_stay_different():
     assert list(shortened(names, 9).values()) == ["../a/Conv", "../b/Conv", "short"]
     assert list(shortened(names, 6).values()) == ["#1..nv", "#2..nv", "short"]
     assert list(shortened(names, 15).values()) == names
+
+
+def test_a_layer_is_shown_by_both_names_where_the_model_s_is_short():
+    names = [("conv1", "conv1"), ("conv2", "/a/Conv"), ("conv3", "/features/features.0/Conv")]
+    assert list(labelled(names, 20).values()) == ["conv1", "conv2  /a/Conv", "conv3"]
 
 
 def test_long_names_fit(design):

@@ -107,11 +107,12 @@ class Plan:
         layers = [
             {
                 "name": layer.name,
+                "node": placed.node,
                 "operator": type(layer.op).__name__,
                 "folding": asdict(layer.folding),
                 "queues": list(layer.queues),
             }
-            for layer in self.layers
+            for layer, placed in zip(self.layers, self.network.layers, strict=True)
         ]
         return json.dumps({"format": FORMAT, "network": self.network.name, "layers": layers}, indent=2) + "\n"
 
@@ -121,7 +122,7 @@ class Plan:
         check_hardware(network)
         try:
             data = json.loads(text)
-            listed = {entry["name"]: entry for entry in data["layers"]}
+            listed = {network.own_name(entry["name"]): entry for entry in data["layers"]}
             version = data["format"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"plan: not a plan file ({error}); start from the plan.json that build writes") from None
@@ -155,11 +156,11 @@ def check_hardware(network: Network) -> None:
     for layer in network.layers:
         constants = [name for name in layer.inputs if name in network.constants]
         if layer.op.gap:
-            lines.append(f"node {layer.name!r}: {layer.op.gap} has no hardware yet: golden only")
+            lines.append(f"{layer.place}: {layer.op.gap} has no hardware yet: golden only")
         elif constants:
-            lines.append(f"node {layer.name!r}: it reads the constant {constants[0]!r} as a stream: golden only")
+            lines.append(f"{layer.place}: it reads the constant {constants[0]!r} as a stream: golden only")
         elif layer.output not in read:
-            lines.append(f"node {layer.name!r}: nothing reads its result; take it out of the model")
+            lines.append(f"{layer.place}: nothing reads its result; take it out of the model")
     if lines:
         raise ModelError(*lines)
 

@@ -42,3 +42,11 @@ class Problems:
     def raise_any(self) -> None:
         if self.lines:
             raise self.error(*self.lines)
+
+
+def middle_cut(name: str, most: int = 48) -> str:
+    """``name`` in at most ``most`` characters, what is too much left out in its middle."""
+    if len(name) <= most:
+        return name
+    head = (most - 3) // 2
+    return f"{name[:head]}...{name[len(name) - (most - 3 - head) :]}"

@@ -11,6 +11,7 @@ from .editor import Editor
 from .emit import standard
 from .errors import ModelError
 from .ir import Graph
+from .layer_names import named
 from .network import GoldenOperator, Layer, Network, Output, QuantizedTensor, Site
 from .subsample import subsampled
 from .trace import REMEDY, Trace
@@ -63,7 +64,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     all_sites = subsampled(trace.sites, trace.emitter.streams)
     placed = [pair for site in all_sites for pair in _layers(trace, site, operators)]
     trace.problems.raise_any()
-    layers = tuple(layer for layer, _ in placed)
+    layers = named(layer for layer, _ in placed)
     frame = graph.tensors[graph.inputs[0]]
     read = {name for layer in layers for name in layer.inputs}
     return Network(

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from .errors import middle_cut
 from .expression import Expression
 from .ir import Tail
 from .types import FeatureMap, Quantization
@@ -101,12 +102,26 @@ class GoldenOperator(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """An operator in its place: which tensors it reads, which it writes."""
+    """An operator in its place: which tensors it reads, which it writes.
+
+    ``name`` is hwgen's own, short; ``node`` is the model's for what the layer was made of, of any length.
+    """
 
     name: str
     op: GoldenOperator
     inputs: tuple[str, ...]
     output: str
+    node: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "node", self.node or self.name)
+
+    @property
+    def place(self) -> str:
+        """How error messages name it: by both names, a long one shortened in its middle."""
+        if self.name == self.node:
+            return f"node {self.name!r}"
+        return f"layer {self.name!r} (node {middle_cut(self.node)!r})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +189,10 @@ class Network:
     def results(self) -> tuple[QuantizedTensor, ...]:
         """The streams that leave the network, each once, in the order of the outputs."""
         return tuple({stream.name: stream for output in self.outputs for stream in output.streams}.values())
+
+    def own_name(self, name: str) -> str:
+        """The layer's own name for either of its two; ``name`` itself where no layer has it."""
+        return next((layer.name for layer in self.layers if name in (layer.name, layer.node)), name)
 
     @property
     def output(self) -> QuantizedTensor:

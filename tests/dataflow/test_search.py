@@ -166,7 +166,7 @@ def test_what_has_no_hardware_is_refused_in_one_line_each():
 
 def test_a_layer_that_nobody_reads_is_refused(network):
     first, second, *rest = network.layers
-    dead = replace(network, layers=(first, replace(first, name="dead", output="t9"), second, *rest))
+    dead = replace(network, layers=(first, replace(first, name="dead", node="dead", output="t9"), second, *rest))
     with pytest.raises(ModelError, match="node 'dead': nothing reads its result"):
         search(dead)
 
