@@ -8,7 +8,6 @@ from .convert import WidthConverter
 from .dense import Dense
 from .elementwise import Elementwise
 from .fixed_operand import FixedOperand
-from .float_sum import FloatSum
 from .floating import Float
 from .fork import Fork
 from .global_pool import GlobalAveragePool
@@ -22,7 +21,7 @@ from .table import ChannelTable, Table
 #: Every operator, in the order in which they are asked whether they take a site: the particular before the general.
 OPERATORS = (
     Conv, ConvTranspose, Dense, MaxPool, AveragePool, EdgeAveragePool, GlobalAveragePool, Table, ChannelTable,
-    FixedOperand, Add, Mul, FloatSum, Concat, Slice, Upsample, Pad, ShuffleChannels, Rearrange, Elementwise,
+    FixedOperand, Add, Mul, Concat, Slice, Upsample, Pad, ShuffleChannels, Rearrange, Elementwise,
     LinearResize, Interpolate, Float,
     StreamQueue, Fork, WidthConverter,
 )  # fmt: skip

@@ -2,30 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
-from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import data
+from amaranth.hdl import Module, Value
 
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.loops import LoopNest
-from hwgen.memory.rom import Rom, pack, rom_latency
 
-from .arithmetic import delay
 from .elementwise import Elementwise
-from .float_sum import FloatSum
-from .logic import Logic, counter
-from .operator import rom_need
+from .fixed_constant import FixedConstant
 from .pair import Add, Mul
-from .spread import LOOPS, SPREAD_LATENCY
-from .stream import beat_layout
 from .streamed import Hardware
 from .zipped import Zipped
 
 #: What can be given constants.
-_KINDS = (Add, Mul, FloatSum, Elementwise)
+_KINDS = (Add, Mul, Elementwise)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +75,6 @@ class FixedOperand(Zipped):
         return [given[n] for n in range(len(given))]
 
     @property
-    def _wait(self) -> int:
-        return SPREAD_LATENCY
-
-    @property
     def combine_latency(self) -> int:
         return self.op.combine_latency
 
@@ -97,31 +84,11 @@ class FixedOperand(Zipped):
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
         return self.op.combine(m, lane, operands)
 
-    def hardware(self, folding) -> Hardware:
-        logic, memories, products = super().hardware(folding)
-        for n in sorted(self.constants):
-            words, width = self._words(n, folding.lanes), self.op.inputs[n].type.width * folding.lanes
-            logic += Logic(register=width) + counter(len(words))
-            memories = [*memories, rom_need("constant", width, len(words))]
-        return Hardware(logic, memories, products)
+    @property
+    def fixed(self) -> list[FixedConstant]:
+        own = (FixedConstant(self.constants[n], self.op.inputs[n].type) for n in sorted(self.constants))
+        return [*own, *self.op.fixed]
 
-    def _words(self, n: int, lanes: int) -> list[int]:
-        """Operand ``n`` beat by beat; one channel stands in every lane."""
-        values, width = self.constants[n], self.op.inputs[n].type.width
-        values = np.repeat(values, lanes, axis=2) if values.shape[2] == 1 else values
-        return [pack(beat, width) for beat in values.reshape(-1, lanes).tolist()]
-
-    def operands(self, m: Module, folding, nest: LoopNest, step: Signal, views: list[data.View]) -> list[data.View]:
-        fixed = [self._constant(m, n, folding, nest) for n in sorted(self.constants)]
-        return self._all(views, fixed)
-
-    def _constant(self, m: Module, n: int, folding, nest: LoopNest) -> data.View:
-        """What operand ``n`` has in this step, ``_wait`` cycles later."""
-        height, width, channels = self.constants[n].shape
-        own = (height, width, max(channels // folding.lanes, 1))
-        steps = {loop: prod(own[at + 1 :]) if own[at] > 1 else 0 for at, loop in enumerate(LOOPS)}
-        layout = beat_layout(self.op.inputs[n].type, folding.lanes)
-        words = self._words(n, folding.lanes)
-        m.submodules[f"constant_{n}"] = rom = Rom(words, layout.size)
-        m.d.comb += rom.address.eq(nest.affine(f"constant_{n}_address", steps))
-        return data.View(layout, delay(m, rom.data, self._wait - rom_latency(len(words)), f"constant_{n}"))
+    def joined(self, streams: list, fixed: list) -> list:
+        own = len(self.constants)
+        return self.op.joined(self._all(streams, fixed[:own]), fixed[own:])

@@ -55,6 +55,10 @@ class Line:
             result[first, second] += delta
         return np.clip(result, *self.clamp)
 
+    def times(self, multipliers: tuple[int, ...]) -> "Line":
+        """The same line of terms with other ``multipliers``."""
+        return replace(self, multipliers=multipliers)
+
     def certificate(self) -> dict[str, object]:
         """What was proved, in a form for reports."""
         form = "line" if self.ties is None else "line with ties"

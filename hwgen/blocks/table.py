@@ -25,8 +25,6 @@ from .timing import Actor, counting
 
 #: Bits of the input up to which a table is sensible: one block RAM a lane.
 LARGEST_INPUT = 12
-#: Bits up to which golden uses one.
-MOST_BITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +104,11 @@ class Table(_Tabulated):
     @classmethod
     def from_site(cls, site: Site) -> "Table | None":
         type_ = site.input.map.type
-        if site.op != "Requantize" or type_.width > MOST_BITS:
+        if site.op != "Requantize" or type_.width > LARGEST_INPUT:
             return None
         if site.function is not None and not site.function.per_tensor:
             return None
         return cls(site.input.map, site.output.map, tabulated(site)[0])
-
-    @property
-    def gap(self) -> str | None:
-        width = self.input.type.width
-        return f"a table for {width}-bit integers (limit {LARGEST_INPUT} bits)" if width > LARGEST_INPUT else None
 
     @property
     def tables(self) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Operators that combine several streams element by element, any of which may be broadcast."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, wiring
@@ -8,6 +9,7 @@ from amaranth.lib import data, wiring
 from hwgen.memory.loops import LoopNest
 
 from .arithmetic import delay
+from .fixed_constant import FixedConstant
 from .logic import Logic, delayed, loop, total
 from .operator import LaneFolding
 from .spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
@@ -31,11 +33,14 @@ class Zipped(Streamed):
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
         """Add one lane to ``m``; gives its result, ``combine_latency`` cycles after ``operands``."""
 
-    def operands(
-        self, m: Module, folding: LaneFolding, nest: LoopNest, step: Signal, views: list[data.View]
-    ) -> list[data.View]:
-        """What is combined: the streams' beats, and what else the operator has."""
-        return views
+    @property
+    def fixed(self) -> Sequence[FixedConstant]:
+        """Constants that are combined, too."""
+        return ()
+
+    def joined(self, streams: list, fixed: list) -> list:
+        """Streams' beats and constants in the order in which they are combined."""
+        return [*streams, *fixed]
 
     def spreads(self, folding: LaneFolding) -> list[Spread]:
         """How each operand covers the result."""
@@ -44,8 +49,8 @@ class Zipped(Streamed):
 
     @property
     def _wait(self) -> int:
-        whole = any(map_.shape != self.output.shape for map_ in self.inputs)
-        return SPREAD_LATENCY if whole else 0
+        whole = all(map_.shape == self.output.shape for map_ in self.inputs)
+        return 0 if whole and not self.fixed else SPREAD_LATENCY
 
     def depth(self, folding: LaneFolding) -> int:
         return self._wait + self.combine_latency
@@ -64,6 +69,8 @@ class Zipped(Streamed):
                 logic, memories = logic + spread.logic(width), [*memories, *spread.memories(width)]
             else:
                 logic += delayed(width, self._wait)
+        for constant in self.fixed:
+            logic, memories = logic + constant.logic(folding.lanes), [*memories, constant.memory(folding.lanes)]
         loops = total(map(loop, spreads[0].full)) if self._wait else Logic()
         loops += Logic(logic=3, register=self.depth(folding))
         return Hardware(logic + loops, memories, [*products] * folding.lanes)
@@ -93,7 +100,10 @@ class _ZippedUnit(StreamedUnit):
             else:
                 bits = delay(m, bits, op._wait, f"operand_{n}")
             views.append(data.View(source.payload.shape(), bits))
-        views = op.operands(m, self.folding, nest, step, views)
+        fixed = [
+            constant.view(m, f"constant_{n}", self.folding.lanes, nest, op._wait) for n, constant in enumerate(op.fixed)
+        ]
+        views = op.joined(views, fixed)
         for lane in range(self.folding.lanes):
             m.d.comb += outlet.payload[lane].eq(op.combine(m, lane, [view[lane] for view in views]))
         push = delay(m, step, op.depth(self.folding), "push", reset_less=False)

@@ -80,6 +80,20 @@ def find_steps(definition: Definition, low: np.ndarray, high: np.ndarray, monoto
     return steps
 
 
+def steps_between(definition: Definition, arguments: np.ndarray) -> Steps:
+    """The steps of ``definition`` of one channel where it has no arguments but these: int64, in order, each once.
+
+    Proved for all of them. Raises ModelError where there are too many steps.
+    """
+    values = definition(arguments[:, None])[:, 0]
+    starts = np.flatnonzero(np.diff(values, prepend=values[0] - 1))
+    ends = np.array([arguments[0]]), np.array([arguments[-1]])
+    steps = _packed([(arguments[starts], values[starts])], *ends)
+    if not (steps.apply(arguments[:, None])[:, 0] == values).all():
+        raise ModelError("its steps are not those of the definition")
+    return steps
+
+
 def _bisected(definition: Definition, low: np.ndarray, high: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """Starts of the steps of each channel, and values from there on; the first start is ``low``."""
     ends = definition(np.stack([low, high]))

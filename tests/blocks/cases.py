@@ -27,6 +27,7 @@ from hwgen.graph.site import sum_quantization
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from hwgen.graph.window import Window
 
+from .element_cases import elements
 from .stream_cases import moves, pairs
 
 U4, S16 = IntType(4, False), IntType(16, True)
@@ -257,6 +258,7 @@ def _plumbing():
         yield WidthConverter(source), ConvertFolding(*lanes)
     yield from pairs()
     yield from moves()
+    yield from elements()
 
 
 def _named(cases):

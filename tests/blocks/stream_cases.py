@@ -10,7 +10,6 @@ from hwgen.blocks import (
     Concat,
     Elementwise,
     FixedOperand,
-    FloatSum,
     Interpolate,
     Mul,
     Pad,
@@ -27,11 +26,12 @@ from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 
 U4 = IntType(4, False)
+SUM = Expression((Node("s", "Add", ("a", "b"), ("y",)),), {}, ("a", "b"), "y")
 
 
 def joint(kind, maps, quantizations, target, clamp=None, function=None):
     """An operator that combines streams of ``maps``, broadcast as numpy would."""
-    what = {ChannelTable: "Requantize", FloatSum: "Add"}.get(kind, kind.__name__)
+    what = {ChannelTable: "Requantize"}.get(kind, kind.__name__)
     return kind.from_site(joint_site(what, maps, quantizations, target, clamp, function))
 
 
@@ -105,8 +105,9 @@ def pairs():
     for other, lanes in ((whole, 2), ((3, 1, 6), 3), ((1, 4, 1), 1), ((3, 1, 1), 6), ((1, 4, 6), 6)):
         yield fixed(Add, (whole, other), PAIRS["line"][:2], PAIRS["line"][2], {1}), LaneFolding(lanes)
     yield fixed(Mul, (whole, whole), PAIRS["few"][:2], PAIRS["few"][2], {0}), LaneFolding(3)
-    yield joint(FloatSum, (whole, whole), WIDE["u16"][:2], WIDE["u16"][2]), LaneFolding(2)
-    yield joint(FloatSum, (whole, gate), WIDE["mixed"][:2], WIDE["mixed"][2], clamp=(-900, 30000)), LaneFolding(1)
+    yield joint(Elementwise, (whole, whole), WIDE["u16"][:2], WIDE["u16"][2], function=SUM), LaneFolding(2)
+    mixed = joint(Elementwise, (whole, gate), WIDE["mixed"][:2], WIDE["mixed"][2], clamp=(-900, 30000), function=SUM)
+    yield mixed, LaneFolding(1)
     yield fixed(Add, (whole, (1, 4, 6)), WIDE["u16"][:2], WIDE["u16"][2], {1}), LaneFolding(3)
     nodes = (Node("m", "Max", ("a", "b"), ("t",)), Node("s", "Sigmoid", ("t",), ("y",)))
     function = Expression(nodes, {}, ("a", "b"), "y")

@@ -1,0 +1,500 @@
+"""Float32 numbers that are computed of streams and constants, as integers over a power of two: bit for bit.
+
+A :class:`Number` is an integer times ``2**exponent``. Where float32 would round, it is :class:`Rounded` to 24
+significant bits, half to even. As scales are constants, nothing is shifted by what data say.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import frexp
+
+import numpy as np
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+
+from hwgen.graph.requantization import SIGNIFICAND
+from hwgen.graph.types import IntType
+from hwgen.memory.rom import Columns, Rom, pack
+
+from .arithmetic import AdderTree, delay
+from .logic import Logic, adder, adder_register, adder_tree, delayed, total
+from .operator import Products
+from .scaled_sum import chunks
+from .stream import element_shape
+from .streamed import Hardware
+
+#: Bits of a constant that a multiplier takes at once.
+DIGIT_BITS = 17
+#: Exponents between which float32 numbers neither overflow nor lose bits.
+_EXPONENTS = (-140, 126)
+
+
+class TooWide(ValueError):
+    """A number that does not fit: the message says of what."""
+
+
+@dataclass(frozen=True, eq=False)
+class Number(ABC):
+    """An integer between ``low`` and ``high`` times ``2**exponent``, made of ``parents``, ``cycles`` after them."""
+
+    low: int
+    high: int
+    exponent: int
+    parents: tuple["Number", ...] = ()
+
+    def __post_init__(self):
+        if self.exponent < _EXPONENTS[0] or self.exponent + self.type.width > _EXPONENTS[1]:
+            raise TooWide("numbers beyond the range of float32")
+
+    @property
+    def type(self) -> IntType:
+        """Signed, so that sums and differences need no care."""
+        return IntType.holding(min(self.low, -1), max(self.high, 0))
+
+    @property
+    def cycles(self) -> int:
+        return 0
+
+    @cached_property
+    def latency(self) -> int:
+        """Cycles from operands to this."""
+        return self.cycles + max((parent.latency for parent in self.parents), default=0)
+
+    @property
+    def hardware(self) -> Hardware:
+        """What it takes, delays of its parents apart."""
+        return Hardware(Logic())
+
+    @abstractmethod
+    def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
+        """Its integer, :attr:`cycles` after those of its parents."""
+
+    @abstractmethod
+    def apply(self, *parents: np.ndarray) -> np.ndarray:
+        """Its integers, int64, for those of its parents."""
+
+    def register(self, m: Module, name: str, value: Value) -> Signal:
+        result = Signal(element_shape(self.type), name=name, reset_less=True)
+        m.d.sync += result.eq(value)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class Operand(Number):
+    """Operand ``place`` less its zero point: a stream, or a constant that differs from place to place."""
+
+    place: int = 0
+    zero: int = 0
+
+    @property
+    def cycles(self) -> int:
+        return int(self.zero != 0)
+
+    @property
+    def hardware(self) -> Hardware:
+        return Hardware(adder_register(self.type.width) if self.zero else Logic())
+
+    def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
+        (source,) = parents
+        return self.register(m, name, source - self.zero) if self.zero else source
+
+    def apply(self, *parents: np.ndarray) -> np.ndarray:
+        return parents[0].astype(np.int64) - self.zero
+
+
+@dataclass(frozen=True, eq=False)
+class Scalar(Number):
+    """The integer ``low``, always."""
+
+    def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
+        return Const(self.low, element_shape(self.type))
+
+    def apply(self, *parents: np.ndarray) -> np.ndarray:
+        return np.int64(self.low)
+
+
+@dataclass(frozen=True, eq=False)
+class Moved(Number):
+    """The parent's integer over another power of two."""
+
+    def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
+        return parents[0]
+
+    def apply(self, *parents: np.ndarray) -> np.ndarray:
+        return parents[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded(Number):
+    """The parent rounded to 24 significant bits, half to even."""
+
+    @property
+    def cycles(self) -> int:
+        return 2
+
+    @property
+    def hardware(self) -> Hardware:
+        width = self.parents[0].type.width
+        return Hardware(Logic(adder=width, logic=2 * width, register=2 * width))
+
+    def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
+        return significand(m, parents[0], name)
+
+    def apply(self, *parents: np.ndarray) -> np.ndarray:
+        return parents[0].astype(np.float32).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Times(Number):
+    """The parent times a constant, by tables of four bits and adders: no multiplier."""
+
+    by: int = 1
+
+    @cached_property
+    def tables(self) -> list[np.ndarray]:
+        return [part * self.by for part in chunks(self.parents[0].type)]
+
+    @property
+    def cycles(self) -> int:
+        return 1 + (len(self.tables) - 1).bit_length()
+
+    @property
+    def hardware(self) -> Hardware:
+        width, count = self.type.width, len(self.tables)
+        columns = [Columns.of(table[:, None], [width]) for table in self.tables]
+        tables = Logic(logic=sum(c.different for c in columns), register=sum(c.registers for c in columns))
+        return Hardware(adder_tree(width, count) + tables)
+
+    def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
+        shape, source = element_shape(self.type), parents[0]
+        m.submodules[f"{name}_tree"] = tree = AdderTree(shape, len(self.tables))
+        at = 0
+        for n, table in enumerate(self.tables):
+            bits = len(table).bit_length() - 1
+            rom = Rom([pack([value], shape.width) for value in table.tolist()], shape.width)
+            m.submodules[f"{name}_table_{n}"] = rom
+            m.d.comb += [rom.address.eq(source[at : at + bits]), tree.i[n].eq(rom.data)]
+            at += bits
+        return tree.o
+
+    def apply(self, *parents: np.ndarray) -> np.ndarray:
+        return parents[0] * self.by
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Number):
+    """The product of both parents; the second is cut into digits where it is long, a multiplier each."""
+
+    @property
+    def digits(self) -> list[tuple[int, int]]:
+        """Lowest bit and width of each digit of the second parent; the last one has the sign."""
+        width = self.parents[1].type.width
+        if width <= DIGIT_BITS + 1:
+            return [(0, width)]
+        starts = list(range(0, width - 1, DIGIT_BITS))
+        return [(at, min(DIGIT_BITS, width - at) if at != starts[-1] else width - at) for at in starts]
+
+    @property
+    def cycles(self) -> int:
+        """Held; multiplied; added up."""
+        return 2 + (len(self.digits) - 1).bit_length()
+
+    @property
+    def hardware(self) -> Hardware:
+        width, wide = self.parents[0].type.width, self.type.width
+        kinds = [(width, bits + (at != self.digits[-1][0])) for at, bits in self.digits]
+        products = [Products(1, *kind) for kind in kinds]
+        registers = Logic(register=sum(a + b + a + b for a, b in kinds))
+        return Hardware(registers + adder_tree(wide, len(kinds)), [], products)
+
+    def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
+        a, b = parents
+        shape = element_shape(self.type)
+        m.submodules[f"{name}_tree"] = tree = AdderTree(shape, len(self.digits))
+        last = self.digits[-1][0]
+        for n, (at, bits) in enumerate(self.digits):
+            digit = b[at : at + bits]
+            digit = digit.as_signed() if at == last else digit
+            held = Signal.like(a, name=f"{name}_held_{n}", reset_less=True)
+            by = Signal(digit.shape(), name=f"{name}_digit_{n}", reset_less=True)
+            part = Signal((held * by).shape(), name=f"{name}_part_{n}", reset_less=True)
+            m.d.sync += [held.eq(a), by.eq(digit), part.eq(held * by)]
+            m.d.comb += tree.i[n].eq(part << at)
+        return tree.o
+
+    def apply(self, *parents: np.ndarray) -> np.ndarray:
+        return parents[0] * parents[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Joined(Number):
+    """Sum, greatest, least or choice of parents brought to one power of two. A register."""
+
+    @property
+    def cycles(self) -> int:
+        return 1
+
+    def lifts(self) -> list[int]:
+        return [parent.exponent - self.exponent for parent in self.parents]
+
+    @property
+    def hardware(self) -> Hardware:
+        width = self.type.width
+        return Hardware(adder(width) + Logic(mux=width, register=width))
+
+    def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
+        lifted = [value << lift for value, lift in zip(parents, self.lifts(), strict=True)]
+        return self.register(m, name, self.join(*lifted))
+
+    def apply(self, *parents: np.ndarray) -> np.ndarray:
+        return self.compute(*(np.asarray(x) << lift for x, lift in zip(parents, self.lifts(), strict=True)))
+
+    @abstractmethod
+    def join(self, *values: Value) -> Value:
+        """In hardware."""
+
+    @abstractmethod
+    def compute(self, *values: np.ndarray) -> np.ndarray:
+        """In numpy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sum(Joined):
+    """The first parent plus the second, or less it where ``sign`` is -1."""
+
+    sign: int = 1
+
+    @property
+    def hardware(self) -> Hardware:
+        return Hardware(adder_register(self.type.width))
+
+    def join(self, *values: Value) -> Value:
+        a, b = values
+        return a + b if self.sign > 0 else a - b
+
+    def compute(self, *values: np.ndarray) -> np.ndarray:
+        return values[0] + self.sign * values[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Greatest(Joined):
+    """The greater of two parents."""
+
+    def join(self, *values: Value) -> Value:
+        a, b = values
+        return Mux(a > b, a, b)
+
+    def compute(self, *values: np.ndarray) -> np.ndarray:
+        return np.maximum(*values)
+
+
+@dataclass(frozen=True, eq=False)
+class Least(Joined):
+    """The lesser of two parents."""
+
+    def join(self, *values: Value) -> Value:
+        a, b = values
+        return Mux(a < b, a, b)
+
+    def compute(self, *values: np.ndarray) -> np.ndarray:
+        return np.minimum(*values)
+
+
+@dataclass(frozen=True, eq=False)
+class Sloped(Joined):
+    """The second parent where the first is negative, else the first."""
+
+    def join(self, *values: Value) -> Value:
+        a, b = values
+        return Mux(a < 0, b, a)
+
+    def compute(self, *values: np.ndarray) -> np.ndarray:
+        return np.where(values[0] < 0, values[1], values[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen(Joined):
+    """The second parent where the first is not 0, else the third."""
+
+    def lifts(self) -> list[int]:
+        return [0, *super().lifts()[1:]]
+
+    def join(self, *values: Value) -> Value:
+        mask, a, b = values
+        return Mux(mask != 0, a, b)
+
+    def compute(self, *values: np.ndarray) -> np.ndarray:
+        return np.where(values[0] != 0, values[1], values[2])
+
+
+def significand(m: Module, value: Value, name: str) -> Value:
+    """Signed ``value`` rounded to 24 significant bits, half to even: two registers."""
+    above = len(value) - 1 - SIGNIFICAND
+    if above <= 0:
+        return delay(m, value, 2, name).as_signed()
+    magnitude = Mux(value[-1], ~value, value)[: len(value) - 1]
+    # `longer[n]`: more than n bits are to go.
+    longer = Signal(above + 1, name=f"{name}_longer", reset_less=True)
+    m.d.sync += longer.eq(Cat(magnitude[SIGNIFICAND + n :].any() for n in range(above)))
+    held = Signal(signed(len(value)), name=f"{name}_held", reset_less=True)
+    m.d.sync += held.eq(value)
+    last = Cat(longer[n - 1] & ~longer[n] & held[n] for n in range(1, above + 1)).any()
+    rounded_ = Signal(signed(len(value) + 1), name=f"{name}_up", reset_less=True)
+    up = held + longer[1:above] + last if above > 1 else held + last
+    m.d.sync += rounded_.eq(Cat(up[:above] & ~longer[:above], up[above:]).as_signed())
+    return rounded_
+
+
+# Making numbers
+
+
+def operand(place: int, low: int, high: int, zero: int = 0, exponent: int = 0) -> Number:
+    """Operand ``place`` between ``low`` and ``high``, less ``zero``."""
+    return Operand(low - zero, high - zero, exponent, (), place, zero)
+
+
+def exact(value: float) -> tuple[int, int]:
+    """A float32 as an odd integer, or 0, and the power of two that it is multiplied by."""
+    mantissa, exponent = frexp(float(value))
+    digits = int(mantissa * (1 << SIGNIFICAND))
+    zeros = (digits & -digits).bit_length() - 1 if digits else 0
+    return digits >> zeros, exponent - SIGNIFICAND + zeros if digits else 0
+
+
+def scalar(value: float) -> Number:
+    """A constant float32."""
+    digits, exponent = exact(value)
+    return Scalar(digits, digits, exponent)
+
+
+def rounded(number: Number) -> Number:
+    """``number`` as float32 holds it."""
+    if max(abs(number.low), abs(number.high)) <= 1 << SIGNIFICAND:
+        return number
+    low, high = (int(np.float32(end)) for end in (number.low, number.high))
+    return Rounded(low, high, number.exponent, (number,))
+
+
+def times(number: Number, by: Number) -> Number:
+    """The product, rounded; ``by`` may be a :class:`Scalar`."""
+    if isinstance(number, Scalar):
+        number, by = by, number
+    exponent = number.exponent + by.exponent
+    ends = [p * q for p in (number.low, number.high) for q in (by.low, by.high)]
+    if not isinstance(by, Scalar):
+        return rounded(Product(min(ends), max(ends), exponent, (number, by)))
+    if by.low == 0:
+        return scalar(0)
+    if by.low == 1:
+        return Moved(number.low, number.high, exponent, (number,))
+    return rounded(Times(min(ends), max(ends), exponent, (number,), by.low))
+
+
+def _lifted(numbers: Sequence[Number]) -> tuple[int, list[tuple[int, int]]]:
+    """The least exponent, and both ends of each number over it."""
+    least = min(number.exponent for number in numbers)
+    return least, [(n.low << (n.exponent - least), n.high << (n.exponent - least)) for n in numbers]
+
+
+def plus(a: Number, b: Number, sign: int = 1) -> Number:
+    """``a + sign * b``, rounded."""
+    exponent, ((low, high), other) = _lifted((a, b))
+    other = other if sign > 0 else (-other[1], -other[0])
+    return rounded(Sum(low + other[0], high + other[1], exponent, (a, b), sign))
+
+
+def greatest(a: Number, b: Number) -> Number:
+    exponent, ends = _lifted((a, b))
+    return Greatest(max(low for low, _ in ends), max(high for _, high in ends), exponent, (a, b))
+
+
+def least(a: Number, b: Number) -> Number:
+    exponent, ends = _lifted((a, b))
+    return Least(min(low for low, _ in ends), min(high for _, high in ends), exponent, (a, b))
+
+
+def _any_of(kind: type[Joined], first: tuple[Number, ...], numbers: tuple[Number, ...]) -> Number:
+    """One of ``numbers``, told by ``first``."""
+    exponent, ends = _lifted(numbers)
+    return kind(min(low for low, _ in ends), max(high for _, high in ends), exponent, (*first, *numbers))
+
+
+def sloped(a: Number, b: Number) -> Number:
+    """``b`` where ``a`` is negative, else ``a``."""
+    return _any_of(Sloped, (), (a, b))
+
+
+def chosen(mask: Number, a: Number, b: Number) -> Number:
+    """``a`` where ``mask`` is not 0, else ``b``."""
+    return _any_of(Chosen, (mask,), (a, b))
+
+
+# Whole computations
+
+
+@dataclass(frozen=True, eq=False)
+class Computation:
+    """``result`` of operands, as hardware and in numpy."""
+
+    result: Number
+
+    @cached_property
+    def numbers(self) -> list[Number]:
+        """All numbers, each behind its parents."""
+        found: dict[int, Number] = {}
+
+        def visit(number: Number) -> None:
+            for parent in number.parents:
+                visit(parent)
+            found.setdefault(id(number), number)
+
+        visit(self.result)
+        return list(found.values())
+
+    @property
+    def latency(self) -> int:
+        return self.result.latency
+
+    @cached_property
+    def hardware(self) -> Hardware:
+        """Of everything, delays included."""
+        parts = [number.hardware for number in self.numbers]
+        waits = total(
+            delayed(parent.type.width, number.latency - number.cycles - parent.latency)
+            for number in self.numbers
+            for parent in number.parents
+            if not isinstance(parent, Scalar)
+        )
+        products = [product for part in parts for product in part.products]
+        return Hardware(total(part.logic for part in parts) + waits, (), products)
+
+    def emit(self, m: Module, name: str, operands: Sequence[Value]) -> Value:
+        """Added to ``m``; gives the result :attr:`latency` cycles after ``operands``."""
+        place = {id(number): n for n, number in enumerate(self.numbers)}
+        waiting: dict[tuple[int, int], Value] = {}
+        for n, number in enumerate(self.numbers):
+            parents = []
+            for parent in map(id, number.parents):
+                at, start = place[parent], number.latency - number.cycles
+                ready = self.numbers[at].latency
+                for cycle in range(ready, start):
+                    if (at, cycle + 1) not in waiting:
+                        waiting[at, cycle + 1] = delay(m, waiting[at, cycle], 1, f"{name}_{at}_after_{cycle}")
+                parents.append(waiting[at, max(start, ready)])
+            if isinstance(number, Operand):
+                parents = [operands[number.place]]
+            value = Signal(element_shape(number.type), name=f"{name}_{n}")
+            m.d.comb += value.eq(number.emit(m, f"{name}_{n}_is", parents))
+            waiting[n, number.latency] = value
+        return waiting[len(self.numbers) - 1, self.latency]
+
+    def apply(self, *operands: np.ndarray) -> np.ndarray:
+        """The result's integers for operands that broadcast to each other; numbers must fit into int64."""
+        values: dict[int, np.ndarray] = {}
+        for number in self.numbers:
+            parents = [values[id(parent)] for parent in number.parents]
+            if isinstance(number, Operand):
+                parents = [operands[number.place]]
+            values[id(number)] = number.apply(*parents)
+        return values[id(self.result)]
