@@ -12,7 +12,7 @@ from hwgen.targets import Device
 from hwgen.targets import device as find_device
 
 #: What installs all that bitstreams need.
-INSTALL = "pip install 'hwgen[boards]'"
+INSTALL = "pip install amaranth-boards, or pip install '.[boards]' in hwgen's folder"
 #: What the link takes of any device, about, beside the block RAM of its buffers.
 LINK_LUTS, LINK_FFS = 1100, 600
 

@@ -22,6 +22,8 @@ __all__ = [
     "simulate_loads",
 ]  # fmt: skip
 
+__version__ = "0.1.0"
+
 
 class _Checkout:
     """Finds ``hwgen.boards`` in a checkout, where it is the folder ``boards`` beside the package; an installed package
@@ -40,10 +42,6 @@ sys.meta_path.append(_Checkout)
 
 def __getattr__(name: str):
     """Public names are imported when they are first used, so that ``import hwgen`` and ``--help`` are quick."""
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("hwgen")
     if name in ("Design", "compile"):
         from hwgen import flow
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 
+from hwgen import __version__
+
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 INTERRUPTED = 130
 
@@ -249,7 +251,7 @@ def output_option(what: str):
 
 
 @click.group(cls=Guarded, context_settings=CONTEXT, invoke_without_command=True, no_args_is_help=False)
-@click.version_option(package_name="hwgen")
+@click.version_option(__version__, prog_name="hwgen")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Turn trained CNNs (ONNX) into bit-exact streaming FPGA accelerators.

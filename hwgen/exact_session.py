@@ -45,7 +45,7 @@ def open_session(
     try:
         import onnxruntime
     except ImportError:
-        raise InputError("ONNX Runtime is not installed; get it with pip install 'hwgen[onnxruntime]'") from None
+        raise InputError("ONNX Runtime is not installed; get it with pip install onnxruntime") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, threads
     for name, value in (entries or {}).items():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from amaranth.lib import wiring
 
+from hwgen import __version__
 from hwgen.memory.elements import CONTENTS
 from hwgen.memory.store import LOADED
 from hwgen.rtlil import Netlist, to_netlist, to_rtlil
@@ -26,7 +27,7 @@ VERILATOR_WAIVERS = {
 }
 
 #: Packages whose versions decide what is written, beside Yosys.
-TOOLS = ("hwgen", "amaranth", "numpy", "onnx")
+TOOLS = ("amaranth", "numpy", "onnx")
 
 MANIFEST = "manifest.json"
 
@@ -119,9 +120,8 @@ def with_memories(verilog: str, netlist: Netlist, read: str = _READ) -> str:
 
 
 def _header(name: str) -> str:
-    version = importlib.metadata.version("hwgen")
     waivers = "".join(f"/* verilator lint_off {code} */  // {why}\n" for code, why in VERILATOR_WAIVERS.items())
-    return f"// {name}: written by hwgen {version}\n{waivers}\n"
+    return f"// {name}: written by hwgen {__version__}\n{waivers}\n"
 
 
 def manifest(folder: Path | str) -> dict:
@@ -130,7 +130,11 @@ def manifest(folder: Path | str) -> dict:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     return {
         "files": {path.relative_to(folder).as_posix(): _describe(path) for path in files},
-        "tools": {tool: importlib.metadata.version(tool) for tool in TOOLS} | {"yosys": release()},
+        "tools": {
+            "hwgen": __version__,
+            **{tool: importlib.metadata.version(tool) for tool in TOOLS},
+            "yosys": release(),
+        },
     }
 
 

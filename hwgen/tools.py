@@ -26,7 +26,8 @@ class Tool:
         """Raise InputError where it is not installed."""
         if importlib.util.find_spec(self.module.partition(".")[0]) is None:
             raise InputError(
-                f"{self.name} is not installed: pip install {self.package}, or pip install 'hwgen[boards]'"
+                f"{self.name} is not installed: pip install {self.package}, or pip install '.[boards]' in hwgen's "
+                "folder"
             )
 
     @property

@@ -21,7 +21,7 @@ from hwgen import cache
 from hwgen.graph.errors import InputError
 
 _DRIVER = Path(__file__).with_name("verilated_driver.cc")
-_HINT = "pip install 'hwgen[fast]'"
+_HINT = "pip install '.[fast]' in hwgen's folder"
 #: x and undriven bits as 0: nothing that is read depends on them, and stream monitors would show it if it did.
 _VERILATOR = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal", "-Wno-lint")
 _SPLIT = ("--output-split", "20000", "--output-split-cfuncs", "2000")

@@ -131,7 +131,7 @@ def _cluster(address: str):
     try:
         from distributed import Client
     except ImportError:
-        raise InputError("Dask is not installed, which --dask needs; pip install 'hwgen[dask]'") from None
+        raise InputError("Dask is not installed, which --dask needs; pip install '.[dask]' in hwgen's folder") from None
     try:
         client = Client(address, timeout=10)
     except (OSError, ValueError) as error:

@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import re
 from pathlib import Path
 
 import pytest
@@ -55,11 +54,7 @@ def test_only_files_that_read_and_write_models_know_onnx():
     }
 
 
-def test_every_folder_is_installed_and_boards_are_found():
-    text = (ROOT.parent / "pyproject.toml").read_text(encoding="utf-8")
-    listed = re.findall(r'"([\w.]+)"', re.search(r"^packages = \[(.*?)\]", text, re.MULTILINE | re.DOTALL)[1])
-    folders = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("__init__.py")}
-    assert set(listed) == folders | {"hwgen.boards"}
+def test_boards_are_found():
     assert Path(importlib.import_module("hwgen.boards").__file__).name == "__init__.py"
 
 

