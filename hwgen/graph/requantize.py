@@ -38,6 +38,7 @@ from .types import IntType
 __all__ = ["Requantization", "fit", "output_scale", "requantize_reference", "thresholds"]
 
 _MAX_MULTIPLIER_BITS = 28  # the float form needs 24 and the spread of the scales
+_MOST_SHIFT = 45  # of a line
 _LINE_OUTPUTS = 1 << 12  # beyond so many outputs no line is found that is shorter than the float form
 _MOST_THRESHOLDS = 1 << 20  # at a time, so that memory stays bounded
 #: Bits of a product or an offset: both must stay within int64.
@@ -264,16 +265,6 @@ class _Gates:
         has_reach, has_under = points <= high[:, None], points > low[:, None]
         return _Gates(outputs, points, has_reach, points - 1, has_under, np.zeros_like(outputs))
 
-    def select(self, rows: np.ndarray) -> "_Gates":
-        return _Gates(
-            self.outputs,
-            self.reach[rows],
-            self.has_reach[rows],
-            self.under[rows],
-            self.has_under[rows],
-            self.up,
-        )
-
     def with_ties(self, zero_point: int) -> "_Gates":
         return _Gates(
             self.outputs,
@@ -284,16 +275,36 @@ class _Gates:
             (self.outputs - zero_point) & 1,
         )
 
-    def bounds(self, multiplier: np.ndarray, shift: int) -> tuple[np.ndarray, ...]:
-        """Least and greatest offset [C] for a multiplier [C], and which way the slack between them grows."""
+    def shifted(self, rows: np.ndarray, shift: np.ndarray) -> "_Bounds":
+        """The bounds of some ``rows`` [R], each with the ``shift`` [R] of its own."""
         huge = np.int64(1) << 62
-        target = (self.outputs << shift) + self.up
-        lower = np.where(self.has_reach, target - multiplier[:, None] * self.reach, -huge)
-        upper = np.where(self.has_under, target - 1 - multiplier[:, None] * self.under, huge)
-        first, last = lower.argmax(axis=1), upper.argmin(axis=1)
-        rows = np.arange(len(multiplier))
-        growth = np.sign(self.reach[rows, first] - self.under[rows, last])
-        return lower[rows, first], upper[rows, last], growth
+        target = (self.outputs << shift[:, None]) + self.up
+        has_reach, has_under = self.has_reach[rows], self.has_under[rows]
+        return _Bounds(
+            np.where(has_reach, target, -huge),
+            np.where(has_reach, self.reach[rows], 0),
+            np.where(has_under, target - 1, huge),
+            np.where(has_under, self.under[rows], 0),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Bounds:
+    """A line's offset is at least every ``above - M*reach`` and at most every ``below - M*under``, [R, K] each."""
+
+    above: np.ndarray
+    reach: np.ndarray
+    below: np.ndarray
+    under: np.ndarray
+
+    def select(self, rows: np.ndarray) -> "_Bounds":
+        return _Bounds(self.above[rows], self.reach[rows], self.below[rows], self.under[rows])
+
+    def offsets(self, multiplier: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Least and greatest offset [R] for a multiplier [R], and which way the slack between them grows."""
+        lower, upper = self.above - multiplier[:, None] * self.reach, self.below - multiplier[:, None] * self.under
+        first, last, rows = lower.argmax(axis=1), upper.argmin(axis=1), np.arange(len(multiplier))
+        return lower[rows, first], upper[rows, last], np.sign(self.reach[rows, first] - self.under[rows, last])
 
 
 def _fit_lines(gates: _Gates, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -304,43 +315,58 @@ def _fit_lines(gates: _Gates, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray
     shift = np.full(channels, -1, np.int64)
     multiplier, offset = np.zeros(channels, np.int64), np.zeros(channels, np.int64)
     exponent = np.ceil(-np.log2(scale.astype(np.float64))).astype(np.int64)
-    # The products formed in `bounds` must stay within int64, with a bit to spare for each sum.
+    # The products formed for the offsets must stay within int64, with a bit to spare for each sum.
     largest = int(np.abs(gates.reach).max(initial=1)).bit_length()
-    for extra in range(min(_MAX_MULTIPLIER_BITS, 60 - largest)):
-        todo = np.flatnonzero(shift < 0)
-        for at in np.unique(exponent[todo]):
-            trial = int(at) + extra
-            if not 0 <= trial <= 45:
-                continue
-            rows = todo[exponent[todo] == at]
-            found, m, b = _bisect(gates.select(rows), scale[rows].astype(np.float64) * 2.0**trial, trial)
-            shift[rows[found]], multiplier[rows[found]], offset[rows[found]] = trial, m[found], b[found]
+    extras = min(_MAX_MULTIPLIER_BITS, 60 - largest)
+    if largest <= 60 - _MAX_MULTIPLIER_BITS - 2 and not _any_line(gates, scale, exponent + extras - 1):
+        return multiplier, offset, -1
+    for extra in range(extras):
+        todo = np.flatnonzero((shift < 0) & (0 <= exponent + extra) & (exponent + extra <= _MOST_SHIFT))
+        trial = exponent[todo] + extra
+        found, m, b = _bisect(gates.shifted(todo, trial), np.ldexp(scale[todo].astype(np.float64), trial), trial)
+        shift[todo[found]], multiplier[todo[found]], offset[todo[found]] = trial[found], m[found], b[found]
+        if (shift >= 0).all():
+            break
     if (shift < 0).any():
         return multiplier, offset, -1
     widen = shift.max() - shift
     return multiplier << widen, offset << widen, int(shift.max())
 
 
-def _bisect(gates: _Gates, ideal: np.ndarray, shift: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Look for a multiplier with non-negative slack near ``ideal``: found [C], multiplier, offset."""
-    reach = np.maximum(2, (ideal * 2.0**-6).astype(np.int64))
+def _any_line(gates: _Gates, scale: np.ndarray, most: np.ndarray) -> bool:
+    """Whether every channel has a line at all: what a smaller shift can, the greatest, ``most``, can as well."""
+    most, rows = np.minimum(most, _MOST_SHIFT), np.arange(len(scale))
+    if (most < 0).any():
+        return False
+    ideal = np.ldexp(scale.astype(np.float64), most)
+    return bool(_bisect(gates.shifted(rows, most), ideal, most, widest=4)[0].all())
+
+
+def _bisect(
+    bounds: _Bounds, ideal: np.ndarray, shift: np.ndarray, widest: float = 2.0**-6
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Look for a multiplier with non-negative slack no further from ``ideal`` than ``widest`` of it, or 2: found [R],
+    multiplier, offset."""
+    reach = np.maximum(2, (ideal * widest).astype(np.int64))
     low = np.maximum(np.floor(ideal).astype(np.int64) - reach, 1)
     high = np.ceil(ideal).astype(np.int64) + reach
     found = np.zeros(len(ideal), bool)
     multiplier, offset = np.zeros_like(low), np.zeros_like(low)
-    middle = np.maximum(np.rint(ideal).astype(np.int64), 1)
-    while True:
-        least, greatest, growth = gates.bounds(middle, shift)
-        fits = (least <= greatest) & ~found & (low <= high)
-        multiplier[fits], offset[fits] = middle[fits], _roundest(least[fits], greatest[fits], shift)
-        found |= fits
-        low = np.where(growth > 0, middle + 1, low)
-        high = np.where(growth < 0, middle - 1, np.where(growth == 0, middle - 1, high))
-        if (found | (low > high)).all():
-            return found, multiplier, offset
+    middle, rows = np.maximum(np.rint(ideal).astype(np.int64), 1), np.arange(len(ideal))
+    while rows.size:
+        least, greatest, growth = bounds.offsets(middle)
+        fits = least <= greatest
+        at = rows[fits]
+        multiplier[at], offset[at] = middle[fits], _roundest(least[fits], greatest[fits], shift[at])
+        found[at] = True
+        low, high = np.where(growth > 0, middle + 1, low), np.where(growth > 0, high, middle - 1)
+        left = ~fits & (low <= high)
+        if not left.all():
+            rows, low, high, bounds = rows[left], low[left], high[left], bounds.select(left)
         middle = (low + high) >> 1
+    return found, multiplier, offset
 
 
-def _roundest(least: np.ndarray, greatest: np.ndarray, shift: int) -> np.ndarray:
+def _roundest(least: np.ndarray, greatest: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """The offset nearest to one half: well inside the bounds, and alike across channels where it can be."""
-    return np.clip(np.int64(1) << max(shift - 1, 0), least, greatest)
+    return np.clip(np.int64(1) << np.maximum(shift - 1, 0), least, greatest)
