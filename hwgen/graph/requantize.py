@@ -321,7 +321,7 @@ def _fit_lines(gates: _Gates, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray
     if largest <= 60 - _MAX_MULTIPLIER_BITS - 2 and not _any_line(gates, scale, exponent + extras - 1):
         return multiplier, offset, -1
     for extra in range(extras):
-        todo = np.flatnonzero((shift < 0) & (0 <= exponent + extra) & (exponent + extra <= _MOST_SHIFT))
+        todo = np.flatnonzero((shift < 0) & (exponent + extra >= 0) & (exponent + extra <= _MOST_SHIFT))
         trial = exponent[todo] + extra
         found, m, b = _bisect(gates.shifted(todo, trial), np.ldexp(scale[todo].astype(np.float64), trial), trial)
         shift[todo[found]], multiplier[todo[found]], offset[todo[found]] = trial[found], m[found], b[found]
