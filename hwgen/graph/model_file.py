@@ -67,3 +67,32 @@ def _count(
 def opset_of(model: onnx.ModelProto) -> int:
     """The version of the standard operators; 0 where it imports none."""
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+
+
+def names_read(node: onnx.NodeProto) -> list[str]:
+    """The tensors that a node reads, those that its subgraphs take from outside included."""
+    names = list(node.input)
+    for attribute in node.attribute:
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            inner = [name for each in graph.node for name in names_read(each)]
+            names += [*inner, *(value.name for value in graph.output)]
+    return [name for name in names if name]
+
+
+def ordered(protos: Iterable[onnx.NodeProto]) -> list[tuple[int, onnx.NodeProto]]:
+    """Nodes with their places in the file, each behind those that write what it reads."""
+    waiting = list(enumerate(protos))
+    writers = {name for _, proto in waiting for name in proto.output if name}
+    ordered: list[tuple[int, onnx.NodeProto]] = []
+    while waiting:
+        late = []
+        for index, proto in waiting:
+            if writers.isdisjoint(names_read(proto)):
+                ordered.append((index, proto))
+                writers.difference_update(proto.output)
+            else:
+                late.append((index, proto))
+        if len(late) == len(waiting):  # a circle: reported where the order is checked
+            return ordered + late
+        waiting = late
+    return ordered

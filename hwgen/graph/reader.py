@@ -20,12 +20,21 @@ from .errors import InputError, ModelError, Problems
 from .formats import expand_formats, format_names
 from .infer import infer_shapes
 from .ir import Graph, Node, Tail, TensorInfo
-from .model_file import inlined, load, opset_of
+from .known_nodes import known_nodes_computed
+from .model_file import inlined, load, names_read, opset_of, ordered
 from .node_reader import NodeReader, light_node, operator_of
 from .operators import MAX_OPSET, MIN_OPSET, OPERATORS
 from .precision import in_single_precision
 from .tensor_data import decode, input_info
-from .writer import names_read, tail_model
+from .writer import tail_model
+
+_UNROLL = "its rounds are no layers; unroll it when exporting, or end the network before it with --outputs"
+_REASONS = {  # of operators that a remedy is known for
+    "If": "its condition depends on the frame; export the model for one fixed input shape, with what it decides "
+    "decided, or end the network before it with --outputs",
+    "Loop": _UNROLL,
+    "Scan": _UNROLL,
+}
 
 
 def read_model(
@@ -45,7 +54,9 @@ def read_model(
     model = inlined(load(path))
     if not all(isinstance(name, str) for name in _names(model.graph)):  # protobuf gives bytes that are no text
         raise ModelError(f"{str(path)!r} is corrupted: a name in it is not text; export it again")
-    reader = _Reader(in_single_precision(model, path.parent), path, input_shape or {})
+    model = in_single_precision(model, path.parent)
+    model = known_nodes_computed(model, path.parent, input_shape or {})
+    reader = _Reader(model, path, input_shape or {})
     reader.cut_off(tuple(outputs), frozenset(host))
     return reader.read()
 
@@ -78,7 +89,7 @@ class _Reader:
         self.read_names = {name for node in self.proto.node for name in node.input}
         self.read_names.update(value.name for value in self.proto.output)
         self.outputs = tuple(dict.fromkeys(value.name for value in self.proto.output))
-        self.protos = {self.unused_name(p.name or f"{p.op_type}_{i}"): p for i, p in _ordered(self.proto.node)}
+        self.protos = {self.unused_name(p.name or f"{p.op_type}_{i}"): p for i, p in ordered(self.proto.node)}
         self.constants: dict[str, np.ndarray] = {}
         self.forms = NodeReader(opset_of(model), path.parent, self.constants, self.read_names)
         self.kept = set(self.protos)
@@ -115,7 +126,7 @@ class _Reader:
         self.read_opset()
         self.refuse_features()
         for tensor in self.proto.initializer:
-            if self.cut is None or tensor.name in self.read_names:
+            if tensor.name in self.read_names:
                 add = partial(self.forms.add_tensor, tensor.name, tensor)
                 self.add_constant(tensor.name, f"initializer {tensor.name!r}", add)
         inputs = self.read_inputs()
@@ -230,8 +241,9 @@ class _Reader:
             self.add_constant(next(iter(proto.output), ""), node.place, partial(self.forms.add_constant, proto))
         elif operator_of(node) is None:
             full = f"{domain}.{proto.op_type}" if domain else proto.op_type
-            self.problems.add(f"node {name!r}: operator {full} is not supported")
-            self.unknown = True
+            reason = _REASONS.get(full)
+            self.problems.add(f"node {name!r}: operator {full} is not supported{f': {reason}' if reason else ''}")
+            self.unknown = self.unknown or not reason
         else:
             try:
                 self.nodes.append(self.forms.read(node, proto.attribute))
@@ -244,25 +256,6 @@ class _Reader:
             name, count = f"{wanted}_{count}", count + 1
         self.names.add(name)
         return name
-
-
-def _ordered(protos: Iterable[onnx.NodeProto]) -> list[tuple[int, onnx.NodeProto]]:
-    """Nodes with their places in the file, each behind those that write what it reads."""
-    waiting = list(enumerate(protos))
-    writers = {name for _, proto in waiting for name in proto.output if name}
-    ordered: list[tuple[int, onnx.NodeProto]] = []
-    while waiting:
-        late = []
-        for index, proto in waiting:
-            if writers.isdisjoint(names_read(proto)):
-                ordered.append((index, proto))
-                writers.difference_update(proto.output)
-            else:
-                late.append((index, proto))
-        if len(late) == len(waiting):  # a circle: reported where the order is checked
-            return ordered + late
-        waiting = late
-    return ordered
 
 
 def _refuse_flattening_softmax(graph: Graph) -> None:

@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .ir import Graph, Node, Tail, TensorInfo
+from .model_file import names_read
 from .operators import OPERATORS
 
 BATCH = "N"  # the name of the open batch dimension
@@ -63,16 +64,6 @@ def tail_model(
     del whole.opset_import[:]
     whole.opset_import.extend(model.opset_import)
     return whole.SerializeToString(deterministic=True)
-
-
-def names_read(node: onnx.NodeProto) -> list[str]:
-    """The tensors that a node reads, those that its subgraphs take from outside included."""
-    names = list(node.input)
-    for attribute in node.attribute:
-        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            inner = [name for each in graph.node for name in names_read(each)]
-            names += [*inner, *(value.name for value in graph.output)]
-    return [name for name in names if name]
 
 
 def _inside(tensor: onnx.TensorProto, constants: Mapping[str, np.ndarray]) -> onnx.TensorProto:

@@ -48,10 +48,10 @@ def expand_formats(
     nodes = list(nodes)
     if not any(find_format(node.domain, node.op) for node in nodes):
         return nodes
-    return _Expansion(nodes, inputs, constants, problems).run()
+    return Expansion(nodes, inputs, constants, problems).run()
 
 
-class _Expansion:
+class Expansion:
     """One walk over the nodes, which knows shapes, and values where they are constant."""
 
     def __init__(
@@ -102,4 +102,4 @@ class _Expansion:
         return name
 
 
-__all__ = ["expand_formats", "find_format", "format_names"]
+__all__ = ["Expansion", "expand_formats", "find_format", "format_names"]
