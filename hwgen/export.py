@@ -86,6 +86,8 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
     verilog = verilog.partition("\n")[2].lstrip("\n")
     # What makes simulators run an always block at time 0 gets a name that can be read.
     verilog = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:\w+\$\d+ ", "_at_start_", verilog)
+    # SystemVerilog gives variables what they are declared with before time 0, where no always block sees it.
+    verilog = re.sub(r"^  (reg .*?)(\w+) = (\S+);$", r"  \1\2;\n  initial \2 = \3;", verilog, flags=re.MULTILINE)
     modules = re.split(r"(?<=endmodule\n)", verilog)
     return _header(name) + "".join(map(_without_zeros, modules))
 
