@@ -13,7 +13,7 @@ ELEMENTWISE = frozenset((
     "Abs", "Add", "Ceil", "Celu", "Clip", "Cos", "Div", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid",
     "HardSwish", "LeakyRelu", "Log", "Max", "Min", "Mish", "Mul", "Neg", "PRelu", "Pow", "QuickGelu", "Reciprocal",
     "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Tanh",
-    "ThresholdedRelu",
+    "ThresholdedRelu", "Where",
 ))  # fmt: skip
 CLIPS = ("Relu", "Clip")
 #: Those that never fall, or never rise, in their first operand where all others are constant; float32 included, as

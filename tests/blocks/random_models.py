@@ -112,6 +112,7 @@ class Model:
         return [[self.constant(value) for value in group] for group in groups]
 
     def weight(self, integers, scale):
+        scale = np.asarray(scale, np.float32)
         zeros = np.zeros(len(scale), integers.dtype)
         operands = [self.constant(value) for value in (integers, scale, zeros)]
         return self.add("DequantizeLinear", operands, axis=0)
@@ -130,6 +131,37 @@ class Model:
         operands = [name for real in pair for name in self.integers[real]]
         y = self.add(f"QLinear{op}", [*operands, *unit], domain="com.microsoft")
         self.dequantize(y, self.shapes[x], unit)
+
+    def several(self):
+        """A function of two or three streams that is no sum or product, often with something behind it."""
+        x, op = self.pick(), str(self.rng.choice(["Sub", "Sub", "Max", "Min", "Where"]))
+        names = [x, *(self.partner(x) for _ in range(int(self.rng.integers(1, 3 if op in ("Max", "Min") else 2))))]
+        names = [names[n] for n in self.rng.permutation(len(names))]
+        if op == "Where":
+            shape = [n if self.rng.random() < 0.5 else 1 for n in self.shapes[x]]
+            names.insert(0, self.constant(self.rng.random((1, *shape)) < 0.5))
+        self.behind(self.add(op, names), x)
+
+    def behind(self, y, x):
+        """``y``, alone or with something behind it, quantised; it has the shape of ``x``."""
+        after = str(self.rng.choice(["", "", "Relu", "LeakyRelu", "Neg", "Sigmoid"]))
+        y = self.add(after, [y], **ACTIVATIONS.get(after, {})) if after else y
+        self.quantize(y, self.shapes[x], self.scale())
+
+    def unquantised(self):
+        """Sums of a convolution, never quantised, and a stream or the same again. They are exact in float32, too."""
+        x = self.pick()
+        channels, *size = self.shapes[x]
+        exact = self.quantize(x, self.shapes[x], 2.0**-6)
+        other = self.partner(x)
+
+        def sums():
+            integers = self.rng.integers(-128, 128, (channels, channels, *[1] * len(size))).astype(np.int8)
+            return self.add("Conv", [exact, self.weight(integers, np.exp2(self.rng.integers(-10, -7, channels)))])
+
+        second = sums() if self.rng.random() < 0.3 else other
+        pair = [sums(), second][:: int(self.rng.choice([1, -1]))]
+        self.behind(self.add(str(self.rng.choice(["Add", "Add", "Sub", "Max"])), pair), x)
 
     def activation(self):
         x, op = self.pick(), str(self.rng.choice(list(ACTIVATIONS)))
@@ -194,13 +226,14 @@ class Model:
 
 
 STEPS = (
-    *["convolution"] * 4, *["binary"] * 4, "activation", "silu", "concat", "maximum", "average", "resize", "slice",
+    *["convolution"] * 4, *["binary"] * 4, "several", "several", "unquantised", "activation", "silu", "concat",
+    "maximum", "average", "resize", "slice",
     "pad", "shuffle",
 )  # fmt: skip
 
 
 #: Those for one dimension, too.
-LINE_STEPS = "convolution convolution binary activation silu concat average".split()  # noqa: SIM905
+LINE_STEPS = "convolution convolution binary several unquantised activation silu concat average".split()  # noqa: SIM905
 
 
 def random_model(rng):

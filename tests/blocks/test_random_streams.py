@@ -10,7 +10,7 @@ from tests.graph.reference import compare
 
 from .test_runtime import Model, lowered
 
-STEPS = "binary activation silu concat resize slice pad shuffle".split()  # noqa: SIM905
+STEPS = "binary several unquantised activation silu concat resize slice pad shuffle".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -19,7 +19,7 @@ def test_layers_in_hardware(tmp_path, step):
     for seed in range(4):
         rng = np.random.default_rng(seed)
         model = Model(rng, (np.uint8, np.int8)[seed % 2], (4, 3, 5))
-        if step == "binary":
+        if step in ("binary", "several", "unquantised"):
             model.average()
         getattr(model, step)()
         if step == "shuffle":
