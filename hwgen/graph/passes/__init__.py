@@ -7,6 +7,7 @@ from ..ir import Graph
 from .canonical import canonicalize, means_to_pools
 from .constants import fold_constants, remove_identities
 from .head import strip_head
+from .integer_input import casts_of_the_input, normalisation_of_the_input
 from .integers import clips_of_the_input, clips_to_limits, layout_before_dequantizer, remove_casts
 from .linear import fold_batch_normalization, fold_bias_add, fold_scales_and_biases, matmul_to_gemm, normalize_gemm
 from .padding import merge_pads
@@ -21,12 +22,14 @@ PASSES: tuple[Pass, ...] = (
     remove_casts,
     clips_to_limits,
     fold_constants,
+    casts_of_the_input,
     clips_of_the_input,
     strip_head,
     canonicalize,
     layout_before_dequantizer,
     matmul_to_gemm,
     cancel_transposes,
+    normalisation_of_the_input,
     means_to_pools,
     normalize_reshapes,
     quantize_whole_numbers,

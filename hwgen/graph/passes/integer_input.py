@@ -1,0 +1,142 @@
+"""Models that take integers and compute with real numbers: what they do first says what the integers mean.
+
+A camera's bytes go through a Cast, are divided by 255, less a mean, over a standard deviation. As far as that is a
+scale and a zero point, it is the quantisation of the input; the rest goes into the first convolution, unless that has
+padding, which is zero only behind it. What is left then is a table for each channel.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..editor import Editor
+from ..ir import Graph, Node
+from ..weights import find_weight
+
+_LAYOUT = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+_LINES = ("Add", "Div", "Mul", "Sub")
+_WHOLE = 1e-4  # of a step: constants in float32 give a zero point as near to a whole number as this
+
+
+def casts_of_the_input(graph: Graph) -> Graph:
+    """A Cast of the graph's integers to float is a DequantizeLinear with scale 1."""
+    editor = Editor(graph)
+    for node in [node for node in graph.nodes if node.op == "Cast" and _is_input(graph, node.inputs[0])]:
+        dtype = graph.tensors[node.inputs[0]].dtype
+        if graph.tensors[node.outputs[0]].dtype != np.float32 or dtype.kind not in "iu" or dtype.itemsize > 2:
+            continue
+        one = editor.constant(f"{node.name}/one", np.ones((), np.float32))
+        zero = editor.constant(f"{node.name}/zero_point", np.zeros((), dtype))
+        inputs = (node.inputs[0], one, zero)
+        editor.replace(node, editor.node("DequantizeLinear", node.name, inputs, node.outputs[0]))
+    return editor.done()
+
+
+def _is_input(graph: Graph, name: str) -> bool:
+    while (node := graph.producer(name)) is not None and node.op in _LAYOUT:
+        name = node.inputs[0]
+    return name in graph.inputs
+
+
+def normalisation_of_the_input(graph: Graph) -> Graph:
+    """Arithmetic with constants on the dequantised input of a float model goes into its scale and zero point as far as
+    it can, the rest into the first convolution."""
+    if any(node.op == "QuantizeLinear" for node in graph.nodes):
+        return graph  # what a model rounds itself is computed as it says
+    for node in graph.nodes:
+        if node.op == "DequantizeLinear" and _is_input(graph, node.inputs[0]):
+            return _into_convolution(_into_quantization(graph, node), node.name)
+    return graph
+
+
+def _chain(graph: Graph, name: str) -> list[tuple[Node, np.ndarray, np.ndarray]]:
+    """The nodes that alone follow ``name``, each with gain and offset (float64) of all until then."""
+    gain, offset, found = np.float64(1), np.float64(0), []
+    while name not in graph.outputs and len(readers := graph.consumers(name)) == 1 and readers[0].op in _LINES:
+        (node,) = readers
+        constant = graph.constants.get(node.inputs[1] if node.inputs[0] == name else node.inputs[0])
+        swapped = node.inputs[0] != name
+        if constant is None or (swapped and node.op in ("Div", "Sub")):
+            break
+        value = constant.astype(np.float64)
+        if node.op in ("Mul", "Div"):
+            with np.errstate(all="ignore"):
+                factor = value if node.op == "Mul" else 1 / value
+                gain, offset = gain * factor, offset * factor
+        else:
+            offset = offset + (value if node.op == "Add" else -value)
+        found.append((node, gain, offset))
+        name = node.outputs[0]
+    return found
+
+
+def _into_quantization(graph: Graph, dequantizer: Node) -> Graph:
+    """The longest chain that is one scale and one zero point."""
+    scale, zero = (graph.constants.get(name) for name in (*dequantizer.inputs[1:], "")[:2])
+    if scale is None or scale.size != 1 or (zero is not None and zero.size != 1):
+        return graph
+    dtype = graph.tensors[dequantizer.inputs[0]].dtype
+    start = 0 if zero is None else int(zero.item())
+    for node, gain, offset in reversed(_chain(graph, dequantizer.outputs[0])):
+        step = float(gain.reshape(-1)[0]) * float(scale.item())
+        if gain.size > 1 or offset.size > 1 or not np.finfo(np.float32).tiny < step < np.inf:
+            continue
+        place = start - float(offset.reshape(-1)[0]) / step
+        limits = np.iinfo(dtype)
+        if abs(place - np.rint(place)) > _WHOLE or not limits.min <= np.rint(place) <= limits.max:
+            continue
+        editor = Editor(graph)
+        names = (
+            editor.constant(f"{dequantizer.name}/scale", np.array(step, np.float32)),
+            editor.constant(f"{dequantizer.name}/zero", np.array(np.rint(place), dtype)),
+        )
+        merged = replace(dequantizer, inputs=(dequantizer.inputs[0], *names))
+        editor.replace(next(n for n in editor.nodes if n.name == dequantizer.name), merged)
+        editor.redirect(node.outputs[0], dequantizer.outputs[0])
+        return editor.done()
+    return graph
+
+
+def _into_convolution(graph: Graph, name: str) -> Graph:
+    """What the chain behind the node ``name`` still does, for each channel, done by weights and bias."""
+    dequantizer = next(node for node in graph.nodes if node.name == name)
+    chain = _chain(graph, dequantizer.outputs[0])
+    if not chain:
+        return graph
+    last, gain, offset = chain[-1]
+    readers = graph.consumers(last.outputs[0])
+    if len(readers) != 1 or readers[0].op != "Conv" or last.outputs[0] in graph.outputs or _pads(readers[0]):
+        return graph
+    conv, channels = readers[0], graph.tensors[last.outputs[0]].shape[1]
+    operands = [find_weight(graph, operand) for operand in conv.inputs[1:]]
+    lines = [_per_channel(value, graph.tensors[last.outputs[0]].shape) for value in (gain, offset)]
+    if any(w is None or w.scale is not None for w in operands) or any(line is None for line in lines):
+        return graph
+    weight = operands[0].values.astype(np.float64)
+    group = conv.attributes["group"]
+    gains, offsets = (np.repeat(line.reshape(group, -1), len(weight) // group, 0) for line in lines)
+    with np.errstate(all="ignore"):
+        bias = (weight.sum(axis=tuple(range(2, weight.ndim))) * offsets).sum(axis=1)
+        bias = bias + (operands[1].values if len(operands) > 1 else 0)
+        weight = weight * gains.reshape(*gains.shape, *[1] * (weight.ndim - 2))
+    if not (np.isfinite(weight).all() and np.isfinite(bias).all() and channels):
+        return graph
+    editor = Editor(graph)
+    names = [
+        editor.constant(f"{conv.name}/{what}", value.astype(np.float32))
+        for what, value in (("weight", weight), ("bias", bias))
+    ]
+    editor.replace(conv, replace(conv, inputs=(dequantizer.outputs[0], *names)))
+    return editor.done()
+
+
+def _pads(conv: Node) -> bool:
+    return any(conv.attributes["pads"] or ()) or conv.attributes["auto_pad"].startswith("SAME")
+
+
+def _per_channel(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """One number for each channel; None where ``value`` is another one at every pixel."""
+    full = value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+    if any(size != 1 for axis, size in enumerate(full.shape) if axis != 1):
+        return None
+    return np.broadcast_to(full.reshape(-1), (shape[1],))
