@@ -150,7 +150,10 @@ MODEL_OPTIONS = (
     ),
     click.option("--fps", type=POSITIVE, metavar="F", help="Least hardware that reaches F frames per second."),
     click.option(
-        "--clock", type=POSITIVE, default=100.0, show_default=True, metavar="MHZ", help="Clock to state speeds at."
+        "--clock",
+        type=POSITIVE,
+        metavar="MHZ",
+        help="Clock to state speeds at.  [default: what the device's family reaches]",
     ),
     click.option(
         "--device",

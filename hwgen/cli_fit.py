@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from hwgen import flow
+from hwgen.clocks import clock_origin, clock_text
 from hwgen.commands import arguments, steps, text_width
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
@@ -40,7 +41,7 @@ def fit(synth: bool, jobs: int | None, quiet: bool, settings: dict[str, Any]) ->
         problems, other = ([], None) if table.fits else instead(design, table)
     click.echo("\n".join(lines(design, counts, text_width())))
     if other:
-        click.echo(f"Fits         {speed(other, design.clock)}: leave out --multipliers, --fps and --plan")
+        click.echo(f"Fits         {speed(other, design)}: leave out --multipliers, --fps and --plan")
     if problems:
         raise FitError(*problems)
 
@@ -64,13 +65,14 @@ def lines(design: Design, counts: StageCounts | None, width: int) -> list[str]:
         made += table(*compared_rows(design.fit, fit_needs(counts.total, design.device)), width)
         stages = f"{len(counts.counted)} stages, {counts.kinds} of them different"
         made += [f"Yosys has counted {stages}, each for itself."]
-    return [*made, "", f"Throughput   {speed(design.plan, design.clock)}"]
+    return [*made, "", f"Throughput   {speed(design.plan, design)}"]
 
 
-def speed(plan: Plan, clock: float) -> str:
-    """Cycles and frames per second of a plan at ``clock`` Hz."""
+def speed(plan: Plan, design: Design) -> str:
+    """Cycles and frames per second of a plan at the clock of ``design``."""
+    clock = clock_text(design.clock, clock_origin(design.device, design.clock))
     interval = schedule(plan).interval
-    rate = f"{clock / interval:,.0f} frames per second at {clock / 1e6:g} MHz"
+    rate = f"{design.clock / interval:,.0f} frames per second at {clock}"
     return f"{interval:,} cycles per frame, {rate}, with {plan.multipliers:,} multipliers"
 
 

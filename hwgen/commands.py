@@ -13,6 +13,7 @@ import numpy as np
 from hwgen import explore as exploring
 from hwgen import flow, report
 from hwgen import simulate as engines
+from hwgen.clocks import clock_origin, clock_text, usual_clock
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
 from hwgen.fit import fit_table
@@ -164,27 +165,29 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
                 raise InputError(f"explore tries many budgets of multipliers and takes no --{name}; leave it out")
         target = find_device(given["device"] or flow.DEVICE)
         network = flow.quantised(**front(given)).with_weights(given["weights"]).network
+        clock = given["clock"] or usual_clock(target).hz
         tell("sizing layers")
         found = FoldingSearch(network, weigher(target))
         budgets = exploring.usual_budgets(found, given["multipliers"], points)
         tell("exploring")
         front_line = exploring.explore(found, budgets, lambda share: tell("exploring", share))
         picture_bytes = BytesIO()
-        exploring.draw(front_line, picture_bytes, file.suffix[1:], network.name, given["clock"])
+        exploring.draw(front_line, picture_bytes, file.suffix[1:], network.name, clock)
     write_whole(file, picture_bytes.getvalue())
     rows = [
         (
             f"{point.multipliers:,}",
             f"{point.cycles:,}",
-            f"{point.fps(given['clock']):,.0f}",
+            f"{point.fps(clock):,.0f}",
             f"{point.useful:.1%}",
             f"{point.memory_bits / 8192:,.1f}",
             point.bottleneck,
         )
         for point in front_line
     ]
-    heads = ("multipliers", "cycles/frame", f"frames/s at {given['clock'] / 1e6:g} MHz", "useful", "KiB", "bottleneck")
+    heads = ("multipliers", "cycles/frame", f"frames/s at {clock / 1e6:g} MHz", "useful", "KiB", "bottleneck")
     click.echo("\n".join(table(heads, rows, text_width())))
+    click.echo(f"Clock: {clock_text(clock, clock_origin(target, clock))}")
     click.echo(f"Drawn to {file}")
 
 
@@ -214,7 +217,7 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
     given["preparation"] = Preparation(**numbers)
     given["recipe"] = Recipe(**{name: given.pop(name) for name in ("ranges", "equalize", "correct_bias", "wide")})
     given["input_shape"] = dict(given["input_shape"])
-    given["clock"] = given["clock"] * 1e6
+    given["clock"] = given["clock"] and given["clock"] * 1e6
     return {**given, "progress": tell, "warn": lambda line: tell.print(f"warning: {line}")}
 
 

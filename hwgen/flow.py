@@ -12,6 +12,7 @@ import numpy as np
 from hwgen import verilator
 from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
+from hwgen.clocks import usual_clock
 from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
     from hwgen.bitstream import Implementation
     from hwgen.boards import Board
 
-CLOCK = 100e6
 TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
@@ -75,7 +75,7 @@ def compile(
     outputs: Iterable[str] = (),
     multipliers: int | None = None,
     fps: float | None = None,
-    clock: float = CLOCK,
+    clock: float | None = None,
     device: str | Device | None = None,
     plan: str | Path | None = None,
     latency: bool = False,
@@ -91,7 +91,8 @@ def compile(
     ``input_shape`` fixes open dimensions. The network ends at the tensors ``outputs`` of the model, if any are given.
     Layers are sized to fit ``device`` (``DEVICE`` unless given, which ``multipliers`` and ``fps`` may exceed), to use
     at most ``multipliers``, or to reach ``fps`` frames per second at ``clock`` Hz with the least hardware; or as the
-    JSON file ``plan`` says. With ``latency`` one frame takes the least time, otherwise most come in a second.
+    JSON file ``plan`` says; the clock is what the device's family reaches (:mod:`hwgen.clocks`) unless given. With
+    ``latency`` one frame takes the least time, otherwise most come in a second.
     ``lenient``: if nothing fits the device, go on. ``weights`` is ``"fixed"``, or ``"loadable"`` for hardware that
     takes those of other networks of the same shape at run time (:mod:`hwgen.loading`), or ``"spram"`` for the network's
     own in RAM that must be loaded before the first frame, if the device has such. ``progress`` is told every step,
@@ -99,6 +100,7 @@ def compile(
     """
     tell, notes = progress or silent, Notes(warn)
     target = _target(device)
+    clock = clock or usual_clock(target).hz
     if weights == SPRAM:
         require_large_ram(target)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
@@ -262,7 +264,7 @@ def choose_plan(
     *,
     multipliers: int | None = None,
     fps: float | None = None,
-    clock: float = CLOCK,
+    clock: float | None = None,
     plan: str | Path | None = None,
     latency: bool = False,
     bound: bool = True,
@@ -275,6 +277,7 @@ def choose_plan(
     ``latency`` one frame takes the least time from end to end, otherwise frames follow each other at the highest rate.
     With ``large`` weights may be in large RAM.
     """
+    clock = clock or usual_clock(device).hz
     if plan is not None:
         return _checked_plan(read_plan(network, plan), device, large)
 
@@ -346,7 +349,7 @@ class Design:
     plan: Plan
     schedule: Schedule
     device: Device
-    clock: float = CLOCK
+    clock: float = 100e6
     warnings: tuple[str, ...] = ()
     progress: Progress = silent
     check: Simulation | None = None

@@ -9,6 +9,7 @@ from hwgen.axi import port_names
 from hwgen.dataflow.taps import waiting
 from hwgen.graph.network import Network, Output, QuantizedTensor
 
+from .clocks import clock_origin
 from .fit import by_layer
 from .mapping import Needs
 from .report_graph import edges
@@ -89,6 +90,7 @@ def make_report(design: Reportable) -> Report:
             "first_output_cycles": design.schedule.first_output,
             "bottleneck": design.schedule.bottleneck,
             "clock_hz": design.clock,
+            "clock_origin": clock_origin(design.device, design.clock),
             "frames_per_second": design.clock / interval,
             "latency_seconds": design.schedule.latency / design.clock,
             "multipliers_busy": multiplications / max(plan.multipliers * interval, 1),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from .clocks import clock_text
 from .names import identifier
 from .report_picture import LANE, path, picture, side
 from .report_text import device_rows, proof_numbers, time_text
@@ -50,8 +51,9 @@ def facts(data: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The figures that matter most: what, how much, and a remark."""
     speed, total = data["speed"], data["total"]
     clock = f"at {speed['clock_hz'] / 1e6:g} MHz"
+    stated = clock_text(speed["clock_hz"], speed["clock_origin"])
     return [
-        ("Frames per second", f"{speed['frames_per_second']:,.0f}", clock),
+        ("Frames per second", f"{speed['frames_per_second']:,.0f}", f"at {stated}"),
         ("Cycles per frame", f"{speed['cycles_per_frame']:,}", f"set by {_short(speed['bottleneck'])}"),
         ("Latency", time_text(speed["latency_seconds"]), f"{speed['latency_cycles']:,} cycles {clock}"),
         ("Multipliers", f"{total['multipliers']:,}", f"{speed['multipliers_busy']:.1%} of their cycles are useful"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .clocks import clock_text
 from .tables import by, labelled, shortened, table, wrapped
 
 _NUMBERS = 64  # characters that the other columns of the table of layers may take
@@ -57,10 +58,11 @@ def layer_table(data: dict[str, Any], width: int) -> list[str]:
 def speed_lines(data: dict[str, Any]) -> list[str]:
     speed = data["speed"]
     clock = f"{speed['clock_hz'] / 1e6:g} MHz"
+    stated = clock_text(speed["clock_hz"], speed["clock_origin"])
     return [
         f"Bottleneck   {speed['bottleneck']}",
         f"Throughput   {speed['cycles_per_frame']:,} cycles per frame: "
-        f"{speed['frames_per_second']:,.0f} frames per second at {clock}",
+        f"{speed['frames_per_second']:,.0f} frames per second at {stated}",
         f"Latency      {speed['latency_cycles']:,} cycles: {time_text(speed['latency_seconds'])} at {clock}; "
         f"the first output comes after {speed['first_output_cycles']:,}",
         f"Multipliers  {speed['multipliers_busy']:.1%} of their cycles do a useful multiplication",
