@@ -9,14 +9,16 @@ from amaranth.hdl import Cat, Module, Value
 from hwgen.graph.errors import ModelError
 from hwgen.graph.expression import Expression
 from hwgen.graph.steps import find_steps
+from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .element_form import Definition, Form
 from .finish import Finish, Searched, finish
+from .fixed_constant import FixedConstant
 from .fixed_point import Computation, operand
 from .float_expression import head_of, split
 from .line import Line, fit_line
-from .logic import Logic
+from .logic import Logic, index_bits
 from .operator import rom_need
 from .scaled_sum import ScaledSum, ScaledSumPlan
 from .streamed import Hardware
@@ -143,20 +145,28 @@ class Computes(Form):
     @classmethod
     def of_integers(cls, definition: Definition) -> "Computes | None":
         """Of a single stream: its integers are searched among as they are, where the steps are not too many."""
-        before, tail = split(definition.function)
-        if len(definition.kinds) > 1 or before.nodes or not definition.uniform:
+        kind, function = definition.kinds[0], definition.function
+        if len(definition.kinds) > 1 or kind.per_channel or not function.per_channel:
             return None
-        type_ = definition.kinds[0].type
+        channels = max((value.size for value in function.constants.values()), default=1)
+        low, high = (np.full(channels, end) for end in (kind.type.min, kind.type.max))
 
         def steps_of(x: np.ndarray) -> np.ndarray:
             return definition(x[:, None, None, :]).reshape(x.shape)
 
         try:
-            steps = find_steps(steps_of, np.array([type_.min]), np.array([type_.max]), tail.monotone)
+            steps = find_steps(steps_of, low, high, function.monotone)
         except ModelError:
             return None
-        number = operand(0, type_.min, type_.max)
-        return cls(definition, (), Computation(number), Searched(number, definition.out, steps))
+        number = operand(0, kind.type.min, kind.type.max)
+        numbers = FixedConstant(np.arange(channels).reshape(1, 1, -1), IntType(max(index_bits(channels), 1), False))
+        fixed = (numbers,) if channels > 1 else ()
+        return cls(definition, fixed, Computation(number), Searched(number, definition.out, steps))
+
+    @property
+    def by_channel(self) -> bool:
+        """Whether steps differ from channel to channel; the only constant is then the channel's number."""
+        return isinstance(self.end, Searched) and self.end.channel_bits > 0
 
     @property
     def latency(self) -> int:
@@ -170,6 +180,8 @@ class Computes(Form):
 
     def emit(self, m: Module, lane: int, operands: list[Value]) -> Value:
         number = self.computation.emit(m, f"number_{lane}", operands)
+        if self.by_channel:
+            number = Cat(number, operands[-1])
         return self.end.emit(m, f"end_{lane}", number)
 
     def certificate(self) -> dict[str, object]:

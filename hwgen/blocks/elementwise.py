@@ -62,7 +62,7 @@ class Elementwise(SeveralInputs, Zipped):
         reasons = []
         for form in self._forms(reasons):
             return form
-        return "; ".join(dict.fromkeys(reasons))
+        return reasons[0]
 
     def _forms(self, reasons: list[str]) -> Iterator[Form]:
         for make in _FORMS:

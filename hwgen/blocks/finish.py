@@ -11,14 +11,14 @@ from hwgen.graph.errors import ModelError
 from hwgen.graph.expression import Expression
 from hwgen.graph.requantization import SIGNIFICAND
 from hwgen.graph.site import integer_clamp
-from hwgen.graph.steps import Steps, find_steps, steps_between
+from hwgen.graph.steps import MOST_ARGUMENTS, Steps, find_steps, steps_between
 from hwgen.graph.types import IntType, Quantization
 from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .element_form import Definition
 from .fixed_point import Computation, Number, exact, rounded
-from .logic import Logic, adder, clipped, delayed
+from .logic import Logic, adder, clipped, delayed, index_bits
 from .operator import rom_need
 from .search import point_type, value_type
 from .stream import element_shape
@@ -102,51 +102,67 @@ def _limited(m: Module, name: str, value: Value, clamp: tuple[int, int], out: In
 
 @dataclass(frozen=True, eq=False)
 class Searched(Finish):
-    """Found among ``steps``: a comparison a stage."""
+    """Found among ``steps``: a comparison a stage. Where channels have steps of their own, the number comes with that
+    of its channel, of ``channel_bits``, above it."""
 
     steps: Steps
 
     @property
+    def channel_bits(self) -> int:
+        return index_bits(self.steps.channels)
+
+    def depth(self, level: int) -> int:
+        """Words of the memory at a level of the search; behind the last it is the table of values."""
+        return self.steps.channels << level
+
+    @property
     def latency(self) -> int:
         steps = self.steps
-        last = 1 if steps.values is None else rom_latency(1 << steps.levels)
-        return sum(rom_latency(1 << level) + 1 for level in range(steps.levels)) + last
+        last = 1 if steps.values is None else rom_latency(self.depth(steps.levels))
+        return sum(rom_latency(self.depth(level)) + 1 for level in range(steps.levels)) + last
 
     @property
     def hardware(self) -> Hardware:
         steps, width = self.steps, self.number.type.width
         points, logic = point_type(steps).width, Logic()
-        memories = [rom_need(f"steps{level}", points, 1 << level) for level in range(steps.levels)]
+        memories = [rom_need(f"steps{level}", points, self.depth(level)) for level in range(steps.levels)]
         for level in range(steps.levels):
-            wait = rom_latency(1 << level)
-            logic += adder(max(points, width)) + delayed(width, wait + 1) + Logic(register=1 + level * (wait + 1))
+            wait = rom_latency(self.depth(level))
+            held = delayed(width + self.channel_bits, wait + 1) + Logic(register=1 + level * (wait + 1))
+            logic += adder(max(points, width)) + held
         if steps.values is None:
             return Hardware(logic + adder(self.out.width) + Logic(register=self.out.width), memories)
-        return Hardware(logic, [*memories, rom_need("values", value_type(steps).width, 1 << steps.levels)])
+        return Hardware(logic, [*memories, rom_need("values", value_type(steps).width, self.depth(steps.levels))])
 
     def emit(self, m: Module, name: str, x: Value) -> Value:
         steps, index = self.steps, Cat()
+        x, channel = (x[: len(x) - self.channel_bits].as_signed(), x[len(x) - self.channel_bits :])
         for level in range(steps.levels):
-            wait = rom_latency(1 << level)
-            threshold = self._rom(m, f"{name}_steps{level}", steps.level(level)[0], point_type(steps), index)
-            x, index = (delay(m, v, wait, f"{name}_{what}{level}") for v, what in ((x, "x"), (index, "index")))
+            wait = rom_latency(self.depth(level))
+            threshold = self._rom(m, f"{name}_steps{level}", steps.level(level), point_type(steps), Cat(index, channel))
+            held = {"x": x, "index": index, "channel": channel}
+            x, index, channel = (delay(m, value, wait, f"{name}_{what}{level}") for what, value in held.items())
             above = Signal(name=f"{name}_above{level}", reset_less=True)
             m.d.sync += above.eq(x >= threshold)
-            x, index = (delay(m, v, 1, f"{name}_{what}{level}_then") for v, what in ((x, "x"), (index, "index")))
+            held = {"x": x, "index": index, "channel": channel}
+            x, index, channel = (delay(m, value, 1, f"{name}_{what}{level}_then") for what, value in held.items())
             index = Cat(above, index)
         if steps.values is not None:
-            return self._rom(m, f"{name}_values", steps.values[0], value_type(steps), index)
+            return self._rom(m, f"{name}_values", steps.values, value_type(steps), Cat(index, channel))
         result = Signal(element_shape(self.out), name=f"{name}_result", reset_less=True)
         m.d.sync += result.eq(index + steps.base)
         return result
 
     def _rom(self, m: Module, name: str, values: np.ndarray, type_: IntType, address: Value) -> Value:
-        m.submodules[name] = rom = Rom([pack([value], type_.width) for value in values.tolist()], type_.width)
+        """What channels have, of ``values`` int64 [C, words]."""
+        words = [pack([value], type_.width) for value in values.ravel().tolist()]
+        m.submodules[name] = rom = Rom(words, type_.width)
         m.d.comb += rom.address.eq(address)
         return rom.data.as_signed() if type_.signed else rom.data
 
     def apply(self, x: np.ndarray) -> np.ndarray:
-        return self.steps.apply(np.asarray(x)[..., None])[..., 0]
+        x = np.asarray(x)
+        return self.steps.apply(x) if self.steps.channels > 1 else self.steps.apply(x[..., None])[..., 0]
 
     def certificate(self) -> dict[str, object]:
         return {"form": "search", "thresholds": self.steps.count, "levels": self.steps.levels}
@@ -266,7 +282,9 @@ def finish(
 def _steps(number: Number, tail: Expression, definition: Definition, every: np.ndarray | None) -> Steps:
     """The steps of what is made of ``number``."""
     if number.type.width > WIDEST:
-        raise ModelError(f"sums of {number.type.width} bits (limit {WIDEST} bits)")
+        raise ModelError(
+            f"sums of {number.type.width} bits in fixed point (limit {WIDEST} bits); make scales more alike"
+        )
 
     def ended(z: np.ndarray) -> np.ndarray:
         real = np.ldexp(z.astype(np.float32), number.exponent)
@@ -274,4 +292,10 @@ def _steps(number: Number, tail: Expression, definition: Definition, every: np.n
 
     if every is not None and not tail.monotone:
         return steps_between(ended, every)
+    if number.high - number.low >= MOST_ARGUMENTS and not tail.monotone:
+        limit = MOST_ARGUMENTS.bit_length() - 1
+        raise ModelError(
+            f"sums of {number.type.width} bits in front of {tail}, which may fall and rise (limit {limit} bits); "
+            "quantise the sum first"
+        )
     return find_steps(ended, np.array([number.low]), np.array([number.high]), tail.monotone)

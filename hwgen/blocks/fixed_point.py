@@ -26,6 +26,8 @@ from .streamed import Hardware
 
 #: Bits of a constant that a multiplier takes at once.
 DIGIT_BITS = 17
+#: Bits of a number.
+WIDEST = 64
 #: Exponents between which float32 numbers neither overflow nor lose bits.
 _EXPONENTS = (-140, 126)
 
@@ -44,8 +46,11 @@ class Number(ABC):
     parents: tuple["Number", ...] = ()
 
     def __post_init__(self):
+        width = max((-self.low).bit_length(), self.high.bit_length()) + 1
+        if width > WIDEST:
+            raise TooWide(f"numbers of {width} bits in fixed point (limit {WIDEST} bits); make scales more alike")
         if self.exponent < _EXPONENTS[0] or self.exponent + self.type.width > _EXPONENTS[1]:
-            raise TooWide("numbers beyond the range of float32")
+            raise TooWide("numbers beyond the range of float32; make scales more alike")
 
     @property
     def type(self) -> IntType:

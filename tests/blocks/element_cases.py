@@ -107,6 +107,10 @@ FORMS = {
     "by a mask": (function("Where c0 a b"), *PAIRS["few"]),
     "by a mask of channels, a number": (function("Where c0 a c1"), PAIRS["few"][0], Quantization(S8, 0.02, 1)),
     "sums by a mask": (function("Where c0 a b", "Relu t"), raw(S17, 1.0), WIDE["u16"][0], Quantization(U8, 0.031, 5)),
+    "a map taken off": (function("Sub a c0"), PAIRS["few"][0], Quantization(S8, 0.02, 1)),
+    "16 bits by channels": (function("Mul a c0", "Relu t"), WIDE["u16"][0], Quantization(U8, 0.031, 5)),
+    "SiLU of 16 bits": (function("Sigmoid a", "Mul a t"), Quantization(S16, 0.0003), Quantization(S8, 0.03, -100)),
+    "16 bits to 16": (function("Clip a c0"), WIDE["u16"][0], WIDE["u16"][1]),
     "three": (function("Add a b", "Sub t c"), *PAIRS["few"][:2], PAIRS["line"][0], Quantization(S8, 0.05, 5)),
 }
 CONSTANTS = {
@@ -114,6 +118,9 @@ CONSTANTS = {
     "sums, sloped": {"c0": np.linspace(-0.5, 0.9, 6).reshape(1, 1, 6)},
     "greatest of four, one a number": {"c0": 0.3},
     "greatest, falling": {"c0": -1, "c1": 0.7},
+    "a map taken off": {"c0": np.random.default_rng(1).normal(0, 2, (3, 4, 6))},
+    "16 bits by channels": {"c0": np.linspace(-1, 2, 6).reshape(1, 1, 6)},
+    "16 bits to 16": {"c0": -3.0},
     "by a mask": {"c0": np.arange(12).reshape(3, 4, 1) % 5 > 1},
     "by a mask of channels, a number": {"c0": np.arange(6).reshape(1, 1, 6) % 3 > 0, "c1": 0.4},
     "sums by a mask": {"c0": np.arange(4).reshape(1, 4, 1) % 2},

@@ -86,8 +86,17 @@ def test_what_nothing_else_gives_is_a_table_of_all_pairs():
     ("expression", "kinds", "why"),
     [
         (function("Div a b"), (Quantization(U16, 0.1), Quantization(U8, 0.1)), "Div in front of it"),
-        (function("Mul a b"), (Quantization(U16, 0.3), Quantization(U16, 0.7)), "needs 1 to 64 bits"),
-        (function("Add a b"), (Quantization(U16, 0.3), Quantization(U16, 1e-12)), "needs 1 to 64 bits"),
+        (function("Mul a b"), (Quantization(U16, 0.3), Quantization(U16, 0.7)), "bits in fixed point (limit 64 bits)"),
+        (
+            function("Add a b"),
+            (Quantization(U16, 0.3), Quantization(U16, 1e-12)),
+            "bits in fixed point (limit 64 bits)",
+        ),
+        (
+            function("Add a b", "Sigmoid t"),
+            (Quantization(U16, 0.31), Quantization(U16, 0.27)),
+            "which may fall and rise",
+        ),
         (function("Add a b"), (Quantization(U8, 1e-36), Quantization(U16, 1e-37)), "beyond the range of float32"),
     ],
 )
