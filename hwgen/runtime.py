@@ -103,6 +103,7 @@ class Runtime:
     session: Any
     names: tuple[str, ...]
     maps: Mapping[str, FeatureMap]
+    batches: bool  # takes any number of frames at a time; files of others may have a batch in their shapes
 
     @staticmethod
     def of(
@@ -116,7 +117,7 @@ class Runtime:
             session = opened(data) if names else None
             integers = tuple(output.name for output in session.get_outputs() if "int" in output.type) if session else ()
             if integers:
-                return Runtime(name, session, integers, maps)
+                return Runtime(name, session, integers, maps, path is not model)
         raise InputError(f"ONNX Runtime cannot run {str(model)!r}, nor what hwgen makes of it; simulate without it")
 
     def integers(self, frames: np.ndarray, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -126,13 +127,21 @@ class Runtime:
         is nearer to it is meant.
         """
         source = self.session.get_inputs()[0]
-        batches = [frames] if source.shape[0] != 1 else np.split(frames, len(frames))
+        size = source.shape[0] if isinstance(source.shape[0], int) else len(frames) if self.batches else 1
+        batches = _parts(frames, size)
         kind = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
         kind |= {"tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
         batches = [batch.astype(kind.get(source.type, batch.dtype), copy=False) for batch in batches]
         results = [self.session.run(list(self.names), {source.name: batch}) for batch in batches]
         parts = zip(self.names, *results, strict=True)
-        return {name: _streamed(np.concatenate(arrays), self.maps[name], like[name]) for name, *arrays in parts}
+        whole = {name: np.concatenate(arrays)[: len(frames)] for name, *arrays in parts}
+        return {name: _streamed(values, self.maps[name], like[name]) for name, values in whole.items()}
+
+
+def _parts(frames: np.ndarray, size: int) -> list[np.ndarray]:
+    """``frames`` in parts of ``size``, the last one filled up with its last frame."""
+    places = np.minimum(np.arange(-(-len(frames) // size) * size), len(frames) - 1)
+    return np.split(frames[places], len(places) // size)
 
 
 def _files(model: Path, graph: Graph, folder: Path) -> Iterator[tuple[Path, str]]:

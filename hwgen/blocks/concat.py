@@ -1,31 +1,40 @@
-"""Streams joined to one."""
+"""Streams joined to one, constants among them."""
 
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from math import gcd, prod
+from operator import or_
 
 import numpy as np
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from hwgen.graph.errors import ModelError
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.rom import Rom, pack, rom_latency
 
-from .logic import Logic, counter
-from .operator import LaneFolding, SeveralInputs
+from .arithmetic import delay
+from .logic import Logic, counter, delayed
+from .mac_folding import divisors
+from .operator import LaneFolding, SeveralInputs, rom_need
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor, counting
 
 
 @dataclass(frozen=True, eq=False)
 class Concat(SeveralInputs, Streamed):
-    """``inputs`` one after the other along ``axis`` (0 to 2: rows, columns, channels).
+    """``maps`` one after the other along ``axis`` (0 to 2: rows, columns, channels).
 
-    All have the quantisation of the result: what has not is requantised by a table of its own before.
+    All have the quantisation of the result: what has not is requantised by a table of its own before. ``constants``
+    has the integers [H, W, C] of those maps, by number, that are the same for every frame: they come from a ROM. The
+    first map is none of them, as nothing would say when a frame begins.
     """
 
     output: FeatureMap
     axis: int
+    constants: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     sites = ("Concat",)
 
@@ -35,57 +44,102 @@ class Concat(SeveralInputs, Streamed):
             return None
         if any(tensor.quantization != site.output.quantization for tensor in site.inputs):
             raise ModelError(f"node {site.name!r}: its operands are quantised differently; quantise them alike")
-        return cls(tuple(tensor.map for tensor in site.inputs), site.output.map, site.attributes["axis"])
+        constants = {
+            n: site.constants[tensor.name][0] for n, tensor in enumerate(site.inputs) if tensor.name in site.constants
+        }
+        return cls(tuple(tensor.map for tensor in site.inputs), site.output.map, site.attributes["axis"], constants)
+
+    @property
+    def inputs(self) -> tuple[FeatureMap, ...]:
+        return tuple(self.maps[n] for n in self.varying)
+
+    @property
+    def varying(self) -> list[int]:
+        """The maps that are streams, by number."""
+        return [n for n in range(len(self.maps)) if n not in self.constants]
 
     def golden(self, *inputs: np.ndarray) -> np.ndarray:
-        return np.concatenate(inputs, axis=1 + self.axis)
+        frames = len(inputs[0])
+        parts = dict(zip(self.varying, inputs, strict=True))
+        parts |= {n: np.broadcast_to(value, (frames, *value.shape)) for n, value in self.constants.items()}
+        return np.concatenate([parts[n] for n in range(len(parts))], axis=1 + self.axis)
+
+    def foldings(self) -> Iterable[LaneFolding]:
+        return [LaneFolding(lanes) for lanes in divisors(reduce(gcd, (map_.channels for map_ in self.maps)))]
 
     def runs(self, folding: LaneFolding) -> tuple[int, ...]:
         """Beats that come from each input before it is the next one's turn."""
-        return tuple(prod(map_.shape[self.axis :]) // folding.lanes for map_ in self.inputs)
+        return tuple(prod(map_.shape[self.axis :]) // folding.lanes for map_ in self.maps)
+
+    def words(self, n: int, folding: LaneFolding) -> list[int]:
+        """Constant ``n`` beat by beat, as often as it takes to start again with the first."""
+        beats = self.constants[n].reshape(-1, folding.lanes)
+        for count in divisors(len(beats)):
+            if (beats.reshape(-1, count, folding.lanes) == beats[:count]).all():
+                return [pack(beat, self.output.type.width) for beat in beats[:count].tolist()]
+        raise AssertionError("the number of beats divides itself")
 
     def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
         runs = self.runs(folding)
         turns = np.tile(np.repeat(np.arange(len(runs)), runs), self.output.elements // (sum(runs) * folding.lanes))
-        needs = [(turns == n).cumsum() for n in range(len(runs))]
+        needs = [(turns == n).cumsum() for n in self.varying]
         return self.direct(folding, needs, counting(len(turns)))
 
+    def wait(self, folding: LaneFolding) -> int:
+        """Cycles that a ROM takes."""
+        return max((rom_latency(len(self.words(n, folding))) for n in self.constants), default=0)
+
     def depth(self, folding: LaneFolding) -> int:
-        return 1
+        return 1 + self.wait(folding)
 
     def hardware(self, folding: LaneFolding) -> Hardware:
         width, ways = self.output.type.width * folding.lanes, len(self.maps)
         chosen = Logic(mux=(ways - 1) * width, logic=3 * ways, register=width + ways + 1)
-        return Hardware(chosen + counter(max(self.runs(folding))))
+        waiting = delayed(len(self.varying) * width + ways + 1, self.wait(folding))
+        lengths = [len(self.words(n, folding)) for n in self.constants]
+        roms = [rom_need("constant", width, length) for length in lengths]
+        counters = sum((counter(length) for length in lengths), Logic())
+        return Hardware(chosen + waiting + counters + counter(max(self.runs(folding))), roms)
 
     def block(self, folding: LaneFolding) -> wiring.Component:
         return _ConcatUnit(self, folding)
 
 
 class _ConcatUnit(StreamedUnit):
-    """One input is open at a time; what it gives goes through a register to the outlet."""
+    """One map has its turn at a time; what it gives goes through a register to the outlet."""
 
     def elaborate(self, platform):
         m = Module()
         outlet, runs = self.outlet(m), self.op.runs(self.folding)
         turn = Signal(len(runs), init=1)  # one-hot
         beat, take = Signal(range(max(*runs, 2))), Signal()
-        push, payload = Signal(), Signal.like(outlet.payload, reset_less=True)
-        m.d.sync += [push.eq(take), payload.as_value().eq(self._chosen(turn))]
-        m.d.comb += [outlet.debit.eq(take), outlet.push.eq(push), outlet.payload.eq(payload)]
-        for n, (source, run) in enumerate(zip(self.sources, runs, strict=True)):
-            m.d.comb += source.ready.eq(outlet.permit & turn[n])
-            with m.If(source.valid & source.ready):
+        payload = Signal.like(outlet.payload, reset_less=True)
+        sources = dict(zip(self.op.varying, self.sources, strict=True))
+        parts = {}
+        for n, run in enumerate(runs):
+            step = Signal(name=f"step_{n}")
+            if n in sources:
+                m.d.comb += [sources[n].ready.eq(outlet.permit & turn[n]), step.eq(sources[n].valid & sources[n].ready)]
+                parts[n] = delay(m, sources[n].payload.as_value(), self.op.wait(self.folding), f"part_{n}")
+            else:
+                m.d.comb += step.eq(outlet.permit & turn[n])
+                parts[n] = self._constant(m, n, step)
+            with m.If(step):
                 m.d.comb += take.eq(1)
                 m.d.sync += beat.eq(beat + 1)
                 with m.If(beat == run - 1):
                     m.d.sync += [beat.eq(0), turn.eq(turn.rotate_left(1))]
+        whose = delay(m, turn, self.op.wait(self.folding), "whose")
+        chosen = [parts[n] & whose[n].replicate(len(parts[n])) for n in range(len(runs))]
+        m.d.sync += payload.as_value().eq(reduce(or_, chosen))
+        push = delay(m, take, self.op.depth(self.folding), "push", reset_less=False)
+        m.d.comb += [outlet.debit.eq(take), outlet.push.eq(push), outlet.payload.eq(payload)]
         return m
 
-    def _chosen(self, turn: Signal):
-        """The payload of the input whose turn it is."""
-        chosen = 0
-        for n, source in enumerate(self.sources):
-            bits = source.payload.as_value()
-            chosen = chosen | (bits & turn[n].replicate(len(bits)))
-        return chosen
+    def _constant(self, m: Module, n: int, step: Signal) -> Value:
+        """The beats of constant ``n``, one a ``step``, each as late as those of the streams."""
+        words = self.op.words(n, self.folding)
+        m.submodules[f"constant_{n}"] = rom = Rom(words, self.op.output.type.width * self.folding.lanes)
+        with m.If(step):
+            m.d.sync += rom.address.eq(Mux(rom.address == len(words) - 1, 0, rom.address + 1))
+        return delay(m, rom.data, self.op.wait(self.folding) - rom.latency, f"constant_{n}")

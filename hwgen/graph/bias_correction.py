@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from .batch import batches
 from .editor import Editor
 from .float_model import node_results
 from .ir import Graph, Node
@@ -55,7 +56,7 @@ def _parts(graph: Graph, frames: np.ndarray) -> Parts:
     frames = frames[np.unique(np.linspace(0, len(frames) - 1, count).astype(np.int64))]
     frames = frames.astype(graph.tensors[graph.inputs[0]].dtype, copy=False)
     step = int(np.clip(PART_BYTES // largest, 1, PART))
-    return [frames[start : start + step] for start in range(0, len(frames), step)]
+    return list(batches(graph, frames, step))
 
 
 def _walk(graph: Graph, frames: Parts, wanted: frozenset[str], visit) -> None:

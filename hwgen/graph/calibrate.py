@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from .batch import batches
 from .errors import InputError, ModelError, Problems
 from .float_model import run_float
 from .ir import Graph
@@ -133,5 +134,5 @@ def chunks(graph: Graph, frames: np.ndarray) -> Iterable[dict[str, np.ndarray]]:
     """Every tensor, for as many frames at a time as memory allows."""
     size = sum(4 * np.prod(info.shape) for info in graph.tensors.values())
     step = int(np.clip(CHUNK_BYTES // max(size, 1), 1, 64))
-    for start in range(0, len(frames), step):
-        yield run_float(graph, {graph.inputs[0]: frames[start : start + step]})
+    for part in batches(graph, frames, step):
+        yield run_float(graph, {graph.inputs[0]: part})

@@ -56,6 +56,13 @@ class Emitter:
         self.constants[tensor.name] = stream.reshape(1, *size)
         return Value(values.shape, size, None, tensor)
 
+    def fixed(self, value: Value, function: Expression | None, name: str, quantization: Quantization) -> Value:
+        """The ``constant`` of ``value``, after ``function``, as a stream that never changes."""
+        real = value.constant[None] if function is None else function(value.constant[None])
+        tensor = self.stream(name, value.map, quantization)
+        self.constants[tensor.name] = quantization.quantize(real)
+        return replace(value, tensor=tensor, constant=None)
+
     # Quantising
 
     def quantized(self, value: Value, name: str, quantization: Quantization, layer: str = "") -> Value:
@@ -108,6 +115,10 @@ class Emitter:
             raise ValueError(f"what follows it ({function}) cannot go before it; quantise its result")
         sources = []
         for name, value in zip(node.inputs, leaf.sources, strict=False):
+            if value.constant is not None:
+                applied = function if function.nodes else None
+                sources.append(self.fixed(value, applied, f"{name}/quantized", output.quantization))
+                continue
             before = value if not function.nodes else replace(value, tensor=None, pending=continued(value, function))
             sources.append(self.quantized(before, f"{name}/quantized", output.quantization))
         self.add(node, tuple(sources), output, integer_clamp(output.quantization, UNBOUNDED))

@@ -11,6 +11,10 @@ Array = np.ndarray
 
 
 def concat(*operands: Array, axis: int) -> Array:
+    """Constants that are the same for every frame, of a batch of one, are joined to each."""
+    frames = max(len(operand) for operand in operands)
+    if axis % operands[0].ndim and any(len(operand) != frames for operand in operands):
+        operands = tuple(np.broadcast_to(operand, (frames, *operand.shape[1:])) for operand in operands)
     return np.concatenate(operands, axis)
 
 

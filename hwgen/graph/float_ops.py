@@ -23,7 +23,7 @@ def conv(x: Array, w: Array, b: Array | None = None, *, group: int, kernel_shape
         result = _depthwise(patches, w[:, 0])
     else:
         pieces = zip(np.split(patches, group, axis=-1), np.split(w, group), strict=True)
-        result = np.concatenate([np.tensordot(p, k, ((3, 4, 5), (2, 3, 1))) for p, k in pieces], axis=-1)
+        result = np.concatenate([_contracted(p, k, (2, 3, 1)) for p, k in pieces], axis=-1)
     return _channels_first(result if b is None else result + b, x.ndim)
 
 
@@ -37,8 +37,15 @@ def conv_transpose(
     patches = spread.window.patches(spread.spread(x.transpose(0, 2, 3, 1)))
     kernels = np.split(w[:, :, ::-1, ::-1], group)
     pieces = zip(np.split(patches, group, axis=-1), kernels, strict=True)
-    result = np.concatenate([np.tensordot(p, k, ((3, 4, 5), (2, 3, 0))) for p, k in pieces], axis=-1)
+    result = np.concatenate([_contracted(p, k, (2, 3, 0)) for p, k in pieces], axis=-1)
     return _channels_first(result if b is None else result + b, rank)
+
+
+def _contracted(patches: Array, kernel: Array, axes: Sequence[int]) -> Array:
+    """Sums over rows, columns and channels of the windows, exact enough that a frame's do not depend on the others: in
+    float32 BLAS adds in an order that follows from how many there are."""
+    sums = np.tensordot(patches.astype(np.float64), kernel.astype(np.float64), ((3, 4, 5), axes))
+    return sums.astype(patches.dtype)
 
 
 def _depthwise(patches: Array, w: Array) -> Array:
@@ -74,7 +81,7 @@ def _channels_first(x: Array, rank: int) -> Array:
 
 
 def global_average_pool(x: Array) -> Array:
-    return x.mean(axis=tuple(range(2, x.ndim)), keepdims=True)
+    return x.mean(axis=tuple(range(2, x.ndim)), keepdims=True, dtype=np.float64).astype(x.dtype)
 
 
 def global_max_pool(x: Array) -> Array:
@@ -106,12 +113,13 @@ def lrn(x: Array, *, alpha: float, beta: float, bias: float, size: int) -> Array
 
 
 def gemm(a: Array, b: Array, c: Array | None = None, *, alpha: float, beta: float, transA: int, transB: int) -> Array:
-    product = alpha * ((a.T if transA else a) @ (b.T if transB else b))
+    product = alpha * matmul(a.T if transA else a, b.T if transB else b)
     return (product if c is None else product + beta * c).astype(a.dtype)
 
 
 def matmul(a: Array, b: Array) -> Array:
-    return a @ b
+    """Sums as of a convolution."""
+    return (a.astype(np.float64) @ b.astype(np.float64)).astype(a.dtype) if a.dtype == np.float32 else a @ b
 
 
 def flatten(x: Array, *, axis: int) -> Array:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,13 @@ NUMPY_TYPES = {
 
 
 def concat(*operands: Operand, axis: int) -> TensorInfo:
+    """A batch of one, as of constants, follows that of the others."""
     first = operands[0]
     axis = axis_index(axis, len(first.shape))
+    if axis and all(operand.shape for operand in operands):
+        frames = max(operand.shape[0] for operand in operands)
+        operands = tuple(replace(o, shape=(frames, *o.shape[1:])) if o.shape[0] == 1 else o for o in operands)
+        first = operands[0]
     if any(operand.dtype != first.dtype for operand in operands):
         raise ValueError(f"operands of different types, {', '.join(sorted({str(o.dtype) for o in operands}))}")
     rest = {operand.shape[:axis] + operand.shape[axis + 1 :] for operand in operands}

@@ -20,7 +20,7 @@ from .ir import Graph, Node
 from .network import QuantizedTensor
 from .site import int_type, integer_clamp
 from .types import IntType, Quantization
-from .value import NOWHERE, Leaf, Pending, Value, laid_out, stream_map, stream_places
+from .value import NOWHERE, Leaf, Pending, Value, laid_out, stream_map, stream_places, turned
 from .weights import find_weight
 
 REMEDY = "quantise it with QuantizeLinear and DequantizeLinear, or give the float model"
@@ -64,6 +64,8 @@ class Trace:
     def visit(self, node: Node) -> Value | tuple[Value, ...]:
         if node.op in ELEMENTWISE:
             return self.elementwise(node)
+        if node.op == "Concat":
+            return self.concat(node)
         if node.inputs[0] in self.values:
             value = self.values[node.inputs[0]]
             visitor = getattr(self, f"visit_{node.op}", None)
@@ -220,14 +222,15 @@ class Trace:
 
     visit_GlobalMaxPool = visit_MaxPool
 
-    def picked(self, node: Node, sources, size, order, name: str, attributes=None) -> Value:
-        """A stream with the quantisation of ``sources``, made of their elements."""
+    def picked(self, node: Node, sources, size, order, name: str, moved: bool = False) -> Value:
+        """A stream with the quantisation of ``sources``, made of their elements; ``moved`` if not in ONNX's order."""
         shape = self.graph.tensors[name].shape
         quantization = sources[0].tensor.quantization
         tensors = [source.tensor for source in sources]
-        output = self.emitter.stream(self.integer_name(name, *tensors), size, quantization)
+        called = f"{name}/turned" if moved else self.integer_name(name, *tensors)
+        output = self.emitter.stream(called, size, quantization)
         clamp = integer_clamp(quantization, UNBOUNDED)
-        self.emitter.add(node, sources, output, clamp, attributes=attributes)
+        self.emitter.add(node, sources, output, clamp)
         return Value(shape, size, order, output)
 
     def visit_ReduceMean(self, node: Node, value: Value) -> Value:
@@ -393,26 +396,42 @@ class Trace:
 
     visit_Upsample = visit_Resize
 
-    def visit_Concat(self, node: Node, value: Value) -> Value:
-        """Along rows, columns or channels."""
-        if any(name not in self.values for name in node.inputs):
-            raise ValueError("one of its operands is constant; that is not supported")
-        operands = self.aligned(node, list(dict.fromkeys(node.inputs)))
-        values = tuple(operands[name] for name in node.inputs)
-        if values[0].layout is None:
+    def concat(self, node: Node) -> Value:
+        """Along rows, columns or channels; what is the same for every frame, never first."""
+        operands = self.aligned(node, [name for name in dict.fromkeys(node.inputs) if name in self.values])
+        if next(iter(operands.values())).layout is None:
             operands = {n: self.feature_map(replace(node, inputs=(n,)), v) for n, v in operands.items()}
-            values = tuple(operands[name] for name in node.inputs)
-        shape, axes = self.graph.tensors[node.outputs[0]].shape, values[0].layout
+        shape, axes = self.graph.tensors[node.outputs[0]].shape, next(iter(operands.values())).layout
         axis = node.attributes["axis"] % len(shape)
         if axis == 0:
             raise ValueError("it joins along the batch")
         size = laid_out(shape, axes)
         order = None if axes == standard(shape) else stream_places(size, axes)
-        node = replace(node, attributes={"axis": axes[axis - 1]})
-        kinds = {value.tensor.quantization if value.tensor else None for value in values}
-        if len(kinds) == 1 and None not in kinds:
-            return self.picked(node, values, size, order, node.outputs[0])
-        return replace(self.pend(node, *values, shape=shape), map=size, order=order)
+        values = [operands[name] if name in operands else self.fixed(name, axes) for name in node.inputs]
+        first = next(n for n, name in enumerate(node.inputs) if name in operands)
+        whole = replace(node, attributes={"axis": axes[axis - 1]})
+        if first:
+            order = turned(stream_places(size, axes), axis - 1, sum(value.shape[axis] for value in values[:first]))
+            whole = replace(whole, inputs=(*node.inputs[first:], *node.inputs[:first]))
+            values = [*values[first:], *values[:first]]
+        kinds = {value.tensor.quantization if value.tensor else None for value in values if value.constant is None}
+        kind = kinds.pop() if len(kinds) == 1 else None
+        if kind is None or not all(value.constant is None or kind.holds(value.constant) for value in values):
+            return replace(self.pend(whole, *values, shape=shape), map=size, order=order)
+        given = zip(whole.inputs, values, strict=True)
+        sources = [v if v.constant is None else self.emitter.fixed(v, None, f"{n}/quantized", kind) for n, v in given]
+        return self.picked(whole, sources, size, order, node.outputs[0], moved=bool(first))
+
+    def fixed(self, name: str, axes: tuple[int, ...]) -> Value:
+        """A constant operand, laid out like the streams beside it."""
+        weight = find_weight(self.graph, name)
+        if weight is None or weight.real.shape[:1] != (1,):
+            raise ValueError(f"its operand {name!r} is neither a stream nor a constant for one frame")
+        size = laid_out(weight.real.shape, axes)
+        places = stream_places(size, axes)
+        constant = np.empty(places.size, np.float32)
+        constant[places.reshape(-1)] = weight.real.reshape(-1)
+        return Value(weight.real.shape, size, places, constant=constant.reshape(size))
 
     # In floating point
 

@@ -87,6 +87,10 @@ class Quantization:
         """ONNX DequantizeLinear, to float32."""
         return (np.asarray(integer, np.int64) - self.zero_point).astype(np.float32) * np.float32(self.scale)
 
+    def holds(self, real: np.ndarray) -> bool:
+        """Whether all of ``real`` are numbers that quantising leaves as they are."""
+        return bool((self.dequantize(self.quantize(real)) == real).all())
+
     def __str__(self) -> str:
         scale = f"{min(self.scale):.6g}..{max(self.scale):.6g}" if self.per_channel else f"{self.scale:.6g}"
         return f"{self.type} scale={scale} zero={self.zero_point}"

@@ -24,6 +24,7 @@ class Value:
     stream, ``order`` being the place in the frame as given; ``entering`` is what it will be quantised to,
     ``limits`` the integers that leaves where they are fewer than its type has, and ``before`` what the host computes of
     it until then.
+    ``constant`` has the real numbers [H, W, C] of what is the same for every frame, which has no stream yet.
     ``fill`` is the real number of elements that are NOWHERE.
     """
 
@@ -35,6 +36,7 @@ class Value:
     entering: Quantization | None = None
     limits: tuple[int, int] | None = None
     before: Expression | None = None
+    constant: np.ndarray | None = None
     fill: float = 0.0
 
     def places(self) -> np.ndarray:
@@ -81,6 +83,12 @@ def stream_places(size: Size, axes: tuple[int, ...]) -> np.ndarray:
     missing = [axis for axis in range(3) if axis not in axes]
     places = count(size).transpose((*missing, *axes))
     return places.reshape(places.shape[len(missing) :])
+
+
+def turned(places: np.ndarray, axis: int, count: int) -> np.ndarray:
+    """``places`` of elements of which the first ``count`` along ``axis`` go behind the others in the stream."""
+    length = places.shape[axis]
+    return places.take((np.arange(length) - count) % length, axis)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from .batch import batches
 from .errors import InputError, Problems
 from .float_model import node_results, run_float
 from .ir import Graph
@@ -70,8 +71,12 @@ def sensitivity(
     """For each owner the squared error of the model's results, in units of their own squares, when it alone is
     quantised, in 8 bits."""
     frames = frames[np.unique(np.linspace(0, len(frames) - 1, FRAMES).astype(np.int64))]
-    values = run_float(graph, {graph.inputs[0]: frames})
-    return {owner: _error(graph, place, owner, kind, values) for owner, kind in narrow.items()}
+    errors = dict.fromkeys(narrow, 0.0)
+    for part in batches(graph, frames, len(frames)):
+        values = run_float(graph, {graph.inputs[0]: part})
+        for owner, kind in narrow.items():
+            errors[owner] += _error(graph, place, owner, kind, values)
+    return errors
 
 
 def _error(graph: Graph, place: Placement, owner: str, kind: Quantization, values: Mapping[str, np.ndarray]) -> float:

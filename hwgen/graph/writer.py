@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .batch import takes_batches, with_open_batch
 from .ir import Graph, Node, Tail, TensorInfo
 from .model_file import names_read
 from .operators import OPERATORS
@@ -20,7 +21,8 @@ _IR_VERSIONS = {13: 8, 14: 8, 18: 8, 20: 9, 21: 10}  # the oldest that knows the
 
 
 def write_qdq(graph: Graph, path: str | Path) -> None:
-    """Write ``graph`` to ``path``, the batch left open. The same graph gives the same bytes."""
+    """Write ``graph`` to ``path``, the batch left open unless it takes no more than one frame at a time. The same graph
+    gives the same bytes."""
     data = qdq_model(graph).SerializeToString(deterministic=True)
     path = Path(path)
     unfinished = path.with_name(path.name + ".part")
@@ -88,13 +90,15 @@ def with_outputs(path: str | Path, wanted: Collection[str]) -> tuple[bytes, tupl
 
 def qdq_model(graph: Graph) -> onnx.ModelProto:
     """``graph`` as an ONNX model. ValueError where it holds what does not survive the way."""
+    batch = BATCH if takes_batches(graph) else 1
+    graph = with_open_batch(graph) if batch == BATCH else graph
     opset = _opset(graph)
     bounds: dict[str, np.ndarray] = {}
     proto = helper.make_graph(
         [each for node in graph.nodes for each in _nodes(graph, node, bounds)],
         graph.name,
-        [_value(name, graph.tensors[name], BATCH) for name in graph.inputs],
-        [_value(name, graph.tensors[name], BATCH) for name in graph.outputs],
+        [_value(name, graph.tensors[name], batch) for name in graph.inputs],
+        [_value(name, graph.tensors[name], batch) for name in graph.outputs],
         [numpy_helper.from_array(np.asarray(v, order="C"), name) for name, v in (graph.constants | bounds).items()],
     )
     return helper.make_model(

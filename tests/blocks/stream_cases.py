@@ -130,6 +130,19 @@ def moves():
         maps = (source, *(FeatureMap(*size, S8) for size in others))
         shape = tuple(sum(m.shape[n] for m in maps) if n == axis else source.shape[n] for n in range(3))
         yield Concat(maps, FeatureMap(*shape, S8), axis), LaneFolding(lanes)
+    rng = np.random.default_rng(9)
+    for axis, sizes, fixed_maps, lanes in (
+        (2, ((4, 6, 8), (4, 6, 2)), (1,), 2),
+        (2, ((4, 6, 1), (4, 6, 3), (4, 6, 8)), (0,), 1),
+        (1, ((4, 1, 8), (4, 2, 8)), (0, 1), 8),
+        (0, ((4, 6, 8), (1, 6, 8)), (1,), 4),
+    ):
+        maps = (source, *(FeatureMap(*size, S8) for size in sizes))
+        shape = tuple(sum(m.shape[n] for m in maps) if n == axis else source.shape[n] for n in range(3))
+        constants = {n + 1: rng.integers(-128, 128, sizes[n]).astype(np.int8) for n in fixed_maps}
+        yield Concat(maps, FeatureMap(*shape, S8), axis, constants), LaneFolding(lanes)
+    same = np.broadcast_to(np.int8([-5, 7]), (4, 6, 2))  # in every pixel
+    yield Concat((source, FeatureMap(4, 6, 2, S8)), FeatureMap(4, 6, 10, S8), 2, {1: same}), LaneFolding(2)
     boxes = (
         ((1, 1, 4), (2, 2, 1), (2, 3, 4), 4),
         ((0, 2, 1), (1, 1, 2), (4, 4, 4), 1),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from ..check import check_graph
 from ..ir import Graph
+from .batch import free_batch
 from .canonical import canonicalize, means_to_pools
 from .constants import fold_constants, remove_identities
 from .head import strip_head
@@ -26,6 +27,7 @@ PASSES: tuple[Pass, ...] = (
     clips_of_the_input,
     strip_head,
     canonicalize,
+    free_batch,
     layout_before_dequantizer,
     matmul_to_gemm,
     cancel_transposes,
