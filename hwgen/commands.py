@@ -49,6 +49,8 @@ def build(output: Path | None, bitstream: bool, making: dict[str, Any], quiet: b
     with steps(quiet) as tell:
         design = flow.build(folder=folder, board=board, making=making, **arguments(settings, tell))
     click.echo(design.report.text(text_width()))
+    if design.check.remembered:
+        click.echo("The check is remembered: an earlier build's same Verilog gave these integers for the same frame.")
     click.echo(f"Written to {folder}")
 
 

@@ -13,18 +13,27 @@ from hwgen.graph.types import IntType
 from hwgen.memory.contents import pack_rows
 
 from .verilated import Beats, CompiledDesign
+from .verilator import FAST, QUICK
 from .waves import Waves
+
+#: Frames that a program takes less time for than a compiler takes to make it faster: 9 for ResNet-8, 30 for LeNet-5.
+FEW_FRAMES = 8
+
+
+def level(frames: int) -> str:
+    """How far to compile what simulates so many."""
+    return QUICK if frames <= FEW_FRAMES else FAST
 
 
 class CompiledPlan:
-    """A plan as a program; compiled when it is first run."""
+    """A plan as a program; compiled when it is first run. ``level`` is that of :func:`hwgen.verilator.library`."""
 
-    def __init__(self, plan: Plan):
-        self.plan = plan
+    def __init__(self, plan: Plan, level: str = FAST):
+        self.plan, self.level = plan, level
 
     @cached_property
     def design(self) -> CompiledDesign:
-        return CompiledDesign(Pipeline(self.plan, watched=True))
+        return CompiledDesign(Pipeline(self.plan, watched=True), self.level)
 
     @cached_property
     def traced(self) -> CompiledDesign:

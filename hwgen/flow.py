@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwgen import verilator
 from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
+from hwgen.checking import check
 from hwgen.clocks import usual_clock
 from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
-COMPILED_FROM = 5_000_000  # places in multipliers, busy or not, that Amaranth simulates in ten seconds or so
 CALIBRATION_FRAMES = 1000  # the most that are used, evenly spaced over all that are given
 
 FramesLike = str | Path | Iterable[str | Path] | np.ndarray
@@ -392,9 +391,9 @@ class Design:
         step = f"simulating ({engine})"
         self.progress(step)
         tell = partial(self.progress, step)
-        return self._run(frames, engine, tell, stall, trace, workers)
+        return self.run_engine(frames, engine, tell, stall, trace, workers)
 
-    def _run(self, frames: np.ndarray, engine: str, *how: Any) -> Simulation:
+    def run_engine(self, frames: np.ndarray, engine: str, *how: Any) -> Simulation:
         """``frames`` through ``engine``; hardware that holds no weights at power-up is loaded first."""
         if engine in HARDWARE and self.plan.waits_for_load:
             return simulate_loaded(self.plan, frames, engine, *how)
@@ -407,30 +406,24 @@ class Design:
     def checked(self, frames: np.ndarray | None = None) -> "Design":
         """The design after its RTL was compared with golden on ``frames``, the first sample unless given.
 
-        Raises RuntimeError where an integer of any layer or a predicted cycle differs: a bug, not a bad model.
+        A check of the same Verilog on the same frames is remembered. Raises RuntimeError where an integer of any layer
+        or a predicted cycle differs: a bug, not a bad model.
         """
-        frames = self.samples[:1] if frames is None else frames
-        engine, step = self._checker(len(frames)), "checking RTL against golden"
-        self.progress(step)
-        result = self._run(frames, engine, partial(self.progress, step))
-        faults = [str(mismatch) for mismatch in result.mismatches]
-        if result.timing.latency != self.schedule.latency:
-            faults.append(f"latency is {result.timing.latency} cycles, predicted {self.schedule.latency}")
-        if faults:
-            raise RuntimeError("; ".join(faults))
-        return replace(self, check=result)
+        return self._with(check=check(self, self.samples[:1] if frames is None else frames))
 
-    def _checker(self, frames: int) -> str:
-        """The engine that checks hardware soonest: compiling does not pay for small designs."""
-        products = self.plan.multipliers * (self.schedule.latency + (frames - 1) * self.schedule.interval)
-        return "compiled" if products > COMPILED_FROM and verilator.available() else "amaranth"
+    def _with(self, **changes: Any) -> "Design":
+        """The design after ``changes`` that leave its hardware as it is: what was made of it stays."""
+        design = replace(self, **changes)
+        made = ("component", "verilog", "fit", "activity")
+        vars(design).update({name: value for name, value in vars(self).items() if name in made})
+        return design
 
     def implemented(self, board: "Board", **making: Any) -> "Design":
         """The design on ``board``, with its bitstream, ``making`` it as :func:`hwgen.bitstream.implement` says."""
         from hwgen.bitstream import implement
 
         made = implement(self, board, **making)
-        return replace(self, clock=made.clock, implementation=made)
+        return self._with(clock=made.clock, implementation=made)
 
     @cached_property
     def verilog(self) -> Verilog:
@@ -462,6 +455,8 @@ class Design:
 
     def write(self, folder: str | Path, projects: Iterable[str] = ()) -> None:
         """Write everything to ``folder``, which appears complete or not at all; ``projects`` to folders in it."""
+        assert self.verilog.text  # a step of its own
+        self.progress("drawing the schedule, making the test bench and the report")
         files = self.files() | project_files(projects, self)
         self.progress("writing files")
         with atomic_folder(folder) as place:

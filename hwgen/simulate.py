@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hwgen.bench import run_amaranth
-from hwgen.compiled import CompiledPlan
+from hwgen.compiled import CompiledPlan, level
 from hwgen.dataflow.pipeline import output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
@@ -89,7 +89,8 @@ class Simulation:
     ``results`` each output [N, *shape] by its name, as the model does (before its Softmax or ArgMax, if it had one).
     ``tensors`` holds every layer's integers, ``timing`` the cycles and ``mismatches`` the differences found; they are
     empty where the engine does not give them. Frames simulated in parts leave no tensors, and the timing of the first
-    part. ``compared`` counts the integers in which hardware and golden were compared.
+    part. ``compared`` counts the integers in which hardware and golden were compared; ``remembered`` says that this was
+    done in an earlier run.
     """
 
     engine: str
@@ -100,6 +101,7 @@ class Simulation:
     timing: Timing | None = None
     mismatches: tuple[Mismatch, ...] = ()
     compared: int = 0
+    remembered: bool = False
 
     @property
     def integers(self) -> np.ndarray:
@@ -156,7 +158,7 @@ def simulate(
     if not len(integers):
         raise InputError("no frames given")
     progress = progress or (lambda share: None)
-    compiled = CompiledPlan(plan) if engine == "compiled" else None
+    compiled = CompiledPlan(plan, level(len(integers))) if engine == "compiled" else None
     task = _Task(engine, network, plan, compiled, trace)
     if not workers.several:
         return task(integers, stall, progress)

@@ -16,7 +16,7 @@ from hwgen.blocks.stream import port_names
 
 from .export import rtlil_to_verilog, with_memories
 from .rtlil import to_netlist
-from .verilator import library
+from .verilator import FAST, library
 from .waves import Waves
 
 #: Cycles between two looks at progress and at Ctrl-C.
@@ -52,18 +52,19 @@ class Beats:
 class CompiledDesign:
     """A component with streams ``i...`` in, ``o...`` out, and watches ``watch_n_moves`` with ``watch_n_payload``.
 
-    Made once, run any number of times, by any number of threads; see :meth:`run`. With ``trace`` it can write
-    waveforms. It is compiled when it is first loaded, where it is: it can be sent to other processes and machines.
+    Made once, run any number of times, by any number of threads; see :meth:`run`. ``level`` is that of
+    :func:`hwgen.verilator.library`. With ``trace`` it can write waveforms. It is compiled when it is first loaded,
+    where it is: it can be sent to other processes and machines.
     """
 
-    def __init__(self, component: wiring.Component, trace: bool = False):
+    def __init__(self, component: wiring.Component, level: str = FAST, trace: bool = False):
         self.sources, self.sinks = port_names(component)
         names = component.signature.members
         self.watches = [name.removesuffix("_moves") for name in names if name.endswith("_moves")]
         self.widths = {name: len(Value.cast(getattr(component, name).payload)) for name in self.sources + self.sinks}
         self.widths |= {name: len(getattr(component, f"{name}_payload")) for name in self.watches}
         netlist = to_netlist(component, "top", inline=0)
-        self._roms, self._trace_too = netlist.roms, trace
+        self._roms, self._level, self._trace_too = netlist.roms, level, trace
         self._verilog = with_memories(rtlil_to_verilog(netlist.text, "top"), netlist, _READ)
 
     def __getstate__(self) -> dict:
@@ -71,7 +72,7 @@ class CompiledDesign:
 
     @cached_property
     def _library(self) -> ctypes.CDLL:
-        return _load(library(self._verilog, self._streams(), trace=self._trace_too))
+        return _load(library(self._verilog, self._streams(), self._level, self._trace_too))
 
     def load(self) -> None:
         """Compile it, unless that has been done. Raises InputError where there is no Verilator or no C++ compiler."""

@@ -1,4 +1,4 @@
-"""Verilog made a shared library: Verilator writes C++, a compiler makes objects of its files side by side.
+"""Verilog made a shared library: Verilator writes C++, which is compiled as one file at once, or side by side.
 
 Libraries are kept in the user's cache folder, named after what they are made of, so that the same hardware is compiled
 once. The contents of memories are no part of them: they are read when a simulation starts.
@@ -25,8 +25,14 @@ _HINT = "pip install '.[fast]' in hwgen's folder"
 #: x and undriven bits as 0: nothing that is read depends on them, and stream monitors would show it if it did.
 _VERILATOR = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal", "-Wno-lint")
 _SPLIT = ("--output-split", "20000", "--output-split-cfuncs", "2000")
+#: How far a compiler goes: soon there, as one file (its headers take longer than a small design), or soon done.
+QUICK, FAST = "-O0", "-O1"
 _COMPILE = ("-std=c++17", "-fPIC", "-w", "-DVL_TIME_CONTEXT")
-_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+#: Verilator's own sources, without and with waveforms.
+_RUNTIMES = {
+    False: ("verilated.cpp", "verilated_threads.cpp"),
+    True: ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp"),
+}
 
 
 @dataclass(frozen=True)
@@ -76,11 +82,11 @@ def available() -> bool:
         return False
 
 
-def library(verilog: str, streams: str, level: str = "-O1", trace: bool = False) -> Path:
+def library(verilog: str, streams: str, level: str = FAST, trace: bool = False) -> Path:
     """The shared library of ``verilog`` with the module ``top``, from the cache if it is there.
 
-    ``streams`` tells the driver what there is to drive and to watch. ``level`` is the compiler's optimisation. With
-    ``trace`` waveforms can be written.
+    ``streams`` tells the driver what there is to drive and to watch. ``level`` is ``QUICK`` for few cycles and ``FAST``
+    for many. With ``trace`` waveforms can be written.
     """
     tool, driver = verilator(), _DRIVER.read_text(encoding="utf-8")
     tracing = ("--trace",) if trace else ()
@@ -102,29 +108,30 @@ def library(verilog: str, streams: str, level: str = "-O1", trace: bool = False)
 
 
 def _objects(folder: Path, level: str, trace: bool) -> list[Path]:
-    """The design's files and the driver; what runs once, at the start, is not optimised."""
-    flags = ["-DVM_TRACE=1"] if trace else []
-    jobs = [
-        (path, [*flags, "-O0" if "__Slow" in path.name else level, f"-I{folder}"])
-        for path in (*sorted(folder.glob("Vtop*.cpp")), folder / "main.cc")
-    ]
-    return _compiled(jobs, folder)
+    """The design and the driver. Where files are compiled apart, what runs once, at the start, is not optimised."""
+    flags = [*(["-DVM_TRACE=1"] if trace else []), f"-I{folder}"]
+    sources = [*sorted(folder.glob("Vtop*.cpp")), folder / "main.cc"]
+    if level == QUICK:
+        return _compiled([(_joined(folder / "all.cc", sources), [*flags, level])], folder)
+    return _compiled([(path, [*flags, QUICK if "__Slow" in path.name else level]) for path in sources], folder)
+
+
+def _joined(file: Path, sources: Sequence[Path]) -> Path:
+    """``file`` with all ``sources`` in it."""
+    file.write_text("".join(f'#include "{path}"\n' for path in sources), encoding="utf-8")
+    return file
 
 
 def _runtime(trace: bool) -> list[Path]:
-    """Verilator's own sources, compiled once for all designs."""
-    tool = verilator()
-    key = _digest((tool.version, *compiler(), *_COMPILE))
-    place = cache.writable_folder("verilated") / f"runtime_{key}"
-    names = [*_RUNTIME, *(["verilated_vcd_c.cpp"] if trace else [])]
-    missing = [name for name in names if not (place / f"{name}.o").exists()]
-    if missing:
-        place.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place) as folder:
-            jobs = [(tool.root / "include" / name, ["-O2"]) for name in missing]
-            for made in _compiled(jobs, Path(folder)):
-                made.replace(place / made.name)
-    return [place / f"{name}.o" for name in names]
+    """Verilator's own sources, compiled once on a machine for all designs."""
+    tool, sources = verilator(), _RUNTIMES[trace]
+    key = _digest((tool.version, *compiler(), *_COMPILE, FAST, *sources))
+    made = cache.writable_folder("verilated") / f"runtime_{key}.o"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(prefix="hwgen_", dir=made.parent) as name:
+            joined = _joined(Path(name) / "runtime.cc", [tool.root / "include" / source for source in sources])
+            _compiled([(joined, [FAST])], Path(name))[0].replace(made)
+    return [made]
 
 
 def _compiled(jobs: Sequence[tuple[Path, Sequence[str]]], folder: Path) -> list[Path]:

@@ -1,8 +1,22 @@
 """What holds for all tests."""
 
 import os
+import shutil
+import tempfile
 
 import pytest
+
+
+def pytest_configure(config):
+    """What is kept between runs starts empty and is kept for one session, its workers included."""
+    if "HWGEN_CACHE_DIR" not in os.environ:
+        os.environ["HWGEN_CACHE_DIR"] = config.own_cache = tempfile.mkdtemp(prefix="hwgen_test_cache_")
+
+
+def pytest_unconfigure(config):
+    if folder := getattr(config, "own_cache", None):
+        del os.environ["HWGEN_CACHE_DIR"]
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -31,7 +31,7 @@ FRAMES = 4
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HWGEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

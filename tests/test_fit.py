@@ -60,7 +60,7 @@ def fit(*arguments):
 @pytest.fixture
 def counting(monkeypatch, tmp_path):
     """Synthesis that counts how often it is asked, with a cache of its own."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / "cache"))
     asked = []
 
     def synthesise(text, top, target, **options):
@@ -82,13 +82,13 @@ def test_every_kind_of_stage_is_synthesised_once_and_remembered(plan, counting):
 
 def test_a_cache_that_is_damaged_or_cannot_be_written_does_no_harm(counting, tmp_path):
     needs = remembered("module top(); endmodule", "top", ECP5)
-    (kept,) = (tmp_path / "cache" / "hwgen" / "synthesised").glob("*.json")
+    (kept,) = (tmp_path / "cache" / "synthesised").glob("*.json")
     kept.write_text("{", encoding="utf-8")
     assert remembered("module top(); endmodule", "top", ECP5) == needs
     assert len(counting) == 2
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+        patch.setenv("HWGEN_CACHE_DIR", str(tmp_path / "file"))
         assert remembered("module top(); endmodule", "top", ECP5) == needs
 
 
@@ -153,6 +153,6 @@ def test_an_unknown_device_is_one_line():
 
 
 def test_a_failed_stage_is_said(plan, monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(FitError, match="synthesis of top for lfe5u-25f: Yosys took over 0 s"):
         count_stages(plan, ECP5, timeout=0.01)

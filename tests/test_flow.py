@@ -109,15 +109,6 @@ def test_a_wrong_prediction_does_not_pass_the_check(design):
         replace(design, schedule=Wrong()).checked()
 
 
-@pytest.mark.parametrize("available", [True, False])
-def test_large_designs_are_checked_by_the_compiled_engine_where_there_is_one(design, monkeypatch, available):
-    assert design.checked().check.engine == "amaranth"
-    monkeypatch.setattr(flow, "COMPILED_FROM", 0)
-    monkeypatch.setattr(flow.verilator, "verilator", lambda: True)
-    monkeypatch.setattr(flow.verilator, "compiler", lambda: ("c++",) if available else flow.verilator.call(["none"]))
-    assert design._checker(1) == ("compiled" if available else "amaranth")
-
-
 def test_write_makes_the_same_bytes_twice(path, tmp_path):
     for folder in ("a", "b/c"):
         design = flow.build(path, tmp_path / folder, calibration=tiny.frames(), multipliers=10)

@@ -1,0 +1,101 @@
+"""The check of a design's hardware against golden, in the engine that is done first, and remembered.
+
+What is remembered is that this Verilog, with these frames, gave these integers in every layer. It is kept in the user's
+cache folder under a hash of all three, so whatever changes any of them has the hardware simulated again.
+"""
+
+import hashlib
+import json
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwgen import cache, verilator
+from hwgen.graph import golden
+from hwgen.graph.errors import InputError
+from hwgen.simulate import Simulation, Timing
+
+if TYPE_CHECKING:
+    from hwgen.flow import Design
+
+COMPILED_FROM = 100_000  # places in multipliers, busy or not, that Amaranth simulates in a few seconds
+STEP = "checking RTL against golden"
+_SHOWN = {"compiled": "compiled by Verilator", "amaranth": "Amaranth's simulator"}
+
+
+def check(design: "Design", frames: np.ndarray) -> Simulation:
+    """``frames`` through the hardware, equal to golden in every integer of every layer and in the cycles predicted.
+
+    Raises RuntimeError where anything differs: a bug, not a bad model.
+    """
+    verilog = design.verilog.files(design.name)
+    expected = golden.run(design.network, golden.network_input(design.network, frames))
+    file = cache.folder("checked") / f"{_key(design, verilog, expected)}.json"
+    result = _recalled(file, design, expected)
+    if result is None:
+        result = _simulated(design, frames, checker(design, len(frames)))
+    faults = [str(mismatch) for mismatch in result.mismatches]
+    if result.timing.latency != design.schedule.latency:
+        faults.append(f"latency is {result.timing.latency} cycles, predicted {design.schedule.latency}")
+    if faults:
+        raise RuntimeError("; ".join(faults))
+    if not result.remembered:
+        cache.keep(
+            file, json.dumps({"engine": result.engine, "taken": result.timing.taken, "done": result.timing.done})
+        )
+    return result
+
+
+def checker(design: "Design", frames: int) -> str:
+    """The engine that checks hardware soonest: compiling does not pay for small designs."""
+    cycles = design.schedule.latency + (frames - 1) * design.schedule.interval
+    products = design.plan.multipliers * cycles
+    return "compiled" if products > COMPILED_FROM and verilator.available() else "amaranth"
+
+
+def _simulated(design: "Design", frames: np.ndarray, engine: str) -> Simulation:
+    """``frames`` through ``engine``, or through Amaranth's simulator where a compiler that is there does not work."""
+    step = f"{STEP} ({_SHOWN[engine]})"
+    design.progress(step)
+    try:
+        return design.run_engine(frames, engine, partial(design.progress, step))
+    except InputError:
+        if engine != "compiled":
+            raise
+        return _simulated(design, frames, "amaranth")
+
+
+def _key(design: "Design", verilog: dict[str, str], expected: dict[str, np.ndarray]) -> str:
+    """A hash of the hardware, of what goes in, and of what must come out of every layer."""
+    digest = hashlib.sha256()
+    parts = [version("hwgen"), design.plan.to_json(), *(part for item in sorted(verilog.items()) for part in item)]
+    for name, integers in expected.items():
+        parts += [name, f"{integers.dtype} {integers.shape}", integers.tobytes()]
+    if design.plan.loading:
+        parts.append(design.plan.load_image())
+    for part in parts:
+        content = part.encode() if isinstance(part, str) else part
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()
+
+
+def _recalled(file: Path, design: "Design", expected: dict[str, np.ndarray]) -> Simulation | None:
+    """The simulation as it was, if it is remembered and can be read."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        taken, done = (tuple(map(int, kept[name])) for name in ("taken", "done"))
+        frames = len(expected[design.network.input.name])
+        if len(taken) == len(done) == frames:
+            design.progress("recalling that the same RTL equalled golden")
+            network = design.network
+            streams = {stream.name: expected[stream.name] for stream in network.results}
+            compared = sum(expected[layer.output].size for layer in network.layers)
+            results = golden.network_outputs(network, streams)
+            return Simulation(
+                str(kept["engine"]), network, streams, results, expected, Timing(taken, done), (), compared, True
+            )
+    return None
