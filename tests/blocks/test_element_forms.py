@@ -102,3 +102,20 @@ def test_what_nothing_else_gives_is_a_table_of_all_pairs():
 )
 def test_what_cannot_be_says_why(expression, kinds, why):
     assert why in element(expression, kinds, Quantization(IntType(8, True), 0.31)).gap
+
+
+@pytest.mark.parametrize("name", ["sums and a stream", "sums of channels and a stream", "sums of powers of two"])
+def test_every_threshold_of_sums_for_every_value_of_the_stream(name):
+    """Found by bisection in the definition, which rises with the sums; the hardware's arithmetic has them, too."""
+    op = OPERATORS[name]
+    wide, narrow = (map_.type for map_ in op.inputs)
+    levels = np.arange(op.target.type.min + 1, op.target.type.max + 1)[:, None, None, None]
+    stream = np.arange(narrow.min, narrow.max + 1)[:, None, None]
+    shape = np.broadcast_shapes(levels.shape, stream.shape, (op.output.channels,))
+    below, above = np.full(shape, wide.min), np.full(shape, wide.max)
+    while (above - below > 1).any():
+        middle = (below + above) >> 1
+        reached = op.definition(middle, stream) >= levels
+        above, below = np.where(reached, middle, above), np.where(reached, below, middle)
+    for sums in (below, above):
+        np.testing.assert_array_equal(op.form.end.apply(number(op, [sums, stream])), op.definition(sums, stream))
