@@ -75,6 +75,50 @@ def tanh(x: Array) -> Array:
     return np.tanh(x)
 
 
+def sin(x: Array) -> Array:
+    return np.sin(x)
+
+
+def cos(x: Array) -> Array:
+    return np.cos(x)
+
+
+def tan(x: Array) -> Array:
+    return np.tan(x)
+
+
+def sinh(x: Array) -> Array:
+    return np.sinh(x)
+
+
+def cosh(x: Array) -> Array:
+    return np.cosh(x)
+
+
+def arcsin(x: Array) -> Array:
+    return np.arcsin(x)
+
+
+def arccos(x: Array) -> Array:
+    return np.arccos(x)
+
+
+def arctan(x: Array) -> Array:
+    return np.arctan(x)
+
+
+def arcsinh(x: Array) -> Array:
+    return np.arcsinh(x)
+
+
+def arccosh(x: Array) -> Array:
+    return np.arccosh(x)
+
+
+def arctanh(x: Array) -> Array:
+    return np.arctanh(x)
+
+
 def elu(x: Array, *, alpha: float) -> Array:
     return np.where(x < 0, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)), x)
 
@@ -94,8 +138,13 @@ def gelu(x: Array, *, approximate: str) -> Array:
     return (0.5 * x * (1 + share)).astype(x.dtype)
 
 
-def quick_gelu(x: Array, *, alpha: float) -> Array:
+def swish(x: Array, *, alpha: float) -> Array:
     return x * sigmoid(x * x.dtype.type(alpha))
+
+
+def shrink(x: Array, *, bias: float, lambd: float) -> Array:
+    bias, zero = x.dtype.type(bias), x.dtype.type(0)
+    return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, zero))
 
 
 def softplus(x: Array) -> Array:

@@ -107,6 +107,8 @@ def _layout(name: str, operands: tuple[int, int], **attributes: Attribute) -> Op
 STANDARD: Mapping[str, Operator] = MappingProxyType(
     {
         "Abs": _unary("absolute"),
+        "Acos": _unary("arccos"),
+        "Acosh": _unary("arccosh"),
         "Add": _binary("add"),
         "ArgMax": Operator(
             (1, 1),
@@ -118,6 +120,10 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
                 "select_last_index": Attribute("int", 0),
             },
         ),
+        "Asin": _unary("arcsin"),
+        "Asinh": _unary("arcsinh"),
+        "Atan": _unary("arctan"),
+        "Atanh": _unary("arctanh"),
         "AveragePool": Operator(
             (1, 1),
             shapes.pool,
@@ -177,6 +183,8 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
                 "output_shape": Attribute("ints"),
             },
         ),
+        "Cos": _unary("cos"),
+        "Cosh": _unary("cosh"),
         "DepthToSpace": _layout(
             "depth_to_space", (1, 1), blocksize=Attribute("int", required=True), mode=Attribute("string", "DCR")
         ),
@@ -280,8 +288,11 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "Round": _unary("round_"),
         "Selu": _unary("selu", alpha=Attribute("float", 1.6732632), gamma=Attribute("float", 1.0507010)),
         "Shape": _layout("shape", (1, 1), start=Attribute("int", 0), end=Attribute("int")),
+        "Shrink": _unary("shrink", bias=Attribute("float", 0.0), lambd=Attribute("float", 0.5)),
         "Sigmoid": _unary("sigmoid"),
         "Sign": _unary("sign"),
+        "Sin": _unary("sin"),
+        "Sinh": _unary("sinh"),
         "Slice": Operator(
             (3, 5),
             shapes_layout.slice_,
@@ -307,6 +318,8 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "Squeeze": Operator((1, 2), shapes.squeeze, float_ops.squeeze, {"axes": Attribute("ints")}, moved={"axes": 1}),
         "Sub": _binary("sub"),
         "Sum": _variadic("add_all"),
+        "Swish": _unary("swish", alpha=Attribute("float", 1.0)),
+        "Tan": _unary("tan"),
         "Tanh": _unary("tanh"),
         "ThresholdedRelu": _unary("thresholded_relu", alpha=Attribute("float", 1.0)),
         "TopK": Operator(

@@ -1,4 +1,5 @@
-"""QOperator: integers in, integers out. Each is DequantizeLinear, the float operator, QuantizeLinear.
+"""QOperator: integers in, integers out. Each is DequantizeLinear, the float operator, QuantizeLinear. Beside them the
+functions that ONNX Runtime's optimiser makes of several operators.
 
 https://onnx.ai/onnx/operators and, for com.microsoft, docs/ContribOperators.md of ONNX Runtime.
 """
@@ -78,6 +79,16 @@ def _unary(op: str, **fixed: Any) -> Callable[[Call], None]:
     return expand
 
 
+def _function(op: str) -> Callable[[Call], None]:
+    def expand(call: Call) -> None:
+        """x, and a bias that is added to it first."""
+        x = call.make("Add", (call.input(0), call.input(1)), "sum") if call.has(1) else call.input(0)
+        attributes = call.attributes if op == "Swish" else {"approximate": "tanh" if "Fast" in call.node.op else "none"}
+        call.make(op, (x,), output=call.node.outputs[0], **attributes)
+
+    return expand
+
+
 def qlinear_softmax(call: Call) -> None:
     """x, its scale and zero point, those of y. Before opset 13 all dimensions from ``axis`` on were one."""
     attributes = call.attributes
@@ -147,6 +158,9 @@ STANDARD_FORMATS = {
     "QLinearMatMul": Foreign((8, 8), qlinear_matmul),
 }
 MICROSOFT_FORMATS = STANDARD_FORMATS | {
+    "BiasGelu": Foreign((2, 2), _function("Gelu")),
+    "FastGelu": Foreign((1, 2), _function("Gelu")),
+    "Gelu": Foreign((1, 1), _function("Gelu")),
     "QGemm": Foreign((6, 9), qgemm, _GEMM),
     "QLinearAdd": Foreign((7, 8), _binary("Add")),
     "QLinearAveragePool": Foreign((4, 5), _unary("AveragePool"), _POOL | _LAST),
@@ -156,4 +170,5 @@ MICROSOFT_FORMATS = STANDARD_FORMATS | {
     "QLinearMul": Foreign((7, 8), _binary("Mul")),
     "QLinearSigmoid": Foreign((4, 5), _unary("Sigmoid")),
     "QLinearSoftmax": Foreign((4, 5), qlinear_softmax, _SOFTMAX),
+    "QuickGelu": Foreign((1, 1), _function("Swish"), {"alpha": Attribute("float", 1.702)}),
 }

@@ -12,8 +12,8 @@ from ..window import counts_padding
 
 
 def canonicalize(graph: Graph) -> Graph:
-    """Split becomes Slices, Sum a chain of Adds, Upsample a Resize; subtracting a constant is adding, and dividing by
-    a power of two multiplying."""
+    """Split becomes Slices, Sum a chain of Adds, Upsample a Resize, Swish the product that it stands for; subtracting a
+    constant is adding, and dividing by a power of two multiplying."""
     editor = Editor(graph)
     for node in graph.nodes:
         if (rewrite := _REWRITES.get(node.op)) and (new := rewrite(editor, node)):
@@ -116,11 +116,25 @@ def _div(editor: Editor, node: Node) -> tuple[Node, ...]:
     return (editor.node("Mul", node.name, inputs, node.outputs[0]),)
 
 
+def _swish(editor: Editor, node: Node) -> tuple[Node, ...]:
+    """x * Sigmoid(alpha * x), so that the written model needs no opset that few runtimes know."""
+    (source,), alpha = node.inputs, node.attributes["alpha"]
+    nodes, scaled = [], source
+    if alpha != 1:
+        scaled = editor.fresh(f"{node.name}/scaled")
+        factor = editor.constant(f"{node.name}/alpha", np.array(alpha, np.float32))
+        nodes.append(editor.node("Mul", editor.fresh(f"{node.name}/scale"), (source, factor), scaled))
+    gate = editor.fresh(f"{node.name}/gate")
+    nodes.append(editor.node("Sigmoid", editor.fresh(f"{node.name}/sigmoid"), (scaled,), gate))
+    return (*nodes, editor.node("Mul", node.name, (source, gate), node.outputs[0]))
+
+
 _REWRITES: dict[str, Callable[[Editor, Node], tuple[Node, ...]]] = {
     "AveragePool": _average,
     "Div": _div,
     "Split": _split,
     "Sub": _sub,
     "Sum": _chain("Add"),
+    "Swish": _swish,
     "Upsample": _upsample,
 }
