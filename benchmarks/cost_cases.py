@@ -33,7 +33,7 @@ from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from hwgen.graph.window import Window
-from tests.blocks.cases import conv, dense, pool, raw, site
+from tests.blocks.cases import conv, dense, edge_pool, pool, raw, site
 from tests.blocks.stream_cases import PAIRS, joint
 
 U4, S16 = IntType(4, False), IntType(16, True)
@@ -129,6 +129,8 @@ def _pools() -> Iterator[Case]:
         yield Case(pool(MaxPool, source, window), LaneFolding(lanes))
     for lanes, window in ((1, halves), (4, halves), (8, Window((3, 3), (2, 2)))):
         yield Case(pool(AveragePool, source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes))
+    for lanes, window in ((1, HALVING), (4, SAME), (8, SAME)):
+        yield Case(edge_pool(source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes))
     for size, lanes in ((source, 1), (source, 4), (FeatureMap(7, 7, 64, S8), 8)):
         averaged = site("GlobalAveragePool", size, POINT, size.channels)
         yield Case(GlobalAveragePool.from_site(averaged), LaneFolding(lanes))

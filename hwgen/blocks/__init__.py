@@ -6,6 +6,7 @@ from .conv import Conv
 from .conv_transpose import ConvTranspose
 from .convert import WidthConverter
 from .dense import Dense
+from .edge_pool import EdgeAveragePool
 from .elementwise import Elementwise
 from .fixed_operand import FixedOperand
 from .floating import Float
@@ -13,7 +14,7 @@ from .fork import Fork
 from .global_pool import GlobalAveragePool
 from .interpolate import Interpolate, LinearResize
 from .pair import Add, Mul
-from .pool import AveragePool, EdgeAveragePool, MaxPool
+from .pool import AveragePool, MaxPool
 from .queue import StreamQueue
 from .reorder import Rearrange, ShuffleChannels, Upsample
 from .table import ChannelTable, Table

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.graph.errors import ModelError
 from hwgen.graph.loadable import LoadForm
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import Requantization, output_scale, requantize_reference
+from hwgen.graph.requantize import Requantization, output_scale
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 from hwgen.memory.queue import Outlet, queue_depth
@@ -24,7 +24,7 @@ from hwgen.memory.store import LOAD_PORTS, pass_on
 from .loaded import LoadedRequantizer, window_text
 from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
-from .operator import Cost, GoldenOperator, LaneFolding, Operator, read_register, ring_memory
+from .operator import Cost, LaneFolding, Operator, read_register, ring_memory
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization, requantization_gap
@@ -34,8 +34,8 @@ from .windowing import ring_actor, ring_capacity, ring_logic
 
 
 @dataclass(frozen=True, eq=False)
-class _Pool(Operator):
-    """What both share: a ring read window by window, tap by tap, ``lanes`` channels a cycle."""
+class Pool(Operator):
+    """What all share: a ring read window by window, tap by tap, ``lanes`` channels a cycle."""
 
     input: FeatureMap
     window: Window
@@ -71,14 +71,14 @@ class _Pool(Operator):
             ),
         )
 
-    def _shared_logic(self, folding: LaneFolding) -> Logic:
+    def shared_logic(self, folding: LaneFolding) -> Logic:
         raster = self.raster(folding)
         width = self.output.type.width * folding.lanes
         word = self.input.type.width * folding.lanes
         window = ring_logic(raster, raster.words, 1) + read_register(word, ring_capacity(raster))
         return window + queue_logic(self.queue(folding), width)
 
-    def _memories(self, folding: LaneFolding) -> list:
+    def memories(self, folding: LaneFolding) -> list:
         word = self.input.type.width * folding.lanes
         return [
             ring_memory("window", word, ring_capacity(self.raster(folding))),
@@ -87,7 +87,7 @@ class _Pool(Operator):
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPool(_Pool):
+class MaxPool(Pool):
     """The greatest integer in each window, padding left out, limited to ``clamp``."""
 
     clamp: tuple[int, int]
@@ -126,15 +126,15 @@ class MaxPool(_Pool):
         if self.clamp != (type_.min, type_.max):
             lane += clipped(type_.width, *self.clamp, type_.width)
         padding = Logic(fixed=bits if any(self.window.pads) else 0)
-        logic = self._shared_logic(folding) + folding.lanes * lane + padding + Logic(register=2 * bits + 4)
-        return Cost.of(self, folding, logic, self._memories(folding))
+        logic = self.shared_logic(folding) + folding.lanes * lane + padding + Logic(register=2 * bits + 4)
+        return Cost.of(self, folding, logic, self.memories(folding))
 
     def block(self, folding: LaneFolding) -> wiring.Component:
         return _MaxUnit(self, folding)
 
 
 @dataclass(frozen=True, eq=False)
-class AveragePool(LoadedRequantizer, _Pool):
+class AveragePool(LoadedRequantizer, Pool):
     """The sum of each window, padding counted as zero, through ``requantization`` (which divides)."""
 
     output: FeatureMap
@@ -192,51 +192,13 @@ class AveragePool(LoadedRequantizer, _Pool):
         lane = adder_register(sums.width) + Logic(
             gated=sums.width, fixed=width if any(self.window.pads) else 0, register=width
         )
-        logic = self._shared_logic(folding) + folding.lanes * lane + Logic(register=4)
+        logic = self.shared_logic(folding) + folding.lanes * lane + Logic(register=4)
         logic += plan.logic(self.requantization, sums, self.output.type)
-        memories = [*self._memories(folding), *plan.memories(self.requantization)]
+        memories = [*self.memories(folding), *plan.memories(self.requantization)]
         return Cost.of(self, folding, logic, memories, plan.products(self.requantization))
 
     def block(self, folding: LaneFolding) -> wiring.Component:
         return _AverageUnit(self, folding)
-
-
-@dataclass(frozen=True, eq=False)
-class EdgeAveragePool(GoldenOperator):
-    """The average of what lies within each window, padding left out: sums over as many pixels as there are.
-
-    ``scales`` float32 [OH, OW, 1] bring sums to steps of the output.
-    """
-
-    input: FeatureMap
-    output: FeatureMap
-    window: Window
-    input_zero: int
-    scales: np.ndarray
-    zero_point: int
-    clamp: tuple[int, int]
-
-    sites = ("AveragePool",)
-
-    @classmethod
-    def from_site(cls, site: Site) -> "EdgeAveragePool | None":
-        if site.op != "AveragePool" or site.function is not None:
-            return None
-        window, source, target = site_window(site), site.input, site.output.quantization
-        ones = np.ones((1, source.map.height, source.map.width, 1), np.float32)
-        counts = window.patches(ones).sum(axis=(3, 4), dtype=np.float32)[0]
-        scales = np.float32(source.quantization.scale) / (np.float32(target.scale) * counts)
-        zero = source.quantization.zero_point
-        return cls(source.map, site.output.map, window, zero, scales, target.zero_point, site.clamp)
-
-    @property
-    def gap(self) -> str:
-        return "AveragePool that leaves padding out"
-
-    def golden(self, x: np.ndarray) -> np.ndarray:
-        sums = self.window.patches(x.astype(np.int64) - self.input_zero).sum(axis=(3, 4))
-        result = requantize_reference(sums, self.scales, self.zero_point, self.clamp)
-        return result.astype(self.output.type.dtype)
 
 
 def site_window(site: Site) -> Window:
@@ -261,8 +223,8 @@ def average_requantization(site: Site, count: int) -> Requantization | Staircase
     return requantization(site, unit * channels, bias, low, high, scale * channels.astype(np.float32))
 
 
-class _PoolUnit(wiring.Component):
-    def __init__(self, op: _Pool, folding: LaneFolding):
+class PoolUnit(wiring.Component):
+    def __init__(self, op: Pool, folding: LaneFolding):
         self.op, self.folding = op, folding
         streams = {
             "i": In(beat_stream(op.input.type, folding.lanes)),
@@ -270,7 +232,7 @@ class _PoolUnit(wiring.Component):
         }
         super().__init__(streams | (LOAD_PORTS if op.loading else {}))
 
-    def _frame(self, m: Module) -> tuple[RingWindow, Outlet]:
+    def frame(self, m: Module) -> tuple[RingWindow, Outlet]:
         """Window buffer and outlet, connected to the ports and to each other."""
         op, folding = self.op, self.folding
         raster = op.raster(folding)
@@ -284,10 +246,10 @@ class _PoolUnit(wiring.Component):
         return window, outlet
 
 
-class _MaxUnit(_PoolUnit):
+class _MaxUnit(PoolUnit):
     def elaborate(self, platform):
         m = Module()
-        window, outlet = self._frame(m)
+        window, outlet = self.frame(m)
         type_, shape = self.op.input.type, element_shape(self.op.input.type)
         strobe, first, last = Signal(), Signal(), Signal()
         m.d.sync += [strobe.eq(window.strobe), first.eq(window.first), last.eq(window.last)]
@@ -308,11 +270,11 @@ def _limited(value: Signal, clamp: tuple[int, int], type_: IntType):
     return Mux(value > high, high, value) if high < type_.max else value
 
 
-class _AverageUnit(_PoolUnit):
+class _AverageUnit(PoolUnit):
     def elaborate(self, platform):
         m = Module()
         op, lanes = self.op, self.folding.lanes
-        window, outlet = self._frame(m)
+        window, outlet = self.frame(m)
         plan = op.requantizer(self.folding)
         m.submodules.requantizer = requantizer = plan.component(op.requantization, op.sum_type, op.output.type)
         if op.loading:

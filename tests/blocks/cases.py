@@ -8,6 +8,7 @@ from hwgen.blocks import (
     AveragePool,
     Conv,
     Dense,
+    EdgeAveragePool,
     Fork,
     GlobalAveragePool,
     MaxPool,
@@ -79,6 +80,12 @@ def raw(op, source, window, channels, **options) -> Conv | Dense | AveragePool |
 
 def pool(kind, source, window, target=None) -> MaxPool | AveragePool:
     return kind.from_site(site(kind.__name__, source, window, source.channels, target))
+
+
+def edge_pool(source, window, target=None) -> EdgeAveragePool:
+    """An average that leaves padding out."""
+    made = site("AveragePool", source, window, source.channels, target, count_include_pad=0)
+    return EdgeAveragePool.from_site(made)
 
 
 def _mac(window, portion, outputs, lanes_in, lanes_out, serial=False, parallel=1, **others) -> MacFolding:
@@ -238,6 +245,14 @@ def _pools():
     for lanes, window in zip((1, 2, 6), windows, strict=True):
         yield pool(MaxPool, source, window), LaneFolding(lanes)
         yield pool(AveragePool, source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes)
+    edges = (
+        Window((3, 3), (2, 2), pads=(1, 1, 1, 1)),
+        Window((1, 3), pads=(0, 1, 0, 2)),
+        Window((4, 5), pads=(2, 2, 2, 1)),
+    )
+    for lanes, window in zip((2, 3, 1), edges, strict=True):
+        yield edge_pool(source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes)
+    yield edge_pool(FeatureMap(3, 3, 2, S8), Window((2, 2), (2, 2), pads=(1, 0, 0, 1))), LaneFolding(2)
     yield replace(pool(MaxPool, FeatureMap(4, 4, 2, S8), windows[0]), clamp=(-5, 90)), LaneFolding(2)
     for lanes in (1, 6):
         averaged = site("GlobalAveragePool", source, Window((1, 1)), 6)

@@ -9,7 +9,7 @@ from hwgen.graph.types import S8, U8, FeatureMap, Quantization
 from hwgen.graph.window import Window
 from hwgen.testing import check_operator
 
-from .cases import conv, pool
+from .cases import conv, edge_pool, pool
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
@@ -71,4 +71,23 @@ def test_pools(case, kind, data):
     source, window = case
     target = Quantization(source.type, 0.02, 3) if kind is MaxPool else Quantization(U8, 0.03, 7)
     op = pool(kind, source, window, target)
+    check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
+
+
+@st.composite
+def edged(draw):
+    """A map and a window, with padding, of which some is on the map wherever it stands."""
+    kernel, strides = draw(pairs), draw(pairs)
+    pads = tuple(draw(st.integers(0, size - 1)) for size in kernel * 2)
+    sizes = [draw(st.integers(size, 6)) for size in kernel]
+    assume(any(pads))
+    return FeatureMap(*sizes, draw(st.integers(1, 4)), draw(st.sampled_from([U8, S8]))), Window(
+        kernel, strides, pads=pads
+    )
+
+
+@settings(deadline=None, max_examples=20)
+@given(edged(), st.data())
+def test_average_pools_that_leave_padding_out(case, data):
+    op = edge_pool(*case, Quantization(U8, 0.03, 7))
     check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
