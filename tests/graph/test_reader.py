@@ -149,7 +149,7 @@ def test_bad_nodes(tmp_path, nodes, constants, words):
 
 
 def test_problems_are_reported_together(tmp_path):
-    nodes = [node("Sin", "x", "s"), node("Conv", "s w", "a", colour=1), node("MaxPool", "a", "y")]
+    nodes = [node("Det", "x", "s"), node("Conv", "s w", "a", colour=1), node("MaxPool", "a", "y")]
     assert len(problems(build(nodes, "y", WEIGHT, ("x", ("N", 1, "h", 8))), tmp_path)) == 5
 
 
