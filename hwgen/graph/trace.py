@@ -89,7 +89,8 @@ class Trace:
             return replace(value, map=None, pending=None, entering=quantization, limits=limits, before=function)
         if value.pending is None:
             value = self.source(node, value)
-        parts = not value.whole or (len(value.shape) in (3, 4) and value.map is not None and value.layout is None)
+        odd = len(value.shape) in (3, 4) and value.map is not None and value.layout is None
+        parts = 2 <= len(value.shape) <= 4 and (odd or not value.whole)
         name = node.outputs[0]
         value = self.limited(node, value, quantization)
         value = self.emitter.quantized(value, f"{name}/whole" if parts else name, quantization, node.name)

@@ -16,6 +16,7 @@ from hwgen.graph.recipe import Recipe
 from hwgen.graph.writer import write_qdq
 from hwgen.runtime import against_onnxruntime
 from tests.graph.models import build, node, save
+from tests.graph.reference import session
 
 RNG = np.random.default_rng(0)
 SHAPE = (3, 6, 6)
@@ -149,3 +150,56 @@ def test_the_written_model_takes_any_batch_and_gives_our_integers(tmp_path, name
     assert wrong <= (compared.integers // 20 if name == "linear" else 0), "\n".join(map(str, compared.differences))
     again = lower(simplify(read_model(path)), OPERATORS, warn=lambda line: None)
     assert [type(layer.op) for layer in again.layers] == [type(layer.op) for layer in network.layers]
+
+
+def shuffled(kind, channels=8):
+    """Two halves of a channel shuffle, as implementations of ShuffleNetV2 write it, and a layer on each."""
+    half, size = channels // 2, 6
+    first = node("Conv", "x w", "a", pads=[1, 1, 1, 1])
+    folds = {
+        "channels in the batch": [
+            node("Reshape", "a s1", "r1"),
+            node("Transpose", "r1", "t", perm=[1, 0, 2]),
+            node("Reshape", "t s2", "r2"),
+        ],
+        "two in the batch": [node("Reshape", "a s3", "r1"), node("Reshape", "r1 s2", "r2")],
+    }
+    nodes = [
+        first,
+        *folds[kind],
+        node("Gather", "r2 zero", "g0", axis=0),
+        node("Gather", "r2 one", "g1", axis=0),
+        node("Conv", "g1 v", "b"),
+        node("Concat", "g0 b", "m", axis=1),
+        node("Conv", "m u", "y"),
+    ]
+    constants = {
+        "s1": ints(half, 2, size * size),
+        "s2": ints(2, -1, half, size, size),
+        "s3": ints(1 * 2, half, size * size),
+        "zero": np.int64(0),
+        "one": np.int64(1),
+        "w": weight(channels, 3, 3, 3),
+        "v": weight(half, half, 1, 1),
+        "u": weight(3, channels, 1, 1),
+    }
+    read = {name for each in nodes for name in each.input}
+    used = {name: value for name, value in constants.items() if name in read}
+    return build(nodes, "y", used, ("x", (1, *SHAPE)))
+
+
+@pytest.mark.parametrize("kind", ["channels in the batch", "two in the batch"])
+def test_channels_folded_into_the_batch_are_a_shuffle(tmp_path, kind):
+    path = save(shuffled(kind), tmp_path)
+    plain = session(path)
+    graph = simplify(read_model(path))
+    assert takes_batches(graph)
+    found = run_float(graph, {"x": frames()})[graph.outputs[0]]
+    wanted = np.concatenate([plain.run(None, {"x": frames()[n : n + 1]})[0] for n in range(6)])
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    graph = quantised(graph, frames())
+    network = lower(graph, OPERATORS, warn=lambda line: None)
+    write_qdq(graph, tmp_path / "written.onnx")
+    compared = against_onnxruntime(tmp_path / "written.onnx", graph, network, frames(5))
+    assert compared.equal, "\n".join(map(str, compared.differences))
+    assert not any(layer.op.gap for layer in network.layers)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from ..check import check_graph
 from ..ir import Graph
+from .apart import keep_frames_apart
 from .batch import free_batch
 from .canonical import canonicalize, means_to_pools
 from .constants import fold_constants, remove_identities
@@ -28,6 +29,7 @@ PASSES: tuple[Pass, ...] = (
     strip_head,
     canonicalize,
     free_batch,
+    keep_frames_apart,
     layout_before_dequantizer,
     matmul_to_gemm,
     cancel_transposes,
