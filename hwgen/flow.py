@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
+LATENCY_OR_RATE = "--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them"
 CALIBRATION_FRAMES = 1000  # the most that are used, evenly spaced over all that are given
 
 FramesLike = str | Path | Iterable[str | Path] | np.ndarray
@@ -99,6 +100,10 @@ def compile(
     """
     tell, notes = progress or silent, Notes(warn)
     target = _target(device)
+    if plan is not None:
+        plan_file(plan)  # one that cannot be read is said before anything takes long
+    if latency and fps is not None:
+        raise InputError(LATENCY_OR_RATE)
     clock = clock or usual_clock(target).hz
     if weights == SPRAM:
         require_large_ram(target)
@@ -284,7 +289,7 @@ def choose_plan(
     if fps is None:
         return sizing.least_latency() if latency else sizing.fastest()
     if latency:
-        raise InputError("--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them")
+        raise InputError(LATENCY_OR_RATE)
     if clock < fps:
         raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
     found = sizing.for_rate(int(clock / fps))

@@ -44,6 +44,17 @@ def check_replaceable(path: Path | str) -> None:
             f"{path} has files that are not from a build (no {MANIFEST} among them), and a build would delete them: "
             "name another folder"
         )
+    _try_beside(path.resolve())
+
+
+def _try_beside(path: Path) -> None:
+    """Raise :class:`InputError` where no folder can be made for ``path``, which is tried and undone: permissions alone
+    do not tell."""
+    near = next(parent for parent in path.parents if parent.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=near)).rmdir()
+    except OSError as error:
+        raise InputError(f"cannot write to {near}: {error.strerror}; name another folder") from error
 
 
 @contextmanager

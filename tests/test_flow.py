@@ -227,3 +227,11 @@ def test_golden_needs_no_plan(path):
 )
 def test_names_become_identifiers(name, want):
     assert identifier(name) == want
+
+
+def test_what_can_be_refused_is_refused_before_the_model_is_read(tmp_path):
+    missing = tmp_path / "missing.onnx"
+    with pytest.raises(hwgen.InputError, match="cannot read the plan"):
+        flow.compile(missing, plan=tmp_path / "missing.json")
+    with pytest.raises(hwgen.InputError, match="--latency looks for the shortest way"):
+        flow.compile(missing, latency=True, fps=10)

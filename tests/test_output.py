@@ -6,7 +6,7 @@ import pytest
 
 from hwgen.export import MANIFEST, manifest
 from hwgen.graph.errors import InputError
-from hwgen.output import atomic_folder
+from hwgen.output import atomic_folder, check_replaceable
 
 
 def build(path, text="new"):
@@ -82,7 +82,7 @@ def test_a_folder_of_someone_else_is_not_touched(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file is a file"):
         build(tmp_path / "file")
-    with pytest.raises(InputError, match=r"cannot make .*file.sub"):
+    with pytest.raises(InputError, match=r"cannot write to .*file: Not a directory"):
         build(tmp_path / "file" / "sub" / "net")
 
 
@@ -90,3 +90,11 @@ def test_an_empty_folder_is_taken(tmp_path):
     (tmp_path / "net").mkdir()
     build(tmp_path / "net")
     assert (tmp_path / "net" / "sub" / "a.txt").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_done(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write to .*file: Not a directory; name another folder"):
+        check_replaceable(tmp_path / "file" / "deep" / "net")
+    check_replaceable(tmp_path / "new" / "net")
+    assert listing(tmp_path) == ["file"]
