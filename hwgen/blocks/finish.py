@@ -13,13 +13,13 @@ from hwgen.graph.requantization import SIGNIFICAND
 from hwgen.graph.site import integer_clamp
 from hwgen.graph.steps import MOST_ARGUMENTS, Steps, find_steps, steps_between
 from hwgen.graph.types import IntType, Quantization
-from hwgen.memory.rom import Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .element_form import Definition
 from .fixed_point import Computation, Number, exact, rounded
 from .logic import Logic, adder, clipped, delayed, index_bits
-from .operator import rom_need
+from .operator import MemoryNeed, rom_need
 from .search import point_type, value_type
 from .stream import element_shape
 from .streamed import Hardware
@@ -123,16 +123,24 @@ class Searched(Finish):
 
     @property
     def hardware(self) -> Hardware:
-        steps, width = self.steps, self.number.type.width
-        points, logic = point_type(steps).width, Logic()
-        memories = [rom_need(f"steps{level}", points, self.depth(level)) for level in range(steps.levels)]
+        steps, width, logic = self.steps, self.number.type.width, Logic()
+        points, memories = point_type(steps), []
         for level in range(steps.levels):
+            need, registers = self._memory(f"steps{level}", steps.level(level), points)
+            memories.append(need)
             wait = rom_latency(self.depth(level))
             held = delayed(width + self.channel_bits, wait + 1) + Logic(register=1 + level * (wait + 1))
-            logic += adder(max(points, width)) + held
+            logic += adder(max(points.width, width)) + held + Logic(register=registers)
         if steps.values is None:
             return Hardware(logic + adder(self.out.width) + Logic(register=self.out.width), memories)
-        return Hardware(logic, [*memories, rom_need("values", value_type(steps).width, self.depth(steps.levels))])
+        need, registers = self._memory("values", steps.values, value_type(steps))
+        return Hardware(logic + Logic(register=registers), [*memories, need])
+
+    def _memory(self, name: str, values: np.ndarray, type_: IntType) -> tuple[MemoryNeed, int]:
+        """That of ``values`` int64 [C, words], and the flip-flops behind it."""
+        columns = Columns.of(values.reshape(-1, 1), [type_.width])
+        need = rom_need(name, type_.width, values.size, columns)
+        return need, columns.registers if need.style == "logic" else 0
 
     def emit(self, m: Module, name: str, x: Value) -> Value:
         steps, index = self.steps, Cat()

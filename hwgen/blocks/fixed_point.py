@@ -141,7 +141,8 @@ class Rounded(Number):
     @property
     def hardware(self) -> Hardware:
         width = self.parents[0].type.width
-        return Hardware(Logic(adder=width, logic=2 * width, register=2 * width))
+        above = width - 1 - SIGNIFICAND
+        return Hardware(Logic(adder=width, logic=2 * above, register=2 * width + above))
 
     def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
         return significand(m, parents[0], name)
