@@ -14,6 +14,11 @@ def model(name: str) -> Path:
     return _existing(_FOLDER / "models" / name)
 
 
+def case(name: str) -> Path:
+    """Path of an input that once failed, in the shared folder; skips the test where it is absent."""
+    return _existing(_FOLDER / "cases" / name)
+
+
 def data(name: str) -> Path:
     """Path of a data file in the shared folder; skips the test where it is absent."""
     return _existing(_FOLDER / "data" / name)

@@ -10,7 +10,7 @@ from .ir import Node
 
 #: Operators that compute each element of their result from the same element of their operands.
 ELEMENTWISE = frozenset((
-    "Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Div",
+    "Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Div",
     "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Max", "Min", "Mish",
     "Mul", "Neg", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh",
     "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where",
@@ -21,6 +21,7 @@ CLIPS = ("Relu", "Clip")
 _MONOTONE = frozenset(("Ceil", "Clip", "Div", "Floor", "HardSigmoid", "Neg", "Relu", "Round", "Sign", "Sub"))
 _EITHER_WAY = frozenset(("Add", "Max", "Min", "Mul", "Sub", "Sum"))
 _BY_SLOPE = frozenset(("LeakyRelu", "PRelu"))
+_NEVER_WRAPS = (1, 7)  # ONNX's numbers for float32 and int64
 UNBOUNDED = (-np.inf, np.inf)
 
 
@@ -41,7 +42,8 @@ class Expression:
         values = dict(self.constants) | dict(zip(self.inputs, operands, strict=True))
         for node in self.nodes:
             arguments = [values[name] if name else None for name in node.inputs]
-            values[node.outputs[0]] = run_node(node, arguments).astype(np.float32, copy=False)
+            result = run_node(node, arguments)  # of integers between two Casts it is one itself
+            values[node.outputs[0]] = result if result.dtype == np.int64 else result.astype(np.float32, copy=False)
         return values[self.output]
 
     @property
@@ -70,6 +72,8 @@ class Expression:
         if node.op in _BY_SLOPE:
             slope = self.constants[node.inputs[1]] if node.op == "PRelu" else node.attributes["alpha"]
             return place == 0 and bool((np.asarray(slope) >= 0).all())
+        if node.op == "Cast":
+            return node.attributes["to"] in _NEVER_WRAPS
         return node.op in _EITHER_WAY or (node.op in _MONOTONE and place == 0)
 
     def reading(self, old: str, new: str) -> "Expression":

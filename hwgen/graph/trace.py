@@ -270,7 +270,7 @@ class Trace:
     def elementwise(self, node: Node) -> Value:
         """Pends, together with what its operands are pending for."""
         info = self.graph.tensors[node.outputs[0]]
-        if info.dtype.kind != "f":
+        if info.dtype.kind != "f" and not self.rounding(node):
             raise ValueError("it works on integers, between QuantizeLinear and DequantizeLinear; not supported yet")
         self.admit_constants(node)
         names = [name for name in dict.fromkeys(node.inputs) if name in self.values]
@@ -288,6 +288,16 @@ class Trace:
         if fill and not result.whole:
             raise ValueError("it follows a Pad with a number that is not 0; quantise in between")
         return replace(result, pending=Pending(leaves, expression))
+
+    def rounding(self, node: Node) -> bool:
+        """Whether it belongs to a step in which real numbers are scaled as int64, and nobody else sees those."""
+        name = node.outputs[0]
+        readers = self.graph.consumers(name)
+        if self.graph.tensors[name].dtype.kind == "f":
+            return True
+        if self.graph.tensors[name].dtype != np.int64 or name in self.graph.outputs or not readers:
+            return False
+        return all(reader.op in ELEMENTWISE and self.rounding(reader) for reader in readers)
 
     def admit_constants(self, node: Node) -> None:
         """Quantised constants that ONNX Runtime adds or multiplies as integers become streams that never change."""

@@ -1,4 +1,5 @@
-"""Networks that compute with whole numbers in float tensors: Floor and Clip stand for QuantizeLinear.
+"""Networks that compute with whole numbers in float tensors: Floor and Clip stand for QuantizeLinear, or a Cast from
+integers and Clip.
 
 NEMO and DORY export them so. Scale 1 makes integers of whole numbers, and nothing is rounded on the way.
 """
@@ -41,12 +42,22 @@ def _kind(graph: Graph, node: Node) -> IntType | None:
     """The integers that a Clip of rounded numbers gives."""
     maker = graph.producer(node.inputs[0])
     bounds = [graph.constants.get(name) for name in node.inputs[1:]]
-    if maker is None or maker.op not in _ROUNDED or len(bounds) != 2 or any(b is None or b.size != 1 for b in bounds):
+    if (
+        maker is None
+        or not _is_rounded(graph, maker)
+        or len(bounds) != 2
+        or any(b is None or b.size != 1 for b in bounds)
+    ):
         return None
     low, high = (float(bound.item()) for bound in bounds)
     if low != np.rint(low) or high != np.rint(high) or not -_LIMIT <= low <= 0 < high < 2 * _LIMIT:
         return None
     return IntType.holding(int(low), int(high))
+
+
+def _is_rounded(graph: Graph, node: Node) -> bool:
+    """Whether it gives whole numbers as real ones."""
+    return node.op in _ROUNDED or (node.op == "Cast" and graph.tensors[node.inputs[0]].dtype.kind in "iu")
 
 
 def _whole(graph: Graph, node: Node) -> bool:
