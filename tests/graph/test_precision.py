@@ -81,7 +81,7 @@ def test_numbers_in_typed_fields(tmp_path):
 
 def test_the_tail_computes_in_float32_too(tmp_path):
     half = np.ones((2, 1, 3, 3), np.float16)
-    nodes = [node("Conv", "x w", "c"), node("Shrink", "c", "d"), node("Mul", "d two", "y")]
+    nodes = [node("Conv", "x w", "c"), node("LpNormalization", "c", "d"), node("Mul", "d two", "y")]
     model = build(nodes, "y", {"w": half, "two": np.float16([2])}, kind=TensorProto.FLOAT16)
     graph = read_model(save(model, tmp_path))
     tail = onnx.load_from_string(graph.tail.model)
