@@ -437,11 +437,13 @@ def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
 def check(quiet: bool, **settings) -> None:
     """List everything that keeps MODEL (.onnx) from being built, all at once; status 2 if there is anything.
 
+    Names the smallest known device that takes it, whatever the speed. With --device it must fit that one.
+
     \b
     Example:
       python -m hwgen check examples/lenet5.onnx
     """
-    from hwgen.commands import check as run
+    from hwgen.commands_check import check as run
 
     run(quiet, settings)
 

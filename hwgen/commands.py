@@ -16,20 +16,18 @@ from hwgen import simulate as engines
 from hwgen.clocks import clock_origin, clock_text, usual_clock
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
-from hwgen.fit import fit_table
 from hwgen.frames import Frames, load_frames, load_labels
 from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
 from hwgen.graph.recipe import Recipe
 from hwgen.inputs import FrameSpec, Preparation
-from hwgen.loading import FIXED
 from hwgen.names import identifier
 from hwgen.output import check_replaceable
 from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.sizing import weigher
-from hwgen.tables import by, labelled, table
+from hwgen.tables import by, table
 from hwgen.targets import device as find_device
 from hwgen.waves import Waves
 from hwgen.workers import Workers
@@ -122,37 +120,6 @@ def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
         write_whole(folder / name, text.encode())
     others = f", with {len(files) - 1} memory files beside it" if len(files) > 1 else ""
     click.echo(f"Written to {folder / design.name}.v{others}")
-
-
-def check(quiet: bool, settings: dict[str, Any]) -> None:
-    """As far as can be got; all that is wrong on the way is reported together."""
-    problems = Problems(HwgenError)
-    with steps(quiet) as tell:
-        given = arguments(settings, tell)
-        loaded = attempt(problems, lambda: flow.quantised(**front(given)))
-        loaded = loaded and attempt(problems, lambda: loaded.with_weights(given["weights"], given["plan"]))
-        target = attempt(problems, lambda: find_device(given["device"] or flow.DEVICE))
-        for layer in loaded.network.layers if loaded else ():
-            attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"{layer.place}: ")
-        if loaded and target and not problems.lines:
-            limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan", "latency")}
-            limits["large"] = given["weights"] != FIXED
-            tell("sizing layers")
-            bound = flow.binds(*(given[name] for name in ("device", "multipliers", "fps")))
-            plan = attempt(problems, lambda: flow.choose_plan(loaded.network, target, bound=bound, **limits))
-            problems.add(*(fit_table(plan, target).problems if plan else ()))
-    if loaded and loaded.network.tail:
-        file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
-        click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
-    problems.raise_any()
-    network = loaded.network
-    names = labelled([(layer.name, layer.node) for layer in network.layers], text_width() // 2)
-    rows = [
-        (names[layer.name], type(layer.op).__name__, str(layer.op.input), str(layer.op.output))
-        for layer in network.layers
-    ]
-    click.echo("\n".join(table(("layer", "operator", "input", "output"), rows, text_width())))
-    click.echo(f"\nNothing is in the way of {network.name}: its integers are proved exact, and it fits {target.name}.")
 
 
 def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, Any]) -> None:

@@ -6,12 +6,13 @@ prices. What joins the layers is known once a plan is made, and then set aside.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from hwgen.blocks.operator import Weigh
+from hwgen.blocks.operator import Cost, Weigh
 from hwgen.dataflow.folding import FoldingSearch, Option, SearchedLayer
 from hwgen.dataflow.latency import least_latency
 from hwgen.dataflow.plan import Plan
@@ -26,6 +27,8 @@ from hwgen.targets import Device
 MULTIPLIERS = 100  # for a device without any
 #: Rounds in which prices follow what is asked for, how fast, and in which a plan's own needs are set aside.
 PRICE_ROUNDS, PRICE_STEP, PLAN_ROUNDS = 80, 2.0, 12
+#: Cycles of a frame times stages beyond which the slowest plan gets no queues: scheduling would take too long.
+MOST_SCHEDULED = 1 << 30
 
 
 def weigher(device: Device) -> Weigh:
@@ -38,7 +41,8 @@ class Sizing:
     """The search for ``network`` on ``device`` with at most ``multipliers``, as many as the device has unless given.
 
     With ``bound`` the plan must fit the device: where none does that is an error, or with ``lenient`` it is as without.
-    With ``large`` weights may be in large RAM, if the device has any.
+    With ``large`` weights may be in large RAM, if the device has any. ``costs`` of foldings are kept there, by layers
+    that are alike, for searches on other devices.
     """
 
     network: Network
@@ -47,7 +51,16 @@ class Sizing:
     bound: bool = True
     lenient: bool = False
     large: bool = False
+    costs: dict[tuple[int, Any], Cost] = field(default_factory=dict)
     _known: dict[tuple[int, int], np.ndarray] = field(default_factory=dict, init=False)
+
+    def on(self, device: Device) -> "Sizing":
+        """The same on another device of the family, with what is known of the layers."""
+        other = replace(self, device=device)
+        if self._large == other._large:
+            other.__dict__["found"] = self.found
+            other._known.update(self._known)
+        return other
 
     @cached_property
     def found(self) -> FoldingSearch:
@@ -138,6 +151,33 @@ class Sizing:
         fitting = self._fitting(lambda limits: self._fewest_cycles(limits, least))
         return self._nearest if fitting is None and self._suffices(self._nearest) else fitting
 
+    def slowest(self) -> tuple[Plan, bool]:
+        """A plan, however slow, that fits if one is found that does; and whether it has its queues, which are not
+        looked for where a frame takes too long to be scheduled."""
+        limits, joins = self._limits, np.zeros_like(self._limits)
+        for _ in range(PLAN_ROUNDS):
+            picks = self._picks_of([layer.plainest for layer in self.found.layers], limits - joins, nearest=True)
+            if picks is None:
+                break
+            chosen = [layer.option(at) for layer, at in zip(self.found.layers, picks, strict=True)]
+            plan = self._placed(self.found.without_queues(chosen))
+            table = fit_table(plan, self.device)
+            if table.fits:
+                return self._queued(plan, picks)
+            layers = sum(self._need(layer, at) for layer, at in zip(self.found.layers, picks, strict=True))
+            more = np.maximum(joins, _amounts(table.total, 0) - layers)
+            if (more <= joins).all() or (layers > limits).any():
+                break
+            joins = more
+        return plan, False
+
+    def _queued(self, plan: Plan, picks: list[int]) -> tuple[Plan, bool]:
+        beats = max(layer.cycles[at] for layer, at in zip(self.found.layers, picks, strict=True)) * len(plan.stages)
+        if beats > MOST_SCHEDULED:
+            return plan, False
+        options = self.found.settled(picks) or self.found.settled(picks)
+        return self._placed(self.found.plan(options)), True
+
     @cached_property
     def _limits(self) -> np.ndarray:
         device = self.device
@@ -187,7 +227,10 @@ class Sizing:
     def _picks(self, cycles: int, limits: np.ndarray, nearest: bool = False) -> list[int] | None:
         """A folding of each layer, by number, so that all take at most ``cycles`` and ``limits``; None if none are
         found, unless the ``nearest`` will do."""
-        near = [layer.near(cycles) for layer in self.found.layers]
+        return self._picks_of([layer.near(cycles) for layer in self.found.layers], limits, nearest)
+
+    def _picks_of(self, near: list[list[int]], limits: np.ndarray, nearest: bool) -> list[int] | None:
+        """One of the foldings in ``near`` of each layer."""
         if not all(near) or (limits <= 0)[self._limits > 0].any():
             return None
         scale = np.maximum(limits, 1e-9)
@@ -203,8 +246,21 @@ class Sizing:
         key = id(layer.offers), at
         if key not in self._known:
             offer = layer.offers[at]
-            self._known[key] = _amounts(needs(layer.op.cost(offer.folding), self.device), offer.multipliers)
+            self._known[key] = _amounts(needs(self._cost(layer, at), self.device), offer.multipliers)
         return self._known[key]
+
+    def _cost(self, layer: SearchedLayer, at: int) -> Cost:
+        """What a folding is made of, which no device changes."""
+        key = self._alike[id(layer.offers)], layer.offers[at].folding
+        if key not in self.costs:
+            self.costs[key] = layer.op.cost(layer.offers[at].folding)
+        return self.costs[key]
+
+    @cached_property
+    def _alike(self) -> dict[int, int]:
+        """The first layer, by number, of those that share offers."""
+        offers = [id(layer.offers) for layer in self.found.layers]
+        return {own: offers.index(own) for own in offers}
 
 
 def _amounts(taken: Needs, multipliers: int) -> np.ndarray:

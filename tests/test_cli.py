@@ -226,7 +226,9 @@ def test_devices_are_listed():
 
 def test_check_of_a_good_model_says_so():
     result = ok("check", "tiny.onnx")
-    assert "Nothing is in the way of tiny: its integers are proved exact, and it fits lfe5u-85f." in result.stdout
+    proved = "Nothing is in the way of tiny: its integers are proved exact."
+    assert f"{proved} The smallest known device that takes it is " in result.stdout
+    assert f"{proved} It fits lfe5u-85f." in ok("check", "tiny.onnx", "--device", "lfe5u-85f").stdout
     assert "warning: no calibration data" in result.stderr
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -62,10 +63,11 @@ class Packing:
         """How many elements may be left over from the sets before."""
         return tuple(sorted({at * self.results % self.lanes for at in range(self.sets)}))
 
-    def source(self, slot: int) -> int:
-        """The element of a period in a place of its loose beats; an idle place stands for the one before it."""
-        at, place = divmod(slot, self.loose * self.lanes)
-        return min(at * self.results + min(place, self.results - 1), self.period - 1)
+    @property
+    def sources(self) -> np.ndarray:
+        """The element of a period in each place of its loose beats; an idle place stands for the one before it."""
+        at, place = np.divmod(np.arange(self.rounds * self.lanes), self.loose * self.lanes)
+        return np.minimum(at * self.results + np.minimum(place, self.results - 1), self.period - 1)
 
     def logic(self, width: int) -> Logic:
         """Counted bits of a :class:`Packer` of elements of ``width`` bits, and of what tells dense beats ahead."""
@@ -97,10 +99,10 @@ class Packed:
         return self.channels // self.period * self.packing.rounds
 
     @property
-    def slots(self) -> list[int]:
+    def slots(self) -> np.ndarray:
         """The channel of each lane of each of these beats."""
-        packing, periods = self.packing, range(0, self.channels, self.period)
-        return [start + packing.source(slot) for start in periods for slot in range(packing.rounds * self.lanes)]
+        starts = np.arange(0, self.channels, self.period)
+        return (starts[:, None] + self.packing.sources).ravel()
 
 
 class Packer(wiring.Component):

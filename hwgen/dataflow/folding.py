@@ -76,6 +76,11 @@ class SearchedLayer:
         return found
 
     @cached_property
+    def plainest(self) -> list[int]:
+        """Of the foldings of each kind the first with the least multipliers."""
+        return [int(own[np.argmin(self.multipliers[own])]) for own in self._kinds]
+
+    @cached_property
     def _kinds(self) -> list[np.ndarray]:
         """Numbers of the foldings of each kind."""
         kinds: dict[Hashable, list[int]] = {}

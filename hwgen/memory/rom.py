@@ -64,13 +64,13 @@ class Columns:
     @staticmethod
     def of(values: np.ndarray, widths: Sequence[int]) -> "Columns":
         """Of words that hold ``values`` int64 [words, fields] in two's complement, with the fields' ``widths``."""
-        bits = [values[:, n, None] >> np.arange(width) & 1 for n, width in enumerate(widths)]
-        columns = np.concatenate(bits, axis=1).astype(bool)
+        bits = values[:, :, None] >> np.arange(max(widths)) & 1
+        columns = bits.astype(bool)[:, np.arange(max(widths)) < np.array(widths)[:, None]]
         low, high = columns.all(axis=0), columns.any(axis=0)
         changing = columns[:, low != high]
         address = np.arange(len(columns))[:, None] >> np.arange(max(len(columns) - 1, 1).bit_length()) & 1
-        found = {column.tobytes() for column in np.packbits(changing, axis=0).T}
-        wired = sum(column.tobytes() in found for column in np.packbits(address.astype(bool), axis=0).T)
+        found = _distinct(changing)
+        wired = len(found & _distinct(address.astype(bool)))
         return Columns(changing.shape[1], len(found), wired, bool(low.any()))
 
     @staticmethod
@@ -83,6 +83,13 @@ class Columns:
     def registers(self) -> int:
         """Flip-flops behind a ROM in logic."""
         return self.different + self.set_
+
+
+def _distinct(columns: np.ndarray) -> set:
+    """What stands for each different one of ``columns`` bool [words, columns]: a number where that can hold it."""
+    if len(columns) < 63:
+        return set(np.unique((1 << np.arange(len(columns))) @ columns).tolist())
+    return {column.tobytes() for column in np.packbits(columns, axis=0).T}
 
 
 class Rom(wiring.Component):

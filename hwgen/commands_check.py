@@ -1,0 +1,93 @@
+"""The command ``check``: all that is in the way of a model, and the smallest device that takes it."""
+
+from typing import Any
+
+import click
+
+from hwgen import flow
+from hwgen.commands import arguments, attempt, front, steps, text_width
+from hwgen.fit import fit_table
+from hwgen.flow import Quantised
+from hwgen.graph.errors import FitError, HwgenError, Problems
+from hwgen.graph.network import Network
+from hwgen.large_ram import has_large_ram
+from hwgen.loading import FIXED, SPRAM
+from hwgen.smallest import Verdict, shared, smallest, takes
+from hwgen.tables import labelled, table
+from hwgen.targets import DEVICES, Device
+from hwgen.targets import device as find_device
+
+#: Of a resource that is lacking, times what there is: then no search is needed to see that it does not fit.
+HOPELESS = 2.0
+
+
+def check(quiet: bool, settings: dict[str, Any]) -> None:
+    """As far as can be got; all that is wrong on the way is reported together."""
+    problems = Problems(HwgenError)
+    with steps(quiet) as tell:
+        given = arguments(settings, tell)
+        loaded = attempt(problems, lambda: flow.quantised(**front(given)))
+        loaded = loaded and attempt(problems, lambda: loaded.with_weights(given["weights"], given["plan"]))
+        target = attempt(problems, lambda: find_device(given["device"] or flow.DEVICE))
+        for layer in loaded.network.layers if loaded else ():
+            attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"{layer.place}: ")
+        room = None
+        if loaded and target and not problems.lines:
+            tell("sizing layers")
+            room = attempt(problems, lambda: _room(loaded, target, given))
+    if loaded and loaded.network.tail:
+        file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
+        click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
+    problems.raise_any()
+    click.echo("\n".join(layer_lines(loaded.network, text_width())))
+    click.echo(f"\nNothing is in the way of {loaded.network.name}: its integers are proved exact. {room}")
+
+
+def layer_lines(network: Network, width: int) -> list[str]:
+    """A line for each layer."""
+    names = labelled([(layer.name, layer.node) for layer in network.layers], width // 2)
+    rows = [
+        (names[layer.name], type(layer.op).__name__, str(layer.op.input), str(layer.op.output))
+        for layer in network.layers
+    ]
+    return table(("layer", "operator", "input", "output"), rows, width)
+
+
+def _room(loaded: Quantised, target: Device, given: dict[str, Any]) -> str:
+    """Where the network fits, in a sentence; FitError where it was asked to fit and does not."""
+    limited = any(given[name] is not None for name in ("multipliers", "fps", "plan"))
+    if limited:
+        _within_limits(loaded.network, target, given)
+    if given["device"] is None:
+        return _smallest(loaded.network, given["weights"]).line()
+    if not limited:
+        _fits(loaded.network, target, given["weights"])
+    return f"It fits {target.name}."
+
+
+def _within_limits(network: Network, target: Device, given: dict[str, Any]) -> None:
+    """FitError or InputError unless there is a plan within what the command line asks for."""
+    limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan", "latency")}
+    named, large = given["device"] is not None, given["weights"] != FIXED
+    plan = flow.choose_plan(network, target, bound=named, large=large, **limits)
+    problems = fit_table(plan, target).problems
+    if named and problems:
+        raise FitError(*problems)
+
+
+def _fits(network: Network, target: Device, weights: str) -> None:
+    """FitError unless the device takes the network at some speed."""
+    large = weights != FIXED
+    verdict = takes(shared(network, large)(target))
+    if verdict.device is not None:
+        return
+    if verdict.most_lacking < HOPELESS:
+        flow.choose_plan(network, target, large=large)  # which looks at all foldings
+        return
+    other = _smallest(network, weights).line()
+    raise FitError(f"device {target.name} is too small: with the least foldings it takes {verdict.lack}. {other}")
+
+
+def _smallest(network: Network, weights: str) -> Verdict:
+    able = [device for device in DEVICES if weights != SPRAM or has_large_ram(device)]
+    return smallest(network, weights != FIXED, able)
