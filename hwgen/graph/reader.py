@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from .baked_batch import for_one_frame
 from .check import order_faults
 from .cut import Cut, Wires, cut_at, cut_before
 from .errors import InputError, ModelError, Problems
@@ -150,10 +151,20 @@ class _Reader:
         self.problems.add(*order_faults(graph))
         self.check_finite()
         self.problems.raise_any()
-        graph = infer_shapes(graph)
+        frames = self.frames(inputs)
+        graph = infer_shapes(graph) if frames == 1 else for_one_frame(graph, frames)
         if self.forms.opset < 13:
             _refuse_flattening_softmax(graph)
         return replace(graph, tail=self.tail(graph.tensors))
+
+    def frames(self, inputs: Mapping[str, TensorInfo]) -> int:
+        """The batch that the file was made for, where one frame is wanted of it."""
+        counts = {
+            proto.type.tensor_type.shape.dim[0].dim_value
+            for proto in self.proto.input
+            if proto.name in inputs and inputs[proto.name].shape[:1] == (1,) and proto.type.tensor_type.shape.dim
+        }
+        return max(counts, default=1) if len(counts) == 1 and max(counts) > 1 else 1
 
     def tail(self, tensors: Mapping[str, TensorInfo]) -> Tail | None:
         """What was cut off."""
