@@ -11,6 +11,16 @@ from .errors import ModelError
 
 MAX_FILE_BYTES = 1 << 31  # a protobuf cannot be longer
 MAX_NODES = 100_000  # of a model once its functions are unfolded
+_TORCH = "export it with torch.onnx.export(model.eval(), frames, 'model.onnx')"
+_KERAS = "export it with `python -m tf2onnx.convert --keras MODEL --output model.onnx`"
+_WAYS_OUT = {  # by the end of a file's name
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+    ".tflite": "convert it with `python -m tf2onnx.convert --tflite MODEL --output model.onnx`",
+    ".h5": _KERAS,
+    ".keras": _KERAS,
+    ".pb": "convert it with `python -m tf2onnx.convert --saved-model FOLDER --output model.onnx`",
+}
 MAX_CALLS = 50  # functions that call each other
 
 
@@ -29,7 +39,8 @@ def load(path: Path) -> onnx.ModelProto:
         return model
     if data[:1] == b"\x08":  # an ONNX file starts with its ir_version: protobuf field 1, a varint
         raise ModelError(f"{str(path)!r} is a truncated or corrupted ONNX file; copy or export it again")
-    raise ModelError(f"{str(path)!r} is not an ONNX file; give a model exported to .onnx")
+    way = _WAYS_OUT.get(path.suffix.lower(), "give a model exported to .onnx")
+    raise ModelError(f"{str(path)!r} is not an ONNX file; {way}")
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,6 +14,7 @@ from .ir import Node
 from .operators import ALIASES, OPERATORS, Attribute, Operator
 from .tensor_data import INTEGERS, NARROW_TYPES, decode, type_name
 
+_REMEDIES = {"training_mode": ": export the model for inference, after model.eval()"}
 _KINDS = {
     onnx.AttributeProto.INT: ("int", lambda a: int(a.i)),
     onnx.AttributeProto.INTS: ("ints", lambda a: tuple(a.ints)),
@@ -169,5 +170,6 @@ def _attribute(attribute: Attribute, proto: onnx.AttributeProto, folder: Path) -
         raise ValueError(f"its attribute {proto.name!r} is not a number")
     if attribute.only and value not in attribute.only:
         allowed = " or ".join(map(str, attribute.only))
-        raise ValueError(f"its attribute {proto.name!r} is {value}; only {allowed} is supported")
+        remedy = _REMEDIES.get(proto.name, "")
+        raise ValueError(f"its attribute {proto.name!r} is {value}; only {allowed} is supported{remedy}")
     return value

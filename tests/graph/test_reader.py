@@ -39,6 +39,24 @@ def test_not_onnx(tmp_path):
     assert caught.value.problems == (f"{str(path)!r} is not an ONNX file; give a model exported to .onnx",)
 
 
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("net.pt", "torch.onnx.export"),
+        ("net.PTH", "torch.onnx.export"),
+        ("net.tflite", "tf2onnx.convert --tflite"),
+        ("net.h5", "tf2onnx.convert --keras"),
+        ("net.keras", "tf2onnx.convert --keras"),
+        ("net.pb", "tf2onnx.convert --saved-model"),
+    ],
+)
+def test_files_of_other_frameworks_name_the_way_to_onnx(name, way, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(b"PK\x03\x04 or TFL3")
+    with pytest.raises(ModelError, match="is not an ONNX file; .*" + re.escape(way)):
+        read_model(path)
+
+
 def test_missing(tmp_path):
     with pytest.raises(ModelError, match=r"cannot read '.*absent.onnx': No such file or directory; check the path"):
         read_model(tmp_path / "absent.onnx")
