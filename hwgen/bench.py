@@ -1,7 +1,7 @@
 """Hardware in Amaranth's simulator: frames in, every layer's integers and the cycles out."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from amaranth.sim import Simulator
@@ -44,9 +44,19 @@ def run_bench(
     bench = _Bench(pipeline, integers, beats, progress, stall)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench.run)
-    with simulator.write_vcd(str(trace.path)) if trace else nullcontext():
+    with _waves(simulator, trace):
         simulator.run()
     return bench.tensors(), bench.source.cycles, [result.cycles for result in bench.results]
+
+
+@contextmanager
+def _waves(simulator: Simulator, trace: Waves | None) -> Iterator[None]:
+    """Waveforms of the run, in a file that is closed where the disk is full, too."""
+    if trace is None:
+        yield
+        return
+    with open(trace.path, "w", encoding="utf-8") as file, simulator.write_vcd(file):
+        yield
 
 
 class _Tap:

@@ -48,6 +48,7 @@ def keep(file: Path, text: str) -> None:
     """Write a file whole; one that cannot be written is made again the next time."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8") as partial:
-            partial.write(text)
-        Path(partial.name).replace(file)
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            partial = Path(folder) / file.name
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(file)

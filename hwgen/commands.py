@@ -22,7 +22,7 @@ from hwgen.graph.network import Network
 from hwgen.graph.recipe import Recipe
 from hwgen.inputs import FrameSpec, Preparation
 from hwgen.names import identifier
-from hwgen.output import check_replaceable
+from hwgen.output import check_replaceable, write_together, write_whole
 from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
@@ -84,6 +84,7 @@ def simulate(
         if against == "onnxruntime":
             tell("comparing with ONNX Runtime")
             compared = design.against_onnxruntime(frames.values)
+    saved = None if save is None else save_result(save, result)
     click.echo("\n".join(answers(result, frames, right)))
     if result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
@@ -93,8 +94,8 @@ def simulate(
         click.echo("\n".join(("", *runtime_lines(compared))))
     if trace is not None:
         click.echo(f"Waveforms written to {trace.path}")
-    if save is not None:
-        save_result(save, result)
+    if saved:
+        click.echo(saved)
     if not (result.equal and (compared is None or compared.equal)):
         click.get_current_context().exit(1)
 
@@ -116,8 +117,7 @@ def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
         click.echo(files[""], nl=False)
         return
     folder = output or default_folder(settings["model"])
-    for name, text in files.items():
-        write_whole(folder / name, text.encode())
+    write_together(folder, files)
     others = f", with {len(files) - 1} memory files beside it" if len(files) > 1 else ""
     click.echo(f"Written to {folder / design.name}.v{others}")
 
@@ -206,17 +206,6 @@ def text_width() -> int:
     return min(max(columns, report.NARROWEST), report.WIDEST)
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write ``file`` so that it is there complete or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 # Answers
 
 
@@ -286,8 +275,8 @@ def runtime_lines(result: Comparison) -> list[str]:
     return [*lines, f"Compared: {count}"]
 
 
-def save_result(file: Path, result: Simulation) -> None:
-    """Integers, outputs and classes as an npz file; of several outputs each by its name."""
+def save_result(file: Path, result: Simulation) -> str:
+    """Integers, outputs and classes as an npz file; of several outputs each by its name. Returns what to say of it."""
     arrays = {"integers": result.integers, "outputs": result.outputs}
     if len(result.results) > 1:
         arrays = {f"integers/{name}": values for name, values in result.streams.items()} | dict(result.results)
@@ -296,4 +285,4 @@ def save_result(file: Path, result: Simulation) -> None:
     buffer = BytesIO()
     np.savez(buffer, **arrays)
     write_whole(file, buffer.getvalue())
-    click.echo(f"Written to {file}: {', '.join(arrays)}")
+    return f"Written to {file}: {', '.join(arrays)}"

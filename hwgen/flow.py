@@ -48,7 +48,7 @@ from hwgen.sizing import Sizing
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
-from hwgen.waves import Waves
+from hwgen.waves import Waves, whole
 from hwgen.workers import HERE, Workers
 from hwgen.yosys import compile_early
 
@@ -396,7 +396,8 @@ class Design:
         step = f"simulating ({engine})"
         self.progress(step)
         tell = partial(self.progress, step)
-        return self.run_engine(frames, engine, tell, stall, trace, workers)
+        with whole(trace) as waves:
+            return self.run_engine(frames, engine, tell, stall, waves, workers)
 
     def run_engine(self, frames: np.ndarray, engine: str, *how: Any) -> Simulation:
         """``frames`` through ``engine``; hardware that holds no weights at power-up is loaded first."""

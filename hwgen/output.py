@@ -1,9 +1,9 @@
-"""Folders that appear whole or not at all."""
+"""Folders and files that appear whole or not at all."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,16 +21,46 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path).resolve()
     check_replaceable(path)
-    made = _make_parents(path.parent)
+    with _parents(path.parent), _sibling(path, "partial") as folder, _told_of(folder, path):
+        yield folder
+        write_manifest(folder)
+        _replace(folder, path)
+
+
+@contextmanager
+def atomic_file(path: Path | str) -> Iterator[Path]:
+    """A file to write, of the same name, which becomes ``path`` when the block ends; after an error or Ctrl-C
+    ``path`` is as it was, and no folder is left that was made for it."""
+    path = Path(path).resolve()
+    with _parents(path.parent), _sibling(path, "partial") as folder, _told_of(folder, path.parent):
+        yield folder / path.name
+        (folder / path.name).replace(path)
+
+
+def write_whole(file: Path | str, content: bytes) -> None:
+    """Write ``file`` so that it is there complete or not at all."""
+    with atomic_file(file) as partial:
+        partial.write_bytes(content)
+
+
+def write_together(folder: Path | str, files: Mapping[str, str]) -> None:
+    """Write the texts of ``files`` into ``folder``, which may hold others: all, or none where one cannot be."""
+    folder = Path(folder).resolve()
+    with _parents(folder), _sibling(folder / "files", "partial") as partial, _told_of(partial, folder):
+        for name, text in files.items():
+            (partial / name).write_text(text, encoding="utf-8", newline="\n")
+        for name in files:
+            (partial / name).replace(folder / name)
+
+
+@contextmanager
+def _told_of(folder: Path, wanted: Path) -> Iterator[None]:
+    """What the system refuses in ``folder``, which nobody knows, is told of ``wanted``, what it would become."""
     try:
-        with _sibling(path, "partial") as folder:
-            yield folder
-            write_manifest(folder)
-            _replace(folder, path)
-    except BaseException:
-        for parent in made:
-            with suppress(OSError):  # someone else has put something there
-                parent.rmdir()
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            error.filename = str(error.filename).replace(str(folder), str(wanted))
         raise
 
 
@@ -86,14 +116,25 @@ def _replace(folder: Path, path: Path) -> None:
             raise
 
 
-def _make_parents(folder: Path) -> list[Path]:
-    """Make ``folder`` and its parents where they are missing; returns those made, the innermost first."""
+@contextmanager
+def _parents(folder: Path) -> Iterator[None]:
+    """``folder`` and its parents, made where they are missing; those made are gone again after an error."""
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        _make(folder)
+        yield
+    except BaseException:
+        for parent in missing:  # the innermost first
+            with suppress(OSError):  # someone else has put something there
+                parent.rmdir()
+        raise
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make {folder}: {error.strerror}; name another folder") from error
-    return missing
 
 
 def _umask() -> int:

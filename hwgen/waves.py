@@ -1,9 +1,12 @@
 """What of a simulation is written as waveforms."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hwgen.graph.errors import InputError
+from hwgen.output import atomic_file
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,13 @@ class Waves:
     def chosen(self) -> bool:
         """Whether it is less than everything."""
         return bool(self.layers or self.first or self.last is not None)
+
+
+@contextmanager
+def whole(trace: Waves | None) -> Iterator[Waves | None]:
+    """``trace`` with a file that is put in its place when the block ends: a simulation that is stopped leaves none."""
+    if trace is None:
+        yield None
+        return
+    with atomic_file(trace.path) as partial:
+        yield replace(trace, path=partial)

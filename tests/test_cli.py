@@ -383,6 +383,28 @@ def test_a_full_disk_or_a_forbidden_folder_is_one_line(monkeypatch):
     ]
 
 
+WRITERS = {
+    "trace": ("simulate", "--input", "frames.npy", "--frames", "1", "--engine", "amaranth", "--trace", "new/a.vcd"),
+    "save": ("simulate", "--input", "frames.npy", "--save", "new/a.npz"),
+    "picture": ("explore", "--points", "2", "--picture", "new/a.svg"),
+    "verilog": ("verilog", "--output", "new/verilog"),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_disk_that_fills_up_ends_in_one_line_and_nothing_is_left(kind):
+    resource = pytest.importorskip("resource", reason="no limits to the size of files on this system")
+    command, *rest = WRITERS[kind]
+    ok("simulate", "tiny.onnx", *OPTIONS, "--input", "frames.npy", "--engine", "schedule")  # what is kept is kept now
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        (line,) = errors(command, "tiny.onnx", *OPTIONS, *rest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large; make room" in line or line.startswith("Yosys")
+
+
 # Faults and interruptions
 
 
@@ -435,6 +457,7 @@ def test_a_signal_leaves_nothing_behind(folder, number):
         "many.npy",
         "--engine",
         "amaranth",
+        *("--trace", "waves/all.vcd"),
     ]
     environment = os.environ | {"TMPDIR": str(temporary)}
     # A background job ignores Ctrl-C, and so would everything that it starts.
@@ -457,6 +480,7 @@ def test_a_signal_leaves_nothing_behind(folder, number):
     assert "Traceback" not in err
     assert out == ""
     assert list(temporary.iterdir()) == []
+    assert not (folder / "waves").exists()
     if number == signal.SIGINT:
         assert err.split() == ["interrupted"]
 

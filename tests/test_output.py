@@ -6,7 +6,7 @@ import pytest
 
 from hwgen.export import MANIFEST, manifest
 from hwgen.graph.errors import InputError
-from hwgen.output import atomic_folder, check_replaceable
+from hwgen.output import atomic_file, atomic_folder, check_replaceable, write_together
 
 
 def build(path, text="new"):
@@ -17,6 +17,14 @@ def build(path, text="new"):
             (folder / "half.txt").write_text("half")
             raise text
         (folder / "sub" / "a.txt").write_text(text)
+
+
+def stopped(path, error):
+    """Write half a file."""
+    with atomic_file(path) as partial:
+        assert partial.name == path.name
+        partial.write_text("half")
+        raise error
 
 
 def listing(folder):
@@ -98,3 +106,24 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_done(tmp_pat
         check_replaceable(tmp_path / "file" / "deep" / "net")
     check_replaceable(tmp_path / "new" / "net")
     assert listing(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_file_appears_whole_or_not_at_all(tmp_path, error):
+    for before in (None, "kept"):
+        with pytest.raises(error):
+            stopped(tmp_path / "a/b/file.vcd", error)
+        assert listing(tmp_path) == (["a", "a/b", "a/b/file.vcd"] if before else [])
+        with atomic_file(tmp_path / "a/b/file.vcd") as partial:
+            partial.write_text("kept")
+    assert (tmp_path / "a/b/file.vcd").read_text() == "kept"
+
+
+def test_several_files_appear_together(tmp_path):
+    (tmp_path / "other").mkdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        write_together(tmp_path / "other", {"a.v": "text", "missing/b.hex": "text"})
+    assert caught.value.filename == str(tmp_path / "other/missing/b.hex")
+    assert listing(tmp_path) == ["other"]
+    write_together(tmp_path / "other", {"a.v": "text", "b.hex": "more"})
+    assert listing(tmp_path) == ["other", "other/a.v", "other/b.hex"]
