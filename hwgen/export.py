@@ -11,20 +11,14 @@ from pathlib import Path
 from amaranth.lib import wiring
 
 from hwgen import __version__
+from hwgen.explicit import explicit
 from hwgen.memory.elements import CONTENTS
 from hwgen.memory.store import LOADED
 from hwgen.rtlil import Netlist, to_netlist, to_rtlil
 from hwgen.yosys import release, run_yosys
 
-#: Verilator warnings switched off in the file itself, and why. The last two only come with -Wall.
-VERILATOR_WAIVERS = {
-    "WIDTH": "sums are one bit wider than their operands, and narrower targets cut them on purpose",
-    "CASEINCOMPLETE": "a signal has a value before the case that may change it",
-    "UNSIGNED": "bounds of loops and windows are compared as they are, even where they are 0",
-    "CMPCONST": "the same at the other end of a range",
-    "UNUSED": "carries of such sums, and ports that a setting makes idle",
-    "DECLFILENAME": "one file holds all modules",
-}
+#: The one rule of Verilator's that a file in which all modules are cannot keep.
+_ONE_FILE = "/* verilator lint_off DECLFILENAME */  // modules are not in files of their names: one file holds all"
 
 #: Packages whose versions decide what is written, beside Yosys.
 TOOLS = ("amaranth", "numpy", "onnx")
@@ -40,7 +34,7 @@ _ZEROS = re.compile(r"  initial begin\n(?:    (\w+)\[\d+\] = \d+'[bdh]0+;\n)(?: 
 # Memories stay arrays and cases stay cases, as synthesis tools know them.
 _SCRIPT = """\
 read_rtlil top.il
-proc -nomux -norom
+proc -nomux -norom -noopt
 memory_collect
 write_verilog top.v
 """
@@ -81,15 +75,30 @@ def to_verilog(component: wiring.Component, name: str) -> str:
 
 def rtlil_to_verilog(rtlil: str, name: str) -> str:
     """Verilog of tidy RTLIL, see :func:`hwgen.rtlil.to_rtlil`."""
-    verilog = run_yosys(_SCRIPT, inputs={"top.il": rtlil}, outputs=["top.v"]).files["top.v"]
+    verilog = run_yosys(_SCRIPT, inputs={"top.il": explicit(rtlil)}, outputs=["top.v"]).files["top.v"]
     # The first line names Yosys and the machine that it was built on.
     verilog = verilog.partition("\n")[2].lstrip("\n")
     # What makes simulators run an always block at time 0 gets a name that can be read.
     verilog = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:\w+\$\d+ ", "_at_start_", verilog)
     # SystemVerilog gives variables what they are declared with before time 0, where no always block sees it.
     verilog = re.sub(r"^  (reg .*?)(\w+) = (\S+);$", r"  \1\2;\n  initial \2 = \3;", verilog, flags=re.MULTILINE)
-    modules = re.split(r"(?<=endmodule\n)", verilog)
+    modules = re.split(r"(?<=endmodule\n)", _with_defaults(verilog))
     return _header(name) + "".join(map(_without_zeros, modules))
+
+
+def _with_defaults(verilog: str) -> str:
+    """``verilog`` with a default that does nothing in cases that have none: signals have a value before."""
+    lines, has = [], []
+    for line in verilog.splitlines():
+        word = line.strip().split(" ")[0]
+        if word in ("case", "casez"):
+            has.append(False)
+        elif word == "default:":
+            has[-1] = True
+        elif word == "endcase" and not has.pop():
+            lines.append(line.replace("endcase", "  default: ;"))
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def _without_zeros(module: str) -> str:
@@ -122,8 +131,7 @@ def with_memories(verilog: str, netlist: Netlist, read: str = _READ) -> str:
 
 
 def _header(name: str) -> str:
-    waivers = "".join(f"/* verilator lint_off {code} */  // {why}\n" for code, why in VERILATOR_WAIVERS.items())
-    return f"// {name}: written by hwgen {__version__}\n{waivers}\n"
+    return f"// {name}: written by hwgen {__version__}\n{_ONE_FILE}\n\n"
 
 
 def manifest(folder: Path | str) -> dict:
