@@ -16,6 +16,8 @@ from .stages import INPUT, Layout, Source, Stage
 FORMAT = 2
 LARGEST_QUEUE = 1 << 20
 
+_REMEDY = "end the network before it with --outputs"
+
 
 @dataclass(frozen=True, eq=False)
 class PlannedLayer:
@@ -156,9 +158,9 @@ def check_hardware(network: Network) -> None:
     for layer in network.layers:
         constants = [name for name in layer.inputs if name in network.constants]
         if layer.op.gap:
-            lines.append(f"{layer.place}: {layer.op.gap} has no hardware yet: golden only")
+            lines.append(f"{layer.place}: {layer.op.gap} has no hardware yet: golden only; {_REMEDY}")
         elif constants:
-            lines.append(f"{layer.place}: it reads the constant {constants[0]!r} as a stream: golden only")
+            lines.append(f"{layer.place}: it reads the constant {constants[0]!r} as a stream: golden only; {_REMEDY}")
         elif layer.output not in read:
             lines.append(f"{layer.place}: nothing reads its result; take it out of the model")
     if lines:

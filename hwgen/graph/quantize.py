@@ -47,7 +47,10 @@ def quantize(
     if not place.points and not layers:
         return graph
     if len(graph.inputs) != 1:
-        raise ModelError(f"the model has {len(graph.inputs)} inputs; one is supported")
+        raise ModelError(
+            f"the model has {len(graph.inputs)} inputs; one is supported: "
+            "make constants of the others when exporting, or join them into one"
+        )
     measured = calibration is not None and bool(place.points or recipe.correct_bias)
     frames = _frames(graph, calibration, warn) if place.points or measured else None
     if measured and recipe.equalize:

@@ -47,7 +47,10 @@ class Trace:
     def run(self) -> "Trace":
         graph = self.graph
         if len(graph.inputs) != 1:
-            self.problems.add(f"the model has {len(graph.inputs)} inputs; one is supported")
+            self.problems.add(
+                f"the model has {len(graph.inputs)} inputs; one is supported: "
+                "make constants of the others when exporting, or join them into one"
+            )
             return self
         self.values[graph.inputs[0]] = self.entrance.frame
         for node in graph.nodes:

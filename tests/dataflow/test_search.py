@@ -161,7 +161,8 @@ class Unbuilt(GoldenOperator):
 def test_what_has_no_hardware_is_refused_in_one_line_each():
     with pytest.raises(ModelError) as caught:
         search(chain(Unbuilt(FeatureMap(4, 4, 2, U8))))
-    assert caught.value.problems == ("node 'layer0': Unbuilt has no hardware yet: golden only",)
+    (line,) = caught.value.problems
+    assert line == "node 'layer0': Unbuilt has no hardware yet: golden only; end the network before it with --outputs"
 
 
 def test_a_layer_that_nobody_reads_is_refused(network):
