@@ -1,6 +1,7 @@
 """What element-wise operators compute. See :mod:`hwgen.graph.float_ops`."""
 
 import math
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
@@ -210,6 +211,12 @@ def reciprocal(x: Array) -> Array:
 def clip(x: Array, low: Array | None = None, high: Array | None = None) -> Array:
     x = x if low is None else np.maximum(x, low.reshape(()))
     return x if high is None else np.minimum(x, high.reshape(()))
+
+
+def lookup(x: Array, *, table: Sequence[float], scale: float, first: int) -> Array:
+    """Of ``x`` that is a whole number of ``scale``: the entry of ``table``, which starts at the number ``first``."""
+    index = np.rint(x / x.dtype.type(scale)).astype(np.int64) - first
+    return np.asarray(table, x.dtype)[np.clip(index, 0, len(table) - 1)]
 
 
 def identity(x: Array, *_: Array, **__: Any) -> Array:

@@ -11,7 +11,7 @@ import onnx
 
 from .formats import find_format
 from .ir import Node
-from .operators import ALIASES, OPERATORS, Attribute, Operator
+from .operators import ALIASES, STANDARD, Attribute, Operator
 from .tensor_data import INTEGERS, NARROW_TYPES, decode, type_name
 
 _REMEDIES = {"training_mode": ": export the model for inference, after model.eval()"}
@@ -158,7 +158,7 @@ def light_node(name: str, proto: onnx.NodeProto) -> Node:
 def operator_of(node: Node) -> Operator | None:
     """What is known of the node's operator, standard or of another format."""
     foreign = find_format(node.domain, node.op)
-    return foreign or (None if node.domain else OPERATORS.get(node.op))
+    return foreign or (None if node.domain else STANDARD.get(node.op))
 
 
 def _attribute(attribute: Attribute, proto: onnx.AttributeProto, folder: Path) -> Any:

@@ -349,7 +349,18 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "Where": _layout("where", (3, 3)),
     }
 )
-OPERATORS: Mapping[str, Operator] = STANDARD
+#: With those that no file has, which passes make.
+OPERATORS: Mapping[str, Operator] = MappingProxyType(
+    {
+        **STANDARD,
+        "Lookup": _unary(
+            "lookup",
+            table=Attribute("floats", own=True),
+            scale=Attribute("float", own=True),
+            first=Attribute("int", own=True),
+        ),
+    }
+)
 
 MICROSOFT = "com.microsoft"
 #: Standard operators that quantisers put elsewhere, most of them because older opsets lacked a type.

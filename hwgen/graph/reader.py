@@ -24,7 +24,7 @@ from .ir import Graph, Node, Tail, TensorInfo
 from .known_nodes import known_nodes_computed
 from .model_file import inlined, load, names_read, opset_of, ordered
 from .node_reader import NodeReader, light_node, operator_of
-from .operators import MAX_OPSET, MIN_OPSET, OPERATORS
+from .operators import MAX_OPSET, MIN_OPSET, STANDARD
 from .precision import in_single_precision
 from .tensor_data import decode, input_info
 from .writer import tail_model
@@ -135,7 +135,7 @@ class _Reader:
             if name in self.kept:
                 self.read_node(name, proto)
         if self.unknown:
-            supported = ", ".join((*OPERATORS, *format_names()))
+            supported = ", ".join((*STANDARD, *format_names()))
             self.problems.add(
                 f"supported operators are {supported}; rewrite the others, or end the network before them with "
                 f"--outputs"

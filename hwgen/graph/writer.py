@@ -125,6 +125,8 @@ def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx
     """
     defaults = OPERATORS[node.op].defaults
     given = {name: value for name, value in node.attributes.items() if value != defaults[name]}
+    if node.op == "Lookup":
+        return _lookup(node, bounds)
     limits = given.pop("limits", None)
     if limits is None or node.op != "QuantizeLinear":
         return [helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **given)]
@@ -143,6 +145,25 @@ def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx
         helper.make_node(node.op, node.inputs, [f"{output}/unclipped"], name=node.name, **given),
         helper.make_node("Clip", [f"{output}/unclipped", *names], [output], name=f"{node.name}/clip"),
     ]
+
+
+def _lookup(node: Node, constants: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
+    """What a Lookup is made of in standard ONNX; ``constants`` collects its operands."""
+    (source,), (output,), settings = node.inputs, node.outputs, node.attributes
+    names = {what: f"{output}/{what}" for what in ("scale", "steps", "whole", "integers", "first", "index", "table")}
+    constants |= {
+        names["scale"]: np.float32(settings["scale"]),
+        names["first"]: np.int64(-settings["first"]),
+        names["table"]: np.float32(settings["table"]),
+    }
+    chain = (
+        ("Div", (source, names["scale"]), names["steps"], {}),
+        ("Round", (names["steps"],), names["whole"], {}),
+        ("Cast", (names["whole"],), names["integers"], {"to": onnx.TensorProto.INT64}),
+        ("Add", (names["integers"], names["first"]), names["index"], {}),
+        ("Gather", (names["table"], names["index"]), output, {}),
+    )
+    return [helper.make_node(op, i, [o], name=f"{node.name}/{op.lower()}", **more) for op, i, o, more in chain]
 
 
 def _value(name: str, info: TensorInfo, batch: int | str) -> onnx.ValueInfoProto:

@@ -33,7 +33,7 @@ FAULTS = [
     (lambda g: replace(g, tensors={}), "tensor 'x' has no shape"),
     (lambda g: replace(g, constants=g.constants | {"w1": np.zeros(3)}), "constant 'w1' is float64[3], not"),
     (lambda g: broken(g, 0, attributes={}), "node 'c1_node' (Conv): attributes [] instead of"),
-    (lambda g: broken(g, 0, op="Sin"), "operator .Sin is not in the table"),
+    (lambda g: broken(g, 0, op="Det"), "operator .Det is not in the table"),
     (lambda g: broken(g, 0, inputs=("x",)), "1 operands; 2 to 3 are allowed"),
     (lambda g: broken(g, 0, outputs=("c1", "more")), "2 results instead of one"),
 ]

@@ -14,6 +14,7 @@ from .integers import clips_of_the_input, clips_to_limits, layout_before_dequant
 from .linear import fold_batch_normalization, fold_bias_add, fold_scales_and_biases, matmul_to_gemm, normalize_gemm
 from .padding import merge_pads
 from .shape import clip_before_pick, normalize_reshapes
+from .tables import tables_of_gathers
 from .transposes import cancel_transposes
 from .whole_numbers import quantize_whole_numbers
 
@@ -24,6 +25,7 @@ PASSES: tuple[Pass, ...] = (
     remove_casts,
     clips_to_limits,
     fold_constants,
+    tables_of_gathers,
     casts_of_the_input,
     clips_of_the_input,
     strip_head,
