@@ -12,10 +12,10 @@ from hwgen.graph.steps import find_steps
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
+from .computation import Computation, operand
 from .element_form import Definition, Form
 from .finish import Finish, Searched, finish
 from .fixed_constant import FixedConstant
-from .fixed_point import Computation, operand
 from .float_expression import head_of, split
 from .line import Line, fit_line
 from .logic import Logic, index_bits

@@ -16,8 +16,9 @@ from hwgen.graph.types import IntType, Quantization
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
+from .computation import Computation, exact, rounded
 from .element_form import Definition
-from .fixed_point import Computation, Number, exact, rounded
+from .fixed_point import Number
 from .logic import Logic, adder, clipped, delayed, index_bits
 from .operator import MemoryNeed, rom_need
 from .search import point_type, value_type

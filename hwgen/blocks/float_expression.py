@@ -15,21 +15,9 @@ from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.types import IntType, Quantization
 
+from .computation import Computation, chosen, exact, greatest, least, operand, plus, rounded, scalar, sloped, times
 from .fixed_constant import FixedConstant
-from .fixed_point import (
-    Computation,
-    Number,
-    chosen,
-    exact,
-    greatest,
-    least,
-    operand,
-    plus,
-    rounded,
-    scalar,
-    sloped,
-    times,
-)
+from .fixed_point import Number
 
 #: Bits of a constant that differs from place to place.
 WIDEST_CONSTANT = 48
