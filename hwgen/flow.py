@@ -318,7 +318,7 @@ def _checked_plan(plan: Plan, device: Device, large: bool) -> Plan:
 
 def read_plan(network: Network, path: str | Path) -> Plan:
     """An edited ``plan.json``; InputError where it cannot be read or does not fit the network."""
-    return Plan.from_json(network, plan_file(path))
+    return Plan.from_json(network, plan_file(path), str(path))
 
 
 def plan_file(path: str | Path) -> str:

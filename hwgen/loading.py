@@ -102,7 +102,7 @@ def forms_in(text: str) -> dict[str, Form] | None:
         if data.get("weights", FIXED) == FIXED:
             return None
         return {x["name"]: read_form(x["loadable"]) for x in data["layers"] if "loadable" in x}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"plan: not a plan file ({error}); start from the plan.json that build writes") from None
 
 

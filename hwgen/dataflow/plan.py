@@ -119,27 +119,29 @@ class Plan:
         return json.dumps({"format": FORMAT, "network": self.network.name, "layers": layers}, indent=2) + "\n"
 
     @staticmethod
-    def from_json(network: Network, text: str) -> "Plan":
-        """Read an edited plan; :class:`InputError` lists everything that is wrong with it."""
+    def from_json(network: Network, text: str, file: str = "plan") -> "Plan":
+        """Read an edited plan; :class:`InputError` lists everything that is wrong with it, and where in ``file``."""
         check_hardware(network)
         try:
             data = json.loads(text)
             listed = {network.own_name(entry["name"]): entry for entry in data["layers"]}
             version = data["format"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"plan: not a plan file ({error}); start from the plan.json that build writes") from None
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(f"{file}: not a plan file ({error}); start from the plan.json that build writes") from None
         if version != FORMAT:
-            raise InputError(f"plan: format {version!r} is not the {FORMAT} that this version reads; build it anew")
+            raise InputError(f"{file}: format {version!r} is not the {FORMAT} that this version reads; build it anew")
         names = [layer.name for layer in network.layers]
-        problems = [f"plan: layer {name!r} is not in the model" for name in listed if name not in names]
-        problems += [f"plan: layer {name!r} of the model is missing" for name in names if name not in listed]
+        places = {name: n for n, name in enumerate(listed)}
+        problems = [f"{file}: layer {name!r} is not in the model" for name in listed if name not in names]
+        problems += [f"{file}: layer {name!r} of the model is missing" for name in names if name not in listed]
         layers = []
         for layer in network.layers:
             if layer.name in listed:
                 try:
                     layers.append(_read_layer(network, layer.name, layer.op, listed[layer.name]))
-                except (TypeError, ValueError, KeyError, AttributeError, ModelError) as error:
-                    problems.append(f"plan: layer {layer.name!r}: {error}")
+                except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, ModelError) as error:
+                    what = f"{error} is missing" if isinstance(error, KeyError) else error
+                    problems.append(f"{file}: layers[{places[layer.name]}], layer {layer.name!r}: {what}")
         if problems:
             raise InputError(*problems)
         return Plan(network, tuple(layers))
@@ -173,6 +175,8 @@ def _read_layer(network: Network, name: str, op: Operator, entry: dict) -> Plann
     for field, value in asdict(template).items():
         if type(getattr(folding, field)) is not type(value):
             raise ValueError(f"{field} must be a {type(value).__name__}, not {getattr(folding, field)!r}")
+        if isinstance(value, int) and not 0 <= getattr(folding, field) <= LARGEST_QUEUE:
+            raise ValueError(f"{field} must be 0 to {LARGEST_QUEUE}, not {getattr(folding, field)!r}")
     problems = op.folding_problems(folding) + tap_problems(network, name, op, folding)
     if problems:
         raise ValueError("; ".join(problems))

@@ -1,0 +1,65 @@
+"""Plans that were edited wrongly: words that name the file and the place, never a traceback."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hwgen.dataflow.folding import search
+from hwgen.dataflow.plan import Plan
+from hwgen.graph.errors import InputError
+
+from .nets import random_network
+
+WRONG = (None, -1, 0, 7, 10**30, 1.5, "x", [], {}, [[1]], True)
+
+
+def places(value, path=()):
+    """Paths to everything in JSON data."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    yield path
+    for key, part in inner:
+        yield from places(part, (*path, key))
+
+
+def mutation(data, rng):
+    """``data`` with one thing replaced or taken out."""
+    copy = json.loads(json.dumps(data))
+    found = list(places(copy))[1:]
+    *path, last = found[rng.integers(len(found))]
+    holder = copy
+    for key in path:
+        holder = holder[key]
+    if rng.integers(4) == 0:
+        del holder[last]
+    else:
+        holder[last] = WRONG[rng.integers(len(WRONG))]
+    return copy
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_mutilated_plan_is_read_or_refused_in_words(seed):
+    network, rng = random_network(seed), np.random.default_rng(seed)
+    data = json.loads(search(network).to_json())
+    lines = []
+    for _ in range(25):
+        try:
+            Plan.from_json(network, json.dumps(mutation(data, rng)), "build/x/plan.json")
+        except InputError as error:
+            lines += error.problems
+    assert len(lines) > 5
+    assert all(line.startswith("build/x/plan.json: ") for line in lines)
+
+
+@pytest.mark.parametrize("text", ["", "[" * 100000, "[]", "null", "{}", '{"layers": [1]}', '{"layers": {"a": 1}}'])
+def test_what_is_no_plan_is_said(text):
+    with pytest.raises(InputError, match=r"^f\.json: not a plan file"):
+        Plan.from_json(random_network(0), text, "f.json")
+
+
+def test_the_place_in_the_file_is_named():
+    network = random_network(0)
+    data = json.loads(search(network).to_json())
+    del data["layers"][0]["folding"]
+    with pytest.raises(InputError, match=r"^f\.json: layers\[0\], layer '.*': 'folding' is missing$"):
+        Plan.from_json(network, json.dumps(data), "f.json")
