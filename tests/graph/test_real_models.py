@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hwgen import flow
-from hwgen.blocks import OPERATORS, Conv
+from hwgen.blocks import OPERATORS, AveragePool, Conv
 from hwgen.graph import golden
 from hwgen.graph.float_model import run_float
 from hwgen.graph.lower import lower
@@ -101,7 +101,7 @@ def test_where_onnx_runtime_computes_in_float(name, tmp_path):
         values[layer.output] = theirs.get(layer.output, made)
         apart = np.abs(made.astype(int) - values[layer.output])
         assert apart.max() <= 1
-        assert type(layer.op) is Conv or not apart.any()
+        assert type(layer.op) in (Conv, AveragePool) or not apart.any()  # it adds averages in float32, too: ties
         wrong, total = wrong + np.count_nonzero(apart), total + apart.size
     assert wrong * 1_000_000 <= total * NEAR[name]
 
