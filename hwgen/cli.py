@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from hwgen import __version__
+from hwgen.cli_groups import GroupedCommand
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 INTERRUPTED = 130
@@ -20,6 +21,8 @@ INTERRUPTED = 130
 
 class Guarded(click.Group):
     """A group of commands that ends with one clear line per problem, never with a traceback unless asked for one."""
+
+    command_class = GroupedCommand
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         debug = "--debug" in (sys.argv[1:] if args is None else args)
