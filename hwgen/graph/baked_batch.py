@@ -9,6 +9,7 @@ from .errors import ModelError
 from .infer import infer_shapes
 from .ir import Graph, Node, TensorInfo
 
+_MOST = 1 << 24  # elements of a tensor whose frames are followed one by one
 _JOINING = ("Add", "Concat", "Div", "Max", "Min", "Mul", "Sub", "Where")
 
 
@@ -17,10 +18,12 @@ def for_one_frame(graph: Graph, frames: int) -> Graph:
 
     Raises ModelError, naming the node, where what is meant for one frame does not follow.
     """
-    many = {
-        name: TensorInfo((frames, *graph.tensors[name].shape[1:]), graph.tensors[name].dtype) for name in graph.inputs
-    }
-    large = infer_shapes(replace(graph, tensors=many))
+    given = {name: graph.tensors[name] for name in graph.inputs}
+    many = {name: TensorInfo((frames, *info.shape[1:]), info.dtype) for name, info in given.items()}
+    try:
+        large = infer_shapes(replace(graph, tensors=many))
+    except ModelError:  # it is too large, or wrong for one frame, too
+        return infer_shapes(graph)
     constants, nodes = dict(graph.constants), []
     for node in graph.nodes:
         place = {"Reshape": 1, "Expand": 1, "Resize": 3}.get(node.op)
@@ -46,8 +49,12 @@ def _sizes(large: Graph, node: Node, sizes: np.ndarray, frames: int) -> np.ndarr
     if node.op != "Reshape":
         counts = before[:1] == after[:1] == (frames,) and sizes.size == len(after)
         return np.array([1, *sizes.reshape(-1)[1:]], np.int64) if counts else None
-    if before[:1] != (frames,):  # it may be on the way back
-        return np.array([1, *after[1:]], np.int64) if after[:1] == (frames,) else None
+    if after[:1] == (frames,):
+        return np.array([1, *after[1:]], np.int64)
+    if before[:1] != (frames,):
+        return None
+    if math.prod(after) > _MOST:
+        raise _baked(node, frames)
     owner = np.repeat(np.arange(frames), math.prod(before[1:])).reshape(after)
     places = np.argwhere(owner == 0)
     ends = places.max(axis=0) + 1
