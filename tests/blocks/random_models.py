@@ -23,15 +23,21 @@ ACTIVATIONS = {
 class Model:
     """A quantised model under construction; ``shapes`` knows every real tensor so far, [C, H, W] or [C, W].
 
-    With ``fused`` convolutions, sums and products are QOperator nodes.
+    With ``fused`` convolutions, sums and products are QOperator nodes. ``narrow`` limits the input's integers further.
     """
 
-    def __init__(self, rng, dtype, shape, fused=False):
+    def __init__(self, rng, dtype, shape, fused=False, narrow=None):
         self.rng, self.dtype, self.fused = rng, dtype, fused
         self.shape, self.source = shape, ("x", ("N", *shape))
         self.nodes, self.constants, self.shapes, self.scales, self.integers = [], {}, {}, {}, {}
         self.number = 0
-        self.quantize("x", shape, 0.02)
+        if narrow is None:
+            self.quantize("x", shape, 0.02)
+            return
+        unit = self.unit(0.02, int(rng.integers(narrow[0], narrow[1] + 1)))
+        whole = self.add("QuantizeLinear", ["x", *unit])
+        clipped = self.add("Clip", [whole, *(self.constant(dtype(end)) for end in narrow)])
+        self.dequantize(clipped, shape, unit)
 
     def constant(self, value):
         self.number += 1
@@ -179,6 +185,16 @@ class Model:
         channels, *size = self.shapes[x]
         self.quantize(self.add("Concat", [x, y], axis=1), (channels + self.shapes[y][0], *size), self.scale())
 
+    def joined(self):
+        """With a constant for one frame, so that the file takes no more at a time."""
+        x = self.pick()
+        self.source = (self.source[0], (1, *self.shape))
+        channels, *size = self.shapes[x]
+        count = int(self.rng.integers(1, 4))
+        constant = self.constant(self.rng.normal(0, 1, (1, count, *size)).astype(np.float32))
+        pair = [x, constant] if self.rng.random() < 0.6 else [constant, x]
+        self.quantize(self.add("Concat", pair, axis=1), (channels + count, *size), self.scale())
+
     def maximum(self):
         x = self.pick()
         channels, height, width = self.shapes[x]
@@ -228,12 +244,12 @@ class Model:
 STEPS = (
     *["convolution"] * 4, *["binary"] * 4, "several", "several", "unquantised", "activation", "silu", "concat",
     "maximum", "average", "resize", "slice",
-    "pad", "shuffle",
+    "pad", "shuffle", "joined",
 )  # fmt: skip
 
 
 #: Those for one dimension, too.
-LINE_STEPS = "convolution convolution binary several unquantised activation silu concat average".split()  # noqa: SIM905
+LINE_STEPS = "convolution convolution binary several unquantised activation silu concat joined average".split()  # noqa: SIM905
 
 
 def random_model(rng):
@@ -241,10 +257,18 @@ def random_model(rng):
     dtype = (np.uint8, np.int8)[rng.integers(2)]
     line, fused = rng.random() < 0.2, rng.random() < 0.3
     shape = tuple(int(n) for n in rng.integers(1, (5, 13) if line else (5, 7, 7)))
-    model = Model(rng, dtype, shape, fused)
+    model = Model(rng, dtype, shape, fused, narrow_range(rng, dtype) if rng.random() < 0.3 else None)
     for step in rng.choice(LINE_STEPS if line else STEPS, rng.integers(1, 11)):
         getattr(model, step)()
     return model
+
+
+def narrow_range(rng, dtype):
+    """Two to eight bits, the least or the greatest integer left out or not."""
+    half = 1 << int(rng.integers(1, 8))
+    if dtype is np.int8:
+        return int(rng.integers(-half, -half + 2)), half - 1
+    return 0, int(rng.integers(2 * half - 2, 2 * half))
 
 
 def frames(rng, shape, count=4):
