@@ -359,6 +359,12 @@ class Design:
     check: Simulation | None = None
     implementation: "Implementation | None" = None
 
+    def __repr__(self) -> str:
+        return f"Design {self.name} for {self.device.name}: {self.schedule.interval:,} cycles per frame\n{self.plan!r}"
+
+    def _repr_html_(self) -> str:
+        return self.report._repr_html_()
+
     @property
     def graph(self) -> Graph:
         """The quantised model, QDQ."""

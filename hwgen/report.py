@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hwgen.axi import port_names
 from hwgen.dataflow.taps import waiting
-from hwgen.graph.network import Network, Output, QuantizedTensor
+from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
 
 from .clocks import clock_origin
 from .fit import by_layer
@@ -66,6 +67,13 @@ class Report:
 
     def __str__(self) -> str:
         return self.text()
+
+    def __repr__(self) -> str:
+        return screenful(self.text().splitlines())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the page, in a frame as its styles are its own."""
+        return f'<iframe srcdoc="{escape(self.html())}" style="width: 100%; height: 640px; border: 0"></iframe>'
 
 
 def make_report(design: Reportable) -> Report:

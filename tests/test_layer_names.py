@@ -53,3 +53,12 @@ def test_a_layer_to_trace_may_be_named_either_way(design):
     assert [network.own_name(layer.node) for layer in network.layers] == [layer.name for layer in network.layers]
     assert network.own_name("fc1") == "fc1"
     assert network.own_name("unknown") == "unknown"
+
+
+def test_a_repl_shows_a_screenful_and_a_notebook_the_page(design):
+    for shown in (design, design.plan, design.network, design.report):
+        text = repr(shown)
+        assert len(text.splitlines()) <= 25
+        assert len(text) < 3100
+    assert all(name in repr(design) for name in ("conv1", "maxpool1", "fc1"))
+    assert "&lt;svg" in design._repr_html_()

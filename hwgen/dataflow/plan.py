@@ -8,7 +8,7 @@ from typing import Any
 
 from hwgen.blocks.operator import Cost, Operator
 from hwgen.graph.errors import InputError, ModelError
-from hwgen.graph.network import Network
+from hwgen.graph.network import Network, screenful
 
 from .shortcuts import tap_problems
 from .stages import INPUT, Layout, Source, Stage
@@ -42,6 +42,10 @@ class Plan:
 
     network: Network
     layers: tuple[PlannedLayer, ...]
+
+    def __repr__(self) -> str:
+        layers = [f"  {x.name:15} {x.folding}, {x.cost.cycles:,} cycles" for x in self.layers]
+        return screenful([f"Plan of {self.network.name}: {len(layers)} layers", *layers])
 
     @cached_property
     def _layout(self) -> Layout:

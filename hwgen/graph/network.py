@@ -199,6 +199,10 @@ class Network:
         """The first of :attr:`results`: the only one of most networks."""
         return self.results[0]
 
+    def __repr__(self) -> str:
+        layers = [f"  {x.name:15} {type(x.op).__name__}, {self.tensors[x.output].map}" for x in self.layers]
+        return screenful([f"Network {self.name}: {len(layers)} layers", *layers])
+
     def __str__(self) -> str:
         ends = ", ".join(str(stream.map) for stream in self.results)
         lines = [f"network {self.name}: {self.input.map} -> {ends}"]
@@ -208,3 +212,9 @@ class Network:
             for layer in self.layers
         ]
         return "\n".join(lines)
+
+
+def screenful(lines: list[str], most: int = 24) -> str:
+    """``lines`` as a REPL shows them: at most ``most``, of which the last says how many are left out."""
+    cut = [line[:120] for line in lines]
+    return "\n".join(cut if len(cut) <= most else [*cut[: most - 1], f"  ... and {len(cut) - most + 1} more"])
