@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from hwgen import __version__
-from hwgen.cli_groups import GroupedCommand
+from hwgen.cli_config import ConfiguredCommand
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 INTERRUPTED = 130
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 class Guarded(click.Group):
     """A group of commands that ends with one clear line per problem, never with a traceback unless asked for one."""
 
-    command_class = GroupedCommand
+    command_class = ConfiguredCommand
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
         debug = "--debug" in (sys.argv[1:] if args is None else args)
@@ -102,6 +102,7 @@ class Numbers(click.ParamType):
     """One number, or several with commas between."""
 
     name = "X[,X...]"
+    item = float  # of a list in a file of settings
 
     def convert(self, value, param, ctx):
         if isinstance(value, tuple):
@@ -116,6 +117,7 @@ class Names(click.ParamType):
     """One name, or several with commas between."""
 
     name = "NAME[,NAME...]"
+    item = str
 
     def convert(self, value, param, ctx):
         return value if isinstance(value, tuple) else tuple(filter(None, value.split(",")))

@@ -5,13 +5,15 @@ from pathlib import Path
 import click
 
 from hwgen.cli import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
-from hwgen.cli_groups import GroupedCommand
+from hwgen.cli_config import ConfiguredCommand
 
 #: The model, calibration frames, shape of the input, outputs: all that hardware does not depend on.
 _NETWORK_OPTIONS = MODEL_OPTIONS[:4]
 
 
-@click.command(cls=GroupedCommand, short_help="Write the weights of MODEL for hardware built with --weights loadable.")
+@click.command(
+    cls=ConfiguredCommand, short_help="Write the weights of MODEL for hardware built with --weights loadable."
+)
 @options(_NETWORK_OPTIONS)
 @click.option(
     "--for",

@@ -45,4 +45,4 @@ def test_what_only_one_command_has_stands_first():
 
 def test_headings_name_options_that_there_are():
     known = {option.name for command in cli.commands.values() for option in command.params}
-    assert {name for names in HEADINGS.values() for name in names} - {"json", "config"} <= known
+    assert {name for names in HEADINGS.values() for name in names} - {"json"} <= known
