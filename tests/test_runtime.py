@@ -5,8 +5,10 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
+from onnx import TensorProto, helper
 
 import hwgen
 from hwgen import flow
@@ -44,6 +46,18 @@ def test_a_file_with_integers_is_run_itself(quantised):
     assert result.equal
     assert result.model == "tiny_qdq.onnx"
     assert result.integers >= 20 * (64 + 8 * 8 * 4 + 3)
+
+
+def test_an_input_that_nobody_reads_is_not_fed(quantised, tmp_path):
+    """Though it comes first in the file."""
+    model = onnx.load(quantised.model)
+    inputs = [helper.make_tensor_value_info("unread", TensorProto.FLOAT, ["N", 5]), *model.graph.input]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    onnx.save(model, tmp_path / "two.onnx")
+    result = flow.quantised(tmp_path / "two.onnx").against_onnxruntime(tiny.frames(3))
+    assert result.equal
+    assert result.model == "two.onnx"
 
 
 def test_of_a_float_model_what_is_made_of_it_is_run(front):

@@ -78,6 +78,7 @@ def _inside(tensor: onnx.TensorProto, constants: Mapping[str, np.ndarray]) -> on
 def with_outputs(path: str | Path, wanted: Collection[str]) -> tuple[bytes, tuple[str, ...]]:
     """The model at ``path`` as bytes, its outputs those of the ``wanted`` tensors that its nodes make; and which.
 
+    Inputs that no node reads are left out, so that nobody needs to feed them.
     For whoever wants to see what a runtime computes on the way. The file must be one that
     :func:`hwgen.graph.reader.read_model` has read.
     """
@@ -85,6 +86,10 @@ def with_outputs(path: str | Path, wanted: Collection[str]) -> tuple[bytes, tupl
     made = dict.fromkeys(name for node in model.graph.node for name in node.output if name in wanted)
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in made)
+    read = {name for node in model.graph.node for name in names_read(node)}
+    inputs = [each for each in model.graph.input if each.name in read]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
     return model.SerializeToString(), tuple(made)
 
 

@@ -5,9 +5,11 @@ import pytest
 from onnx import TensorProto
 
 from hwgen import flow
+from hwgen.dataflow.folding import search
 from hwgen.exact_session import exact_session
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
+from hwgen.simulate import simulate
 from tests import shared
 from tests.graph.models import build, node, save
 
@@ -70,6 +72,15 @@ def test_every_integer_is_that_of_the_file(low, high, factor, tmp_path):
     parts = [session.run(["y", "c1", "c2"], {"x": frame[None]}) for frame in frames]
     for name, *values in zip(("y", "c1", "c2"), *parts, strict=True):
         assert np.array_equal(given[name], np.concatenate(values)), name
+
+
+def test_the_hardware_computes_the_steps(tmp_path):
+    """Every layer's integers, as golden has them."""
+    network = flow.quantised(save(integer_network(), tmp_path), warn=lambda line: None).network
+    frames = RNG.integers(0, 256, (2, 1, 8, 8)).astype(np.float32)
+    result = simulate(network, search(network, multipliers=20), frames, "amaranth")
+    assert result.equal
+    assert {layer.output for layer in network.layers} <= result.tensors.keys()
 
 
 def test_an_integer_that_leaves_the_step_is_refused(tmp_path):

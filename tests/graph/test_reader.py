@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from hwgen import flow
 from hwgen.graph.check import check_graph
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.reader import read_model
@@ -85,6 +86,25 @@ def test_unknown_operators_are_all_listed(tmp_path):
     )
     assert lines[2].startswith("supported operators are Abs, Acos, Acosh, Add, ")
     assert lines[2].endswith("; rewrite the others, or end the network before them with --outputs")
+
+
+def test_training_mode_names_the_way_out(tmp_path):
+    parameters = dict.fromkeys(("scale", "bias", "mean", "variance"), np.ones(1, np.float32))
+    normalization = node("BatchNormalization", "x scale bias mean variance", "y", training_mode=1)
+    assert problems(build([normalization], "y", parameters, opset=15), tmp_path) == (
+        "node 'y_node' (BatchNormalization): its attribute 'training_mode' is 1; only 0 is supported: "
+        "export the model for inference, after model.eval()",
+    )
+
+
+def test_several_inputs_name_the_way_out(tmp_path):
+    model = build([node("Add", "x second", "y")], "y", {})
+    model.graph.input.append(helper.make_tensor_value_info("second", TensorProto.FLOAT, ["N", 1, 8, 8]))
+    with pytest.raises(ModelError) as caught:
+        flow.quantised(save(model, tmp_path), warn=lambda line: None)
+    assert caught.value.problems == (
+        "the model has 2 inputs; one is supported: make constants of the others when exporting, or join them into one",
+    )
 
 
 def test_dynamic_shape(tmp_path):
