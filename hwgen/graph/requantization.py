@@ -129,11 +129,17 @@ class Requantization:
         value = operand * self.multiplier + self.offset
         quotient, rest = value >> self.shift, value & ((1 << self.shift) - 1)
         if self.form == "float" or self.ties:
-            odd = (quotient - self.zero_point) & 1 == 1
-            down = odd & (rest <= self.margin(quotient))
-            up = odd & (rest >= (1 << self.shift) - self.margin(quotient + 1)) & ~down
-            quotient = quotient - down + up
+            most = self.margin(np.abs(quotient - self.zero_point).max(initial=0) + 1 + self.zero_point)
+            near = (rest <= most) | (rest >= (1 << self.shift) - most)
+            near &= (quotient - self.zero_point) & 1 == 1
+            quotient[near] += self._correction(quotient[near], rest[near])
         return np.clip(quotient, *self.clamp)
+
+    def _correction(self, quotient: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """What is added to odd quotients, [P], for what counts as a tie."""
+        down = rest <= self.margin(quotient)
+        up = rest >= (1 << self.shift) - self.margin(quotient + 1)
+        return np.where(down, -1, up.astype(np.int64))
 
     def margin(self, output: np.ndarray) -> np.ndarray:
         """How near a value must be to the boundary below ``output`` to count as a tie, in units of ``value``.
@@ -143,9 +149,7 @@ class Requantization:
         """
         if self.form == "line":
             return np.zeros_like(output)
-        return np.array([self.margins[bits] for bits in range(65)])[
-            _bit_length(np.abs(2 * (output - self.zero_point) - 1))
-        ]
+        return np.array(self.margins)[_bit_length(np.abs(2 * (output - self.zero_point) - 1))]
 
     @property
     def margins(self) -> tuple[int, ...]:

@@ -40,7 +40,8 @@ __all__ = ["Requantization", "fit", "output_scale", "requantize_reference", "thr
 _MAX_MULTIPLIER_BITS = 28  # the float form needs 24 and the spread of the scales
 _MOST_SHIFT = 45  # of a line
 _LINE_OUTPUTS = 1 << 12  # beyond so many outputs no line is found that is shorter than the float form
-_MOST_THRESHOLDS = 1 << 20  # at a time, so that memory stays bounded
+_MOST_THRESHOLDS = 1 << 20  # that are kept, so that memory stays bounded
+_THRESHOLDS_AT_ONCE = 1 << 16  # so that what is computed of them stays in the processor's cache
 #: Bits of a product or an offset: both must stay within int64.
 WIDEST = 62
 
@@ -66,22 +67,32 @@ def _thresholds(
     with np.errstate(over="ignore"):
         guess = np.ceil((outputs - zero_point - 0.5) / scale.astype(np.float64))
     guess = np.clip(guess, low, high + 1).astype(np.int64)
+    # Mostly the guess is right: then it gives the output, and the accumulator before it does not.
+    right = (requantize_reference(guess, scale, zero_point, clamp) >= outputs) | (guess > high)
+    right &= (requantize_reference(guess - 1, scale, zero_point, clamp) < outputs) | (guess <= low)
+    wrong = np.nonzero(~right)
+    scale, outputs, low, high = (np.broadcast_to(value, guess.shape)[wrong] for value in (scale, outputs, low, high))
+    guess[wrong] = _searched(guess[wrong], outputs, scale, zero_point, clamp, low, high)
+    return guess
+
+
+def _searched(
+    guess: np.ndarray,
+    outputs: np.ndarray,
+    scale: np.ndarray,
+    zero_point: int,
+    clamp: tuple[int, int],
+    low: np.ndarray,
+    high: np.ndarray,
+) -> np.ndarray:
+    """The thresholds [P] of ``outputs`` [P] around a ``guess`` [P], by bisection."""
     # The float32 product of a rounded accumulator is off by at most 2^-22 of its value, and so is the threshold.
     slack = 2 + (np.abs(guess) >> 20)
     below, above = np.maximum(guess - slack, low) - 1, np.minimum(guess + slack, high + 1)
-    scale, outputs, high = (np.broadcast_to(value, guess.shape) for value in (scale, outputs, high))
-    open_, beside = np.nonzero(above - below > 1), True
-    probe = np.clip(guess, below + 1, above - 1)[open_]
-    while probe.size:  # invariant: below is under the threshold, above is not
-        reached = requantize_reference(probe, scale[open_], zero_point, clamp) >= outputs[open_]
-        reached |= probe > high[open_]
-        above[open_] = np.where(reached, probe, above[open_])
-        below[open_] = np.where(reached, below[open_], probe)
-        still = above[open_] - below[open_] > 1
-        open_, probe, reached = tuple(index[still] for index in open_), probe[still], reached[still]
-        # Mostly the guess is right, and the next probe is beside it; after that it is halfway.
-        probe = probe + np.where(reached, -1, 1) if beside else (above[open_] + below[open_]) >> 1
-        beside = False
+    while (above - below > 1).any():  # invariant: below is under the threshold, above is not
+        probe = (above + below + 1) >> 1
+        reached = (requantize_reference(probe, scale, zero_point, clamp) >= outputs) | (probe > high)
+        above, below = np.where(reached, probe, above), np.where(reached, below, probe)
     return above
 
 
@@ -222,7 +233,7 @@ class Problem:
         return np.concatenate([_equal(form.select(part), self.points(part)) for part in self._parts(form)])
 
     def _parts(self, form: Requantization) -> Iterator[slice]:
-        step = max(_MOST_THRESHOLDS // (self.clamp[1] - self.clamp[0]), 1)
+        step = max(_THRESHOLDS_AT_ONCE // (self.clamp[1] - self.clamp[0]), 1)
         return (slice(start, start + step) for start in range(0, form.channels, step))
 
     def points(self, part: slice) -> np.ndarray:
