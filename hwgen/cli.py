@@ -470,6 +470,8 @@ def devices(family: str | None, quiet: bool) -> None:
 
 
 from hwgen import cli_board  # noqa: E402, F401  it adds its commands to those above
-from hwgen.cli_weights import weights  # noqa: E402  (it takes its options from here)
+from hwgen.cli_compare import compare  # noqa: E402  (it takes its options from here)
+from hwgen.cli_weights import weights  # noqa: E402  (likewise)
 
 cli.add_command(weights)
+cli.add_command(compare)

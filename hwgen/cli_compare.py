@@ -1,0 +1,31 @@
+"""The command ``compare``: two builds side by side."""
+
+from pathlib import Path
+
+import click
+
+from hwgen.cli import COMMON_OPTIONS, options
+from hwgen.cli_config import ConfiguredCommand
+
+
+@click.command(cls=ConfiguredCommand, short_help="Compare two builds: speed, resources, layers.")
+@click.argument("first", metavar="A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@options(COMMON_OPTIONS)
+def compare(first: Path, second: Path, quiet: bool) -> None:
+    """Put the builds in folders A and B side by side: cycles, latency, frames per second and resources, and the
+    settings and layers that differ.
+
+    \b
+    Example:
+      python -m hwgen compare build/lenet5 build/lenet5_faster
+    """
+    from hwgen.commands import attempt, text_width
+    from hwgen.compare import Build, lines
+    from hwgen.compare import compare as compared
+    from hwgen.graph.errors import InputError, Problems
+
+    problems = Problems(InputError)
+    builds = [attempt(problems, lambda folder=folder: Build.read(folder)) for folder in (first, second)]
+    problems.raise_any()
+    click.echo("\n".join(lines(compared(*builds), text_width())))
