@@ -14,6 +14,7 @@ import click
 
 from hwgen import __version__
 from hwgen.cli_config import ConfiguredCommand
+from hwgen.cli_json import JSON_OPTIONS, Answer, kind
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 INTERRUPTED = 130
@@ -25,23 +26,25 @@ class Guarded(click.Group):
     command_class = ConfiguredCommand
 
     def main(self, args=None, prog_name=None, complete_var=None, standalone_mode=True, **extra):
-        debug = "--debug" in (sys.argv[1:] if args is None else args)
+        given = sys.argv[1:] if args is None else args
+        answer = Answer("--json" in given)
         try:
             # What `Context.exit` was called with is returned here, not raised; commands themselves return None.
-            status = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except (KeyboardInterrupt, click.Abort):
-            _finish(INTERRUPTED, "interrupted")
+            status = super().main(args, prog_name, complete_var, standalone_mode=False, obj=answer, **extra)
+            answer.show()
+        except (KeyboardInterrupt, click.Abort) as error:
+            _finish(answer, kind(error), INTERRUPTED, "interrupted")
         except click.exceptions.Exit as error:
-            _finish(error.exit_code)
+            sys.exit(error.exit_code)
         except click.ClickException as error:
-            _finish(2, *_usage(error))
+            _finish(answer, kind(error), 2, *_usage(error))
         except BrokenPipeError:
             # Whoever read our output has seen enough; nothing more may be written to it at the end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            _finish(1)
+            sys.exit(1)
         except Exception as error:
-            _finish(*_explain(error, debug))
-        _finish(status or 0)
+            _finish(answer, kind(error), *_explain(error, "--debug" in given))
+        sys.exit(status or 0)
 
 
 def _usage(error: click.ClickException) -> list[str]:
@@ -51,17 +54,18 @@ def _usage(error: click.ClickException) -> list[str]:
 
 
 def _explain(error: Exception, debug: bool) -> tuple:
-    """Exit status and lines for an exception."""
+    """Exit status and lines for an exception, whose traceback is shown first where it is asked for."""
     from hwgen.graph.errors import HwgenError
 
-    lines = traceback.format_exc().splitlines() if debug else []
+    if debug:
+        click.echo(traceback.format_exc(), err=True, nl=False)
     if isinstance(error, HwgenError):
-        return (2, *lines, *(f"error: {problem}" for problem in error.problems))
+        return (2, *(f"error: {problem}" for problem in error.problems))
     if isinstance(error, OSError | MemoryError):
-        return (2, *lines, f"error: {_system(error)}")
+        return (2, f"error: {_system(error)}")
     what = " ".join(f"{type(error).__name__}: {error}".split())
     hint = "" if debug else " Run again with --debug for the traceback, and please report it."
-    return (1, *lines, f"error: a fault in hwgen, not in your input: {what}.{hint}")
+    return (1, f"error: a fault in hwgen, not in your input: {what}.{hint}")
 
 
 def _system(error: OSError | MemoryError) -> str:
@@ -74,9 +78,11 @@ def _system(error: OSError | MemoryError) -> str:
     return f"{error.filename!r}: {reason}" if error.filename is not None else f"cannot write: {reason}"
 
 
-def _finish(status: int, *lines: str) -> None:
+def _finish(answer: Answer, kind: str, status: int, *lines: str) -> None:
+    """End with ``lines`` on stderr, and in the answer where that is asked for."""
     for line in lines:
         click.echo(line, err=True)
+    answer.fail(kind, lines)
     sys.exit(status)
 
 
@@ -283,7 +289,7 @@ def cli(context: click.Context) -> None:
     multiple=True,
     help="Add a project for a vendor's tools, or a driver, for the --device. Repeatable.",
 )
-@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
 def build(output: Path | None, bitstream: bool, baud: int | None, placements: int, quiet: bool, **settings) -> None:
     """Turn MODEL (.onnx) into hardware, check it bit for bit on a frame, and write everything to a folder.
 
@@ -344,7 +350,7 @@ def build(output: Path | None, bitstream: bool, baud: int | None, placements: in
     help="onnxruntime: compare golden's integer tensors with it and name the first difference; status 1 if there is "
     "one. golden: compare the hardware with it, which is done anyway.",
 )
-@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
 def simulate(
     inputs,
     frames,
@@ -397,7 +403,7 @@ def verilog(output: Path | None, quiet: bool, **settings) -> None:
 @options(MODEL_OPTIONS)
 @click.option("--synth", is_flag=True, help="Run Yosys on every stage as well; estimate and real count side by side.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Syntheses at a time.  [default: processors]")
-@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
 def fit(synth: bool, jobs: int | None, quiet: bool, **settings) -> None:
     """Say what MODEL (.onnx) uses of each resource of the device, what is left, and what does not fit.
 
@@ -421,7 +427,7 @@ def fit(synth: bool, jobs: int | None, quiet: bool, **settings) -> None:
     metavar="FILE",
     help="Where to draw it: .svg, .png or .pdf.  [default: build/<model>/explore.svg]",
 )
-@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
 def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
     """Find the fastest design of MODEL (.onnx) for many numbers of multipliers, up to --multipliers.
 
@@ -438,7 +444,7 @@ def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
 
 
 @cli.command(short_help="List everything in the way of MODEL.")
-@options(MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+@options(MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
 def check(quiet: bool, **settings) -> None:
     """List everything that keeps MODEL (.onnx) from being built, all at once; status 2 if there is anything.
 
@@ -455,7 +461,7 @@ def check(quiet: bool, **settings) -> None:
 
 @cli.command(short_help="List the devices that --device knows.")
 @click.option("--family", metavar="NAME", help="Only those of a family or maker, such as ecp5, xc7, gowin or AMD.")
-@options(COMMON_OPTIONS)
+@options(COMMON_OPTIONS, JSON_OPTIONS)
 def devices(family: str | None, quiet: bool) -> None:
     """List the devices that --device knows: what they have, boards with them, and the source of each number.
 

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from hwgen import flow
+from hwgen.cli_json import say
 from hwgen.clocks import clock_origin, clock_text
 from hwgen.commands import arguments, steps, text_width
 from hwgen.dataflow.plan import Plan
@@ -12,6 +13,7 @@ from hwgen.dataflow.schedule import schedule
 from hwgen.fit import FitTable, fit_needs
 from hwgen.flow import Design
 from hwgen.graph.errors import FitError
+from hwgen.json_answers import fit_answer
 from hwgen.mapping import Needs
 from hwgen.report import network_data
 from hwgen.report_text import device_rows, heading
@@ -39,6 +41,7 @@ def fit(synth: bool, jobs: int | None, quiet: bool, settings: dict[str, Any]) ->
         if not table.fits:
             tell("looking for the fastest folding that fits")
         problems, other = ([], None) if table.fits else instead(design, table)
+    say(lambda: fit_answer(design, counts, table, other))
     click.echo("\n".join(lines(design, counts, text_width())))
     if other:
         click.echo(f"Fits         {speed(other, design)}: leave out --multipliers, --fps and --plan")

@@ -13,6 +13,7 @@ import numpy as np
 from hwgen import explore as exploring
 from hwgen import flow, report
 from hwgen import simulate as engines
+from hwgen.cli_json import say
 from hwgen.clocks import clock_origin, clock_text, usual_clock
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
@@ -21,6 +22,7 @@ from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
 from hwgen.graph.recipe import Recipe
 from hwgen.inputs import FrameSpec, Preparation
+from hwgen.json_answers import build_answer, explore_answer, simulate_answer
 from hwgen.names import identifier
 from hwgen.output import check_replaceable, write_together, write_whole
 from hwgen.progress import Steps
@@ -46,6 +48,7 @@ def build(output: Path | None, bitstream: bool, making: dict[str, Any], quiet: b
     board = for_board(settings, bitstream)
     with steps(quiet) as tell:
         design = flow.build(folder=folder, board=board, making=making, **arguments(settings, tell))
+    say(lambda: build_answer(design, folder))
     click.echo(design.report.text(text_width()))
     if design.check.remembered:
         click.echo("The check is remembered: an earlier build's same Verilog gave these integers for the same frame.")
@@ -85,6 +88,7 @@ def simulate(
             tell("comparing with ONNX Runtime")
             compared = design.against_onnxruntime(frames.values)
     saved = None if save is None else save_result(save, result)
+    say(lambda: simulate_answer(result, frames, right, compared))
     click.echo("\n".join(answers(result, frames, right)))
     if result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
@@ -143,6 +147,7 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
         picture_bytes = BytesIO()
         exploring.draw(front_line, picture_bytes, file.suffix[1:], network.name, clock)
     write_whole(file, picture_bytes.getvalue())
+    say(lambda: explore_answer(front_line, target, clock, file))
     rows = [
         (
             f"{point.multipliers:,}",

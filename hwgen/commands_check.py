@@ -5,11 +5,13 @@ from typing import Any
 import click
 
 from hwgen import flow
+from hwgen.cli_json import say
 from hwgen.commands import arguments, attempt, front, steps, text_width
 from hwgen.fit import fit_table
 from hwgen.flow import Quantised
 from hwgen.graph.errors import FitError, HwgenError, Problems
 from hwgen.graph.network import Network
+from hwgen.json_answers import check_answer
 from hwgen.large_ram import has_large_ram
 from hwgen.loading import FIXED, SPRAM
 from hwgen.smallest import Verdict, shared, smallest, takes
@@ -31,10 +33,12 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
         target = attempt(problems, lambda: find_device(given["device"] or flow.DEVICE))
         for layer in loaded.network.layers if loaded else ():
             attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"{layer.place}: ")
-        room = None
+        room = device = None
         if loaded and target and not problems.lines:
             tell("sizing layers")
-            room = attempt(problems, lambda: _room(loaded, target, given))
+            found = attempt(problems, lambda: _room(loaded, target, given))
+            room, device = found or (None, None)
+    say(lambda: check_answer(loaded and loaded.network, problems.lines, device))
     if loaded and loaded.network.tail:
         file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
         click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
@@ -53,16 +57,17 @@ def layer_lines(network: Network, width: int) -> list[str]:
     return table(("layer", "operator", "input", "output"), rows, width)
 
 
-def _room(loaded: Quantised, target: Device, given: dict[str, Any]) -> str:
-    """Where the network fits, in a sentence; FitError where it was asked to fit and does not."""
+def _room(loaded: Quantised, target: Device, given: dict[str, Any]) -> tuple[str, Device | None]:
+    """Where the network fits, in a sentence, and that device; FitError where it was asked to fit and does not."""
     limited = any(given[name] is not None for name in ("multipliers", "fps", "plan"))
     if limited:
         _within_limits(loaded.network, target, given)
     if given["device"] is None:
-        return _smallest(loaded.network, given["weights"]).line()
+        verdict = _smallest(loaded.network, given["weights"])
+        return verdict.line(), verdict.device
     if not limited:
         _fits(loaded.network, target, given["weights"])
-    return f"It fits {target.name}."
+    return f"It fits {target.name}.", target
 
 
 def _within_limits(network: Network, target: Device, given: dict[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """The table of devices as text, with the documents that its numbers are from."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
+from hwgen.cli_json import say
 from hwgen.graph.errors import InputError
 from hwgen.tables import table, wrapped
 from hwgen.targets import DEVICES, FAMILIES, Device
@@ -71,6 +73,14 @@ def kilobits(device: Device) -> int:
     return width * depth // 1024
 
 
+def device_data(device: Device) -> dict[str, Any]:
+    """All numbers of a device, and where they are from."""
+    sizes = {"multiplier": multiplier(device), "bram_kbit": kilobits(device)}
+    return vars(device) | {"family": device.family.name} | sizes
+
+
 def show(family: str | None, width: int) -> None:
     """Print the devices of a family, or all."""
-    click.echo("\n".join(device_lines(chosen(family), width)))
+    devices = chosen(family)
+    say(lambda: {"devices": [device_data(device) for device in devices]})
+    click.echo("\n".join(device_lines(devices, width)))

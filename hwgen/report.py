@@ -79,9 +79,7 @@ class Report:
 def make_report(design: Reportable) -> Report:
     """The report of ``design``."""
     network, plan = design.network, design.plan
-    hardware = by_layer(plan, design.fit.stages)
-    nodes = [layer.node for layer in network.layers]
-    layers = [_layer(design, layer, node, hardware) for layer, node in zip(plan.layers, nodes, strict=True)]
+    layers = layers_data(design)
     interval = design.schedule.interval
     multiplications = sum(layer["multiplications"] for layer in layers)
     data = {
@@ -150,6 +148,13 @@ def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
         "scale": list(quantization.scale) if quantization.per_channel else quantization.scale,
         "zero_point": quantization.zero_point,
     }
+
+
+def layers_data(design: Reportable) -> list[dict[str, Any]]:
+    """What each layer is, takes and does."""
+    hardware = by_layer(design.plan, design.fit.stages)
+    nodes = [layer.node for layer in design.network.layers]
+    return [_layer(design, layer, node, hardware) for layer, node in zip(design.plan.layers, nodes, strict=True)]
 
 
 def _layer(design: Reportable, layer: "PlannedLayer", node: str, needs: Mapping[str, Needs]) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""What the commands say with ``--json``, as plain values; ``schemas/answers.json`` describes them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.schedule import schedule
+from hwgen.explore import Point
+from hwgen.fit import FitTable
+from hwgen.flow import Design
+from hwgen.frames import Frames
+from hwgen.graph.network import Network
+from hwgen.report import layers_data
+from hwgen.runtime import Comparison
+from hwgen.simulate import Simulation
+from hwgen.stage_synth import StageCounts
+from hwgen.targets import Device
+
+
+def build_answer(design: Design, folder: Path) -> dict[str, Any]:
+    """Of a design that has been checked and written to ``folder``."""
+    report = design.report.data
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {
+        "folder": str(folder),
+        "files": files,
+        **_speed(design.plan, design.clock),
+        **_room(design.fit),
+        "layers": report["layers"],
+        "checked": {**report["check"], "remembered": design.check.remembered},
+        "board": report["board"],
+        "warnings": report["warnings"],
+    }
+
+
+def fit_answer(design: Design, counts: StageCounts | None, table: FitTable, other: Plan | None) -> dict[str, Any]:
+    """Of a design with the ``table`` that decides, of what was counted if it was; ``other`` is a plan that fits."""
+    layers = layers_data(design)
+    answer = _room(table)
+    if counts is not None:
+        for row in design.fit.rows:
+            answer["resources"][row.resource]["estimated"] = row.used
+        counted = counts.layers(design.plan)
+        layers = [{**layer, "synthesised": asdict(counted[layer["name"]][1])} for layer in layers]
+    return {
+        **_speed(design.plan, design.clock),
+        **answer,
+        "layers": layers,
+        "fastest_that_fits": other and _speed(other, design.clock),
+    }
+
+
+def _speed(plan: Plan, clock: float) -> dict[str, Any]:
+    time = schedule(plan)
+    return {
+        "cycles_per_frame": time.interval,
+        "latency_cycles": time.latency,
+        "multipliers": plan.multipliers,
+        "clock_mhz": clock / 1e6,
+        "frames_per_second": clock / time.interval,
+        "latency_seconds": time.latency / clock,
+    }
+
+
+def _room(table: FitTable) -> dict[str, Any]:
+    rows = {row.resource: {"used": row.used, "available": row.available} for row in table.rows}
+    return {"device": table.device.name, "fits": table.fits, "resources": rows}
+
+
+def check_answer(network: Network | None, problems: Sequence[str], device: Device | None) -> dict[str, Any]:
+    """Of a network, as far as it could be read, and the device that takes it."""
+    layers = [
+        {
+            "name": layer.name,
+            "node": layer.node,
+            "operator": type(layer.op).__name__,
+            "input": list(layer.op.input.shape),
+            "output": list(layer.op.output.shape),
+        }
+        for layer in (network.layers if network else ())
+    ]
+    left = str(network.tail) if network and network.tail else None
+    return {
+        "ok": not problems,
+        "problems": list(problems),
+        "layers": layers,
+        "device": device and device.name,
+        "left_to_the_host": left,
+    }
+
+
+def simulate_answer(
+    result: Simulation, frames: Frames, right: np.ndarray | None, compared: Comparison | None
+) -> dict[str, Any]:
+    """Of all frames; classes and scores are null where the result is not a vector of scores."""
+    classes, scores = result.classes, result.scores.reshape(len(frames), -1)
+    known = classes is not None
+    answers = [
+        {
+            "frame": name,
+            "class": int(classes[n]) if known else None,
+            "score": float(scores[n, classes[n]]) if known else None,
+        }
+        for n, name in enumerate(frames.names)
+    ]
+    timing = result.timing
+    return {
+        "engine": result.engine,
+        "frames": len(frames),
+        "answers": answers,
+        "outputs": {name: list(values.shape) for name, values in result.results.items()},
+        "right": int((classes == right).sum()) if known and right is not None else None,
+        "latency_cycles": timing and timing.latency,
+        "cycles_per_frame": timing and timing.interval,
+        "comparison": _rtl(result) if result.compared or result.mismatches else None,
+        "onnxruntime": compared and _runtime(compared),
+    }
+
+
+def _rtl(result: Simulation) -> dict[str, Any]:
+    """Hardware beside golden."""
+    return {
+        "equal": result.equal,
+        "integers": result.compared,
+        "differences": [_plain(asdict(mismatch)) for mismatch in result.mismatches],
+    }
+
+
+def _runtime(compared: Comparison) -> dict[str, Any]:
+    """Golden beside ONNX Runtime."""
+    return {
+        "equal": compared.equal,
+        "integers": compared.integers,
+        "differences": [_plain(asdict(difference)) for difference in compared.differences],
+    }
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Without numpy's numbers."""
+    return {name: value if isinstance(value, str) else int(value) for name, value in values.items()}
+
+
+def explore_answer(points: Sequence[Point], device: Device, clock: float, picture: Path) -> dict[str, Any]:
+    """Of the Pareto front, which is drawn in ``picture``."""
+    found = [
+        {
+            "multipliers": point.multipliers,
+            "cycles_per_frame": point.cycles,
+            "frames_per_second": point.fps(clock),
+            "useful": point.useful,
+            "memory_bits": point.memory_bits,
+            "bottleneck": point.bottleneck,
+        }
+        for point in points
+    ]
+    return {"points": found, "device": device.name, "clock_mhz": clock / 1e6, "picture": str(picture)}
