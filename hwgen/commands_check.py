@@ -1,5 +1,6 @@
 """The command ``check``: all that is in the way of a model, and the smallest device that takes it."""
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -21,6 +22,8 @@ from hwgen.targets import device as find_device
 
 #: Of a resource that is lacking, times what there is: then no search is needed to see that it does not fit.
 HOPELESS = 2.0
+#: Frames of noise where none are given: the model is judged here, and not its accuracy.
+RANDOM_FRAMES = 2
 
 
 def check(quiet: bool, settings: dict[str, Any]) -> None:
@@ -28,6 +31,7 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
     problems = Problems(HwgenError)
     with steps(quiet) as tell:
         given = arguments(settings, tell)
+        given["recipe"] = replace(given["recipe"], random_frames=RANDOM_FRAMES)
         loaded = attempt(problems, lambda: flow.quantised(**front(given)))
         loaded = loaded and attempt(problems, lambda: loaded.with_weights(given["weights"], given["plan"]))
         target = attempt(problems, lambda: find_device(given["device"] or flow.DEVICE))

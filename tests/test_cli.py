@@ -74,8 +74,8 @@ def test_choices_of_the_quantiser_are_those_of_the_recipe():
     assert list(given["ranges"].type.choices) == list(METHODS)
     for name in ("ranges", "equalize", "correct_bias"):
         assert given[name].default == getattr(recipe, name)
-    found_by_hwgen = {"kept"}  # in hardware that is there already
-    assert {field.name for field in fields(Recipe)} - found_by_hwgen <= set(given)
+    chosen_by_hwgen = {"kept", "random_frames"}  # from hardware that is there already; by the command
+    assert {field.name for field in fields(Recipe)} - chosen_by_hwgen <= set(given)
 
 
 def test_options_of_the_quantiser_reach_the_network():
@@ -226,6 +226,7 @@ def test_devices_are_listed():
 
 def test_check_of_a_good_model_says_so():
     result = ok("check", "tiny.onnx")
+    assert "ranges are taken from 2 random frames" in result.stderr  # few: accuracy is not looked at
     proved = "Nothing is in the way of tiny: its integers are proved exact."
     assert f"{proved} The smallest known device that takes it is " in result.stdout
     assert f"{proved} It fits lfe5u-85f." in ok("check", "tiny.onnx", "--device", "lfe5u-85f").stdout

@@ -24,7 +24,6 @@ from .weight_quantization import MIN_SCALE, has_open_weights, quantize_layer
 from .wide import named_tensors, wide_tensors
 
 CLIPS = ("Relu", "Clip")
-RANDOM_FRAMES = 16
 #: What follows the name of an activation in that of its integers.
 INTEGERS = "_quantized"
 
@@ -52,7 +51,7 @@ def quantize(
             "make constants of the others when exporting, or join them into one"
         )
     measured = calibration is not None and bool(place.points or recipe.correct_bias)
-    frames = _frames(graph, calibration, warn) if place.points or measured else None
+    frames = _frames(graph, calibration, recipe.random_frames, warn) if place.points or measured else None
     if measured and recipe.equalize:
         graph = equalize(graph, frames)
     quantizations = _activations(graph, place, frames, recipe, warn)
@@ -82,7 +81,9 @@ def _activations(
     return {name: chosen[owner] for name, owner in place.owners.items()}
 
 
-def _frames(graph: Graph, calibration: np.ndarray | None, warn: Callable[[str], None]) -> np.ndarray:
+def _frames(
+    graph: Graph, calibration: np.ndarray | None, random_frames: int, warn: Callable[[str], None]
+) -> np.ndarray:
     info = graph.tensors[graph.inputs[0]]
     if calibration is not None:
         frames = np.asarray(calibration)
@@ -91,14 +92,14 @@ def _frames(graph: Graph, calibration: np.ndarray | None, warn: Callable[[str], 
                 f"calibration frames of shape {list(frames.shape)}; the model takes {['N', *info.shape[1:]]}"
             )
         return frames
-    rng, shape = np.random.default_rng(0), (RANDOM_FRAMES, *info.shape[1:])
+    rng, shape = np.random.default_rng(0), (random_frames, *info.shape[1:])
     if info.dtype.kind == "f":
         low, high, frames = 0, 1, rng.random(shape, np.float32)
     else:
         low, high = np.iinfo(info.dtype).min, np.iinfo(info.dtype).max
         frames = rng.integers(low, high + 1, shape)
     warn(
-        f"no calibration data: ranges are taken from {RANDOM_FRAMES} random frames between {low} and {high}, which "
+        f"no calibration data: ranges are taken from {random_frames} random frames between {low} and {high}, which "
         f"costs accuracy; pass 100 or more real frames with --calibration FILE.npz"
     )
     return frames

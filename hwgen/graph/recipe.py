@@ -18,6 +18,7 @@ class Recipe:
     - ``wide``: activations that get 16 bits instead of 8, by name; ``"auto"`` adds those
       that cost the most accuracy in 8 (:mod:`hwgen.graph.wide`).
     - ``kept``: quantisations of activations that are given, by name, whatever calibration sees.
+    - ``random_frames``: how many frames of noise stand in for calibration frames where none are given.
 
     Raises InputError for an unknown method.
     """
@@ -27,6 +28,7 @@ class Recipe:
     correct_bias: bool = True
     wide: tuple[str, ...] = ()
     kept: tuple[tuple[str, Quantization], ...] = ()
+    random_frames: int = 16
 
     def __post_init__(self):
         if self.ranges not in METHODS:
