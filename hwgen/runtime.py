@@ -134,7 +134,7 @@ class Runtime:
         batches = [batch.astype(kind.get(source.type, batch.dtype), copy=False) for batch in batches]
         results = [self.session.run(list(self.names), {source.name: batch}) for batch in batches]
         parts = zip(self.names, *results, strict=True)
-        whole = {name: np.concatenate(arrays)[: len(frames)] for name, *arrays in parts}
+        whole = {name: _joined(arrays, size)[: len(frames)] for name, *arrays in parts}
         return {name: _streamed(values, self.maps[name], like[name]) for name, values in whole.items()}
 
 
@@ -142,6 +142,11 @@ def _parts(frames: np.ndarray, size: int) -> list[np.ndarray]:
     """``frames`` in parts of ``size``, the last one filled up with its last frame."""
     places = np.minimum(np.arange(-(-len(frames) // size) * size), len(frames) - 1)
     return np.split(frames[places], len(places) // size)
+
+
+def _joined(arrays: list[np.ndarray], size: int) -> np.ndarray:
+    """The results of every ``size`` frames one after another; of one frame, a tensor may have no batch."""
+    return np.concatenate([array if array.shape[:1] == (size,) else array[None] for array in arrays])
 
 
 def _files(model: Path, graph: Graph, folder: Path) -> Iterator[tuple[Path, str]]:

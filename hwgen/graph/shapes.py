@@ -159,10 +159,11 @@ def gemm(
 
 
 def matmul(a: Operand, b: Operand) -> TensorInfo:
-    if min(len(a.shape), len(b.shape)) < 2 or a.shape[-1] != b.shape[-2]:
+    """As numpy's: a vector is a row on the left and a column on the right, and leaves no dimension of one."""
+    if not a.shape or not b.shape or a.shape[-1] != b.shape[-2:][0]:
         raise ValueError(f"matrices of shapes {list(a.shape)} and {list(b.shape)} do not multiply")
     batch = broadcast(Operand(a.shape[:-2], a.dtype), Operand(b.shape[:-2], b.dtype)).shape
-    return TensorInfo((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+    return TensorInfo((*batch, *a.shape[-2:-1], *(b.shape[-1:] if len(b.shape) > 1 else ())), a.dtype)
 
 
 def flatten(x: Operand, *, axis: int) -> TensorInfo:

@@ -1,7 +1,8 @@
 """Frames stay apart: what a model folds into the batch of its one frame gets a batch of its own in front.
 
 Channel shuffles are often written as a Reshape from [1, C, H, W] to [C / 2, 2, H * W]. In between the first dimension
-is no batch any more; with one in front of it, [1, C / 2, 2, H * W], every frame is still by itself.
+is no batch any more; with one in front of it, [1, C / 2, 2, H * W], every frame is still by itself. So it is where a
+Squeeze of everything drops the batch: [C] stays [1, C], to the model's results.
 """
 
 from collections.abc import Callable
@@ -48,9 +49,8 @@ class _Apart:
                 self.nodes.append(node)
             elif not self.move(node):
                 return self.graph
-        if any(name in self.apart for name in self.graph.outputs):
-            return self.graph
         self.editor.nodes = self.nodes
+        self.editor.outputs = tuple(self.apart.get(name, name) for name in self.graph.outputs)
         return self.editor.done()
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -110,7 +110,17 @@ Attributes = dict | None
 def _same(apart: _Apart, node: Node) -> Attributes:
     """Constants align with the last dimensions, before which nothing changes; of several streams all must be alike."""
     ranks = {len(apart.shape(name)) for name in node.inputs if name in apart.dynamic}
-    return dict(node.attributes) if len(ranks) == 1 else None
+    constants = [apart.shape(name) for name in node.inputs if name and name not in apart.dynamic]
+    behind = all(len(shape) - (shape[:1] == (1,)) <= min(ranks) for shape in constants)
+    return dict(node.attributes) if len(ranks) == 1 and behind else None
+
+
+def _matmul(apart: _Apart, node: Node) -> Attributes:
+    """A vector without its batch is a row of a matrix; elsewhere as in ``_same``."""
+    left, right = (len(apart.shape(name)) for name in node.inputs)
+    if left == 1 and node.inputs[0] in apart.dynamic:
+        return {} if right == 2 and node.inputs[1] not in apart.dynamic else None
+    return _same(apart, node) if min(left, right) > 1 else None
 
 
 def _quantization(apart: _Apart, node: Node) -> Attributes:
@@ -140,7 +150,7 @@ def _slice(apart: _Apart, node: Node) -> Attributes:
 _MOVERS: dict[str, Callable[[_Apart, Node], Attributes]] = {
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _quantization),
     **dict.fromkeys(("Concat", "Gather", "Softmax", "LogSoftmax"), _axis),
-    "MatMul": _same,
+    "MatMul": _matmul,
     "Slice": _slice,
     "Transpose": _transpose,
 }
