@@ -51,7 +51,7 @@ def build(output: Path | None, bitstream: bool, making: dict[str, Any], quiet: b
     say(lambda: build_answer(design, folder))
     click.echo(design.report.text(text_width()))
     if design.check.remembered:
-        click.echo("The check is remembered: an earlier build's same Verilog gave these integers for the same frame.")
+        click.echo("The check is remembered: the same Verilog gave these integers for this frame.")
     click.echo(f"Written to {folder}")
 
 
