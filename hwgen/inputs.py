@@ -19,14 +19,17 @@ given), and quantised where the input is an integer.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from hwgen.graph.errors import InputError
 from hwgen.graph.ir import Graph
 from hwgen.graph.network import Network
 from hwgen.graph.types import Quantization
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ USUAL = Preparation()
 
 def picture_pixels(path: Path, spec: FrameSpec, resize: bool = False) -> np.ndarray:
     """The picture at ``path`` as uint8 [1, *shape]; InputError where it cannot be read or has another size."""
+    from PIL import Image, ImageOps
+
     image = _read_picture(path)
     if len(spec.shape) == 1:
         return _flat_picture(path, image, spec)
@@ -126,7 +131,7 @@ def picture_pixels(path: Path, spec: FrameSpec, resize: bool = False) -> np.ndar
     return (pixels.transpose(2, 0, 1) if spec.channel_axis == 0 else pixels).reshape(1, *spec.shape)
 
 
-def _flat_picture(path: Path, image: Image.Image, spec: FrameSpec) -> np.ndarray:
+def _flat_picture(path: Path, image: "Image.Image", spec: FrameSpec) -> np.ndarray:
     if image.width * image.height != spec.shape[0]:
         raise InputError(
             f"{str(path)!r} is {image.width}x{image.height} pixels, {image.width * image.height} in all; "
@@ -135,7 +140,9 @@ def _flat_picture(path: Path, image: Image.Image, spec: FrameSpec) -> np.ndarray
     return np.asarray(image.convert("L")).reshape(1, -1)
 
 
-def _read_picture(path: Path) -> Image.Image:
+def _read_picture(path: Path) -> "Image.Image":
+    from PIL import Image, ImageOps
+
     try:
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)

@@ -4,8 +4,6 @@ from base64 import b64encode
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from .clocks import clock_text
 from .names import identifier
 from .report_picture import LANE, path, picture, side
@@ -13,6 +11,8 @@ from .report_text import device_rows, proof_numbers, time_text
 from .tables import by, labelled, shortened
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from hwgen.dataflow.activity import Activity
 
 #: Pixels of a row of the picture; and where there are more layers than ``MANY``.
@@ -39,7 +39,9 @@ def html_of(data: dict[str, Any], activity: "Activity | None") -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("hwgen"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

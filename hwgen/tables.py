@@ -5,12 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from io import StringIO
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-PLAIN = box.Box("    \n    \n -- \n    \n    \n -- \n    \n    \n", ascii=True)
+_RULES = "    \n    \n -- \n    \n    \n -- \n    \n    \n"  # a line below the heads and above the footer
 
 
 def by(sizes: Iterable[int]) -> str:
@@ -58,8 +53,13 @@ def table(
     columns: Iterable[str], rows: Iterable[Iterable[str]], width: int, footer: Iterable[str] | None = None
 ) -> list[str]:
     """The lines of a table in plain text; columns whose name begins with ``<`` are numbers and lie right."""
+    from rich.box import Box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     columns = tuple(columns)
-    grid = Table(box=PLAIN, pad_edge=False, show_edge=False, show_footer=footer is not None)
+    grid = Table(box=Box(_RULES, ascii=True), pad_edge=False, show_edge=False, show_footer=footer is not None)
     for name, foot in zip(columns, footer or [""] * len(columns), strict=True):
         number = name.startswith("<")
         side = "right" if number else "left"

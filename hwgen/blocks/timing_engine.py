@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import timing_kernel as kernel
-from .timing_kernel import NO_END
+from . import timing_layout as layout
+from .timing_layout import NO_END
 
 if TYPE_CHECKING:
     from .timing import Actor
@@ -132,20 +132,20 @@ class Engine:
                     if port.need[0] == 0:  # it starts as if a beat had come just before the first cycle
                         free_at[n] = max(free_at[n], delay - 1)
                 take_table.append((link, flat.counts(port.need), release, port.capacity, delay, freed))
-                links[link, kernel.CONSUMER] = n
+                links[link, layout.CONSUMER] = n
             for link, port in zip(gives[n], given, strict=True):
                 reserve = flat.counts(port.give if port.reserve is None else port.reserve)
                 timing = port.latency, port.queue, port.credit_delay, port.spacing
                 give_table.append((link, flat.counts(port.give), reserve, *timing))
-                links[link, kernel.PRODUCER] = n
+                links[link, layout.PRODUCER] = n
                 memory[link] = 1 if port.queue >= NO_END else port.queue + 1
             ends = first[0], len(take_table), first[1], len(give_table)
             actor_table.append((*ends, actor.steps, flat.cycles(actor.busy), steps))
             steps += actor.steps
         offered_rows, self._moved_rows = _Rows(), _Rows()
         for link, count in enumerate(beats):
-            links[link, kernel.OFFERED] = offered_rows.add(count, 1)
-            links[link, kernel.MOVED] = self._moved_rows.add(count, memory[link])
+            links[link, layout.OFFERED] = offered_rows.add(count, 1)
+            links[link, layout.MOVED] = self._moved_rows.add(count, memory[link])
         self._tables = [np.array(table, np.int64).reshape(-1, 7) for table in (actor_table, give_table)]
         self._tables.insert(1, np.array(take_table, np.int64))
         self._links, self._values, self._free_at = links, flat.joined(), free_at
@@ -157,15 +157,15 @@ class Engine:
 
     @property
     def offered(self) -> list[np.ndarray]:
-        return [self._offered[at : at + n] for at, n in zip(self._links[:, kernel.OFFERED], self._beats, strict=True)]
+        return [self._offered[at : at + n] for at, n in zip(self._links[:, layout.OFFERED], self._beats, strict=True)]
 
     @property
     def moved(self) -> list[np.ndarray]:
-        return [self._moved[at : at + n] for at, n in zip(self._links[:, kernel.MOVED], self._beats, strict=True)]
+        return [self._moved[at : at + n] for at, n in zip(self._links[:, layout.MOVED], self._beats, strict=True)]
 
     @property
     def starts(self) -> list[np.ndarray]:
-        return [self._starts[row[kernel.STARTS] : row[kernel.STARTS] + row[kernel.STEPS]] for row in self._tables[0]]
+        return [self._starts[row[layout.STARTS] : row[layout.STARTS] + row[layout.STEPS]] for row in self._tables[0]]
 
     def frame(self, offers: Mapping[int, np.ndarray]) -> list[int]:
         """Evaluate the next frame; returns the numbers of actors that cannot complete it.
@@ -182,10 +182,12 @@ class Engine:
         if begun is None:
             self._widen()
             begun = self._evaluated(offers)
-        return np.flatnonzero(begun < self._tables[0][:, kernel.STEPS]).tolist()
+        return np.flatnonzero(begun < self._tables[0][:, layout.STEPS]).tolist()
 
     def _evaluated(self, offers: Mapping[int, np.ndarray]) -> np.ndarray | None:
         """How many steps each actor began; None, and nothing changed that matters, where cycles became too late."""
+        from .timing_kernel import evaluate
+
         actors, takes, _ = self._tables
         known, gone, free, begun = (np.zeros(n, np.int64) for n in (*[len(self._beats)] * 2, len(takes), len(actors)))
         due, free_at, views = np.ones(len(actors), np.bool_), self._free_at.copy(), self.offered
@@ -193,7 +195,7 @@ class Engine:
             views[link][:], known[link] = cycles, self._beats[link]
         arrays = self._offered, self._moved, self._freed, self._starts
         state = known, gone, free, due, begun, free_at
-        if not kernel.evaluate(*self._tables, self._links, self._values, *arrays, *state, self._latest):
+        if not evaluate(*self._tables, self._links, self._values, *arrays, *state, self._latest):
             return None
         self._free_at = free_at
         return begun

@@ -1,23 +1,41 @@
 """The innermost loops of the schedule: how far actors can be advanced, and in which cycles that happens.
 
-Everything is laid out in flat arrays, which :class:`hwgen.blocks.timing_engine.Engine` fills and keeps.
+Everything is laid out in flat arrays, which :class:`hwgen.blocks.timing_engine.Engine` fills and keeps;
+:mod:`hwgen.blocks.timing_layout` has their columns. This is imported where it is first run: numba takes half a second.
 """
 
 from numba import njit
 
-# Columns of the tables. Places are indices into the array that holds what the column names; -1 stands for none, and for
-# 1, 2, 3 and so on where steps count. Cycles that are the same in every step stand there themselves, negative.
-FIRST_TAKE, END_TAKE, FIRST_GIVE, END_GIVE, STEPS, BUSY, STARTS = range(7)
-LINK, NEED, RELEASE, CAPACITY, DELAY, FREED = range(6)
-GIVE, RESERVE, LATENCY, QUEUE, CREDIT_DELAY, SPACING = range(1, 7)
-OFFERED, MOVED, PRODUCER, CONSUMER = range(4)
+from .timing_layout import (
+    BUSY,
+    CAPACITY,
+    CONSUMER,
+    CREDIT_DELAY,
+    DELAY,
+    END_GIVE,
+    END_TAKE,
+    FIRST_GIVE,
+    FIRST_TAKE,
+    FREED,
+    GIVE,
+    LATENCY,
+    LINK,
+    MOVED,
+    NEED,
+    NO_END,
+    OFFERED,
+    PRODUCER,
+    QUEUE,
+    RELEASE,
+    RESERVE,
+    SPACING,
+    STARTS,
+    STEPS,
+)
 
 # References to arrays are not counted inside, and nothing is called: both took longer than the evaluation itself.
 _compiled = njit(cache=True, nogil=True, _nrt=False)
 _inlined = njit(cache=True, nogil=True, _nrt=False, forceinline=True)
-
-#: A queue that never fills.
-NO_END = 1 << 60
 
 
 @_compiled

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwgen.blocks.timing import Actor, Give, Run, Web
 from hwgen.blocks.timing_engine import Engine
-from hwgen.blocks.timing_kernel import NO_END, places_used
+from hwgen.blocks.timing_layout import NO_END
 
 from .plan import Plan
 from .stages import INPUT, Source, Stage
@@ -125,6 +125,8 @@ class Room:
 
     def look(self, starts: Sequence[np.ndarray], moved: Sequence[np.ndarray]) -> None:
         """Look at one more frame."""
+        from hwgen.blocks.timing_kernel import places_used
+
         beats, before = moved[self.link], len(self.left)
         most, gone = places_used(self.reserve, starts[self.actor], self.port.credit_delay, self.left, beats)
         self.most = max(self.most, most)

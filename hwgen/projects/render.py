@@ -1,14 +1,17 @@
 """Templates of this folder as text."""
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
     """An undefined name is an error; markup is escaped in XML alone."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     return Environment(
         loader=PackageLoader("hwgen.projects"),
         undefined=StrictUndefined,
