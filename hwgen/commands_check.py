@@ -15,7 +15,7 @@ from hwgen.graph.network import Network
 from hwgen.json_answers import check_answer
 from hwgen.large_ram import has_large_ram
 from hwgen.loading import FIXED, SPRAM
-from hwgen.smallest import Verdict, shared, smallest, takes
+from hwgen.smallest import Verdict, memory_bits, shared, smallest, takes, weight_bits
 from hwgen.tables import labelled, table
 from hwgen.targets import DEVICES, Device
 from hwgen.targets import device as find_device
@@ -87,6 +87,13 @@ def _within_limits(network: Network, target: Device, given: dict[str, Any]) -> N
 def _fits(network: Network, target: Device, weights: str) -> None:
     """FitError unless the device takes the network at some speed."""
     large = weights != FIXED
+    needed, there = weight_bits(network), memory_bits(target)
+    if needed > HOPELESS * there:  # then no folding need be looked at
+        other = _smallest(network, weights).line()
+        raise FitError(
+            f"device {target.name} is too small: the weights take {needed:,} bits, and all of its memories and LUTs "
+            f"hold {there:,}. {other}"
+        )
     verdict = takes(shared(network, large)(target))
     if verdict.device is not None:
         return

@@ -66,7 +66,7 @@ def smallest(
     end = time.process_time() + seconds
     sizings = shared(network, large)
     best = None
-    weights = sum(_weight_bits(layer.op) for layer in network.layers)
+    weights = weight_bits(network)
     able = [device for device in by_size(devices) if memory_bits(device) >= weights]
     for device in able or by_size(devices)[-1:]:
         verdict = takes(sizings(device))
@@ -96,6 +96,11 @@ def memory_bits(device: Device) -> int:
     width, depth = device.family.brams[0].shapes[-1]
     blocks = device.brams * width * depth // device.family.brams[0].units
     return blocks + device.large_rams * device.large_kbit * 1024 + device.luts * (1 << device.family.lut_inputs)
+
+
+def weight_bits(network: Network) -> int:
+    """What the weights of all layers take, each layer's as narrow as they allow."""
+    return sum(_weight_bits(layer.op) for layer in network.layers)
 
 
 def _weight_bits(op: Operator) -> int:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from PIL import Image
 from hwgen.cli import cli
 from hwgen.graph.calibrate import METHODS
 from hwgen.graph.recipe import Recipe
+from hwgen.targets import device
 
 from . import tiny
 from .shared import arrays
@@ -372,6 +373,13 @@ def test_check_reports_what_is_wrong_with_model_and_arguments_together():
     assert len(lines) == 2
     assert "NaN" in lines[0]
     assert "'none'" in lines[1]
+
+
+def test_check_sees_without_sizing_that_weights_are_too_many(monkeypatch):
+    mite = replace(device("lfe5u-85f"), name="mite", luts=5, brams=0, dsps=0)
+    monkeypatch.setattr("hwgen.commands_check.find_device", lambda name: mite)
+    (line,) = errors("check", "tiny.onnx", "--device", "mite")
+    assert re.match(r"device mite is too small: the weights take .* bits, and .* hold 80\. The smallest ", line)
 
 
 def test_a_full_disk_or_a_forbidden_folder_is_one_line(monkeypatch):
