@@ -83,7 +83,10 @@ def prelu(x: Operand, slope: Operand) -> TensorInfo:
 def conv(x: Operand, w: Operand, b: Operand | None = None, *, group: int, **window: Any) -> TensorInfo:
     rank = x.rank(3, 4)
     if len(w.shape) != rank or group < 1 or w.shape[0] % group or w.shape[1] * group != x.shape[1]:
-        raise ValueError(f"weights of shape {list(w.shape)} with group {group} on {x.shape[1]} channels")
+        raise ValueError(
+            f"weights of shape {list(w.shape)} with group {group} on {x.shape[1]} channels; "
+            "nodes are missing in front of it, or its layout is another: export the model again"
+        )
     kernel = window.pop("kernel_shape") or w.shape[2:]
     if tuple(kernel) != w.shape[2:]:
         raise ValueError(f"kernel_shape {list(kernel)} with weights of shape {list(w.shape)}")

@@ -1,8 +1,9 @@
 """NEMO and DORY scale sums as int64 between two Casts: a step of requantisation, as exact as the file."""
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from hwgen import flow
 from hwgen.dataflow.folding import search
@@ -109,4 +110,24 @@ def test_a_real_network():
     given = golden.network_outputs(network, golden.run(network, golden.network_input(network, frames)))
     session = exact_session(path.read_bytes())
     expected = np.concatenate([session.run(None, {session.get_inputs()[0].name: f[None]})[0] for f in frames])
+    assert np.array_equal(next(iter(given.values())), expected)
+
+
+def test_a_network_that_divides_single_by_double_precision():
+    """ONNX forbids that, so ONNX Runtime is given the file with its constants in single precision."""
+    path = shared.model("MnistNet_model_deployI.onnx")
+    network = flow.quantised(path, warn=lambda line: None).network
+    model = onnx.load(path)
+    tensors = [a.t for each in model.graph.node for a in each.attribute if a.type == onnx.AttributeProto.TENSOR]
+    doubles = [t for t in (*model.graph.initializer, *tensors) if t.data_type == TensorProto.DOUBLE]
+    for tensor in doubles:
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+    head = model.graph.node[-1]
+    assert doubles
+    assert head.op_type == "LogSoftmax"
+    model.graph.output.append(onnx.ValueInfoProto(name=head.input[0]))
+    frames = RNG.integers(0, 256, (4, *network.input_shape)).astype(np.float32)
+    given = golden.network_outputs(network, golden.run(network, golden.network_input(network, frames)))
+    session, source = exact_session(model.SerializeToString()), model.graph.input[0].name
+    expected = np.concatenate([session.run([head.input[0]], {source: frame[None]})[0] for frame in frames])
     assert np.array_equal(next(iter(given.values())), expected)
