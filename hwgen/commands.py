@@ -24,7 +24,7 @@ from hwgen.graph.recipe import Recipe
 from hwgen.inputs import FrameSpec, Preparation
 from hwgen.json_answers import build_answer, explore_answer, simulate_answer
 from hwgen.names import identifier
-from hwgen.output import check_replaceable, write_together, write_whole
+from hwgen.output import check_replaceable, check_writable, write_together, write_whole
 from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
@@ -73,6 +73,9 @@ def simulate(
     engines.check_engine(engine, stall, trace, workers)
     if against == "golden" and engine not in engines.HARDWARE:
         raise InputError(f"the engine {engine!r} has no hardware to compare; choose {' or '.join(engines.HARDWARE)}")
+    check_writable(save, trace and trace.path)
+    if labels is not None:
+        load_labels(labels, 0)  # a file that cannot be read is said before the model is quantised
     with steps(quiet) as tell:
         given = arguments(settings, tell)
         # The golden model needs no plan, and for a large network the search takes longer than the answer.
@@ -113,6 +116,9 @@ def golden(network: Network, frames: Frames, workers: Workers, tell: Steps) -> S
 def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
     """One file and those of its larger memories, or all on standard output."""
     printed = str(output) == "-"
+    folder = output or default_folder(settings["model"])
+    if not printed:
+        check_writable(folder)
     with steps(quiet) as tell:
         flow.prepare_yosys(tell)
         design = flow.compile(**arguments(settings, tell))
@@ -120,7 +126,6 @@ def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
     if printed:
         click.echo(files[""], nl=False)
         return
-    folder = output or default_folder(settings["model"])
     write_together(folder, files)
     others = f", with {len(files) - 1} memory files beside it" if len(files) > 1 else ""
     click.echo(f"Written to {folder / design.name}.v{others}")
@@ -131,6 +136,7 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
     file = picture or default_folder(settings["model"]) / "explore.svg"
     if file.suffix not in PICTURES:
         raise InputError(f"--picture {str(file)!r}: the ending must be one of {', '.join(PICTURES)}")
+    check_writable(file)
     with steps(quiet) as tell:
         given = arguments(settings, tell)
         for name in ("fps", "plan", "latency"):

@@ -77,6 +77,13 @@ def check_replaceable(path: Path | str) -> None:
     _try_beside(path.resolve())
 
 
+def check_writable(*files: Path | str | None) -> None:
+    """Raise :class:`InputError` if one of ``files``, those that are not None, cannot be written."""
+    for file in files:
+        if file is not None:
+            _try_beside(Path(file).resolve())
+
+
 def _try_beside(path: Path) -> None:
     """Raise :class:`InputError` where no folder can be made for ``path``, which is tried and undone: permissions alone
     do not tell."""

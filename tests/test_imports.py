@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from hwgen.cli import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {
@@ -23,3 +26,24 @@ def test_nothing_heavy_is_imported_before_it_is_needed(module):
     imported = set(done.stdout.split())
     assert module in imported
     assert imported & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["simulate", "model.onnx", "--input", "x.npy", "--labels", "nosuch.npy"],
+        ["simulate", "model.onnx", "--input", "x.npy", "--save", "file/x.npz"],
+        ["simulate", "model.onnx", "--input", "x.npy", "--engine", "amaranth", "--trace", "file/x.vcd"],
+        ["verilog", "model.onnx", "--output", "file/x"],
+        ["explore", "model.onnx", "--picture", "file/x.svg"],
+    ],
+    ids=lambda arguments: f"{arguments[0]}{arguments[-2]}",
+)
+def test_files_are_refused_before_the_model_is_looked_at(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.onnx", "file"):
+        Path(name).write_bytes(b"not a model")
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2, result.output
+    assert len(result.stderr.splitlines()) == 1
+    assert "nosuch.npy" in result.stderr or "cannot write to" in result.stderr
