@@ -6,12 +6,13 @@ import click
 
 from hwgen.cli import COMMON_OPTIONS, options
 from hwgen.cli_config import ConfiguredCommand
+from hwgen.cli_json import JSON_OPTIONS, say
 
 
 @click.command(cls=ConfiguredCommand, short_help="Compare two builds: speed, resources, layers.")
 @click.argument("first", metavar="A", type=click.Path(path_type=Path))
 @click.argument("second", metavar="B", type=click.Path(path_type=Path))
-@options(COMMON_OPTIONS)
+@options(COMMON_OPTIONS, JSON_OPTIONS)
 def compare(first: Path, second: Path, quiet: bool) -> None:
     """Put the builds in folders A and B side by side: cycles, latency, frames per second and resources, and the
     settings and layers that differ.
@@ -28,4 +29,6 @@ def compare(first: Path, second: Path, quiet: bool) -> None:
     problems = Problems(InputError)
     builds = [attempt(problems, lambda folder=folder: Build.read(folder)) for folder in (first, second)]
     problems.raise_any()
-    click.echo("\n".join(lines(compared(*builds), text_width())))
+    found = compared(*builds)
+    say(lambda: found)
+    click.echo("\n".join(lines(found, text_width())))

@@ -47,7 +47,7 @@ def answer(command, *arguments, status=0):
 def test_the_schema_is_one_and_every_command_of_it_has_the_option():
     Draft202012Validator.check_schema(SCHEMA)
     able = {name for name, command in cli.commands.items() if any("--json" in option.opts for option in command.params)}
-    assert able == {"build", "fit", "check", "explore", "devices", "simulate"}
+    assert able == {"build", "fit", "check", "explore", "devices", "simulate", "compare"}
     assert able <= set(SCHEMA["$defs"])
 
 

@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from jsonschema import Draft202012Validator
 
 from hwgen.cli import cli
 from hwgen.compare import Build, compare
@@ -93,6 +95,17 @@ def test_settings_and_layers_of_other_networks(builds):
     assert re.search(r"^clock +100 MHz +50 MHz$", text, re.M)
     assert re.search(r"^conv .* only in A$", text, re.M)
     assert re.search(r"^first .* only in B$", text, re.M)
+
+
+@pytest.mark.parametrize("other", ["fast", "slow", "none"])
+def test_json_is_what_was_found_and_as_the_schema_says(builds, other):
+    schema = json.loads((files("hwgen") / "schemas/answers.json").read_text(encoding="utf-8"))
+    found = json.loads(run("slow", other, "--json").stdout)
+    Draft202012Validator({**schema, "$ref": "#/$defs/compare"}).validate(found)
+    if other == "none":
+        assert found["error"]["kind"] == "input"
+    else:
+        assert found == compare(Build.read("slow"), Build.read(other))
 
 
 @pytest.mark.parametrize(
