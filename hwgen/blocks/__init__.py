@@ -1,6 +1,6 @@
 """Operators in hardware. To add one, write its file and name it here."""
 
-from .box import Pad, Slice
+from .box import Keep, Pad, Slice
 from .concat import Concat
 from .conv import Conv
 from .conv_transpose import ConvTranspose
@@ -23,6 +23,6 @@ from .table import ChannelTable, Table
 OPERATORS = (
     Conv, ConvTranspose, Dense, MaxPool, AveragePool, EdgeAveragePool, GlobalAveragePool, Table, ChannelTable,
     FixedOperand, Add, Mul, Concat, Slice, Upsample, Pad, ShuffleChannels, Rearrange, Elementwise,
-    LinearResize, Interpolate, Float,
+    LinearResize, Interpolate, Keep, Float,
     StreamQueue, Fork, WidthConverter,
 )  # fmt: skip

@@ -131,6 +131,35 @@ class Slice(_Box):
 
 
 @dataclass(frozen=True, eq=False)
+class Keep(_Box):
+    """The rows and columns of the map with these numbers; the others are dropped."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+
+    sites = ()
+
+    @classmethod
+    def from_site(cls, site: Site) -> None:
+        """Never: it is a part of a resize to a smaller map."""
+
+    @property
+    def outer(self) -> FeatureMap:
+        return self.input
+
+    @property
+    def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.rows, self.columns, np.arange(self.input.channels)
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        return x[:, self.rows][:, :, self.columns]
+
+    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
+        inside = self.inside(folding)
+        return self.direct(folding, [counting(len(inside))], inside.cumsum())
+
+
+@dataclass(frozen=True, eq=False)
 class Pad(_Box):
     """``fill`` around the map: ``pads`` are (before, after) in rows, columns and channels. It is made up on the way."""
 
@@ -186,7 +215,7 @@ class _BoxUnit(StreamedUnit):
             if not mask.all():
                 inside = inside & lookup(m, nest.index[name], mask.astype(int).tolist(), f"{name}_inside")
         push, payload = Signal(), Signal.like(outlet.payload, reset_less=True)
-        if isinstance(op, Slice):  # what is dropped needs no room
+        if not isinstance(op, Pad):  # what is dropped needs no room
             m.d.comb += [source.ready.eq(outlet.permit | ~inside), step.eq(source.valid & source.ready)]
             m.d.comb += give.eq(step & inside)
             m.d.sync += payload.eq(source.payload)

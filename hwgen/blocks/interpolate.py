@@ -1,4 +1,5 @@
-"""Linear resizing to a larger map: rows between rows, then columns between columns, as exact sums, then requantised."""
+"""Linear resizing: rows between rows, then columns between columns, as exact sums, then requantised. Of a map that
+becomes smaller, lines that nothing is made of are dropped first."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
 
 from .arithmetic import delay
+from .box import Keep
 from .logic import Logic, counter
 from .mac_folding import divisors
 from .operator import GoldenOperator, LaneFolding, Operator, Products, ring_memory
@@ -37,25 +39,35 @@ _BLOCKS = 3  # that are kept: two are combined while the next comes
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """Line ``n`` of the result is ``((whole - share[n]) * x[first[n]] + share[n] * x[second[n]]) / whole``."""
+    """Line ``n`` of the result is ``((whole - share[n]) * x[first[n]] + share[n] * x[second[n]]) / whole``, where ``x``
+    has the lines ``kept`` of a map only."""
 
     first: np.ndarray
     second: np.ndarray
     share: np.ndarray
     whole: int
+    kept: np.ndarray
 
     @staticmethod
     def of(size: int, count: int, scale: float, coordinates: str) -> "Shares | None":
-        """For a dimension of ``size`` that becomes ``count``; None where lines are skipped, or shares no fractions."""
+        """For a dimension of ``size`` that becomes ``count``; None where shares are no fractions."""
         (first, _), (second, share) = taps(size, count, scale, "linear", coordinates, "floor")
         fractions = [Fraction(value).limit_denominator(LARGEST_DENOMINATOR) for value in share.tolist()]
         whole = lcm(*(fraction.denominator for fraction in fractions))
         near = all(abs(float(f) - value) < _NEAR for f, value in zip(fractions, share.tolist(), strict=True))
-        steps = np.diff(np.append(first, first[-1]))
-        grows = first[0] == 0 and second[-1] == size - 1 and set(steps.tolist()) <= {0, 1}
-        if not near or whole > LARGEST_DENOMINATOR or not grows:
+        if not near or whole > LARGEST_DENOMINATOR:
             return None
-        return Shares(first, second, np.array([int(fraction * whole) for fraction in fractions]), whole)
+        shares = np.array([int(fraction * whole) for fraction in fractions])
+        if np.diff(first, prepend=0).max() > 1 or second[-1] < size - 1:  # what has no share need not be kept
+            second = np.where(shares > 0, second, first)
+        used = np.union1d(first, second)
+        places = np.searchsorted(used, (first, second))
+        return Shares(places[0], places[1], shares, whole, used)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the result is anything but the lines kept."""
+        return bool(self.share.any()) or not np.array_equal(self.first, np.arange(len(self.kept)))
 
     @property
     def comes(self) -> np.ndarray:
@@ -98,10 +110,13 @@ class LinearResize(GoldenOperator):
 
     @property
     def parts(self) -> tuple[Operator, ...]:
-        rows = Interpolate(self.input, 0, self.rows)
-        columns = Interpolate(rows.output, 1, self.columns)
-        last = AveragePool(columns.output, Window((1, 1)), self.output, 0, self.requantization)
-        return (*(part for part in (rows, columns) if part.input.shape != part.output.shape), last)
+        kept = FeatureMap(len(self.rows.kept), len(self.columns.kept), self.input.channels, self.input.type)
+        parts = [] if kept == self.input else [Keep(self.input, kept, self.rows.kept, self.columns.kept)]
+        for axis, shares in enumerate((self.rows, self.columns)):
+            if shares.changes:
+                parts.append(Interpolate(parts[-1].output if parts else self.input, axis, shares))
+        last = parts[-1].output if parts else self.input
+        return (*parts, AveragePool(last, Window((1, 1)), self.output, 0, self.requantization))
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         for part in self.parts:

@@ -11,6 +11,7 @@ from hwgen.blocks import (
     Elementwise,
     FixedOperand,
     Interpolate,
+    Keep,
     Mul,
     Pad,
     Rearrange,
@@ -164,8 +165,14 @@ def moves():
         (1, (6, 18, 3, "asymmetric"), 8),
         (0, (4, 7, 7 / 4, "align_corners"), 2),
         (1, (6, 10, 10 / 6, "half_pixel"), 8),
+        (0, (4, 2, 0.5, "half_pixel"), 4),
+        (1, (6, 4, 4 / 6, "align_corners"), 2),
+        (1, (6, 3, 0.5, "half_pixel"), 8),
     ):
         yield Interpolate(source, axis, Shares.of(*settings)), LaneFolding(lanes)
+    for rows, columns, lanes in (([0, 1, 3], range(6), 4), (range(4), [1, 4], 1), ([2], [0, 3, 5], 8)):
+        kept = FeatureMap(len(rows), len(columns), 8, S8)
+        yield Keep(source, kept, np.array(rows), np.array(columns)), LaneFolding(lanes)
     yield Interpolate(FeatureMap(1, 2, 4, U8), 0, Shares.of(1, 3, 3, "half_pixel")), LaneFolding(4)
     yield Interpolate(FeatureMap(2, 2, 4, U8), 1, Shares.of(2, 3, 3 / 2, "align_corners")), LaneFolding(4)
     places = np.arange(source.elements).reshape(source.shape)
