@@ -28,7 +28,7 @@ MULTIPLIERS = 100  # for a device without any
 #: Rounds in which prices follow what is asked for, how fast, and in which a plan's own needs are set aside.
 PRICE_ROUNDS, PRICE_STEP, PLAN_ROUNDS = 80, 2.0, 12
 #: Cycles of a frame times stages beyond which the slowest plan gets no queues: scheduling would take too long.
-MOST_SCHEDULED = 1 << 30
+MOST_SCHEDULED = 1 << 28
 
 
 def weigher(device: Device) -> Weigh:
