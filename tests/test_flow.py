@@ -199,7 +199,7 @@ def test_progress_tells_every_step(path, tmp_path, monkeypatch):
         "sizing layers",
         "scheduling",
         "writing Verilog",
-        "checking RTL against golden",
+        "checking RTL against golden (Amaranth's simulator)",
     ]
     shares = [step[1] for step in told if step[0] == steps[-1] and len(step) > 1]
     assert shares == sorted(shares)
