@@ -92,7 +92,8 @@ def test_a_queue_stands_before_a_projection():
     ("name", "change", "said"),
     [
         ("layer1", {"tap": 1, "window": "ring", "portion": 2}, "with window 'ring' nothing is handed on"),
-        ("layer1", {"tap": -1}, "tap -1 is less than the 1 beats that a pass hands on"),
+        ("layer1", {"tap": -1}, "tap must be 0 to 1048576, not -1"),
+        ("layer1", {"tap": 1, "outputs": 4}, "tap 1 is less than the 2 beats that a pass hands on"),
         ("layer2", {"tap": 8}, "only a convolution with rows of padding and without stride can hand its input on"),
         ("layer8", {"tap": 8}, "only a convolution with rows of padding and without stride can hand its input on"),
     ],
