@@ -9,7 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 def model(**changes) -> onnx.ModelProto:
     """The model; ``changes``: ``shape`` of the input, ``softmax`` at the end, further ``nodes`` before the output,
-    a ``weight`` of the convolution, ``narrow`` for an input quantised to 4 bits without -8."""
+    a ``weight`` of the convolution, ``narrow`` for an input quantised to 4 bits without -8, "integers" where it is
+    integers already."""
     generator = np.random.default_rng(7)
     weights = {
         "conv_weight": changes.get("weight", generator.normal(size=(4, 1, 3, 3)).astype(np.float32)),
@@ -19,7 +20,7 @@ def model(**changes) -> onnx.ModelProto:
     }
     narrow = changes.get("narrow", False)
     nodes = [
-        *(_narrowed(weights) if narrow else []),
+        *(_narrowed(weights)[narrow == "integers" :] if narrow else []),
         helper.make_node(
             "Conv",
             ["narrowed" if narrow else "image", "conv_weight", "conv_bias"],
@@ -36,10 +37,13 @@ def model(**changes) -> onnx.ModelProto:
     if changes.get("softmax"):
         nodes.append(helper.make_node("Softmax", ["scores"], ["answer"], name="softmax", axis=1))
     result = nodes[-1].output[0]
+    kind = TensorProto.FLOAT
+    if narrow == "integers":
+        kind, nodes[0].input[0] = TensorProto.INT8, "image"
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, changes.get("shape", ["N", 1, 8, 8]))],
+        [helper.make_tensor_value_info("image", kind, changes.get("shape", ["N", 1, 8, 8]))],
         [helper.make_tensor_value_info(result, TensorProto.FLOAT, None)],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )

@@ -174,7 +174,9 @@ def quantize_linear(
 def dequantize_linear(
     x: Array, scale: Array, zero_point: Array | None = None, *, axis: int, limits: tuple[int, int] | None = None
 ) -> Array:
+    """``limits`` are where the graph's own integers are clipped; all others lie within."""
     zero = 0 if zero_point is None else along_axis(zero_point, x.ndim, axis).astype(np.int64)
+    x = x if limits is None else np.clip(x, *limits)
     return (x.astype(np.int64) - zero).astype(scale.dtype) * along_axis(scale, x.ndim, axis)
 
 

@@ -64,7 +64,8 @@ def network_input(network: Network, array: np.ndarray) -> np.ndarray:
     """Frames of the model's own shape ([N, *input_shape], or one frame without N) as integers [N, H, W, C].
 
     Real numbers are quantised as the model does it, what it computes of them before included; a model that takes
-    integers has them only reordered. Raises InputError where the shape is another or a number is not finite.
+    integers has them clipped where it does so itself, and reordered. Raises InputError where the shape is another or
+    a number is not finite.
     """
     array = np.asarray(array)
     if array.shape == network.input_shape:
@@ -74,7 +75,7 @@ def network_input(network: Network, array: np.ndarray) -> np.ndarray:
             f"frames of shape {list(array.shape)}; {network.name!r} takes {['N', *network.input_shape]}, "
             f"or one frame of {list(network.input_shape)}"
         )
-    return _to_stream(network, array if network.integer_input else _quantized(network, array))
+    return _to_stream(network, _clipped(network, array) if network.integer_input else _quantized(network, array))
 
 
 def network_outputs(network: Network, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -99,6 +100,14 @@ def _quantized(network: Network, array: np.ndarray) -> np.ndarray:
         flat = np.asarray(array, np.float32).reshape(len(array), 1, 1, -1)
         array = network.input_function(flat).reshape(array.shape)
     return np.clip(network.input.quantization.quantize(array), *network.input_range)
+
+
+def _clipped(network: Network, array: np.ndarray) -> np.ndarray:
+    """Integers that the model's type holds, as far as the model lets them."""
+    kind = np.iinfo(network.input.map.type.dtype)
+    if network.input_limits is None or array.dtype.kind not in "iu" or not array.size:
+        return array
+    return np.clip(array, *network.input_limits) if kind.min <= array.min() and array.max() <= kind.max else array
 
 
 def _to_stream(network: Network, array: np.ndarray) -> np.ndarray:

@@ -126,6 +126,10 @@ class Trace:
         quantization = self.quantization(node, node.inputs[0])
         if value.tensor is None and value.entering not in (None, quantization):  # it means something else from here on
             value = self.start(value, node.inputs[0])
+        if value.tensor is None and value.entering is None:  # frames of integers keep their numpy type
+            least = 9 if self.graph.tensors[node.inputs[0]].dtype.itemsize > 1 else 1
+            kind = IntType(max(quantization.type.width, least), quantization.type.signed)
+            return replace(value, entering=replace(quantization, type=kind), limits=node.attributes["limits"])
         if value.tensor is None:
             return replace(value, entering=quantization)
         return replace(value, tensor=replace(value.tensor, quantization=quantization))

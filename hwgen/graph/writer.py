@@ -9,6 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .batch import takes_batches, with_open_batch
+from .float_model import run_node
 from .ir import Graph, Node, Tail, TensorInfo
 from .model_file import names_read
 from .operators import OPERATORS
@@ -133,6 +134,8 @@ def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx
     if node.op == "Lookup":
         return _lookup(node, bounds)
     limits = given.pop("limits", None)
+    if limits is not None and node.op == "DequantizeLinear" and _is_given(graph, node.inputs[0]):
+        return _clipped_input(graph, node, bounds)
     if limits is None or node.op != "QuantizeLinear":
         return [helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **given)]
     output = node.outputs[0]
@@ -149,6 +152,30 @@ def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx
     return [
         helper.make_node(node.op, node.inputs, [f"{output}/unclipped"], name=node.name, **given),
         helper.make_node("Clip", [f"{output}/unclipped", *names], [output], name=f"{node.name}/clip"),
+    ]
+
+
+def _is_given(graph: Graph, name: str) -> bool:
+    """Whether it is integers of the graph's input, which nothing has clipped."""
+    while (maker := graph.producer(name)) is not None and maker.op != "QuantizeLinear":
+        name = maker.inputs[0]
+    return name in graph.inputs
+
+
+def _clipped_input(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
+    """A DequantizeLinear of the graph's own integers, clipped: of 16 bits behind it, for the sake of runtimes."""
+    (output,), (source, *parameters), limits = node.outputs, node.inputs, node.attributes["limits"]
+    names, wide = [f"{output}/{what}" for what in ("low", "high")], graph.tensors[source].dtype.itemsize > 1
+    ends = np.array(limits, graph.tensors[source].dtype)
+    if wide:
+        ends = run_node(node, [ends, *(graph.constants[name] for name in parameters)])
+    bounds |= dict(zip(names, ends, strict=True))
+    between = f"{output}/unclipped" if wide else f"{output}/clipped"
+    chain = [(node.op, node.name, parameters), ("Clip", f"{node.name}/clip", names)]
+    (first, *one), (second, *other) = chain if wide else chain[::-1]
+    return [
+        helper.make_node(first, [source, *one[1]], [between], name=one[0]),
+        helper.make_node(second, [between, *other[1]], [output], name=other[0]),
     ]
 
 

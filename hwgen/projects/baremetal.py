@@ -60,9 +60,10 @@ def header_values(facts: Facts) -> dict[str, Any]:
         "shape": list(network.input_shape),
         "order": network.input_order,
         "integer": network.integer_input,
+        "range": network.input_limits if network.integer_input else None,
         "function": str(network.input_function) if network.input_function else "",
-        "low": kind.min,
-        "high": kind.max,
+        "low": np.iinfo(kind.dtype).min if network.input_limits else kind.min,
+        "high": np.iinfo(kind.dtype).max if network.input_limits else kind.max,
         "least": _float(least - zero),
         "most": _float(most - zero),
     }

@@ -5,11 +5,16 @@ import pytest
 from onnx import TensorProto
 
 from hwgen import flow
+from hwgen.dataflow.folding import search
 from hwgen.graph import golden
+from hwgen.graph.errors import ModelError
 from hwgen.graph.float_model import run_float
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
+from hwgen.graph.writer import write_qdq
+from hwgen.simulate import simulate
 from tests.graph.models import build, node, save
+from tests.graph.reference import compare
 
 RNG = np.random.default_rng(9)
 WEIGHT, BIAS = RNG.normal(0, 0.4, (4, 3, 3, 3)).astype(np.float32), RNG.normal(0, 0.2, 4).astype(np.float32)
@@ -92,3 +97,119 @@ def test_a_cast_before_the_models_own_quantisation(tmp_path):
     (found,) = golden.run(network, golden.network_input(network, frame), ["q"]).values()
     expected = np.clip(np.rint(frame.astype(np.float32) / np.float32(255) / np.float32(0.01)) - 20, -128, 127)
     assert found.reshape(-1).tolist() == expected.reshape(-1).tolist()
+
+
+def quantised_network(before, kind=TensorProto.UINT8, dtype=np.uint8, **own):
+    """A quantised convolution behind the nodes ``before``, which make ``d`` of integers ``x``."""
+    constants = {
+        "w": RNG.integers(-7, 8, (2, 3, 3, 3)).astype(np.int8), "ws": np.float32(0.1), "wz": np.int8(0),
+        "s": np.float32(0.05), "z": dtype(3), "ys": np.float32(0.3717), "yz": np.uint8(120),
+    }  # fmt: skip
+    nodes = [
+        *before,
+        node("DequantizeLinear", "w ws wz", "wd"),
+        node("Conv", "d wd", "c", pads=[1, 1, 1, 1]),
+        node("QuantizeLinear", "c ys yz", "y_q"),
+        node("DequantizeLinear", "y_q ys yz", "y"),
+    ]
+    used = {name for each in nodes for name in each.input}
+    given = {name: value for name, value in (constants | own).items() if name in used}
+    return build(nodes, "y", given, ("x", ("N", 3, 6, 6)), kind=kind)
+
+
+def clipped(dtype, kind, low, high):
+    before = [node("Clip", "x low high", "k"), node("DequantizeLinear", "k s z", "d")]
+    return quantised_network(before, kind, dtype, low=dtype(low), high=dtype(high))
+
+
+REAL = [CAST, node("Clip", "real low high", "r")]
+CLIPS = {
+    "uint8": (clipped(np.uint8, TensorProto.UINT8, 16, 235), (16, 235)),
+    "int8": (clipped(np.int8, TensorProto.INT8, -127, 127), (-127, 127)),
+    "4 bits": (clipped(np.uint8, TensorProto.UINT8, 0, 15), (0, 15)),
+    "moved before": (
+        quantised_network(
+            [
+                node("Clip", "x low high", "k"),
+                node("Transpose", "k", "t", perm=[0, 1, 3, 2]),
+                node("DequantizeLinear", "t s z", "d"),
+            ],
+            low=np.uint8(2),
+            high=np.uint8(99),
+        ),
+        (2, 99),
+    ),
+    "before a Cast": (
+        quantised_network(
+            [node("Clip", "x low high", "k"), node("Cast", "k", "d", to=TensorProto.FLOAT)],
+            low=np.uint8(1),
+            high=np.uint8(127),
+        ),
+        (1, 127),
+    ),
+    "behind a Cast": (
+        quantised_network([*REAL, node("Identity", "r", "d")], low=np.float32(9.5 - 0.5), high=np.float32(200)),
+        (9, 200),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CLIPS)
+def test_a_clip_is_the_range_of_the_input(case, tmp_path):
+    model, limits = CLIPS[case]
+    path = save(model, tmp_path)
+    found = flow.quantised(path, warn=lambda line: None)
+    network = found.network
+    assert network.input_range == limits
+    assert {type(layer.op).__name__ for layer in network.layers} <= {"Rearrange", "Conv"}
+    frames = np.arange(216, dtype=np.int64).reshape(2, 3, 6, 6) * 255 // 215
+    dtype = np.uint8 if case != "int8" else np.int8
+    frames = (frames + np.iinfo(dtype).min).astype(dtype)
+    write_qdq(found.graph, tmp_path / "written.onnx")
+    for file in (path, tmp_path / "written.onnx"):
+        assert compare(network, frames, file) == 1
+    again = flow.quantised(tmp_path / "written.onnx", warn=lambda line: None).network
+    assert again.input_range == limits
+    result = simulate(network, search(network, multipliers=20), frames, "amaranth")
+    assert result.equal
+
+
+def test_a_clip_of_16_bits(tmp_path):
+    """ONNX Runtime has no Clip of them."""
+    network = flow.quantised(
+        save(clipped(np.int16, TensorProto.INT16, -9, 40), tmp_path), warn=lambda line: None
+    ).network
+    frames = np.arange(-54, 54, dtype=np.int16).reshape(1, 3, 6, 6)
+    given = golden.network_input(network, frames)
+    assert given.dtype == np.int16
+    assert np.array_equal(given, np.clip(frames, -9, 40).transpose(0, 2, 3, 1))
+
+
+def test_a_clip_within_a_normalisation(tmp_path):
+    """Of a float model: what it leaves of the bytes, and the scale they have."""
+    nodes = [*chain(("Div", "c255")), node("Clip", "n low high", "r")]
+    model_ = build(
+        [CAST, *nodes, node("Conv", "r w", "y", pads=[1, 1, 1, 1])],
+        "y",
+        {"w": WEIGHT, "c255": np.float32(255), "low": np.float32(0), "high": np.float32(np.float32(1 / 255) * 100)},
+        ("x", (1, 3, 6, 6)),
+        kind=TensorProto.UINT8,
+    )
+    path = save(model_, tmp_path)
+    graph = simplify(read_model(path))
+    assert [each.op for each in graph.nodes] == ["DequantizeLinear", "Conv"]
+    assert flow.quantised(path, calibration=FRAMES, warn=lambda line: None).network.input_range == (0, 100)
+
+
+def test_integers_clipped_for_some_readers_only_are_refused(tmp_path):
+    before = [
+        node("Clip", "x low high", "k"),
+        node("DequantizeLinear", "k s z", "a"),
+        node("DequantizeLinear", "x s z", "b"),
+        node("Add", "a b", "sum"),
+        node("QuantizeLinear", "sum s z", "q"),
+        node("DequantizeLinear", "q s z", "d"),
+    ]
+    path = save(quantised_network(before, low=np.uint8(1), high=np.uint8(9)), tmp_path)
+    with pytest.raises(ModelError, match="the input 'x' is quantised in two ways"):
+        flow.quantised(path, warn=lambda line: None)

@@ -21,15 +21,17 @@ from .. import tiny
 @cache
 def design(name: str = "tiny", **changes):
     """``tiny``, or ``two``: the same with a map of 4x4x4 as a second result. ``loadable`` is ``two`` with weights to
-    load, ``waiting`` is ``tiny`` with weights where there are none before, ``narrow`` has 4 bits at its input."""
-    changes |= {"narrow": True} if name == "narrow" else {}
+    load, ``waiting`` is ``tiny`` with weights where there are none before, ``narrow`` has 4 bits at its input,
+    ``clipped`` clips bytes to them."""
+    changes |= {"narrow": {"narrow": True, "clipped": "integers"}[name]} if name in ("narrow", "clipped") else {}
+    frames = (9 * tiny.frames()).astype(np.int8) if name == "clipped" else tiny.frames()
     with TemporaryDirectory() as folder:
         path = tiny.save(Path(folder) / f"{name}.onnx", **changes)
         settings = {"outputs": ("p", "scores") if name in ("two", "loadable") else (), "warn": lambda line: None}
         settings |= {"weights": "loadable"} if name == "loadable" else {}
         settings |= {"weights": "spram", "device": "ice40up5k"} if name == "waiting" else {}
         multipliers = 4 if name == "waiting" else 10
-        return hwgen.compile(path, calibration=tiny.frames(), multipliers=multipliers, **settings)
+        return hwgen.compile(path, calibration=frames, multipliers=multipliers, **settings)
 
 
 @cache
@@ -70,4 +72,6 @@ def written(folder: Path, kind: str, name: str = "tiny", on: str = "xc7z020") ->
 def random_frames(count: int, name: str = "tiny") -> np.ndarray:
     """Frames as the model takes them, some beyond what the input holds."""
     shape = (count, *facts(name).network.input_shape)
+    if facts(name).network.integer_input:
+        return np.random.default_rng(count).integers(-128, 128, shape).astype(np.int8)
     return np.random.default_rng(count).uniform(-0.3, 1.4, shape).astype(np.float32)

@@ -312,7 +312,9 @@ def converted(folder, given, frames, tensors):
         wanted.append(output)
     text = HARNESS.format(
         name=name, prefix=name.upper(), given=numbers(frames), arrays=arrays, results=results,
-        quantise="(void)0;" if network.integer_input else
+        quantise=f"for (at = 0; at < {name.upper()}_FRAME_ELEMENTS; at++) {{ "
+        f"{name}_put(frame, at, (int64_t)given[n * {name.upper()}_FRAME_ELEMENTS + at]); }}"
+        if network.integer_input else
         f"{name}_quantise(given + n * {name.upper()}_FRAME_ELEMENTS, frame);",
     )  # fmt: skip
     (folder / "harness.c").write_text(text)
@@ -327,8 +329,7 @@ def check_conversions(folder, given, frames):
     x = golden.network_input(network, frames)
     tensors = golden.run(network, x, [stream.name for stream in network.results]) | {network.input.name: x}
     packed, values, outputs = converted(folder, given, frames, tensors)
-    if not network.integer_input:
-        assert packed == b"".join(frame_blob(frame, given.top.source) for frame in x)
+    assert packed == b"".join(frame_blob(frame, given.top.source) for frame in x)
     expected = simulate(network, None, frames).results
     for output in outputs:
         want = expected[output.name].reshape(-1)
@@ -337,7 +338,7 @@ def check_conversions(folder, given, frames):
     assert not values
 
 
-@pytest.mark.parametrize("name", ["tiny", "two", "narrow"])
+@pytest.mark.parametrize("name", ["tiny", "two", "narrow", "clipped"])
 def test_quantisation_and_results_are_those_of_simulate(tmp_path, name):
     folder = written(tmp_path, "baremetal", name)
     check_conversions(folder, facts(name), random_frames(4, name))

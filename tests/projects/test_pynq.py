@@ -75,7 +75,7 @@ def same(found, expected):
         np.testing.assert_array_equal(found[name], want, strict=True)
 
 
-@pytest.mark.parametrize("name", ["tiny", "two", "narrow"])
+@pytest.mark.parametrize("name", ["tiny", "two", "narrow", "clipped"])
 def test_results_are_those_of_simulate(driver, name, tmp_path):
     make, fake = driver(facts(name), files("pynq", name))
     frames = random_frames(7, name)

@@ -9,7 +9,7 @@ from .batch import free_batch
 from .canonical import canonicalize, means_to_pools
 from .constants import fold_constants, remove_identities
 from .head import strip_head
-from .integer_input import casts_of_the_input, normalisation_of_the_input
+from .integer_input import casts_of_the_input, clips_of_an_integer_input, normalisation_of_the_input
 from .integers import clips_of_the_input, clips_to_limits, layout_before_dequantizer, remove_casts
 from .linear import fold_batch_normalization, fold_bias_add, fold_scales_and_biases, matmul_to_gemm, normalize_gemm
 from .padding import merge_pads
@@ -27,6 +27,7 @@ PASSES: tuple[Pass, ...] = (
     fold_constants,
     tables_of_gathers,
     casts_of_the_input,
+    clips_of_an_integer_input,
     clips_of_the_input,
     strip_head,
     canonicalize,

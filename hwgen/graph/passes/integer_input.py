@@ -2,7 +2,7 @@
 
 A camera's bytes go through a Cast, are divided by 255, less a mean, over a standard deviation. As far as that is a
 scale and a zero point, it is the quantisation of the input; the rest goes into the first convolution, unless that has
-padding, which is zero only behind it. What is left then is a table for each channel.
+padding, which is zero only behind it. What is left then is a table for each channel. A Clip narrows the input's range.
 """
 
 from dataclasses import replace
@@ -10,8 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..editor import Editor
+from ..float_ops import dequantize_linear
 from ..ir import Graph, Node
 from ..weights import find_weight
+from .integers import integer_bounds, narrowed, real_bounds
 
 _LAYOUT = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 _LINES = ("Add", "Div", "Mul", "Sub")
@@ -33,9 +35,68 @@ def casts_of_the_input(graph: Graph) -> Graph:
 
 
 def _is_input(graph: Graph, name: str) -> bool:
-    while (node := graph.producer(name)) is not None and node.op in _LAYOUT:
+    """Whether it is the input, moved and clipped at most."""
+    while (node := graph.producer(name)) is not None and node.op in (*_LAYOUT, "Clip"):
         name = node.inputs[0]
     return name in graph.inputs
+
+
+def clips_of_an_integer_input(graph: Graph) -> Graph:
+    """A Clip of the graph's integers narrows them, whether it stands before the DequantizeLinear or behind."""
+    while (found := _input_clip(graph)) is not None:
+        clip, dequantizers, limits = found
+        editor = Editor(graph)
+        editor.replace(clip)
+        editor.redirect(clip.outputs[0], clip.inputs[0])
+        for node in dequantizers:
+            current = next(n for n in editor.nodes if n.name == node.name)
+            editor.replace(current, narrowed(graph, current, limits))
+        graph = editor.done()
+    return graph
+
+
+def _input_clip(graph: Graph) -> tuple[Node, list[Node], tuple[int, int]] | None:
+    """A Clip whose bounds are integers of the input, and the DequantizeLinear nodes that it narrows."""
+    for clip in [node for node in graph.nodes if node.op == "Clip" and node.outputs[0] not in graph.outputs]:
+        maker = graph.producer(clip.inputs[0])
+        if maker is not None and maker.op == "DequantizeLinear" and _is_input(graph, maker.inputs[0]):
+            limits = _steps_of(graph, maker, clip)
+            if limits and len(graph.consumers(clip.inputs[0])) == 1 and clip.inputs[0] not in graph.outputs:
+                return clip, [maker], limits
+        elif _is_input(graph, clip.inputs[0]) and (limits := integer_bounds(graph, clip)):
+            readers = _dequantizers(graph, clip.outputs[0])
+            if readers:
+                return clip, readers, limits
+    return None
+
+
+def _dequantizers(graph: Graph, name: str) -> list[Node]:
+    """All that read ``name``, moved at most; none where anybody else does."""
+    found: list[Node] = []
+    for reader in graph.consumers(name):
+        inner = _dequantizers(graph, reader.outputs[0]) if reader.op in _LAYOUT else [reader]
+        if not inner or any(node.op != "DequantizeLinear" for node in inner) or name in graph.outputs:
+            return []
+        found += inner
+    return found
+
+
+def _steps_of(graph: Graph, dequantizer: Node, clip: Node) -> tuple[int, int] | None:
+    """The integers that a Clip of the dequantised input leaves; None where its bounds are none of the real numbers."""
+    parameters = [graph.constants.get(name) for name in dequantizer.inputs[1:]]
+    bounds = real_bounds(graph, clip)
+    if bounds is None or len(parameters) != 2 or any(value is None or value.size != 1 for value in parameters):
+        return None
+    kind = np.iinfo(graph.tensors[dequantizer.inputs[0]].dtype)
+    integers = np.arange(kind.min, kind.max + 1)
+    real = dequantize_linear(integers, *parameters, axis=0)
+    inside = integers[(real >= bounds[0]) & (real <= bounds[1])]
+    if (
+        not inside.size
+        or not (np.clip(real, *np.float32(bounds)) == real[np.clip(integers, *inside[[0, -1]]) - kind.min]).all()
+    ):
+        return None
+    return int(inside[0]), int(inside[-1])
 
 
 def normalisation_of_the_input(graph: Graph) -> Graph:
@@ -45,7 +106,10 @@ def normalisation_of_the_input(graph: Graph) -> Graph:
         return graph  # what a model rounds itself is computed as it says
     for node in graph.nodes:
         if node.op == "DequantizeLinear" and _is_input(graph, node.inputs[0]):
-            return _into_convolution(_into_quantization(graph, node), node.name)
+            before = None
+            while graph is not before:  # a Clip within the arithmetic parts it
+                before, graph = graph, clips_of_an_integer_input(_into_quantization(graph, node.name))
+            return _into_convolution(graph, node.name)
     return graph
 
 
@@ -70,8 +134,9 @@ def _chain(graph: Graph, name: str) -> list[tuple[Node, np.ndarray, np.ndarray]]
     return found
 
 
-def _into_quantization(graph: Graph, dequantizer: Node) -> Graph:
-    """The longest chain that is one scale and one zero point."""
+def _into_quantization(graph: Graph, name: str) -> Graph:
+    """The longest chain behind the node ``name`` that is one scale and one zero point."""
+    dequantizer = next(node for node in graph.nodes if node.name == name)
     scale, zero = (graph.constants.get(name) for name in (*dequantizer.inputs[1:], "")[:2])
     if scale is None or scale.size != 1 or (zero is not None and zero.size != 1):
         return graph
@@ -91,7 +156,7 @@ def _into_quantization(graph: Graph, dequantizer: Node) -> Graph:
             editor.constant(f"{dequantizer.name}/zero", np.array(np.rint(place), dtype)),
         )
         merged = replace(dequantizer, inputs=(dequantizer.inputs[0], *names))
-        editor.replace(next(n for n in editor.nodes if n.name == dequantizer.name), merged)
+        editor.replace(dequantizer, merged)
         editor.redirect(node.outputs[0], dequantizer.outputs[0])
         return editor.done()
     return graph

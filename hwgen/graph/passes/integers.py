@@ -16,7 +16,7 @@ def clips_to_limits(graph: Graph) -> Graph:
     """A Clip of integers narrows their type: QuantizeLinear and DequantizeLinear around it say so in ``limits``."""
     editor = Editor(graph)
     for clip in [node for node in graph.nodes if node.op == "Clip"]:
-        limits = _limits(editor, clip)
+        limits = integer_bounds(editor.graph, clip)
         maker = next((node for node in editor.nodes if clip.inputs[0] in node.outputs), None)
         readers = [node for node in editor.nodes if clip.outputs[0] in node.inputs]
         if limits is None or clip.outputs[0] in editor.outputs or any(n.op != "DequantizeLinear" for n in readers):
@@ -31,31 +31,31 @@ def clips_to_limits(graph: Graph) -> Graph:
             editor.constants[clip.outputs[0]] = clipped
         else:
             editor.replace(next(n for n in editor.nodes if n.name == clip.name))
-            editor.replace(maker, replace(_limited(editor, maker, limits), outputs=clip.outputs))
+            editor.replace(maker, replace(narrowed(editor.graph, maker, limits), outputs=clip.outputs))
         for reader in readers:
             current = next(n for n in editor.nodes if n.name == reader.name)
-            editor.replace(current, _limited(editor, current, limits))
+            editor.replace(current, narrowed(editor.graph, current, limits))
     return editor.done()
 
 
-def _limits(editor: Editor, clip: Node) -> tuple[int, int] | None:
+def integer_bounds(graph: Graph, clip: Node) -> tuple[int, int] | None:
     """The bounds of a Clip of integers; None where they are no constants."""
-    dtype = editor.graph.tensors[clip.inputs[0]].dtype
+    dtype = graph.tensors[clip.inputs[0]].dtype
     if dtype.kind not in "iu":
         return None
     ends = [int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)]
     for place, name in enumerate(clip.inputs[1:]):
-        if name and name not in editor.constants:
+        if name and name not in graph.constants:
             return None
         if name:
-            ends[place] = int(editor.constants[name].item())
+            ends[place] = int(graph.constants[name].item())
     return (ends[0], ends[1]) if ends[0] <= ends[1] else None
 
 
-def _limited(editor: Editor, node: Node, limits: tuple[int, int]) -> Node:
+def narrowed(graph: Graph, node: Node, limits: tuple[int, int]) -> Node:
     """``node`` with its integers confined to ``limits`` as well."""
     name = node.outputs[0] if node.op == "QuantizeLinear" else node.inputs[0]
-    kind = np.iinfo(editor.graph.tensors[name].dtype)
+    kind = np.iinfo(graph.tensors[name].dtype)
     old = node.attributes["limits"] or (int(kind.min), int(kind.max))
     low, high = max(old[0], limits[0]), min(old[1], limits[1])
     new = None if (low, high) == (kind.min, kind.max) else (low, high)
@@ -67,21 +67,21 @@ def clips_of_the_input(graph: Graph) -> Graph:
     editor = Editor(graph)
     for node in [node for node in graph.nodes if node.op in ("Relu", "Clip") and node.inputs[0] in graph.inputs]:
         readers = graph.consumers(node.outputs[0])
-        bounds = _bounds(graph, node)
+        bounds = real_bounds(graph, node)
         if bounds is None or node.outputs[0] in graph.outputs or not all(_per_tensor(graph, r) for r in readers):
             continue
         for reader in readers:
             low, high = _steps(graph, reader, bounds)
-            limited = _limited(editor, reader, (low, high))
+            limited = narrowed(editor.graph, reader, (low, high))
             current = next(n for n in editor.nodes if n.name == reader.name)
             editor.replace(current, replace(limited, inputs=(node.inputs[0], *reader.inputs[1:])))
             for after in graph.consumers(reader.outputs[0]):
                 if after.op == "DequantizeLinear":
-                    editor.replace(after, _limited(editor, after, (low, high)))
+                    editor.replace(after, narrowed(editor.graph, after, (low, high)))
     return editor.done()
 
 
-def _bounds(graph: Graph, node: Node) -> tuple[float, float] | None:
+def real_bounds(graph: Graph, node: Node) -> tuple[float, float] | None:
     """What a Relu or Clip of real numbers leaves; None where its bounds are no constants."""
     if node.op == "Relu":
         return 0.0, np.inf

@@ -83,6 +83,8 @@ class Accelerator(pynq.Overlay):
                 flat = np.asarray(frames, np.float32).reshape(len(frames), 1, 1, -1)
                 frames = apply(spec["function"], flat).reshape(frames.shape)
             frames = quantised(frames, spec)
+        elif frames.dtype.kind in "iu" and held(frames, np.iinfo(spec["dtype"])):
+            frames = np.clip(frames, *spec["limits"])
         low, high = limits(spec)
         if frames.dtype.kind not in "iu" or not low <= frames.min() <= frames.max() <= high:
             raise ValueError(f"the network takes integers from {low} to {high}, not all of {frames.dtype} are such")
@@ -182,6 +184,11 @@ def hardware(spec):
 def limits(spec):
     """The least and greatest integer of a stream."""
     return (-(1 << spec["bits"] - 1), (1 << spec["bits"] - 1) - 1) if spec["signed"] else (0, (1 << spec["bits"]) - 1)
+
+
+def held(integers, kind):
+    """Whether a numpy type holds all of them; the model then confines them itself."""
+    return kind.min <= integers.min() and integers.max() <= kind.max
 
 
 def quantised(real, spec):
