@@ -39,6 +39,10 @@ def add_all(*operands: Array) -> Array:
     return reduce(np.add, operands)
 
 
+def mean_all(*operands: Array) -> Array:
+    return add_all(*operands) / operands[0].dtype.type(len(operands))
+
+
 def maximum(*operands: Array) -> Array:
     return reduce(np.maximum, operands)
 

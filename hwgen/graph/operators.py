@@ -245,6 +245,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             float_ops.max_pool,
             _WINDOW | _KERNEL | _CEIL | {"storage_order": Attribute("int", ignored=True)},
         ),
+        "Mean": _variadic("mean_all"),
         "Min": _variadic("minimum"),
         "Mish": _unary("mish"),
         "Mul": _binary("mul"),

@@ -214,6 +214,14 @@ def test_several_results_become_slices(tmp_path):
     assert ops(same_results(nodes, {}, tmp_path)) == ["Slice", "Slice", "Add", "Add"]
 
 
+@pytest.mark.parametrize(
+    ("operands", "expected"), [("x", []), ("x a", ["Add", "Mul"]), ("x a b", ["Add", "Add", "Div"])]
+)
+def test_a_mean_is_a_sum_by_the_number_of_its_operands(operands, expected, tmp_path):
+    nodes = [node("Relu", "x", "a"), node("Neg", "x", "b"), node("Mean", operands, "m"), node("Abs", "m", "y")]
+    assert [op for op in ops(same_results(nodes, {}, tmp_path)) if op not in ("Relu", "Neg", "Abs")] == expected
+
+
 def test_split_into_unequal_parts(tmp_path):
     nodes = [node("Split", "x sizes", "a b", axis=-1), node("Concat", "b a", "y", axis=3)]
     assert ops(same_results(nodes, {"sizes": np.array([3, 5])}, tmp_path)) == ["Slice", "Slice", "Concat"]

@@ -12,8 +12,8 @@ from ..window import counts_padding
 
 
 def canonicalize(graph: Graph) -> Graph:
-    """Split becomes Slices, Sum a chain of Adds, Upsample a Resize, Swish the product that it stands for; subtracting a
-    constant is adding, and dividing by a power of two multiplying."""
+    """Split becomes Slices, Sum and Mean a chain of Adds, Upsample a Resize, Swish the product that it stands for;
+    subtracting a constant is adding, and dividing by a power of two multiplying."""
     editor = Editor(graph)
     for node in graph.nodes:
         if (rewrite := _REWRITES.get(node.op)) and (new := rewrite(editor, node)):
@@ -77,8 +77,6 @@ def _split(editor: Editor, node: Node) -> tuple[Node, ...]:
 def _chain(op: str) -> Callable[[Editor, Node], tuple[Node, ...]]:
     def rewrite(editor: Editor, node: Node) -> tuple[Node, ...]:
         first, *others = node.inputs
-        if not others:
-            return (editor.node("Identity", node.name, (first,), node.outputs[0]),)
         nodes = []
         for index, other in enumerate(others):
             last = index == len(others) - 1
@@ -89,6 +87,16 @@ def _chain(op: str) -> Callable[[Editor, Node], tuple[Node, ...]]:
         return tuple(nodes)
 
     return rewrite
+
+
+def _mean(editor: Editor, node: Node) -> tuple[Node, ...]:
+    """The sum of the operands, by their number."""
+    total = editor.fresh(f"{node.name}/sum")
+    chain = _chain("Add")(editor, editor.node("Sum", editor.fresh(f"{node.name}/add"), node.inputs, total))
+    count = np.array(len(node.inputs), np.float32)
+    op, factor = ("Div", count) if np.frexp(count)[0] != 0.5 else ("Mul", 1 / count)
+    last = editor.node(op, node.name, (total, editor.constant(f"{node.name}/count", factor)), node.outputs[0])
+    return (*chain, last)
 
 
 def _upsample(editor: Editor, node: Node) -> tuple[Node, ...]:
@@ -132,6 +140,7 @@ def _swish(editor: Editor, node: Node) -> tuple[Node, ...]:
 _REWRITES: dict[str, Callable[[Editor, Node], tuple[Node, ...]]] = {
     "AveragePool": _average,
     "Div": _div,
+    "Mean": _mean,
     "Split": _split,
     "Sub": _sub,
     "Sum": _chain("Add"),

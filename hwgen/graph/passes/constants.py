@@ -6,12 +6,14 @@ from ..editor import Editor
 from ..float_model import node_results
 from ..ir import Graph
 
+_JOINING = ("Concat", "Max", "Mean", "Min", "Sum")
+
 
 def remove_identities(graph: Graph) -> Graph:
-    """Identity, and Dropout, which does nothing at inference."""
+    """Identity; Dropout, which does nothing at inference; and what joins several operands where there is one."""
     editor = Editor(graph)
     for node in graph.nodes:
-        if node.op in ("Identity", "Dropout"):
+        if node.op in ("Identity", "Dropout") or (node.op in _JOINING and len(node.inputs) == 1):
             current = next(n for n in editor.nodes if n.name == node.name)
             editor.replace(current)
             editor.redirect(current.outputs[0], current.inputs[0])
