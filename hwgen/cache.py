@@ -44,11 +44,25 @@ def _own() -> Path:
     return Path(own)
 
 
-def keep(file: Path, text: str) -> None:
-    """Write a file whole; one that cannot be written is made again the next time."""
+def keep(file: Path, content: str | bytes, most: int | None = None) -> None:
+    """Write a file whole; one that cannot be written is made again the next time. Of its kind stay ``most``, those
+    last used."""
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=file.parent) as folder:
             partial = Path(folder) / file.name
-            partial.write_text(text, encoding="utf-8")
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
             partial.replace(file)
+        if most is not None:
+            files = sorted(file.parent.glob(f"*{file.suffix}"), key=lambda path: path.stat().st_mtime, reverse=True)
+            for old in files[most:]:
+                old.unlink()
+
+
+def recall(file: Path) -> bytes | None:
+    """What was kept, which counts as used now; None where there is nothing."""
+    with suppress(OSError):
+        content = file.read_bytes()
+        os.utime(file)
+        return content
+    return None

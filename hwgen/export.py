@@ -1,17 +1,22 @@
 """What other tools read: Verilog with its memory files, and a list of the files written with their hashes."""
 
+import gzip
 import hashlib
 import importlib.metadata
 import json
 import re
-from collections.abc import Mapping
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from amaranth.lib import wiring
 
-from hwgen import __version__
+from hwgen import __version__, cache
 from hwgen.explicit import explicit
+from hwgen.fingerprint import fingerprint, program
 from hwgen.memory.elements import CONTENTS
 from hwgen.memory.store import LOADED
 from hwgen.rtlil import Netlist, to_netlist, to_rtlil
@@ -42,6 +47,8 @@ write_verilog top.v
 
 #: Contents of read-only memories of more bits go to files of their own.
 INLINE = 1 << 16
+#: Designs whose Verilog is remembered.
+KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,23 @@ def export(component: wiring.Component, name: str, inline: int = INLINE) -> Veri
     netlist = to_netlist(component, name, inline)
     files = {f"{module}.hex": contents.hex_lines() for module, contents in netlist.roms.items()}
     return Verilog(with_memories(rtlil_to_verilog(netlist.text, name), netlist), files)
+
+
+def remembered(component: Callable[[], wiring.Component], name: str, *content: object) -> Verilog:
+    """:func:`export` of what ``component`` makes out of ``content`` and nothing else; made once a user.
+
+    It is kept under a hash of ``content``, of this program and of all that writes.
+    """
+    writers = [program(), sys.version_info[:2], importlib.metadata.version("amaranth"), release()]
+    key = fingerprint(name, content, writers)
+    file = cache.folder("verilog") / f"{key}.gz"
+    if kept := cache.recall(file):
+        with suppress(OSError, EOFError, ValueError, zlib.error):
+            return Verilog(**json.loads(gzip.decompress(kept)))
+    verilog = export(component(), name)
+    content = json.dumps({"text": verilog.text, "memories": dict(verilog.memories)}).encode()
+    cache.keep(file, gzip.compress(content, 1, mtime=0), KEPT)
+    return verilog
 
 
 def to_verilog(component: wiring.Component, name: str) -> str:

@@ -17,7 +17,7 @@ from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
-from hwgen.export import Verilog, export, to_verilog
+from hwgen.export import Verilog, remembered, to_verilog
 from hwgen.fit import FitTable, fit_table
 from hwgen.frames import load_frames
 from hwgen.graph import golden
@@ -439,11 +439,15 @@ class Design:
 
     @cached_property
     def verilog(self) -> Verilog:
-        """Verilog with the top module :attr:`name`, and the files of its larger memories."""
+        """Verilog with the top module :attr:`name`, and the files of its larger memories; remembered by content."""
+        self.progress("writing Verilog")
+        return remembered(self._to_be_written, self.name, self.plan)
+
+    def _to_be_written(self) -> AxiTop:
         if compile_early():
             self.progress("waiting until Yosys is compiled, which is done once on this machine")
-        self.progress("writing Verilog")
-        return export(self.component, self.name)
+            self.progress("writing Verilog")
+        return self.component
 
     def to_verilog(self) -> str:
         """The same in one file, with all memories in it."""

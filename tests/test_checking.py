@@ -50,7 +50,7 @@ def test_the_same_check_is_made_once(design, simulated, own_cache):
     for name, integers in first.tensors.items():
         np.testing.assert_array_equal(second.tensors[name], integers)
     assert len(kept(own_cache)) == 1
-    assert sorted(path.name for path in own_cache.iterdir()) == ["checked"]
+    assert sorted(path.name for path in own_cache.iterdir()) == ["checked", "verilog"]
 
 
 def test_other_frames_plans_weights_and_versions_are_checked_anew(design, simulated, tmp_path, monkeypatch):

@@ -109,8 +109,9 @@ def test_a_wrong_prediction_does_not_pass_the_check(design):
         replace(design, schedule=Wrong()).checked()
 
 
-def test_write_makes_the_same_bytes_twice(path, tmp_path):
+def test_write_makes_the_same_bytes_twice(path, tmp_path, monkeypatch):
     for folder in ("a", "b/c"):
+        monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / f"cache of {folder}"))  # nothing is remembered
         design = flow.build(path, tmp_path / folder, calibration=tiny.frames(), multipliers=10)
         assert design.check.equal
     first, second = tmp_path / "a", tmp_path / "b/c"

@@ -34,10 +34,11 @@ def test_choices_are_the_projects():
     assert list(option.type.choices) == list(PROJECTS)
 
 
-def test_build_writes_the_projects_asked_for_twice_the_same(folder):
+def test_build_writes_the_projects_asked_for_twice_the_same(folder, monkeypatch):
     options = ["--device", "xc7z020", "--project", "pynq", "--project", "baremetal", "--project", "vivado"]
     contents = []
-    for _ in range(2):
+    for cache in ("one", "two"):
+        monkeypatch.setenv("HWGEN_CACHE_DIR", str(folder / cache))  # nothing is remembered
         result = CliRunner().invoke(cli, [*BUILD, *options])
         assert result.exit_code == 0, result.output
         place = folder / "build" / "tiny"
