@@ -32,7 +32,8 @@ CONFIG = click.Option(
 
 
 class ConfiguredCommand(GroupedCommand):
-    """A command that takes options from a file too, if it takes a MODEL, and says which."""
+    """A command that takes options from a file too, if it takes a MODEL, and says which; what can be refused at once is
+    refused before anything of it runs."""
 
     def __init__(self, *args, **extra):
         super().__init__(*args, **extra)
@@ -55,6 +56,13 @@ class ConfiguredCommand(GroupedCommand):
         if taken and not ctx.params.get("quiet"):
             click.echo(f"from {file}: {', '.join(taken)}", err=True)
         return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if "model" in ctx.params:
+            from hwgen.preflight import preflight
+
+            preflight(self.name, ctx.params)
+        return super().invoke(ctx)
 
 
 def _file(command: click.Command, ctx: click.Context, args: list[str]) -> Path | None:

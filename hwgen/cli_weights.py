@@ -47,7 +47,8 @@ def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> Non
     Example:
       python -m hwgen weights retrained.onnx --for build/lenet5
     """
-    from hwgen.commands import arguments, default_folder, steps
+    from hwgen.commands import arguments, steps
+    from hwgen.names import weights_folder
     from hwgen.retraining import retrained
 
     unused = {"clock": 0}
@@ -55,7 +56,7 @@ def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> Non
         given = arguments({**settings, **unused}, tell)
         del given["clock"]
         made = retrained(given.pop("model"), hardware, **given)
-        folder = output or default_folder(settings["model"]).with_name(f"{settings['model'].stem}_weights")
+        folder = output or weights_folder(settings["model"])
         made.write(folder)
     size, beats = len(made.image), made.component.loads.load_beats
     click.echo(f"{size:,} bytes in {beats:,} beats for the hardware in {hardware}; written to {folder}")

@@ -17,14 +17,14 @@ from hwgen.cli_json import say
 from hwgen.clocks import clock_origin, clock_text, usual_clock
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
-from hwgen.frames import Frames, load_frames, load_labels
+from hwgen.frames import Frames, load_labels, raw_frames
 from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
 from hwgen.graph.recipe import Recipe
-from hwgen.inputs import FrameSpec, Preparation
+from hwgen.inputs import FrameSpec, Preparation, file_spec
 from hwgen.json_answers import build_answer, explore_answer, simulate_answer
-from hwgen.names import identifier
-from hwgen.output import check_replaceable, check_writable, write_together, write_whole
+from hwgen.names import default_folder
+from hwgen.output import write_together, write_whole
 from hwgen.progress import Steps
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
@@ -34,7 +34,6 @@ from hwgen.targets import device as find_device
 from hwgen.waves import Waves
 from hwgen.workers import Workers
 
-PICTURES = (".svg", ".png", ".pdf")
 _MOST_ANSWERS = 20  # frames whose answer is printed
 _MOST_NAMES = 5  # of tensors that differ, beside the first
 
@@ -44,7 +43,6 @@ def build(output: Path | None, bitstream: bool, making: dict[str, Any], quiet: b
     from hwgen.commands_board import for_board  # which needs this module
 
     folder = output or default_folder(settings["model"])
-    check_replaceable(folder)
     board = for_board(settings, bitstream)
     with steps(quiet) as tell:
         design = flow.build(folder=folder, board=board, making=making, **arguments(settings, tell))
@@ -73,15 +71,17 @@ def simulate(
     engines.check_engine(engine, stall, trace, workers)
     if against == "golden" and engine not in engines.HARDWARE:
         raise InputError(f"the engine {engine!r} has no hardware to compare; choose {' or '.join(engines.HARDWARE)}")
-    check_writable(save, trace and trace.path)
-    if labels is not None:
-        load_labels(labels, 0)  # a file that cannot be read is said before the model is quantised
     with steps(quiet) as tell:
         given = arguments(settings, tell)
+        # What is wrong with frames is said before the model is quantised.
+        spec = file_spec(given["model"], given["input_shape"])
+        raw = spec and raw_frames(inputs, spec, given["preparation"].resize, count)
         # The golden model needs no plan, and for a large network the search takes longer than the answer.
         design = flow.compile(**given) if engine != "golden" else flow.quantised(**front(given))
         network = design.network
-        frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
+        spec = FrameSpec.of_network(network)
+        raw = raw or raw_frames(inputs, spec, given["preparation"].resize, count)
+        frames = raw.prepared(spec, given["preparation"])
         warn_about_range(frames, network, given["warn"])
         right = None if labels is None else load_labels(labels, len(frames))
         run = golden(network, frames, workers, tell) if engine == "golden" else None
@@ -117,8 +117,6 @@ def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
     """One file and those of its larger memories, or all on standard output."""
     printed = str(output) == "-"
     folder = output or default_folder(settings["model"])
-    if not printed:
-        check_writable(folder)
     with steps(quiet) as tell:
         flow.prepare_yosys(tell)
         design = flow.compile(**arguments(settings, tell))
@@ -134,9 +132,6 @@ def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
 def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
     """The Pareto front, printed and drawn."""
     file = picture or default_folder(settings["model"]) / "explore.svg"
-    if file.suffix not in PICTURES:
-        raise InputError(f"--picture {str(file)!r}: the ending must be one of {', '.join(PICTURES)}")
-    check_writable(file)
     with steps(quiet) as tell:
         given = arguments(settings, tell)
         for name in ("fps", "plan", "latency"):
@@ -205,10 +200,6 @@ def front(given: dict[str, Any]) -> dict[str, Any]:
     """Those of :func:`hwgen.flow.quantised`."""
     names = ("model", "calibration", "preparation", "recipe", "input_shape", "outputs", "progress", "warn")
     return {name: given[name] for name in names}
-
-
-def default_folder(model: Path) -> Path:
-    return Path("build") / identifier(model.stem)
 
 
 def text_width() -> int:

@@ -12,7 +12,7 @@ from hwgen.fit import fit_table
 from hwgen.flow import Quantised
 from hwgen.graph.errors import FitError, HwgenError, Problems
 from hwgen.graph.network import Network
-from hwgen.json_answers import check_answer
+from hwgen.json_check import check_answer
 from hwgen.large_ram import has_large_ram
 from hwgen.loading import FIXED, SPRAM
 from hwgen.smallest import Verdict, memory_bits, shared, smallest, takes, weight_bits
@@ -31,14 +31,19 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
     problems = Problems(HwgenError)
     with steps(quiet) as tell:
         given = arguments(settings, tell)
+        target = find_device(given["device"] or flow.DEVICE)
+        wanted = (given[name] for name in ("clock", "fps", "latency", "weights", "plan"))
+        attempt(problems, lambda: flow.check_given(target, *wanted))
         given["recipe"] = replace(given["recipe"], random_frames=RANDOM_FRAMES)
-        loaded = attempt(problems, lambda: flow.quantised(**front(given)))
+        if problems.lines:  # what keeps the model from being read is told with them
+            read = (given[name] for name in ("model", "input_shape", "outputs"))
+            attempt(problems, lambda: flow.cut_model(*read))
+        loaded = None if problems.lines else attempt(problems, lambda: flow.quantised(**front(given)))
         loaded = loaded and attempt(problems, lambda: loaded.with_weights(given["weights"], given["plan"]))
-        target = attempt(problems, lambda: find_device(given["device"] or flow.DEVICE))
         for layer in loaded.network.layers if loaded else ():
             attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"{layer.place}: ")
         room = device = None
-        if loaded and target and not problems.lines:
+        if loaded and not problems.lines:
             tell("sizing layers")
             found = attempt(problems, lambda: _room(loaded, target, given))
             room, device = found or (None, None)

@@ -1,7 +1,6 @@
-"""What other tools read: Verilog with its memory files, and a list of the files written with their hashes."""
+"""What other tools read: Verilog with its memory files."""
 
 import gzip
-import hashlib
 import importlib.metadata
 import json
 import re
@@ -10,7 +9,6 @@ import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from amaranth.lib import wiring
 
@@ -24,11 +22,6 @@ from hwgen.yosys import release, run_yosys
 
 #: The one rule of Verilator's that a file in which all modules are cannot keep.
 _ONE_FILE = "/* verilator lint_off DECLFILENAME */  // modules are not in files of their names: one file holds all"
-
-#: Packages whose versions decide what is written, beside Yosys.
-TOOLS = ("amaranth", "numpy", "onnx")
-
-MANIFEST = "manifest.json"
 
 # Both ends are named: the array counts down, and tools would not agree on where to begin.
 _READ = '  initial $readmemh("{file}", {memory}, 0, {last});\n'
@@ -156,28 +149,3 @@ def with_memories(verilog: str, netlist: Netlist, read: str = _READ) -> str:
 
 def _header(name: str) -> str:
     return f"// {name}: written by hwgen {__version__}\n{_ONE_FILE}\n\n"
-
-
-def manifest(folder: Path | str) -> dict:
-    """Every file below ``folder`` with its SHA-256 and size in bytes, and the versions of the tools; no dates."""
-    folder = Path(folder)
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
-    return {
-        "files": {path.relative_to(folder).as_posix(): _describe(path) for path in files},
-        "tools": {
-            "hwgen": __version__,
-            **{tool: importlib.metadata.version(tool) for tool in TOOLS},
-            "yosys": release(),
-        },
-    }
-
-
-def _describe(path: Path) -> dict:
-    content = path.read_bytes()
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def write_manifest(folder: Path | str) -> None:
-    """Write :func:`manifest` into ``folder``; it marks the folder as a build."""
-    text = json.dumps(manifest(folder), indent=2, sort_keys=True) + "\n"
-    (Path(folder) / MANIFEST).write_text(text, encoding="utf-8", newline="\n")

@@ -16,10 +16,11 @@ from hwgen.clocks import usual_clock
 from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.plan_file import entries, plan_file
 from hwgen.dataflow.schedule import Schedule, schedule
 from hwgen.export import Verilog, remembered, to_verilog
 from hwgen.fit import FitTable, fit_table
-from hwgen.frames import load_frames
+from hwgen.frames import CALIBRATION_FRAMES, load_frames
 from hwgen.graph import golden
 from hwgen.graph.cut import host_nodes, loose_ends
 from hwgen.graph.errors import FitError, InputError
@@ -60,7 +61,6 @@ TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
 LATENCY_OR_RATE = "--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them"
-CALIBRATION_FRAMES = 1000  # the most that are used, evenly spaced over all that are given
 
 FramesLike = str | Path | Iterable[str | Path] | np.ndarray
 
@@ -100,13 +100,8 @@ def compile(
     """
     tell, notes = progress or silent, Notes(warn)
     target = _target(device)
-    if plan is not None:
-        plan_file(plan)  # one that cannot be read is said before anything takes long
-    if latency and fps is not None:
-        raise InputError(LATENCY_OR_RATE)
     clock = clock or usual_clock(target).hz
-    if weights == SPRAM:
-        require_large_ram(target)
+    check_given(target, clock, fps, latency, weights, plan)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
     front = front.with_weights(weights, plan)
     tell("sizing layers")
@@ -117,6 +112,23 @@ def compile(
     tell("scheduling")
     timing = schedule(chosen)
     return Design(front, chosen, timing, target, clock, tuple(notes.lines), tell)
+
+
+def check_given(
+    device: Device, clock: float | None, fps: float | None, latency: bool, weights: str, plan: str | Path | None
+) -> None:
+    """Raise InputError for what need not wait until the model is quantised."""
+    if plan is not None:
+        entries(plan_file(plan), str(plan))
+    if latency and fps is not None:
+        raise InputError(LATENCY_OR_RATE)
+    clock = clock or usual_clock(device).hz
+    if fps is not None and clock < fps:
+        raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
+    if weights not in WEIGHTS:
+        raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
+    if weights == SPRAM:
+        require_large_ram(device)
 
 
 def _target(device: str | Device | None) -> Device:
@@ -135,9 +147,7 @@ class Quantised:
 
     def with_weights(self, weights: str, plan: str | Path | None = None) -> "Quantised":
         """The same, where weights are ``"loadable"`` with hardware that takes others, as the file ``plan`` says, if it
-        does. InputError for weights that are none of ``WEIGHTS``."""
-        if weights not in WEIGHTS:
-            raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
+        does."""
         if weights in (FIXED, SPRAM):
             return self
         forms = None if plan is None else forms_in(plan_file(plan))
@@ -288,10 +298,6 @@ def choose_plan(
     sizing = Sizing(network, device, multipliers, bound, lenient, large)
     if fps is None:
         return sizing.least_latency() if latency else sizing.fastest()
-    if latency:
-        raise InputError(LATENCY_OR_RATE)
-    if clock < fps:
-        raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
     found = sizing.for_rate(int(clock / fps))
     needed = sizing.spent(found)
     if multipliers is not None and needed > multipliers:
@@ -319,15 +325,6 @@ def _checked_plan(plan: Plan, device: Device, large: bool) -> Plan:
 def read_plan(network: Network, path: str | Path) -> Plan:
     """An edited ``plan.json``; InputError where it cannot be read or does not fit the network."""
     return Plan.from_json(network, plan_file(path), str(path))
-
-
-def plan_file(path: str | Path) -> str:
-    """The text of a plan; InputError where it cannot be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise InputError(f"cannot read the plan {str(path)!r}: {reason}; check the path") from None
 
 
 def axi_top(plan: Plan) -> AxiTop:

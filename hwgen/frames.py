@@ -11,11 +11,22 @@ from pathlib import Path
 
 import numpy as np
 
+from hwgen.array_files import array, heads, keyed, listed, split_key
 from hwgen.graph.errors import InputError
-from hwgen.inputs import USUAL, FrameSpec, Preparation, picture_pixels, prepared
+from hwgen.inputs import (
+    USUAL,
+    FrameSpec,
+    Preparation,
+    check_numbers,
+    check_picture,
+    picture_pixels,
+    prepared,
+)
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 ARRAYS = (".npy", ".npz")
+CALIBRATION_FRAMES = 1000  # the most that are used, evenly spaced over all that are given
+_PIXELS = np.dtype(np.uint8)
 _MOST_PROBLEMS = 10  # lines of errors for a folder full of wrong files
 
 
@@ -42,27 +53,67 @@ def load_frames(
     Those are the first ones, or with ``spread`` ones evenly spaced over all. Raises InputError with a line for
     every file that cannot be used.
     """
-    files = [file for source in sources for file in _expand(str(source))]
-    opened = _try_each(files, lambda file: _open(file, spec))
-    picks = _picks([len(item) for item in opened], limit, spread)
-    chosen = [(item, indices) for item, indices in zip(opened, picks, strict=True) if len(indices)]
-    parts = _try_each(chosen, lambda pair: _load(*pair, spec, preparation))
-    names = tuple(item.name(index) for item, indices in chosen for index in indices)
-    if not names:
-        raise InputError("no frames given")
-    return Frames(np.concatenate(parts), names)
+    return raw_frames(sources, spec, preparation.resize, limit, spread).prepared(spec, preparation)
+
+
+@dataclass(frozen=True, eq=False)
+class RawFrames:
+    """Frames as their files hold them: of each file its path and frames [n, *shape], and the names of all."""
+
+    parts: tuple[tuple[str, np.ndarray], ...]
+    names: tuple[str, ...]
+
+    def prepared(self, spec: FrameSpec, preparation: Preparation = USUAL) -> Frames:
+        """The same as the model takes them. InputError where their type does not fit it."""
+        parts = _try_each(self.parts, lambda part: prepared(part[1], spec, preparation, part[0]))
+        return Frames(np.concatenate(parts), self.names)
+
+
+def raw_frames(
+    sources: Iterable[str | Path],
+    spec: FrameSpec,
+    resize: bool = False,
+    limit: int | None = None,
+    spread: bool = False,
+) -> RawFrames:
+    """:func:`load_frames` as far as nothing of the network need be known but the shape of its input."""
+    chosen = _chosen(sources, spec, resize, limit, spread)
+    parts = _try_each(chosen, lambda pair: (str(pair[0].path), _load(*pair, spec, resize)))
+    return RawFrames(tuple(parts), tuple(item.name(index) for item, indices in chosen for index in indices))
+
+
+def count_frames(
+    sources: Iterable[str | Path],
+    spec: FrameSpec,
+    preparation: Preparation = USUAL,
+    limit: int | None = None,
+    spread: bool = False,
+) -> int:
+    """How many frames :func:`load_frames` would give, from the heads of files: no pixel and no number is read.
+
+    Raises InputError as that does, for all that shows without.
+    """
+    chosen = _chosen(sources, spec, preparation.resize, limit, spread)
+    _try_each(chosen, lambda pair: check_numbers(pair[0].type, spec, preparation, str(pair[0].path)))
+    return sum(len(indices) for _, indices in chosen)
 
 
 def load_labels(source: str, count: int) -> np.ndarray:
     """``count`` class numbers from an npy file or ``FILE.npz:KEY``; InputError where there are fewer."""
-    path, key = _split(source)
-    arrays = _arrays(path)
-    if key is None and len(arrays) != 1:
-        raise InputError(f"{str(path)!r} holds {_listed(arrays)}; choose the labels with {path.name}:KEY")
-    labels = _keyed(path, arrays, key or next(iter(arrays)))
+    return array(*check_labels(source, count)).reshape(-1)[:count].astype(np.int64)
+
+
+def check_labels(source: str, count: int) -> tuple[Path, str]:
+    """The file and the key of the array that :func:`load_labels` takes; InputError as that, but nothing is read."""
+    path, key = split_key(source)
+    held = heads(path)
+    if key is None and len(held) != 1:
+        raise InputError(f"{str(path)!r} holds {listed(held)}; choose the labels with {path.name}:KEY")
+    key = next(iter(held)) if key is None else key
+    labels = keyed(path, held, key)
     if labels.dtype.kind not in "iu" or labels.size < count:
         raise InputError(f"{source!r} holds {labels.size} values of type {labels.dtype}; {count} class numbers needed")
-    return labels.reshape(-1)[:count].astype(np.int64)
+    return path, key
 
 
 # Files
@@ -70,27 +121,19 @@ def load_labels(source: str, count: int) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Item:
-    """Raw frames [N, *shape] of one file; a picture is read only when it is needed."""
+    """The ``count`` frames of ``type`` in one file: a picture, or the array ``key``."""
 
     path: Path
-    key: str | None
-    count: int
-    frames: np.ndarray | None = None
+    count: int = 1
+    type: np.dtype = _PIXELS
+    key: str | None = None
 
     def __len__(self) -> int:
         return self.count
 
     def name(self, index: int) -> str:
-        label = self.path.name if self.key is None else f"{self.path.name}:{self.key}"
+        label = f"{self.path.name}:{self.key}" if self.key else self.path.name
         return f"{label}[{index}]" if self.count > 1 else label
-
-
-def _split(source: str) -> tuple[Path, str | None]:
-    """``FILE.npz:KEY`` in its parts."""
-    file, colon, key = source.rpartition(":")
-    if colon and file.lower().endswith(".npz"):
-        return Path(file), key
-    return Path(source), None
 
 
 def _expand(source: str) -> list[str]:
@@ -120,61 +163,62 @@ def _try_each(items, action):
     return results
 
 
-def _open(source: str, spec: FrameSpec) -> _Item:
-    path, key = _split(source)
+def find_files(sources: Iterable[str | Path]) -> list[str]:
+    """The files that ``sources`` stand for; InputError with a line for every one that is not there, or of a kind that
+    holds no frames."""
+    return _try_each([file for source in sources for file in _expand(str(source))], _known)
+
+
+def _known(source: str) -> str:
+    path, _ = split_key(source)
     suffix = path.suffix.lower()
     if not path.exists():
         raise InputError(f"cannot read {str(path)!r}: there is no such file; check the path")
-    if suffix in PICTURES:
-        return _Item(path, None, 1)
-    if suffix not in ARRAYS:
+    if suffix not in (*PICTURES, *ARRAYS):
         known = ", ".join((*PICTURES[:3], *ARRAYS))
         raise InputError(f"{str(path)!r} is of an unknown kind ({suffix or 'no suffix'}); give {known} or a folder")
-    arrays = _arrays(path)
+    return source
+
+
+def _chosen(
+    sources: Iterable[str | Path], spec: FrameSpec, resize: bool, limit: int | None, spread: bool
+) -> list[tuple[_Item, np.ndarray]]:
+    """The files from which frames are taken, and which of theirs."""
+    opened = _try_each(find_files(sources), lambda file: _open(file, spec))
+    picks = _picks([len(item) for item in opened], limit, spread)
+    chosen = [(item, indices) for item, indices in zip(opened, picks, strict=True) if len(indices)]
+    if not chosen:
+        raise InputError("no frames given")
+    pictures = [item.path for item, _ in chosen if item.key is None]
+    _try_each(pictures, lambda path: check_picture(path, spec, resize))
+    return chosen
+
+
+def _open(source: str, spec: FrameSpec) -> _Item:
+    path, key = split_key(source)
+    if path.suffix.lower() in PICTURES:
+        return _Item(path)
+    held = heads(path)
     if key is None:
-        key = _only_fitting(path, arrays, spec)
-    frames = _framed(_keyed(path, arrays, key), spec)
+        key = _only_fitting(path, held, spec)
+    frames = _framed(keyed(path, held, key), spec)
     if frames is None:
-        array = arrays[key]
-        raise InputError(f"{_label(path, key)} has the shape {list(array.shape)}; the input takes {spec.describe()}")
-    return _Item(path, key or None, len(frames), frames)
+        shape = list(held[key].shape)
+        raise InputError(f"{_label(path, key)} has the shape {shape}; the input takes {spec.describe()}")
+    return _Item(path, len(frames), frames.dtype, key)
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by key; that of an npy file is ``""``."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"": loaded}
-        with loaded:
-            return {key: loaded[key] for key in loaded.files}
-    except OSError as error:
-        raise InputError(f"cannot read {str(path)!r}: {error.strerror or 'it is damaged'}") from None
-    except Exception:  # numpy and zipfile raise many kinds for damaged files
-        raise InputError(f"{str(path)!r} is not a file of plain numpy arrays, or is damaged; save it again") from None
-
-
-def _keyed(path: Path, arrays: dict[str, np.ndarray], key: str) -> np.ndarray:
-    if key not in arrays:
-        raise InputError(f"{str(path)!r} holds no array {key!r}; it holds {_listed(arrays)}")
-    return arrays[key]
-
-
-def _only_fitting(path: Path, arrays: dict[str, np.ndarray], spec: FrameSpec) -> str:
+def _only_fitting(path: Path, held: dict[str, np.ndarray], spec: FrameSpec) -> str:
     """The key of the one array that can be frames."""
-    if "" in arrays:
+    if "" in held:
         return ""
-    fitting = [key for key, array in arrays.items() if _framed(array, spec) is not None]
+    fitting = [key for key, array in held.items() if _framed(array, spec) is not None]
     if len(fitting) == 1:
         return fitting[0]
-    held = f"{str(path)!r} holds {_listed(arrays)}"
+    said = f"{str(path)!r} holds {listed(held)}"
     if fitting:
-        raise InputError(f"{held}; choose one with {path}:{fitting[0]}")
-    raise InputError(f"{held}; none fits the input, which takes {spec.describe()}")
-
-
-def _listed(arrays: dict[str, np.ndarray]) -> str:
-    return ", ".join(f"{key} {list(array.shape)}" for key, array in arrays.items()) or "nothing"
+        raise InputError(f"{said}; choose one with {path}:{fitting[0]}")
+    raise InputError(f"{said}; none fits the input, which takes {spec.describe()}")
 
 
 def _label(path: Path, key: str) -> str:
@@ -200,15 +244,17 @@ def _framed(array: np.ndarray, spec: FrameSpec) -> np.ndarray | None:
     return None
 
 
-def _load(item: _Item, indices: np.ndarray, spec: FrameSpec, preparation: Preparation) -> np.ndarray:
-    """The chosen frames of ``item`` as the model takes them."""
-    raw = picture_pixels(item.path, spec, preparation.resize) if item.frames is None else item.frames[indices]
+def _load(item: _Item, indices: np.ndarray, spec: FrameSpec, resize: bool) -> np.ndarray:
+    """The chosen frames of ``item`` as it holds them; InputError where a number is none."""
+    if item.key is None:
+        return picture_pixels(item.path, spec, resize)
+    raw = _framed(array(item.path, item.key), spec)[indices]
     if raw.dtype.kind == "f":
         bad = ~np.isfinite(raw).reshape(len(raw), -1).all(axis=1)
         if bad.any():
             name = item.name(int(indices[bad.argmax()]))
             raise InputError(f"{name!r} holds numbers that are NaN or infinite; give finite ones")
-    return prepared(raw, spec, preparation, str(item.path))
+    return raw
 
 
 def _picks(counts: Sequence[int], limit: int | None, spread: bool) -> list[np.ndarray]:

@@ -17,6 +17,7 @@ A :class:`Preparation` with any of ``scale``, ``mean`` or ``std`` replaces this:
 given), and quantised where the input is an integer.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ import numpy as np
 
 from hwgen.graph.errors import InputError
 from hwgen.graph.ir import Graph
+from hwgen.graph.model_input import model_input
 from hwgen.graph.network import Network
 from hwgen.graph.types import Quantization
 
@@ -76,6 +78,12 @@ class FrameSpec:
         return f"{['N', *self.shape]}, or one frame of {list(self.shape)}"
 
 
+def file_spec(model: str | Path, input_shape: Mapping[str, tuple[int, ...]] | None = None) -> FrameSpec | None:
+    """What the input of the ONNX file ``model`` takes, without reading all of it; None where that cannot be told."""
+    found = model_input(model, input_shape)
+    return found and FrameSpec(found[0], tuple(found[1].shape[1:]), np.dtype(found[1].dtype))
+
+
 @dataclass(frozen=True)
 class Preparation:
     """How numbers are brought to what the network was trained on: ``(x * scale - mean) / std``.
@@ -103,6 +111,8 @@ class Preparation:
 
 
 USUAL = Preparation()
+#: In Exif: how a picture is to be turned, where that is beyond ``_UPRIGHT`` with its width and height exchanged.
+_ORIENTATION, _UPRIGHT = 0x0112, 4
 
 
 # Pictures
@@ -113,31 +123,49 @@ def picture_pixels(path: Path, spec: FrameSpec, resize: bool = False) -> np.ndar
     from PIL import Image, ImageOps
 
     image = _read_picture(path)
+    _check_size(path, image.size, spec, resize)
     if len(spec.shape) == 1:
-        return _flat_picture(path, image, spec)
-    if spec.picture is None:
-        raise InputError(
-            f"{str(path)!r} is a picture, of 1 or 3 channels; the input takes {spec.describe()}: give an .npy file"
-        )
+        return np.asarray(image.convert("L")).reshape(1, -1)
     height, width, channels = spec.picture
-    if resize and image.size != (width, height):
-        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     if image.size != (width, height):
-        raise InputError(
-            f"{str(path)!r} is {image.width}x{image.height} pixels; the network takes {width}x{height}: "
-            f"give pictures of that size, or --resize to have them scaled"
-        )
+        image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     pixels = np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(height, width, channels)
     return (pixels.transpose(2, 0, 1) if spec.channel_axis == 0 else pixels).reshape(1, *spec.shape)
 
 
-def _flat_picture(path: Path, image: "Image.Image", spec: FrameSpec) -> np.ndarray:
-    if image.width * image.height != spec.shape[0]:
+def check_picture(path: Path, spec: FrameSpec, resize: bool = False) -> None:
+    """InputError where :func:`picture_pixels` refuses the picture at ``path``, as far as its head tells."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            turned = image.getexif().get(_ORIENTATION, 1) > _UPRIGHT
+    except Exception as error:
+        raise _unreadable(path, error) from None
+    _check_size(path, size[::-1] if turned else size, spec, resize)
+
+
+def _check_size(path: Path, size: tuple[int, int], spec: FrameSpec, resize: bool) -> None:
+    """InputError unless a picture of ``size``, width and height, becomes what the input takes."""
+    width, height = size
+    what = f"{str(path)!r} is {width}x{height} pixels"
+    if len(spec.shape) == 1:
+        if width * height != spec.shape[0]:
+            raise InputError(
+                f"{what}, {width * height} in all; the network takes {spec.shape[0]} numbers: give pictures of that "
+                "size"
+            )
+        return
+    if spec.picture is None:
         raise InputError(
-            f"{str(path)!r} is {image.width}x{image.height} pixels, {image.width * image.height} in all; "
-            f"the network takes {spec.shape[0]} numbers: give pictures of that size"
+            f"{str(path)!r} is a picture, of 1 or 3 channels; the input takes {spec.describe()}: give an .npy file"
         )
-    return np.asarray(image.convert("L")).reshape(1, -1)
+    high, wide, _ = spec.picture
+    if size != (wide, high) and not resize:
+        raise InputError(
+            f"{what}; the network takes {wide}x{high}: give pictures of that size, or --resize to have them scaled"
+        )
 
 
 def _read_picture(path: Path) -> "Image.Image":
@@ -147,9 +175,8 @@ def _read_picture(path: Path) -> "Image.Image":
         with Image.open(path) as file:
             image = ImageOps.exif_transpose(file)
             image.load()
-    except Exception as error:  # decoders raise many kinds for damaged files
-        reason = getattr(error, "strerror", None) or "it is damaged, or not a picture"
-        raise InputError(f"cannot read {str(path)!r}: {reason}") from None
+    except Exception as error:
+        raise _unreadable(path, error) from None
     if image.mode.startswith(("I", "F")):
         raise InputError(f"{str(path)!r} has pixels of more than 8 bits; save it with 8 bits, or give an .npy file")
     if "A" in image.mode or "transparency" in image.info:
@@ -157,26 +184,41 @@ def _read_picture(path: Path) -> "Image.Image":
     return image
 
 
+def _unreadable(path: Path, error: Exception) -> InputError:
+    """Decoders raise many kinds of errors for damaged files."""
+    reason = getattr(error, "strerror", None) or "it is damaged, or not a picture"
+    return InputError(f"cannot read {str(path)!r}: {reason}")
+
+
 # Numbers
 
 
 def prepared(raw: np.ndarray, spec: FrameSpec, preparation: Preparation, source: str) -> np.ndarray:
     """Frames [N, *shape] of any type as the model takes them; ``source`` names them in errors."""
+    check_numbers(raw.dtype, spec, preparation, source)
     if spec.dtype.kind == "f":
         return _real(raw, spec, preparation)
-    pixels = raw.dtype == np.uint8
     if preparation.given or raw.dtype.kind == "f":
         return _quantized(_real(raw, spec, preparation), spec)
     if raw.dtype == spec.dtype:
         return raw
-    if pixels and spec.dtype == np.int8:
+    if spec.dtype == np.int8:  # pixels
         return (raw ^ 0x80).view(np.int8)
-    if pixels:
-        return _quantized(_real(raw, spec, preparation), spec)
-    raise InputError(
-        f"{source!r} holds {raw.dtype}; the network takes {spec.dtype}: save it with "
-        f".astype({str(spec.dtype)!r}), or say with --scale what its numbers mean"
-    )
+    return _quantized(_real(raw, spec, preparation), spec)
+
+
+def check_numbers(kind: np.dtype, spec: FrameSpec, preparation: Preparation, source: str) -> None:
+    """InputError where numbers of type ``kind`` are not for this input, or are not prepared for its channels."""
+    for name in ("mean", "std"):
+        values = getattr(preparation, name)
+        if values:
+            _per_channel(name, values, spec)
+    real = spec.dtype.kind == "f" or preparation.given or kind.kind == "f"
+    if not (real or kind == spec.dtype or kind == np.uint8):
+        raise InputError(
+            f"{source!r} holds {kind}; the network takes {spec.dtype}: save it with "
+            f".astype({str(spec.dtype)!r}), or say with --scale what its numbers mean"
+        )
 
 
 def _real(raw: np.ndarray, spec: FrameSpec, preparation: Preparation) -> np.ndarray:

@@ -13,7 +13,6 @@ from hwgen.explore import Point
 from hwgen.fit import FitTable
 from hwgen.flow import Design
 from hwgen.frames import Frames
-from hwgen.graph.network import Network
 from hwgen.report import layers_data
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
@@ -69,28 +68,6 @@ def _speed(plan: Plan, clock: float) -> dict[str, Any]:
 def _room(table: FitTable) -> dict[str, Any]:
     rows = {row.resource: {"used": row.used, "available": row.available} for row in table.rows}
     return {"device": table.device.name, "fits": table.fits, "resources": rows}
-
-
-def check_answer(network: Network | None, problems: Sequence[str], device: Device | None) -> dict[str, Any]:
-    """Of a network, as far as it could be read, and the device that takes it."""
-    layers = [
-        {
-            "name": layer.name,
-            "node": layer.node,
-            "operator": type(layer.op).__name__,
-            "input": list(layer.op.input.shape),
-            "output": list(layer.op.output.shape),
-        }
-        for layer in (network.layers if network else ())
-    ]
-    left = str(network.tail) if network and network.tail else None
-    return {
-        "ok": not problems,
-        "problems": list(problems),
-        "layers": layers,
-        "device": device and device.name,
-        "left_to_the_host": left,
-    }
 
 
 def simulate_answer(

@@ -1,6 +1,7 @@
 """Names of models as names in hardware languages and file systems."""
 
 import re
+from pathlib import Path
 
 _KEYWORDS = """
     always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign default defparam
@@ -19,3 +20,13 @@ def identifier(name: str) -> str:
     """``name`` with everything but letters, digits and underscores replaced, so that Verilog takes it."""
     kept = re.sub(r"[^A-Za-z0-9_]+", "_", name).strip("_") or "network"
     return f"net_{kept}" if kept[0].isdigit() or kept in _TAKEN else kept
+
+
+def default_folder(model: Path) -> Path:
+    """Where what is made of a model goes unless the user names a folder."""
+    return Path("build") / identifier(model.stem)
+
+
+def weights_folder(model: Path) -> Path:
+    """Likewise for the weights of a model that are loaded."""
+    return default_folder(model).with_name(f"{model.stem}_weights")

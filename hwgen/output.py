@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hwgen.export import MANIFEST, write_manifest
 from hwgen.graph.errors import InputError
+from hwgen.manifest import MANIFEST, write_manifest
 
 
 @contextmanager

@@ -4,14 +4,11 @@ The devices are data, ``devices.csv``, each with the documents that its numbers 
 Yosys makes of products and memories is in :mod:`hwgen.mapping`; how it is called is in :mod:`hwgen.synth`.
 """
 
-import csv
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from functools import lru_cache
-from importlib.resources import files
 
 from hwgen.blocks.multiplier import PAIR, SINGLE, Multiplier
-from hwgen.graph.errors import InputError
+from hwgen.device_names import device_name, device_rows
 from hwgen.graph.types import IntType
 
 
@@ -314,8 +311,7 @@ def _read(row: dict[str, str]) -> Device:
 @lru_cache(maxsize=1)
 def devices() -> tuple[Device, ...]:
     """Every device known, by family and size. Xilinx block RAM is counted in halves of 18 kbit."""
-    lines = files("hwgen").joinpath("devices.csv").read_text(encoding="utf-8").splitlines()
-    return tuple(map(_read, csv.DictReader(lines)))
+    return tuple(map(_read, device_rows()))
 
 
 DEVICES = devices()
@@ -326,11 +322,4 @@ def device(name: str) -> Device:
 
     Raises :class:`InputError` with the names that come near.
     """
-    known = {known.name: known for known in DEVICES}
-    others = {known.part.lower(): known for known in DEVICES} | {f"xc{name.lower()}": known.get(f"xc{name.lower()}")}
-    found = known.get(name.lower()) or others.get(name.lower()) or others[f"xc{name.lower()}"]
-    if found:
-        return found
-    near = get_close_matches(name.lower(), known, n=3)
-    meant = f"did you mean {' or '.join(near)}? Known" if near else "known"
-    raise InputError(f"device {name!r} is not known; {meant}: {', '.join(known)}")
+    return {known.name: known for known in DEVICES}[device_name(name)]

@@ -379,7 +379,7 @@ def test_check_reports_what_is_wrong_with_model_and_arguments_together():
 def test_check_sees_without_sizing_that_weights_are_too_many(monkeypatch):
     mite = replace(device("lfe5u-85f"), name="mite", luts=5, brams=0, dsps=0)
     monkeypatch.setattr("hwgen.commands_check.find_device", lambda name: mite)
-    (line,) = errors("check", "tiny.onnx", "--device", "mite")
+    (line,) = errors("check", "tiny.onnx", "--device", "lfe5u-85f")
     assert re.match(r"device mite is too small: the weights take .* bits, and .* hold 80\. The smallest ", line)
 
 

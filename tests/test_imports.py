@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -43,6 +44,7 @@ def test_files_are_refused_before_the_model_is_looked_at(arguments, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     for name in ("model.onnx", "file"):
         Path(name).write_bytes(b"not a model")
+    np.save("x.npy", np.zeros((1, 8, 8), np.float32))
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2, result.output
     assert len(result.stderr.splitlines()) == 1

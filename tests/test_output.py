@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from hwgen.export import MANIFEST, manifest
 from hwgen.graph.errors import InputError
+from hwgen.manifest import MANIFEST, manifest
 from hwgen.output import atomic_file, atomic_folder, check_replaceable, write_together
 
 

@@ -10,10 +10,10 @@ from hwgen.blocks.operator import Cost, Operator
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.network import Network, screenful
 
+from .plan_file import FORMAT, entries
 from .shortcuts import tap_problems
 from .stages import INPUT, Layout, Source, Stage
 
-FORMAT = 2
 LARGEST_QUEUE = 1 << 20
 
 _REMEDY = "end the network before it with --outputs"
@@ -126,14 +126,7 @@ class Plan:
     def from_json(network: Network, text: str, file: str = "plan") -> "Plan":
         """Read an edited plan; :class:`InputError` lists everything that is wrong with it, and where in ``file``."""
         check_hardware(network)
-        try:
-            data = json.loads(text)
-            listed = {network.own_name(entry["name"]): entry for entry in data["layers"]}
-            version = data["format"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(f"{file}: not a plan file ({error}); start from the plan.json that build writes") from None
-        if version != FORMAT:
-            raise InputError(f"{file}: format {version!r} is not the {FORMAT} that this version reads; build it anew")
+        listed = {network.own_name(entry["name"]): entry for entry in entries(text, file)}
         names = [layer.name for layer in network.layers]
         places = {name: n for n, name in enumerate(listed)}
         problems = [f"{file}: layer {name!r} is not in the model" for name in listed if name not in names]

@@ -12,6 +12,10 @@ from .ir import TensorInfo
 
 INTEGERS = tuple(f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64))
 NARROW_TYPES = {"INT2": (-2, 1), "INT4": (-8, 7), "UINT2": (0, 3), "UINT4": (0, 15)}
+#: Types that are read as float32, wherever in the model they stand.
+WIDENED = dict.fromkeys(
+    (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE), onnx.TensorProto.FLOAT
+)
 _INPUT_TYPES = ("FLOAT", "INT8", "UINT8", "INT16", "UINT16")
 _TENSOR_TYPES = ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "BOOL", *INTEGERS, *NARROW_TYPES)
 _REMEDIES = {"FLOAT8": "quantise to INT8 or UINT8, or give the float model"}
