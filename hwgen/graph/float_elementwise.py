@@ -31,6 +31,10 @@ def div(x: Array, y: Array) -> Array:
     return (quotient * np.sign(x) * np.sign(y)).astype(x.dtype)
 
 
+def bit_shift(x: Array, y: Array, *, direction: str) -> Array:
+    return x >> y if direction == "RIGHT" else x << y
+
+
 def power(x: Array, y: Array) -> Array:
     return np.power(x, y.astype(x.dtype) if x.dtype.kind == "f" else y).astype(x.dtype)
 

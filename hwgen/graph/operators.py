@@ -141,6 +141,12 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
                 "training_mode": Attribute("int", 0, only=(0,)),
             },
         ),
+        "BitShift": Operator(
+            (2, 2),
+            shapes.bit_shift,
+            float_elementwise.bit_shift,
+            {"direction": Attribute("string", required=True)},
+        ),
         "Cast": _layout(
             "cast",
             (1, 1),

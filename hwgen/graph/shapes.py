@@ -54,6 +54,12 @@ def dropout(x: Operand, ratio: Operand | None = None, training: Operand | None =
     return TensorInfo(x.shape, x.dtype)
 
 
+def bit_shift(x: Operand, y: Operand, *, direction: str) -> TensorInfo:
+    if direction not in ("LEFT", "RIGHT"):
+        raise ValueError(f"a shift {direction!r}; it is LEFT or RIGHT")
+    return broadcast(x, y)
+
+
 def broadcast(x: Operand, *others: Operand) -> TensorInfo:
     for y in others:
         if x.dtype != y.dtype:

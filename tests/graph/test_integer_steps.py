@@ -97,7 +97,9 @@ def test_an_integer_that_leaves_the_step_is_refused(tmp_path):
             node("Add", "s2 s3", "y"),
         ],
         "y",
-        {"w1": np.ones((4, 1, 3, 3), np.float32), "w2": np.ones((2, 4, 3, 3), np.float32)} | constants,
+        {"w1": np.ones((4, 1, 3, 3), np.float32), "w2": np.ones((2, 4, 3, 3), np.float32)}
+        | constants
+        | {"divisor1": np.int64(2**22)},  # so that sums leave 8 bits
     )
     with pytest.raises(ModelError, match=r"\(Cast\): it works on integers"):
         flow.quantised(save(model, tmp_path), warn=lambda line: None)

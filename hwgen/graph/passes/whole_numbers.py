@@ -1,5 +1,5 @@
-"""Networks that compute with whole numbers in float tensors: Floor and Clip stand for QuantizeLinear, or a Cast from
-integers and Clip.
+"""Networks that compute with whole numbers in float tensors: rounding and a Clip, in whatever order and as real numbers
+or integers, stand for QuantizeLinear.
 
 NEMO and DORY export them so. Scale 1 makes integers of whole numbers, and nothing is rounded on the way.
 """
@@ -12,52 +12,85 @@ from ..editor import Editor
 from ..ir import Graph, Node
 from ..types import IntType
 from ..weights import Weight
+from .ranges import Range, ranges
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
-_ROUNDED = ("Floor", "Round", "Ceil")
+_STEPS = ("Cast", "Ceil", "Clip", "Floor", "Max", "Min", "Relu", "Round")  # what rounds and limits
+_ARITHMETIC = ("Add", "Div", "Mul", "Sub")
+_INT64 = 7  # ONNX's number for the type
 _LIMIT = 1 << 15  # of weights and activations
 
 
 def quantize_whole_numbers(graph: Graph) -> Graph:
     """Where all weights are whole numbers and activations are rounded and clipped to some, they become integers.
 
-    The input is taken to have the type that the first Clip gives, as these formats mean it.
+    The input is taken to have the type that the first such step gives, as these formats mean it.
     """
-    clips = {node.name: kind for node in graph.nodes if node.op == "Clip" and (kind := _kind(graph, node))}
     weighted = [node for node in graph.nodes if node.op in _WEIGHTED]
     quantised = any(node.op in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes)
-    if quantised or not clips or len(graph.inputs) != 1 or not all(_whole(graph, node) for node in weighted):
+    if quantised or len(graph.inputs) != 1 or not all(_whole(graph, node) for node in weighted):
         return graph
+    kinds = _kinds(graph)
+    if not kinds:
+        return graph
+    first = next(iter(kinds.values()))
+    graph = _in_64_bits(graph, {graph.inputs[0]: Range(first.min, first.max, True)})
     editor = Editor(graph)
-    _insert_pair(editor, graph.inputs[0], next(iter(clips.values())))
-    for node in graph.nodes:
-        if node.name in clips:
-            _insert_pair(editor, node.outputs[0], clips[node.name])
+    _insert_pair(editor, graph.inputs[0], first)
+    for name, kind in kinds.items():
+        _insert_pair(editor, name, kind)
     for node in [node for node in editor.nodes if node.op in _WEIGHTED]:
         _integer_weights(editor, node)
     return editor.done()
 
 
-def _kind(graph: Graph, node: Node) -> IntType | None:
-    """The integers that a Clip of rounded numbers gives."""
-    maker = graph.producer(node.inputs[0])
-    bounds = [graph.constants.get(name) for name in node.inputs[1:]]
-    if (
-        maker is None
-        or not _is_rounded(graph, maker)
-        or len(bounds) != 2
-        or any(b is None or b.size != 1 for b in bounds)
-    ):
-        return None
-    low, high = (float(bound.item()) for bound in bounds)
-    if low != np.rint(low) or high != np.rint(high) or not -_LIMIT <= low <= 0 < high < 2 * _LIMIT:
-        return None
-    return IntType.holding(int(low), int(high))
+def _kinds(graph: Graph) -> dict[str, IntType]:
+    """The integers of the tensors with which a step of rounding ends, by name."""
+    known, found = ranges(graph), {}
+    for node in graph.nodes:
+        name = node.outputs[0]
+        ends, readers = known[name], graph.consumers(name)
+        goes_on = readers and all(r.op in _STEPS and _small(known[r.outputs[0]]) for r in readers)
+        if node.op in _STEPS and graph.tensors[name].dtype == np.float32 and _small(ends) and not goes_on:
+            found[name] = IntType.holding(int(min(ends.low, 0)), int(ends.high))
+    return found
 
 
-def _is_rounded(graph: Graph, node: Node) -> bool:
-    """Whether it gives whole numbers as real ones."""
-    return node.op in _ROUNDED or (node.op == "Cast" and graph.tensors[node.inputs[0]].dtype.kind in "iu")
+def _small(ends: Range) -> bool:
+    return ends.whole and ends.low >= -_LIMIT and 0 < ends.high < 2 * _LIMIT
+
+
+def _in_64_bits(graph: Graph, given: dict[str, Range]) -> Graph:
+    """Steps between two Casts in other integer types, as int64: where no number leaves its type, nothing changes."""
+    known, editor, wide = ranges(graph, given), Editor(graph), set()
+    for node in graph.nodes:
+        dtype = graph.tensors[node.outputs[0]].dtype
+        if dtype.kind not in "iu" or (dtype == np.int64 and node.op != "BitShift" and wide.isdisjoint(node.inputs)):
+            continue
+        source = known[node.inputs[0]] if node.op == "Cast" else known[node.outputs[0]]
+        if node.op not in (*_STEPS, *_ARITHMETIC, "BitShift") or not source.within(dtype):
+            return graph  # refused where it is read
+        wide.update(node.outputs)
+        current = next(each for each in editor.nodes if each.name == node.name)
+        editor.replace(current, _widened(editor, current))
+    return editor.done()
+
+
+def _widened(editor: Editor, node: Node) -> Node:
+    """``node``, computed in int64; a shift by a constant is a quotient or product of numbers that are not negative."""
+    if node.op == "Cast":
+        return replace(node, attributes={**node.attributes, "to": _INT64})
+    names = []
+    for name in node.inputs:
+        value = editor.constants.get(name)
+        if value is not None:
+            wide = value.astype(np.int64)
+            name = editor.constant(f"{name}/wide", np.int64(1) << wide if node.op == "BitShift" else wide)
+        names.append(name)
+    if node.op == "BitShift":
+        op = "Div" if node.attributes["direction"] == "RIGHT" else "Mul"
+        return editor.node(op, node.name, names, node.outputs[0])
+    return replace(node, inputs=tuple(names))
 
 
 def _whole(graph: Graph, node: Node) -> bool:

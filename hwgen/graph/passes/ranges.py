@@ -1,0 +1,154 @@
+"""What is known of numbers before any frame arrives: between which ends they lie, and whether they are whole."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir import Graph, Node
+
+_MOVES = ("Concat", "Flatten", "GlobalMaxPool", "MaxPool", "Pad", "Reshape", "Slice", "Split", "Transpose")
+_ROUNDED = {"Ceil": np.ceil, "Floor": np.floor, "Round": np.rint}
+
+
+@dataclass(frozen=True)
+class Range:
+    """All numbers of a tensor lie between ``low`` and ``high``, and are ``whole`` where that says so."""
+
+    low: float = -np.inf
+    high: float = np.inf
+    whole: bool = False
+
+    @staticmethod
+    def of(values: np.ndarray) -> "Range":
+        """What constants are."""
+        if not values.size or values.dtype.kind not in "iuf":
+            return ANY
+        return Range(float(values.min()), float(values.max()), bool((np.rint(values) == values).all()))
+
+    @staticmethod
+    def around(ends: list[float], whole: bool = False) -> "Range":
+        """The narrowest that holds ``ends``; any number where one of them is none."""
+        return Range(whole=whole) if np.isnan(ends).any() else Range(float(min(ends)), float(max(ends)), whole)
+
+    def within(self, dtype: np.dtype) -> bool:
+        """Whether all of them are integers that ``dtype`` holds."""
+        kind = np.iinfo(dtype)
+        return kind.min <= self.low and self.high <= kind.max
+
+
+ANY = Range()
+
+
+def ranges(graph: Graph, given: Mapping[str, Range] | None = None) -> dict[str, Range]:
+    """The range of every tensor of ``graph``, whose inputs have those ``given``; sums as they are before they wrap."""
+    known = {name: Range.of(value) for name, value in graph.constants.items()}
+    known |= dict(given or {})
+    for node in graph.nodes:
+        operands = [known.get(name, ANY) for name in node.inputs]
+        integer = graph.tensors[node.outputs[0]].dtype.kind in "iu"
+        with np.errstate(all="ignore"):
+            result = _result(graph, node, operands, integer)
+        known |= dict.fromkeys(node.outputs, result)
+    return known
+
+
+def _result(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
+    first = operands[0] if operands else ANY
+    if node.op in _ROUNDED:
+        return Range(*_ROUNDED[node.op]([first.low, first.high]).tolist(), True)
+    if node.op in _MOVES:
+        reads = operands if node.op == "Concat" else [first, Range(0, 0, True)] if node.op == "Pad" else [first]
+        return Range(min(r.low for r in reads), max(r.high for r in reads), all(r.whole for r in reads))
+    if node.op in ("Conv", "Gemm", "MatMul"):
+        return _sums(graph, node, first)
+    rule = _RULES.get(node.op)
+    return rule(graph, node, operands, integer) if rule else ANY
+
+
+def _sums(graph: Graph, node: Node, source: Range) -> Range:
+    """Of products with constants; padding is zero."""
+    weight, *bias = (graph.constants.get(name) for name in node.inputs[1:])
+    if weight is None or any(value is None for value in bias) or not np.isfinite([source.low, source.high]).all():
+        return Range(whole=source.whole and all(Range.of(v).whole for v in (weight, *bias) if v is not None))
+    along = 1 if node.op == "MatMul" or (node.op == "Gemm" and not node.attributes["transB"]) else 0
+    rows = np.moveaxis(weight.astype(np.float64), along, 0).reshape(weight.shape[along], -1)
+    low, high = min(source.low, 0), max(source.high, 0)
+    most = np.maximum(rows * low, rows * high).sum(axis=1) + (bias[0].reshape(-1) if bias else 0)
+    least = np.minimum(rows * low, rows * high).sum(axis=1) + (bias[0].reshape(-1) if bias else 0)
+    whole = source.whole and all(Range.of(value).whole for value in (weight, *bias))
+    return Range(float(least.min()), float(most.max()), whole)
+
+
+def _corners(compute: Callable[[float, float], float]) -> Callable[[Graph, Node, list[Range], bool], Range]:
+    """What is monotone in each of two operands is extreme where both are."""
+
+    def rule(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
+        a, b = operands
+        ends = [compute(np.float64(x), np.float64(y)) for x in (a.low, a.high) for y in (b.low, b.high)]
+        return Range.around(ends, a.whole and b.whole)
+
+    return rule
+
+
+def _div(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
+    a, b = operands
+    if b.low <= 0 <= b.high:
+        return Range(whole=integer)
+    ends = [np.float64(x) / y for x in (a.low, a.high) for y in (b.low, b.high)]
+    return Range.around(np.trunc(ends).tolist() if integer else ends, integer)
+
+
+def _shift(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
+    source, by = operands
+    power = np.exp2([by.low, by.high]) if node.attributes["direction"] == "LEFT" else np.exp2([-by.high, -by.low])
+    if not np.isfinite([by.low, by.high, source.low, source.high]).all() or source.low < 0:
+        return Range(whole=True)
+    return Range(float(np.floor(source.low * power[0])), float(np.floor(source.high * power[1])), True)
+
+
+def _cast(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
+    """Rounds towards zero; what the type does not hold becomes some number that it does."""
+    dtype = graph.tensors[node.outputs[0]].dtype
+    source = operands[0]
+    if not integer:
+        return source if dtype.kind == "f" else ANY
+    ends = Range(*np.trunc([source.low, source.high]).tolist(), True)
+    kind = np.iinfo(dtype)
+    return ends if ends.within(dtype) else Range(float(kind.min), float(kind.max), True)
+
+
+def _clip(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
+    source, low, high = (*operands, ANY, ANY)[:3]
+    bounds = [bound for name, bound in zip(node.inputs[1:], operands[1:], strict=True) if name]
+    least = low.low if len(node.inputs) > 1 and node.inputs[1] else -np.inf
+    most = high.high if len(node.inputs) > 2 and node.inputs[2] else np.inf
+    ends = np.minimum(np.maximum([source.low, source.high], least), most)
+    return Range(*ends.tolist(), source.whole and all(bound.whole for bound in bounds))
+
+
+def _extreme(pick: Callable[[list[float]], float]) -> Callable[[Graph, Node, list[Range], bool], Range]:
+    def rule(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
+        whole = all(operand.whole for operand in operands)
+        return Range(pick([o.low for o in operands]), pick([o.high for o in operands]), whole)
+
+    return rule
+
+
+def _relu(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
+    (source,) = operands
+    return Range(max(source.low, 0.0), max(source.high, 0.0), source.whole)
+
+
+_RULES: Mapping[str, Callable[[Graph, Node, list[Range], bool], Range]] = {
+    "Add": _corners(lambda x, y: x + y),
+    "BitShift": _shift,
+    "Cast": _cast,
+    "Clip": _clip,
+    "Div": _div,
+    "Max": _extreme(max),
+    "Min": _extreme(min),
+    "Mul": _corners(lambda x, y: x * y),
+    "Relu": _relu,
+    "Sub": _corners(lambda x, y: x - y),
+}
