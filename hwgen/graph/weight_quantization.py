@@ -36,8 +36,8 @@ def quantize_layer(editor: Editor, node: Node, source: Quantization) -> None:
     bias = None if bias is None else bias.vector(channels)
     if weight.scale is None:
         weight = _weight(node, weight.values, None if bias is None else bias.real, source)
-    elif bias is not None and node.op != "ConvTranspose":
-        weight = _with_room(weight, bias.real, source.scale)
+    elif bias is not None and (node.op != "ConvTranspose" or node.attributes["group"] == 1):
+        weight = with_room(weight, bias.real, source.scale, int(node.op == "ConvTranspose"))
     write_layer(editor, node, weight, _bias(bias, weight, source.scale, channels))
 
 
@@ -73,18 +73,22 @@ def _weight(node: Node, values: np.ndarray, bias: np.ndarray | None, source: Qua
     return Weight(integers, scale, np.zeros(len(scale), np.int8), axis)
 
 
-def _with_room(weight: Weight, bias: np.ndarray, input_scale: float) -> Weight:
-    """Channels of zeros only whose bias overflows 32 bits get a scale that holds it: for zeros any scale will do."""
-    rows = weight.values.reshape(len(bias), -1)
+def with_room(weight: Weight, bias: np.ndarray, input_scale: float, along: int = 0) -> Weight:
+    """Channels of zeros only whose bias overflows 32 bits get a scale that holds it: for zeros any scale will do.
+
+    ``along`` is the axis of ``weight`` that counts channels.
+    """
+    rows = np.moveaxis(weight.values, along, 0).reshape(len(bias), -1)
     zero = np.zeros(1, weight.values.dtype) if weight.zero_point is None else weight.zero_point.reshape(-1)
     scale = np.broadcast_to(weight.scale.reshape(-1), len(bias)).astype(np.float32)
     step = np.float64(np.float32(input_scale)) * scale
     largest = np.abs(bias.astype(np.float64))
-    still = (rows == zero[:, np.newaxis]).all(axis=1) & ((scale < MIN_SCALE) | (largest > step * BIAS_MAX))
+    zeros = (rows == np.broadcast_to(zero, len(bias))[:, np.newaxis]).all(axis=1)
+    still = zeros & ((scale < MIN_SCALE) | (largest > step * BIAS_MAX))
     if not still.any():
         return weight
     scale[still] = np.maximum(largest[still] / (input_scale * (BIAS_MAX // 2)), MIN_SCALE)
-    return replace(weight, scale=scale, zero_point=np.broadcast_to(zero, len(bias)).copy(), axis=0)
+    return replace(weight, scale=scale, zero_point=np.broadcast_to(zero, len(bias)).copy(), axis=along)
 
 
 def _bias(bias: Weight | None, weight: Weight, input_scale: float, channels: int) -> Weight | None:
@@ -105,7 +109,12 @@ def bias_scale(weight: Weight, input_scale: float) -> np.ndarray:
 
 def bias_weight(real: np.ndarray, scale: np.ndarray) -> Weight:
     """``real`` in steps of ``scale``; ValueError where 32 bits do not hold them."""
-    steps = np.rint(real.astype(np.float64) / scale)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a scale of 0 holds a bias of 0
+        steps = np.nan_to_num(np.rint(real.astype(np.float64) / scale), nan=0)
     if (np.abs(steps) > BIAS_MAX).any():
-        raise ValueError(f"a bias of {np.abs(steps).max():.4g} steps does not fit into 32 bits")
+        worst = int(np.argmax(np.abs(steps)))
+        raise ValueError(
+            f"a bias of {np.abs(steps[worst]):.4g} steps does not fit into 32 bits: quantise its channel {worst} with "
+            f"a larger weight scale, or give the float model"
+        )
     return Weight(steps.astype(np.int32), scale.copy(), np.zeros(scale.size, np.int32), 0)

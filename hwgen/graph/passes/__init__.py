@@ -14,6 +14,7 @@ from .integers import clips_of_the_input, clips_to_limits, layout_before_dequant
 from .linear import fold_batch_normalization, fold_bias_add, fold_scales_and_biases, matmul_to_gemm, normalize_gemm
 from .padding import merge_pads
 from .shape import clip_before_pick, normalize_reshapes
+from .still import still_channels
 from .tables import tables_of_gathers
 from .transposes import cancel_transposes
 from .whole_numbers import quantize_whole_numbers
@@ -46,6 +47,7 @@ PASSES: tuple[Pass, ...] = (
     fold_scales_and_biases,
     merge_pads,
     clip_before_pick,
+    still_channels,
 )
 
 

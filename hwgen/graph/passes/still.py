@@ -1,0 +1,115 @@
+"""Channels whose weights never matter: quantisers leave them beside a bias that their tiny scale cannot express.
+
+Such a channel is its bias. It is given zeros for weights, and a scale in which 32 bits hold the bias.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..editor import Editor
+from ..float_model import run_node
+from ..ir import Graph, Node
+from ..weight_quantization import BIAS_MAX, with_room
+from ..weights import Weight, find_weight
+
+_LAYERS = ("Conv", "ConvTranspose", "Gemm")
+_MOVES = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+_MARGIN = 1e-5  # of a result, for whatever order the sums are rounded in
+
+
+def still_channels(graph: Graph) -> Graph:
+    """Where a bias overflows in steps of the sums, and no input changes the result, the weights become zeros."""
+    editor = Editor(graph)
+    for node in graph.nodes:
+        if node.op in _LAYERS and len(node.inputs) > 2:
+            _still(editor, graph, node)
+    return editor.done()
+
+
+def _still(editor: Editor, graph: Graph, node: Node) -> None:
+    weight, bias = (find_weight(graph, name) for name in node.inputs[1:3])
+    source, quantizer = _source(graph, node.inputs[0]), _quantizer(graph, node.outputs[0])
+    grouped = node.op == "ConvTranspose" and node.attributes["group"] > 1
+    if weight is None or weight.scale is None or bias is None or source is None or quantizer is None or grouped:
+        return
+    channels, along = graph.tensors[node.outputs[0]].shape[1], int(node.op == "ConvTranspose")
+    bias = bias.vector(channels)
+    if (weight.axis != along and weight.scale.size > 1) or bias is None or not _scalar(weight.zero_point, channels):
+        return
+    scale, zero, low, high = source
+    rows = np.moveaxis(weight.values, along, 0).reshape(channels, -1).astype(np.float64)
+    offset = np.zeros(1) if weight.zero_point is None else weight.zero_point.reshape(-1, 1).astype(np.float64)
+    steps = np.float64(scale) * weight.scale.reshape(-1).astype(np.float64)
+    products = np.stack([(rows - offset) * (low - zero), (rows - offset) * (high - zero), np.zeros_like(rows)])
+    ends = [bias.real + steps * sums for sums in (products.min(0).sum(1), products.max(0).sum(1))]
+    still = (np.abs(bias.real) > steps * BIAS_MAX) & _alike(graph, quantizer, ends)
+    if still.any():
+        _write(editor, node, (weight, bias, np.float64(scale)), still, along)
+
+
+def _scalar(zero_point: np.ndarray | None, channels: int) -> bool:
+    return zero_point is None or zero_point.size in (1, channels)
+
+
+def _source(graph: Graph, name: str) -> tuple[float, int, int, int] | None:
+    """Scale, zero point, least and greatest integer behind ``name``."""
+    while (node := graph.producer(name)) is not None and node.op in _MOVES:
+        name = node.inputs[0]
+    if node is None or node.op != "DequantizeLinear":
+        return None
+    parameters = [graph.constants.get(each) for each in node.inputs[1:]]
+    if any(value is None or value.size != 1 for value in parameters):
+        return None
+    kind = np.iinfo(graph.tensors[node.inputs[0]].dtype)
+    zero = int(parameters[1].item()) if len(parameters) > 1 else 0
+    return (float(parameters[0].item()), zero, *(node.attributes["limits"] or (int(kind.min), int(kind.max))))
+
+
+def _quantizer(graph: Graph, name: str) -> list[Node] | None:
+    """What alone reads ``name``: a QuantizeLinear, at most behind clips."""
+    chain = []
+    while name not in graph.outputs and len(readers := graph.consumers(name)) == 1:
+        (node,) = readers
+        if any(each not in graph.constants for each in node.inputs[1:] if each):
+            return None
+        chain.append(node)
+        name = node.outputs[0]
+        if node.op == "QuantizeLinear":
+            return chain if graph.constants[node.inputs[1]].size == 1 else None
+        if node.op not in ("Relu", "Clip"):
+            return None
+    return None
+
+
+def _alike(graph: Graph, chain: list[Node], ends: list[np.ndarray]) -> np.ndarray:
+    """The channels of which all results from one end to the other are one integer: what never falls is alike at both
+    ends, and in between."""
+    low, high = ends
+    slack = _MARGIN * np.maximum(np.abs(low), np.abs(high))
+    values = np.stack([low - slack, high + slack]).astype(np.float32)
+    for node in chain:
+        values = run_node(node, [values, *(graph.constants[name] if name else None for name in node.inputs[1:])])
+    return values[0] == values[1]
+
+
+def _write(editor: Editor, node: Node, parts: tuple[Weight, Weight, np.float64], still: np.ndarray, along: int) -> None:
+    """``node`` with zeros for the weights of the ``still`` channels, whose bias fits then."""
+    weight, bias, input_scale = parts
+    channels = len(still)
+    zero = np.zeros(1, weight.values.dtype) if weight.zero_point is None else weight.zero_point.reshape(-1)
+    rows = np.moveaxis(weight.values, along, 0).copy()
+    rows[still] = np.broadcast_to(zero, channels)[still].reshape(-1, *[1] * (rows.ndim - 1))
+    weight = with_room(replace(weight, values=np.moveaxis(rows, 0, along)), bias.real, input_scale, along)
+    if bias.scale is not None:
+        unit = np.broadcast_to(bias.scale.reshape(-1), channels).astype(np.float32)
+        given = bias.values - (0 if bias.zero_point is None else bias.zero_point)
+        unit = np.where(still, np.float32(input_scale) * weight.scale, unit).astype(np.float32)
+        given = np.where(still, np.rint(bias.real / unit.astype(np.float64)), given).astype(np.int32)
+        bias = Weight(given, unit, np.zeros(channels, np.int32))
+    names, before = [], ()
+    for what, operand in (("weight", weight), ("bias", bias)):
+        name, nodes = editor.weight(operand, f"{node.name}/{what}")
+        names.append(name)
+        before += nodes
+    editor.replace(node, *before, replace(node, inputs=(node.inputs[0], *names)))
