@@ -16,7 +16,7 @@ from hwgen.clocks import usual_clock
 from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
-from hwgen.dataflow.plan_file import entries, plan_file
+from hwgen.dataflow.plan_file import plan_file, read_document
 from hwgen.dataflow.schedule import Schedule, schedule
 from hwgen.export import Verilog, remembered, to_verilog
 from hwgen.fit import FitTable, fit_table
@@ -119,7 +119,7 @@ def check_given(
 ) -> None:
     """Raise InputError for what need not wait until the model is quantised."""
     if plan is not None:
-        entries(plan_file(plan), str(plan))
+        read_document(plan_file(plan), str(plan))
     if latency and fps is not None:
         raise InputError(LATENCY_OR_RATE)
     clock = clock or usual_clock(device).hz
@@ -150,7 +150,7 @@ class Quantised:
         does."""
         if weights in (FIXED, SPRAM):
             return self
-        forms = None if plan is None else forms_in(plan_file(plan))
+        forms = None if plan is None else forms_in(plan_file(plan), str(plan))
         return replace(self, network=made_loadable(self.network, forms))
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:

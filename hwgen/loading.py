@@ -14,6 +14,7 @@ import numpy as np
 
 from hwgen.blocks.loaded import described
 from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.plan_file import place, read_document
 from hwgen.graph.errors import InputError, ModelError, Problems
 from hwgen.graph.loadable import LoadForm, TableForm, read_form
 from hwgen.graph.network import Network
@@ -91,19 +92,25 @@ def _built_for(network: Network, layer) -> dict[str, Any]:
     return {"operator": type(layer.op).__name__, "reads": reads, **own}
 
 
-def forms_in(text: str) -> dict[str, Form] | None:
-    """The forms of layers, by name, in the text of a ``plan.json``; None where its weights are fixed, and empty where
-    they are only those of its own network.
+def forms_in(text: str, file: str = "plan") -> dict[str, Form] | None:
+    """The forms of layers, by name, in the text of a ``plan.json``, which ``file`` has; None where its weights are
+    fixed, and empty where they are only those of its own network.
 
     InputError where it is no plan.
     """
-    try:
-        data = json.loads(text)
-        if data.get("weights", FIXED) == FIXED:
-            return None
-        return {x["name"]: read_form(x["loadable"]) for x in data["layers"] if "loadable" in x}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"plan: not a plan file ({error}); start from the plan.json that build writes") from None
+    data = read_document(text, file)
+    if data.get("weights", FIXED) == FIXED:
+        return None
+    problems, forms = Problems(InputError), {}
+    for n, entry in enumerate(data["layers"]):
+        try:
+            if "loadable" in entry:
+                forms[entry["name"]] = read_form(entry["loadable"])
+        except (ValueError, KeyError) as error:
+            what = f"'loadable.{error.args[0]}' is missing" if isinstance(error, KeyError) else f"loadable: {error}"
+            problems.add(f"{file}: {place(n, entry)}: {what}")
+    problems.raise_any()
+    return forms
 
 
 def hardware_plan(folder: str | Path) -> str:
@@ -114,7 +121,7 @@ def hardware_plan(folder: str | Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise InputError(f"cannot read {str(path)!r}: {reason}; name the folder that `build` wrote") from None
-    if forms_in(text) is None:
+    if forms_in(text, str(path)) is None:
         raise InputError(f"the hardware in {str(folder)!r} has fixed weights; build it with --weights {LOADABLE}")
     data = json.loads(text)
     if "input" not in data or not all("built_for" in entry for entry in data["layers"]):
@@ -146,7 +153,7 @@ def laid_out(network: Network, text: str, where: str) -> Plan:
     problems.raise_any()
     renamed = [entry | {"name": layer.name} for layer, entry in zip(network.layers, entries, strict=True)]
     loaded = made_loadable(network, forms) if forms else network
-    return Plan.from_json(loaded, json.dumps(data | {"layers": renamed}))
+    return Plan.from_json(loaded, json.dumps(data | {"layers": renamed}), f"{where}/plan.json")
 
 
 def _differences(network: Network, entries: list, forms: Mapping[str, Form], where: str) -> Iterator[str]:

@@ -85,10 +85,10 @@ def _board(command: str, given: Given) -> None:
 
 
 def _plan(command: str, given: Given) -> None:
-    from hwgen.dataflow.plan_file import entries, plan_file
+    from hwgen.dataflow.plan_file import plan_file, read_document
 
     if given.get("plan") is not None:
-        entries(plan_file(given["plan"]), str(given["plan"]))
+        read_document(plan_file(given["plan"]), str(given["plan"]))
 
 
 def _frames(command: str, given: Given) -> None:

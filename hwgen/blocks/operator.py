@@ -246,7 +246,10 @@ class Operator(ABC):
 
     def folding_problems(self, folding: Any) -> list[str]:
         """Why ``folding`` cannot be built; empty if it can."""
-        return [] if folding in self.foldings() else [f"folding {folding} is not one of those the operator offers"]
+        offered = list(self.foldings())
+        if folding in offered:
+            return []
+        return [f"folding {folding} is not one of those the operator offers: {', '.join(map(str, offered))}"]
 
     def offers(self, weigh: Weigh) -> Sequence[Offer]:
         """The foldings as the search looks at them. Operators that need not be told apart give the same object."""

@@ -6,15 +6,18 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from hwgen.blocks.operator import Cost, Operator
+from hwgen.blocks.mac import MacFolding
+from hwgen.blocks.operator import Cost, LaneFolding, Operator
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.network import Network, screenful
 
-from .plan_file import FORMAT, entries
+from .plan_file import FORMAT, folding_differences, place, read_document
 from .shortcuts import tap_problems
 from .stages import INPUT, Layout, Source, Stage
 
 LARGEST_QUEUE = 1 << 20
+#: Kinds of foldings of layers, and their definitions in the schema of plans.
+FOLDINGS = {MacFolding: "multiplying", LaneFolding: "lanes"}
 
 _REMEDY = "end the network before it with --outputs"
 
@@ -126,19 +129,24 @@ class Plan:
     def from_json(network: Network, text: str, file: str = "plan") -> "Plan":
         """Read an edited plan; :class:`InputError` lists everything that is wrong with it, and where in ``file``."""
         check_hardware(network)
-        listed = {network.own_name(entry["name"]): entry for entry in entries(text, file)}
+        entries = read_document(text, file)["layers"]
+        places, problems = {}, []
+        for n, entry in enumerate(entries):
+            first = places.setdefault(network.own_name(entry["name"]), n)
+            if first != n:
+                problems.append(f"{file}: {place(n, entry)}: the layer stands in layers[{first}], too")
         names = [layer.name for layer in network.layers]
-        places = {name: n for n, name in enumerate(listed)}
-        problems = [f"{file}: layer {name!r} is not in the model" for name in listed if name not in names]
-        problems += [f"{file}: layer {name!r} of the model is missing" for name in names if name not in listed]
+        problems += [f"{file}: layer {name!r} is not in the model" for name in places if name not in names]
+        problems += [f"{file}: layer {name!r} of the model is missing" for name in names if name not in places]
         layers = []
         for layer in network.layers:
-            if layer.name in listed:
+            if layer.name in places:
+                entry = entries[places[layer.name]]
                 try:
-                    layers.append(_read_layer(network, layer.name, layer.op, listed[layer.name]))
-                except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, ModelError) as error:
-                    what = f"{error} is missing" if isinstance(error, KeyError) else error
-                    problems.append(f"{file}: layers[{places[layer.name]}], layer {layer.name!r}: {what}")
+                    layers.append(_read_layer(network, layer.name, layer.op, entry))
+                except InputError as error:
+                    where = f"{file}: {place(places[layer.name], entry)}"
+                    problems += [f"{where}: {line}" for line in error.problems]
         if problems:
             raise InputError(*problems)
         return Plan(network, tuple(layers))
@@ -166,21 +174,16 @@ def check_hardware(network: Network) -> None:
         raise ModelError(*lines)
 
 
-def _read_layer(network: Network, name: str, op: Operator, entry: dict) -> PlannedLayer:
-    template = next(iter(op.foldings()))
-    folding = type(template)(**entry["folding"])
-    for field, value in asdict(template).items():
-        if type(getattr(folding, field)) is not type(value):
-            raise ValueError(f"{field} must be a {type(value).__name__}, not {getattr(folding, field)!r}")
-        if isinstance(value, int) and not 0 <= getattr(folding, field) <= LARGEST_QUEUE:
-            raise ValueError(f"{field} must be 0 to {LARGEST_QUEUE}, not {getattr(folding, field)!r}")
-    problems = op.folding_problems(folding) + tap_problems(network, name, op, folding)
-    if problems:
-        raise ValueError("; ".join(problems))
+def _read_layer(network: Network, name: str, op: Operator, entry: dict[str, Any]) -> PlannedLayer:
+    """The layer as ``entry``, of a document that was read, has it; :class:`InputError` where ``op`` cannot be so."""
+    kind = type(next(iter(op.foldings())))
+    problems = folding_differences(entry["folding"], FOLDINGS[kind])
     queues = entry.get("queues", [0] * len(op.inputs))
-    if not isinstance(queues, list) or len(queues) != len(op.inputs):
-        raise ValueError(f"queues must be a list with a depth for each of the {len(op.inputs)} inputs, not {queues!r}")
-    for queue in queues:
-        if type(queue) is not int or not 0 <= queue <= LARGEST_QUEUE:
-            raise ValueError(f"a queue must be 0 to {LARGEST_QUEUE} beats, not {queue!r}")
+    if len(queues) != len(op.inputs):
+        problems.append(f"queues must have a depth for each of the {len(op.inputs)} inputs, not {queues!r}")
+    if not problems:
+        folding = kind(**entry["folding"])
+        problems = op.folding_problems(folding) + tap_problems(network, name, op, folding)
+    if problems:
+        raise InputError(*problems)
     return PlannedLayer(name, op, folding, tuple(queues))

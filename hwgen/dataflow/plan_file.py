@@ -1,47 +1,26 @@
-"""What can be said of a ``plan.json`` without the network that it is for."""
+"""``plan.json`` as text: read and held against its schema, ``schemas/plan.json``, before a network is looked at."""
 
 import json
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from hwgen.graph.errors import InputError
+from hwgen.graph.errors import InputError, middle_cut
 
 FORMAT = 2
 
-
-def entries(text: str, file: str = "plan") -> list[dict[str, Any]]:
-    """The entries of layers in the text of a plan. InputError where it is no plan, is of another format, or where an
-    entry lacks something that no network goes without."""
-    try:
-        data = json.loads(text)
-        listed = list(data["layers"])
-        if not all(isinstance(entry["name"], str) for entry in listed):
-            raise TypeError("the name of a layer is not text")
-        version = data["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{file}: not a plan file ({error}); start from the plan.json that build writes") from None
-    if version != FORMAT:
-        raise InputError(f"{file}: format {version!r} is not the {FORMAT} that this version reads; build it anew")
-    problems = []
-    for place, entry in enumerate(listed):
-        fault = _fault(entry)
-        if fault:
-            problems.append(f"{file}: layers[{place}], layer {entry['name']!r}: {fault}")
-    if problems:
-        raise InputError(*problems)
-    return listed
-
-
-def _fault(entry: dict[str, Any]) -> str | None:
-    """What is wrong with an entry, whatever its layer is."""
-    if "folding" not in entry:
-        return "'folding' is missing"
-    if not isinstance(entry["folding"], dict):
-        return f"folding must be an object with the fields of a folding, not {entry['folding']!r}"
-    queues = entry.get("queues", [])
-    if not isinstance(queues, list):
-        return f"queues must be a list with a depth for each input, not {queues!r}"
-    return None
+#: JSON's names of types, the Python types that ``json`` reads them as, and how messages call them.
+TYPES = {
+    "object": (dict, "an object"),
+    "array": (list, "a list"),
+    "string": (str, "a text"),
+    "integer": (int, "a whole number"),
+    "number": (int | float, "a number"),
+    "boolean": (bool, "true or false"),
+    "null": (type(None), "null"),
+}
 
 
 def plan_file(path: str | Path) -> str:
@@ -51,3 +30,103 @@ def plan_file(path: str | Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise InputError(f"cannot read the plan {str(path)!r}: {reason}; check the path") from None
+
+
+@lru_cache(maxsize=1)
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a plan."""
+    return json.loads(files("hwgen").joinpath("schemas/plan.json").read_text(encoding="utf-8"))
+
+
+def read_document(text: str, file: str) -> dict[str, Any]:
+    """The plan in ``text`` as plain values in which every field is of the right kind; what is foldings is not looked
+    into, as that depends on the layer. :class:`InputError` lists all that is wrong, each with its place in ``file``."""
+    try:
+        data = json.loads(text, object_pairs_hook=_object)
+        version, layers = data["format"], data["layers"]
+        if not isinstance(layers, list):
+            raise TypeError(f"layers must be a list, not {_shown(layers)}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise InputError(f"{file}: not a plan file ({what}); start from the plan.json that build writes") from None
+    if type(version) is not int or version != FORMAT:
+        raise InputError(f"{file}: format {version!r} is not the {FORMAT} that this version reads; build it anew")
+    problems = [f"{file}: {line}" for line in differences(data | {"layers": []}, schema())]
+    for n, entry in enumerate(layers):
+        problems += [f"{file}: {place(n, entry)}: {line}" for line in differences(entry, schema()["$defs"]["layer"])]
+    if problems:
+        raise InputError(*problems)
+    return data
+
+
+def place(number: int, entry: Any) -> str:
+    """``layers[3], layer 'conv2'``."""
+    name = entry.get("name") if isinstance(entry, dict) else None
+    return f"layers[{number}]" + (f", layer {middle_cut(name)!r}" if isinstance(name, str) else "")
+
+
+def folding_differences(folding: dict[str, Any], kind: str) -> list[str]:
+    """What is wrong with the fields of a folding of the ``kind`` ``"multiplying"`` or ``"lanes"``."""
+    return list(differences(folding, schema()["$defs"][kind], "folding"))
+
+
+def differences(value: Any, wanted: dict[str, Any], path: str = "") -> Iterator[str]:
+    """A line for everything in which ``value``, at ``path``, is not as the schema ``wanted`` says.
+
+    Reads what ``schemas/plan.json`` uses of JSON Schema, except ``anyOf``: alternatives are the caller's to choose.
+    """
+    if "$ref" in wanted:
+        wanted = schema()["$defs"][wanted["$ref"].rpartition("/")[2]]
+    wrong = _limits(value, wanted)
+    if wrong:
+        yield f"{path or 'it'} must be {wrong}, not {_shown(value)}"
+    elif isinstance(value, dict):
+        yield from _fields(value, wanted, path)
+    elif isinstance(value, list):
+        for n, item in enumerate(value):
+            yield from differences(item, wanted.get("items", {}), f"{path}[{n}]")
+
+
+def _limits(value: Any, wanted: dict[str, Any]) -> str:
+    """What ``value`` must be, if it is not."""
+    allowed = wanted.get("enum", [wanted["const"]] if "const" in wanted else None)
+    if allowed is not None:
+        fits = any(type(value) is type(item) and value == item for item in allowed)
+        return "" if fits else " or ".join(json.dumps(item) for item in allowed)
+    kinds = wanted.get("type", list(TYPES))
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if not any(_is(value, kind) for kind in kinds):
+        return " or ".join(TYPES[kind][1] for kind in kinds)
+    if "minimum" in wanted and not wanted["minimum"] <= value <= wanted["maximum"]:
+        return f"{wanted['minimum']} to {wanted['maximum']}"
+    return ""
+
+
+def _is(value: Any, kind: str) -> bool:
+    """Whether ``value`` is of JSON's type ``kind``. To Python, not to JSON, a bool is an integer."""
+    return isinstance(value, TYPES[kind][0]) and (kind == "boolean" or not isinstance(value, bool))
+
+
+def _fields(value: dict[str, Any], wanted: dict[str, Any], path: str) -> Iterator[str]:
+    known, prefix = wanted.get("properties"), f"{path}." if path else ""
+    for name in wanted.get("required", ()):
+        if name not in value:
+            yield f"{prefix + name!r} is missing"
+    for name, item in value.items():
+        if known is None or name in known:
+            yield from differences(item, (known or {}).get(name, {}), prefix + name)
+        else:
+            yield f"{prefix + middle_cut(name)!r} is not a field of a plan; known here: {', '.join(known)}"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no field stands twice."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the field {next(name for name in names if names.count(name) > 1)!r} stands twice")
+    return made
+
+
+def _shown(value: Any) -> str:
+    return middle_cut(json.dumps(value))

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.plan_file import schema
 from hwgen.graph.errors import InputError
 
 from .nets import random_network
@@ -41,10 +43,13 @@ def mutation(data, rng):
 def test_any_mutilated_plan_is_read_or_refused_in_words(seed):
     network, rng = random_network(seed), np.random.default_rng(seed)
     data = json.loads(search(network).to_json())
+    valid = Draft202012Validator(schema())
     lines = []
     for _ in range(25):
+        changed = mutation(data, rng)
         try:
-            Plan.from_json(network, json.dumps(mutation(data, rng)), "build/x/plan.json")
+            Plan.from_json(network, json.dumps(changed), "build/x/plan.json")
+            assert valid.is_valid(changed)
         except InputError as error:
             lines += error.problems
     assert len(lines) > 5

@@ -124,13 +124,19 @@ def test_a_plan_survives_its_json(network):
         (lambda text: text.replace("layer1", "layerX"), "layer 'layerX' is not in the model"),
         (lambda text: text.replace('"portion": ', '"portion": 99'), r"portion 99\d+ is not within 1 to"),
         (lambda text: text.replace('"lanes_out": ', '"lanes_out": 7'), "does not divide the"),
-        (lambda text: re.sub(r'"queues": .*?]', '"queues": [-1]', text, flags=re.S), "a queue must be 0 to"),
+        (
+            lambda text: re.sub(r'"queues": .*?]', '"queues": [-1]', text, flags=re.S),
+            r"layers\[0\], layer 'layer0': queues\[0\] must be 0 to 1048576, not -1",
+        ),
         (
             lambda text: re.sub(r'"queues": .*?]', '"queues": [0, 0]', text, flags=re.S),
             "a depth for each of the 1 inputs",
         ),
-        (lambda text: text.replace('"outputs": ', '"outputz": '), "unexpected keyword argument 'outputz'"),
-        (lambda text: text.replace('"serial": false', '"serial": 3'), "serial must be a bool"),
+        (
+            lambda text: text.replace('"outputs": ', '"outputz": '),
+            r"'folding.outputs' is missing\n.*'folding.outputz' is not a field of a plan; known here: window, portion",
+        ),
+        (lambda text: text.replace('"serial": false', '"serial": 3'), "folding.serial must be true or false, not 3"),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_said(network, edit, message):
