@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.graph.errors import ModelError
 from hwgen.graph.passes import simplify
+from hwgen.graph.precision import to_short
 from hwgen.graph.reader import read_model
 from tests.graph.models import build, lenet_like, node, save
 
@@ -94,3 +95,58 @@ def test_float8_is_refused_with_a_remedy(tmp_path):
     model.graph.initializer.append(TensorProto(name="w", data_type=17, dims=[2, 1, 1, 1], raw_data=b"12"))
     with pytest.raises(ModelError, match="FLOAT8E4M3FN is not supported; quantise to INT8 or UINT8, or give the float"):
         read_model(save(model, tmp_path))
+
+
+def kept_constant(nodes, constants, folder):
+    """What the reader makes of nodes on constants with the result ``c``, and what ONNX Runtime does."""
+    ort = pytest.importorskip("onnxruntime")
+    model = build([*nodes, node("Add", "x c", "y")], "y", constants, ("x", (1, 64)), opset=18)
+    read = simplify(read_model(save(model, folder)))
+    (found,) = read.constants.values()
+    model.graph.output.append(onnx.helper.make_tensor_value_info("c", TensorProto.FLOAT, None))
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return found, session.run(["c"], {"x": np.zeros((1, 64), np.float32)})[0]
+
+
+VALUES = np.random.default_rng(2).normal(0, 1, (1, 64)).astype(np.float32)
+HALVES = [node("Cast", "v", "h", to=10), node("Cast", "w", "g", to=10)]
+BRAINS = [node("Cast", "v", "h", to=16)]
+ROUNDED = {
+    "to float16": [*HALVES[:1], node("Cast", "h", "c", to=1)],
+    "to bfloat16": [*BRAINS, node("Cast", "h", "c", to=1)],
+    "a product of halves": [*HALVES, node("Mul", "h g", "p"), node("Cast", "p", "c", to=1)],
+    "a chain of halves": [*HALVES, node("Div", "h g", "p"), node("Sqrt", "g", "r"), node("Add", "p r", "s"),
+                          node("Cast", "s", "c", to=1)],
+    "integers to halves": [node("Cast", "i", "h", to=10), node("Cast", "w", "g", to=10), node("Mul", "h g", "p"),
+                           node("Cast", "p", "c", to=1)],
+    "one type after the other": [*BRAINS, node("Cast", "h", "b", to=1), node("Cast", "b", "g", to=10),
+                                 node("Cast", "g", "c", to=1)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROUNDED)
+def test_constants_are_rounded_as_onnx_runtime_does(name, tmp_path):
+    given = {"v": VALUES, "w": np.abs(VALUES[:, ::-1]) + 0.1, "i": np.arange(64, dtype=np.int8).reshape(1, 64) - 9}
+    used = {each for step in ROUNDED[name] for each in step.input}
+    found, expected = kept_constant(ROUNDED[name], {k: v for k, v in given.items() if k in used}, tmp_path)
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, VALUES)
+
+
+def test_the_nearest_number_of_16_bits_half_to_even():
+    one, two = np.float32([1 + 2**-8, 1 + 3 * 2**-8]), np.float32([1 + 2**-11, 1 + 3 * 2**-11])
+    assert to_short(one, TensorProto.BFLOAT16).tolist() == [1, 1 + 2**-6]
+    assert to_short(two, TensorProto.FLOAT16).tolist() == [1, 1 + 2**-9]
+    ends = np.float32([1e30, -np.inf, np.nan])
+    assert to_short(ends, TensorProto.FLOAT16)[:2].tolist() == [np.inf, -np.inf]
+    assert np.isnan(to_short(ends, TensorProto.BFLOAT16)[2])
+
+
+def test_integers_behind_a_short_scale_stay_integers(tmp_path):
+    """Weights are stored as such, though everything about them is constant."""
+    integers, scale = np.arange(-4, 5, dtype=np.int8).reshape(1, 1, 3, 3), np.float16(0.1)
+    nodes = [node("DequantizeLinear", "w s", "h"), node("Cast", "h", "c", to=1), node("Conv", "x c", "y")]
+    model = build(nodes, "y", {"w": integers, "s": scale}, ("x", (1, 1, 4, 4)), opset=19)
+    read = simplify(read_model(save(model, tmp_path)))
+    assert [each.op for each in read.nodes] == ["DequantizeLinear", "Conv"]
+    assert np.array_equal(read.constants["w"], integers)
