@@ -10,8 +10,8 @@ from .targets import Device
 
 @dataclass(frozen=True)
 class Clock:
-    """``hz`` that designs have on devices of a family; ``known``: ``"measured"`` by us, or ``"not measured"`` and read
-    off the data sheet that ``source`` names."""
+    """``hz`` that designs have on devices of a family; ``known``: ``"measured"`` by us, or ``"not measured"`` and
+    chosen with care: ``source`` says below what, and which document has that."""
 
     hz: float
     known: str
