@@ -150,7 +150,7 @@ MODEL_OPTIONS = (
         "--outputs",
         type=Names(),
         default=(),
-        help="Tensors of the model to end the network at; what is behind them goes to tail.onnx, for the host.  "
+        help="Tensors or layers to end the network at; what is behind them goes to tail.onnx, for the host.  "
         "[default: behind the last layers]",
     ),
     click.option(
@@ -235,8 +235,8 @@ QUANTISER_OPTIONS = (
     click.option(
         "--wide",
         multiple=True,
-        metavar="TENSOR|auto",
-        help="Give this activation 16 bits; auto: those that cost the most accuracy in 8. Repeatable.",
+        metavar="NAME|auto",
+        help="Give this tensor or layer 16 bits; auto: those that cost the most accuracy in 8. Repeatable.",
     ),
 )
 

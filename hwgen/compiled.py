@@ -8,7 +8,7 @@ import numpy as np
 
 from hwgen.dataflow.pipeline import Pipeline, module_names, output_names
 from hwgen.dataflow.plan import Plan
-from hwgen.graph.errors import InputError
+from hwgen.graph.errors import InputError, near
 from hwgen.graph.types import IntType
 from hwgen.memory.contents import pack_rows
 
@@ -81,7 +81,9 @@ class CompiledPlan:
         layers = tuple(self.plan.network.own_name(layer) for layer in layers)
         unknown = [layer for layer in layers if layer not in cells]
         if unknown:
-            raise InputError(f"there is no layer {unknown[0]!r} to trace; there are {', '.join(cells)}")
+            raise InputError(
+                *(f"there is no layer {name!r} to trace; near are {near(name, cells)}" for name in unknown)
+            )
         return tuple(cells[layer] for layer in layers)
 
 

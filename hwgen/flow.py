@@ -34,6 +34,7 @@ from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq, write_tail
 from hwgen.inputs import USUAL, FrameSpec, Preparation
 from hwgen.large_ram import require_large_ram
+from hwgen.layer_tensors import layer_results, outputs_by_layers, wide_by_layers
 from hwgen.load_files import Load
 from hwgen.loader import LoadedPipeline
 from hwgen.loading import FIXED, SPRAM, WEIGHTS, forms_in, made_loadable, plan_text
@@ -176,6 +177,7 @@ def quantised(
         imported = cut_model(model, input_shape, outputs, host)
         frames = calibration_frames(imported, calibration, preparation)
         tell("quantising")
+        recipe = wide_by_layers(imported, recipe)
         graph = quantize(imported, frames, recipe, warn)
         found = frozenset() if outputs else refusals(graph) & loose_ends(imported)
         if found <= host:
@@ -195,9 +197,21 @@ def cut_model(
     outputs: Iterable[str] = (),
     host: frozenset[str] = frozenset(),
 ) -> Graph:
-    """The model in normal form up to ``outputs``; unless any are given, without what is better left to the host: the
-    nodes ``host``, and those of :func:`hwgen.graph.cut.host_nodes`."""
+    """The model in normal form up to ``outputs``, tensors or layers; unless any are given, without what is better left
+    to the host: the nodes ``host``, and those of :func:`hwgen.graph.cut.host_nodes`."""
     outputs = tuple(outputs)
+    try:
+        return _cut_model(model, input_shape, outputs, host)
+    except InputError as error:  # what is no tensor of the model may be a layer
+        if not outputs:
+            raise
+        layers = layer_results(lambda: _cut_model(model, input_shape, (), host))
+        return _cut_model(model, input_shape, outputs_by_layers(outputs, error, layers), host)
+
+
+def _cut_model(
+    model: str | Path, input_shape: Mapping[str, tuple[int, ...]] | None, outputs: tuple[str, ...], host: frozenset[str]
+) -> Graph:
     while True:
         graph = simplify(read_model(model, input_shape, outputs, host))
         found = frozenset() if outputs else host_nodes(graph)

@@ -92,7 +92,7 @@ def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_p
                 traced.add(tuple(scopes[:3]))
     assert traced == {("TOP", "top", layer)}
     assert sorted({int(time) // 2 for time in re.findall(r"^#(\d+)$", text, re.MULTILINE)}) == [5, 6, 7, 8, 9]
-    with pytest.raises(InputError, match="there is no layer 'x' to trace; there are "):
+    with pytest.raises(InputError, match="there is no layer 'x' to trace; near are "):
         compiled.run(frames, trace=replace(waves, layers=("x",)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.operator import Cost, LaneFolding, Operator
-from hwgen.graph.errors import InputError, ModelError
+from hwgen.graph.errors import InputError, ModelError, near
 from hwgen.graph.network import Network, screenful
 
 from .plan_file import FORMAT, folding_differences, place, read_document
@@ -136,7 +136,11 @@ class Plan:
             if first != n:
                 problems.append(f"{file}: {place(n, entry)}: the layer stands in layers[{first}], too")
         names = [layer.name for layer in network.layers]
-        problems += [f"{file}: layer {name!r} is not in the model" for name in places if name not in names]
+        problems += [
+            f"{file}: layer {name!r} is not in the model; near are {near(name, names)}"
+            for name in places
+            if name not in names
+        ]
         problems += [f"{file}: layer {name!r} of the model is missing" for name in names if name not in places]
         layers = []
         for layer in network.layers:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .errors import ModelError
+from .errors import ModelError, quoted
 from .infer import infer_shapes
 from .ir import Graph, Node, TensorInfo
 
@@ -71,8 +71,8 @@ def _first(node: Node, constants: dict, name: str, large: Graph, frames: int) ->
         return None
     if (value != value[:1]).any():
         raise ModelError(
-            f"{node.place}: its constant {name!r} is another one for each of {frames} frames; export the model with a "
-            "batch of 1"
+            f"{node.place}: its constant {quoted(name)} is another one for each of {frames} frames; export the "
+            "model with a batch of 1"
         )
     return value[:1]
 

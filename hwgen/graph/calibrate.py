@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from .batch import batches
-from .errors import InputError, ModelError, Problems
+from .errors import InputError, ModelError, Problems, quoted
 from .float_model import run_float
 from .ir import Graph
 
@@ -111,7 +111,7 @@ def _extremes(graph: Graph, frames: np.ndarray, tensors: tuple[str, ...]) -> dic
     problems = Problems(ModelError)
     for name, ends in ranges.items():
         if not np.isfinite(ends).all():
-            problems.add(f"tensor {name!r} overflows on the calibration frames; check their scale")
+            problems.add(f"tensor {quoted(name)} overflows on the calibration frames; check their scale")
     problems.raise_any()
     return ranges
 

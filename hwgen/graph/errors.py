@@ -1,5 +1,10 @@
 """Errors that a user can act on: every message names the place, the value, the limit and the remedy."""
 
+import difflib
+from collections.abc import Iterable
+
+_NEAREST = 3
+
 
 class HwgenError(Exception):
     """A problem with what the user gave us; the command line prints it as one line and exits with status 2.
@@ -44,9 +49,20 @@ class Problems:
             raise self.error(*self.lines)
 
 
+def quoted(name: str) -> str:
+    """How messages show a name of the model, which converters of TFLite make 150 characters long."""
+    return repr(middle_cut(name))
+
+
 def middle_cut(name: str, most: int = 48) -> str:
     """``name`` in at most ``most`` characters, what is too much left out in its middle."""
     if len(name) <= most:
         return name
     head = (most - 3) // 2
     return f"{name[:head]}...{name[len(name) - (most - 3 - head) :]}"
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """The names of ``known`` that are most like ``name``, or its first ones."""
+    known = list(dict.fromkeys(known))
+    return ", ".join(map(repr, difflib.get_close_matches(name, known, _NEAREST, cutoff=0.4) or known[:_NEAREST]))

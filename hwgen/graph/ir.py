@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .errors import quoted
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -34,7 +36,7 @@ class Node:
     @property
     def place(self) -> str:
         """How error messages name it."""
-        return f"node {self.name!r} ({self.op})"
+        return f"node {quoted(self.name)} ({self.op})"
 
     def __str__(self) -> str:
         settings = "".join(f" {key}={value}" for key, value in sorted(self.attributes.items()))

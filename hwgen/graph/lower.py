@@ -9,7 +9,7 @@ import numpy as np
 
 from .editor import Editor
 from .emit import standard
-from .errors import ModelError
+from .errors import ModelError, quoted
 from .ir import Graph
 from .layer_names import named
 from .network import GoldenOperator, Layer, Network, Output, QuantizedTensor, Site
@@ -97,7 +97,7 @@ def _layers(trace: Trace, site: Site, operators: tuple[type, ...]) -> list[tuple
         if made != site.output.map:
             raise ValueError(f"{type(op).__name__} makes {made} where the model has {site.output.map}")
     except (ValueError, ModelError) as error:
-        trace.problems.add(f"node {site.name!r} ({site.op}): {error}")
+        trace.problems.add(f"node {quoted(site.name)} ({site.op}): {error}")
         return []
     placed, names = [], tuple(tensor.name for tensor in reads)
     for number, part in enumerate(op.parts, 1):
@@ -125,7 +125,7 @@ def _outputs(trace: Trace) -> tuple[Output, ...]:
         try:
             outputs.append(_output(trace, tensor, name))
         except ValueError as error:
-            trace.problems.add(f"the output {name!r} {error}")
+            trace.problems.add(f"the output {quoted(name)} {error}")
             maker = graph.producer(tensor)
             trace.refused.update([maker.name] if maker else [])
     return tuple(output for output in outputs if output is not None)

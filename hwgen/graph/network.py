@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .errors import middle_cut
+from .errors import quoted
 from .expression import Expression
 from .ir import Tail
 from .types import FeatureMap, Quantization
@@ -120,8 +120,8 @@ class Layer:
     def place(self) -> str:
         """How error messages name it: by both names, a long one shortened in its middle."""
         if self.name == self.node:
-            return f"node {self.name!r}"
-        return f"layer {self.name!r} (node {middle_cut(self.node)!r})"
+            return f"node {quoted(self.name)}"
+        return f"layer {self.name!r} (node {quoted(self.node)})"
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from .bias_correction import correct_biases
 from .calibrate import Range, observe
 from .editor import Editor
 from .equalize import equalize
-from .errors import InputError, ModelError, Problems
+from .errors import InputError, ModelError, Problems, quoted
 from .ir import Graph, Node
 from .placement import WEIGHTED, Placement, existing
 from .recipe import DEFAULT, Recipe
@@ -109,7 +109,7 @@ def activation(name: str, ends: Range, kind: IntType, warn: Callable[[str], None
     """Integers of ``kind`` (unsigned) over ``ends`` and zero, which must be exact: it pads."""
     low, high = min(ends[0], 0.0), max(ends[1], 0.0)
     if low == high:
-        warn(f"tensor {name!r} is zero on all calibration frames; it is quantised with scale 1")
+        warn(f"tensor {quoted(name)} is zero on all calibration frames; it is quantised with scale 1")
         return Quantization(kind, 1.0, 0)
     scale = float(np.float32(max((high - low) / kind.max, MIN_SCALE)))
     return Quantization(kind, scale, int(np.clip(np.rint(-low / scale), 0, kind.max)))
@@ -127,7 +127,7 @@ def _quantize_layers(graph: Graph, layers: list[str], quantizations: dict[str, Q
                 name = node.inputs[0]
                 source = quantizations.get(name) or existing(graph, name)
                 if source is None:
-                    raise ValueError(f"its input {name!r} is not quantised; give the float model")
+                    raise ValueError(f"its input {quoted(name)} is not quantised; give the float model")
                 quantize_layer(editor, node, source)
             except ValueError as error:
                 problems.add(f"{node.place}: {error}")

@@ -17,7 +17,7 @@ import onnx
 from .baked_batch import for_one_frame
 from .check import order_faults
 from .cut import Cut, Wires, cut_at, cut_before
-from .errors import InputError, ModelError, Problems
+from .errors import InputError, ModelError, Problems, quoted
 from .formats import expand_formats, format_names
 from .infer import infer_shapes
 from .ir import Graph, Node, Tail, TensorInfo
@@ -129,7 +129,7 @@ class _Reader:
         for tensor in self.proto.initializer:
             if tensor.name in self.read_names:
                 add = partial(self.forms.add_tensor, tensor.name, tensor)
-                self.add_constant(tensor.name, f"initializer {tensor.name!r}", add)
+                self.add_constant(tensor.name, f"initializer {quoted(tensor.name)}", add)
         inputs = self.read_inputs()
         for name, proto in self.protos.items():
             if name in self.kept:
@@ -194,7 +194,7 @@ class _Reader:
 
     def refuse_features(self) -> None:
         for tensor in self.proto.sparse_initializer:
-            self.problems.add(f"initializer {tensor.values.name!r} is sparse; store it as a dense tensor")
+            self.problems.add(f"initializer {quoted(tensor.values.name)} is sparse; store it as a dense tensor")
 
     # Tensors
 
@@ -239,7 +239,7 @@ class _Reader:
             if bad.any():
                 first = np.argwhere(bad)[0].tolist()
                 self.problems.add(
-                    f"constant {name!r} holds {int(bad.sum())} values that are NaN or infinite, the first at "
+                    f"constant {quoted(name)} holds {int(bad.sum())} values that are NaN or infinite, the first at "
                     f"{first}; the training diverged or the file is damaged: export finite weights"
                 )
 
@@ -253,7 +253,7 @@ class _Reader:
         elif operator_of(node) is None:
             full = f"{domain}.{proto.op_type}" if domain else proto.op_type
             reason = _REASONS.get(full)
-            self.problems.add(f"node {name!r}: operator {full} is not supported{f': {reason}' if reason else ''}")
+            self.problems.add(f"node {quoted(name)}: operator {full} is not supported{f': {reason}' if reason else ''}")
             self.unknown = self.unknown or not reason
         else:
             try:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .errors import quoted
 from .ir import Graph, Node
 from .network import QuantizedConstant, QuantizedTensor
 from .types import IntType, Quantization
@@ -64,10 +65,10 @@ def site_weight(graph: Graph, node: Node, order: np.ndarray | None) -> Quantized
         return None
     weight = find_weight(graph, node.inputs[1])
     if weight is None:
-        raise ValueError(f"its weights {node.inputs[1]!r} are not constant; only constant weights are supported")
+        raise ValueError(f"its weights {quoted(node.inputs[1])} are not constant; only constant weights are supported")
     if weight.scale is None:
         raise ValueError(
-            f"its weights {node.inputs[1]!r} are not quantised; store them as integers with DequantizeLinear"
+            f"its weights {quoted(node.inputs[1])} are not quantised; store them as integers with DequantizeLinear"
         )
     values = weight.values
     if values.dtype.kind not in "iu" or values.dtype.itemsize > 2:
@@ -112,13 +113,13 @@ def site_bias(
         return None
     bias = find_weight(graph, node.inputs[2])
     if bias is None:
-        raise ValueError(f"its bias {node.inputs[2]!r} is not constant; only a constant bias is supported")
+        raise ValueError(f"its bias {quoted(node.inputs[2])} is not constant; only a constant bias is supported")
     channels = len(weight.values)
     if node.op == "ConvTranspose":
         channels = graph.tensors[node.outputs[0]].shape[1]
     bias = bias.vector(channels)
     if bias is None:
-        raise ValueError(f"its bias {node.inputs[2]!r} does not have one number per output channel")
+        raise ValueError(f"its bias {quoted(node.inputs[2])} does not have one number per output channel")
     unit = source.quantization.scale * np.resize(weight.scale, channels).astype(np.float64)
     if bias.scale is not None and (np.abs(bias.scale / unit - 1) < SAME_SCALE).all():
         zero_point = 0 if bias.zero_point is None else bias.zero_point.astype(np.int64)

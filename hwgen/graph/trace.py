@@ -14,6 +14,7 @@ import numpy as np
 
 from .emit import KERNELS, Emitter, plain, standard
 from .entrance import Entrance
+from .errors import quoted
 from .expression import ELEMENTWISE, UNBOUNDED, identity, joined
 from .float_model import node_results
 from .ir import Graph, Node
@@ -163,7 +164,7 @@ class Trace:
         if value.entering:
             return self.start(value, name)
         if value.tensor is None:
-            raise ValueError(f"it reads {name!r}, which is not quantised; {REMEDY}")
+            raise ValueError(f"it reads {quoted(name)}, which is not quantised; {REMEDY}")
         return value
 
     def feature_map(self, node: Node, value: Value) -> Value:
@@ -222,7 +223,7 @@ class Trace:
         """Picks among integers, so that quantisation stays."""
         if value.pending:
             if value.layout != standard(value.shape):
-                raise ValueError(f"it reads {node.inputs[0]!r}, which is not quantised; {REMEDY}")
+                raise ValueError(f"it reads {quoted(node.inputs[0])}, which is not quantised; {REMEDY}")
             return self.pend(node, value)
         source = self.feature_map(node, value)
         shape = self.graph.tensors[node.outputs[0]].shape
@@ -336,7 +337,7 @@ class Trace:
             return operands
         for name, value in operands.items():
             if value.pending and value.layout != standard(value.shape):
-                raise ValueError(f"it reads {name!r}, which is not quantised; {REMEDY}")
+                raise ValueError(f"it reads {quoted(name)}, which is not quantised; {REMEDY}")
             if not value.pending:
                 operands[name] = self.emitter.arranged(value, standard(value.shape), f"{name}/arranged")
         return operands
@@ -356,7 +357,7 @@ class Trace:
         """A constant operand as it lies in the stream of ``value``: a scalar, or [H, W, C] with ones."""
         weight = find_weight(self.graph, name)
         if weight is None:
-            what = "bounds" if node.op == "Clip" else f"operand {name!r}"
+            what = "bounds" if node.op == "Clip" else f"operand {quoted(name)}"
             raise ValueError(f"its {what} must be constant")
         real = np.asarray(weight.real)
         if real.size == 1:
@@ -444,7 +445,7 @@ class Trace:
         """A constant operand, laid out like the streams beside it."""
         weight = find_weight(self.graph, name)
         if weight is None or weight.real.shape[:1] != (1,):
-            raise ValueError(f"its operand {name!r} is neither a stream nor a constant for one frame")
+            raise ValueError(f"its operand {quoted(name)} is neither a stream nor a constant for one frame")
         size = laid_out(weight.real.shape, axes)
         places = stream_places(size, axes)
         constant = np.empty(places.size, np.float32)
