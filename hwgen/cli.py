@@ -303,6 +303,7 @@ def build(output: Path | None, bitstream: bool, baud: int | None, placements: in
       plan.json                   the foldings; edit it and give it back with --plan
       report.html                 the pipeline drawn, layers, speed, device, proofs: one page, for any browser
       report.txt, report.json     the same as text and as data
+      schedule.svg                when each layer works, waits and is held back
       NAME.bit, .bin or .fs       with --bitstream: what is loaded into the board
       vivado, quartus, pynq, baremetal   folders of the projects asked for with --project
       manifest.json               every file with its checksum
@@ -420,7 +421,9 @@ def fit(synth: bool, jobs: int | None, quiet: bool, **settings) -> None:
 
 @cli.command(short_help="Say what more multipliers buy: a table and a picture.")
 @options(MODEL_OPTIONS)
-@click.option("--points", type=click.IntRange(min=2), default=24, show_default=True, help="Budgets to try.")
+@click.option(
+    "--points", type=click.IntRange(min=2), default=24, show_default=True, metavar="N", help="Budgets to try."
+)
 @click.option(
     "--picture",
     type=click.Path(path_type=Path, dir_okay=False),

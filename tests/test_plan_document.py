@@ -152,7 +152,7 @@ def test_what_only_the_network_tells_is_said_with_its_place():
     data = json.loads(search(network).to_json())
     other = edited(data, ("layers", 1, "folding", "lanes"), 5)
     with pytest.raises(InputError, match=r"^f: layers\[1\], layer 'layer1': folding 5 lanes is not one of those the "
-                       r"operator offers: 1 lanes, 2 lanes, 3 lanes, 6 lanes$"):  # fmt: skip
+                       r"operator offers: 1 lane, 2 lanes, 3 lanes, 6 lanes$"):  # fmt: skip
         Plan.from_json(network, json.dumps(other), "f")
     kind = edited(data, ("layers", 0, "folding"), {"lanes": 1})
     with pytest.raises(InputError, match=r"'folding.window' is missing\n(.*\n)*.*'folding.lanes' is not a field"):

@@ -96,7 +96,11 @@ def test_pictures_are_told_in_words(design):
 def test_numbers_are_those_of_the_report(design, data):
     words = " ".join(Page(page_of(design, data)).words)
     for layer in data["layers"]:
-        for said in (layer["name"], layer["folding"], f"{layer['multipliers']:,} multipliers"):
+        for said in (
+            layer["name"],
+            layer["folding"],
+            f"{layer['multipliers']:,} multiplier{'s' * (layer['multipliers'] != 1)}",
+        ):
             assert said in words
     for said in (
         f"{data['speed']['cycles_per_frame']:,}",

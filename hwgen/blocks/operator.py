@@ -159,7 +159,7 @@ class LaneFolding:
         return self.lanes
 
     def __str__(self) -> str:
-        return f"{self.lanes} lanes"
+        return f"{self.lanes} lane{'s' * (self.lanes != 1)}"
 
 
 class Operator(ABC):
