@@ -4,6 +4,7 @@ The drivers for PYNQ and C are in ``tests/projects``.
 """
 
 from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,12 +16,15 @@ from hwgen.link.runner import Runner
 
 from .projects.common import design, random_frames
 
-FRAMES = random_frames(4, "narrow")
+
+@cache
+def frames():
+    return random_frames(4, "narrow")
 
 
 def integers():
     """What the model makes of the frames: division, half to even, and no further than 7."""
-    return np.clip(np.rint(FRAMES / np.float32(0.03)), -7, 7).transpose(0, 2, 3, 1)
+    return np.clip(np.rint(frames() / np.float32(0.03)), -7, 7).transpose(0, 2, 3, 1)
 
 
 class Board:
@@ -42,12 +46,12 @@ class Board:
 def test_frames_over_the_link():
     network = design("narrow").network
     board = Board(network)
-    assert Runner(network, None, board).simulate(FRAMES).equal
+    assert Runner(network, None, board).simulate(frames()).equal
     assert board.data == integers().astype(np.int8).tobytes()
 
 
 def test_vectors_of_the_test_bench():
-    given = replace(design("narrow"), front=replace(design("narrow").front, samples=FRAMES))
+    given = replace(design("narrow"), front=replace(design("narrow").front, samples=frames()))
     source = given.component.source
     words = [int(word, 16) for word in given.files()["input.hex"].split()]
     size = source.bits // source.lanes
@@ -56,6 +60,6 @@ def test_vectors_of_the_test_bench():
 
 
 def test_hardware_takes_frames_beyond_the_range():
-    result = design("narrow").simulate(FRAMES, "amaranth")
+    result = design("narrow").simulate(frames(), "amaranth")
     assert result.equal
     assert np.array_equal(result.tensors["image"], integers())

@@ -1,10 +1,15 @@
 """The operator table against the schemas of the onnx package, and against its node tests."""
 
+import importlib
+import pkgutil
 import re
+import sys
 import warnings
+from functools import cache
 
 import numpy as np
 import onnx
+import onnx.backend.test.case.node as node_tests
 import pytest
 from onnx import numpy_helper
 
@@ -44,12 +49,19 @@ def test_every_attribute_is_in_the_table(schema):
             assert mine.required == attribute.required
 
 
-def collect():
+#: The modules of the package's node tests, most of which are of one operator; importing one computes its cases.
+MODULES = sorted(module.name for module in pkgutil.iter_modules(node_tests.__path__))
+
+
+@cache
+def cases_of(module):
+    """The node tests of ``module`` that are of what is imported."""
+    name, others = f"{node_tests.__name__}.{module}", len(node_tests._NodeTestCases)
+    assert name not in sys.modules  # or its cases would not be counted
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from onnx.backend.test.case.node import collect_testcases
-
-        cases = collect_testcases(None)
+        importlib.import_module(name)
+    cases = node_tests._NodeTestCases[others:]
     return [c for c in cases if len(c.model.graph.node) == 1 and is_imported(c.model.graph.node[0])]
 
 
@@ -122,8 +134,14 @@ def read_or_refusal(path, shapes):
         return None
 
 
-@pytest.mark.parametrize("case", collect(), ids=lambda case: case.name)
-def test_node(case, tmp_path):
+@pytest.mark.parametrize("module", MODULES)
+def test_node(module, tmp_path, subtests):
+    for case in cases_of(module):
+        with subtests.test(case.name):
+            check_node(case, tmp_path / f"{case.name}.onnx")
+
+
+def check_node(case, path):
     """Operands beyond the first are made constants, as they are in trained networks."""
     inputs, outputs = ([decoded(value) for value in values] for values in case.data_sets[0])
     if not all(isinstance(value, np.ndarray | np.generic | onnx.TensorProto) for value in inputs):
@@ -138,7 +156,6 @@ def test_node(case, tmp_path):
         names, inputs, stored = ["none", *names], [np.zeros(1, np.float32), *inputs], [None, *stored]
     for name, value in zip(names[1:], stored[1:], strict=True):
         model.graph.initializer.append(constant(value, name))
-    path = tmp_path / "node.onnx"
     path.write_bytes(model.SerializeToString())
     shape = tuple(inputs[0].dims if isinstance(inputs[0], onnx.TensorProto) else inputs[0].shape)
     graph = read_or_refusal(path, {names[0]: shape} if shape else None)
