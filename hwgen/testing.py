@@ -7,6 +7,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -14,10 +15,12 @@ import numpy as np
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from hwgen.blocks.operator import Operator
+from hwgen.blocks.operator import Cost, Operator
 from hwgen.blocks.stream import port_names
 from hwgen.blocks.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap, IntType
+from hwgen.verilated import Beats, CompiledDesign
+from hwgen.verilator import QUICK, available
 
 
 class StreamViolation(AssertionError):
@@ -30,6 +33,12 @@ class Trace:
 
     payloads: tuple[int, ...]
     cycles: tuple[int, ...]
+
+
+#: Payloads of inputs, numbers of beats of outputs, and a seed for stalls: what was taken and what was given, by stream.
+Simulation = Callable[
+    [Mapping[str, Sequence[int]], Mapping[str, int], int | None], tuple[dict[str, Trace], dict[str, Trace]]
+]
 
 
 def to_beats(values: np.ndarray, type_: IntType, lanes: int) -> list[int]:
@@ -89,6 +98,35 @@ def simulate(
         {name: source.trace for name, source in zip(inputs, sources, strict=True)},
         {name: sink.trace for name, sink in zip(outputs, sinks, strict=True)},
     )
+
+
+#: Cycles that Amaranth's simulator needs less time for than a compiler takes to make a program of a block.
+FEW_CYCLES = 2500
+
+
+def simulation(make: Callable[[], wiring.Component], cycles: int) -> Simulation:
+    """:func:`simulate` of what ``make`` makes, to be called with its ``inputs``, ``outputs`` and ``stall``; made once,
+    as a program of its Verilog, where it will run for many ``cycles`` in all and this machine can compile one."""
+    if cycles > FEW_CYCLES and available():
+        return partial(_run_compiled, CompiledDesign(make(), QUICK))
+    return lambda inputs, outputs, stall=None: simulate(make(), inputs, outputs, stall=stall)
+
+
+def _run_compiled(design: CompiledDesign, inputs, outputs, stall: int | None = None):
+    payloads = {name: _rows(beats, design.widths[name]) for name, beats in inputs.items()}
+    traces = {name: _trace(moved) for name, moved in design.run(payloads, outputs, stall=stall).items()}
+    return {name: traces[name] for name in inputs}, {name: traces[name] for name in outputs}
+
+
+def _rows(beats: Sequence[int], width: int) -> np.ndarray:
+    """Payloads of ``width`` bits as the compiled engine takes them."""
+    size = -(-width // 8)
+    return np.frombuffer(b"".join(beat.to_bytes(size, "little") for beat in beats), np.uint8).reshape(-1, size)
+
+
+def _trace(beats: Beats) -> Trace:
+    payloads = (int.from_bytes(row.tobytes(), "little") for row in beats.payloads)
+    return Trace(tuple(payloads), tuple(beats.cycles.tolist()))
 
 
 class _Source:
@@ -169,15 +207,17 @@ def check_operator(operator: Operator, folding, frames: int = STEADY_FRAMES, see
     beats = {
         name: to_beats(v, m.type, folding.lanes_in) for name, v, m in zip(sources, x, operator.inputs, strict=True)
     }
-    for stall in (None, seed + 1, seed + 2):
+    stalls, cost = (None, seed + 1, seed + 2), operator.cost(folding)
+    simulated = simulation(lambda: operator.block(folding), len(stalls) * frames * cost.cycles)
+    for stall in stalls:
         expected = dict.fromkeys(sinks, frames * operator.output.elements // lanes)
-        taken, given = simulate(operator.block(folding), beats, expected, stall=stall)
+        taken, given = simulated(beats, expected, stall)
         for name, trace in given.items():
             got = from_beats(trace.payloads, type_, lanes).reshape(want.shape)
             np.testing.assert_array_equal(got, want, err_msg=f"{name}, stall {stall}", strict=False)
         if stall is None:
             check_cycles(run(operator.actors(folding), frames), taken, given)
-            _check_cost(operator, folding, frames, taken[sources[0]], given[sinks[0]])
+            _check_cost(cost, frames, taken[sources[0]], given[sinks[0]])
 
 
 def check_cycles(predicted: Run, taken: Mapping[str, Trace], given: Mapping[str, Trace]) -> None:
@@ -190,8 +230,7 @@ def check_cycles(predicted: Run, taken: Mapping[str, Trace], given: Mapping[str,
         np.testing.assert_array_equal(trace.cycles, want, err_msg=f"cycles of beats given by {name}")
 
 
-def _check_cost(operator: Operator, folding, frames: int, taken: Trace, given: Trace) -> None:
-    cost = operator.cost(folding)
+def _check_cost(cost: Cost, frames: int, taken: Trace, given: Trace) -> None:
     latency = given.cycles[0] - taken.cycles[0]
     if latency != cost.latency:
         raise AssertionError(f"latency {latency}, cost says {cost.latency}")

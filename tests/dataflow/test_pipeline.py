@@ -19,7 +19,7 @@ from hwgen.graph.window import Window
 from hwgen.simulate import simulate as run_engine
 from hwgen.sizing import weigher
 from hwgen.targets import device
-from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
+from hwgen.testing import check_cycles, from_beats, random_frames, simulation, to_beats
 from tests.blocks.cases import conv
 from tests.blocks.test_conv_transpose import transposed
 
@@ -36,8 +36,9 @@ def agree(network, plan):
     beats = to_beats(frames, network.input.map.type, pipeline.lanes_in)
     lanes = dict(zip(pipeline.results, pipeline.lanes_out, strict=True))
     counts = {name: FRAMES * stream.map.elements // lanes[name] for name, stream in pipeline.results.items()}
+    simulated = simulation(lambda: Pipeline(plan), 2 * FRAMES * max(layer.cost.cycles for layer in plan.layers))
     for stall in (None, 5):
-        taken, given = simulate(Pipeline(plan), {"i": beats}, counts, stall=stall)
+        taken, given = simulated({"i": beats}, counts, stall)
         for name, stream in pipeline.results.items():
             want = wanted[stream.name]
             got = from_beats(given[name].payloads[: counts[name]], stream.map.type, lanes[name])
