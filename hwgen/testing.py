@@ -106,7 +106,8 @@ FEW_CYCLES = 2500
 
 def simulation(make: Callable[[], wiring.Component], cycles: int) -> Simulation:
     """:func:`simulate` of what ``make`` makes, to be called with its ``inputs``, ``outputs`` and ``stall``; made once,
-    as a program of its Verilog, where it will run for many ``cycles`` in all and this machine can compile one."""
+    as a program of its Verilog, where it will run for many ``cycles`` in all and this machine can compile one. Those
+    of a pipeline are the cycles of all its blocks."""
     if cycles > FEW_CYCLES and available():
         return partial(_run_compiled, CompiledDesign(make(), QUICK))
     return lambda inputs, outputs, stall=None: simulate(make(), inputs, outputs, stall=stall)
