@@ -13,6 +13,7 @@ from .floating import Float
 from .fork import Fork
 from .global_pool import GlobalAveragePool
 from .interpolate import Interpolate, LinearResize
+from .made_up import MadeUp
 from .pair import Add, Mul
 from .pool import AveragePool, MaxPool
 from .queue import StreamQueue
@@ -22,7 +23,7 @@ from .table import ChannelTable, Table
 #: Every operator, in the order in which they are asked whether they take a site: the particular before the general.
 OPERATORS = (
     Conv, ConvTranspose, Dense, MaxPool, AveragePool, EdgeAveragePool, GlobalAveragePool, Table, ChannelTable,
-    FixedOperand, Add, Mul, Concat, Slice, Upsample, Pad, ShuffleChannels, Rearrange, Elementwise,
+    FixedOperand, Add, Mul, Concat, Slice, Upsample, Pad, ShuffleChannels, MadeUp, Rearrange, Elementwise,
     LinearResize, Interpolate, Keep, Float,
     StreamQueue, Fork, WidthConverter,
 )  # fmt: skip

@@ -150,7 +150,7 @@ def _interleaved(phases: FeatureMap, result: FeatureMap, strides: tuple[int, int
     (rows, columns), channels = strides, result.channels
     places = np.arange(phases.elements).reshape(phases.height, phases.width, group, rows, columns, channels // group)
     places = places.transpose(0, 3, 1, 4, 2, 5).reshape(phases.height * rows, phases.width * columns, channels)
-    return Rearrange(phases, FeatureMap(*places.shape, result.type), places, 0)
+    return Rearrange(phases, FeatureMap(*places.shape, result.type), places)
 
 
 def _for_each(function: Expression, owner: np.ndarray) -> Expression:

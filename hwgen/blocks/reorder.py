@@ -114,8 +114,6 @@ class _Reorder(Streamed):
         return self._orders[folding.lanes]
 
     def foldings(self) -> Iterable[LaneFolding]:
-        if self.gap:
-            raise self.golden_only()
         return [LaneFolding(lanes) for lanes in self._orders]
 
     def depth(self, folding: LaneFolding) -> int:
@@ -167,30 +165,24 @@ def _address_bits(order: Order) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Rearrange(_Reorder):
-    """Element ``n`` of the output is element ``places[n]`` of the input's raster; ``fill`` where that is -1."""
+    """Element ``n`` of the output is element ``places[n]`` of the input's raster."""
 
     places: np.ndarray
-    fill: int
 
     sites = ("Rearrange",)
 
     @classmethod
     def from_site(cls, site: Site) -> "Rearrange | None":
-        if site.op != "Rearrange":
+        if site.op != "Rearrange" or (site.attributes["places"] == NOWHERE).any():
             return None
-        return cls(site.input.map, site.output.map, site.attributes["places"], site.attributes["fill"])
-
-    @property
-    def gap(self) -> str | None:
-        return "Rearrange that makes up elements" if (self.places == NOWHERE).any() else None
+        return cls(site.input.map, site.output.map, site.attributes["places"])
 
     @property
     def unit(self) -> tuple[np.ndarray, int]:
         return self.places, self.input.elements
 
     def golden(self, x: np.ndarray) -> np.ndarray:
-        result = x.reshape(len(x), -1)[:, self.places]
-        return np.where(self.places == NOWHERE, x.dtype.type(self.fill), result)
+        return x.reshape(len(x), -1)[:, self.places]
 
 
 @dataclass(frozen=True, eq=False)

@@ -179,4 +179,4 @@ def moves():
     to_space = places.reshape(4, 6, 2, 2, 2).transpose(0, 2, 1, 3, 4).reshape(8, 12, 2)
     to_depth = places.reshape(2, 2, 3, 2, 8).transpose(0, 2, 1, 3, 4).reshape(2, 3, 32)
     for wanted, lanes in ((to_space, 2), (to_depth, 8), (places[::-1, ::-1], 1), (places.transpose(1, 0, 2), 4)):
-        yield Rearrange(source, FeatureMap(*wanted.shape, S8), wanted, 0), LaneFolding(lanes)
+        yield Rearrange(source, FeatureMap(*wanted.shape, S8), wanted), LaneFolding(lanes)

@@ -346,3 +346,13 @@ def test_averages_whose_last_window_hangs_over(tmp_path):
     x = np.random.default_rng(0).normal(0, 1, (1, 4, 6, 8)).astype(np.float32)
     expected = session(str(path)).run(None, {"x": x})[0]
     np.testing.assert_allclose(run_float(graph, {"x": x})["y"], expected, rtol=1e-5, atol=1e-6)  # order of sums
+
+
+def test_a_pad_before_a_transpose_goes_into_the_convolution(tmp_path):
+    """As tf2onnx writes it: channels last, padded, then turned."""
+    weight = np.random.default_rng(1).normal(size=(2, 3, 3, 3)).astype(np.float32)
+    pads = np.int64([0, 1, 0, 0, 0, 2, 1, 0])
+    nodes = [node("Pad", "x pads", "p"), node("Transpose", "p", "t", perm=[0, 3, 1, 2]), node("Conv", "t w", "y")]
+    graph = same_results(nodes, {"w": weight, "pads": pads}, tmp_path, ("x", (1, 8, 8, 3)))
+    assert ops(graph) == ["Transpose", "Conv"]
+    assert graph.nodes[1].attributes["pads"] == (1, 0, 2, 1)

@@ -11,6 +11,7 @@ from ..shapes_layout import pad_widths
 
 def merge_pads(graph: Graph) -> Graph:
     """A Pad of rows and columns with zeros goes into the Convs (or averages that count zeros) that read it."""
+    graph = _behind_transposes(graph)
     editor = Editor(graph)
     for node in [node for node in graph.nodes if node.op == "Pad"]:
         widths = _zeros(graph, node)
@@ -20,6 +21,28 @@ def merge_pads(graph: Graph) -> Graph:
         for reader in readers:
             current = next(n for n in editor.nodes if n.name == reader.name)
             editor.replace(current, _padded(current, node, widths))
+    return editor.done()
+
+
+def _behind_transposes(graph: Graph) -> Graph:
+    """A Pad that a Transpose alone reads pads what that gives, in front of a layer: channels are first there."""
+    editor = Editor(graph)
+    for node in [node for node in graph.nodes if node.op == "Pad" and node.outputs[0] not in graph.outputs]:
+        readers = graph.consumers(node.outputs[0])
+        names = [*node.inputs[1:], "", ""]
+        known = all(name in graph.constants for name in names if name)
+        if len(readers) != 1 or readers[0].op != "Transpose" or not known:
+            continue
+        (turn,) = readers
+        rank = len(graph.tensors[node.inputs[0]].shape)
+        widths = pad_widths(rank, *(graph.constants[name] if name else None for name in (names[0], names[2])))
+        perm = turn.attributes["perm"] or tuple(reversed(range(rank)))
+        turned = np.array([widths[axis] for axis in perm], np.int64).T.reshape(-1)
+        pads = editor.constant(f"{node.name}/pads", turned)
+        between = editor.fresh(f"{node.outputs[0]}/turned")
+        editor.replace(node, replace(turn, inputs=node.inputs[:1], outputs=(between,)))
+        inputs = (between, pads, *node.inputs[2:3])
+        editor.replace(turn, replace(node, inputs=inputs, outputs=turn.outputs))
     return editor.done()
 
 
