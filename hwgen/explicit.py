@@ -1,20 +1,28 @@
-"""RTLIL in which nothing is implicit that linters ask about: operands are as wide as what is made of them, comparisons
-that can only come out one way are constants, and bits that nobody reads (carries of sums, ports that a setting makes
-idle) are named as such.
+"""RTLIL in which nothing is implicit that linters ask about: sums have no carries that nobody reads, operands are as
+wide as what is made of them, nothing is made twice, comparisons that can only come out one way are constants, and bits
+that nobody reads (ports that a setting makes idle) are named as such. What is signed is said at the cells that take it
+so, and not at wires: to Verilog, an unsigned sum of wires that are declared signed would be a signed one.
 
 The hardware is the same; the Verilog made of it needs no pragma to pass ``verilator -Wall``.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-_PART = re.compile(r"(?P<name>[\\$]\S+)(?: \[(?P<high>\d+)(?::(?P<low>\d+))?\])?|\d+'(?P<bits>[01xz-]+)")
+_PART = re.compile(r"([\\$]\S+)(?: \[(\d+)(?::(\d+))?\])?|\d+'([01xz-]+)")
+_NAME = re.compile(r"\$\S+")
 _WIRE = re.compile(r"^  wire (?:width (\d+) )?(.*?)([\\$]\S+)$")
 _SUMS = {"$add", "$sub"}
 _BITWISE = {"$and", "$or", "$xor", "$not", "$neg", "$shl"}
+#: Cells whose lowest bits are made of the lowest bits of their operands.
+_FROM_BELOW = {"$add", "$sub", "$neg", "$and", "$or", "$xor", "$not", "$mux"}
 _COMPARISONS = {"$eq", "$ne", "$lt", "$le", "$gt", "$ge"}
+#: Cells whose result is made of their operands alone.
+_PURE = _FROM_BELOW | _BITWISE | _COMPARISONS | {"$mul", "$shr", "$sshr", "$reduce_or", "$reduce_bool"}
+_WIDENED = _SUMS | _BITWISE | _COMPARISONS | {"$mux"}
 #: Cells with an output of another name than ``Y``.
-_OUTPUTS = {"$dff": "Q", "$memrd_v2": "DATA"}
+_OUTPUTS = {"$dff": "\\Q", "$memrd_v2": "\\DATA"}
 #: Cells of which not all operands are as wide as the result.
 _OPERANDS = {"$shl": ("\\A",)}
 _UNUSED = "\\unused"
@@ -38,6 +46,29 @@ class _Part:
         return _Part(self.name, self.low + self.width - 1, 1, self.bits[:1])
 
 
+class _Cell:
+    """The lines of a cell, what it is and what is at its ports."""
+
+    def __init__(self, lines: list[str], outputs: dict[str, set[str]]):
+        self.lines = lines
+        self.kind = lines[0].split(maxsplit=2)[1]
+        self.ports = dict(line[12:].split(" ", 1) for line in lines if line.startswith("    connect "))
+        self.written = outputs[self.kind] if self.kind in outputs else {_OUTPUTS.get(self.kind, "\\Y")}
+        self.signed = "    parameter \\A_SIGNED 1" in lines
+
+    @property
+    def reads(self) -> list[str]:
+        return [value for port, value in self.ports.items() if port not in self.written]
+
+    def resize(self, result: int, operands: dict[str, str], width: int) -> None:
+        """Make ``result`` bits; of some ports, what is read becomes the ``width`` bits of ``operands``."""
+        self.ports |= operands
+        now = {f"connect {port}": f"    connect {port} {value}" for port, value in operands.items()}
+        now |= {f"parameter {port}_WIDTH": f"    parameter {port}_WIDTH {width}" for port in operands}
+        now |= {f"parameter {name}": f"    parameter {name} {result}" for name in ("\\Y_WIDTH", "\\WIDTH")}
+        self.lines = [now.get(" ".join(line.split(maxsplit=2)[:2]), line) for line in self.lines]
+
+
 def explicit(text: str) -> str:
     """``text`` of tidy RTLIL, which stays tidy."""
     modules = re.findall(r"^module .*?^end$", text, re.DOTALL | re.MULTILINE)
@@ -49,97 +80,122 @@ class _Explicit:
     """One module."""
 
     def __init__(self, lines: list[str], outputs: dict[str, set[str]]):
-        self.lines, self.outputs = lines, outputs
-        self.widths = {found[3]: int(found[1] or 1) for found in map(_WIRE.match, lines) if found}
+        self.pieces = _pieces(lines, outputs)
+        if same := _same(self.pieces):
+            lines = [line for piece in self.pieces for line in _renamed(piece, same)]
+            self.pieces = _pieces(lines, outputs)
+        wires = [found for found in map(_WIRE.match, lines) if found]
+        self.widths = {found[3]: int(found[1] or 1) for found in wires}
         self.unread = {name: (1 << width) - 1 for name, width in self.widths.items()}
-        for name in (line.split()[-1] for line in lines if re.match(r"  wire .*\boutput ", line)):
-            self.unread[name] = 0
+        self.unread |= {found[3]: 0 for found in wires if "output " in found[2]}
+        self.early: set[str] = set()
 
     def text(self) -> str:
-        made, cell = [], []
-        for line in self.lines:
-            if line.startswith("  cell ") or cell:
-                cell.append(line)
-                if line == "  end":
-                    made += self.cell(cell)
-                    cell = []
+        """First come all cells that read the same whatever is read of them, then the others, from the last to the
+        first: those that read a result before those that make it."""
+        made: dict[int, list[str]] = {}
+        others: list[tuple[int, _Cell]] = []
+        asked: set[str] = set()
+        for at, piece in enumerate(self.pieces):
+            if isinstance(piece, str):
+                self.statement(piece)
+            elif piece.kind in _FROM_BELOW:
+                others.append((at, piece))
+                asked.update(_names(piece))
+                self.early |= asked & {piece.ports["\\Y"]}
             else:
-                made += self.statement(line)
-        return "\n".join([*made[:-1], *self.sink(), made[-1]])
+                made[at] = self.cell(piece)
+        for at, cell in reversed(others):
+            self.narrow(cell)
+            made[at] = self.cell(cell)
+        lines = [line for at, piece in enumerate(self.pieces) for line in made.get(at) or [self.declared(piece)]]
+        return "\n".join([*lines[:-1], *self.sink(), lines[-1]])
 
-    def statement(self, line: str) -> list[str]:
+    def statement(self, line: str) -> None:
         """A line outside of cells; what it reads is noted."""
-        words = line.split()
-        if words[0] in ("assign", "connect"):
-            parts = list(_PART.finditer(line))
-            target = line.index("}") if line.split(maxsplit=1)[1].startswith("{") else parts[0].end() - 1
-            self.read(line[target + 1 :])
-        elif words[0] == "switch":
-            self.read(line.split(maxsplit=1)[1])
-        return [line]
+        word, _, value = line.strip().partition(" ")
+        if word in ("assign", "connect"):
+            target = value.index("}") + 1 if value.startswith("{") else _PART.match(value).end()
+            self.read(value[target:])
+        elif word == "switch":
+            self.read(value)
 
-    def cell(self, lines: list[str]) -> list[str]:
-        kind = lines[0].split()[1]
-        ports = _connected(lines)
-        if kind in _COMPARISONS and (settled := self.settled(kind, lines, ports)):
-            return ["connect " + ports["\\Y"] + " " + settled]
-        if kind in _SUMS | _BITWISE | _COMPARISONS:
-            lines = self.widened(kind, lines, ports)
-        written = self.outputs[kind] if kind in self.outputs else {"\\" + _OUTPUTS.get(kind, "Y")}
-        for port, value in _connected(lines).items():
-            if port not in written:
-                self.read(value)
-        return lines
+    def declared(self, line: str) -> str:
+        """A line outside of cells; wires are as wide as they are now."""
+        found = _WIRE.match(line)
+        return f"  wire width {self.widths[found[3]]} {found[2].replace('signed ', '')}{found[3]}" if found else line
 
-    def widened(self, kind: str, lines: list[str], ports: dict[str, str]) -> list[str]:
-        """The cell with operands as wide as its result, or as each other where they are compared."""
+    def cell(self, cell: _Cell) -> list[str]:
+        result = cell.ports.get("\\Y", "")
+        if cell.kind in _COMPARISONS and (settled := self.settled(cell)):
+            return [f"connect {result} {settled}"]
+        if cell.kind in _WIDENED:
+            self.widen(cell)
+        for value in cell.reads:
+            self.read(value)
+        return cell.lines
+
+    def narrow(self, cell: _Cell) -> None:
+        """Leave out the highest bits of a result that nobody reads; cells before ``cell`` have not been asked yet."""
+        name = cell.ports["\\Y"]
+        if not name.startswith("$") or name in self.early:
+            return
+        used = (((1 << self.widths[name]) - 1) & ~self.unread[name]).bit_length()
+        if used:
+            self.widths[name] = used
+            self.unread[name] &= (1 << used) - 1
+
+    def widen(self, cell: _Cell) -> None:
+        """Make operands as wide as the result, or as each other where they are compared."""
+        kind, ports = cell.kind, cell.ports
         operands = {port: self.parts(ports[port]) for port in _OPERANDS.get(kind, ("\\A", "\\B")) if port in ports}
-        signed = "    parameter \\A_SIGNED 1" in lines
         sizes = {port: sum(part.width for part in parts) for port, parts in operands.items()}
-        wide = max(sizes.values()) if kind in _COMPARISONS else self.width(ports["\\Y"])
+        result = self.width(ports["\\Y"])
+        wide = max(sizes.values()) if kind in _COMPARISONS else result
         changed = {}
         for port, parts in operands.items():
             carry = kind in _SUMS and sizes[port] == wide - 1 and parts and not parts[0].bits  # linters know of carries
             if sizes[port] != wide and not carry:
-                name = port[1:]
-                changed[f"connect {port}"] = (
-                    f"    connect {port} {{ {' '.join(map(str, _fitted(parts, wide, signed)))} }}"
-                )
-                changed[f"parameter \\{name}_WIDTH"] = f"    parameter \\{name}_WIDTH {wide}"
-        return [changed.get(" ".join(line.split()[:2]), line) for line in lines]
+                changed[port] = f"{{ {' '.join(map(str, _fitted(parts, wide, cell.signed)))} }}"
+        cell.resize(result, changed, wide)
 
-    def settled(self, kind: str, lines: list[str], ports: dict[str, str]) -> str | None:
+    def settled(self, cell: _Cell) -> str | None:
         """What comes out of a comparison with the end of the range, where that is the same for all values."""
-        left, right = self.parts(ports["\\A"]), self.parts(ports["\\B"])
+        left, right = self.parts(cell.ports["\\A"]), self.parts(cell.ports["\\B"])
         limit = "".join(part.bits or "?" for part in right)
-        if "    parameter \\A_SIGNED 1" in lines or set(limit) - {"0", "1"}:
+        if cell.signed or set(limit) - {"0", "1"}:
             return None
-        always = kind == "$ge" and not int(limit or "0", 2)
-        always |= kind == "$le" and int(limit or "0", 2) >= (1 << sum(part.width for part in left)) - 1
-        never = kind == "$lt" and not int(limit or "0", 2)
-        never |= kind == "$gt" and int(limit or "0", 2) >= (1 << sum(part.width for part in left)) - 1
+        always = cell.kind == "$ge" and not int(limit or "0", 2)
+        always |= cell.kind == "$le" and int(limit or "0", 2) >= (1 << sum(part.width for part in left)) - 1
+        never = cell.kind == "$lt" and not int(limit or "0", 2)
+        never |= cell.kind == "$gt" and int(limit or "0", 2) >= (1 << sum(part.width for part in left)) - 1
         return "1'1" if always else "1'0" if never else None
 
     def parts(self, value: str) -> list[_Part]:
         """From the highest to the lowest; those of an operand of no bits, which is 0, are none."""
-        found = []
-        for match in _PART.finditer(value):
-            if match["bits"]:
-                found.append(_Part("", 0, len(match["bits"]), match["bits"]))
-            elif match["high"]:
-                high, low = int(match["high"]), int(match["low"] or match["high"])
-                found.append(_Part(match["name"], low, high - low + 1))
+        return [
+            _Part("", 0, len(bits), bits) if bits else _Part(name, low, width)
+            for name, low, width, bits in self.fields(value)
+        ]
+
+    def fields(self, value: str) -> Iterator[tuple[str, int, int, str]]:
+        """Name, lowest bit, width and, of a constant, the bits of each part of ``value``."""
+        for name, high, low, bits in _PART.findall(value):
+            if bits:
+                yield "", 0, len(bits), bits
+            elif high:
+                last = int(low or high)
+                yield name, last, int(high) - last + 1, ""
             else:
-                found.append(_Part(match["name"], 0, self.widths[match["name"]]))
-        return found
+                yield name, 0, self.widths[name], ""
 
     def width(self, value: str) -> int:
-        return sum(part.width for part in self.parts(value))
+        return sum(width for _, _, width, _ in self.fields(value))
 
     def read(self, value: str) -> None:
-        for part in self.parts(value):
-            if part.name in self.unread:
-                self.unread[part.name] &= ~(((1 << part.width) - 1) << part.low)
+        for name, low, width, _ in self.fields(value):
+            if name:
+                self.unread[name] &= ~(((1 << width) - 1) << low)
 
     def sink(self) -> list[str]:
         """What reads all that nothing reads: linters know it by its name, and synthesis takes it away."""
@@ -159,9 +215,56 @@ class _Explicit:
         ]
 
 
-def _connected(cell: list[str]) -> dict[str, str]:
-    """What is at the ports of a cell."""
-    return {line.split()[1]: line.split(maxsplit=2)[2] for line in cell if line.startswith("    connect ")}
+def _pieces(lines: list[str], outputs: dict[str, set[str]]) -> list[str | _Cell]:
+    """``lines`` with those of each cell in one piece."""
+    pieces: list[str | _Cell] = []
+    cell: list[str] = []
+    for line in lines:
+        if cell or line.startswith("  cell "):
+            cell.append(line)
+            if line == "  end":
+                pieces.append(_Cell(cell, outputs))
+                cell = []
+        else:
+            pieces.append(line)
+    return pieces
+
+
+def _names(cell: _Cell) -> set[str]:
+    """The wires that a cell reads."""
+    return {name for value in cell.reads for name, *_ in _PART.findall(value) if name}
+
+
+def _same(pieces: list[str | _Cell]) -> dict[str, str]:
+    """Results without a name that are the same as earlier ones, and these: once they differ in width, synthesis would
+    not see it any more."""
+    same: dict[str, str] = {}
+    first: dict[tuple[str, ...], str] = {}
+    for cell in pieces:
+        if isinstance(cell, str) or cell.kind not in _PURE:
+            continue
+        result = cell.ports["\\Y"]
+        what = (cell.kind, *(line for line in cell.lines[1:] if not line.startswith("    connect \\Y ")))
+        if _names(cell) & same.keys():
+            what = tuple(_with_first(line, same) for line in what)
+        known = first.setdefault(what, result)
+        if known != result and result.startswith("$") and " " not in result + known:
+            same[result] = known
+    return same
+
+
+def _with_first(line: str, same: dict[str, str]) -> str:
+    return _NAME.sub(lambda found: same.get(found[0], found[0]), line)
+
+
+def _renamed(piece: str | _Cell, same: dict[str, str]) -> list[str]:
+    """The lines of ``piece`` with the first of results that are the ``same``; none of what only those need."""
+    if isinstance(piece, str):
+        wire = _WIRE.match(piece)
+        return [] if wire and wire[3] in same else [_with_first(piece, same)]
+    if piece.ports.get("\\Y") in same:
+        return []
+    return [_with_first(line, same) for line in piece.lines] if _names(piece) & same.keys() else piece.lines
 
 
 def _fitted(parts: list[_Part], width: int, signed: bool) -> list[_Part]:

@@ -97,10 +97,24 @@ def rtlil_to_verilog(rtlil: str, name: str) -> str:
     verilog = verilog.partition("\n")[2].lstrip("\n")
     # What makes simulators run an always block at time 0 gets a name that can be read.
     verilog = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:\w+\$\d+ ", "_at_start_", verilog)
-    # SystemVerilog gives variables what they are declared with before time 0, where no always block sees it.
-    verilog = re.sub(r"^  (reg .*?)(\w+) = (\S+);$", r"  \1\2;\n  initial \2 = \3;", verilog, flags=re.MULTILINE)
-    modules = re.split(r"(?<=endmodule\n)", _with_defaults(verilog))
-    return _header(name) + "".join(map(_without_zeros, modules))
+    modules = re.split(r"(?<=endmodule\n)", _shorter(_with_defaults(verilog)))
+    return _header(name) + "".join(_started(_without_zeros(module)) for module in modules)
+
+
+def _shorter(verilog: str) -> str:
+    """``verilog`` with ports declared once, registers in one block where they stand together, and signs repeated by
+    number."""
+    verilog = re.sub(r"^(  (?:input|output) (.*;)\n)  wire \2\n", r"\1", verilog, flags=re.MULTILINE)
+    verilog = re.sub(r"^(  always @\(posedge \w+\)\n)    .*;\n(?:\1    .*;\n)+", _together, verilog, flags=re.MULTILINE)
+    return re.sub(r"(\b\w+\[\d+\])((?:, \1){2,})(?=,)", _repeated, verilog)
+
+
+def _together(found: re.Match) -> str:
+    return f"{found[1][:-1]} begin\n{found[0].replace(found[1], '')}  end\n"
+
+
+def _repeated(found: re.Match) -> str:
+    return f"{{{1 + found[2].count(',')}{{{found[1]}}}}}"
 
 
 def _with_defaults(verilog: str) -> str:
@@ -116,6 +130,15 @@ def _with_defaults(verilog: str) -> str:
             lines.append(line.replace("endcase", "  default: ;"))
         lines.append(line)
     return "\n".join(lines) + "\n"
+
+
+def _started(module: str) -> str:
+    """``module`` with what its variables start from in an initial block: SystemVerilog gives them what they are
+    declared with before time 0, where always blocks do not see it."""
+    declared = re.compile(r"^  (reg .*?)(\w+) = (\S+;)$", re.MULTILINE)
+    starts = "".join(f"    {name} = {value}\n" for _, name, value in declared.findall(module))
+    block = f"  initial begin\n{starts}  end\n" if starts else ""
+    return declared.sub(r"  \1\2;", module).replace("endmodule\n", block + "endmodule\n")
 
 
 def _without_zeros(module: str) -> str:
