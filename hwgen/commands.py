@@ -198,8 +198,8 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
 
 def front(given: dict[str, Any]) -> dict[str, Any]:
     """Those of :func:`hwgen.flow.quantised`."""
-    names = ("model", "calibration", "preparation", "recipe", "input_shape", "outputs", "progress", "warn")
-    return {name: given[name] for name in names}
+    names = ("model", "calibration", "preparation", "recipe", "input_shape", "outputs", "plan", "progress", "warn")
+    return {name: given[name] for name in names if name in given}
 
 
 def text_width() -> int:

@@ -16,13 +16,13 @@ from hwgen.clocks import usual_clock
 from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
-from hwgen.dataflow.plan_file import plan_file, read_document
+from hwgen.dataflow.plan_file import check_layers, plan_file, read_document
 from hwgen.dataflow.schedule import Schedule, schedule
 from hwgen.export import Verilog, remembered, to_verilog
 from hwgen.fit import FitTable, fit_table
 from hwgen.frames import CALIBRATION_FRAMES, load_frames
 from hwgen.graph import golden
-from hwgen.graph.cut import host_nodes, loose_ends
+from hwgen.graph.cut import host_nodes, loose_ends, weighted_layers
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.ir import Graph
 from hwgen.graph.lower import lower, refusals, with_computed_biases
@@ -103,7 +103,7 @@ def compile(
     target = _target(device)
     clock = clock or usual_clock(target).hz
     check_given(target, clock, fps, latency, weights, plan)
-    front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs)
+    front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs, plan)
     front = front.with_weights(weights, plan)
     tell("sizing layers")
     bound = binds(device, multipliers, fps)
@@ -168,13 +168,16 @@ def quantised(
     warn: Callable[[str], None] = warnings.warn,
     recipe: Recipe = DEFAULT,
     outputs: Iterable[str] = (),
+    plan: str | Path | None = None,
 ) -> Quantised:
-    """The first half of :func:`compile`: all that the golden model needs."""
+    """The first half of :func:`compile`: all that the golden model needs. The file ``plan`` is only looked at."""
     tell, warn, outputs = progress or silent, Notes(warn), tuple(outputs)
     tell("reading the model")
     host = frozenset()
     while True:  # until nothing more is found that must be left to the host
         imported = cut_model(model, input_shape, outputs, host)
+        if plan is not None:
+            check_layers(plan_file(plan), weighted_layers(imported), str(plan))
         frames = calibration_frames(imported, calibration, preparation)
         tell("quantising")
         recipe = wide_by_layers(imported, recipe)

@@ -10,12 +10,15 @@ from PIL import Image
 
 from hwgen import flow
 from hwgen.cli import cli
+from hwgen.dataflow.plan_file import WEIGHTED
 from hwgen.frames import CALIBRATION_FRAMES, count_frames, load_frames
+from hwgen.graph.cut import weighted_layers
 from hwgen.graph.errors import InputError
 from hwgen.graph.model_input import model_input
 from hwgen.inputs import FrameSpec, Preparation
 
 from . import tiny
+from .blocks.random_models import lowered, random_model
 from .shared import model
 
 SIZED = ("build", "fit", "check", "verilog", "explore", "simulate")
@@ -107,6 +110,17 @@ PLANS = {
 def test_plans_that_are_none(command, plan):
     (line,) = refused(command, "--plan", plan)
     assert line.startswith(PLANS[plan])
+
+
+@pytest.mark.parametrize("command", ["build", "fit", "check", "verilog"])
+def test_a_plan_of_another_network(command):
+    entry = {"name": "conv", "operator": "Conv", "folding": {}, "queues": [0]}
+    Path("other.json").write_text(json.dumps(WRITTEN | {"layers": [entry] * 5}))
+    (line,) = refused(command, "--plan", "other.json")
+    assert line == (
+        "other.json: of another network, with 5 layers that have weights (the model has 2); give the plan.json that "
+        "build wrote for this model"
+    )
 
 
 LABELS = {
@@ -212,6 +226,14 @@ def test_a_board_that_is_not_known():
 def test_from_python_likewise(settings, words):
     with pytest.raises(InputError, match=words):
         flow.compile("tiny.onnx", **settings)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_as_many_layers_have_weights_as_the_nodes_tell(seed, tmp_path):
+    """In random graphs: by this a plan is judged before the layers are known."""
+    network, path = lowered(random_model(np.random.default_rng(seed)), tmp_path)
+    weighted = [layer for layer in network.layers if type(layer.op).__name__ in WEIGHTED]
+    assert len(weighted) == weighted_layers(flow.cut_model(path))
 
 
 # What is judged by heads and by the file alone is what is found by reading all of it.

@@ -10,6 +10,8 @@ from typing import Any
 from hwgen.graph.errors import InputError, middle_cut
 
 FORMAT = 2
+#: Operators that each Conv, ConvTranspose, Gemm or MatMul of a model becomes one of.
+WEIGHTED = ("Conv", "ConvTranspose", "Dense")
 
 #: JSON's names of types, the Python types that ``json`` reads them as, and how messages call them.
 TYPES = {
@@ -57,6 +59,18 @@ def read_document(text: str, file: str) -> dict[str, Any]:
     if problems:
         raise InputError(*problems)
     return data
+
+
+def check_layers(text: str, weighted: int, file: str = "plan") -> None:
+    """InputError where the text of a plan is of a network with another number of ``weighted`` layers than the model's:
+    so much shows before layers have names."""
+    operators = [entry.get("operator") for entry in read_document(text, file)["layers"]]
+    found = sum(operator in WEIGHTED for operator in operators)
+    if None not in operators and found != weighted:
+        raise InputError(
+            f"{file}: of another network, with {found} layers that have weights (the model has {weighted}); give the "
+            "plan.json that build wrote for this model"
+        )
 
 
 def place(number: int, entry: Any) -> str:

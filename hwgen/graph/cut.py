@@ -183,4 +183,13 @@ def host_nodes(graph: Graph) -> frozenset[str]:
 def _anchors(graph: Graph, wires: Wires, node: Node) -> bool:
     if node.op == "QuantizeLinear":
         return node.inputs[0] in wires.dynamic
+    return _has_weights(graph, node)
+
+
+def weighted_layers(graph: Graph) -> int:
+    """How many layers with weights the graph becomes, whatever else there is between them."""
+    return sum(_has_weights(graph, node) for node in graph.nodes)
+
+
+def _has_weights(graph: Graph, node: Node) -> bool:
     return node.op in WEIGHTED and len(node.inputs) > 1 and find_weight(graph, node.inputs[1]) is not None
