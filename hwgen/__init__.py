@@ -8,7 +8,6 @@
 
 import sys
 from importlib.util import spec_from_file_location
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ class _Checkout:
 
     @staticmethod
     def find_spec(name: str, path=None, target=None):
+        from pathlib import Path
+
         file = Path(__file__).parents[1] / "boards" / "__init__.py"
         if name != "hwgen.boards" or not file.is_file():
             return None

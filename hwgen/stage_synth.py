@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from . import cache
 from .fit import by_layer
 from .mapping import Needs, needs
+from .process import threads
 from .rtlil import to_rtlil
 from .synth import TIMEOUT, check_synthesis, count, script, synthesise
 from .targets import Device
@@ -59,8 +60,7 @@ def count_stages(
     """
     kinds: dict[str, Future] = {}
     names = {}
-    pool = ThreadPoolExecutor(jobs or os.cpu_count())
-    try:
+    with threads(jobs or os.cpu_count() or 1) as pool:
         for stage in plan.stages:
             text = to_rtlil(stage.op.block(stage.folding), "top")
             kind = names[stage.name] = hashlib.sha256(text.encode()).hexdigest()
@@ -69,8 +69,6 @@ def count_stages(
         for done, future in enumerate(as_completed(kinds.values()), 1):
             future.result()
             progress(done / len(kinds))
-    finally:
-        pool.shutdown(cancel_futures=True)
     counted = {name: kinds[kind].result() for name, kind in names.items()}
     estimated = {stage.name: needs(stage.cost, device) for stage in plan.stages}
     return StageCounts(device, counted, estimated, len(kinds))

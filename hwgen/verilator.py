@@ -8,17 +8,16 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from hwgen import cache
 from hwgen.graph.errors import InputError
+from hwgen.process import run_tool, threads
 
 _DRIVER = Path(__file__).with_name("verilated_driver.cc")
 _HINT = "pip install '.[fast]' in hwgen's folder"
@@ -104,7 +103,7 @@ def library(verilog: str, streams: str, level: str = FAST, trace: bool = False) 
         call([*tool.command, *arguments, str(folder / "top.v")], tool.environment)
         objects = _objects(folder, level, trace) + _runtime(trace)
         linked = folder / "linked.so"
-        call([*compiler(), "-shared", *map(str, objects), "-lpthread", "-o", str(linked)])
+        call([*compiler(), "-shared", *map(str, objects), "-lpthread", "-o", str(linked)], _within(folder))
         linked.replace(made)
     return made
 
@@ -160,11 +159,16 @@ def _compiled(jobs: Sequence[tuple[Path, Sequence[str]]], folder: Path) -> list[
     def compile_one(job: tuple[Path, Sequence[str]]) -> Path:
         source, flags = job
         made = folder / f"{source.name}.o"
-        call([*common, *flags, str(source), "-o", str(made)])
+        call([*common, *flags, str(source), "-o", str(made)], _within(folder))
         return made
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with threads(os.cpu_count() or 1) as pool:
         return list(pool.map(compile_one, sorted(jobs, key=lambda job: -job[0].stat().st_size)))
+
+
+def _within(folder: Path) -> dict[str, str]:
+    """The environment of a compiler: what one that is ended leaves behind goes with ``folder``."""
+    return {**os.environ, "TMPDIR": str(folder)}
 
 
 def _digest(parts: Sequence[str]) -> str:
@@ -175,13 +179,11 @@ def call(command: Sequence[str], environment: Mapping[str, str] | None = None) -
     """Run a tool and return what it printed. Raises InputError with its own words where it fails."""
     tool = f"{Path(command[0]).name!r}"
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environment
-        )
+        status, printed, errors = run_tool(command, environment)
     except OSError as error:
         raise InputError(f"cannot run {tool} for the compiled engine: {error.strerror}; {_HINT}") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["it printed nothing"]
+    if status:
+        lines = errors.strip().splitlines() or ["it printed nothing"]
         said = next((line for line in lines if "error" in line.lower()), lines[-1])
         raise InputError(f"{tool} failed for the compiled engine: {said}; set CXX to another compiler, or {_HINT}")
-    return done.stdout
+    return printed

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from threading import Event
 from typing import TypeVar
 
 import numpy as np
 
 from hwgen.graph.errors import InputError
+from hwgen.process import deaf
 
 Part = TypeVar("Part")
 #: What simulates frames, with a seed for pauses: it is sent to wherever that happens.
@@ -60,7 +61,8 @@ class Workers:
                 for n, (first, end) in enumerate(parts):
                     tell = shares.teller(n) if threads and self.dask is None else _silent
                     seed = None if stall is None else stall + n
-                    futures[executor.submit(task, integers[first:end], seed, tell)] = n
+                    with deaf():  # processes that are begun are ended from here, and need not hear it
+                        futures[executor.submit(task, integers[first:end], seed, tell)] = n
                 for future in as_completed(futures):
                     future.result()
                     shares.teller(futures[future])(1.0)
@@ -80,8 +82,21 @@ class Workers:
             with ThreadPoolExecutor(self.jobs) as executor:
                 yield executor, self.jobs
         else:  # fresh processes: a fork would copy locks that threads of ours hold
-            with ProcessPoolExecutor(self.jobs, mp_context=get_context("spawn")) as executor:
+            with _processes(self.jobs) as executor:
                 yield executor, self.jobs
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[Executor]:
+    """``count`` processes, which are ended after an error and on Ctrl-C."""
+    others = set(active_children())
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as executor:
+        try:
+            yield executor
+        except BaseException:
+            for process in set(active_children()) - others:
+                process.kill()
+            raise
 
 
 HERE = Workers()
@@ -122,7 +137,7 @@ class _Shares:
 
 
 def _silent(share: float) -> None:
-    """Progress that nobody hears: that of other machines."""
+    """Progress that nobody hears: that of other processes and machines."""
 
 
 @contextmanager
