@@ -18,6 +18,8 @@ from hwgen.graph.writer import write_qdq
 from .graph.reference import session
 from .shared import data
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DIGITS = EXAMPLES / "digits"
 MULTIPLIERS = 148

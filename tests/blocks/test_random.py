@@ -1,5 +1,6 @@
 """Convolutions and pools that nobody thought of, with foldings that the search might choose."""
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,8 @@ from hwgen.graph.window import Window
 from hwgen.testing import check_operator
 
 from .cases import conv, edge_pool, pool
+
+pytestmark = pytest.mark.slow
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 

@@ -10,6 +10,8 @@ from tests.graph.reference import compare
 
 from .test_runtime import Model, lowered
 
+pytestmark = pytest.mark.slow
+
 STEPS = "binary several unquantised activation silu concat resize slice pad shuffle".split()  # noqa: SIM905
 
 

@@ -14,6 +14,8 @@ from hwgen.runtime import Runtime
 from tests.graph.reference import session
 from tests.shared import arrays, data, model
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 3
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
