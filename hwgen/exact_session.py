@@ -3,7 +3,7 @@
 On x86 without VNNI, ONNX Runtime's kernels for products of u8 and s8 add pairs of them in 16 bits, which saturate (its
 documentation of quantisation says so under "When and why do I need to try U8U8?"). There the weights become u8 before
 the model is given to it. Its own option for that (``session.x64quantprecision``) takes no model that has s8 activations
-anywhere.
+anywhere. Weights of fewer than 8 bits, for which it has no kernels on integers at all, become s8.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.graph.errors import InputError
+from hwgen.graph.narrow_weights import with_whole_bytes
 from hwgen.graph.unsigned_weights import saturation_probe, with_unsigned_weights
 
 #: Convolutions of s8 activations are computed on integers on x86, too, not in float32.
@@ -24,6 +25,7 @@ def exact_session(model: bytes, threads: int = 0) -> Any:
 
     Raises InputError where ONNX Runtime is not installed, or cannot run this model exactly on this processor.
     """
+    model = with_whole_bytes(model)
     if not saturates():
         return open_session(model, INT8_ALLOWED, threads)
     unsigned, left = with_unsigned_weights(model)

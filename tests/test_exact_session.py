@@ -217,3 +217,36 @@ def test_models_without_such_products_stay_as_they_are():
     unsigned, left = with_unsigned_weights(data)
     assert onnx.load_from_string(unsigned).graph == onnx.load_from_string(data).graph
     assert not left
+
+
+@pytest.mark.parametrize("kind", ["INT4", "UINT4"])
+@pytest.mark.parametrize("zeros", [None, 1, 4])
+@pytest.mark.parametrize("activations", [np.uint8, np.int8])
+def test_weights_of_4_bits_are_computed_on_integers(kind, zeros, activations, tmp_path):
+    """Many sums lie half way between two integers here."""
+    rng = np.random.default_rng(4)
+    low, high = (-8, 8) if kind == "INT4" else (0, 16)
+    types = {"w": ((4, 3, 3, 3), rng.integers(low, high, (4, 3, 3, 3)))}
+    if zeros:
+        types["wz"] = ((zeros,) if zeros > 1 else (), rng.integers(low, high, zeros))
+    scale = np.full(4, 0.04, np.float32) if zeros != 1 else np.float32(0.04)
+    given = {"s": np.float32(0.03), "z": activations(7), "ws": scale, "ys": np.float32(0.06), "yz": activations(9)}
+    axis = {"axis": 0} if scale.ndim else {}
+    nodes = [
+        node("QuantizeLinear", "x s z", "xq"),
+        node("DequantizeLinear", "xq s z", "xd"),
+        node("DequantizeLinear", "w ws wz" if zeros else "w ws", "wd", **axis),
+        node("Conv", "xd wd", "c"),
+        node("QuantizeLinear", "c ys yz", "yq"),
+        node("DequantizeLinear", "yq ys yz", "y"),
+    ]
+    model = build(nodes, "y", given, ("x", (1, 3, 8, 8)), opset=21)
+    model.ir_version = 10
+    for name, (shape, values) in types.items():
+        code = getattr(TensorProto, kind)
+        model.graph.initializer.append(helper.make_tensor(name, code, shape, values.reshape(-1).tolist()))
+    path = tmp_path / "narrow.onnx"
+    onnx.save(model, path)
+    frames = rng.normal(0, 2, (4, 3, 8, 8)).astype(np.float32)
+    compared = hwgen.compile(path, multipliers=12).against_onnxruntime(frames)
+    assert compared.equal, compared.differences

@@ -14,7 +14,10 @@ from .ir import Node
 from .operators import ALIASES, STANDARD, Attribute, Operator
 from .tensor_data import INTEGERS, NARROW_TYPES, decode, type_name
 
-_REMEDIES = {"training_mode": ": export the model for inference, after model.eval()"}
+_REMEDIES = {
+    "antialias": ": export the resize with antialias=0, or end the network before it with --outputs",
+    "training_mode": ": export the model for inference, after model.eval()",
+}
 _KINDS = {
     onnx.AttributeProto.INT: ("int", lambda a: int(a.i)),
     onnx.AttributeProto.INTS: ("ints", lambda a: tuple(a.ints)),

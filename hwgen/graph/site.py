@@ -147,7 +147,10 @@ def sum_quantization(
     kind, zero = source.type, source.zero_point
     if weight is None:
         if attributes.get("count_include_pad") is False and any(attributes["pads"]):
-            raise ValueError("its windows average different numbers of elements; quantise its result")
+            raise ValueError(
+                "its windows average different numbers of elements; quantise its result, or end the "
+                "network before it with --outputs"
+            )
         count = int(np.prod(attributes["kernel"]))
         scale = np.atleast_1d(np.float32(source.scale) / np.float32(count))
         taps = np.ones((1, count), np.int64)
