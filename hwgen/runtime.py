@@ -17,6 +17,7 @@ from hwgen.graph import golden
 from hwgen.graph.errors import InputError, middle_cut
 from hwgen.graph.ir import Graph
 from hwgen.graph.network import Network
+from hwgen.graph.passes.apart import SUFFIX
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.writer import with_outputs, write_qdq
 
@@ -97,10 +98,11 @@ def _note(found: dict[str, Difference], name: str, start: int, ours: np.ndarray,
 
 @dataclass(frozen=True, eq=False)
 class Runtime:
-    """ONNX Runtime with the integer tensors ``names`` of ``model`` as its outputs."""
+    """ONNX Runtime with the integer tensors of ``model`` as its outputs; ``names`` are the network's for them."""
 
     model: str
     session: Any
+    outputs: tuple[str, ...]
     names: tuple[str, ...]
     maps: Mapping[str, FeatureMap]
     batches: bool  # takes any number of frames at a time; files of others may have a batch in their shapes
@@ -112,12 +114,15 @@ class Runtime:
         """The file itself where it has integers that ``network`` knows, else ``graph``, written to ``folder``;
         ``opened`` makes the session."""
         maps = {name: tensor.map for name, tensor in network.tensors.items()}
+        # The file has tensors without the batch that the network puts in front of them.
+        known = {name.removesuffix(SUFFIX): name for name in maps} | {name: name for name in maps}
         for path, name in _files(model, graph, folder):
-            data, names = with_outputs(path, maps)
+            data, names = with_outputs(path, known)
             session = opened(data) if names else None
-            integers = tuple(output.name for output in session.get_outputs() if "int" in output.type) if session else ()
+            integers = [output.name for output in session.get_outputs() if "int" in output.type] if session else []
             if integers:
-                return Runtime(name, session, integers, maps, path is not model)
+                names = tuple(known[each] for each in integers)
+                return Runtime(name, session, tuple(integers), names, maps, path is not model)
         raise InputError(f"ONNX Runtime cannot run {str(model)!r}, nor what hwgen makes of it; simulate without it")
 
     def integers(self, frames: np.ndarray, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -132,7 +137,7 @@ class Runtime:
         kind = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
         kind |= {"tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
         batches = [batch.astype(kind.get(source.type, batch.dtype), copy=False) for batch in batches]
-        results = [self.session.run(list(self.names), {source.name: batch}) for batch in batches]
+        results = [self.session.run(list(self.outputs), {source.name: batch}) for batch in batches]
         parts = zip(self.names, *results, strict=True)
         whole = {name: _joined(arrays, size)[: len(frames)] for name, *arrays in parts}
         return {name: _streamed(values, self.maps[name], like[name]) for name, values in whole.items()}

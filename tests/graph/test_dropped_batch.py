@@ -1,5 +1,7 @@
 """Models of one frame whose Squeeze or Reshape drops the batch: frames stay apart, and every number is the file's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -84,7 +86,7 @@ def test_integers_equal_those_of_onnxruntime(tmp_path):
 
 
 def test_integers_of_a_quantised_file_equal_those_of_onnxruntime(tmp_path):
-    """Its own tensors have no batch."""
+    """Its own tensors have no batch; they are compared all the same, and a wrong one is found."""
     nodes = [
         node("QuantizeLinear", "x half zero", "xq"),
         node("DequantizeLinear", "xq half zero", "xd"),
@@ -102,9 +104,17 @@ def test_integers_of_a_quantised_file_equal_those_of_onnxruntime(tmp_path):
     used = {name for each in nodes for name in each.input}
     constants = {name: value for name, value in CONSTANTS.items() if name in used}
     front = flow.quantised(save(build(nodes, "y", constants, ("x", (1, 8, 6, 6))), tmp_path))
-    result = front.against_onnxruntime(RNG.random((20, 8, 6, 6)).astype(np.float32))
+    x = RNG.random((20, 8, 6, 6)).astype(np.float32)
+    result = front.against_onnxruntime(x)
     assert result.equal
     assert result.model == "model.onnx"
+    assert result.tensors == ("pq", "aq/apart")
+    assert result.integers == 20 * (8 + 4)
+    dense = front.network.layers[-1]
+    wrong = replace(dense, op=replace(dense.op, weights=-dense.op.weights))
+    network = replace(front.network, layers=(*front.network.layers[:-1], wrong))
+    differences = replace(front, network=network).against_onnxruntime(x).differences
+    assert [difference.tensor for difference in differences] == ["aq/apart"]
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 4), (8,)])

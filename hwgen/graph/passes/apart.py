@@ -14,6 +14,9 @@ from ..editor import Editor
 from ..expression import ELEMENTWISE
 from ..ir import Graph, Node
 
+#: What the same tensor with a batch in front is called behind its name.
+SUFFIX = "/apart"
+
 _RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
@@ -71,7 +74,7 @@ class _Apart:
         inputs = tuple(self.lifted(name) if name in self.dynamic else name for name in node.inputs)
         if node.op == "Slice":
             inputs = (inputs[0], *inputs[1:3], self.axes_behind(node), *inputs[4:])
-        moved = self.editor.fresh(f"{node.outputs[0]}/apart")
+        moved = self.editor.fresh(node.outputs[0] + SUFFIX)
         self.nodes.append(replace(node, inputs=inputs, outputs=(moved,), attributes=attributes))
         if shape[:1] == (1,):
             self.reshaped(self.editor.fresh(f"{node.name}/frames"), moved, node.outputs[0])
@@ -84,7 +87,7 @@ class _Apart:
         shape = self.shape(result)
         target = shape[1:] if shape[:1] == (1,) else shape
         if shape[:1] != (1,):
-            self.apart[result] = result = self.editor.fresh(f"{result}/apart")
+            self.apart[result] = result = self.editor.fresh(result + SUFFIX)
         sizes = self.editor.constant(f"{name}/sizes", np.array([0, *target], np.int64))
         self.nodes.append(self.editor.node("Reshape", name, (source, sizes), result))
 
@@ -98,7 +101,7 @@ class _Apart:
     def lifted(self, name: str) -> str:
         """``name`` with a batch in front of all its dimensions."""
         if name not in self.apart:
-            self.apart[name] = result = self.editor.fresh(f"{name}/apart")
+            self.apart[name] = result = self.editor.fresh(name + SUFFIX)
             sizes = self.editor.constant(f"{result}/sizes", np.array([0, *self.shape(name)], np.int64))
             self.nodes.append(self.editor.node("Reshape", result, (name, sizes), result))
         return self.apart[name]
