@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from hwgen.cli import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, cli, options
+from hwgen.cli import cli
+from hwgen.cli_options import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
 
 #: Of the options for models, those that say what the network is and not how it is laid out.
 _NETWORK_OPTIONS = MODEL_OPTIONS[1:4]

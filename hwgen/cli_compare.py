@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from hwgen.cli import COMMON_OPTIONS, options
 from hwgen.cli_config import ConfiguredCommand
 from hwgen.cli_json import JSON_OPTIONS, say
+from hwgen.cli_options import COMMON_OPTIONS, options
 
 
 @click.command(cls=ConfiguredCommand, short_help="Compare two builds: speed, resources, layers.")

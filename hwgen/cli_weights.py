@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from hwgen.cli import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
 from hwgen.cli_config import ConfiguredCommand
+from hwgen.cli_options import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
 
 #: The model, calibration frames, shape of the input, outputs: all that hardware does not depend on.
 _NETWORK_OPTIONS = MODEL_OPTIONS[:4]
