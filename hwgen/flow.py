@@ -16,14 +16,14 @@ from hwgen.clocks import usual_clock
 from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
-from hwgen.dataflow.plan_file import check_layers, plan_file, read_document
+from hwgen.dataflow.plan_file import check_layers, plan_file
 from hwgen.dataflow.schedule import Schedule, schedule
 from hwgen.export import Verilog, remembered, to_verilog
 from hwgen.fit import FitTable, fit_table
 from hwgen.frames import CALIBRATION_FRAMES, load_frames
 from hwgen.graph import golden
 from hwgen.graph.cut import host_nodes, loose_ends, weighted_layers
-from hwgen.graph.errors import FitError, InputError
+from hwgen.graph.errors import InputError
 from hwgen.graph.ir import Graph
 from hwgen.graph.lower import lower, refusals, with_computed_biases
 from hwgen.graph.network import Network
@@ -33,20 +33,19 @@ from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq, write_tail
 from hwgen.inputs import USUAL, FrameSpec, Preparation
-from hwgen.large_ram import require_large_ram
 from hwgen.layer_tensors import layer_results, outputs_by_layers, wide_by_layers
 from hwgen.load_files import Load
 from hwgen.loader import LoadedPipeline
-from hwgen.loading import FIXED, SPRAM, WEIGHTS, forms_in, made_loadable, plan_text
+from hwgen.loading import FIXED, SPRAM, forms_in, made_loadable, plan_text
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
-from hwgen.progress import Progress, silent
+from hwgen.planning import binds, check_given, choose_plan
+from hwgen.progress import Notes, Progress, silent
 from hwgen.projects import check_projects, project_files
 from hwgen.reloading import simulate_loaded
 from hwgen.report import Report, make_report
 from hwgen.runtime import Comparison, against_onnxruntime
 from hwgen.simulate import HARDWARE, Simulation, simulate
-from hwgen.sizing import Sizing
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
@@ -61,7 +60,6 @@ if TYPE_CHECKING:
 TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
-LATENCY_OR_RATE = "--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them"
 
 FramesLike = str | Path | Iterable[str | Path] | np.ndarray
 
@@ -113,23 +111,6 @@ def compile(
     tell("scheduling")
     timing = schedule(chosen)
     return Design(front, chosen, timing, target, clock, tuple(notes.lines), tell)
-
-
-def check_given(
-    device: Device, clock: float | None, fps: float | None, latency: bool, weights: str, plan: str | Path | None
-) -> None:
-    """Raise InputError for what need not wait until the model is quantised."""
-    if plan is not None:
-        read_document(plan_file(plan), str(plan))
-    if latency and fps is not None:
-        raise InputError(LATENCY_OR_RATE)
-    clock = clock or usual_clock(device).hz
-    if fps is not None and clock < fps:
-        raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
-    if weights not in WEIGHTS:
-        raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
-    if weights == SPRAM:
-        require_large_ram(device)
 
 
 def _target(device: str | Device | None) -> Device:
@@ -249,19 +230,6 @@ def prepare_yosys(tell: Progress) -> None:
         tell("compiling Yosys in the background (WebAssembly, once on this machine, minutes of processor time)")
 
 
-class Notes:
-    """Passes warnings on, each once, and keeps them for the report."""
-
-    def __init__(self, warn: Callable[[str], None]):
-        self.warn = warn
-        self.lines: list[str] = []
-
-    def __call__(self, line: str) -> None:
-        if line not in self.lines:
-            self.lines.append(line)
-            self.warn(line)
-
-
 def calibration_frames(graph: Graph, calibration: FramesLike | None, preparation: Preparation) -> np.ndarray | None:
     """Frames [N, ...] as ``graph`` takes them, at most ``CALIBRATION_FRAMES`` from files; None if none are given."""
     if calibration is None:
@@ -287,61 +255,6 @@ def sample_frames(network: Network, given: np.ndarray | None = None) -> np.ndarr
     noise = np.random.default_rng(0).integers(kind.min, kind.max, shape, np.int64, endpoint=True).astype(kind.dtype)
     noise = noise if network.integer_input else quantization.dequantize(noise)
     return np.concatenate([given.astype(noise.dtype), noise])
-
-
-def choose_plan(
-    network: Network,
-    device: Device,
-    *,
-    multipliers: int | None = None,
-    fps: float | None = None,
-    clock: float | None = None,
-    plan: str | Path | None = None,
-    latency: bool = False,
-    bound: bool = True,
-    lenient: bool = False,
-    large: bool = False,
-) -> Plan:
-    """The plan in the file ``plan``, or the one found by the folding search within what is asked for.
-
-    With ``bound`` it is one that fits ``device``; where there is none that is a FitError, unless ``lenient``. With
-    ``latency`` one frame takes the least time from end to end, otherwise frames follow each other at the highest rate.
-    With ``large`` weights may be in large RAM.
-    """
-    clock = clock or usual_clock(device).hz
-    if plan is not None:
-        return _checked_plan(read_plan(network, plan), device, large)
-
-    sizing = Sizing(network, device, multipliers, bound, lenient, large)
-    if fps is None:
-        return sizing.least_latency() if latency else sizing.fastest()
-    found = sizing.for_rate(int(clock / fps))
-    needed = sizing.spent(found)
-    if multipliers is not None and needed > multipliers:
-        raise FitError(
-            f"{fps:g} frames per second at {clock / 1e6:g} MHz take {needed} multipliers "
-            f"(limit {multipliers}); raise --multipliers or --clock, or lower --fps"
-        )
-    return found
-
-
-def binds(device: str | Device | None, multipliers: int | None, fps: float | None) -> bool:
-    """Whether a design must fit the device: one that was named, or where nothing else limits it."""
-    return device is not None or (multipliers is None and fps is None)
-
-
-def _checked_plan(plan: Plan, device: Device, large: bool) -> Plan:
-    """``plan``, unless it has weights in large RAM that nobody has asked for, or that the device does not have."""
-    if plan.waits_for_load:
-        require_large_ram(device)
-        if not large:
-            raise InputError(f"the plan has weights in SPRAM, which are loaded: give --weights {SPRAM}")
-    return plan
-
-
-def read_plan(network: Network, path: str | Path) -> Plan:
-    """An edited ``plan.json``; InputError where it cannot be read or does not fit the network."""
-    return Plan.from_json(network, plan_file(path), str(path))
 
 
 def axi_top(plan: Plan) -> AxiTop:

@@ -1,6 +1,7 @@
-"""Shows on stderr what is being done: a moving bar on a terminal, one plain line per step elsewhere."""
+"""Shows on stderr what is being done: a moving bar on a terminal, one plain line per step elsewhere. Warnings: once."""
 
 import sys
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -79,3 +80,16 @@ def _bar():
 
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(24), TimeElapsedColumn())
     return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+
+
+class Notes:
+    """Passes warnings on, each once, and keeps them for the report."""
+
+    def __init__(self, warn: Callable[[str], None]):
+        self.warn = warn
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        if line not in self.lines:
+            self.lines.append(line)
+            self.warn(line)

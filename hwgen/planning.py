@@ -1,0 +1,87 @@
+"""How a network is to be laid out: the plan in a file, or the one found within what is asked for."""
+
+from pathlib import Path
+
+from hwgen.clocks import usual_clock
+from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.plan_file import plan_file, read_document
+from hwgen.graph.errors import FitError, InputError
+from hwgen.graph.network import Network
+from hwgen.large_ram import require_large_ram
+from hwgen.loading import SPRAM, WEIGHTS
+from hwgen.sizing import Sizing
+from hwgen.targets import Device
+
+LATENCY_OR_RATE = "--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them"
+
+
+def check_given(
+    device: Device, clock: float | None, fps: float | None, latency: bool, weights: str, plan: str | Path | None
+) -> None:
+    """Raise InputError for what need not wait until the model is quantised."""
+    if plan is not None:
+        read_document(plan_file(plan), str(plan))
+    if latency and fps is not None:
+        raise InputError(LATENCY_OR_RATE)
+    clock = clock or usual_clock(device).hz
+    if fps is not None and clock < fps:
+        raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
+    if weights not in WEIGHTS:
+        raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
+    if weights == SPRAM:
+        require_large_ram(device)
+
+
+def choose_plan(
+    network: Network,
+    device: Device,
+    *,
+    multipliers: int | None = None,
+    fps: float | None = None,
+    clock: float | None = None,
+    plan: str | Path | None = None,
+    latency: bool = False,
+    bound: bool = True,
+    lenient: bool = False,
+    large: bool = False,
+) -> Plan:
+    """The plan in the file ``plan``, or the one found by the folding search within what is asked for.
+
+    With ``bound`` it is one that fits ``device``; where there is none that is a FitError, unless ``lenient``. With
+    ``latency`` one frame takes the least time from end to end, otherwise frames follow each other at the highest rate.
+    With ``large`` weights may be in large RAM.
+    """
+    clock = clock or usual_clock(device).hz
+    if plan is not None:
+        return _checked_plan(read_plan(network, plan), device, large)
+
+    sizing = Sizing(network, device, multipliers, bound, lenient, large)
+    if fps is None:
+        return sizing.least_latency() if latency else sizing.fastest()
+    found = sizing.for_rate(int(clock / fps))
+    needed = sizing.spent(found)
+    if multipliers is not None and needed > multipliers:
+        raise FitError(
+            f"{fps:g} frames per second at {clock / 1e6:g} MHz take {needed} multipliers "
+            f"(limit {multipliers}); raise --multipliers or --clock, or lower --fps"
+        )
+    return found
+
+
+def binds(device: str | Device | None, multipliers: int | None, fps: float | None) -> bool:
+    """Whether a design must fit the device: one that was named, or where nothing else limits it."""
+    return device is not None or (multipliers is None and fps is None)
+
+
+def _checked_plan(plan: Plan, device: Device, large: bool) -> Plan:
+    """``plan``, unless it has weights in large RAM that nobody has asked for, or that the device does not have."""
+    if plan.waits_for_load:
+        require_large_ram(device)
+        if not large:
+            raise InputError(f"the plan has weights in SPRAM, which are loaded: give --weights {SPRAM}")
+    return plan
+
+
+def read_plan(network: Network, path: str | Path) -> Plan:
+    """An edited ``plan.json``; InputError where it cannot be read or does not fit the network."""
+    return Plan.from_json(network, plan_file(path), str(path))
