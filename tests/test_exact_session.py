@@ -250,3 +250,20 @@ def test_weights_of_4_bits_are_computed_on_integers(kind, zeros, activations, tm
     frames = rng.normal(0, 2, (4, 3, 8, 8)).astype(np.float32)
     compared = hwgen.compile(path, multipliers=12).against_onnxruntime(frames)
     assert compared.equal, compared.differences
+
+
+@pytest.mark.parametrize("move", [node("Transpose", "xd", "t", perm=[0, 1, 3, 2]), node("Squeeze", "xd axes", "t")])
+def test_a_product_of_what_is_moved_first(move, processor):
+    """Runtimes move a Transpose behind the product that they then find."""
+    rng = np.random.default_rng(0)
+    nodes, values = qdq(rng)
+    if move.op_type == "Squeeze":
+        values |= {"axes": np.int64([3]), "w": values["w"][..., 0]}
+    nodes[3].input[0] = "t"
+    nodes.insert(2, move)
+    model = build(nodes, "y", values, ("x", (1, CHANNELS, 6, 1)))
+    frames = rng.integers(200, 256, (1, CHANNELS, 6, 1)).astype(np.float32) * SCALE
+    sums = np.tensordot(values["w"].reshape(4, -1).astype(np.int64), (frames / SCALE).astype(np.int64)[0, :, :, 0], 1)
+    expected = np.clip(np.rint(sums * 0.25 / 4096), 0, 255)
+    found = sessions.exact_session(model.SerializeToString()).run(None, {"x": frames})[0]
+    assert np.array_equal(found.reshape(4, 6), expected)

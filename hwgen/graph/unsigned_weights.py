@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 _ZERO_POINTS = {"QLinearConv": 5, "QLinearMatMul": 5, "QGemm": 5, "MatMulInteger": 3, "ConvInteger": 3}  # of weights
 _OF_REAL_NUMBERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # with DequantizeLinear in front: QDQ
+_MOVES = ("Flatten", "MaxPool", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def with_unsigned_weights(model: bytes) -> tuple[bytes, Mapping[str, bool]]:
@@ -83,13 +84,20 @@ class _Unsigned:
 
     def real_product(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """A product of dequantised operands, which optimisation makes one of integers."""
-        sources = [self.makers.get(name) for name in node.input[:2]]
+        sources = [self.dequantizer(node.input[0]), self.makers.get(node.input[1])]
         if all(maker is not None and maker.op_type == "DequantizeLinear" for maker in sources):
             activations, weights = sources
             signed = self.zero_point_type(weights) == TensorProto.INT8
             if signed and self.zero_point_type(activations) == TensorProto.UINT8:
                 yield from self.dequantised(node, weights)
         yield node
+
+    def dequantizer(self, name: str) -> onnx.NodeProto | None:
+        """What makes the activations ``name``, which a runtime may move elsewhere before it looks for products."""
+        maker = self.makers.get(name)
+        while maker is not None and maker.op_type in _MOVES:
+            maker = self.makers.get(maker.input[0])
+        return maker
 
     def dequantised(self, node: onnx.NodeProto, weights: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """The nodes that make the weights of ``node`` of u8 ones, which it then reads."""
