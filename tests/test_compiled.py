@@ -9,8 +9,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen import verilator
-from hwgen.blocks.stream import beat_stream
+from hwgen import testing, verilator
+from hwgen.blocks import Concat
+from hwgen.blocks.stream import beat_stream, port_names
 from hwgen.compiled import CompiledPlan, packed, unpacked
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline
@@ -19,10 +20,11 @@ from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.simulate import simulate
-from hwgen.testing import random_frames, to_beats
+from hwgen.testing import check_operator, random_frames, simulation, to_beats
 from hwgen.verilated import CompiledDesign, CompiledError
 from hwgen.waves import Waves
 
+from .blocks.cases import CASES
 from .dataflow.nets import small
 
 FRAMES = 4
@@ -94,6 +96,29 @@ def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_p
     assert sorted({int(time) // 2 for time in re.findall(r"^#(\d+)$", text, re.MULTILINE)}) == [5, 6, 7, 8, 9]
     with pytest.raises(InputError, match="there is no layer 'x' to trace; near are "):
         compiled.run(frames, trace=replace(waves, layers=("x",)))
+
+
+def test_the_harness_sees_the_same_beats_in_the_same_cycles_in_both_engines():
+    _, op, folding = next(case for case in CASES if isinstance(case[1], Concat))
+    names = port_names(op.block(folding))[0]
+    beats = [to_beats(random_frames(map_, 2), map_.type, folding.lanes_in) for map_ in op.inputs]
+    inputs = dict(zip(names, beats, strict=True))
+    outputs = {"o": 2 * op.output.elements // folding.lanes_out}
+    seen = [simulation(lambda: op.block(folding), cycles)(inputs, outputs, None) for cycles in (0, 10**9)]
+    assert seen[0] == seen[1]
+
+
+def test_the_harness_finds_a_wrong_integer_in_a_compiled_program(monkeypatch):
+    _, op, folding = next(case for case in CASES if isinstance(case[1], Concat))
+    monkeypatch.setattr(testing, "FEW_CYCLES", 0)
+    monkeypatch.setattr(Concat, "golden", lambda op, *x: np.concatenate(x, axis=-1) ^ 1)
+    with pytest.raises(AssertionError, match="o, stall None"):
+        check_operator(op, folding)
+
+
+def test_only_gpp_takes_headers_that_were_compiled(monkeypatch):
+    monkeypatch.setattr(verilator, "compiler", lambda: ("clang++",))
+    assert verilator._headers() == []
 
 
 TYPES = (U8, IntType(8, True), IntType(3, True), IntType(5, False), IntType(19, True))
