@@ -19,6 +19,7 @@ from .expression import ELEMENTWISE, UNBOUNDED, identity, joined
 from .float_model import node_results
 from .ir import Graph, Node
 from .network import QuantizedTensor
+from .operands import constant_operand, fixed, joint, padding, reduced_axes
 from .site import int_type, integer_clamp
 from .types import IntType, Quantization
 from .value import NOWHERE, Leaf, Pending, Value, laid_out, stream_map, stream_places, turned
@@ -245,7 +246,7 @@ class Trace:
     def visit_ReduceMean(self, node: Node, value: Value) -> Value:
         """Over rows and columns it is a global average."""
         value = self.source(node, value)
-        layout, axes = value.layout, self.reduced(node, len(value.shape))
+        layout, axes = value.layout, reduced_axes(self.graph, node, len(value.shape))
         over = {layout[axis - 1] for axis in axes} if layout and 0 not in axes else {2}
         if 2 in over or any(value.map[axis] > 1 for axis in {0, 1} - over):
             return self.in_float(node)
@@ -253,12 +254,6 @@ class Trace:
         pool = Node(node.name, "GlobalAveragePool", node.inputs[:1], node.outputs)
         result = self.pend(pool, value, shape=(1, channels))
         return replace(result, shape=shape, order=np.arange(channels).reshape(shape[1:]))
-
-    def reduced(self, node: Node, rank: int) -> list[int]:
-        """The axes that a Reduce operator sums over."""
-        axes = self.graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else node.attributes.get("axes")
-        axes = range(rank) if axes is None else np.asarray(axes).reshape(-1)
-        return sorted(int(axis) % rank for axis in axes)
 
     def visit_MatMul(self, node: Node, value: Value) -> Value:
         """With a constant matrix, on the last dimension, it is a 1x1 convolution."""
@@ -284,9 +279,11 @@ class Trace:
         names = [name for name in dict.fromkeys(node.inputs) if name in self.values]
         operands = self.aligned(node, names)
         pendings = [value.pending or plain(name, value) for name, value in operands.items()]
-        size, order = self.joint(info.shape, list(operands.values()))
+        size, order = joint(info.shape, list(operands.values()))
         result = Value(info.shape, size, order)
-        constants = {name: self.constant(node, name, result) for name in node.inputs if name and name not in names}
+        constants = {
+            name: constant_operand(self.graph, node, name, result) for name in node.inputs if name and name not in names
+        }
         # What only moved elsewhere on the way to this node is still called what it was.
         known = {name: pending.expression.output for name, pending in zip(operands, pendings, strict=True)}
         renamed = replace(node, inputs=tuple(known.get(name, name) for name in node.inputs))
@@ -342,36 +339,6 @@ class Trace:
                 operands[name] = self.emitter.arranged(value, standard(value.shape), f"{name}/arranged")
         return operands
 
-    def joint(self, shape: tuple[int, ...], values: list[Value]) -> tuple[tuple[int, int, int], np.ndarray | None]:
-        """Map and order of what aligned ``values`` broadcast to."""
-        for value in values:
-            if value.shape == shape:
-                return value.map, value.order
-        axes = values[0].layout
-        if axes is None or any(len(value.shape) != len(shape) for value in values):
-            raise ValueError(f"operands of shapes {[list(v.shape) for v in values]} are not supported; give both alike")
-        size = laid_out(shape, axes)
-        return size, None if axes == standard(shape) else stream_places(size, axes)
-
-    def constant(self, node: Node, name: str, value: Value) -> np.ndarray:
-        """A constant operand as it lies in the stream of ``value``: a scalar, or [H, W, C] with ones."""
-        weight = find_weight(self.graph, name)
-        if weight is None:
-            what = "bounds" if node.op == "Clip" else f"operand {quoted(name)}"
-            raise ValueError(f"its {what} must be constant")
-        real = np.asarray(weight.real)
-        if real.size == 1:
-            return real.reshape(())
-        rank = len(value.shape)
-        aligned = real.reshape((1,) * (rank - real.ndim) + real.shape)[0]
-        axes = value.layout
-        if axes is None:
-            full = np.empty(int(np.prod(value.map)), real.dtype)
-            full[value.places().reshape(-1)] = np.broadcast_to(aligned, value.shape[1:]).reshape(-1)
-            return full.reshape(value.map)
-        result = aligned.transpose(np.argsort(axes))
-        return result.reshape(laid_out((1, *aligned.shape), axes))
-
     # Elements elsewhere
 
     def moved(self, node: Node, value: Value) -> Value | tuple[Value, ...]:
@@ -382,7 +349,7 @@ class Trace:
         constants = [None if weight is None else weight.real for weight in weights]
         fill = value.fill
         if node.op == "Pad" and node.attributes["mode"] == "constant":
-            fill = self.padding(value, constants)
+            fill = padding(value, constants)
             constants = [constants[0], np.array(NOWHERE), *constants[2:]]
         with_batch = value.places().reshape(1, *value.shape[1:])
         results = list(node_results(node, [with_batch, *constants]).values())
@@ -397,18 +364,6 @@ class Trace:
                 result = self.settled(result, keeps, self.integer_name(name, value.tensor))
             moved.append(result)
         return tuple(moved)
-
-    def padding(self, value: Value, constants: list[np.ndarray | None]) -> float:
-        """The real number that a Pad puts around."""
-        given = constants[1] if len(constants) > 1 else None
-        fill = 0.0
-        if given is not None and given.dtype.kind == "f":
-            fill = float(given.item())
-        elif given is not None and value.tensor is not None:
-            fill = float(value.tensor.quantization.dequantize(given).item())
-        if (value.places() == NOWHERE).any() and value.fill != fill:
-            raise ValueError("it pads twice, with different numbers; quantise in between")
-        return fill
 
     def visit_Resize(self, node: Node, value: Value) -> Value | tuple[Value, ...]:
         return self.moved(node, value) if node.attributes["mode"] == "nearest" else self.in_float(node)
@@ -426,7 +381,7 @@ class Trace:
             raise ValueError("it joins along the batch")
         size = laid_out(shape, axes)
         order = None if axes == standard(shape) else stream_places(size, axes)
-        values = [operands[name] if name in operands else self.fixed(name, axes) for name in node.inputs]
+        values = [operands[name] if name in operands else fixed(self.graph, name, axes) for name in node.inputs]
         first = next(n for n, name in enumerate(node.inputs) if name in operands)
         whole = replace(node, attributes={"axis": axes[axis - 1]})
         if first:
@@ -440,17 +395,6 @@ class Trace:
         given = zip(whole.inputs, values, strict=True)
         sources = [v if v.constant is None else self.emitter.fixed(v, None, f"{n}/quantized", kind) for n, v in given]
         return self.picked(whole, sources, size, order, node.outputs[0], moved=bool(first))
-
-    def fixed(self, name: str, axes: tuple[int, ...]) -> Value:
-        """A constant operand, laid out like the streams beside it."""
-        weight = find_weight(self.graph, name)
-        if weight is None or weight.real.shape[:1] != (1,):
-            raise ValueError(f"its operand {quoted(name)} is neither a stream nor a constant for one frame")
-        size = laid_out(weight.real.shape, axes)
-        places = stream_places(size, axes)
-        constant = np.empty(places.size, np.float32)
-        constant[places.reshape(-1)] = weight.real.reshape(-1)
-        return Value(weight.real.shape, size, places, constant=constant.reshape(size))
 
     # In floating point
 
