@@ -6,18 +6,21 @@ the model is given to it. Its own option for that (``session.x64quantprecision``
 anywhere. Weights of fewer than 8 bits, for which it has no kernels on integers at all, become s8.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from hwgen.graph.errors import InputError
-from hwgen.graph.narrow_weights import with_whole_bytes
+from hwgen.graph.narrow_weights import scales_by_hand, with_whole_bytes
 from hwgen.graph.unsigned_weights import saturation_probe, with_unsigned_weights
 
 #: Convolutions of s8 activations are computed on integers on x86, too, not in float32.
 INT8_ALLOWED = {"session.qdqisint8allowed": "1"}
+
+#: Quantises weights anew that are real numbers to it, as those that are scaled by Cast and Mul are.
+_REQUANTISING = ("WeightBiasQuantization",)
 
 
 def exact_session(model: bytes, threads: int = 0) -> Any:
@@ -26,8 +29,9 @@ def exact_session(model: bytes, threads: int = 0) -> Any:
     Raises InputError where ONNX Runtime is not installed, or cannot run this model exactly on this processor.
     """
     model = with_whole_bytes(model)
+    left_out = _REQUANTISING if scales_by_hand(model) else ()
     if not saturates():
-        return open_session(model, INT8_ALLOWED, threads)
+        return open_session(model, INT8_ALLOWED, threads, left_out=left_out)
     unsigned, left = with_unsigned_weights(model)
     written = [name for name, integers in left.items() if integers]
     if written:
@@ -37,13 +41,18 @@ def exact_session(model: bytes, threads: int = 0) -> Any:
         )
     if left:
         return open_session(model, threads=threads, optimised=False)
-    return open_session(unsigned, INT8_ALLOWED, threads)
+    return open_session(unsigned, INT8_ALLOWED, threads, left_out=left_out)
 
 
 def open_session(
-    model: bytes, entries: Mapping[str, str] | None = None, threads: int = 0, optimised: bool = True
+    model: bytes,
+    entries: Mapping[str, str] | None = None,
+    threads: int = 0,
+    optimised: bool = True,
+    left_out: Sequence[str] = (),
 ) -> Any:
-    """A session with these ``entries`` in its configuration; None where ONNX Runtime refuses the model."""
+    """A session with these ``entries`` in its configuration, and all optimisations but those ``left_out``; None where
+    ONNX Runtime refuses the model."""
     try:
         import onnxruntime
     except ImportError:
@@ -55,7 +64,9 @@ def open_session(
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(left_out)
+        )
     except Exception:  # of the classes that it raises none is public
         return None
 

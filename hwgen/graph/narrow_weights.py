@@ -33,6 +33,14 @@ def with_whole_bytes(model: bytes) -> bytes:
     return proto.SerializeToString() if made else model
 
 
+def scales_by_hand(model: bytes) -> bool:
+    """Whether some weights are integers that a Cast and a Mul make real numbers of."""
+    graph = onnx.load_from_string(model).graph
+    makers = {output: node.op_type for node in graph.node for output in node.output}
+    layers = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")]
+    return any(makers.get(node.input[1]) == "Mul" for node in layers) and "Cast" in makers.values()
+
+
 def _bytes(
     graph: onnx.GraphProto, weight: TensorProto, zero: TensorProto | None, axis: int, number: int
 ) -> tuple[str, ...]:

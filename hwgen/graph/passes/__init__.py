@@ -7,7 +7,7 @@ from ..ir import Graph
 from .apart import keep_frames_apart
 from .batch import free_batch
 from .canonical import canonicalize, means_to_pools
-from .constants import fold_constants, remove_identities
+from .constants import dequantize_by_hand, fold_constants, remove_identities
 from .head import strip_head
 from .integer_input import casts_of_the_input, clips_of_an_integer_input, normalisation_of_the_input
 from .integers import clips_of_the_input, clips_to_limits, layout_before_dequantizer, remove_casts
@@ -25,6 +25,7 @@ PASSES: tuple[Pass, ...] = (
     remove_identities,
     remove_casts,
     clips_to_limits,
+    dequantize_by_hand,
     fold_constants,
     tables_of_gathers,
     casts_of_the_input,
