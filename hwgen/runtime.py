@@ -116,13 +116,20 @@ class Runtime:
         maps = {name: tensor.map for name, tensor in network.tensors.items()}
         # The file has tensors without the batch that the network puts in front of them.
         known = {name.removesuffix(SUFFIX): name for name in maps} | {name: name for name in maps}
+        refused = False
         for path, name in _files(model, graph, folder):
             data, names = with_outputs(path, known)
             session = opened(data) if names else None
+            refused = refused or (bool(names) and session is None)
             integers = [output.name for output in session.get_outputs() if "int" in output.type] if session else []
             if integers:
                 names = tuple(known[each] for each in integers)
                 return Runtime(name, session, tuple(integers), names, maps, path is not model)
+        if not refused:
+            raise InputError(
+                f"{str(model)!r} quantises nothing that the network computes, so there are no integers to compare; "
+                "quantise its result, or simulate without it"
+            )
         raise InputError(f"ONNX Runtime cannot run {str(model)!r}, nor what hwgen makes of it; simulate without it")
 
     def integers(self, frames: np.ndarray, like: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -30,7 +30,11 @@ from .tensor_data import decode, input_info
 from .writer import tail_model
 
 _UNROLL = "its rounds are no layers; unroll it when exporting, or end the network before it with --outputs"
+_DYNAMIC = "its scales depend on the frame; quantise the model statically, or give the float model"
 _REASONS = {  # of operators that a remedy is known for
+    "DynamicQuantizeLinear": _DYNAMIC,
+    "com.microsoft.DynamicQuantizeMatMul": _DYNAMIC,
+    "com.microsoft.FusedConv": "ONNX Runtime writes it where it saves an optimised model; give the model before that",
     "If": "its condition depends on the frame; export the model for one fixed input shape, with what it decides "
     "decided, or end the network before it with --outputs",
     "Loop": _UNROLL,
