@@ -1,0 +1,137 @@
+"""The command line where something goes wrong around it: full disks, faults of ours, interruptions. They end in one
+line, and nothing is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from . import tiny
+from .test_cli import OPTIONS, errors, ok, run
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """Every test works in a folder of its own, with a model and frames."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    tiny.save(tmp_path / "tiny.onnx")
+    np.save(tmp_path / "frames.npy", tiny.frames())
+    return tmp_path
+
+
+def test_a_full_disk_or_a_forbidden_folder_is_one_line(monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device", "build/tiny/tiny.v")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert errors("build", "tiny.onnx", *OPTIONS) == [
+        "'build/tiny/tiny.v': No space left on device; make room, or name another folder with --output"
+    ]
+
+
+WRITERS = {
+    "trace": ("simulate", "--input", "frames.npy", "--frames", "1", "--engine", "amaranth", "--trace", "new/a.vcd"),
+    "save": ("simulate", "--input", "frames.npy", "--save", "new/a.npz"),
+    "picture": ("explore", "--points", "2", "--picture", "new/a.svg"),
+    "verilog": ("verilog", "--output", "new/verilog"),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_disk_that_fills_up_ends_in_one_line_and_nothing_is_left(kind):
+    resource = pytest.importorskip("resource", reason="no limits to the size of files on this system")
+    command, *rest = WRITERS[kind]
+    ok("simulate", "tiny.onnx", *OPTIONS, "--input", "frames.npy", "--engine", "schedule")  # what is kept is kept now
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        (line,) = errors(command, "tiny.onnx", *OPTIONS, *rest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large; make room" in line or line.startswith("Yosys")
+
+
+# Faults and interruptions
+
+
+def broken(monkeypatch, error):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr("hwgen.flow.schedule", fail)
+
+
+def test_a_fault_of_ours_is_one_line_with_status_1(monkeypatch):
+    broken(monkeypatch, ZeroDivisionError("some\nthing"))
+    result = run("build", "tiny.onnx", *OPTIONS)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "error: a fault in hwgen, not in your input: ZeroDivisionError: some thing. "
+        "Run again with --debug for the traceback, and please report it."
+    )
+    assert "Traceback" not in result.output
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    broken(monkeypatch, ZeroDivisionError("something"))
+    result = run("build", "tiny.onnx", *OPTIONS, "--debug")
+    assert result.exit_code == 1
+    assert "Traceback (most recent call last)" in result.stderr
+
+
+def test_an_interrupted_command_says_so_with_status_130(monkeypatch, folder):
+    broken(monkeypatch, KeyboardInterrupt())
+    result = run("build", "tiny.onnx", *OPTIONS)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "interrupted"
+    assert not (folder / "build").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing_behind(folder, number):
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    np.save(folder / "many.npy", tiny.frames(3000))
+    command = [
+        sys.executable,
+        "-m",
+        "hwgen",
+        "simulate",
+        "tiny.onnx",
+        *OPTIONS,
+        "--input",
+        "many.npy",
+        "--engine",
+        "amaranth",
+        *("--trace", "waves/all.vcd"),
+    ]
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    # A background job ignores Ctrl-C, and so would everything that it starts.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    finally:
+        signal.signal(number, before)
+    with process:
+        for line in process.stderr:
+            if line.startswith("simulating"):
+                break
+        time.sleep(0.3)
+        process.send_signal(number)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(temporary.iterdir()) == []
+    assert not (folder / "waves").exists()
+    if number == signal.SIGINT:
+        assert err.split() == ["interrupted"]
