@@ -15,8 +15,7 @@ from amaranth.lib import wiring
 from hwgen import __version__, cache
 from hwgen.explicit import explicit
 from hwgen.fingerprint import fingerprint, program
-from hwgen.memory.elements import CONTENTS
-from hwgen.memory.store import LOADED
+from hwgen.memory.elements import CONTENTS, LOADED
 from hwgen.rtlil import Netlist, to_netlist, to_rtlil
 from hwgen.yosys import release, run_yosys
 
@@ -63,7 +62,7 @@ def export(component: wiring.Component, name: str, inline: int = INLINE) -> Veri
     that say where they go. The text depends on the design alone: no paths, dates or versions of the machine it was made
     on.
     """
-    netlist = to_netlist(component, name, inline)
+    netlist = to_netlist(component, name).with_contents(inline)
     files = {f"{module}.hex": contents.hex_lines() for module, contents in netlist.roms.items()}
     return Verilog(with_memories(rtlil_to_verilog(netlist.text, name), netlist), files)
 

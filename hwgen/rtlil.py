@@ -21,23 +21,64 @@ _ID = re.compile(r"\\\S+")
 _DROPPED_ATTRIBUTES = re.compile(r"\s*attribute \\(src|top|generator|amaranth\.\S*|enum_\S*|wiretype) ")
 
 
+#: What gives a memory of a module its contents.
+_INITIAL = """\
+  cell $meminit_v2 $contents
+    parameter \\MEMID "\\\\store"
+    parameter \\ABITS 0
+    parameter \\WIDTH {width}
+    parameter \\WORDS {depth}
+    parameter \\PRIORITY 0
+    connect \\ADDR 0'
+    connect \\DATA {bits}'{binary}
+    connect \\EN {width}'{enable}
+  end
+"""
+_KEPT_APART = re.compile(rf"^  attribute \\{CONTENTS} (\d+)\n", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Netlist:
     """Tidy RTLIL, and by module the contents of memories that are not in it: these have an attribute in their place,
-    ``CONTENTS``."""
+    ``CONTENTS``, with their number."""
 
     text: str
     roms: Mapping[str, Contents]
 
+    def with_contents(self, most: int | None = None) -> "Netlist":
+        """The same with contents of up to ``most`` bits in the text, or all of them."""
+        apart = {name: contents for name, contents in self.roms.items() if most is not None and contents.bits > most}
+        numbers = {name: number for number, name in enumerate(apart)}
+        names = list(self.roms)
 
-def to_netlist(component: wiring.Component, name: str, inline: int | None = None) -> Netlist:
-    """``component`` with the top module ``name``; the same bytes every time, on every machine.
+        def inlined(module: str) -> str:
+            found = _KEPT_APART.search(module)
+            if found is None:
+                return module
+            name = names[int(found[1])]
+            if name in apart:
+                return _KEPT_APART.sub(f"  attribute \\\\{CONTENTS} {numbers[name]}\n", module)
+            return _KEPT_APART.sub("", module).removesuffix("end\n") + _initial(self.roms[name]) + "end\n"
 
-    Contents of read-only memories of more than ``inline`` bits are kept apart.
-    """
+        return Netlist("".join(map(inlined, re.split(r"(?<=^end\n)", self.text, flags=re.MULTILINE))), apart)
+
+
+def _initial(contents: Contents) -> str:
+    return _INITIAL.format(
+        width=contents.width,
+        depth=len(contents),
+        bits=contents.bits,
+        binary=contents.binary(),
+        enable="1" * contents.width,
+    )
+
+
+def to_netlist(component: wiring.Component, name: str) -> Netlist:
+    """``component`` with the top module ``name``, contents of memories in block RAM kept apart; the same bytes every
+    time, on every machine."""
     if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
         raise InputError(f"{name!r} cannot name a module: use letters, digits and underscores, no digit first")
-    library = Library(inline)
+    library = Library()
     top = library.convert(component, name)
     text, types = _tidied("\n".join((top, *library.modules)))
     return Netlist(text, {types[f"\\{module}"][1:]: contents for (_, contents), module in library.roms.items()})
@@ -45,7 +86,7 @@ def to_netlist(component: wiring.Component, name: str, inline: int | None = None
 
 def to_rtlil(component: wiring.Component, name: str) -> str:
     """The text of :func:`to_netlist` with all contents in it."""
-    return to_netlist(component, name).text
+    return to_netlist(component, name).with_contents().text
 
 
 def tidy(text: str) -> str:

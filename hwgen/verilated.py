@@ -63,7 +63,7 @@ class CompiledDesign:
         self.watches = [name.removesuffix("_moves") for name in names if name.endswith("_moves")]
         self.widths = {name: len(Value.cast(getattr(component, name).payload)) for name in self.sources + self.sinks}
         self.widths |= {name: len(getattr(component, f"{name}_payload")) for name in self.watches}
-        netlist = to_netlist(component, "top", inline=0)
+        netlist = to_netlist(component, "top")
         self._roms, self._level, self._trace_too = netlist.roms, level, trace
         self._verilog = with_memories(rtlil_to_verilog(netlist.text, "top"), netlist, _READ)
 

@@ -61,6 +61,11 @@ class Contents(Sequence):
     def __eq__(self, other) -> bool:
         return isinstance(other, Contents) and self._digest == other._digest
 
+    def binary(self) -> str:
+        """All bits as text, those of the last word first and the highest of a word first."""
+        bits = np.unpackbits(self.rows, axis=1, count=self.width, bitorder="little")
+        return (bits[::-1, ::-1] + ord("0")).astype(np.uint8).tobytes().decode("ascii")
+
     def hex_lines(self) -> str:
         """Text for ``$readmemh``: a word in each line."""
         digits, rows = -(-self.width // 4), np.ascontiguousarray(self.rows[:, ::-1])

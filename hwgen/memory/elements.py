@@ -18,6 +18,8 @@ from .contents import Contents
 
 #: How a memory whose contents are kept apart says which they are.
 CONTENTS = "hwgen_contents"
+#: The attribute of a memory whose first contents matter although it is written.
+LOADED = "hwgen_loaded"
 _PORT = re.compile(r"^  wire .*\b(?:in|out)put \d+ +(?:signed )?\\(\S+)$", re.MULTILINE)
 
 
@@ -42,12 +44,11 @@ class Element(wiring.Component):
 class Library:
     """A platform that makes a module for every kind of element.
 
-    ``modules`` holds their RTLIL, ``roms`` what is in memories of more than ``inline`` bits; with None every memory has
-    its contents in the RTLIL. ``whole`` is the component that is being converted.
+    ``modules`` holds their RTLIL, ``roms`` what is in memories in block RAM: it is kept apart from the text.
+    ``whole`` is the component that is being converted.
     """
 
-    def __init__(self, inline: int | None = None):
-        self.inline = inline
+    def __init__(self):
         self.whole: wiring.Component | None = None
         self.modules: list[str] = []
         self.roms: dict[tuple[str, Contents], str] = {}
@@ -81,16 +82,16 @@ class Library:
         self.modules.append(text)
         return name, frozenset(_PORT.findall(text.partition("\nend\n")[0]))
 
-    def ram(self, contents: Contents, *, address: Value, data: Value, **write: Value) -> Instance | None:
+    def ram(self, contents: Contents, *, address: Value, data: Value, **write: Value) -> Instance:
         """As :meth:`rom`, with a port to ``write``: ``given`` at ``place`` where ``enable`` is 1."""
         name = self._memory("ram", contents, len(address))
         ports = {f"i_{port}": value for port, value in write.items()}
-        return name and Instance(name, i_clk=ClockSignal(), i_address=address, **ports, o_data=data)
+        return Instance(name, i_clk=ClockSignal(), i_address=address, **ports, o_data=data)
 
-    def rom(self, contents: Contents, address: Value, data: Value) -> Instance | None:
-        """A memory with two registers, whose contents are kept apart; None where they belong into the text."""
+    def rom(self, contents: Contents, address: Value, data: Value) -> Instance:
+        """A memory with two registers, whose contents are kept apart."""
         name = self._memory("rom", contents, len(address))
-        return name and Instance(name, i_clk=ClockSignal(), i_address=address, o_data=data)
+        return Instance(name, i_clk=ClockSignal(), i_address=address, o_data=data)
 
     def large_ram(self, width: int, depth: int, *, address: Value, data: Value, **write: Value) -> Instance:
         """A memory with one port, which writes ``given`` where ``enable`` is 1 and reads elsewhere, and two registers
@@ -102,10 +103,8 @@ class Library:
         ports = {f"i_{port}": value for port, value in write.items()}
         return Instance(name, i_clk=ClockSignal(), i_address=address, **ports, o_data=data)
 
-    def _memory(self, kind: str, contents: Contents, address_bits: int) -> str | None:
-        """The module of a memory, made once for the same contents; None where they belong into the text."""
-        if self.inline is None or contents.bits <= self.inline:
-            return None
+    def _memory(self, kind: str, contents: Contents, address_bits: int) -> str:
+        """The module of a memory, made once for the same contents."""
         if (kind, contents) not in self.roms:
             number = len(self.roms)
             name = self.roms[kind, contents] = f"{kind}_{number}"
@@ -126,7 +125,8 @@ _ROM_ATTRIBUTES = """\
   attribute \\ram_style "block"
   attribute \\rom_style "block"
 """
-_RAM_ATTRIBUTES = """\
+_RAM_ATTRIBUTES = f"""\
+  attribute \\{LOADED} 1
   attribute \\ram_style "block"
   attribute \\no_rw_check 1
 """

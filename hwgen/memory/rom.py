@@ -104,8 +104,9 @@ class Rom(wiring.Component):
     def elaborate(self, platform):
         if rom_style(len(self.words)) == "logic":
             return self._logic()
-        instance = platform.rom(self.words, self.address, self.data) if isinstance(platform, Library) else None
-        return self._block() if instance is None else instance
+        if isinstance(platform, Library):
+            return platform.rom(self.words, self.address, self.data)
+        return self._block()
 
     def _logic(self) -> Module:
         m, words = Module(), list(self.words)

@@ -15,16 +15,13 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .contents import Contents
-from .elements import Library
+from .elements import LOADED, Library
 from .rom import RAM_ATTRIBUTES, ram_style, rom_latency
 
 #: Bits of a column: the widest word of most block RAMs, of which their narrower ones are parts.
 COLUMN = 36
 #: The same of large RAM (SPRAM).
 LARGE_COLUMN = 16
-
-#: The attribute of a memory whose first contents matter although it is written.
-LOADED = "hwgen_loaded"
 
 #: One byte in every cycle with ``strobe``; ``start``, a cycle or more before the first, makes stores begin anew.
 LOAD_BUS = wiring.Signature({"start": Out(1), "strobe": Out(1), "data": Out(8)})
@@ -160,10 +157,8 @@ class Store(wiring.Component):
         data = Signal(contents.width, name=f"data_{n}")
         if isinstance(platform, Library) and self.shape.style == "block":
             ports = {"address": self.address, "data": data, "enable": enable, "place": address, "given": given}
-            instance = platform.ram(contents, **ports)
-            if instance is not None:
-                m.submodules[f"column_{n}"] = instance
-                return data
+            m.submodules[f"column_{n}"] = platform.ram(contents, **ports)
+            return data
         m.submodules[f"column_{n}"] = store = memory.Memory(
             shape=unsigned(contents.width),
             depth=len(contents),
