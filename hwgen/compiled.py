@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.dataflow.pipeline import Pipeline, module_names, output_names
+from hwgen.dataflow.pipeline import Pipeline, library_of, module_names, output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError, near
 from hwgen.graph.types import IntType
@@ -33,12 +33,12 @@ class CompiledPlan:
 
     @cached_property
     def design(self) -> CompiledDesign:
-        return CompiledDesign(Pipeline(self.plan, watched=True), self.level)
+        return CompiledDesign(Pipeline(self.plan, watched=True), self.level, made=library_of(self.plan))
 
     @cached_property
     def traced(self) -> CompiledDesign:
         """The same with waveforms; it takes longer to compile and to run."""
-        return CompiledDesign(Pipeline(self.plan, watched=True), trace=True)
+        return CompiledDesign(Pipeline(self.plan, watched=True), trace=True, made=library_of(self.plan))
 
     def run(
         self,

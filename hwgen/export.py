@@ -15,7 +15,7 @@ from amaranth.lib import wiring
 from hwgen import __version__, cache
 from hwgen.explicit import explicit
 from hwgen.fingerprint import fingerprint, program
-from hwgen.memory.elements import CONTENTS, LOADED
+from hwgen.memory.elements import CONTENTS, LOADED, Library
 from hwgen.rtlil import Netlist, to_netlist, to_rtlil
 from hwgen.yosys import release, run_yosys
 
@@ -55,30 +55,30 @@ class Verilog:
         return {f"{name}.v": self.text, **self.memories}
 
 
-def export(component: wiring.Component, name: str, inline: int = INLINE) -> Verilog:
+def export(component: wiring.Component, name: str, inline: int = INLINE, made: Library | None = None) -> Verilog:
     """``component`` and all below it with the top module ``name``.
 
     Memories are arrays with their initial contents, those of more than ``inline`` bits in files, and with attributes
     that say where they go. The text depends on the design alone: no paths, dates or versions of the machine it was made
-    on.
+    on. ``made`` holds what has been made of it already.
     """
-    netlist = to_netlist(component, name).with_contents(inline)
+    netlist = to_netlist(component, name, made).with_contents(inline)
     files = {f"{module}.hex": contents.hex_lines() for module, contents in netlist.roms.items()}
     return Verilog(with_memories(rtlil_to_verilog(netlist.text, name), netlist), files)
 
 
-def remembered(component: Callable[[], wiring.Component], name: str, *content: object) -> Verilog:
-    """:func:`export` of what ``component`` makes out of ``content`` and nothing else; made once a user.
+def remembered(written: Callable[[], Verilog], *content: object) -> Verilog:
+    """What ``written`` makes out of ``content`` and nothing else; made once a user.
 
     It is kept under a hash of ``content``, of this program and of all that writes.
     """
     writers = [program(), sys.version_info[:2], importlib.metadata.version("amaranth"), release()]
-    key = fingerprint(name, content, writers)
+    key = fingerprint(content, writers)
     file = cache.folder("verilog") / f"{key}.gz"
     if kept := cache.recall(file):
         with suppress(OSError, EOFError, ValueError, zlib.error):
             return Verilog(**json.loads(gzip.decompress(kept)))
-    verilog = export(component(), name)
+    verilog = written()
     content = json.dumps({"text": verilog.text, "memories": dict(verilog.memories)}).encode()
     cache.keep(file, gzip.compress(content, 1, mtime=0), KEPT)
     return verilog

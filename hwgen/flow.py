@@ -14,11 +14,11 @@ from hwgen.blocks import OPERATORS
 from hwgen.checking import check
 from hwgen.clocks import usual_clock
 from hwgen.dataflow.activity import Activity, activity
-from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.pipeline import Pipeline, library_of
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import check_layers, plan_file
 from hwgen.dataflow.schedule import Schedule, schedule
-from hwgen.export import Verilog, remembered, to_verilog
+from hwgen.export import Verilog, export, remembered, to_verilog
 from hwgen.fit import FitTable, fit_table
 from hwgen.frames import CALIBRATION_FRAMES, load_frames
 from hwgen.graph import golden
@@ -368,13 +368,13 @@ class Design:
     def verilog(self) -> Verilog:
         """Verilog with the top module :attr:`name`, and the files of its larger memories; remembered by content."""
         self.progress("writing Verilog")
-        return remembered(self._to_be_written, self.name, self.plan)
+        return remembered(self._written, self.name, self.plan)
 
-    def _to_be_written(self) -> AxiTop:
+    def _written(self) -> Verilog:
         if compile_early():
             self.progress("waiting until Yosys is compiled, which is done once on this machine")
             self.progress("writing Verilog")
-        return self.component
+        return export(self.component, self.name, made=library_of(self.plan))
 
     def to_verilog(self) -> str:
         """The same in one file, with all memories in it."""

@@ -8,7 +8,7 @@ import numpy as np
 from hwgen.axi import tdata_words
 from hwgen.bench import run_bench
 from hwgen.compiled import level, unpacked
-from hwgen.dataflow.pipeline import Pipeline, output_names
+from hwgen.dataflow.pipeline import Pipeline, library_of, output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
@@ -127,7 +127,7 @@ def _compiled(core: LoadedPipeline, integers: np.ndarray, beats: list[int], stal
     size = -(-(8 * core.loads.beat_bytes + 2) // 8)
     payloads = np.frombuffer(b"".join(beat.to_bytes(size, "little") for beat in beats), np.uint8).reshape(-1, size)
     patience = 10_000 + 4 * max(layer.cost.cycles for layer in plan.layers) + 2 * core.loads.load_bytes
-    design = CompiledDesign(core, level(frames))
+    design = CompiledDesign(core, level(frames), made=library_of(plan))
     moved: dict[str, Beats] = design.run({"i": payloads}, counts, stall=stall, patience=patience, progress=progress)
     tensors = {plan.network.input.name: integers}
     for n, (layer, place) in enumerate(zip(plan.layers, plan.network.layers, strict=True)):

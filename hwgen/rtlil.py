@@ -34,13 +34,13 @@ _INITIAL = """\
     connect \\EN {width}'{enable}
   end
 """
-_KEPT_APART = re.compile(rf"^  attribute \\{CONTENTS} (\d+)\n", re.MULTILINE)
+_KEPT_APART = re.compile(rf"^  attribute \\{CONTENTS} \d+\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Netlist:
     """Tidy RTLIL, and by module the contents of memories that are not in it: these have an attribute in their place,
-    ``CONTENTS``, with their number."""
+    ``CONTENTS``; after :meth:`with_contents` it says which they are."""
 
     text: str
     roms: Mapping[str, Contents]
@@ -49,13 +49,11 @@ class Netlist:
         """The same with contents of up to ``most`` bits in the text, or all of them."""
         apart = {name: contents for name, contents in self.roms.items() if most is not None and contents.bits > most}
         numbers = {name: number for number, name in enumerate(apart)}
-        names = list(self.roms)
 
         def inlined(module: str) -> str:
-            found = _KEPT_APART.search(module)
-            if found is None:
+            name = module.partition("module \\")[2].partition("\n")[0]
+            if name not in self.roms:
                 return module
-            name = names[int(found[1])]
             if name in apart:
                 return _KEPT_APART.sub(f"  attribute \\\\{CONTENTS} {numbers[name]}\n", module)
             return _KEPT_APART.sub("", module).removesuffix("end\n") + _initial(self.roms[name]) + "end\n"
@@ -73,15 +71,16 @@ def _initial(contents: Contents) -> str:
     )
 
 
-def to_netlist(component: wiring.Component, name: str) -> Netlist:
+def to_netlist(component: wiring.Component, name: str, library: Library | None = None) -> Netlist:
     """``component`` with the top module ``name``, contents of memories in block RAM kept apart; the same bytes every
-    time, on every machine."""
+    time, on every machine. What is in ``library`` already, and is the same, is not made again."""
     if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
         raise InputError(f"{name!r} cannot name a module: use letters, digits and underscores, no digit first")
-    library = Library()
+    library = library or Library(f"{name}_core")
     top = library.convert(component, name)
     text, types = _tidied("\n".join((top, *library.modules)))
-    return Netlist(text, {types[f"\\{module}"][1:]: contents for (_, contents), module in library.roms.items()})
+    names = {types.get(f"\\{module}", ""): contents for (_, contents), module in library.roms.items()}
+    return Netlist(text, {name[1:]: contents for name, contents in names.items() if name})
 
 
 def to_rtlil(component: wiring.Component, name: str) -> str:
@@ -96,7 +95,7 @@ def tidy(text: str) -> str:
 
 def _tidied(text: str) -> tuple[str, dict[str, str]]:
     """Tidy text, and the new names of modules."""
-    modules = _split(text)
+    modules = _used(_split(text))
     for module in modules:
         module.drop_needless()
     _drop_empty_ports(modules)
@@ -191,6 +190,18 @@ def _split(text: str) -> list[_Module]:
         elif inside and line.strip() and not _DROPPED_ATTRIBUTES.match(line):
             modules[-1].lines.append(line)
     return modules
+
+
+def _used(modules: list[_Module]) -> list[_Module]:
+    """The first of ``modules`` and those of which there are instances in it, at any depth."""
+    named = {module.name: module for module in modules}
+    used, waiting = set(), [modules[0].name]
+    while waiting:
+        name = waiting.pop()
+        if name in named and name not in used:
+            used.add(name)
+            waiting += [line.split(maxsplit=2)[1] for line in named[name].lines if line.startswith("  cell \\")]
+    return [module for module in modules if module.name in used]
 
 
 def _rom_places(modules: list["_Module"]) -> dict[str, str]:

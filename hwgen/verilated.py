@@ -13,6 +13,7 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 
 from hwgen.blocks.stream import port_names
+from hwgen.memory.elements import Library
 
 from .export import rtlil_to_verilog, with_memories
 from .rtlil import to_netlist
@@ -54,16 +55,18 @@ class CompiledDesign:
 
     Made once, run any number of times, by any number of threads; see :meth:`run`. ``level`` is that of
     :func:`hwgen.verilator.library`. With ``trace`` it can write waveforms. It is compiled when it is first loaded,
-    where it is: it can be sent to other processes and machines.
+    where it is: it can be sent to other processes and machines. ``made`` holds what has been made of it already.
     """
 
-    def __init__(self, component: wiring.Component, level: str = FAST, trace: bool = False):
+    def __init__(
+        self, component: wiring.Component, level: str = FAST, trace: bool = False, made: Library | None = None
+    ):
         self.sources, self.sinks = port_names(component)
         names = component.signature.members
         self.watches = [name.removesuffix("_moves") for name in names if name.endswith("_moves")]
         self.widths = {name: len(Value.cast(getattr(component, name).payload)) for name in self.sources + self.sinks}
         self.widths |= {name: len(getattr(component, f"{name}_payload")) for name in self.watches}
-        netlist = to_netlist(component, "top")
+        netlist = to_netlist(component, "top", made).with_contents(0)
         self._roms, self._level, self._trace_too = netlist.roms, level, trace
         self._verilog = with_memories(rtlil_to_verilog(netlist.text, "top"), netlist, _READ)
 

@@ -1,17 +1,23 @@
 """The assembled pipeline: every stage of a plan, joined by streams."""
 
+from weakref import WeakKeyDictionary
+
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.stream import beat_stream, join, port_names
+from hwgen.memory.elements import Library
 from hwgen.memory.store import LOAD_BUS, bus
+from hwgen.names import identifier
 
 from .plan import Plan
-from .stages import INPUT, Source
+from .stages import INPUT, Source, Stage
 
 #: Characters of a module's name; what is inside appends its own.
 LONGEST_NAME = 64
+
+_MADE: WeakKeyDictionary[Plan, Library] = WeakKeyDictionary()
 
 
 class Pipeline(wiring.Component):
@@ -53,7 +59,7 @@ class Pipeline(wiring.Component):
         self.blocks = blocks = [stage.op.block(stage.folding) for stage in stages]
         names = module_names([stage.name for stage in stages])
         for stage, block, name in zip(stages, blocks, names, strict=True):
-            m.submodules[name] = block
+            m.submodules[name] = _made(platform, block, stage, name)
             sources = [self._stream(blocks, source) for source in stage.sources]
             for stream, port in zip(sources, port_names(block)[0], strict=True):
                 join(m, stream, getattr(block, port), f"{port} of {stage.name}")
@@ -82,6 +88,15 @@ class Pipeline(wiring.Component):
             return wiring.flipped(self.i)
         block = blocks[source.stage]
         return getattr(block, port_names(block)[1][source.port])
+
+
+def library_of(plan: Plan) -> Library:
+    """What has been made of ``plan``, for as long as it is there: what is simulated is what is written."""
+    return _MADE.setdefault(plan, Library(f"{identifier(plan.network.name)}_core"))
+
+
+def _made(platform, block: wiring.Component, stage: Stage, name: str):
+    return platform.stage(block, stage, name) if isinstance(platform, Library) else block
 
 
 def output_names(count: int) -> list[str]:

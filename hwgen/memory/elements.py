@@ -45,10 +45,11 @@ class Library:
     """A platform that makes a module for every kind of element.
 
     ``modules`` holds their RTLIL, ``roms`` what is in memories in block RAM: it is kept apart from the text.
-    ``whole`` is the component that is being converted.
+    ``whole`` is the component that is being converted. Names of what only one design has begin with ``prefix``.
     """
 
-    def __init__(self):
+    def __init__(self, prefix: str):
+        self.prefix = prefix
         self.whole: wiring.Component | None = None
         self.modules: list[str] = []
         self.roms: dict[tuple[str, Contents], str] = {}
@@ -58,12 +59,19 @@ class Library:
 
     def instance(self, element: Element) -> Instance:
         """An instance of the module for elements of this kind, joined to the ports of ``element``."""
-        kind = type(element), element.key
+        return self._instance(element, (type(element), element.key), element.label)
+
+    def stage(self, block: wiring.Component, key: Hashable, name: str) -> Instance:
+        """An instance of the module of ``block``, one for the same ``key``: a design is made once, and simulated as it
+        is written."""
+        return self._instance(block, key, f"{self.prefix}_{name}")
+
+    def _instance(self, component: wiring.Component, kind: Hashable, label: str) -> Instance:
         if kind not in self._made:
-            self._made[kind] = self._make(element)
+            self._made[kind] = self._make(component, label)
         name, ports = self._made[kind]
         joined = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
-        for path, member, value in element.signature.flatten(element):
+        for path, member, value in component.signature.flatten(component):
             joined[f"{'i' if member.flow == In else 'o'}_{'__'.join(map(str, path))}"] = Value.cast(value)
         return Instance(name, **{port: value for port, value in joined.items() if port[2:] in ports})
 
@@ -74,11 +82,11 @@ class Library:
         self.whole = outer
         return text
 
-    def _make(self, element: Element) -> tuple[str, frozenset[str]]:
+    def _make(self, component: wiring.Component, label: str) -> tuple[str, frozenset[str]]:
         """The module's name and ports."""
-        count = self._labels[element.label] = self._labels.get(element.label, 0) + 1
-        name = element.label if count == 1 else f"{element.label}_{count}"
-        text = _without_idle_reset(self.convert(element, name))
+        count = self._labels[label] = self._labels.get(label, 0) + 1
+        name = label if count == 1 else f"{label}_{count}"
+        text = _without_idle_reset(self.convert(component, name))
         self.modules.append(text)
         return name, frozenset(_PORT.findall(text.partition("\nend\n")[0]))
 

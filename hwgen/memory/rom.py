@@ -104,7 +104,7 @@ class Rom(wiring.Component):
     def elaborate(self, platform):
         if rom_style(len(self.words)) == "logic":
             return self._logic()
-        if isinstance(platform, Library):
+        if isinstance(platform, Library) and platform.whole is not self:
             return platform.rom(self.words, self.address, self.data)
         return self._block()
 
