@@ -6,10 +6,11 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.dataflow.pipeline import Pipeline, library_of, module_names, output_names
+from hwgen.dataflow.pipeline import Pipeline, module_names, output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError, near
 from hwgen.graph.types import IntType
+from hwgen.made import library_of
 from hwgen.memory.contents import pack_rows
 
 from .verilated import Beats, CompiledDesign

@@ -14,7 +14,7 @@ from hwgen.blocks import OPERATORS
 from hwgen.checking import check
 from hwgen.clocks import usual_clock
 from hwgen.dataflow.activity import Activity, activity
-from hwgen.dataflow.pipeline import Pipeline, library_of
+from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import check_layers, plan_file
 from hwgen.dataflow.schedule import Schedule, schedule
@@ -37,6 +37,7 @@ from hwgen.layer_tensors import layer_results, outputs_by_layers, wide_by_layers
 from hwgen.load_files import Load
 from hwgen.loader import LoadedPipeline
 from hwgen.loading import FIXED, SPRAM, forms_in, made_loadable, plan_text
+from hwgen.made import library_of
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.planning import binds, check_given, choose_plan

@@ -8,11 +8,12 @@ import numpy as np
 from hwgen.axi import tdata_words
 from hwgen.bench import run_bench
 from hwgen.compiled import level, unpacked
-from hwgen.dataflow.pipeline import Pipeline, library_of, output_names
+from hwgen.dataflow.pipeline import Pipeline, output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.loader import LoadedPipeline, LoadPlan
+from hwgen.made import library_of
 from hwgen.simulate import HARDWARE, Progress, Simulation, Timing, check_engine, compare
 from hwgen.verilated import Beats, CompiledDesign
 from hwgen.waves import Waves

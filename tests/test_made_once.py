@@ -12,8 +12,9 @@ import hwgen
 from hwgen import flow
 from hwgen.blocks.requantizer import Requantizer
 from hwgen.compiled import CompiledPlan
-from hwgen.dataflow.pipeline import Pipeline, library_of
+from hwgen.dataflow.pipeline import Pipeline
 from hwgen.export import export
+from hwgen.made import library_of
 from hwgen.memory.contents import Contents
 from hwgen.memory.elements import CONTENTS
 from hwgen.memory.rom import Rom

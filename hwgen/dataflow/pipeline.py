@@ -1,7 +1,5 @@
 """The assembled pipeline: every stage of a plan, joined by streams."""
 
-from weakref import WeakKeyDictionary
-
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -9,15 +7,12 @@ from amaranth.lib.wiring import In, Out
 from hwgen.blocks.stream import beat_stream, join, port_names
 from hwgen.memory.elements import Library
 from hwgen.memory.store import LOAD_BUS, bus
-from hwgen.names import identifier
 
 from .plan import Plan
 from .stages import INPUT, Source, Stage
 
 #: Characters of a module's name; what is inside appends its own.
 LONGEST_NAME = 64
-
-_MADE: WeakKeyDictionary[Plan, Library] = WeakKeyDictionary()
 
 
 class Pipeline(wiring.Component):
@@ -88,11 +83,6 @@ class Pipeline(wiring.Component):
             return wiring.flipped(self.i)
         block = blocks[source.stage]
         return getattr(block, port_names(block)[1][source.port])
-
-
-def library_of(plan: Plan) -> Library:
-    """What has been made of ``plan``, for as long as it is there: what is simulated is what is written."""
-    return _MADE.setdefault(plan, Library(f"{identifier(plan.network.name)}_core"))
 
 
 def _made(platform, block: wiring.Component, stage: Stage, name: str):
