@@ -82,9 +82,8 @@ class _Explicit:
     def __init__(self, lines: list[str], outputs: dict[str, set[str]]):
         self.pieces = _pieces(lines, outputs)
         if same := _same(self.pieces):
-            lines = [line for piece in self.pieces for line in _renamed(piece, same)]
-            self.pieces = _pieces(lines, outputs)
-        wires = [found for found in map(_WIRE.match, lines) if found]
+            self.pieces = [kept for piece in self.pieces for kept in _renamed(piece, same, outputs)]
+        wires = [found for piece in self.pieces if isinstance(piece, str) and (found := _WIRE.match(piece))]
         self.widths = {found[3]: int(found[1] or 1) for found in wires}
         self.unread = {name: (1 << width) - 1 for name, width in self.widths.items()}
         self.unread |= {found[3]: 0 for found in wires if "output " in found[2]}
@@ -257,14 +256,16 @@ def _with_first(line: str, same: dict[str, str]) -> str:
     return _NAME.sub(lambda found: same.get(found[0], found[0]), line)
 
 
-def _renamed(piece: str | _Cell, same: dict[str, str]) -> list[str]:
-    """The lines of ``piece`` with the first of results that are the ``same``; none of what only those need."""
+def _renamed(piece: str | _Cell, same: dict[str, str], outputs: dict[str, set[str]]) -> list[str | _Cell]:
+    """``piece`` with the first of results that are the ``same``; none where only those need it."""
     if isinstance(piece, str):
         wire = _WIRE.match(piece)
         return [] if wire and wire[3] in same else [_with_first(piece, same)]
     if piece.ports.get("\\Y") in same:
         return []
-    return [_with_first(line, same) for line in piece.lines] if _names(piece) & same.keys() else piece.lines
+    if not _names(piece) & same.keys():
+        return [piece]
+    return [_Cell([_with_first(line, same) for line in piece.lines], outputs)]
 
 
 def _fitted(parts: list[_Part], width: int, signed: bool) -> list[_Part]:
