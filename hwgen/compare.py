@@ -52,12 +52,14 @@ def _read(file: Path, take: Callable[[Any], Any]) -> Any:
 def _of_report(data: dict[str, Any]) -> tuple:
     """Settings, numbers and layers of a report."""
     network, speed, total, device = (data[name] for name in ("network", "speed", "total", "device"))
+    asked = data.get("settings", {})  # reports of earlier versions have none
     settings = {
         "network": network["name"],
         "input": _stream(network["input"]),
         "output": _stream(network["output"]),
         "device": device["name"],
         "clock": f"{_number(speed['clock_hz']) / 1e6:g} MHz",
+        **{name: value for name, value in asked.items() if name not in ("device", "clock_mhz")},
     }
     numbers = {
         "cycles per frame": _number(speed["cycles_per_frame"]),

@@ -1,8 +1,7 @@
 """The flow, from a trained network to files, in the order in which it happens."""
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from hwgen.graph.errors import InputError
 from hwgen.graph.ir import Graph
 from hwgen.graph.lower import lower, refusals, with_computed_biases
 from hwgen.graph.network import Network
+from hwgen.graph.notice import warn_caller
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
@@ -46,6 +46,7 @@ from hwgen.projects import check_projects, project_files
 from hwgen.reloading import simulate_loaded
 from hwgen.report import Report, make_report
 from hwgen.runtime import Comparison, against_onnxruntime
+from hwgen.settings import settings_data
 from hwgen.simulate import HARDWARE, Simulation, simulate
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
@@ -82,7 +83,7 @@ def compile(
     lenient: bool = False,
     weights: str = FIXED,
     progress: Progress | None = None,
-    warn: Callable[[str], None] = warnings.warn,
+    warn: Callable[[str], None] = warn_caller,
 ) -> "Design":
     """Turn the ONNX file ``model`` into a design.
 
@@ -99,9 +100,10 @@ def compile(
     ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
-    target = _target(device)
+    target, asked_clock = _target(device), clock
     clock = clock or usual_clock(target).hz
     check_given(target, clock, fps, latency, weights, plan)
+    outputs, calibration = tuple(outputs), _sources(calibration)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs, plan)
     front = front.with_weights(weights, plan)
     tell("sizing layers")
@@ -111,7 +113,10 @@ def compile(
     chosen = choose_plan(front.network, target, bound=bound, lenient=lenient, **limits)
     tell("scheduling")
     timing = schedule(chosen)
-    return Design(front, chosen, timing, target, clock, tuple(notes.lines), tell)
+    asked = {"multipliers": multipliers, "fps": fps, "clock_mhz": asked_clock and asked_clock / 1e6}
+    asked |= {"device": device and target.name, "latency": latency, "weights": weights}
+    settings = settings_data(calibration, preparation, recipe, input_shape, outputs, plan, **asked)
+    return Design(front, chosen, timing, target, clock, tuple(notes.lines), tell, settings=settings)
 
 
 def _target(device: str | Device | None) -> Device:
@@ -147,7 +152,7 @@ def quantised(
     preparation: Preparation = USUAL,
     input_shape: Mapping[str, tuple[int, ...]] | None = None,
     progress: Progress | None = None,
-    warn: Callable[[str], None] = warnings.warn,
+    warn: Callable[[str], None] = warn_caller,
     recipe: Recipe = DEFAULT,
     outputs: Iterable[str] = (),
     plan: str | Path | None = None,
@@ -231,6 +236,12 @@ def prepare_yosys(tell: Progress) -> None:
         tell("compiling Yosys in the background (WebAssembly, once on this machine, minutes of processor time)")
 
 
+def _sources(calibration: FramesLike | None) -> FramesLike | None:
+    """``calibration`` as what can be gone through more than once."""
+    once = calibration is None or isinstance(calibration, str | Path | np.ndarray)
+    return calibration if once else tuple(calibration)
+
+
 def calibration_frames(graph: Graph, calibration: FramesLike | None, preparation: Preparation) -> np.ndarray | None:
     """Frames [N, ...] as ``graph`` takes them, at most ``CALIBRATION_FRAMES`` from files; None if none are given."""
     if calibration is None:
@@ -274,7 +285,8 @@ class Design:
     """A network as hardware: what it computes, how it is laid out, how fast it is, and its files.
 
     ``plan`` holds the foldings and ``schedule`` the cycles. ``clock`` in Hz is only for stating speeds. ``check`` is
-    the simulation made by :meth:`checked`, ``implementation`` the bitstream made by :meth:`implemented`.
+    the simulation made by :meth:`checked`, ``implementation`` the bitstream made by :meth:`implemented`. ``settings``
+    are those that were asked for (:func:`hwgen.settings.settings_data`).
     """
 
     front: Quantised
@@ -286,6 +298,7 @@ class Design:
     progress: Progress = silent
     check: Simulation | None = None
     implementation: "Implementation | None" = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Design {self.name} for {self.device.name}: {self.schedule.interval:,} cycles per frame\n{self.plan!r}"

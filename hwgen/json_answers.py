@@ -27,6 +27,7 @@ def build_answer(design: Design, folder: Path) -> dict[str, Any]:
     return {
         "folder": str(folder),
         "files": files,
+        "settings": report["settings"],
         **_speed(design.plan, design.clock),
         **_room(design.fit),
         "layers": report["layers"],

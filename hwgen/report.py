@@ -40,6 +40,7 @@ class Reportable(Protocol):
     check: "Simulation | None"
     implementation: "Implementation | None"
     warnings: tuple[str, ...]
+    settings: Mapping[str, Any]
 
 
 WIDTH = 100  # of report.txt, in characters
@@ -84,6 +85,7 @@ def make_report(design: Reportable) -> Report:
     multiplications = sum(layer["multiplications"] for layer in layers)
     data = {
         "network": network_data(network),
+        "settings": dict(design.settings),
         "layers": layers,
         "total": {
             "multipliers": plan.multipliers,

@@ -1,7 +1,6 @@
 """A network trained anew, in hardware that was built for loaded weights: from its file to the bytes of a load."""
 
 import json
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -15,6 +14,7 @@ from hwgen.dataflow.plan import Plan
 from hwgen.flow import Quantised, axi_top, quantised
 from hwgen.graph import golden
 from hwgen.graph.network import Network
+from hwgen.graph.notice import warn_caller
 from hwgen.graph.recipe import DEFAULT
 from hwgen.graph.writer import write_qdq
 from hwgen.load_files import Load
@@ -78,7 +78,7 @@ def retrained(
     hardware: str | Path,
     *,
     progress: Progress | None = None,
-    warn: Callable[[str], None] = warnings.warn,
+    warn: Callable[[str], None] = warn_caller,
     **settings: Any,
 ) -> Retrained:
     """The ONNX file ``model`` in what was built in the folder ``hardware`` with ``weights="loadable"``.

@@ -97,6 +97,32 @@ def test_settings_and_layers_of_other_networks(builds):
     assert re.search(r"^first .* only in B$", text, re.M)
 
 
+def test_what_was_asked_for_is_recorded_and_compared(builds):
+    asked = json.loads(Path("slow/report.json").read_text())["settings"]
+    assert (asked["multipliers"], asked["calibration"], asked["ranges"]) == (10, ["frames.npy"], "mse")
+    assert (asked["device"], asked["clock_mhz"], asked["wide"], asked["plan"]) == (None, None, [], None)
+    edit("fast/report.json", lambda data: data["settings"].update(wide=["auto"], latency=True))
+    found = compare(Build.read("slow"), Build.read("fast"))["settings"]
+    assert found == {"multipliers": [10, 30], "wide": [[], ["auto"]], "latency": [False, True]}
+    text = run("slow", "fast").stdout
+    assert re.search(r"^multipliers +10 +30$", text, re.M)
+    assert re.search(r'^wide +\[\] +\["auto"\]$', text, re.M)
+    edit("slow/report.json", lambda data: data.pop("settings"))  # of an earlier version
+    assert compare(Build.read("slow"), Build.read("fast"))["settings"]["multipliers"] == [None, 30]
+
+
+def test_what_a_file_of_settings_decides_is_recorded_too(builds, made):
+    Path("m").mkdir()
+    shutil.copy(made / "tiny.onnx", "m")
+    shutil.copy(made / "frames.npy", "m")
+    Path("m/hwgen.toml").write_text('multipliers = 10\ncalibration = "frames.npy"\nclock = 50.0\nranges = "minmax"\n')
+    result = CliRunner().invoke(cli, ["build", "m/tiny.onnx", "--clock", "40", "-o", "out"])
+    assert result.exit_code == 0, result.stderr
+    asked = json.loads(Path("out/report.json").read_text())["settings"]
+    assert (asked["multipliers"], asked["clock_mhz"], asked["ranges"]) == (10, 40, "minmax")
+    assert asked["calibration"] == ["frames.npy"]
+
+
 @pytest.mark.parametrize("other", ["fast", "slow", "none"])
 def test_json_is_what_was_found_and_as_the_schema_says(builds, other):
     schema = json.loads((files("hwgen") / "schemas/answers.json").read_text(encoding="utf-8"))

@@ -1,6 +1,5 @@
 """From a quantised graph to the network of integer operators."""
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -13,13 +12,14 @@ from .errors import ModelError, quoted
 from .ir import Graph
 from .layer_names import named
 from .network import GoldenOperator, Layer, Network, Output, QuantizedTensor, Site
+from .notice import warn_caller
 from .subsample import subsampled
 from .trace import REMEDY, Trace
 from .value import Value, is_count
 from .weights import find_weight
 
 
-def sites(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> tuple[Site, ...]:
+def sites(graph: Graph, warn: Callable[[str], None] = warn_caller) -> tuple[Site, ...]:
     """The sites of a quantised graph, in topological order; ModelError with a line per problem."""
     trace = Trace(graph, warn).run()
     trace.problems.raise_any()
@@ -33,7 +33,7 @@ def refusals(graph: Graph) -> frozenset[str]:
     return frozenset(trace.refused)
 
 
-def with_computed_biases(graph: Graph, warn: Callable[[str], None] = warnings.warn) -> Graph:
+def with_computed_biases(graph: Graph, warn: Callable[[str], None] = warn_caller) -> Graph:
     """``graph`` (quantised) with the biases that are added in hardware, where they are rounded to steps of the sums.
 
     ``warn`` is told of those that the model has quantised otherwise. Where somebody takes the sums as real numbers the
@@ -52,7 +52,7 @@ def with_computed_biases(graph: Graph, warn: Callable[[str], None] = warnings.wa
     return editor.done()
 
 
-def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] = warnings.warn) -> Network:
+def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] = warn_caller) -> Network:
     """The network of ``graph``, built of ``operators``: classes with ``from_site(site) -> operator | None``.
 
     The first operator that takes a site gets it. ``warn`` is told of what cannot be exact. Raises ModelError with

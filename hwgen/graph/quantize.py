@@ -5,7 +5,6 @@ of input scale times weight scale. A Relu or Clip that the output's range alread
 runtime fuses the pair around what is left. What a model has quantised itself stays as it is.
 """
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +15,7 @@ from .editor import Editor
 from .equalize import equalize
 from .errors import InputError, ModelError, Problems, quoted
 from .ir import Graph, Node
+from .notice import warn_caller
 from .placement import WEIGHTED, Placement, existing
 from .recipe import DEFAULT, Recipe
 from .site import integer_clamp
@@ -32,7 +32,7 @@ def quantize(
     graph: Graph,
     calibration: np.ndarray | None = None,
     recipe: Recipe = DEFAULT,
-    warn: Callable[[str], None] = warnings.warn,
+    warn: Callable[[str], None] = warn_caller,
 ) -> Graph:
     """``graph``, from ``hwgen.graph.passes.simplify``, with everything quantised that is not.
 
