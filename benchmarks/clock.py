@@ -35,7 +35,7 @@ from hwgen.flow import choose_plan
 from hwgen.rtlil import to_rtlil
 from hwgen.synth import script
 from hwgen.targets import device
-from hwgen.yosys import release, run_yosys
+from hwgen.tools.yosys import release, run_yosys
 
 from .cycles import EXAMPLES, read
 

@@ -48,8 +48,8 @@ def main(kernel: str, tool: str | None) -> None:
 def row(name: str, commands: str, text: str) -> str:
     """A line of the table, for a module ``top`` in ``text`` and the ``commands`` that read it into Yosys."""
     from hwgen.netlist import improved
-    from hwgen.tools import ToolError
-    from hwgen.yosys import run_yosys
+    from hwgen.tools.package_tool import ToolError
+    from hwgen.tools.yosys import run_yosys
 
     began = time.monotonic()
     script = f"{commands}\nsynth_ecp5 -top top -json netlist.json\n"

@@ -25,8 +25,8 @@ from hwgen.netlist import improved
 from hwgen.placements import Placed, Placements
 from hwgen.synth import preparation
 from hwgen.targets import device as find_device
-from hwgen.tools import Tool, ToolError
-from hwgen.yosys import YosysError, run_yosys
+from hwgen.tools.package_tool import Tool, ToolError
+from hwgen.tools.yosys import YosysError, run_yosys
 
 if TYPE_CHECKING:
     from hwgen.flow import Design

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwgen import cache, verilator
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.simulate import Simulation, Timing
+from hwgen.tools import cache, verilator
 
 if TYPE_CHECKING:
     from hwgen.flow import Design

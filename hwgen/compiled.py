@@ -12,9 +12,9 @@ from hwgen.graph.errors import InputError, near
 from hwgen.graph.types import IntType
 from hwgen.made import library_of
 from hwgen.memory.contents import pack_rows
+from hwgen.tools.verilator import FAST, QUICK
 
 from .verilated import Beats, CompiledDesign
-from .verilator import FAST, QUICK
 from .waves import Waves
 
 #: Frames that a program takes less time for than a compiler takes to make it faster: 9 for ResNet-8, 30 for LeNet-5.
@@ -27,7 +27,7 @@ def level(frames: int) -> str:
 
 
 class CompiledPlan:
-    """A plan as a program; compiled when it is first run. ``level`` is that of :func:`hwgen.verilator.library`."""
+    """A plan as a program; compiled when it is first run. ``level`` is of :func:`hwgen.tools.verilator.library`."""
 
     def __init__(self, plan: Plan, level: str = FAST):
         self.plan, self.level = plan, level

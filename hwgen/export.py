@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from amaranth.lib import wiring
 
-from hwgen import __version__, cache
+from hwgen import __version__
 from hwgen.explicit import explicit
 from hwgen.fingerprint import fingerprint, program
 from hwgen.memory.elements import CONTENTS, LOADED, Library
 from hwgen.rtlil import Netlist, to_netlist, to_rtlil
-from hwgen.yosys import release, run_yosys
+from hwgen.tools import cache
+from hwgen.tools.yosys import release, run_yosys
 
 #: The one rule of Verilator's that a file in which all modules are cannot keep.
 _ONE_FILE = "/* verilator lint_off DECLFILENAME */  // modules are not in files of their names: one file holds all"

@@ -51,9 +51,9 @@ from hwgen.simulate import HARDWARE, Simulation, simulate
 from hwgen.targets import Device
 from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
+from hwgen.tools.yosys import compile_early
 from hwgen.waves import Waves, whole
 from hwgen.workers import HERE, Workers
-from hwgen.yosys import compile_early
 
 if TYPE_CHECKING:
     from hwgen.bitstream import Implementation

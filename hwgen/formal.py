@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.rtlil import to_rtlil
-from hwgen.yosys import YosysError, run_yosys
+from hwgen.tools.yosys import YosysError, run_yosys
 
 _REGISTERS = ",".join(f"-${kind}" for kind in ("dff", "dffe", "sdff", "sdffe", "sdffce", "adff", "adffe"))
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from hwgen import __version__
-from hwgen.yosys import release
+from hwgen.tools.yosys import release
 
 #: Packages whose versions decide what is written, beside Yosys.
 TOOLS = ("amaranth", "numpy", "onnx")

@@ -13,14 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import cache
+from hwgen.tools import cache
+from hwgen.tools.process import threads
+from hwgen.tools.yosys import release
+
 from .fit import by_layer
 from .mapping import Needs, needs
-from .process import threads
 from .rtlil import to_rtlil
 from .synth import TIMEOUT, check_synthesis, count, script, synthesise
 from .targets import Device
-from .yosys import release
 
 if TYPE_CHECKING:
     from hwgen.dataflow.plan import Plan

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hwgen.graph.errors import FitError
+from hwgen.tools.yosys import YosysError, run_yosys
 
 from .mapping import Needs
 from .targets import Device, Family
-from .yosys import YosysError, run_yosys
 
 TIMEOUT = 1800.0  # seconds
 

@@ -19,8 +19,8 @@ from hwgen.blocks.operator import Cost, Operator
 from hwgen.blocks.stream import port_names
 from hwgen.blocks.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap, IntType
+from hwgen.tools.verilator import QUICK, available
 from hwgen.verilated import Beats, CompiledDesign
-from hwgen.verilator import QUICK, available
 
 
 class StreamViolation(AssertionError):

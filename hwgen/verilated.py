@@ -14,10 +14,10 @@ from amaranth.lib import wiring
 
 from hwgen.blocks.stream import port_names
 from hwgen.memory.elements import Library
+from hwgen.tools.verilator import FAST, library
 
 from .export import rtlil_to_verilog, with_memories
 from .rtlil import to_netlist
-from .verilator import FAST, library
 from .waves import Waves
 
 #: Cycles between two looks at progress and at Ctrl-C.
@@ -54,8 +54,9 @@ class CompiledDesign:
     """A component with streams ``i...`` in, ``o...`` out, and watches ``watch_n_moves`` with ``watch_n_payload``.
 
     Made once, run any number of times, by any number of threads; see :meth:`run`. ``level`` is that of
-    :func:`hwgen.verilator.library`. With ``trace`` it can write waveforms. It is compiled when it is first loaded,
-    where it is: it can be sent to other processes and machines. ``made`` holds what has been made of it already.
+    :func:`hwgen.tools.verilator.library`. With ``trace`` it can write waveforms. It is compiled when it is first
+    loaded, where it is: it can be sent to other processes and machines. ``made`` holds what has been made of it
+    already.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from hwgen.graph.errors import InputError
-from hwgen.process import deaf
+from hwgen.tools.process import deaf
 
 Part = TypeVar("Part")
 #: What simulates frames, with a seed for pauses: it is sent to wherever that happens.

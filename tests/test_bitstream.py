@@ -14,7 +14,7 @@ from hwgen.boards.clocks import FAMILIES, setting
 
 from hwgen import bitstream
 from hwgen.graph.errors import InputError
-from hwgen.tools import Tool, ToolError
+from hwgen.tools.package_tool import Tool, ToolError
 
 from . import tiny
 from .test_cli import errors, ok

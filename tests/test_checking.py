@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen import cache, checking, verilator
+from hwgen import checking
+from hwgen.tools import cache, verilator
 
 from . import tiny
 from .test_cli import run

@@ -9,7 +9,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen import testing, verilator
+from hwgen import testing
 from hwgen.blocks import Concat
 from hwgen.blocks.stream import beat_stream, port_names
 from hwgen.compiled import CompiledPlan, packed, unpacked
@@ -20,6 +20,7 @@ from hwgen.graph.errors import InputError
 from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.simulate import simulate
 from hwgen.testing import check_operator, random_frames, simulation, to_beats
+from hwgen.tools import verilator
 from hwgen.verilated import CompiledDesign, CompiledError
 from hwgen.waves import Waves
 

@@ -11,8 +11,8 @@ from amaranth.lib.wiring import In, Out
 from hwgen.export import export, rtlil_to_verilog
 from hwgen.graph.errors import InputError
 from hwgen.rtlil import to_rtlil
-from hwgen.verilator import verilator
-from hwgen.yosys import run_yosys
+from hwgen.tools.verilator import verilator
+from hwgen.tools.yosys import run_yosys
 
 from .blocks.cases import CASES
 

@@ -28,7 +28,7 @@ from hwgen.graph.window import Window
 from hwgen.rtlil import tidy, to_rtlil
 from hwgen.testbench import Vectors, verilog_testbench
 from hwgen.testing import random_frames
-from hwgen.yosys import YosysError, cache_environment, run_yosys
+from hwgen.tools.yosys import YosysError, cache_environment, run_yosys
 
 FRAMES = 3
 

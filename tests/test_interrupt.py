@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from hwgen.cli import cli
-from hwgen.process import deaf, run_tool, threads
+from hwgen.tools.process import deaf, run_tool, threads
 
 from . import tiny
 

@@ -18,7 +18,7 @@ from hwgen.netlist.retime import retime
 from hwgen.rtlil import to_rtlil
 from hwgen.synth import script
 from hwgen.targets import device
-from hwgen.yosys import run_yosys
+from hwgen.tools.yosys import run_yosys
 
 
 class Product(wiring.Component):

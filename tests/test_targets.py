@@ -16,7 +16,7 @@ from hwgen.mapping import Needs, brams, dsps, memory_luts, needs, ram_luts
 from hwgen.synth import count, synthesise
 from hwgen.targets import DEVICES, device
 from hwgen.targets import FAMILIES as FAMILY_TABLE
-from hwgen.yosys import run_yosys
+from hwgen.tools.yosys import run_yosys
 
 NAMES = ("lfe5u-25f", "xc7a35t", "xczu3eg", "ice40up5k", "gw2a-18c", "5cseba6")
 ECP5, XC7, XCUP, ICE40, GOWIN, CYCLONE = FAMILIES = tuple(map(device, NAMES))

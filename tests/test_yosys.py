@@ -8,9 +8,9 @@ import pytest
 from packaging.markers import Marker
 
 import hwgen
-from hwgen import yosys
 from hwgen.export import export
-from hwgen.yosys import YosysError, compile_early, package, release, run_yosys
+from hwgen.tools import yosys
+from hwgen.tools.yosys import YosysError, compile_early, package, release, run_yosys
 
 from .test_export import dense, top_of
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Event
 
 from hwgen.graph.errors import FitError, InputError
-from hwgen.process import run_python
-from hwgen.yosys import environment
+from hwgen.tools.process import run_python
+from hwgen.tools.yosys import environment
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from hwgen import cache
 from hwgen.graph.errors import InputError
-from hwgen.process import run_tool, threads
+from hwgen.tools import cache
+from hwgen.tools.process import run_tool, threads
 
 _DRIVER = Path(__file__).with_name("verilated_driver.cc")
 _HINT = "pip install '.[fast]' in hwgen's folder"

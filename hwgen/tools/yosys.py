@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hwgen.graph.errors import HwgenError
-from hwgen.process import Ended, run_python
+from hwgen.tools.process import Ended, run_python
 
 #: What runs the script that is named after it, by package, the better one first.
 _STARTS = {
