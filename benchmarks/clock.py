@@ -31,10 +31,10 @@ from hwgen.blocks.stream import port_names
 from hwgen.dataflow.pipeline import Pipeline, module_names
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.device.synth import script
+from hwgen.device.targets import device
 from hwgen.flow import choose_plan
 from hwgen.rtlil import to_rtlil
-from hwgen.synth import script
-from hwgen.targets import device
 from hwgen.tools.yosys import release, run_yosys
 
 from .cycles import EXAMPLES, read

@@ -19,10 +19,10 @@ import click
 import numpy as np
 
 from hwgen.blocks.operator import Cost
-from hwgen.mapping import KINDS, Needs, logic_luts, needs
+from hwgen.device.mapping import KINDS, Needs, logic_luts, needs
+from hwgen.device.targets import Device, PerBit, device
 from hwgen.rtlil import to_rtlil
 from hwgen.stage_synth import remembered
-from hwgen.targets import Device, PerBit, device
 
 from .cost_cases import Case, cases
 

@@ -10,10 +10,10 @@ from random import Random
 
 import click
 
+from hwgen.device.synth import synthesise
+from hwgen.device.targets import device
 from hwgen.projects.gearbox import Gearbox
 from hwgen.rtlil import to_rtlil
-from hwgen.synth import synthesise
-from hwgen.targets import device
 from hwgen.testing import simulate
 
 #: Bytes taken and given.

@@ -17,11 +17,11 @@ import click
 import numpy as np
 
 import hwgen
+from hwgen.device.synth import synthesise
 from hwgen.exact_session import exact_session
 from hwgen.fit import fit_needs
 from hwgen.graph import golden
 from hwgen.rtlil import to_rtlil
-from hwgen.synth import synthesise
 
 MODEL = Path(__file__).parents[1] / "examples" / "lenet5_int8.onnx"
 Row = tuple[str, str]

@@ -75,9 +75,9 @@ def hwgen(file: Path, budget: int) -> tuple[str, str]:
     """RTLIL of hwgen's pipeline, and what reads it."""
     from hwgen import flow
     from hwgen.dataflow.pipeline import Pipeline
+    from hwgen.device.synth import preparation
+    from hwgen.device.targets import device
     from hwgen.rtlil import to_rtlil
-    from hwgen.synth import preparation
-    from hwgen.targets import device
 
     from .nngen_lenet5 import pictures
 

@@ -14,14 +14,14 @@ import numpy as np
 
 from hwgen.blocks import OPERATORS, Add, Mul
 from hwgen.blocks.operator import LaneFolding
+from hwgen.device.synth import synthesise
+from hwgen.device.targets import device
 from hwgen.graph.lower import lower
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
 from hwgen.rtlil import to_rtlil
-from hwgen.synth import synthesise
-from hwgen.targets import device
 
 FAMILIES = ("Add, random scales", "Add, powers of two", "Mul, random scales", "Mul, powers of two")
 

@@ -5,11 +5,11 @@ import importlib.util
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
+from hwgen.device.targets import Device
+from hwgen.device.targets import device as find_device
 from hwgen.graph.errors import InputError
 from hwgen.link.endpoint import Buffers
 from hwgen.link.uart import is_rate
-from hwgen.targets import Device
-from hwgen.targets import device as find_device
 
 #: What installs all that bitstreams need.
 INSTALL = "pip install amaranth-boards, or pip install '.[boards]' in hwgen's folder"
@@ -21,10 +21,10 @@ LINK_LUTS, LINK_FFS = 1100, 600
 class Board:
     """A board.
 
-    ``device`` is that of :mod:`hwgen.targets`, ``platform`` the class in ``amaranth_boards.<module>``, ``flow`` the
-    tools (see :mod:`hwgen.bitstream`). ``clock`` (Hz) is that of the design unless another is asked for; ``oscillator``
-    is the board's own. ``rates`` are those in baud that its USB chip (``usb``) makes exactly, the highest first;
-    ``load`` the command that loads a bitstream.
+    ``device`` is that of :mod:`hwgen.device.targets`, ``platform`` the class in ``amaranth_boards.<module>``, ``flow``
+    the tools (see :mod:`hwgen.bitstream`). ``clock`` (Hz) is that of the design unless another is asked for;
+    ``oscillator`` is the board's own. ``rates`` are those in baud that its USB chip (``usb``) makes exactly, the
+    highest first; ``load`` the command that loads a bitstream.
     """
 
     name: str

@@ -15,6 +15,8 @@ from hwgen.axi import CoreInstance
 from hwgen.boards import Board
 from hwgen.boards.clocks import setting
 from hwgen.boards.top import BoardTop
+from hwgen.device.synth import preparation
+from hwgen.device.targets import device as find_device
 from hwgen.graph.errors import FitError
 from hwgen.link.capacity import link_rate
 from hwgen.link.identity import identity
@@ -23,8 +25,6 @@ from hwgen.link.uart import check_rate
 from hwgen.link.units import Loads
 from hwgen.netlist import improved
 from hwgen.placements import Placed, Placements
-from hwgen.synth import preparation
-from hwgen.targets import device as find_device
 from hwgen.tools.package_tool import Tool, ToolError
 from hwgen.tools.yosys import YosysError, run_yosys
 

@@ -6,22 +6,22 @@ import click
 
 from hwgen import flow
 from hwgen.cli_json import say
-from hwgen.clocks import clock_origin, clock_text
 from hwgen.commands import arguments, steps, text_width
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.device.clocks import clock_origin, clock_text
+from hwgen.device.mapping import Needs
+from hwgen.device.synth import check_synthesis
+from hwgen.device.targets import device as find_device
 from hwgen.fit import FitTable, fit_needs
 from hwgen.flow import Design
 from hwgen.graph.errors import FitError
 from hwgen.json_answers import fit_answer
-from hwgen.mapping import Needs
 from hwgen.report import network_data
 from hwgen.report_text import device_rows, heading
 from hwgen.sizing import Sizing
 from hwgen.stage_synth import StageCounts, count_stages
-from hwgen.synth import check_synthesis
 from hwgen.tables import shortened, table
-from hwgen.targets import device as find_device
 
 _STEP = "synthesising stage by stage, which takes minutes the first time"
 _LAYER_NUMBERS = 78  # characters that the numbers of a layer may take

@@ -14,9 +14,10 @@ from hwgen import explore as exploring
 from hwgen import flow, report
 from hwgen import simulate as engines
 from hwgen.cli_json import say
-from hwgen.clocks import clock_origin, clock_text, usual_clock
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
+from hwgen.device.clocks import clock_origin, clock_text, usual_clock
+from hwgen.device.targets import device as find_device
 from hwgen.frames import Frames, load_labels, raw_frames
 from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
@@ -30,7 +31,6 @@ from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.sizing import weigher
 from hwgen.tables import by, table
-from hwgen.targets import device as find_device
 from hwgen.waves import Waves
 from hwgen.workers import Workers
 

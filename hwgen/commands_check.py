@@ -8,6 +8,8 @@ import click
 from hwgen import flow
 from hwgen.cli_json import say
 from hwgen.commands import arguments, attempt, front, steps, text_width
+from hwgen.device.targets import DEVICES, Device
+from hwgen.device.targets import device as find_device
 from hwgen.fit import fit_table
 from hwgen.flow import Quantised
 from hwgen.graph.errors import FitError, HwgenError, Problems
@@ -17,8 +19,6 @@ from hwgen.large_ram import has_large_ram
 from hwgen.loading import FIXED, SPRAM
 from hwgen.smallest import Verdict, memory_bits, shared, smallest, takes, weight_bits
 from hwgen.tables import labelled, table
-from hwgen.targets import DEVICES, Device
-from hwgen.targets import device as find_device
 
 #: Of a resource that is lacking, times what there is: then no search is needed to see that it does not fit.
 HOPELESS = 2.0

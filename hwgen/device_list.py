@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from hwgen.cli_json import say
+from hwgen.device.targets import DEVICES, FAMILIES, Device
 from hwgen.graph.errors import InputError
 from hwgen.tables import table, wrapped
-from hwgen.targets import DEVICES, FAMILIES, Device
 
 
 def chosen(family: str | None) -> list[Device]:

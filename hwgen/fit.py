@@ -6,9 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hwgen.blocks.operator import Cost
-
-from .mapping import Needs, needs
-from .targets import DEVICES, Device
+from hwgen.device.mapping import Needs, needs
+from hwgen.device.targets import DEVICES, Device
 
 if TYPE_CHECKING:
     from hwgen.dataflow.plan import Plan

@@ -11,12 +11,14 @@ import numpy as np
 from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
 from hwgen.checking import check
-from hwgen.clocks import usual_clock
 from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import check_layers, plan_file
 from hwgen.dataflow.schedule import Schedule, schedule
+from hwgen.device.clocks import usual_clock
+from hwgen.device.targets import Device
+from hwgen.device.targets import device as find_device
 from hwgen.export import Verilog, export, remembered, to_verilog
 from hwgen.fit import FitTable, fit_table
 from hwgen.frames import CALIBRATION_FRAMES, load_frames
@@ -48,8 +50,6 @@ from hwgen.report import Report, make_report
 from hwgen.runtime import Comparison, against_onnxruntime
 from hwgen.settings import settings_data
 from hwgen.simulate import HARDWARE, Simulation, simulate
-from hwgen.targets import Device
-from hwgen.targets import device as find_device
 from hwgen.testbench import Vectors, verilog_testbench
 from hwgen.tools.yosys import compile_early
 from hwgen.waves import Waves, whole
@@ -92,12 +92,12 @@ def compile(
     ``input_shape`` fixes open dimensions. The network ends at the tensors ``outputs`` of the model, if any are given.
     Layers are sized to fit ``device`` (``DEVICE`` unless given, which ``multipliers`` and ``fps`` may exceed), to use
     at most ``multipliers``, or to reach ``fps`` frames per second at ``clock`` Hz with the least hardware; or as the
-    JSON file ``plan`` says; the clock is what the device's family reaches (:mod:`hwgen.clocks`) unless given. With
-    ``latency`` one frame takes the least time, otherwise most come in a second.
-    ``lenient``: if nothing fits the device, go on. ``weights`` is ``"fixed"``, or ``"loadable"`` for hardware that
-    takes those of other networks of the same shape at run time (:mod:`hwgen.loading`), or ``"spram"`` for the network's
-    own in RAM that must be loaded before the first frame, if the device has such. ``progress`` is told every step,
-    ``warn`` whatever the user should know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
+    JSON file ``plan`` says; the clock is what the device's family reaches (:mod:`hwgen.device.clocks`) unless given.
+    With ``latency`` one frame takes the least time, otherwise most come in a second. ``lenient``: if nothing fits the
+    device, go on. ``weights`` is ``"fixed"``, or ``"loadable"`` for hardware that takes those of other networks of the
+    same shape at run time (:mod:`hwgen.loading`), or ``"spram"`` for the network's own in RAM that must be loaded
+    before the first frame, if the device has such. ``progress`` is told every step, ``warn`` whatever the user should
+    know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
     target, asked_clock = _target(device), clock

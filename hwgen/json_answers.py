@@ -9,6 +9,7 @@ import numpy as np
 
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.device.targets import Device
 from hwgen.explore import Point
 from hwgen.fit import FitTable
 from hwgen.flow import Design
@@ -17,7 +18,6 @@ from hwgen.report import layers_data
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.stage_synth import StageCounts
-from hwgen.targets import Device
 
 
 def build_answer(design: Design, folder: Path) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hwgen.device.targets import Device
     from hwgen.graph.network import Network
-    from hwgen.targets import Device
 
 
 def check_answer(network: "Network | None", problems: Sequence[str], device: "Device | None") -> dict[str, Any]:

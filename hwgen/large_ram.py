@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from hwgen.blocks.mac_operator import MacOperator
 from hwgen.dataflow.plan import Plan, PlannedLayer
+from hwgen.device.mapping import needs
+from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.errors import InputError
-from hwgen.mapping import needs
 from hwgen.memory.rom import LOGIC_DEPTH
-from hwgen.targets import DEVICES, Device
 
 
 def has_large_ram(device: Device) -> bool:

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from hwgen.clocks import usual_clock
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import plan_file, read_document
+from hwgen.device.clocks import usual_clock
+from hwgen.device.targets import Device
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.network import Network
 from hwgen.large_ram import require_large_ram
 from hwgen.loading import SPRAM, WEIGHTS
 from hwgen.sizing import Sizing
-from hwgen.targets import Device
 
 LATENCY_OR_RATE = "--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them"
 

@@ -71,7 +71,7 @@ def _written(command: str, given: Given) -> None:
 
 
 def _device(command: str, given: Given) -> None:
-    from hwgen.device_names import device_name
+    from hwgen.device.names import device_name
 
     if given.get("device") is not None:
         device_name(given["device"])

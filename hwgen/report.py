@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hwgen.axi import port_names
 from hwgen.dataflow.taps import waiting
+from hwgen.device.clocks import clock_origin
+from hwgen.device.mapping import Needs
+from hwgen.device.targets import Device
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
 
-from .clocks import clock_origin
 from .fit import by_layer
-from .mapping import Needs
 from .report_graph import edges
 from .report_html import html_of
 from .report_text import text_of
-from .targets import Device
 
 if TYPE_CHECKING:
     from hwgen.bitstream import Implementation

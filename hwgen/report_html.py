@@ -4,7 +4,8 @@ from base64 import b64encode
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from .clocks import clock_text
+from hwgen.device.clocks import clock_text
+
 from .names import identifier
 from .report_picture import LANE, path, picture, side
 from .report_text import device_rows, proof_numbers, time_text

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from .clocks import clock_text
+from hwgen.device.clocks import clock_text
+
 from .tables import by, labelled, shortened, table, wrapped
 
 _NUMBERS = 64  # characters that the other columns of the table of layers may take

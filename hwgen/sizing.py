@@ -17,12 +17,12 @@ from hwgen.dataflow.folding import FoldingSearch, Option, SearchedLayer
 from hwgen.dataflow.latency import least_latency
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.device.mapping import Needs, dsps, needs
+from hwgen.device.targets import Device
 from hwgen.fit import FitTable, fit_table
 from hwgen.graph.errors import FitError
 from hwgen.graph.network import Network
 from hwgen.large_ram import has_large_ram, placed
-from hwgen.mapping import Needs, dsps, needs
-from hwgen.targets import Device
 
 MULTIPLIERS = 100  # for a device without any
 #: Rounds in which prices follow what is asked for, how fast, and in which a plan's own needs are set aside.

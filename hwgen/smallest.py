@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hwgen.blocks.operator import Cost, Operator
+from hwgen.device.targets import DEVICES, Device
 from hwgen.fit import FitRow, FitTable, fit_table
 from hwgen.graph.network import Network
 from hwgen.graph.types import IntType
 from hwgen.sizing import Sizing
-from hwgen.targets import DEVICES, Device
 
 #: Seconds of processor time after which no further device is tried.
 SECONDS = 10.0

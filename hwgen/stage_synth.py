@@ -13,15 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwgen.device.mapping import Needs, needs
+from hwgen.device.synth import TIMEOUT, check_synthesis, count, script, synthesise
+from hwgen.device.targets import Device
 from hwgen.tools import cache
 from hwgen.tools.process import threads
 from hwgen.tools.yosys import release
 
 from .fit import by_layer
-from .mapping import Needs, needs
 from .rtlil import to_rtlil
-from .synth import TIMEOUT, check_synthesis, count, script, synthesise
-from .targets import Device
 
 if TYPE_CHECKING:
     from hwgen.dataflow.plan import Plan
@@ -76,7 +76,7 @@ def count_stages(
 
 
 def remembered(text: str, top: str, device: Device, timeout: float = TIMEOUT) -> Needs:
-    """What :func:`hwgen.synth.synthesise` counts, from the cache if it is there."""
+    """What :func:`hwgen.device.synth.synthesise` counts, from the cache if it is there."""
     check_synthesis(device)
     given = script(text, top, device) + text + release()
     file = cache.folder("synthesised") / f"{hashlib.sha256(given.encode()).hexdigest()}.json"

@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from hwgen.cli import cli
+from hwgen.device.targets import device
 from hwgen.graph.calibrate import METHODS
 from hwgen.graph.recipe import Recipe
-from hwgen.targets import device
 
 from . import tiny
 from .shared import arrays

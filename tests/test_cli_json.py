@@ -13,9 +13,9 @@ from onnx import helper
 from hwgen import cli_fit, flow
 from hwgen import simulate as engines
 from hwgen.cli import cli
-from hwgen.mapping import needs
+from hwgen.device.mapping import needs
+from hwgen.device.targets import DEVICES
 from hwgen.stage_synth import StageCounts
-from hwgen.targets import DEVICES
 
 from . import tiny
 

@@ -1,8 +1,8 @@
 """Speeds are stated at a clock that the device can have, and where it comes from is said."""
 
 import hwgen
-from hwgen.clocks import clock_origin, clock_text, clocks, usual_clock
-from hwgen.targets import FAMILIES, device
+from hwgen.device.clocks import clock_origin, clock_text, clocks, usual_clock
+from hwgen.device.targets import FAMILIES, device
 
 from . import tiny
 

@@ -6,12 +6,12 @@ from benchmarks.cost_cases import SAME, Case, laid_out
 from hwgen.blocks import MaxPool, StreamQueue
 from hwgen.blocks.operator import LaneFolding
 from hwgen.blocks.queue import QueueFolding
+from hwgen.device.mapping import needs
+from hwgen.device.synth import synthesise
+from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
 from hwgen.graph.window import Window
-from hwgen.mapping import needs
 from hwgen.rtlil import to_rtlil
-from hwgen.synth import synthesise
-from hwgen.targets import device
 
 from .blocks.cases import conv, dense, pool
 

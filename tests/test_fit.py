@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from hwgen import flow, stage_synth
 from hwgen.cli import cli
 from hwgen.dataflow.folding import FoldingSearch, search
+from hwgen.device.mapping import Needs
+from hwgen.device.synth import count
+from hwgen.device.targets import DEVICES, device
 from hwgen.fit import by_layer, fit_table
 from hwgen.graph.errors import FitError
-from hwgen.mapping import Needs
 from hwgen.stage_synth import count_stages, remembered
-from hwgen.synth import count
-from hwgen.targets import DEVICES, device
 
 from . import tiny
 from .dataflow.nets import small

@@ -12,6 +12,9 @@ from amaranth.sim import Simulator
 import hwgen
 from hwgen.blocks.operator import MemoryNeed
 from hwgen.blocks.stores import store_needs
+from hwgen.device.mapping import brams, large_rams, needs
+from hwgen.device.synth import synthesise
+from hwgen.device.targets import device
 from hwgen.export import to_verilog
 from hwgen.fit import fit_table
 from hwgen.flow import choose_plan
@@ -22,14 +25,11 @@ from hwgen.link.host import LinkError, Session
 from hwgen.link.runner import Runner
 from hwgen.link.simulated import SimulatedLine, simulated_board
 from hwgen.loading import laid_out, made_loadable, plan_text
-from hwgen.mapping import brams, large_rams, needs
 from hwgen.memory.store import Store, StoreShape
 from hwgen.reloading import Step, simulate_steps
 from hwgen.retraining import retrained
 from hwgen.rtlil import to_rtlil
 from hwgen.sizing import Sizing
-from hwgen.synth import synthesise
-from hwgen.targets import device
 from hwgen.testing import random_frames
 
 from . import tiny

@@ -55,7 +55,12 @@ def _packaged(path: Path) -> str:
 
 def test_the_wheel_has_every_module_template_and_table_and_the_boards(built):
     wanted = {_packaged(path) for path in OURS if "__pycache__" not in path.parts}
-    assert {"hwgen/py.typed", "hwgen/devices.csv", "hwgen/boards/__init__.py", "hwgen/templates/report.html"} <= wanted
+    assert {
+        "hwgen/py.typed",
+        "hwgen/device/devices.csv",
+        "hwgen/boards/__init__.py",
+        "hwgen/templates/report.html",
+    } <= wanted
     assert {"hwgen/schemas/answers.json", "hwgen/schemas/plan.json"} <= wanted
     assert wanted - built["wheel"] == set()
     others = {name for name in built["wheel"] - wanted if ".dist-info/" not in name}

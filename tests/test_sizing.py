@@ -10,10 +10,10 @@ from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.latency import least_latency
 from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.schedule import schedule
+from hwgen.device.targets import device
 from hwgen.fit import fit_table
 from hwgen.graph.errors import FitError
 from hwgen.sizing import Sizing, weigher
-from hwgen.targets import device
 
 from .dataflow.nets import chain, random_network, separable, small
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from hwgen.device.targets import device
 from hwgen.fit import fit_table
 from hwgen.sizing import Sizing
 from hwgen.smallest import by_size, smallest
-from hwgen.targets import device
 
 from .dataflow.nets import random_network
 

@@ -9,13 +9,13 @@ import pytest
 
 from hwgen.blocks.logic import Logic
 from hwgen.blocks.operator import Cost, MemoryNeed, Products
+from hwgen.device.mapping import Needs, brams, dsps, memory_luts, needs, ram_luts
+from hwgen.device.synth import count, synthesise
+from hwgen.device.targets import DEVICES, device
+from hwgen.device.targets import FAMILIES as FAMILY_TABLE
 from hwgen.fit import fit_costs, fit_needs
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.types import S8
-from hwgen.mapping import Needs, brams, dsps, memory_luts, needs, ram_luts
-from hwgen.synth import count, synthesise
-from hwgen.targets import DEVICES, device
-from hwgen.targets import FAMILIES as FAMILY_TABLE
 from hwgen.tools.yosys import run_yosys
 
 NAMES = ("lfe5u-25f", "xc7a35t", "xczu3eg", "ice40up5k", "gw2a-18c", "5cseba6")

@@ -1,6 +1,6 @@
 """Counting logic: what a structure takes of adders, comparisons, multiplexers and registers, before any technology.
 
-Counts are of bits. What a family of devices makes of each kind is in :class:`hwgen.targets.PerBit`.
+Counts are of bits. What a family of devices makes of each kind is in :class:`hwgen.device.targets.PerBit`.
 """
 
 from collections.abc import Iterable

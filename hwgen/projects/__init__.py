@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.errors import InputError
-from hwgen.targets import DEVICES, Device
 
 from .baremetal import baremetal_files, baremetal_load_files
 from .dma import MOST_OUTPUTS

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from hwgen.device.targets import Device
 from hwgen.graph.errors import InputError
-from hwgen.targets import Device
 
 #: AMD's families, and Intel's by what Quartus calls them.
 VIVADO = ("xc7", "xcu", "xcup")

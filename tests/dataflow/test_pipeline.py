@@ -11,6 +11,7 @@ from hwgen.blocks.multiplier import PAIR
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import LONGEST_NAME, Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
+from hwgen.device.targets import device
 from hwgen.formal import prove_contract
 from hwgen.graph import golden
 from hwgen.graph.network import Output
@@ -18,7 +19,6 @@ from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
 from hwgen.simulate import simulate as run_engine
 from hwgen.sizing import weigher
-from hwgen.targets import device
 from hwgen.testing import check_cycles, from_beats, random_frames, simulation, to_beats
 from tests.blocks.cases import conv
 from tests.blocks.test_conv_transpose import transposed

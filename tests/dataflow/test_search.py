@@ -11,6 +11,7 @@ from hwgen.blocks.operator import GoldenOperator
 from hwgen.dataflow.folding import default_weigh, search
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.device.targets import device
 from hwgen.fit import fit_table
 from hwgen.graph.errors import FitError, InputError, ModelError
 from hwgen.graph.lower import lower
@@ -19,7 +20,6 @@ from hwgen.graph.reader import read_model
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
 from hwgen.sizing import weigher
-from hwgen.targets import device
 from tests.blocks.cases import conv
 from tests.shared import model
 

@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 import hwgen
+from hwgen.device.targets import device
 from hwgen.loading import plan_text
 from hwgen.projects import PROJECTS
 from hwgen.projects.facts import Facts
 from hwgen.projects.parts import Part
 from hwgen.retraining import Retrained, retrained
-from hwgen.targets import device
 
 from .. import tiny
 

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 import hwgen
 from hwgen.cli import cli
+from hwgen.device.targets import DEVICES, device
 from hwgen.names import identifier
 from hwgen.projects import PROJECTS, project_files
 from hwgen.projects.parts import Part, is_amd, is_intel
-from hwgen.targets import DEVICES, device
 
 from .. import tiny
 from .common import design

@@ -12,13 +12,13 @@ import pytest
 
 from hwgen import flow
 from hwgen.axi import AxiPort, element_bits, port_names
+from hwgen.device.targets import device
 from hwgen.graph import float_elementwise, golden
 from hwgen.projects.facts import Facts
 from hwgen.projects.host import frame_blob
 from hwgen.projects.parts import Part
 from hwgen.projects.pynq import pynq_files
 from hwgen.simulate import simulate
-from hwgen.targets import device
 
 from ..shared import model
 from . import fake_pynq

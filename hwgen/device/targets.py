@@ -1,14 +1,15 @@
 """Devices: what each has, and what its family's blocks look like to synthesis.
 
 The devices are data, ``devices.csv``, each with the documents that its numbers are from. Their families are here. What
-Yosys makes of products and memories is in :mod:`hwgen.mapping`; how it is called is in :mod:`hwgen.synth`.
+Yosys makes of products and memories is in :mod:`hwgen.device.mapping`; how it is called is in
+:mod:`hwgen.device.synth`.
 """
 
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
 from hwgen.blocks.multiplier import PAIR, SINGLE, Multiplier
-from hwgen.device_names import device_name, device_rows
+from hwgen.device.names import device_name, device_rows
 from hwgen.graph.types import IntType
 
 

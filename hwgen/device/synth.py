@@ -5,11 +5,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from hwgen.device.mapping import Needs
+from hwgen.device.targets import Device, Family
 from hwgen.graph.errors import FitError
 from hwgen.tools.yosys import YosysError, run_yosys
-
-from .mapping import Needs
-from .targets import Device, Family
 
 TIMEOUT = 1800.0  # seconds
 

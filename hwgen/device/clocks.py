@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from .targets import Device
+from hwgen.device.targets import Device
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Clock:
 @lru_cache(maxsize=1)
 def clocks() -> dict[str, Clock]:
     """Those of all families, by name."""
-    lines = files("hwgen").joinpath("clocks.csv").read_text(encoding="utf-8").splitlines()
+    lines = files("hwgen.device").joinpath("clocks.csv").read_text(encoding="utf-8").splitlines()
     return {row["family"]: Clock(float(row["mhz"]) * 1e6, row["known"], row["source"]) for row in csv.DictReader(lines)}
 
 

@@ -13,7 +13,7 @@ Row = dict[str, str]
 @lru_cache(maxsize=1)
 def device_rows() -> tuple[Row, ...]:
     """The lines of the table."""
-    lines = files("hwgen").joinpath("devices.csv").read_text(encoding="utf-8").splitlines()
+    lines = files("hwgen.device").joinpath("devices.csv").read_text(encoding="utf-8").splitlines()
     return tuple(csv.DictReader(lines))
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, fields
 
 from hwgen.blocks.logic import Logic
 from hwgen.blocks.operator import Cost, MemoryNeed, Products
-
-from .targets import BlockRam, Device, Dsp, PerBit, Shape
+from hwgen.device.targets import BlockRam, Device, Dsp, PerBit, Shape
 
 
 @dataclass(frozen=True)
