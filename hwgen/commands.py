@@ -18,11 +18,11 @@ from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
 from hwgen.device.clocks import clock_origin, clock_text, usual_clock
 from hwgen.device.targets import device as find_device
-from hwgen.frames import Frames, load_labels, raw_frames
+from hwgen.frames.inputs import FrameSpec, Preparation, file_spec
+from hwgen.frames.load import Frames, load_labels, raw_frames
 from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
 from hwgen.graph.recipe import Recipe
-from hwgen.inputs import FrameSpec, Preparation, file_spec
 from hwgen.json_answers import build_answer, explore_answer, simulate_answer
 from hwgen.names import default_folder
 from hwgen.output import write_together, write_whole

@@ -12,9 +12,9 @@ from hwgen import commands, flow
 from hwgen.bitstream import check_tools
 from hwgen.boards import BOARDS, Board
 from hwgen.boards import board as find_board
-from hwgen.frames import load_frames, load_labels
+from hwgen.frames.inputs import FrameSpec
+from hwgen.frames.load import load_frames, load_labels
 from hwgen.graph.errors import InputError
-from hwgen.inputs import FrameSpec
 from hwgen.link.host import Session
 from hwgen.link.runner import Runner
 from hwgen.link.serial_line import open_session

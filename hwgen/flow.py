@@ -21,7 +21,8 @@ from hwgen.device.targets import Device
 from hwgen.device.targets import device as find_device
 from hwgen.export import Verilog, export, remembered, to_verilog
 from hwgen.fit import FitTable, fit_table
-from hwgen.frames import CALIBRATION_FRAMES, load_frames
+from hwgen.frames.inputs import USUAL, FrameSpec, Preparation
+from hwgen.frames.load import CALIBRATION_FRAMES, load_frames
 from hwgen.graph import golden
 from hwgen.graph.cut import host_nodes, loose_ends, weighted_layers
 from hwgen.graph.errors import InputError
@@ -34,7 +35,6 @@ from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq, write_tail
-from hwgen.inputs import USUAL, FrameSpec, Preparation
 from hwgen.layer_tensors import layer_results, outputs_by_layers, wide_by_layers
 from hwgen.load_files import Load
 from hwgen.loader import LoadedPipeline

@@ -13,7 +13,7 @@ from hwgen.device.targets import Device
 from hwgen.explore import Point
 from hwgen.fit import FitTable
 from hwgen.flow import Design
-from hwgen.frames import Frames
+from hwgen.frames.load import Frames
 from hwgen.report import layers_data
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hwgen.graph.errors import HwgenError, InputError, Problems
 
 if TYPE_CHECKING:
-    from hwgen.inputs import FrameSpec, Preparation
+    from hwgen.frames.inputs import FrameSpec, Preparation
 
 #: Endings of what `explore` draws.
 PICTURES = (".svg", ".png", ".pdf")
@@ -93,8 +93,8 @@ def _plan(command: str, given: Given) -> None:
 
 def _frames(command: str, given: Given) -> None:
     """That frames for calibration and those to run are there and fit the model's input, and that each has a label."""
-    from hwgen.frames import CALIBRATION_FRAMES, check_labels
-    from hwgen.inputs import Preparation
+    from hwgen.frames.inputs import Preparation
+    from hwgen.frames.load import CALIBRATION_FRAMES, check_labels
 
     numbers = Preparation(**{name: given[name] for name in ("scale", "mean", "std", "resize")})
     calibration, inputs, labels = (given.get(name) for name in ("calibration", "inputs", "labels"))
@@ -114,7 +114,7 @@ def _count(
     sources: Iterable[str], spec: "FrameSpec | None", numbers: "Preparation", limit: int | None, spread: bool = False
 ) -> int | None:
     """How many frames are taken from ``sources``; where nothing is known of the input, only that these are there."""
-    from hwgen.frames import count_frames, find_files
+    from hwgen.frames.load import count_frames, find_files
 
     if spec is not None:
         return count_frames(sources, spec, numbers, limit, spread)
@@ -124,6 +124,6 @@ def _count(
 
 def _spec(given: Given) -> "FrameSpec | None":
     """What the model's input takes; None where that cannot be told yet."""
-    from hwgen.inputs import file_spec
+    from hwgen.frames.inputs import file_spec
 
     return file_spec(given["model"], dict(given["input_shape"])) if given["model"] else None

@@ -9,7 +9,7 @@ import pytest
 import hwgen
 
 ROOT = Path(hwgen.__file__).parent
-ORDER = ["graph", "tools", "memory", "blocks", "device", "dataflow"]
+ORDER = ["graph", "tools", "frames", "memory", "blocks", "device", "dataflow"]
 FILES = sorted(ROOT.rglob("*.py"))
 
 

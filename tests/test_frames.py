@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hwgen.frames import load_frames, load_labels
+from hwgen.frames.inputs import FrameSpec, Preparation
+from hwgen.frames.load import load_frames, load_labels
 from hwgen.graph.errors import InputError
 from hwgen.graph.types import S8, U8, IntType, Quantization
-from hwgen.inputs import FrameSpec, Preparation
 
 GREY = FrameSpec("image", (1, 4, 6), np.dtype(np.float32))
 RGB = FrameSpec("image", (3, 4, 6), np.dtype(np.float32))

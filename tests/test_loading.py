@@ -20,13 +20,13 @@ from hwgen.blocks.requantizer_lane import LaneForm
 from hwgen.dataflow.folding import search
 from hwgen.dataflow.schedule import schedule
 from hwgen.export import to_verilog
-from hwgen.frames import load_frames
+from hwgen.frames.inputs import USUAL, FrameSpec
+from hwgen.frames.load import load_frames
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.network import Network
 from hwgen.graph.requantize import fit
 from hwgen.graph.types import U8, FeatureMap, IntType
-from hwgen.inputs import USUAL, FrameSpec
 from hwgen.loader import LoadGate, LoadPlan
 from hwgen.loading import forms_in, laid_out, made_loadable, plan_text
 from hwgen.memory.contents import Contents

@@ -11,11 +11,11 @@ from PIL import Image
 from hwgen import flow
 from hwgen.cli import cli
 from hwgen.dataflow.plan_file import WEIGHTED
-from hwgen.frames import CALIBRATION_FRAMES, count_frames, load_frames
+from hwgen.frames.inputs import FrameSpec, Preparation
+from hwgen.frames.load import CALIBRATION_FRAMES, count_frames, load_frames
 from hwgen.graph.cut import weighted_layers
 from hwgen.graph.errors import InputError
 from hwgen.graph.model_input import model_input
-from hwgen.inputs import FrameSpec, Preparation
 
 from . import tiny
 from .blocks.random_models import lowered, random_model

@@ -1,7 +1,7 @@
 """Frames from files: pictures, numpy arrays and folders of them, brought to what a network's input takes.
 
 Arrays may have the input's shape or that of many frames ``[N, ...]``, with channels first or last, and dimensions of
-1 may be missing. :mod:`hwgen.inputs` says what becomes of pictures and numbers.
+1 may be missing. :mod:`hwgen.frames.inputs` says what becomes of pictures and numbers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hwgen.array_files import array, heads, keyed, listed, split_key
-from hwgen.graph.errors import InputError
-from hwgen.inputs import (
+from hwgen.frames.array_files import array, heads, keyed, listed, split_key
+from hwgen.frames.inputs import (
     USUAL,
     FrameSpec,
     Preparation,
@@ -22,6 +21,7 @@ from hwgen.inputs import (
     picture_pixels,
     prepared,
 )
+from hwgen.graph.errors import InputError
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 ARRAYS = (".npy", ".npz")

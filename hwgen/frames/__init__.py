@@ -1,0 +1,1 @@
+"""Frames: from pictures and arrays in files to what a model takes."""
