@@ -22,9 +22,9 @@ def compare(first: Path, second: Path, quiet: bool) -> None:
       python -m hwgen compare build/lenet5 build/lenet5_faster
     """
     from hwgen.commands import attempt, text_width
-    from hwgen.compare import Build, lines
-    from hwgen.compare import compare as compared
     from hwgen.graph.errors import InputError, Problems
+    from hwgen.report.compare import Build, lines
+    from hwgen.report.compare import compare as compared
 
     problems = Problems(InputError)
     builds = [attempt(problems, lambda folder=folder: Build.read(folder)) for folder in (first, second)]

@@ -17,11 +17,11 @@ from hwgen.fit import FitTable, fit_needs
 from hwgen.flow import Design
 from hwgen.graph.errors import FitError
 from hwgen.json_answers import fit_answer
-from hwgen.report import network_data
-from hwgen.report_text import device_rows, heading
+from hwgen.report.report import network_data
+from hwgen.report.tables import shortened, table
+from hwgen.report.text import device_rows, heading
 from hwgen.sizing import Sizing
 from hwgen.stage_synth import StageCounts, count_stages
-from hwgen.tables import shortened, table
 
 _STEP = "synthesising stage by stage, which takes minutes the first time"
 _LAYER_NUMBERS = 78  # characters that the numbers of a layer may take

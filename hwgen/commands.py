@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from hwgen import explore as exploring
-from hwgen import flow, report
+from hwgen import flow
 from hwgen import simulate as engines
 from hwgen.cli_json import say
 from hwgen.dataflow.folding import FoldingSearch
@@ -27,10 +27,11 @@ from hwgen.json_answers import build_answer, explore_answer, simulate_answer
 from hwgen.names import default_folder
 from hwgen.output import write_together, write_whole
 from hwgen.progress import Steps
+from hwgen.report import report
+from hwgen.report.tables import by, table
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.sizing import weigher
-from hwgen.tables import by, table
 from hwgen.waves import Waves
 from hwgen.workers import Workers
 

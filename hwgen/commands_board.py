@@ -18,8 +18,8 @@ from hwgen.graph.errors import InputError
 from hwgen.link.host import Session
 from hwgen.link.runner import Runner
 from hwgen.link.serial_line import open_session
+from hwgen.report.tables import table
 from hwgen.retraining import retrained
-from hwgen.tables import table
 
 BUILDS = Path("build")
 

@@ -17,8 +17,8 @@ from hwgen.graph.network import Network
 from hwgen.json_check import check_answer
 from hwgen.large_ram import has_large_ram
 from hwgen.loading import FIXED, SPRAM
+from hwgen.report.tables import labelled, table
 from hwgen.smallest import Verdict, memory_bits, shared, smallest, takes, weight_bits
-from hwgen.tables import labelled, table
 
 #: Of a resource that is lacking, times what there is: then no search is needed to see that it does not fit.
 HOPELESS = 2.0

@@ -8,7 +8,7 @@ import click
 from hwgen.cli_json import say
 from hwgen.device.targets import DEVICES, FAMILIES, Device
 from hwgen.graph.errors import InputError
-from hwgen.tables import table, wrapped
+from hwgen.report.tables import table, wrapped
 
 
 def chosen(family: str | None) -> list[Device]:

@@ -46,7 +46,7 @@ from hwgen.planning import binds, check_given, choose_plan
 from hwgen.progress import Notes, Progress, silent
 from hwgen.projects import check_projects, project_files
 from hwgen.reloading import simulate_loaded
-from hwgen.report import Report, make_report
+from hwgen.report.report import Report, make_report
 from hwgen.runtime import Comparison, against_onnxruntime
 from hwgen.settings import settings_data
 from hwgen.simulate import HARDWARE, Simulation, simulate

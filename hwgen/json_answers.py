@@ -14,7 +14,7 @@ from hwgen.explore import Point
 from hwgen.fit import FitTable
 from hwgen.flow import Design
 from hwgen.frames.load import Frames
-from hwgen.report import layers_data
+from hwgen.report.report import layers_data
 from hwgen.runtime import Comparison
 from hwgen.simulate import Simulation
 from hwgen.stage_synth import StageCounts

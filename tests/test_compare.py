@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from hwgen.cli import cli
-from hwgen.compare import Build, compare
+from hwgen.report.compare import Build, compare
 
 from . import tiny
 

@@ -59,7 +59,7 @@ def test_the_wheel_has_every_module_template_and_table_and_the_boards(built):
         "hwgen/py.typed",
         "hwgen/device/devices.csv",
         "hwgen/boards/__init__.py",
-        "hwgen/templates/report.html",
+        "hwgen/report/templates/report.html",
     } <= wanted
     assert {"hwgen/schemas/answers.json", "hwgen/schemas/plan.json"} <= wanted
     assert wanted - built["wheel"] == set()

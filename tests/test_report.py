@@ -8,9 +8,9 @@ import pytest
 import hwgen
 from hwgen.blocks import StreamQueue
 from hwgen.graph.types import U8, FeatureMap
-from hwgen.report import Report
-from hwgen.report_text import shortcut_lines
-from hwgen.tables import by, labelled, shortened, table
+from hwgen.report.report import Report
+from hwgen.report.tables import by, labelled, shortened, table
+from hwgen.report.text import shortcut_lines
 
 from . import tiny
 

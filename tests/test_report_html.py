@@ -16,8 +16,8 @@ import hwgen
 from hwgen.bitstream import Implementation
 from hwgen.dataflow.activity import KINDS
 from hwgen.names import identifier
-from hwgen.report import Report
-from hwgen.report_html import facts
+from hwgen.report.html import facts
+from hwgen.report.report import Report
 
 from . import tiny
 

@@ -9,8 +9,8 @@ from hwgen.dataflow.folding import FoldingSearch, default_weigh
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.taps import tap_shortcuts
-from hwgen.report_graph import edges
-from hwgen.report_picture import LEAST, MOST, path, picture, side
+from hwgen.report.graph import edges
+from hwgen.report.picture import LEAST, MOST, path, picture, side
 
 from .dataflow.nets import residual, small
 from .dataflow.random_branches import random_plan

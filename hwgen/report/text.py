@@ -3,8 +3,7 @@
 from typing import Any
 
 from hwgen.device.clocks import clock_text
-
-from .tables import by, labelled, shortened, table, wrapped
+from hwgen.report.tables import by, labelled, shortened, table, wrapped
 
 _NUMBERS = 64  # characters that the other columns of the table of layers may take
 _ACTIVITY_NUMBERS = 74  # those of the table of cycles

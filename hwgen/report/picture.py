@@ -37,7 +37,7 @@ class Picture:
 
 
 def picture(layers: Sequence[str], edges: Sequence[dict[str, Any]], outputs: int) -> Picture:
-    """Lay out ``layers``, in topological order, and ``edges`` as :func:`hwgen.report_graph.edges` gives them."""
+    """Lay out ``layers``, in topological order, and ``edges`` as :func:`hwgen.report.graph.edges` gives them."""
     rows = {"": 0} | {layer: n for n, layer in enumerate(layers, 1)}
     ends = [len(layers) + 1 + edge["output"] if not edge["to"] else rows[edge["to"]] for edge in edges]
     starts = [rows[edge["from"]] for edge in edges]

@@ -5,11 +5,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from hwgen.device.clocks import clock_text
-
-from .names import identifier
-from .report_picture import LANE, path, picture, side
-from .report_text import device_rows, proof_numbers, time_text
-from .tables import by, labelled, shortened
+from hwgen.names import identifier
+from hwgen.report.picture import LANE, path, picture, side
+from hwgen.report.tables import by, labelled, shortened
+from hwgen.report.text import device_rows, proof_numbers, time_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -44,7 +43,11 @@ def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("hwgen"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("hwgen.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"by": by, "number": lambda value: f"{value:,}", "percent": lambda share: f"{share:.0%}"}
     return environment

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.graph.errors import InputError
-from hwgen.tables import table
+from hwgen.report.tables import table
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 

@@ -11,12 +11,11 @@ from hwgen.dataflow.taps import waiting
 from hwgen.device.clocks import clock_origin
 from hwgen.device.mapping import Needs
 from hwgen.device.targets import Device
+from hwgen.fit import by_layer
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
-
-from .fit import by_layer
-from .report_graph import edges
-from .report_html import html_of
-from .report_text import text_of
+from hwgen.report.graph import edges
+from hwgen.report.html import html_of
+from hwgen.report.text import text_of
 
 if TYPE_CHECKING:
     from hwgen.bitstream import Implementation

@@ -1,0 +1,1 @@
+"""The report of a design: text, page, data and picture; tables; and two builds compared."""
