@@ -18,7 +18,7 @@ def main() -> None:
     try:
         for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
             signal.signal(number, lambda number, frame: sys.exit(128 + number))
-        from hwgen.cli import cli
+        from hwgen.cli.main import cli
 
         cli.main(prog_name="python -m hwgen" if sys.argv[0].endswith("__main__.py") else None)
     except KeyboardInterrupt:

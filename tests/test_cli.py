@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from hwgen.cli import cli
+from hwgen.cli.main import cli
 from hwgen.device.targets import device
 from hwgen.graph.calibrate import METHODS
 from hwgen.graph.recipe import Recipe
@@ -377,7 +377,7 @@ def test_check_reports_what_is_wrong_with_model_and_arguments_together():
 
 def test_check_sees_without_sizing_that_weights_are_too_many(monkeypatch):
     mite = replace(device("lfe5u-85f"), name="mite", luts=5, brams=0, dsps=0)
-    monkeypatch.setattr("hwgen.commands_check.find_device", lambda name: mite)
+    monkeypatch.setattr("hwgen.cli.commands_check.find_device", lambda name: mite)
     (line,) = errors("check", "tiny.onnx", "--device", "lfe5u-85f")
     assert re.match(r"device mite is too small: the weights take .* bits, and .* hold 80\. The smallest ", line)
 
@@ -390,9 +390,8 @@ def test_help_is_quick_and_enough():
     result = hwgen("--help")
     assert time.monotonic() - begin < 2  # 0.1 s when the machine is idle
     assert "python -m hwgen build" in result.stdout
-    loaded = (
-        "import sys, hwgen.cli; print([m for m in ('numpy', 'onnx', 'amaranth', 'rich', 'PIL') if m in sys.modules])"
-    )
+    heavy = ("numpy", "onnx", "amaranth", "rich", "PIL")
+    loaded = f"import sys, hwgen.cli.main; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
     for command in cli.commands:
         text = hwgen(command, "--help").stdout

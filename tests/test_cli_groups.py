@@ -5,8 +5,8 @@ import re
 import pytest
 from click.testing import CliRunner
 
-from hwgen.cli import cli
-from hwgen.cli_groups import HEADINGS, OWN
+from hwgen.cli.groups import HEADINGS, OWN
+from hwgen.cli.main import cli
 
 
 def sections(command):

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from onnx import helper
 
-from hwgen import cli_fit, flow
+from hwgen import flow
 from hwgen import simulate as engines
-from hwgen.cli import cli
+from hwgen.cli import commands_fit
+from hwgen.cli.main import cli
 from hwgen.device.mapping import needs
 from hwgen.device.targets import DEVICES
 from hwgen.stage_synth import StageCounts
@@ -83,7 +84,7 @@ def test_fit_has_the_counted_beside_the_estimated(monkeypatch):
         guessed = {stage.name: needs(stage.cost, device) for stage in plan.stages}
         return StageCounts(device, {name: need + need for name, need in guessed.items()}, guessed, len(guessed))
 
-    monkeypatch.setattr(cli_fit, "count_stages", counted)
+    monkeypatch.setattr(commands_fit, "count_stages", counted)
     found, _ = answer("fit", "tiny.onnx", *OPTIONS, "--synth")
     assert all(row["used"] == 2 * row["estimated"] for row in found["resources"].values())
     for layer in found["layers"]:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
-from hwgen.cli import cli
+from hwgen.cli.main import cli
 from hwgen.report.compare import Build, compare
 
 from . import tiny

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hwgen.cli import cli
+from hwgen.cli.main import cli
 
 from . import tiny
 
@@ -33,7 +33,7 @@ def settings(text, file="m/hwgen.toml"):
 def given(monkeypatch, command, *arguments):
     """The options with which a command is started, and what it says before."""
     seen = {}
-    monkeypatch.setattr("hwgen.preflight.preflight", lambda command, given: None)
+    monkeypatch.setattr("hwgen.cli.preflight.preflight", lambda command, given: None)
     monkeypatch.setattr(cli.commands[command], "callback", lambda **options: seen.update(options))
     result = run(command, *arguments)
     assert result.exit_code == 0, result.stderr

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from hwgen import flow, stage_synth
-from hwgen.cli import cli
+from hwgen.cli.main import cli
 from hwgen.dataflow.folding import FoldingSearch, search
 from hwgen.device.mapping import Needs
 from hwgen.device.synth import count

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hwgen.cli import cli
+from hwgen.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {
@@ -18,7 +18,7 @@ HEAVY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("module", ["hwgen.cli", "hwgen.commands"])
+@pytest.mark.parametrize("module", ["hwgen.cli.main", "hwgen.cli.commands"])
 def test_nothing_heavy_is_imported_before_it_is_needed(module):
     script = f"import sys, {module}; print(*sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

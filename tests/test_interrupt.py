@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from hwgen.cli import cli
+from hwgen.cli.main import cli
 from hwgen.tools.process import deaf, run_tool, threads
 
 from . import tiny
@@ -81,7 +81,7 @@ def test_an_error_that_was_made_of_ctrl_c_is_ctrl_c(monkeypatch):
         except KeyboardInterrupt as error:
             raise RuntimeError("Error calling __set_name__") from error
 
-    monkeypatch.setattr("hwgen.preflight.preflight", interrupted)
+    monkeypatch.setattr("hwgen.cli.preflight.preflight", interrupted)
     result = CliRunner().invoke(cli, ["check", "tiny.onnx"])
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 

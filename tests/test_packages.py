@@ -91,7 +91,7 @@ def test_a_checkout_that_is_not_installed_knows_its_version(tmp_path):
         "m.version = version\n"
         "import hwgen; from hwgen.manifest import manifest\n"
         "print(hwgen.__version__, manifest('.')['tools']['hwgen'])\n"
-        "from hwgen.cli import cli; cli.main(['--version'])\n"
+        "from hwgen.cli.main import cli; cli.main(['--version'])\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)}

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from hwgen import flow
-from hwgen.cli import cli
+from hwgen.cli.main import cli
 from hwgen.dataflow.plan_file import WEIGHTED
 from hwgen.frames.inputs import FrameSpec, Preparation
 from hwgen.frames.load import CALIBRATION_FRAMES, count_frames, load_frames

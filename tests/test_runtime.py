@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 import hwgen
 from hwgen import flow
-from hwgen.cli import cli
+from hwgen.cli.main import cli
 
 from . import tiny
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import hwgen
-from hwgen.cli import cli
+from hwgen.cli.main import cli
 from hwgen.device.targets import DEVICES, device
 from hwgen.names import identifier
 from hwgen.projects import PROJECTS, project_files

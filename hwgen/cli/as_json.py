@@ -1,6 +1,6 @@
 """``--json``: a command's answer as one JSON object on standard output, for programs.
 
-The command says what it has found (:func:`say`), and :class:`hwgen.cli_guard.Guarded` prints it at the end, together
+The command says what it has found (:func:`say`), and :class:`hwgen.cli.guard.Guarded` prints it at the end, together
 with the error if there is one. Meanwhile all else that is printed goes to stderr. What the objects hold is in
 ``schemas/answers.json``.
 """

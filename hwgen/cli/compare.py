@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from hwgen.cli_config import ConfiguredCommand
-from hwgen.cli_json import JSON_OPTIONS, say
-from hwgen.cli_options import COMMON_OPTIONS, options
+from hwgen.cli.as_json import JSON_OPTIONS, say
+from hwgen.cli.config import ConfiguredCommand
+from hwgen.cli.options import COMMON_OPTIONS, options
 
 
 @click.command(cls=ConfiguredCommand, short_help="Compare two builds: speed, resources, layers.")
@@ -21,7 +21,7 @@ def compare(first: Path, second: Path, quiet: bool) -> None:
     Example:
       python -m hwgen compare build/lenet5 build/lenet5_faster
     """
-    from hwgen.commands import attempt, text_width
+    from hwgen.cli.commands import attempt, text_width
     from hwgen.graph.errors import InputError, Problems
     from hwgen.report.compare import Build, lines
     from hwgen.report.compare import compare as compared

@@ -6,15 +6,15 @@ from typing import Any
 import click
 
 from hwgen import flow
-from hwgen.cli_json import say
-from hwgen.commands import arguments, attempt, front, steps, text_width
+from hwgen.cli.as_json import say
+from hwgen.cli.commands import arguments, attempt, front, steps, text_width
+from hwgen.cli.json_check import check_answer
 from hwgen.device.targets import DEVICES, Device
 from hwgen.device.targets import device as find_device
 from hwgen.fit import fit_table
 from hwgen.flow import Quantised
 from hwgen.graph.errors import FitError, HwgenError, Problems
 from hwgen.graph.network import Network
-from hwgen.json_check import check_answer
 from hwgen.large_ram import has_large_ram
 from hwgen.loading import FIXED, SPRAM
 from hwgen.report.tables import labelled, table

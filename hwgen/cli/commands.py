@@ -1,4 +1,4 @@
-"""What each command does; :mod:`hwgen.cli` says how it is called."""
+"""What each command does; :mod:`hwgen.cli.main` says how it is called."""
 
 import shutil
 from collections.abc import Callable
@@ -13,7 +13,8 @@ import numpy as np
 from hwgen import explore as exploring
 from hwgen import flow
 from hwgen import simulate as engines
-from hwgen.cli_json import say
+from hwgen.cli.as_json import say
+from hwgen.cli.json_answers import build_answer, explore_answer, simulate_answer
 from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
 from hwgen.device.clocks import clock_origin, clock_text, usual_clock
@@ -23,7 +24,6 @@ from hwgen.frames.load import Frames, load_labels, raw_frames
 from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
 from hwgen.graph.recipe import Recipe
-from hwgen.json_answers import build_answer, explore_answer, simulate_answer
 from hwgen.names import default_folder
 from hwgen.output import write_together, write_whole
 from hwgen.progress import Steps
@@ -41,7 +41,7 @@ _MOST_NAMES = 5  # of tensors that differ, beside the first
 
 def build(output: Path | None, bitstream: bool, making: dict[str, Any], quiet: bool, settings: dict[str, Any]) -> None:
     """Everything, to a folder; ``making`` is how a bitstream is made."""
-    from hwgen.commands_board import for_board  # which needs this module
+    from hwgen.cli.board_settings import for_board  # which needs what makes bitstreams
 
     folder = output or default_folder(settings["model"])
     board = for_board(settings, bitstream)

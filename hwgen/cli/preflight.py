@@ -19,7 +19,7 @@ Given = Mapping[str, Any]
 
 def preflight(command: str, given: Given) -> None:
     """Raise a :class:`HwgenError` with a line for everything that is wrong with what ``command`` is ``given``, by the
-    names of parameters in :mod:`hwgen.cli`."""
+    names of parameters in :mod:`hwgen.cli.main`."""
     problems = Problems(InputError)
     for judge in (_written, _device, _board, _plan, _frames):
         _attempt(problems, lambda judge=judge: judge(command, given))
@@ -39,9 +39,9 @@ def _attempt(problems: Problems, action: Callable[[], Any]) -> Any:
 
 def _refuse_check(found: Problems, given: Given) -> None:
     """`check` lists all that is in the way: beside what is ``found``, what keeps the model from being read."""
-    from hwgen.cli_json import say
+    from hwgen.cli.as_json import say
+    from hwgen.cli.json_check import check_answer
     from hwgen.graph.reader import read_model
-    from hwgen.json_check import check_answer
 
     problems = Problems(HwgenError)
     _attempt(problems, lambda: read_model(given["model"], dict(given["input_shape"]), given["outputs"]))

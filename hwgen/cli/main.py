@@ -1,7 +1,7 @@
 """The command line. ``python -m hwgen --help`` is its manual.
 
 Heavy modules are imported by the commands that need them, so that ``--help`` answers at once. How commands end is in
-:mod:`hwgen.cli_guard`.
+:mod:`hwgen.cli.guard`.
 """
 
 from pathlib import Path
@@ -9,10 +9,12 @@ from pathlib import Path
 import click
 
 from hwgen import __version__
-from hwgen.cli_compare import compare
-from hwgen.cli_guard import Guarded
-from hwgen.cli_json import JSON_OPTIONS
-from hwgen.cli_options import (
+from hwgen.cli.as_json import JSON_OPTIONS
+from hwgen.cli.board import boards
+from hwgen.cli.board import run as run_on_board
+from hwgen.cli.compare import compare
+from hwgen.cli.guard import Guarded
+from hwgen.cli.options import (
     BOARD_OPTIONS,
     COMMON_OPTIONS,
     MODEL_OPTIONS,
@@ -21,7 +23,7 @@ from hwgen.cli_options import (
     options,
     output_option,
 )
-from hwgen.cli_weights import weights
+from hwgen.cli.weights import weights
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -74,7 +76,7 @@ def build(output: Path | None, bitstream: bool, baud: int | None, placements: in
     Example:
       python -m hwgen build examples/lenet5.onnx --calibration examples/digits --multipliers 148
     """
-    from hwgen.commands import build as run
+    from hwgen.cli.commands import build as run
 
     run(output, bitstream, {"baud": baud, "placements": placements}, quiet, settings)
 
@@ -141,7 +143,7 @@ def simulate(
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --engine amaranth --frames 2
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --against onnxruntime
     """
-    from hwgen.commands import simulate as run
+    from hwgen.cli.commands import simulate as run
     from hwgen.workers import Workers
 
     waves, workers = (trace, trace_cycles, trace_layer), Workers(jobs, dask)
@@ -157,7 +159,7 @@ def verilog(output: Path | None, quiet: bool, **settings) -> None:
     Example:
       python -m hwgen verilog examples/lenet5_int8.onnx --multipliers 148 --output build/verilog
     """
-    from hwgen.commands import verilog as run
+    from hwgen.cli.commands import verilog as run
 
     run(output, quiet, settings)
 
@@ -176,7 +178,7 @@ def fit(synth: bool, jobs: int | None, quiet: bool, **settings) -> None:
     Example:
       python -m hwgen fit examples/lenet5_int8.onnx --device lfe5u-85f
     """
-    from hwgen.cli_fit import fit as run
+    from hwgen.cli.commands_fit import fit as run
 
     run(synth, jobs, quiet, settings)
 
@@ -203,7 +205,7 @@ def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
     Example:
       python -m hwgen explore examples/lenet5_int8.onnx --multipliers 400
     """
-    from hwgen.commands import explore as run
+    from hwgen.cli.commands import explore as run
 
     run(points, picture, quiet, settings)
 
@@ -219,7 +221,7 @@ def check(quiet: bool, **settings) -> None:
     Example:
       python -m hwgen check examples/lenet5.onnx
     """
-    from hwgen.commands_check import check as run
+    from hwgen.cli.commands_check import check as run
 
     run(quiet, settings)
 
@@ -234,13 +236,11 @@ def devices(family: str | None, quiet: bool) -> None:
     Example:
       python -m hwgen devices --family ecp5
     """
-    from hwgen.commands import text_width
-    from hwgen.device_list import show
+    from hwgen.cli.commands import text_width
+    from hwgen.cli.device_list import show
 
     show(family, text_width())
 
 
-cli.add_command(weights)
-cli.add_command(compare)
-
-from hwgen import cli_board  # noqa: E402, F401  it adds its commands to those above
+for _command in (weights, compare, run_on_board, boards):
+    cli.add_command(_command)

@@ -1,4 +1,4 @@
-"""What the commands for boards do; :mod:`hwgen.cli_board` says how they are called."""
+"""What the commands for boards do; :mod:`hwgen.cli.board` says how they are called."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from hwgen import commands, flow
-from hwgen.bitstream import check_tools
-from hwgen.boards import BOARDS, Board
+from hwgen import flow
+from hwgen.boards import BOARDS
 from hwgen.boards import board as find_board
+from hwgen.cli import commands
 from hwgen.frames.inputs import FrameSpec
 from hwgen.frames.load import load_frames, load_labels
 from hwgen.graph.errors import InputError
@@ -120,24 +120,3 @@ def boards() -> None:
         for board in BOARDS
     ]
     click.echo("\n".join(table(columns, rows, commands.text_width())))
-
-
-def for_board(settings: dict[str, Any], bitstream: bool) -> Board | None:
-    """Takes ``board`` and ``baud`` off ``settings`` and puts in what they imply: the device and the clock.
-
-    The board if a bitstream is asked for. Raises InputError for what does not go together or is not installed.
-    """
-    name = settings.pop("board")
-    if name is None:
-        if bitstream:
-            raise InputError("--bitstream needs --board; `python -m hwgen boards` lists them")
-        return None
-    board = find_board(name)
-    if settings["device"] not in (None, board.device):
-        raise InputError(f"the board {board.name} has a {board.device}, not a {settings['device']}: leave out --device")
-    settings["device"] = board.room if bitstream else board.device
-    if click.get_current_context().get_parameter_source("clock") is click.core.ParameterSource.DEFAULT:
-        settings["clock"] = board.clock / 1e6
-    if bitstream:
-        check_tools(board)
-    return board if bitstream else None

@@ -9,8 +9,8 @@ import traceback
 
 import click
 
-from hwgen.cli_config import ConfiguredCommand
-from hwgen.cli_json import Answer, kind
+from hwgen.cli.as_json import Answer, kind
+from hwgen.cli.config import ConfiguredCommand
 
 INTERRUPTED = 130
 

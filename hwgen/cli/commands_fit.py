@@ -5,8 +5,9 @@ from typing import Any
 import click
 
 from hwgen import flow
-from hwgen.cli_json import say
-from hwgen.commands import arguments, steps, text_width
+from hwgen.cli.as_json import say
+from hwgen.cli.commands import arguments, steps, text_width
+from hwgen.cli.json_answers import fit_answer
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.device.clocks import clock_origin, clock_text
@@ -16,7 +17,6 @@ from hwgen.device.targets import device as find_device
 from hwgen.fit import FitTable, fit_needs
 from hwgen.flow import Design
 from hwgen.graph.errors import FitError
-from hwgen.json_answers import fit_answer
 from hwgen.report.report import network_data
 from hwgen.report.tables import shortened, table
 from hwgen.report.text import device_rows, heading

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hwgen.cli_json import say
+from hwgen.cli.as_json import say
 from hwgen.device.targets import DEVICES, FAMILIES, Device
 from hwgen.graph.errors import InputError
 from hwgen.report.tables import table, wrapped

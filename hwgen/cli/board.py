@@ -1,17 +1,17 @@
-"""The commands for boards, as part of :mod:`hwgen.cli`."""
+"""The commands ``run`` and ``boards``."""
 
 from pathlib import Path
 
 import click
 
-from hwgen.cli import cli
-from hwgen.cli_options import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
+from hwgen.cli.config import ConfiguredCommand
+from hwgen.cli.options import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
 
 #: Of the options for models, those that say what the network is and not how it is laid out.
 _NETWORK_OPTIONS = MODEL_OPTIONS[1:4]
 
 
-@cli.command(short_help="Run frames on a board.")
+@click.command(cls=ConfiguredCommand, short_help="Run frames on a board.")
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.option("--board", required=True, metavar="NAME", help="The board; `boards` lists them.")
 @click.option("--port", required=True, metavar="PORT", help="Its serial port, like /dev/ttyUSB0 or COM3.")
@@ -49,12 +49,12 @@ def run(model, board, port, baud, hardware, inputs, frames, labels, save, quiet:
     Example:
       python -m hwgen run examples/lenet5_int8.onnx --board ulx3s --port /dev/ttyUSB0 --input examples/digits
     """
-    from hwgen.commands_board import run as start
+    from hwgen.cli.commands_board import run as start
 
     start(model, hardware, (board, port, baud), list(inputs), frames, labels, save, quiet, settings)
 
 
-@cli.command(short_help="List the boards that --board knows.")
+@click.command(cls=ConfiguredCommand, short_help="List the boards that --board knows.")
 @options(COMMON_OPTIONS)
 def boards(quiet: bool) -> None:
     """List the boards that --board knows: device, clock unless --clock is given, serial port.
@@ -63,6 +63,6 @@ def boards(quiet: bool) -> None:
     Example:
       python -m hwgen boards
     """
-    from hwgen.commands_board import boards as start
+    from hwgen.cli.commands_board import boards as start
 
     start()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from hwgen.cli_config import ConfiguredCommand
-from hwgen.cli_options import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
+from hwgen.cli.config import ConfiguredCommand
+from hwgen.cli.options import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
 
 #: The model, calibration frames, shape of the input, outputs: all that hardware does not depend on.
 _NETWORK_OPTIONS = MODEL_OPTIONS[:4]
@@ -47,7 +47,7 @@ def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> Non
     Example:
       python -m hwgen weights retrained.onnx --for build/lenet5
     """
-    from hwgen.commands import arguments, steps
+    from hwgen.cli.commands import arguments, steps
     from hwgen.names import weights_folder
     from hwgen.retraining import retrained
 

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from hwgen.cli_groups import GroupedCommand
+from hwgen.cli.groups import GroupedCommand
 
 FILE = "hwgen.toml"
 
@@ -59,7 +59,7 @@ class ConfiguredCommand(GroupedCommand):
 
     def invoke(self, ctx: click.Context) -> Any:
         if "model" in ctx.params:
-            from hwgen.preflight import preflight
+            from hwgen.cli.preflight import preflight
 
             preflight(self.name, ctx.params)
         return super().invoke(ctx)
