@@ -8,9 +8,11 @@ import numpy as np
 from .errors import ModelError, quoted
 from .infer import infer_shapes
 from .ir import Graph, Node, TensorInfo
+from .kinds import Kind
+from .operators import ARITHMETIC, of_kind
 
 _MOST = 1 << 24  # elements of a tensor whose frames are followed one by one
-_JOINING = ("Add", "Concat", "Div", "Max", "Min", "Mul", "Sub", "Where")
+_JOINING = ARITHMETIC | of_kind(Kind.JOIN, Kind.NARY)
 
 
 def for_one_frame(graph: Graph, frames: int) -> Graph:

@@ -10,23 +10,16 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from .errors import InputError
-from .expression import CLIPS, ELEMENTWISE
 from .ir import Graph, Node
+from .kinds import Kind
+from .operators import ARITHMETIC, CLIPS, ELEMENTWISE, LAYOUT, OPERATORS, PRODUCTS, of_kind
 from .weights import find_weight
 
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-#: Left to the host where no layer follows: their results are made for programs, or span too much for a few bits.
-HOST = frozenset((
-    "ArgMax", "Cast", "CastLike", "Cos", "Equal", "Exp", "Log", "LogSoftmax", "Pow", "Reciprocal", "ReduceMax",
-    "ReduceSum", "Sin", "Softmax", "Sqrt", "TopK", "Where",
-))  # fmt: skip
-_LAYERS = frozenset((*WEIGHTED, "BatchNormalization", "FusedConv", "ConvInteger", "MatMulInteger"))
+#: Left to the host where no layer follows.
+HOST = frozenset(name for name, operator in OPERATORS.items() if operator.host)
+_LAYERS = PRODUCTS | of_kind(Kind.AFFINE) | {"FusedConv", "ConvInteger", "MatMulInteger"}  # as files have them
 _QUANTISED_LAYERS = ("QLinear", "Quant", "BipolarQuant", "Trunc", "QGemm")
-_LAYOUT = frozenset((
-    "Cast", "CastLike", "Concat", "ConstantOfShape", "Expand", "Flatten", "Gather", "Identity", "Range", "Reshape",
-    "Shape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-))  # fmt: skip
-_ARITHMETIC = ("Add", "Sub", "Mul", "Div")
+_LAYOUT = LAYOUT | of_kind(Kind.JOIN, Kind.META, Kind.MOVE) | {"Identity", "Range", "Tile"}
 _NEAREST = 3
 
 
@@ -150,7 +143,7 @@ def _joins(wires: Wires, node: Node, tail: set[str]) -> bool:
     sources = [name for name in node.inputs if name in wires.dynamic]
     if not sources or not (node.op in _LAYOUT or (node.op in ELEMENTWISE and node.op not in CLIPS)):
         return False
-    if len(sources) > 1 or node.op not in _ARITHMETIC:
+    if len(sources) > 1 or node.op not in ARITHMETIC:
         return True
     maker = wires.makers.get(sources[0])
     return maker is None or not _is_layer(wires, maker)  # else it adds the bias
@@ -192,4 +185,4 @@ def weighted_layers(graph: Graph) -> int:
 
 
 def _has_weights(graph: Graph, node: Node) -> bool:
-    return node.op in WEIGHTED and len(node.inputs) > 1 and find_weight(graph, node.inputs[1]) is not None
+    return node.op in PRODUCTS and len(node.inputs) > 1 and find_weight(graph, node.inputs[1]) is not None

@@ -9,18 +9,16 @@ import numpy as np
 from .errors import ModelError, Problems
 from .expression import UNBOUNDED, Expression, identity
 from .ir import Graph, Node
+from .kinds import Kind
 from .network import QuantizedConstant, QuantizedTensor, Site
+from .operators import MAXIMA, PRODUCTS, of_kind
 from .site import integer_clamp, site_attributes, site_bias, site_op, site_weight, sum_quantization
 from .types import FeatureMap, Quantization
 from .value import NOWHERE, Leaf, Pending, Size, Value, laid_out, stream_places
 from .weights import Weight
 
-PICKS = (
-    "Concat",
-    "MaxPool",
-    "GlobalMaxPool",
-)  # their results are some of their operands, so that quantising may come first
-LINEAR = ("Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool", "GlobalAveragePool")  # their results are sums
+PICKS = MAXIMA | of_kind(Kind.JOIN)  # their results are some of their operands, so that quantising may come first
+LINEAR = PRODUCTS | of_kind(Kind.AVERAGE)  # their results are sums
 KERNELS = ("Add", "Mul")  # computed on integers by ONNX Runtime, where a QuantizeLinear follows
 
 

@@ -13,10 +13,12 @@ import numpy as np
 
 from .calibrate import chunks
 from .ir import Graph, Node
+from .kinds import Kind
+from .operators import of_kind
 from .types import S8, U8
 
-_ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu")
-_POOLS = ("MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "Pad")
+_ACTIVATIONS = of_kind(Kind.CLIP, Kind.SLOPE)
+_SCALING = _ACTIVATIONS | of_kind(Kind.MAXIMUM, Kind.AVERAGE)
 _LAYERS = ("Conv", "Gemm")
 _LEAST = 1 / 64  # factors are no smaller: a channel that hardly ever speaks must hold what calibration missed
 _HEADROOM = 2.0  # times the largest number seen in a channel still fits, where others are larger than that
@@ -106,7 +108,7 @@ def _scales(graph: Graph, node: Node) -> bool:
     if node.op == "Reshape":
         before, after = (graph.tensors[name].shape for name in (node.inputs[0], node.outputs[0]))
         return len(after) == 2 and after[1] == np.prod(before[1:])
-    return node.op in (*_ACTIVATIONS, *_POOLS)
+    return node.op in _SCALING
 
 
 # How much

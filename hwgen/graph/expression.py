@@ -7,20 +7,9 @@ import numpy as np
 
 from .float_model import run_node
 from .ir import Node
+from .kinds import Kind
+from .operators import CLIPS, OPERATORS
 
-#: Operators that compute each element of their result from the same element of their operands.
-ELEMENTWISE = frozenset((
-    "Abs", "Acos", "Acosh", "Add", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh",
-    "Div", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Lookup", "Max",
-    "Min", "Mish", "Mul", "Neg", "PRelu", "Pow", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign",
-    "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where",
-))  # fmt: skip
-CLIPS = ("Relu", "Clip")
-#: Those that never fall, or never rise, in their first operand where all others are constant; float32 included, as
-#: rounding never falls. ``_BY_SLOPE`` do where their slope is not negative, ``_EITHER_WAY`` in any operand.
-_MONOTONE = frozenset(("Ceil", "Clip", "Div", "Floor", "HardSigmoid", "Neg", "Relu", "Round", "Sign", "Sub"))
-_EITHER_WAY = frozenset(("Add", "Max", "Min", "Mul", "Sub", "Sum"))
-_BY_SLOPE = frozenset(("LeakyRelu", "PRelu"))
 _NEVER_WRAPS = (1, 7)  # ONNX's numbers for float32 and int64
 UNBOUNDED = (-np.inf, np.inf)
 
@@ -69,12 +58,12 @@ class Expression:
 
     def _follows(self, node: Node, place: int) -> bool:
         """Whether ``node`` never falls or never rises in its operand at ``place``, the others constant."""
-        if node.op in _BY_SLOPE:
+        if OPERATORS[node.op].kind is Kind.SLOPE:  # falls where its slope is negative
             slope = self.constants[node.inputs[1]] if node.op == "PRelu" else node.attributes["alpha"]
             return place == 0 and bool((np.asarray(slope) >= 0).all())
         if node.op == "Cast":
             return node.attributes["to"] in _NEVER_WRAPS
-        return node.op in _EITHER_WAY or (node.op in _MONOTONE and place == 0)
+        return place < OPERATORS[node.op].monotone
 
     def reading(self, old: str, new: str) -> "Expression":
         """The same with the input ``old`` called ``new``."""

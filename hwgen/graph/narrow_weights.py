@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from .operators import PRODUCTS
+
 _NARROW = tuple(getattr(TensorProto, name) for name in ("INT4", "UINT4", "INT2", "UINT2") if hasattr(TensorProto, name))
 
 
@@ -37,7 +39,7 @@ def scales_by_hand(model: bytes) -> bool:
     """Whether some weights are integers that a Cast and a Mul make real numbers of."""
     graph = onnx.load_from_string(model).graph
     makers = {output: node.op_type for node in graph.node for output in node.output}
-    layers = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")]
+    layers = [node for node in graph.node if node.op_type in PRODUCTS]
     return any(makers.get(node.input[1]) == "Mul" for node in layers) and "Cast" in makers.values()
 
 

@@ -14,13 +14,11 @@ import numpy as np
 from .errors import quoted
 from .expression import Expression
 from .ir import Tail
+from .operators import OPERATORS
 from .types import FeatureMap, Quantization
 
 #: What a :class:`Site` may be.
-SITE_OPS = (
-    "Conv", "ConvTranspose", "Gemm", "MaxPool", "AveragePool", "GlobalAveragePool", "Requantize", "Add", "Mul",
-    "Elementwise", "Concat", "Rearrange", "Float",
-)  # fmt: skip
+SITE_OPS = tuple(sorted({operator.site for operator in OPERATORS.values()} - {""}))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,64 +1,20 @@
-"""The imported ONNX operators: one table of operand counts, attributes, shape and float semantics.
+"""The imported ONNX operators: one table of kinds, operand counts, attributes, shape and float semantics.
 
-A new operator is a line here, a function in :mod:`hwgen.graph.shapes` and one in :mod:`hwgen.graph.float_ops`.
+A new operator of a known kind is a row here, and a function in :mod:`hwgen.graph.float_elementwise`, ``float_layout``
+or ``float_ops`` that computes it; its shape, if no other's, follows in :mod:`hwgen.graph.shapes`. Which operators a
+pass or the lowering treats alike is asked of the table: :func:`of_kind`, and the sets at the end.
+
 Every attribute that ONNX defines, in any version of the operator from ``MIN_OPSET`` to ``MAX_OPSET``, is listed; a
 test compares the table with the schemas of the ``onnx`` package.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from . import float_elementwise, float_layout, float_ops, shapes, shapes_layout
+from .kinds import Attribute, Kind, Operator
 
 MIN_OPSET, MAX_OPSET = 7, 28  # the schemas of the operators below were compared over this range
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """One attribute: its kind ("int", "ints", "float", "string" or "tensor") and what may stand in it.
-
-    ``older`` is (opset, value): the default below that opset. ``only`` lists the values that are understood.
-    ``ignored`` marks those without influence on inference; they are read and dropped. ``own`` marks those that files do
-    not have: passes set them.
-    """
-
-    kind: str
-    default: Any = None
-    required: bool = False
-    older: tuple[int, Any] | None = None
-    only: tuple[Any, ...] = ()
-    ignored: bool = False
-    own: bool = False
-
-    @property
-    def kept(self) -> bool:
-        """Whether nodes carry it: values that must be what they are, or do not matter, are left out."""
-        return not self.ignored and not self.only
-
-    def default_at(self, opset: int) -> Any:
-        return self.older[1] if self.older and opset < self.older[0] else self.default
-
-
-@dataclass(frozen=True)
-class Operator:
-    """``moved`` maps attributes of older opsets to the operand that took their place.
-
-    ``operands`` and ``results`` are least and most. Several results make ``infer`` and ``compute`` give tuples.
-    """
-
-    operands: tuple[int, int]
-    infer: Callable[..., Any]
-    compute: Callable[..., Any]
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    moved: Mapping[str, int] = field(default_factory=dict)
-    results: tuple[int, int] = (1, 1)
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """The attributes that every node of this operator carries, at their newest defaults."""
-        return {name: a.default for name, a in self.attributes.items() if a.kept and name not in self.moved}
 
 
 MANY = 1 << 16  # operands or results, where ONNX sets no limit
@@ -84,24 +40,31 @@ _REDUCTION = {
 }
 
 
-def _unary(name: str, **attributes: Attribute) -> Operator:
-    return Operator((1, 1), shapes.same, getattr(float_elementwise, name), attributes)
+def _unary(
+    name: str, kind: Kind = Kind.UNARY, monotone: int = 0, host: bool = False, opset: int = 0, **attributes: Attribute
+) -> Operator:
+    compute = getattr(float_elementwise, name)
+    return Operator(kind, (1, 1), shapes.same, compute, attributes, monotone=monotone, host=host, opset=opset)
 
 
-def _binary(name: str) -> Operator:
-    return Operator((2, 2), shapes.broadcast, getattr(float_elementwise, name))
+def _binary(name: str, monotone: int, own_site: str = "") -> Operator:
+    compute = getattr(float_elementwise, name)
+    return Operator(Kind.ARITHMETIC, (2, 2), shapes.broadcast, compute, monotone=monotone, own_site=own_site)
 
 
 def _variadic(name: str) -> Operator:
-    return Operator((1, MANY), shapes.broadcast, getattr(float_elementwise, name))
+    return Operator(Kind.NARY, (1, MANY), shapes.broadcast, getattr(float_elementwise, name), monotone=MANY)
 
 
-def _reduction(name: str) -> Operator:
-    return Operator((1, 2), shapes_layout.reduce, getattr(float_layout, name), _REDUCTION, moved={"axes": 1})
+def _reduction(name: str, host: bool = False, opset: int = 0) -> Operator:
+    compute = getattr(float_layout, name)
+    return Operator(
+        Kind.REDUCTION, (1, 2), shapes_layout.reduce, compute, _REDUCTION, {"axes": 1}, host=host, opset=opset
+    )
 
 
-def _layout(name: str, operands: tuple[int, int], **attributes: Attribute) -> Operator:
-    return Operator(operands, getattr(shapes_layout, name), getattr(float_layout, name), attributes)
+def _layout(name: str, kind: Kind, operands: tuple[int, int], host: bool = False, **attributes: Attribute) -> Operator:
+    return Operator(kind, operands, getattr(shapes_layout, name), getattr(float_layout, name), attributes, host=host)
 
 
 STANDARD: Mapping[str, Operator] = MappingProxyType(
@@ -109,8 +72,9 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "Abs": _unary("absolute"),
         "Acos": _unary("arccos"),
         "Acosh": _unary("arccosh"),
-        "Add": _binary("add"),
+        "Add": _binary("add", 2, "Add"),
         "ArgMax": Operator(
+            Kind.RANKING,
             (1, 1),
             shapes.argmax,
             float_ops.argmax,
@@ -119,18 +83,22 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
                 "keepdims": Attribute("int", 1),
                 "select_last_index": Attribute("int", 0),
             },
+            host=True,
         ),
         "Asin": _unary("arcsin"),
         "Asinh": _unary("arcsinh"),
         "Atan": _unary("arctan"),
         "Atanh": _unary("arctanh"),
         "AveragePool": Operator(
+            Kind.AVERAGE,
             (1, 1),
             shapes.pool,
             float_ops.average_pool,
             _WINDOW | _KERNEL | _CEIL | {"count_include_pad": Attribute("int", 0)},
+            own_site="AveragePool",
         ),
         "BatchNormalization": Operator(
+            Kind.AFFINE,
             (5, 5),
             shapes.batch_normalization,
             float_ops.batch_normalization,
@@ -142,6 +110,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             },
         ),
         "BitShift": Operator(
+            Kind.INTEGER,
             (2, 2),
             shapes.bit_shift,
             float_elementwise.bit_shift,
@@ -149,35 +118,44 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         ),
         "Cast": _layout(
             "cast",
+            Kind.UNARY,
             (1, 1),
+            host=True,
             to=Attribute("int", required=True),
             saturate=Attribute("int", ignored=True),
             round_mode=Attribute("string", ignored=True),
         ),
         "CastLike": _layout(
             "cast_like",
+            Kind.META,
             (2, 2),
+            host=True,
             saturate=Attribute("int", ignored=True),
             round_mode=Attribute("string", ignored=True),
         ),
-        "Ceil": _unary("ceil"),
+        "Ceil": _unary("ceil", Kind.ROUNDING, monotone=1),
         "Celu": _unary("celu", alpha=Attribute("float", 1.0)),
         "Clip": Operator(
+            Kind.CLIP,
             (1, 3),
             shapes.same,
             float_elementwise.clip,
             {"min": Attribute("float"), "max": Attribute("float")},
             moved={"min": 1, "max": 2},
+            monotone=1,
         ),
-        "Concat": _layout("concat", (1, MANY), axis=Attribute("int", required=True)),
-        "ConstantOfShape": _layout("constant_of_shape", (1, 1), value=Attribute("tensor")),
+        "Concat": _layout("concat", Kind.JOIN, (1, MANY), axis=Attribute("int", required=True)),
+        "ConstantOfShape": _layout("constant_of_shape", Kind.META, (1, 1), value=Attribute("tensor")),
         "Conv": Operator(
+            Kind.PRODUCT,
             (2, 3),
             shapes.conv,
             float_ops.conv,
             _WINDOW | {"kernel_shape": Attribute("ints"), "group": Attribute("int", 1)},
+            own_site="Conv",
         ),
         "ConvTranspose": Operator(
+            Kind.PRODUCT,
             (2, 3),
             shapes.conv_transpose,
             float_ops.conv_transpose,
@@ -188,30 +166,39 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
                 "output_padding": Attribute("ints"),
                 "output_shape": Attribute("ints"),
             },
+            own_site="ConvTranspose",
         ),
-        "Cos": _unary("cos"),
+        "Cos": _unary("cos", host=True),
         "Cosh": _unary("cosh"),
         "DepthToSpace": _layout(
-            "depth_to_space", (1, 1), blocksize=Attribute("int", required=True), mode=Attribute("string", "DCR")
+            "depth_to_space",
+            Kind.SHUFFLE,
+            (1, 1),
+            blocksize=Attribute("int", required=True),
+            mode=Attribute("string", "DCR"),
         ),
-        "DequantizeLinear": Operator((2, 3), shapes.dequantize_linear, float_ops.dequantize_linear, _QUANTIZATION),
-        "Div": _binary("div"),
+        "DequantizeLinear": Operator(
+            Kind.QUANTIZATION, (2, 3), shapes.dequantize_linear, float_ops.dequantize_linear, _QUANTIZATION
+        ),
+        "Div": _binary("div", 1),
         "Dropout": Operator(
+            Kind.NOTHING,
             (1, 3),
             shapes.dropout,
             float_elementwise.identity,
             {"ratio": Attribute("float", ignored=True), "seed": Attribute("int", ignored=True)},
         ),
         "Elu": _unary("elu", alpha=Attribute("float", 1.0)),
-        "Equal": _layout("equal", (2, 2)),
+        "Equal": _layout("equal", Kind.INTEGER, (2, 2), host=True),
         "Erf": _unary("erf"),
-        "Exp": _unary("exp"),
-        "Expand": _layout("expand", (2, 2)),
-        "Flatten": Operator((1, 1), shapes.flatten, float_ops.flatten, {"axis": Attribute("int", 1)}),
-        "Floor": _unary("floor"),
-        "Gather": _layout("gather", (2, 2), axis=Attribute("int", 0)),
-        "Gelu": _unary("gelu", approximate=Attribute("string", "none")),
+        "Exp": _unary("exp", host=True),
+        "Expand": _layout("expand", Kind.MOVE, (2, 2)),
+        "Flatten": Operator(Kind.RESHAPE, (1, 1), shapes.flatten, float_ops.flatten, {"axis": Attribute("int", 1)}),
+        "Floor": _unary("floor", Kind.ROUNDING, monotone=1),
+        "Gather": _layout("gather", Kind.MOVE, (2, 2), axis=Attribute("int", 0)),
+        "Gelu": _unary("gelu", opset=20, approximate=Attribute("string", "none")),
         "Gemm": Operator(
+            Kind.PRODUCT,
             (2, 3),
             shapes.gemm,
             float_ops.gemm,
@@ -221,13 +208,17 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
                 "transA": Attribute("int", 0),
                 "transB": Attribute("int", 0),
             },
+            own_site="Gemm",
         ),
-        "GlobalAveragePool": Operator((1, 1), shapes.global_pool, float_ops.global_average_pool),
-        "GlobalMaxPool": Operator((1, 1), shapes.global_pool, float_ops.global_max_pool),
-        "HardSigmoid": _unary("hard_sigmoid", alpha=Attribute("float", 0.2), beta=Attribute("float", 0.5)),
-        "HardSwish": _unary("hard_swish"),
-        "Identity": Operator((1, 1), shapes.same, float_elementwise.identity),
+        "GlobalAveragePool": Operator(
+            Kind.AVERAGE, (1, 1), shapes.global_pool, float_ops.global_average_pool, own_site="GlobalAveragePool"
+        ),
+        "GlobalMaxPool": Operator(Kind.MAXIMUM, (1, 1), shapes.global_pool, float_ops.global_max_pool),
+        "HardSigmoid": _unary("hard_sigmoid", monotone=1, alpha=Attribute("float", 0.2), beta=Attribute("float", 0.5)),
+        "HardSwish": _unary("hard_swish", opset=14),
+        "Identity": Operator(Kind.NOTHING, (1, 1), shapes.same, float_elementwise.identity),
         "LRN": Operator(
+            Kind.NORMALIZATION,
             (1, 1),
             shapes.lrn,
             float_ops.lrn,
@@ -238,14 +229,20 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
                 "size": Attribute("int", required=True),
             },
         ),
-        "LeakyRelu": _unary("leaky_relu", alpha=Attribute("float", 0.01)),
-        "Log": _unary("log"),
+        "LeakyRelu": _unary("leaky_relu", Kind.SLOPE, alpha=Attribute("float", 0.01)),
+        "Log": _unary("log", host=True),
         "LogSoftmax": Operator(
-            (1, 1), shapes.softmax, float_ops.log_softmax, {"axis": Attribute("int", -1, older=(13, 1))}
+            Kind.SOFTMAX,
+            (1, 1),
+            shapes.softmax,
+            float_ops.log_softmax,
+            {"axis": Attribute("int", -1, older=(13, 1))},
+            host=True,
         ),
-        "MatMul": Operator((2, 2), shapes.matmul, float_ops.matmul),
+        "MatMul": Operator(Kind.PRODUCT, (2, 2), shapes.matmul, float_ops.matmul, own_site="Conv"),
         "Max": _variadic("maximum"),
         "MaxPool": Operator(
+            Kind.MAXIMUM,
             (1, 1),
             shapes.pool,
             float_ops.max_pool,
@@ -253,34 +250,42 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         ),
         "Mean": _variadic("mean_all"),
         "Min": _variadic("minimum"),
-        "Mish": _unary("mish"),
-        "Mul": _binary("mul"),
-        "Neg": _unary("negative"),
-        "PRelu": Operator((2, 2), shapes.prelu, float_elementwise.prelu),
+        "Mish": _unary("mish", opset=18),
+        "Mul": _binary("mul", 2, "Mul"),
+        "Neg": _unary("negative", monotone=1),
+        "PRelu": Operator(Kind.SLOPE, (2, 2), shapes.prelu, float_elementwise.prelu),
         "Pad": Operator(
+            Kind.PAD,
             (2, 4),
             shapes_layout.pad,
             float_layout.pad,
             {"mode": Attribute("string", "constant"), "pads": Attribute("ints"), "value": Attribute("float")},
             moved={"pads": 1, "value": 2},
         ),
-        "Pow": Operator((2, 2), shapes.power, float_elementwise.power),
+        "Pow": Operator(Kind.NARY, (2, 2), shapes.power, float_elementwise.power, host=True),
         "QuantizeLinear": Operator(
+            Kind.QUANTIZATION,
             (2, 3),
             shapes.quantize_linear,
             float_ops.quantize_linear,
             _QUANTIZATION | {"precision": Attribute("int", 0, only=(0, 1)), "saturate": Attribute("int", ignored=True)},
         ),
-        "Reciprocal": _unary("reciprocal"),
-        "ReduceMax": _reduction("reduce_max"),
-        "ReduceMean": _reduction("reduce_mean"),
-        "ReduceSum": _reduction("reduce_sum"),
-        "Relu": _unary("relu"),
+        "Reciprocal": _unary("reciprocal", host=True),
+        "ReduceMax": _reduction("reduce_max", host=True, opset=18),
+        "ReduceMean": _reduction("reduce_mean", opset=18),
+        "ReduceSum": _reduction("reduce_sum", host=True),
+        "Relu": _unary("relu", Kind.CLIP, monotone=1),
         "Reshape": Operator(
-            (2, 2), shapes.reshape, float_ops.reshape, {"allowzero": Attribute("int", 0)}, moved={"shape": 1}
+            Kind.RESHAPE,
+            (2, 2),
+            shapes.reshape,
+            float_ops.reshape,
+            {"allowzero": Attribute("int", 0)},
+            moved={"shape": 1},
         ),
         "Resize": _layout(
             "resize",
+            Kind.RESIZE,
             (1, 4),
             mode=Attribute("string", "nearest"),
             coordinate_transformation_mode=Attribute("string", "half_pixel"),
@@ -292,28 +297,41 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             exclude_outside=Attribute("int", ignored=True),
             extrapolation_value=Attribute("float", ignored=True),
         ),
-        "Round": _unary("round_"),
+        "Round": _unary("round_", Kind.ROUNDING, monotone=1),
         "Selu": _unary("selu", alpha=Attribute("float", 1.6732632), gamma=Attribute("float", 1.0507010)),
-        "Shape": _layout("shape", (1, 1), start=Attribute("int", 0), end=Attribute("int")),
+        "Shape": _layout("shape", Kind.META, (1, 1), start=Attribute("int", 0), end=Attribute("int")),
         "Shrink": _unary("shrink", bias=Attribute("float", 0.0), lambd=Attribute("float", 0.5)),
         "Sigmoid": _unary("sigmoid"),
-        "Sign": _unary("sign"),
-        "Sin": _unary("sin"),
+        "Sign": _unary("sign", monotone=1),
+        "Sin": _unary("sin", host=True),
         "Sinh": _unary("sinh"),
         "Slice": Operator(
+            Kind.MOVE,
             (3, 5),
             shapes_layout.slice_,
             float_layout.slice_,
             {"starts": Attribute("ints"), "ends": Attribute("ints"), "axes": Attribute("ints")},
             moved={"starts": 1, "ends": 2, "axes": 3},
         ),
-        "Softmax": Operator((1, 1), shapes.softmax, float_ops.softmax, {"axis": Attribute("int", -1, older=(13, 1))}),
+        "Softmax": Operator(
+            Kind.SOFTMAX,
+            (1, 1),
+            shapes.softmax,
+            float_ops.softmax,
+            {"axis": Attribute("int", -1, older=(13, 1))},
+            host=True,
+        ),
         "Softplus": _unary("softplus"),
         "Softsign": _unary("softsign"),
         "SpaceToDepth": _layout(
-            "space_to_depth", (1, 1), blocksize=Attribute("int", required=True), mode=Attribute("string", "DCR")
+            "space_to_depth",
+            Kind.SHUFFLE,
+            (1, 1),
+            blocksize=Attribute("int", required=True),
+            mode=Attribute("string", "DCR"),
         ),
         "Split": Operator(
+            Kind.MOVE,
             (1, 2),
             shapes_layout.split,
             float_layout.split,
@@ -321,15 +339,18 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             moved={"split": 1},
             results=(1, MANY),
         ),
-        "Sqrt": _unary("sqrt"),
-        "Squeeze": Operator((1, 2), shapes.squeeze, float_ops.squeeze, {"axes": Attribute("ints")}, moved={"axes": 1}),
-        "Sub": _binary("sub"),
+        "Sqrt": _unary("sqrt", host=True),
+        "Squeeze": Operator(
+            Kind.RESHAPE, (1, 2), shapes.squeeze, float_ops.squeeze, {"axes": Attribute("ints")}, moved={"axes": 1}
+        ),
+        "Sub": _binary("sub", 2),
         "Sum": _variadic("add_all"),
         "Swish": _unary("swish", alpha=Attribute("float", 1.0)),
         "Tan": _unary("tan"),
         "Tanh": _unary("tanh"),
         "ThresholdedRelu": _unary("thresholded_relu", alpha=Attribute("float", 1.0)),
         "TopK": Operator(
+            Kind.RANKING,
             (2, 2),
             shapes_layout.top_k,
             float_layout.top_k,
@@ -341,19 +362,23 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             },
             moved={"k": 1},
             results=(1, 2),
+            host=True,
         ),
-        "Transpose": Operator((1, 1), shapes.transpose, float_ops.transpose, {"perm": Attribute("ints")}),
+        "Transpose": Operator(
+            Kind.TRANSPOSE, (1, 1), shapes.transpose, float_ops.transpose, {"perm": Attribute("ints")}
+        ),
         "Unsqueeze": Operator(
-            (2, 2), shapes.unsqueeze, float_ops.unsqueeze, {"axes": Attribute("ints")}, moved={"axes": 1}
+            Kind.RESHAPE, (2, 2), shapes.unsqueeze, float_ops.unsqueeze, {"axes": Attribute("ints")}, moved={"axes": 1}
         ),
         "Upsample": Operator(  # also what Resize was in opset 10
+            Kind.RESIZE,
             (2, 2),
             shapes_layout.upsample,
             float_layout.upsample,
             {"mode": Attribute("string", "nearest"), "scales": Attribute("floats")},
             moved={"scales": 1},
         ),
-        "Where": _layout("where", (3, 3)),
+        "Where": _layout("where", Kind.NARY, (3, 3), host=True),
     }
 )
 #: With those that no file has, which passes make.
@@ -383,3 +408,26 @@ ALIASES = MappingProxyType(
         for op in ("QuantizeLinear", "DequantizeLinear")
     }
 )
+
+
+def of_kind(*kinds: Kind) -> frozenset[str]:
+    """The names of all operators of these kinds."""
+    return frozenset(name for name, operator in OPERATORS.items() if operator.kind in kinds)
+
+
+CLIPS = of_kind(Kind.CLIP)
+#: Lines of one operand where the other is constant.
+ARITHMETIC = of_kind(Kind.ARITHMETIC)
+#: Operators that compute each element of their result from the same element of their operands.
+ELEMENTWISE = CLIPS | ARITHMETIC | of_kind(Kind.UNARY, Kind.ROUNDING, Kind.SLOPE, Kind.NARY)
+RESHAPES = of_kind(Kind.RESHAPE)
+#: All elements, in other dimensions or another order.
+LAYOUT = RESHAPES | of_kind(Kind.TRANSPOSE)
+#: Elements of the first operand, unchanged, elsewhere.
+MOVES = LAYOUT | of_kind(Kind.MOVE, Kind.SHUFFLE)
+MAXIMA = of_kind(Kind.MAXIMUM)
+PRODUCTS = of_kind(Kind.PRODUCT)
+#: Products whose second operand is weights; that of a MatMul may be another stream.
+LAYERS = PRODUCTS - {"MatMul"}
+QUANTIZERS = of_kind(Kind.QUANTIZATION)
+SCORES = of_kind(Kind.SOFTMAX, Kind.RANKING)

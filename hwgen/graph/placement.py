@@ -3,17 +3,15 @@
 from collections.abc import Iterable
 
 from .errors import ModelError
-from .expression import CLIPS, ELEMENTWISE
 from .ir import Graph, Node
+from .kinds import Kind
+from .operators import CLIPS, ELEMENTWISE, LAYERS, LAYOUT, MAXIMA, MOVES, of_kind
 from .site import int_type
 from .types import IntType, Quantization
 from .weights import find_weight
 
-LAYOUT = ("Reshape", "Transpose")
-MAXIMA = ("MaxPool", "GlobalMaxPool")
-_MOVES = ("Slice", "Split", "Gather", "Tile", "Expand", "DepthToSpace", "SpaceToDepth", *LAYOUT)
-_RESIZES = ("Resize", "Upsample")
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm")
+_KEEPING = MAXIMA | MOVES
+_RESIZES = of_kind(Kind.RESIZE)
 
 
 def keeps(graph: Graph, node: Node) -> bool:
@@ -21,7 +19,7 @@ def keeps(graph: Graph, node: Node) -> bool:
     if node.op == "Pad":
         value = graph.constants.get(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
         return node.attributes["mode"] != "constant" or value is None or not value.any()
-    return node.op in (*MAXIMA, *_MOVES) or (node.op in _RESIZES and node.attributes["mode"] == "nearest")
+    return node.op in _KEEPING or (node.op in _RESIZES and node.attributes["mode"] == "nearest")
 
 
 def existing(graph: Graph, name: str) -> Quantization | None:
@@ -117,7 +115,7 @@ class Placement:
         """Whether a result of the model is computed from integers, and stays in real numbers."""
         for leaf in self._leaves(name):
             node = self.graph.producer(leaf)
-            linear = node is not None and node.op in WEIGHTED and existing(self.graph, node.inputs[0]) is not None
+            linear = node is not None and node.op in LAYERS and existing(self.graph, node.inputs[0]) is not None
             if not linear and existing(self.graph, leaf) is None:
                 return False
         return True

@@ -16,14 +16,14 @@ from .equalize import equalize
 from .errors import InputError, ModelError, Problems, quoted
 from .ir import Graph, Node
 from .notice import warn_caller
-from .placement import WEIGHTED, Placement, existing
+from .operators import CLIPS, LAYERS
+from .placement import Placement, existing
 from .recipe import DEFAULT, Recipe
 from .site import integer_clamp
 from .types import U8, U16, IntType, Quantization
 from .weight_quantization import MIN_SCALE, has_open_weights, quantize_layer
 from .wide import named_tensors, wide_tensors
 
-CLIPS = ("Relu", "Clip")
 #: What follows the name of an activation in that of its integers.
 INTEGERS = "_quantized"
 
@@ -42,7 +42,7 @@ def quantize(
     """
     place = Placement(graph)
     named_tensors(place, recipe.wide)
-    layers = [node.name for node in graph.nodes if node.op in WEIGHTED and has_open_weights(graph, node)]
+    layers = [node.name for node in graph.nodes if node.op in LAYERS and has_open_weights(graph, node)]
     if not place.points and not layers:
         return graph
     if len(graph.inputs) != 1:

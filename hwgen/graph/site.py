@@ -7,15 +7,14 @@ import numpy as np
 
 from .errors import quoted
 from .ir import Graph, Node
+from .kinds import Kind
 from .network import QuantizedConstant, QuantizedTensor
+from .operators import MAXIMA, OPERATORS, PRODUCTS, of_kind
 from .types import IntType, Quantization
 from .weights import find_weight
 from .window import TransposedWindow, Window
 
-_WINDOWED = ("Conv", "MaxPool", "AveragePool")
-_GLOBAL = ("GlobalAveragePool", "GlobalMaxPool")
-_NAMES = {"GlobalMaxPool": "MaxPool", "MatMul": "Conv"}
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_POOLS = MAXIMA | of_kind(Kind.AVERAGE)
 SAME_SCALE = 1e-5  # quantisers multiply the two scales in float32, or not; ONNX Runtime does not even look
 INT32 = IntType(32, True)
 
@@ -25,7 +24,7 @@ def int_type(dtype: np.dtype) -> IntType:
 
 
 def site_op(node: Node) -> str:
-    return _NAMES.get(node.op, node.op)
+    return OPERATORS[node.op].site if node.op in OPERATORS else node.op
 
 
 def site_attributes(graph: Graph, node: Node, source: QuantizedTensor) -> dict[str, Any]:
@@ -37,11 +36,11 @@ def site_attributes(graph: Graph, node: Node, source: QuantizedTensor) -> dict[s
         spatial, kernel = (graph.tensors[name].shape[2:] for name in node.inputs[:2])
         window = TransposedWindow.from_onnx(node.attributes, spatial, kernel)
         return {"window": window, "group": node.attributes["group"]}
-    if node.op in _GLOBAL:
+    if node.op in _POOLS and "kernel_shape" not in node.attributes:  # of everything
         window = Window((height, width))
     elif node.op == "MatMul":
         window = Window((1, 1))
-    elif node.op in _WINDOWED:
+    elif "kernel_shape" in node.attributes:
         spatial = graph.tensors[node.inputs[0]].shape[2:]
         kernel = node.attributes["kernel_shape"] or graph.tensors[node.inputs[1]].shape[2:]
         window = Window.from_onnx(node.attributes, spatial, kernel)
@@ -61,7 +60,7 @@ def site_attributes(graph: Graph, node: Node, source: QuantizedTensor) -> dict[s
 
 def site_weight(graph: Graph, node: Node, order: np.ndarray | None) -> QuantizedConstant | None:
     """Integer weights of a Conv or Gemm; ``order`` gives the stream place of each feature of a Gemm."""
-    if node.op not in _WEIGHTED:
+    if node.op not in PRODUCTS:
         return None
     weight = find_weight(graph, node.inputs[1])
     if weight is None:

@@ -15,20 +15,22 @@ import numpy as np
 from .emit import KERNELS, Emitter, plain, standard
 from .entrance import Entrance
 from .errors import quoted
-from .expression import ELEMENTWISE, UNBOUNDED, identity, joined
+from .expression import UNBOUNDED, identity, joined
 from .float_model import node_results
 from .ir import Graph, Node
+from .kinds import Kind
 from .network import QuantizedTensor
 from .operands import constant_operand, fixed, joint, padding, reduced_axes
+from .operators import ELEMENTWISE, MOVES, OPERATORS, of_kind
 from .site import int_type, integer_clamp
 from .types import IntType, Quantization
 from .value import NOWHERE, Leaf, Pending, Value, laid_out, stream_map, stream_places, turned
 from .weights import find_weight
 
 REMEDY = "quantise it with QuantizeLinear and DequantizeLinear, or give the float model"
-MOVES = ("Reshape", "Transpose", "Slice", "Split", "Gather", "Tile", "Expand", "DepthToSpace", "SpaceToDepth", "Pad")
+_MOVED = MOVES | of_kind(Kind.PAD)
 #: Computed in floating point, operand by operand: there is no integer form of them.
-IN_FLOAT = ("Resize", "Upsample", "Softmax", "LogSoftmax", "LRN", "ReduceMean", "ReduceSum", "ReduceMax", "MatMul")
+_IN_FLOAT = of_kind(Kind.RESIZE, Kind.SOFTMAX, Kind.NORMALIZATION, Kind.REDUCTION) | {"MatMul"}
 
 
 class Trace:
@@ -73,12 +75,13 @@ class Trace:
             return self.concat(node)
         if node.inputs[0] in self.values:
             value = self.values[node.inputs[0]]
-            visitor = getattr(self, f"visit_{node.op}", None)
+            kind = OPERATORS[node.op].kind.name.lower()
+            visitor = getattr(self, f"visit_{node.op}", None) or getattr(self, f"visit_{kind}", None)
             if visitor is not None:
                 return visitor(node, value)
-            if node.op in MOVES:
+            if node.op in _MOVED:
                 return self.moved(node, value)
-        if node.op in IN_FLOAT:
+        if node.op in _IN_FLOAT:
             return self.in_float(node)
         raise ValueError("it has no integer form here; leave it to the host or rewrite the model")
 
@@ -209,10 +212,10 @@ class Trace:
         size = stream_map(shape)
         return Value(shape, size, pending=Pending({name: Leaf(node, sources, size)}, identity(name)))
 
-    def visit_Conv(self, node: Node, value: Value) -> Value:
+    def visit_product(self, node: Node, value: Value) -> Value:
         return self.pend(node, self.feature_map(node, value))
 
-    visit_ConvTranspose = visit_AveragePool = visit_GlobalAveragePool = visit_Conv
+    visit_average = visit_product
 
     def visit_Gemm(self, node: Node, value: Value) -> Value:
         """Takes its features in any order: that of the weights follows."""
@@ -220,7 +223,7 @@ class Trace:
             raise ValueError("it is not a product with a constant matrix and vector; rewrite it as a Gemm")
         return self.pend(node, self.source(node, value))
 
-    def visit_MaxPool(self, node: Node, value: Value) -> Value:
+    def visit_maximum(self, node: Node, value: Value) -> Value:
         """Picks among integers, so that quantisation stays."""
         if value.pending:
             if value.layout != standard(value.shape):
@@ -229,8 +232,6 @@ class Trace:
         source = self.feature_map(node, value)
         shape = self.graph.tensors[node.outputs[0]].shape
         return self.picked(node, (source,), stream_map(shape), None, node.outputs[0])
-
-    visit_GlobalMaxPool = visit_MaxPool
 
     def picked(self, node: Node, sources, size, order, name: str, moved: bool = False) -> Value:
         """A stream with the quantisation of ``sources``, made of their elements; ``moved`` if not in ONNX's order."""
@@ -365,10 +366,8 @@ class Trace:
             moved.append(result)
         return tuple(moved)
 
-    def visit_Resize(self, node: Node, value: Value) -> Value | tuple[Value, ...]:
+    def visit_resize(self, node: Node, value: Value) -> Value | tuple[Value, ...]:
         return self.moved(node, value) if node.attributes["mode"] == "nearest" else self.in_float(node)
-
-    visit_Upsample = visit_Resize
 
     def concat(self, node: Node) -> Value:
         """Along rows, columns or channels; what is the same for every frame, never first."""

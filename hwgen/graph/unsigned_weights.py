@@ -10,8 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .operators import PRODUCTS
+
 _ZERO_POINTS = {"QLinearConv": 5, "QLinearMatMul": 5, "QGemm": 5, "MatMulInteger": 3, "ConvInteger": 3}  # of weights
-_OF_REAL_NUMBERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")  # with DequantizeLinear in front: QDQ
+#: What a runtime moves DequantizeLinear nodes past.
 _MOVES = ("Flatten", "MaxPool", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
 
 
@@ -59,7 +61,7 @@ class _Unsigned:
             self.types[node.output[0]] = self.zero_point_type(node)
         if node.op_type in _ZERO_POINTS:
             yield from self.integer_product(node, _ZERO_POINTS[node.op_type])
-        elif node.op_type in _OF_REAL_NUMBERS:
+        elif node.op_type in PRODUCTS:  # with DequantizeLinear in front: QDQ
             yield from self.real_product(node)
         else:
             yield node

@@ -17,7 +17,6 @@ from .operators import OPERATORS
 BATCH = "N"  # the name of the open batch dimension
 _OPSET = 13  # the oldest with per-channel DequantizeLinear: the most runtimes read it
 _WIDE_OPSET = 21  # the oldest with 16-bit QuantizeLinear
-_OPSETS = {"HardSwish": 14, "Mish": 18, "Gelu": 20, "ReduceMax": 18, "ReduceMean": 18}  # of younger operators
 _IR_VERSIONS = {13: 8, 14: 8, 18: 8, 20: 9, 21: 10}  # the oldest that knows the opset
 
 
@@ -119,7 +118,7 @@ def _opset(graph: Graph) -> int:
     """The oldest opset that has all that the graph needs."""
     wide = any(info.dtype in (np.int16, np.uint16) for info in graph.tensors.values())
     axes = any(len(node.inputs) > 3 if node.op == "Pad" else node.attributes.get("axes") for node in graph.nodes)
-    opsets = [_OPSETS.get(node.op, _OPSET) for node in graph.nodes]
+    opsets = [OPERATORS[node.op].opset for node in graph.nodes]
     return max([_OPSET, *opsets, *([_WIDE_OPSET] if wide else []), *([18] if axes else [])])
 
 

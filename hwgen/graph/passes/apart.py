@@ -11,13 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from ..editor import Editor
-from ..expression import ELEMENTWISE
 from ..ir import Graph, Node
+from ..kinds import Kind
+from ..operators import ELEMENTWISE, QUANTIZERS, RESHAPES, of_kind
 
 #: What the same tensor with a batch in front is called behind its name.
 SUFFIX = "/apart"
-
-_RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 
 
 def keep_frames_apart(graph: Graph) -> Graph:
@@ -64,7 +63,7 @@ class _Apart:
         if len(node.outputs) > 1:
             return False
         shape = self.shape(node.outputs[0])
-        if node.op in _RESHAPES:
+        if node.op in RESHAPES:
             self.reshaped(node.name, self.apart.get(node.inputs[0], node.inputs[0]), node.outputs[0])
             return True
         mover = _MOVERS.get(node.op) or (_same if node.op in ELEMENTWISE else None)
@@ -151,8 +150,8 @@ def _slice(apart: _Apart, node: Node) -> Attributes:
 
 
 _MOVERS: dict[str, Callable[[_Apart, Node], Attributes]] = {
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _quantization),
-    **dict.fromkeys(("Concat", "Gather", "Softmax", "LogSoftmax"), _axis),
+    **dict.fromkeys(QUANTIZERS, _quantization),
+    **dict.fromkeys(of_kind(Kind.JOIN, Kind.SOFTMAX) | {"Gather"}, _axis),
     "MatMul": _matmul,
     "Slice": _slice,
     "Transpose": _transpose,

@@ -5,15 +5,18 @@ import numpy as np
 from ..editor import Editor
 from ..float_model import node_results
 from ..ir import Graph, Node
+from ..kinds import Kind
+from ..operators import MANY, OPERATORS, of_kind
 
-_JOINING = ("Concat", "Max", "Mean", "Min", "Sum")
+_NOTHING = of_kind(Kind.NOTHING)
+_JOINING = frozenset(name for name, operator in OPERATORS.items() if operator.operands[1] == MANY)
 
 
 def remove_identities(graph: Graph) -> Graph:
     """Identity; Dropout, which does nothing at inference; and what joins several operands where there is one."""
     editor = Editor(graph)
     for node in graph.nodes:
-        if node.op in ("Identity", "Dropout") or (node.op in _JOINING and len(node.inputs) == 1):
+        if node.op in _NOTHING or (node.op in _JOINING and len(node.inputs) == 1):
             current = next(n for n in editor.nodes if n.name == node.name)
             editor.replace(current)
             editor.redirect(current.outputs[0], current.inputs[0])

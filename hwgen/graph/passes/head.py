@@ -4,9 +4,9 @@ import math
 
 from ..editor import Editor
 from ..ir import Graph, Node
+from ..operators import QUANTIZERS, RESHAPES, SCORES
 
-HEADS = ("Softmax", "LogSoftmax", "ArgMax", "TopK")
-_CARRIERS = ("Cast", "QuantizeLinear", "DequantizeLinear", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+_CARRIERS = RESHAPES | QUANTIZERS | {"Cast"}
 
 
 def strip_head(graph: Graph) -> Graph:
@@ -19,13 +19,13 @@ def strip_head(graph: Graph) -> Graph:
         index = graph.nodes.index(node)
         editor = Editor(graph)
         editor.outputs = editor.results = node.inputs[:1]
-        editor.head = tuple(n for n in graph.nodes[index:] if n.op in HEADS) + graph.head
+        editor.head = tuple(n for n in graph.nodes[index:] if n.op in SCORES) + graph.head
         graph = editor.done()
     return graph
 
 
 def _head(graph: Graph) -> Node | None:
-    """The operator of HEADS that all outputs come from, through nodes that merely carry values."""
+    """The operator of SCORES that all outputs come from, through nodes that merely carry values."""
     heads = {node.name: node for node in (_carried(graph, name) for name in graph.outputs) if node}
     if len(heads) != 1 or any(_carried(graph, name) is None for name in graph.outputs):
         return None
@@ -35,8 +35,8 @@ def _head(graph: Graph) -> Node | None:
 
 
 def _carried(graph: Graph, tensor: str) -> Node | None:
-    """The operator of HEADS that ``tensor`` shows the result of; None where it is another one's."""
+    """The operator of SCORES that ``tensor`` shows the result of; None where it is another one's."""
     node = graph.producer(tensor)
     while node is not None and node.op in _CARRIERS:
         node = graph.producer(node.inputs[0])
-    return node if node is not None and node.op in HEADS else None
+    return node if node is not None and node.op in SCORES else None

@@ -12,11 +12,10 @@ import numpy as np
 from ..editor import Editor
 from ..float_ops import dequantize_linear
 from ..ir import Graph, Node
+from ..operators import ARITHMETIC, LAYOUT
 from ..weights import find_weight
 from .integers import integer_bounds, narrowed, real_bounds
 
-_LAYOUT = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
-_LINES = ("Add", "Div", "Mul", "Sub")
 _WHOLE = 1e-4  # of a step: constants in float32 give a zero point as near to a whole number as this
 
 
@@ -36,7 +35,7 @@ def casts_of_the_input(graph: Graph) -> Graph:
 
 def _is_input(graph: Graph, name: str) -> bool:
     """Whether it is the input, moved and clipped at most."""
-    while (node := graph.producer(name)) is not None and node.op in (*_LAYOUT, "Clip"):
+    while (node := graph.producer(name)) is not None and node.op in (*LAYOUT, "Clip"):
         name = node.inputs[0]
     return name in graph.inputs
 
@@ -74,7 +73,7 @@ def _dequantizers(graph: Graph, name: str) -> list[Node]:
     """All that read ``name``, moved at most; none where anybody else does."""
     found: list[Node] = []
     for reader in graph.consumers(name):
-        inner = _dequantizers(graph, reader.outputs[0]) if reader.op in _LAYOUT else [reader]
+        inner = _dequantizers(graph, reader.outputs[0]) if reader.op in LAYOUT else [reader]
         if not inner or any(node.op != "DequantizeLinear" for node in inner) or name in graph.outputs:
             return []
         found += inner
@@ -116,7 +115,7 @@ def normalisation_of_the_input(graph: Graph) -> Graph:
 def _chain(graph: Graph, name: str) -> list[tuple[Node, np.ndarray, np.ndarray]]:
     """The nodes that alone follow ``name``, each with gain and offset (float64) of all until then."""
     gain, offset, found = np.float64(1), np.float64(0), []
-    while name not in graph.outputs and len(readers := graph.consumers(name)) == 1 and readers[0].op in _LINES:
+    while name not in graph.outputs and len(readers := graph.consumers(name)) == 1 and readers[0].op in ARITHMETIC:
         (node,) = readers
         constant = graph.constants.get(node.inputs[1] if node.inputs[0] == name else node.inputs[0])
         swapped = node.inputs[0] != name

@@ -7,9 +7,8 @@ import numpy as np
 from ..editor import Editor
 from ..float_ops import quantize_linear
 from ..ir import Graph, Node
+from ..operators import CLIPS, LAYOUT
 from ..shapes import resolve_shape
-
-_LAYOUT = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def clips_to_limits(graph: Graph) -> Graph:
@@ -65,7 +64,7 @@ def narrowed(graph: Graph, node: Node, limits: tuple[int, int]) -> Node:
 def clips_of_the_input(graph: Graph) -> Graph:
     """A Relu or Clip between the graph's input and a QuantizeLinear narrows the integers: the host clips."""
     editor = Editor(graph)
-    for node in [node for node in graph.nodes if node.op in ("Relu", "Clip") and node.inputs[0] in graph.inputs]:
+    for node in [node for node in graph.nodes if node.op in CLIPS and node.inputs[0] in graph.inputs]:
         readers = graph.consumers(node.outputs[0])
         bounds = real_bounds(graph, node)
         if bounds is None or node.outputs[0] in graph.outputs or not all(_per_tensor(graph, r) for r in readers):
@@ -114,7 +113,7 @@ def layout_before_dequantizer(graph: Graph) -> Graph:
 
 
 def _movable(graph: Graph) -> Node | None:
-    return next((node for node in graph.nodes if node.op in _LAYOUT and _new_axis(graph, node) is not None), None)
+    return next((node for node in graph.nodes if node.op in LAYOUT and _new_axis(graph, node) is not None), None)
 
 
 def _new_axis(graph: Graph, node: Node) -> int | None:

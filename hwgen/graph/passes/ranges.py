@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..float_model import run_node
 from ..ir import Graph, Node
+from ..kinds import Kind
+from ..operators import MAXIMA, MOVES, of_kind
 
-_MOVES = ("Concat", "Flatten", "GlobalMaxPool", "MaxPool", "Pad", "Reshape", "Slice", "Split", "Transpose")
-_ROUNDED = {"Ceil": np.ceil, "Floor": np.floor, "Round": np.rint}
+_MOVES = MAXIMA | MOVES | of_kind(Kind.JOIN, Kind.PAD)
+_ROUNDED = of_kind(Kind.ROUNDING)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def ranges(graph: Graph, given: Mapping[str, Range] | None = None) -> dict[str, 
 def _result(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
     first = operands[0] if operands else ANY
     if node.op in _ROUNDED:
-        return Range(*_ROUNDED[node.op]([first.low, first.high]).tolist(), True)
+        return Range(*run_node(node, [np.array([first.low, first.high])]).tolist(), True)
     if node.op in _MOVES:
         reads = operands if node.op == "Concat" else [first, Range(0, 0, True)] if node.op == "Pad" else [first]
         return Range(min(r.low for r in reads), max(r.high for r in reads), all(r.whole for r in reads))

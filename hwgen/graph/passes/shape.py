@@ -6,9 +6,9 @@ import numpy as np
 
 from ..editor import Editor
 from ..ir import Graph
+from ..operators import CLIPS, LAYOUT, MAXIMA, RESHAPES
 
-_PICKERS = ("MaxPool", "GlobalMaxPool", "Reshape", "Transpose")
-_RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+_PICKERS = MAXIMA | LAYOUT
 
 
 def normalize_reshapes(graph: Graph) -> Graph:
@@ -19,7 +19,7 @@ def normalize_reshapes(graph: Graph) -> Graph:
     """
     editor = Editor(graph)
     for old in graph.nodes:
-        if old.op not in _RESHAPES:
+        if old.op not in RESHAPES:
             continue
         node = next(n for n in editor.nodes if n.name == old.name)
         before, after = graph.tensors[old.inputs[0]].shape, graph.tensors[old.outputs[0]].shape
@@ -38,7 +38,7 @@ def clip_before_pick(graph: Graph) -> Graph:
 
     The numbers stay what they are, as a Clip never falls; there it fuses with the operator that made them.
     """
-    for name in [node.name for node in graph.nodes if node.op in ("Relu", "Clip")]:
+    for name in [node.name for node in graph.nodes if node.op in CLIPS]:
         while (swapped := _swap(graph, name)) is not None:
             graph = swapped
     return graph

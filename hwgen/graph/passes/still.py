@@ -10,11 +10,11 @@ import numpy as np
 from ..editor import Editor
 from ..float_model import run_node
 from ..ir import Graph, Node
+from ..operators import CLIPS, LAYERS, MAXIMA, MOVES
 from ..weight_quantization import BIAS_MAX, with_room
 from ..weights import Weight, find_weight
 
-_LAYERS = ("Conv", "ConvTranspose", "Gemm")
-_MOVES = ("Flatten", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+_MOVES = MAXIMA | MOVES
 _MARGIN = 1e-5  # of a result, for whatever order the sums are rounded in
 
 
@@ -22,7 +22,7 @@ def still_channels(graph: Graph) -> Graph:
     """Where a bias overflows in steps of the sums, and no input changes the result, the weights become zeros."""
     editor = Editor(graph)
     for node in graph.nodes:
-        if node.op in _LAYERS and len(node.inputs) > 2:
+        if node.op in LAYERS and len(node.inputs) > 2:
             _still(editor, graph, node)
     return editor.done()
 
@@ -77,7 +77,7 @@ def _quantizer(graph: Graph, name: str) -> list[Node] | None:
         name = node.outputs[0]
         if node.op == "QuantizeLinear":
             return chain if graph.constants[node.inputs[1]].size == 1 else None
-        if node.op not in ("Relu", "Clip"):
+        if node.op not in CLIPS:
             return None
     return None
 

@@ -7,10 +7,12 @@ import numpy as np
 from ..editor import Editor
 from ..float_model import run_node
 from ..ir import Graph, Node
+from ..kinds import Kind
+from ..operators import ARITHMETIC, CLIPS, of_kind
 from ..types import IntType
 
 #: What may stand between the integers and the indices; all other operands are single numbers.
-_STEPS = ("Add", "Cast", "Ceil", "Clip", "DequantizeLinear", "Div", "Floor", "Mul", "Neg", "Relu", "Round", "Sub")
+_STEPS = ARITHMETIC | CLIPS | of_kind(Kind.ROUNDING) | {"Cast", "DequantizeLinear", "Neg"}
 _FLOAT = 1  # ONNX's number of the type
 
 

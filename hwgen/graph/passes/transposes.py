@@ -11,15 +11,10 @@ import numpy as np
 
 from ..editor import Editor
 from ..ir import Graph, Node
+from ..kinds import Kind
+from ..operators import ELEMENTWISE, QUANTIZERS, of_kind
 from ..shapes_layout import pad_widths
 
-_UNARY = (
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip", "Cos", "Cosh", "Elu",
-    "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal",
-    "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Swish",
-    "Tan", "Tanh", "ThresholdedRelu",
-)  # fmt: skip
-_NARY = ("Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum")
 Perm = tuple[int, ...]
 
 
@@ -115,24 +110,20 @@ class _Sinking:
 Moved = tuple[Node, Perm] | None
 
 
-def _unary(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
-    return replace(node, inputs=(sinking.lazy[node.inputs[0]][0], *node.inputs[1:])), perm
-
-
-def _nary(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
+def _elementwise(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
     bases = sinking.bases(node, perm, node.inputs)
     return None if bases is None else (replace(node, inputs=tuple(bases)), perm)
 
 
 def _quantization(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
-    earlier, _ = _unary(sinking, node, perm)
+    earlier = replace(node, inputs=(sinking.lazy[node.inputs[0]][0], *node.inputs[1:]))
     if int(np.prod(sinking.graph.tensors[node.inputs[1]].shape)) == 1:
         return earlier, perm
     return _with(earlier, axis=perm[node.attributes["axis"]]), perm
 
 
 def _axis(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
-    moved = _nary(sinking, node, perm)
+    moved = _elementwise(sinking, node, perm)
     return moved and (_with(moved[0], axis=perm[node.attributes["axis"]]), perm)
 
 
@@ -204,11 +195,10 @@ def _reduction(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
 
 
 _MOVERS: dict[str, Callable[[_Sinking, Node, Perm], Moved]] = {
-    **dict.fromkeys(_UNARY, _unary),
-    **dict.fromkeys(_NARY, _nary),
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _quantization),
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
+    **dict.fromkeys(QUANTIZERS, _quantization),
     **dict.fromkeys(("Concat", "LogSoftmax"), _axis),
-    **dict.fromkeys(("ReduceMax", "ReduceMean", "ReduceSum"), _reduction),
+    **dict.fromkeys(of_kind(Kind.REDUCTION), _reduction),
     "Pad": _pad,
     "Resize": _resize,
     "Slice": _slice,

@@ -10,13 +10,14 @@ import numpy as np
 
 from ..editor import Editor
 from ..ir import Graph, Node
+from ..kinds import Kind
+from ..operators import ARITHMETIC, CLIPS, QUANTIZERS, of_kind
 from ..types import IntType
 from ..weights import Weight
 from .ranges import Range, ranges
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
-_STEPS = ("Cast", "Ceil", "Clip", "Floor", "Max", "Min", "Relu", "Round")  # what rounds and limits
-_ARITHMETIC = ("Add", "Div", "Mul", "Sub")
+_STEPS = CLIPS | of_kind(Kind.ROUNDING) | {"Cast", "Max", "Min"}  # what rounds and limits
 _INT64 = 7  # ONNX's number for the type
 _LIMIT = 1 << 15  # of weights and activations
 
@@ -27,7 +28,7 @@ def quantize_whole_numbers(graph: Graph) -> Graph:
     The input is taken to have the type that the first such step gives, as these formats mean it.
     """
     weighted = [node for node in graph.nodes if node.op in _WEIGHTED]
-    quantised = any(node.op in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes)
+    quantised = any(node.op in QUANTIZERS for node in graph.nodes)
     if quantised or len(graph.inputs) != 1 or not all(_whole(graph, node) for node in weighted):
         return graph
     kinds = _kinds(graph)
@@ -68,7 +69,7 @@ def _in_64_bits(graph: Graph, given: dict[str, Range]) -> Graph:
         if dtype.kind not in "iu" or (dtype == np.int64 and node.op != "BitShift" and wide.isdisjoint(node.inputs)):
             continue
         source = known[node.inputs[0]] if node.op == "Cast" else known[node.outputs[0]]
-        if node.op not in (*_STEPS, *_ARITHMETIC, "BitShift") or not source.within(dtype):
+        if node.op not in (*_STEPS, *ARITHMETIC, "BitShift") or not source.within(dtype):
             return graph  # refused where it is read
         wide.update(node.outputs)
         current = next(each for each in editor.nodes if each.name == node.name)
