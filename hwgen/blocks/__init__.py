@@ -11,6 +11,7 @@ from .elementwise import Elementwise
 from .fixed_operand import FixedOperand
 from .floating import Float
 from .fork import Fork
+from .global_max import GlobalMaxPool
 from .global_pool import GlobalAveragePool
 from .interpolate import Interpolate, LinearResize
 from .made_up import MadeUp
@@ -22,8 +23,8 @@ from .table import ChannelTable, Table
 
 #: Every operator, in the order in which they are asked whether they take a site: the particular before the general.
 OPERATORS = (
-    Conv, ConvTranspose, Dense, MaxPool, AveragePool, EdgeAveragePool, GlobalAveragePool, Table, ChannelTable,
-    FixedOperand, Add, Mul, Concat, Slice, Upsample, Pad, ShuffleChannels, MadeUp, Rearrange, Elementwise,
+    Conv, ConvTranspose, Dense, GlobalMaxPool, MaxPool, AveragePool, EdgeAveragePool, GlobalAveragePool, Table,
+    ChannelTable, FixedOperand, Add, Mul, Concat, Slice, Upsample, Pad, ShuffleChannels, MadeUp, Rearrange, Elementwise,
     LinearResize, Interpolate, Keep, Float,
     StreamQueue, Fork, WidthConverter,
 )  # fmt: skip

@@ -98,11 +98,7 @@ class MaxPool(Pool):
     def from_site(cls, site: Site) -> "MaxPool | None":
         if site.op != "MaxPool":
             return None
-        if site.input.quantization != site.output.quantization:
-            raise ModelError(
-                f"node {site.name!r}: MaxPool changes the quantisation from {site.input.quantization} to "
-                f"{site.output.quantization}; both must be the same"
-            )
+        same_quantization(site)
         return cls(site.input.map, site_window(site), site.clamp)
 
     @property
@@ -201,6 +197,15 @@ class AveragePool(LoadedRequantizer, Pool):
         return _AverageUnit(self, folding)
 
 
+def same_quantization(site: Site) -> None:
+    """ModelError unless the results of a maximum are quantised as its input is."""
+    if site.input.quantization != site.output.quantization:
+        raise ModelError(
+            f"node {site.name!r}: MaxPool changes the quantisation from {site.input.quantization} to "
+            f"{site.output.quantization}; both must be the same"
+        )
+
+
 def site_window(site: Site) -> Window:
     """The window that a site's attributes describe."""
     settings = site.attributes
@@ -259,11 +264,12 @@ class _MaxUnit(PoolUnit):
             m.d.sync += x.eq(Mux(window.outside, type_.min, window.data[lane]))
             with m.If(strobe & (first | (x > best))):
                 m.d.sync += best.eq(x)
-            m.d.comb += outlet.payload[lane].eq(_limited(best, self.op.clamp, type_))
+            m.d.comb += outlet.payload[lane].eq(limited(best, self.op.clamp, type_))
         return m
 
 
-def _limited(value: Signal, clamp: tuple[int, int], type_: IntType):
+def limited(value: Signal, clamp: tuple[int, int], type_: IntType):
+    """``value`` of ``type_`` within ``clamp``, compared only where that is narrower than the type."""
     low, high = clamp
     if low > type_.min:
         value = Mux(value < low, low, value)

@@ -59,6 +59,13 @@ class Window:
             )
         return tuple(rest // stride + 1 for rest, stride in zip(spare, self.strides, strict=True))
 
+    def covers(self, height: int, width: int) -> bool:
+        """Whether there is but one window on a map of this size, and every pixel in it."""
+        if self.output_size(height, width) != (1, 1):
+            return False
+        inside = self.patches(np.ones((1, height, width, 1), np.uint8)).sum(dtype=np.int64)
+        return int(inside) == height * width
+
     def padded(self, x: np.ndarray, pad_value: float = 0, dtype: type | None = None) -> np.ndarray:
         """``x`` [N, H, W, C] as ``dtype`` with its padding around it."""
         if not any(self.pads):

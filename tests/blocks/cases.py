@@ -11,6 +11,7 @@ from hwgen.blocks import (
     EdgeAveragePool,
     Fork,
     GlobalAveragePool,
+    GlobalMaxPool,
     MaxPool,
     StreamQueue,
     Table,
@@ -258,6 +259,10 @@ def _pools():
         averaged = site("GlobalAveragePool", source, Window((1, 1)), 6)
         yield GlobalAveragePool.from_site(averaged), LaneFolding(lanes)
     whole = Window((source.height, source.width))
+    for lanes in (1, 6):
+        yield GlobalMaxPool.from_site(site("MaxPool", source, whole, 6)), LaneFolding(lanes)
+    yield GlobalMaxPool(FeatureMap(3, 1, 6, S8), clamp=(-5, 90)), LaneFolding(3)
+    yield GlobalMaxPool(FeatureMap(1, 1, 4, S8), clamp=(-128, 127)), LaneFolding(2)
     yield raw("GlobalAveragePool", source, whole, 6), LaneFolding(2)
     yield raw("AveragePool", source, windows[0], 6), LaneFolding(3)
 

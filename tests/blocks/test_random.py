@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hwgen.blocks import AveragePool, MaxPool
+from hwgen.blocks import AveragePool, GlobalMaxPool, MaxPool
 from hwgen.blocks.mac import MacFolding
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
 from hwgen.graph.window import Window
@@ -74,6 +74,16 @@ def test_pools(case, kind, data):
     source, window = case
     target = Quantization(source.type, 0.02, 3) if kind is MaxPool else Quantization(U8, 0.03, 7)
     op = pool(kind, source, window, target)
+    check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
+
+
+@settings(deadline=None, max_examples=20)
+@given(windowed(), st.data())
+def test_maxima_over_whole_maps(case, data):
+    source, kind = case[0], case[0].type
+    ends = st.integers(kind.min, kind.max)
+    clamp = data.draw(st.sampled_from([(kind.min, kind.max), tuple(sorted((data.draw(ends), data.draw(ends))))]))
+    op = GlobalMaxPool(source, clamp)
     check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.lower import lower, sites
@@ -138,6 +139,20 @@ def test_max_pooling_takes_integers_or_reals(tmp_path):
     assert (site.op, site.output.name, site.output.map.shape) == ("MaxPool", "p", (3, 2, 2))
     around = [*ENTER, node("MaxPool", "xd", "r", **pool), *LEAVE]
     assert [site.op for site in sites(read(around, tmp_path))] == ["MaxPool", "Requantize"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "kind"),
+    [
+        (node("GlobalMaxPool", "xd", "r"), "GlobalMaxPool"),
+        (node("ReduceMax", "xd", "r", axes=[2, 3]), "GlobalMaxPool"),
+        (node("MaxPool", "xd", "r", kernel_shape=[6, 5]), "GlobalMaxPool"),
+        (node("MaxPool", "xd", "r", kernel_shape=[3, 3], strides=[3, 3], ceil_mode=0), "MaxPool"),
+    ],
+)
+def test_maxima_over_a_whole_map_keep_no_window(pool, kind, tmp_path):
+    graph = read([*ENTER, pool, *LEAVE], tmp_path)
+    assert type(lower(graph, OPERATORS).layers[0].op).__name__ == kind
 
 
 def test_dense_weights_follow_the_stream(tmp_path):

@@ -73,3 +73,19 @@ def test_onnx_settings_become_pads(attributes, spatial, kernel, pads):
 def test_nonsense_is_refused(attributes, words):
     with pytest.raises(ValueError, match=words):
         Window.from_onnx(attributes, (5, 5), (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("window", "covers"),
+    [
+        (Window((3, 5)), True),
+        (Window((3, 5), strides=(2, 1)), True),
+        (Window((2, 5), strides=(2, 1)), False),  # the last row is in no window
+        (Window((3, 4)), False),  # two windows
+        (Window((5, 6), strides=(9, 9), pads=(1, 1, 1, 0)), True),
+        (Window((4, 5), strides=(9, 9), pads=(2, 0, 0, 0)), False),  # the first window ends before the last row
+        (Window((3, 3), dilations=(1, 2)), False),  # steps over columns
+    ],
+)
+def test_a_window_covers_a_map_that_lies_in_it_as_a_whole(window, covers):
+    assert window.covers(3, 5) is covers

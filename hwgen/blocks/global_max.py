@@ -1,0 +1,102 @@
+"""Maximum over a whole map: the greatest integer of each channel kept while the map passes, no window buffer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, memory, wiring
+
+from hwgen.graph.network import Site
+from hwgen.graph.types import FeatureMap
+from hwgen.memory.queue import Outlet
+from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
+
+from .global_pool import Arrival, GlobalPool, GlobalPoolUnit
+from .logic import Logic, adder, clipped, index_bits
+from .operator import Cost, LaneFolding, read_register, ring_memory
+from .pool import limited, same_quantization, site_window
+from .stream import element_shape, join
+
+
+@dataclass(frozen=True, eq=False)
+class GlobalMaxPool(GlobalPool):
+    """The greatest integer of each channel, limited to ``clamp``. It takes every MaxPool with but one window that has
+    all pixels in it."""
+
+    input: FeatureMap
+    clamp: tuple[int, int]
+
+    sites = ("MaxPool",)
+
+    @classmethod
+    def from_site(cls, site: Site) -> "GlobalMaxPool | None":
+        source = site.input.map
+        if site.op != "MaxPool" or not site_window(site).covers(source.height, source.width):
+            return None
+        same_quantization(site)
+        return cls(source, site.clamp)
+
+    @property
+    def output(self) -> FeatureMap:
+        return FeatureMap(1, 1, self.input.channels, self.input.type)
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        return np.clip(x.max(axis=(1, 2), keepdims=True), *self.clamp).astype(x.dtype)
+
+    def reduction_latency(self, folding: LaneFolding) -> int:
+        return 1
+
+    def cost(self, folding: LaneFolding) -> Cost:
+        type_, words = self.input.type, self.words(folding)
+        lane = adder(type_.width) + Logic(logic=1, mux=type_.width, register=type_.width)
+        if self.clamp != (type_.min, type_.max):
+            lane += clipped(type_.width, *self.clamp, type_.width)
+        kept = folding.lanes * type_.width
+        store = [ring_memory("maxima", kept, words)] if words > 1 else []
+        address = Logic(register=index_bits(words)) + read_register(kept, words)
+        logic = folding.lanes * lane + self.shared_logic(folding) + address
+        return Cost.of(self, folding, logic, [*store, self.queue_memory(folding)])
+
+    def block(self, folding: LaneFolding) -> wiring.Component:
+        return _MaxUnit(self, folding)
+
+
+class _MaxUnit(GlobalPoolUnit):
+    """Every beat is compared with its channels' maxima; those of the last pixel go into the queue."""
+
+    def elaborate(self, platform):
+        m = Module()
+        op, lanes = self.op, self.folding.lanes
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), op.queue(self.folding))
+        within = Signal(self.i.payload.shape())  # before they are compared, where it delays nothing
+        for x, given in zip(within, self.i.payload, strict=True):
+            m.d.comb += x.eq(limited(given, op.clamp, op.input.type))
+        beat = self.arrive(m, outlet, within)
+        shape = element_shape(op.input.type)
+        best = [Signal(shape, name=f"best_{lane}") for lane in range(lanes)]
+        earlier = self._earlier(m, beat, Cat(*best))
+        for x, kept, greatest in zip(beat.x, earlier, best, strict=True):
+            m.d.comb += greatest.eq(Mux(beat.first | (x > kept), x, kept))
+        m.d.comb += [outlet.push.eq(beat.strobe & beat.last), outlet.payload.as_value().eq(Cat(*best))]
+        join(m, outlet.o, wiring.flipped(self.o), "output")
+        return m
+
+    def _earlier(self, m: Module, beat: Arrival, best: Value) -> data.View:
+        """The maxima of this beat's channels before it came; ``best`` takes their place.
+
+        They are read as the beat is taken and written a cycle later; where a pixel has but one word, that would be too
+        late for the next, and a register holds them.
+        """
+        layout, words = self.i.payload.shape(), self.op.words(self.folding)
+        if words == 1:
+            kept = Signal(layout, name="maxima", reset_less=True)
+            with m.If(beat.strobe):
+                m.d.sync += kept.as_value().eq(best)
+            return kept
+        m.submodules.maxima = store = memory.Memory(
+            shape=unsigned(len(best)), depth=words, init=[], attrs=RAM_ATTRIBUTES[ram_style(words)]
+        )
+        write, read = store.write_port(), store.read_port()
+        m.d.comb += [read.addr.eq(beat.word), read.en.eq(beat.take), write.en.eq(beat.strobe), write.data.eq(best)]
+        m.d.sync += write.addr.eq(beat.word)
+        return data.View(layout, read.data)
