@@ -144,3 +144,26 @@ def test_nothing_is_known_of_a_division_by_what_may_be_zero(tmp_path):
     known = ranges(read_model(save(model, tmp_path)))
     assert known["c"] == Range(0, 2.5)
     assert known["y"] == ANY
+
+
+def test_what_only_moves_keeps_its_ends_and_a_pad_adds_its_number(tmp_path):
+    nodes = [
+        node("Clip", "x low high", "c"),
+        node("Round", "c", "r"),
+        node("DepthToSpace", "r", "d", blocksize=2),
+        node("Gather", "d first", "g", axis=1),
+        node("Pad", "g pads five", "y"),
+        node("Pad", "g pads", "z"),
+    ]
+    constants = {
+        "low": np.float32(1),
+        "high": np.float32(3),
+        "first": np.array([0]),
+        "pads": np.array([0, 0, 0, 1, 0, 0, 0, 0]),
+        "five": np.float32(5),
+    }
+    model = build(nodes, "y", constants, ("x", (1, 4, 2, 2)))
+    known = ranges(read_model(save(model, tmp_path)))
+    assert known["g"] == Range(1, 3, True)
+    assert known["y"] == Range(1, 5, True)
+    assert known["z"] == Range(0, 3, True)

@@ -61,12 +61,17 @@ def _result(graph: Graph, node: Node, operands: list[Range], integer: bool) -> R
     if node.op in _ROUNDED:
         return Range(*run_node(node, [np.array([first.low, first.high])]).tolist(), True)
     if node.op in _MOVES:
-        reads = operands if node.op == "Concat" else [first, Range(0, 0, True)] if node.op == "Pad" else [first]
+        reads = operands if node.op == "Concat" else [first, _padding(node, operands)] if node.op == "Pad" else [first]
         return Range(min(r.low for r in reads), max(r.high for r in reads), all(r.whole for r in reads))
     if node.op in ("Conv", "Gemm", "MatMul"):
         return _sums(graph, node, first)
     rule = _RULES.get(node.op)
     return rule(graph, node, operands, integer) if rule else ANY
+
+
+def _padding(node: Node, operands: list[Range]) -> Range:
+    """What a Pad puts around its operand."""
+    return operands[2] if "".join(node.inputs[2:3]) else Range(0, 0, True)
 
 
 def _sums(graph: Graph, node: Node, source: Range) -> Range:
