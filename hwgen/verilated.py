@@ -1,6 +1,7 @@
 """Hardware as a compiled program: the Verilog that users get, run by Verilator and driven from here by ctypes."""
 
 import ctypes
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -116,7 +117,9 @@ class CompiledDesign:
         with self._simulation(0 if stall is None else stall + 1) as simulation:
             if trace:
                 self._trace(simulation, trace)
-            self._until_done(simulation, beats, patience, progress)
+            self._until_done(simulation, beats, patience, progress, trace)
+            if trace:
+                self._check_trace(simulation, trace, still_open=False)
             taken = {name: self._library.hwgen_moved(simulation, _SOURCE, n) for n, name in enumerate(self.sources)}
         for name, count in taken.items():
             beats[name] = Beats(beats[name].payloads[:count], beats[name].cycles[:count])
@@ -147,7 +150,15 @@ class CompiledDesign:
         cells = (ctypes.c_char_p * len(trace.layers))(*(cell.encode() for cell in trace.layers))
         self._library.hwgen_trace(simulation, str(trace.path).encode(), trace.first, last, cells, len(cells))
 
-    def _until_done(self, simulation: int, beats: Mapping[str, Beats], patience: int, progress) -> None:
+    def _check_trace(self, simulation: int, trace: Waves, still_open: bool) -> None:
+        """OSError where not all waveforms could be written so far."""
+        failed = self._library.hwgen_trace_failed(simulation, still_open)
+        if failed:
+            raise OSError(failed, os.strerror(failed), str(trace.path))
+
+    def _until_done(
+        self, simulation: int, beats: Mapping[str, Beats], patience: int, progress, trace: Waves | None
+    ) -> None:
         library, streams = self._library, list(self._numbered())
         for kind, n, name in streams:
             room = beats[name]
@@ -162,6 +173,8 @@ class CompiledDesign:
             )
         total, moved, last = sum(len(room.cycles) for room in beats.values()), 0, 0
         while not (state := library.hwgen_run(simulation, _SLICE)):
+            if trace:
+                self._check_trace(simulation, trace, still_open=True)
             now = sum(library.hwgen_moved(simulation, kind, n) for kind, n, _ in streams)
             cycle = library.hwgen_cycle(simulation)
             moved, last = now, cycle if now > moved else last
@@ -253,6 +266,7 @@ def _load(path: Path) -> ctypes.CDLL:
         "hwgen_cycle": (integer, [pointer]),
     }
     if hasattr(loaded, "hwgen_trace"):
+        signatures["hwgen_trace_failed"] = (ctypes.c_int, [pointer, ctypes.c_int])
         signatures["hwgen_trace"] = (None, [pointer, ctypes.c_char_p, integer, integer, pointer, ctypes.c_int])
     for name, (result, arguments) in signatures.items():
         function = getattr(loaded, name)

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hwgen.tools import verilator
+
 from . import tiny
 from .test_cli import OPTIONS, errors, ok, run
 
@@ -40,6 +42,8 @@ WRITERS = {
     "save": ("simulate", "--input", "frames.npy", "--save", "new/a.npz"),
     "picture": ("explore", "--points", "2", "--picture", "new/a.svg"),
     "verilog": ("verilog", "--output", "new/verilog"),
+    "build": ("build", "--output", "new/build"),
+    "weights": ("weights", "--for", "built", "--output", "new/weights"),
 }
 
 
@@ -48,13 +52,52 @@ def test_a_disk_that_fills_up_ends_in_one_line_and_nothing_is_left(kind):
     resource = pytest.importorskip("resource", reason="no limits to the size of files on this system")
     command, *rest = WRITERS[kind]
     ok("simulate", "tiny.onnx", *OPTIONS, "--input", "frames.npy", "--engine", "schedule")  # what is kept is kept now
+    options = OPTIONS
+    if command == "weights":
+        ok("build", "tiny.onnx", *OPTIONS, "--weights", "loadable", "--output", "built")
+        options = OPTIONS[2:]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
     try:
-        (line,) = errors(command, "tiny.onnx", *OPTIONS, *rest)
+        (line,) = errors(command, "tiny.onnx", *options, *rest)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "File too large; make room" in line or line.startswith("Yosys")
+    assert "File too large; make room" in line
+
+
+def test_a_full_disk_for_what_is_remembered_only_means_that_it_is_not(tmp_path, monkeypatch):
+    """The check of the hardware, its Verilog and what Yosys counted are there for the next run alone."""
+    monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / "cache"))
+    write, keeping = Path.write_bytes, "cache"
+
+    def refuse(self, *arguments, **options):
+        if keeping in self.parts:
+            raise OSError(28, "No space left on device", str(self))
+        return write(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "write_text", lambda self, text, *more, **options: refuse(self, text.encode()))
+    ok("build", "tiny.onnx", *OPTIONS, "--output", "out")
+    ok("fit", "tiny.onnx", *OPTIONS, "--synth")
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.suffix != ".so"] == []
+
+
+def test_waveforms_of_a_compiled_program_on_a_full_disk_end_in_one_line_and_nothing_is_left():
+    """Verilator itself would end the program, or wait for ever for a lock that it has."""
+    resource = pytest.importorskip("resource", reason="no limits to the size of files on this system")
+    if not verilator.available():
+        pytest.skip("there is no Verilator, or no compiler")
+    traced = [*OPTIONS, "--input", "frames.npy", "--engine", "compiled", "--trace"]
+    ok("simulate", "tiny.onnx", *traced, "whole.vcd")  # what is compiled is kept now
+    size = Path("whole.vcd").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for room in (size // 2, size - 1):  # in the middle, and when the file is closed
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        try:
+            (line,) = errors("simulate", "tiny.onnx", *traced, "new/a.vcd")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert line.endswith("new/a.vcd': File too large; make room, or name another folder with --output")
 
 
 # Faults and interruptions

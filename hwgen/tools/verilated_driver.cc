@@ -6,6 +6,7 @@
 #include "verilated_vcd_c.h"
 #endif
 
+#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -29,6 +30,21 @@ struct Stream {
   }
 };
 
+#if VM_TRACE
+// Verilator ends the program where a file takes no more, or waits for ever for a lock that it has itself. So nothing
+// is said to it; `failed` keeps the reason.
+struct WavesFile : VerilatedVcdFile {
+  int failed = 0;
+  ssize_t write(const char *from, ssize_t size) override {
+    if (failed) return size;
+    const ssize_t written = VerilatedVcdFile::write(from, size);
+    if (written >= 0 || errno == EAGAIN || errno == EINTR) return written;
+    failed = errno;
+    return size;
+  }
+};
+#endif
+
 struct Simulation {
   VerilatedContext context;
   Vtop top{&context};
@@ -37,7 +53,8 @@ struct Simulation {
   int64_t cycle = 0, broken = -1;
 
 #if VM_TRACE
-  VerilatedVcdC waves;
+  WavesFile file;
+  VerilatedVcdC waves{&file};
   int64_t first = 0, last = -1;
   void dump(int64_t half) {
     if (cycle >= first && cycle <= last) waves.dump(uint64_t(2 * cycle + half));
@@ -140,6 +157,12 @@ void hwgen_trace(Simulation *simulation, const char *path, int64_t first, int64_
   for (int n = 0; n < count; ++n) simulation->waves.dumpvars(99, std::string("TOP.top.") + cells[n]);
   simulation->top.trace(&simulation->waves, 99);
   simulation->waves.open(path);
+}
+
+// Ends the file, unless it is `open` on, and says why it is not whole: an errno, or 0.
+int hwgen_trace_failed(Simulation *simulation, int open) {
+  if (!open && simulation->waves.isOpen()) simulation->waves.close();
+  return simulation->file.failed;
 }
 #endif
 
