@@ -8,7 +8,7 @@ from hwgen.blocks import OPERATORS
 from hwgen.graph.errors import HwgenError, InputError, near
 from hwgen.graph.ir import Graph
 from hwgen.graph.lower import lower
-from hwgen.graph.placement import Placement
+from hwgen.graph.quantization_points import QuantizationPoints
 from hwgen.graph.quantize import INTEGERS, quantize
 from hwgen.graph.recipe import Recipe
 from hwgen.graph.wide import AUTO
@@ -35,7 +35,7 @@ def layer_results(read: Callable[[], Graph]) -> dict[str, str]:
 
 def wide_by_layers(graph: Graph, recipe: Recipe) -> Recipe:
     """``recipe`` with tensors of ``graph`` in the place of names of layers in ``wide``."""
-    owners = {AUTO: AUTO, **Placement(graph).owners} if recipe.wide else {}
+    owners = {AUTO: AUTO, **QuantizationPoints(graph).owners} if recipe.wide else {}
     if len(owners) < 2 or all(name in owners for name in recipe.wide):
         return recipe
     layers = {name: tensor for name, tensor in layer_results(lambda: graph).items() if tensor in owners}

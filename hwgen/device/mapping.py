@@ -107,20 +107,20 @@ def brams(memory: MemoryNeed, device: Device) -> int:
     """Block RAMs, in the device's unit, for a memory with one port to read and, if it is a RAM, one to write."""
     if not _in_block(memory, device):
         return 0
-    count, block, _ = _placement(memory, device)
+    count, block, _ = _block_layout(memory, device)
     return count * block.units
 
 
 def large_rams(memory: MemoryNeed, device: Device) -> int:
     """Large RAMs for a memory."""
-    return _placement(memory, device)[0] if _in_large(memory, device) else 0
+    return _block_layout(memory, device)[0] if _in_large(memory, device) else 0
 
 
 def _in_large(memory: MemoryNeed, device: Device) -> bool:
     return memory.style == "huge" and device.family.large is not None
 
 
-def _placement(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
+def _block_layout(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
     """How many of which block, and in how many rows: the cheapest, and of these the one with the fewest rows.
 
     Yosys' older ``memory_bram``, for blocks that are not joined, takes the shape of whose bits most percent are used.
@@ -174,7 +174,7 @@ def memory_luts(memory: MemoryNeed, device: Device) -> int:
     if memory.style == "logic":
         return _logic_rom(memory, device)
     if memory.style == "huge" or _in_block(memory, device):
-        return memory.kept * _chooser(_placement(memory, device)[2], device)
+        return memory.kept * _chooser(_block_layout(memory, device)[2], device)
     rows = -(-memory.depth // max(depth for _, depth in device.family.lutram.shapes))
     return ram_luts(memory, device) + memory.kept * _chooser(rows, device)
 

@@ -13,7 +13,7 @@ from .batch import batches
 from .editor import Editor
 from .float_model import node_results
 from .ir import Graph, Node
-from .placement import existing
+from .quantization_points import existing
 from .weight_quantization import bias_scale
 from .weights import Weight, find_weight
 

@@ -17,7 +17,7 @@ from .errors import InputError, ModelError, Problems, quoted
 from .ir import Graph, Node
 from .notice import warn_caller
 from .operators import CLIPS, LAYERS
-from .placement import Placement, existing
+from .quantization_points import QuantizationPoints, existing
 from .recipe import DEFAULT, Recipe
 from .site import integer_clamp
 from .types import U8, U16, IntType, Quantization
@@ -40,21 +40,21 @@ def quantize(
     is told. A graph that is quantised already is returned as it is. Raises ModelError or InputError for what cannot
     be quantised.
     """
-    place = Placement(graph)
-    named_tensors(place, recipe.wide)
+    points = QuantizationPoints(graph)
+    named_tensors(points, recipe.wide)
     layers = [node.name for node in graph.nodes if node.op in LAYERS and has_open_weights(graph, node)]
-    if not place.points and not layers:
+    if not points.names and not layers:
         return graph
     if len(graph.inputs) != 1:
         raise ModelError(
             f"the model has {len(graph.inputs)} inputs; one is supported: "
             "make constants of the others when exporting, or join them into one"
         )
-    measured = calibration is not None and bool(place.points or recipe.correct_bias)
-    frames = _frames(graph, calibration, recipe.random_frames, warn) if place.points or measured else None
+    measured = calibration is not None and bool(points.names or recipe.correct_bias)
+    frames = _frames(graph, calibration, recipe.random_frames, warn) if points.names or measured else None
     if measured and recipe.equalize:
         graph = equalize(graph, frames)
-    quantizations = _activations(graph, place, frames, recipe, warn)
+    quantizations = _activations(graph, points, frames, recipe, warn)
     integer = _insert_pairs(_quantize_layers(graph, layers, quantizations), quantizations)
     if measured and recipe.correct_bias:
         integer = correct_biases(integer, graph, frames, layers)
@@ -65,20 +65,20 @@ def quantize(
 
 
 def _activations(
-    graph: Graph, place: Placement, frames: np.ndarray | None, recipe: Recipe, warn: Callable[[str], None]
+    graph: Graph, points: QuantizationPoints, frames: np.ndarray | None, recipe: Recipe, warn: Callable[[str], None]
 ) -> dict[str, Quantization]:
     """The quantisation of every tensor that gets a pair."""
-    if not place.points:
+    if not points.names:
         return {}
-    observed = sorted(set(place.owners.values()))
+    observed = sorted(set(points.owners.values()))
     ranges = observe(graph, frames, observed, recipe.ranges)
     chosen = {name: activation(name, ranges[name], U8, warn) for name in observed}
-    wide = wide_tensors(graph, place, chosen, frames, recipe.wide)
+    wide = wide_tensors(graph, points, chosen, frames, recipe.wide)
     if wide:  # 65,535 steps need no range cut short
         ranges = observe(graph, frames, sorted(wide), "minmax")
         chosen |= {name: activation(name, ends, U16, warn) for name, ends in ranges.items()}
-    chosen |= {place.owners[name]: given for name, given in recipe.kept if name in place.owners}
-    return {name: chosen[owner] for name, owner in place.owners.items()}
+    chosen |= {points.owners[name]: given for name, given in recipe.kept if name in points.owners}
+    return {name: chosen[owner] for name, owner in points.owners.items()}
 
 
 def _frames(

@@ -9,7 +9,7 @@ from .batch import batches
 from .errors import InputError, Problems
 from .float_model import node_results, run_float
 from .ir import Graph
-from .placement import Placement
+from .quantization_points import QuantizationPoints
 from .types import Quantization
 
 AUTO = "auto"
@@ -19,7 +19,7 @@ REMAINS = 1 / 4  # of the squared error of all 8-bit activations together: the e
 
 def wide_tensors(
     graph: Graph,
-    place: Placement,
+    points: QuantizationPoints,
     narrow: Mapping[str, Quantization],
     frames: np.ndarray,
     wanted: Sequence[str],
@@ -29,31 +29,31 @@ def wide_tensors(
     ``"auto"`` stands for the fewest whose own share of the squared error, each measured alone on ``frames``, leaves
     no more than ``REMAINS``. Raises InputError for names of tensors that are not quantised here.
     """
-    owners = named_tensors(place, wanted)
-    return owners | _sensitive(graph, place, narrow, frames) if AUTO in wanted else owners
+    owners = named_tensors(points, wanted)
+    return owners | _sensitive(graph, points, narrow, frames) if AUTO in wanted else owners
 
 
-def named_tensors(place: Placement, wanted: Sequence[str]) -> frozenset[str]:
+def named_tensors(points: QuantizationPoints, wanted: Sequence[str]) -> frozenset[str]:
     """The owners of the names in ``wanted``. Raises InputError for others."""
     problems = Problems(InputError)
     names = [name for name in wanted if name != AUTO]
     for name in names:
-        if not place.owners:
+        if not points.owners:
             problems.add(f"{name!r} cannot get 16 bits: the model has quantised everything itself; leave --wide out")
-        elif name not in place.owners:
-            near = difflib.get_close_matches(name, place.owners, n=3, cutoff=0.5) or list(place.owners)[:3]
+        elif name not in points.owners:
+            near = difflib.get_close_matches(name, points.owners, n=3, cutoff=0.5) or list(points.owners)[:3]
             problems.add(
                 f"{name!r} is not an activation that is quantised here; 16 bits can be given to "
                 f"{', '.join(map(repr, near))} and other such tensors, or say {AUTO!r}"
             )
     problems.raise_any()
-    return frozenset(place.owners[name] for name in names)
+    return frozenset(points.owners[name] for name in names)
 
 
 def _sensitive(
-    graph: Graph, place: Placement, narrow: Mapping[str, Quantization], frames: np.ndarray
+    graph: Graph, points: QuantizationPoints, narrow: Mapping[str, Quantization], frames: np.ndarray
 ) -> frozenset[str]:
-    errors = sensitivity(graph, place, narrow, frames)
+    errors = sensitivity(graph, points, narrow, frames)
     ranked = sorted(errors, key=lambda name: (-errors[name], name))
     left, chosen = sum(errors.values()), set()
     allowed = left * REMAINS
@@ -66,7 +66,7 @@ def _sensitive(
 
 
 def sensitivity(
-    graph: Graph, place: Placement, narrow: Mapping[str, Quantization], frames: np.ndarray
+    graph: Graph, points: QuantizationPoints, narrow: Mapping[str, Quantization], frames: np.ndarray
 ) -> dict[str, float]:
     """For each owner the squared error of the model's results, in units of their own squares, when it alone is
     quantised, in 8 bits."""
@@ -75,21 +75,23 @@ def sensitivity(
     for part in batches(graph, frames, len(frames)):
         values = run_float(graph, {graph.inputs[0]: part})
         for owner, kind in narrow.items():
-            errors[owner] += _error(graph, place, owner, kind, values)
+            errors[owner] += _error(graph, points, owner, kind, values)
     return errors
 
 
-def _error(graph: Graph, place: Placement, owner: str, kind: Quantization, values: Mapping[str, np.ndarray]) -> float:
+def _error(
+    graph: Graph, points: QuantizationPoints, owner: str, kind: Quantization, values: Mapping[str, np.ndarray]
+) -> float:
     changed: dict[str, np.ndarray] = {}
 
     def write(name: str, value: np.ndarray) -> None:
-        changed[name] = kind.dequantize(kind.quantize(value)) if place.owners.get(name) == owner else value
+        changed[name] = kind.dequantize(kind.quantize(value)) if points.owners.get(name) == owner else value
 
     for name in graph.inputs:
-        if place.owners.get(name) == owner:
+        if points.owners.get(name) == owner:
             write(name, values[name])
     for node in graph.nodes:
-        if any(name in changed for name in node.inputs) or any(place.owners.get(n) == owner for n in node.outputs):
+        if any(name in changed for name in node.inputs) or any(points.owners.get(n) == owner for n in node.outputs):
             operands = [changed.get(name, values[name]) if name else None for name in node.inputs]
             for name, value in node_results(node, operands).items():
                 write(name, value)

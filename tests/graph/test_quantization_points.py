@@ -9,7 +9,7 @@ from hwgen.graph.errors import ModelError
 from hwgen.graph.float_model import run_float
 from hwgen.graph.lower import lower, sites
 from hwgen.graph.passes import simplify
-from hwgen.graph.placement import Placement, existing
+from hwgen.graph.quantization_points import QuantizationPoints, existing
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.types import IntType, Quantization
@@ -32,7 +32,7 @@ def frames(seed=1, count=8, shape=(4, 6, 6)):
 
 
 def points(nodes, constants, folder, output="y", opset=13):
-    return Placement(read(build(nodes, output, constants, SHAPE, opset), folder))
+    return QuantizationPoints(read(build(nodes, output, constants, SHAPE, opset), folder))
 
 
 def against_float(nodes, constants, folder, tolerance, opset=13):
@@ -71,7 +71,7 @@ def test_arithmetic_before_a_quantizer_is_left_alone(tmp_path):
 def test_arithmetic_on_the_input_before_its_quantizer_is_left_alone(tmp_path):
     nodes = [node("Mul", "x gain", "m"), node("QuantizeLinear", "m s z", "q"), PAIR[1], *LAYER]
     ends = [node("QuantizeLinear", "c s z", "rq"), END[1]]
-    assert points([*nodes, *ends], QUANTISED, tmp_path).points == ()
+    assert points([*nodes, *ends], QUANTISED, tmp_path).names == ()
 
 
 def test_sums_of_integers_stay_real_where_they_are_the_result(tmp_path):
@@ -82,7 +82,7 @@ def test_sums_of_integers_stay_real_where_they_are_the_result(tmp_path):
 
 def test_a_pooled_result_is_quantised(tmp_path):
     nodes = [*PAIR, node("GlobalAveragePool", "d", "y")]
-    assert points(nodes, QUANTISED, tmp_path).points == ("y",)
+    assert points(nodes, QUANTISED, tmp_path).names == ("y",)
 
 
 def test_a_float_bias_behind_integers_of_any_type_becomes_int32(tmp_path):
@@ -257,7 +257,7 @@ def test_a_function_of_one_stream_is_one_table(tmp_path, name):
     function, constants, opset = FUNCTIONS[name]
     nodes = [node("Conv", "x w", "c"), *function, node("Conv", "r k", "y")]
     constants = constants | weights("w", "k")
-    assert points(nodes, constants, tmp_path, opset=opset).points == ("x", "c", "r", "y")
+    assert points(nodes, constants, tmp_path, opset=opset).names == ("x", "c", "r", "y")
     network = against_float(nodes, constants, tmp_path, 0.03, opset)
     assert len(network.layers) == 3
 
@@ -271,7 +271,7 @@ def test_sums_and_products_of_streams_have_pairs(tmp_path):
         node("Sigmoid", "s", "g"),
         node("Mul", "s g", "y"),
     ]
-    assert points(nodes, weights("w", "v"), tmp_path).points == ("x", "a", "b", "m", "s", "y")
+    assert points(nodes, weights("w", "v"), tmp_path).names == ("x", "a", "b", "m", "s", "y")
     against_float(nodes, weights("w", "v"), tmp_path, 0.03)
 
 

@@ -55,7 +55,7 @@ def _dequantizer(graph: Graph, node: Node) -> Quantization:
     return Quantization(kind, float(scale.item()), zero_point)
 
 
-class Placement:
+class QuantizationPoints:
     """Which float activations of one graph are quantised, which need a pair, and which of those share one.
 
     What is quantised already stays as it is: no pair comes between a DequantizeLinear and a QuantizeLinear unless an
@@ -69,7 +69,7 @@ class Placement:
         self.known: dict[str, bool] = {}  # what _settled found
         names = [*graph.inputs, *(name for node in graph.nodes for name in node.outputs if name)]
         #: The tensors that need a pair, in topological order.
-        self.points: tuple[str, ...] = tuple(name for name in names if self._needs_pair(name))
+        self.names: tuple[str, ...] = tuple(name for name in names if self._needs_pair(name))
         #: For each of them the tensor whose range is theirs.
         self.owners: dict[str, str] = self._owners()
 
@@ -169,8 +169,8 @@ class Placement:
 
         Operands of a Concat have that of its result, where nobody else reads them: they would be rounded to it anyway.
         """
-        owners = {name: name for name in self.points}
-        for name in self.points:
+        owners = {name: name for name in self.names}
+        for name in self.names:
             node = self.graph.producer(name)
             if node and keeps(self.graph, node) and node.inputs[0] in owners:
                 owners[name] = owners[node.inputs[0]]
