@@ -84,7 +84,7 @@ class Attribute:
 
 
 @dataclass(frozen=True)
-class Operator:
+class OnnxOperator:
     """``moved`` maps attributes of older opsets to the operand that took their place.
 
     ``operands`` and ``results`` are least and most. Several results make ``infer`` and ``compute`` give tuples.

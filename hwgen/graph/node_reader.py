@@ -11,7 +11,7 @@ import onnx
 
 from .formats import find_format
 from .ir import Node
-from .operators import ALIASES, STANDARD, Attribute, Operator
+from .operators import ALIASES, STANDARD, Attribute, OnnxOperator
 from .tensor_data import INTEGERS, NARROW_TYPES, decode, type_name
 
 _REMEDIES = {
@@ -114,7 +114,7 @@ class NodeReader:
             self.limits[node.outputs[0]] = limits
         attributes["limits"] = limits
 
-    def attributes(self, operator: Operator, protos: Iterable[onnx.AttributeProto]) -> dict[str, Any]:
+    def attributes(self, operator: OnnxOperator, protos: Iterable[onnx.AttributeProto]) -> dict[str, Any]:
         """The attributes given in the file, checked against the table; ValueError for what is not understood."""
         table = operator.attributes
         given = {}
@@ -158,7 +158,7 @@ def light_node(name: str, proto: onnx.NodeProto) -> Node:
     return Node(name, op, tuple(proto.input), tuple(proto.output), {}, domain)
 
 
-def operator_of(node: Node) -> Operator | None:
+def operator_of(node: Node) -> OnnxOperator | None:
     """What is known of the node's operator, standard or of another format."""
     foreign = find_format(node.domain, node.op)
     return foreign or (None if node.domain else STANDARD.get(node.op))

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from . import float_elementwise, float_layout, float_ops, shapes, shapes_layout
-from .kinds import Attribute, Kind, Operator
+from .kinds import Attribute, Kind, OnnxOperator
 
 MIN_OPSET, MAX_OPSET = 7, 28  # the schemas of the operators below were compared over this range
 
@@ -42,38 +42,42 @@ _REDUCTION = {
 
 def _unary(
     name: str, kind: Kind = Kind.UNARY, monotone: int = 0, host: bool = False, opset: int = 0, **attributes: Attribute
-) -> Operator:
+) -> OnnxOperator:
     compute = getattr(float_elementwise, name)
-    return Operator(kind, (1, 1), shapes.same, compute, attributes, monotone=monotone, host=host, opset=opset)
+    return OnnxOperator(kind, (1, 1), shapes.same, compute, attributes, monotone=monotone, host=host, opset=opset)
 
 
-def _binary(name: str, monotone: int, own_site: str = "") -> Operator:
+def _binary(name: str, monotone: int, own_site: str = "") -> OnnxOperator:
     compute = getattr(float_elementwise, name)
-    return Operator(Kind.ARITHMETIC, (2, 2), shapes.broadcast, compute, monotone=monotone, own_site=own_site)
+    return OnnxOperator(Kind.ARITHMETIC, (2, 2), shapes.broadcast, compute, monotone=monotone, own_site=own_site)
 
 
-def _variadic(name: str) -> Operator:
-    return Operator(Kind.NARY, (1, MANY), shapes.broadcast, getattr(float_elementwise, name), monotone=MANY)
+def _variadic(name: str) -> OnnxOperator:
+    return OnnxOperator(Kind.NARY, (1, MANY), shapes.broadcast, getattr(float_elementwise, name), monotone=MANY)
 
 
-def _reduction(name: str, host: bool = False, opset: int = 0) -> Operator:
+def _reduction(name: str, host: bool = False, opset: int = 0) -> OnnxOperator:
     compute = getattr(float_layout, name)
-    return Operator(
+    return OnnxOperator(
         Kind.REDUCTION, (1, 2), shapes_layout.reduce, compute, _REDUCTION, {"axes": 1}, host=host, opset=opset
     )
 
 
-def _layout(name: str, kind: Kind, operands: tuple[int, int], host: bool = False, **attributes: Attribute) -> Operator:
-    return Operator(kind, operands, getattr(shapes_layout, name), getattr(float_layout, name), attributes, host=host)
+def _layout(
+    name: str, kind: Kind, operands: tuple[int, int], host: bool = False, **attributes: Attribute
+) -> OnnxOperator:
+    return OnnxOperator(
+        kind, operands, getattr(shapes_layout, name), getattr(float_layout, name), attributes, host=host
+    )
 
 
-STANDARD: Mapping[str, Operator] = MappingProxyType(
+STANDARD: Mapping[str, OnnxOperator] = MappingProxyType(
     {
         "Abs": _unary("absolute"),
         "Acos": _unary("arccos"),
         "Acosh": _unary("arccosh"),
         "Add": _binary("add", 2, "Add"),
-        "ArgMax": Operator(
+        "ArgMax": OnnxOperator(
             Kind.RANKING,
             (1, 1),
             shapes.argmax,
@@ -89,7 +93,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "Asinh": _unary("arcsinh"),
         "Atan": _unary("arctan"),
         "Atanh": _unary("arctanh"),
-        "AveragePool": Operator(
+        "AveragePool": OnnxOperator(
             Kind.AVERAGE,
             (1, 1),
             shapes.pool,
@@ -97,7 +101,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             _WINDOW | _KERNEL | _CEIL | {"count_include_pad": Attribute("int", 0)},
             own_site="AveragePool",
         ),
-        "BatchNormalization": Operator(
+        "BatchNormalization": OnnxOperator(
             Kind.AFFINE,
             (5, 5),
             shapes.batch_normalization,
@@ -109,7 +113,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
                 "training_mode": Attribute("int", 0, only=(0,)),
             },
         ),
-        "BitShift": Operator(
+        "BitShift": OnnxOperator(
             Kind.INTEGER,
             (2, 2),
             shapes.bit_shift,
@@ -135,7 +139,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         ),
         "Ceil": _unary("ceil", Kind.ROUNDING, monotone=1),
         "Celu": _unary("celu", alpha=Attribute("float", 1.0)),
-        "Clip": Operator(
+        "Clip": OnnxOperator(
             Kind.CLIP,
             (1, 3),
             shapes.same,
@@ -146,7 +150,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         ),
         "Concat": _layout("concat", Kind.JOIN, (1, MANY), axis=Attribute("int", required=True)),
         "ConstantOfShape": _layout("constant_of_shape", Kind.META, (1, 1), value=Attribute("tensor")),
-        "Conv": Operator(
+        "Conv": OnnxOperator(
             Kind.PRODUCT,
             (2, 3),
             shapes.conv,
@@ -154,7 +158,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             _WINDOW | {"kernel_shape": Attribute("ints"), "group": Attribute("int", 1)},
             own_site="Conv",
         ),
-        "ConvTranspose": Operator(
+        "ConvTranspose": OnnxOperator(
             Kind.PRODUCT,
             (2, 3),
             shapes.conv_transpose,
@@ -177,11 +181,11 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             blocksize=Attribute("int", required=True),
             mode=Attribute("string", "DCR"),
         ),
-        "DequantizeLinear": Operator(
+        "DequantizeLinear": OnnxOperator(
             Kind.QUANTIZATION, (2, 3), shapes.dequantize_linear, float_ops.dequantize_linear, _QUANTIZATION
         ),
         "Div": _binary("div", 1),
-        "Dropout": Operator(
+        "Dropout": OnnxOperator(
             Kind.NOTHING,
             (1, 3),
             shapes.dropout,
@@ -193,11 +197,11 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "Erf": _unary("erf"),
         "Exp": _unary("exp", host=True),
         "Expand": _layout("expand", Kind.MOVE, (2, 2)),
-        "Flatten": Operator(Kind.RESHAPE, (1, 1), shapes.flatten, float_ops.flatten, {"axis": Attribute("int", 1)}),
+        "Flatten": OnnxOperator(Kind.RESHAPE, (1, 1), shapes.flatten, float_ops.flatten, {"axis": Attribute("int", 1)}),
         "Floor": _unary("floor", Kind.ROUNDING, monotone=1),
         "Gather": _layout("gather", Kind.MOVE, (2, 2), axis=Attribute("int", 0)),
         "Gelu": _unary("gelu", opset=20, approximate=Attribute("string", "none")),
-        "Gemm": Operator(
+        "Gemm": OnnxOperator(
             Kind.PRODUCT,
             (2, 3),
             shapes.gemm,
@@ -210,14 +214,14 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             },
             own_site="Gemm",
         ),
-        "GlobalAveragePool": Operator(
+        "GlobalAveragePool": OnnxOperator(
             Kind.AVERAGE, (1, 1), shapes.global_pool, float_ops.global_average_pool, own_site="GlobalAveragePool"
         ),
-        "GlobalMaxPool": Operator(Kind.MAXIMUM, (1, 1), shapes.global_pool, float_ops.global_max_pool),
+        "GlobalMaxPool": OnnxOperator(Kind.MAXIMUM, (1, 1), shapes.global_pool, float_ops.global_max_pool),
         "HardSigmoid": _unary("hard_sigmoid", monotone=1, alpha=Attribute("float", 0.2), beta=Attribute("float", 0.5)),
         "HardSwish": _unary("hard_swish", opset=14),
-        "Identity": Operator(Kind.NOTHING, (1, 1), shapes.same, float_elementwise.identity),
-        "LRN": Operator(
+        "Identity": OnnxOperator(Kind.NOTHING, (1, 1), shapes.same, float_elementwise.identity),
+        "LRN": OnnxOperator(
             Kind.NORMALIZATION,
             (1, 1),
             shapes.lrn,
@@ -231,7 +235,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         ),
         "LeakyRelu": _unary("leaky_relu", Kind.SLOPE, alpha=Attribute("float", 0.01)),
         "Log": _unary("log", host=True),
-        "LogSoftmax": Operator(
+        "LogSoftmax": OnnxOperator(
             Kind.SOFTMAX,
             (1, 1),
             shapes.softmax,
@@ -239,9 +243,9 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             {"axis": Attribute("int", -1, older=(13, 1))},
             host=True,
         ),
-        "MatMul": Operator(Kind.PRODUCT, (2, 2), shapes.matmul, float_ops.matmul, own_site="Conv"),
+        "MatMul": OnnxOperator(Kind.PRODUCT, (2, 2), shapes.matmul, float_ops.matmul, own_site="Conv"),
         "Max": _variadic("maximum"),
-        "MaxPool": Operator(
+        "MaxPool": OnnxOperator(
             Kind.MAXIMUM,
             (1, 1),
             shapes.pool,
@@ -253,8 +257,8 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "Mish": _unary("mish", opset=18),
         "Mul": _binary("mul", 2, "Mul"),
         "Neg": _unary("negative", monotone=1),
-        "PRelu": Operator(Kind.SLOPE, (2, 2), shapes.prelu, float_elementwise.prelu),
-        "Pad": Operator(
+        "PRelu": OnnxOperator(Kind.SLOPE, (2, 2), shapes.prelu, float_elementwise.prelu),
+        "Pad": OnnxOperator(
             Kind.PAD,
             (2, 4),
             shapes_layout.pad,
@@ -262,8 +266,8 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             {"mode": Attribute("string", "constant"), "pads": Attribute("ints"), "value": Attribute("float")},
             moved={"pads": 1, "value": 2},
         ),
-        "Pow": Operator(Kind.NARY, (2, 2), shapes.power, float_elementwise.power, host=True),
-        "QuantizeLinear": Operator(
+        "Pow": OnnxOperator(Kind.NARY, (2, 2), shapes.power, float_elementwise.power, host=True),
+        "QuantizeLinear": OnnxOperator(
             Kind.QUANTIZATION,
             (2, 3),
             shapes.quantize_linear,
@@ -275,7 +279,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "ReduceMean": _reduction("reduce_mean", opset=18),
         "ReduceSum": _reduction("reduce_sum", host=True),
         "Relu": _unary("relu", Kind.CLIP, monotone=1),
-        "Reshape": Operator(
+        "Reshape": OnnxOperator(
             Kind.RESHAPE,
             (2, 2),
             shapes.reshape,
@@ -305,7 +309,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "Sign": _unary("sign", monotone=1),
         "Sin": _unary("sin", host=True),
         "Sinh": _unary("sinh"),
-        "Slice": Operator(
+        "Slice": OnnxOperator(
             Kind.MOVE,
             (3, 5),
             shapes_layout.slice_,
@@ -313,7 +317,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             {"starts": Attribute("ints"), "ends": Attribute("ints"), "axes": Attribute("ints")},
             moved={"starts": 1, "ends": 2, "axes": 3},
         ),
-        "Softmax": Operator(
+        "Softmax": OnnxOperator(
             Kind.SOFTMAX,
             (1, 1),
             shapes.softmax,
@@ -330,7 +334,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             blocksize=Attribute("int", required=True),
             mode=Attribute("string", "DCR"),
         ),
-        "Split": Operator(
+        "Split": OnnxOperator(
             Kind.MOVE,
             (1, 2),
             shapes_layout.split,
@@ -340,7 +344,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             results=(1, MANY),
         ),
         "Sqrt": _unary("sqrt", host=True),
-        "Squeeze": Operator(
+        "Squeeze": OnnxOperator(
             Kind.RESHAPE, (1, 2), shapes.squeeze, float_ops.squeeze, {"axes": Attribute("ints")}, moved={"axes": 1}
         ),
         "Sub": _binary("sub", 2),
@@ -349,7 +353,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
         "Tan": _unary("tan"),
         "Tanh": _unary("tanh"),
         "ThresholdedRelu": _unary("thresholded_relu", alpha=Attribute("float", 1.0)),
-        "TopK": Operator(
+        "TopK": OnnxOperator(
             Kind.RANKING,
             (2, 2),
             shapes_layout.top_k,
@@ -364,13 +368,13 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
             results=(1, 2),
             host=True,
         ),
-        "Transpose": Operator(
+        "Transpose": OnnxOperator(
             Kind.TRANSPOSE, (1, 1), shapes.transpose, float_ops.transpose, {"perm": Attribute("ints")}
         ),
-        "Unsqueeze": Operator(
+        "Unsqueeze": OnnxOperator(
             Kind.RESHAPE, (2, 2), shapes.unsqueeze, float_ops.unsqueeze, {"axes": Attribute("ints")}, moved={"axes": 1}
         ),
-        "Upsample": Operator(  # also what Resize was in opset 10
+        "Upsample": OnnxOperator(  # also what Resize was in opset 10
             Kind.RESIZE,
             (2, 2),
             shapes_layout.upsample,
@@ -382,7 +386,7 @@ STANDARD: Mapping[str, Operator] = MappingProxyType(
     }
 )
 #: With those that no file has, which passes make.
-OPERATORS: Mapping[str, Operator] = MappingProxyType(
+OPERATORS: Mapping[str, OnnxOperator] = MappingProxyType(
     {
         **STANDARD,
         "Lookup": _unary(
