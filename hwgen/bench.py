@@ -59,7 +59,7 @@ def _waves(simulator: Simulator, trace: Waves | None) -> Iterator[None]:
         yield
 
 
-class _Tap:
+class _Recorder:
     """Watches one stream: what moved, and when."""
 
     def __init__(self, stream, tensor: str, map_: FeatureMap, frames: int):
@@ -92,7 +92,7 @@ class _Tap:
         return flat.reshape(self.frames, *self.map.shape).astype(self.map.type.dtype)
 
 
-class _Source(_Tap):
+class _Source(_Recorder):
     """Watches the stream of a :class:`LoadedPipeline`, whose beats are more than those of frames."""
 
     def __init__(self, stream, beats: list[int]):
@@ -107,7 +107,7 @@ class _Source(_Tap):
 
 
 class _Bench:
-    """A source that always offers and a sink that always takes, or both with pauses; a tap on every layer."""
+    """A source that always offers and a sink that always takes, or both with pauses; every layer is recorded."""
 
     def __init__(self, pipeline, integers: np.ndarray, beats: list[int] | None, progress: Progress, stall: int | None):
         network, frames = pipeline.plan.network, len(integers)
@@ -118,32 +118,33 @@ class _Bench:
         self.patience = 1000 + 2 * max(layer.cost.cycles for layer in pipeline.plan.layers)
         self.integers = integers
         if beats is None:
-            self.source = _Tap(pipeline.i, network.input.name, network.input.map, frames)
+            self.source = _Recorder(pipeline.i, network.input.name, network.input.map, frames)
             self.beats = to_beats(integers, network.input.map.type, self.source.lanes)
         else:
             self.source, self.beats = _Source(pipeline.i, beats), beats
-        self.taps = [
-            _Tap(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
+        self.layers = [
+            _Recorder(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
             for layer in network.layers
         ]
         self.results = [
-            _Tap(getattr(pipeline, name), stream.name, stream.map, frames) for name, stream in pipeline.results.items()
+            _Recorder(getattr(pipeline, name), stream.name, stream.map, frames)
+            for name, stream in pipeline.results.items()
         ]
 
     async def run(self, ctx) -> None:
-        streams = (self.source, *self.taps, *self.results)
-        total = sum(tap.expected for tap in streams)
+        streams = (self.source, *self.layers, *self.results)
+        total = sum(recorder.expected for recorder in streams)
         cycle, last_move = 0, 0
-        while not all(tap.full for tap in (*self.taps, *self.results)):
+        while not all(recorder.full for recorder in (*self.layers, *self.results)):
             self._offer(ctx)
             for result in self.results:
                 ctx.set(result.ready, self._goes(ctx.get(result.valid)))
-            if sum(tap.sample(ctx, cycle) for tap in streams):
+            if sum(recorder.sample(ctx, cycle) for recorder in streams):
                 last_move = cycle
             elif cycle - last_move > self.patience:
                 raise TimeoutError(f"the hardware stands still from cycle {last_move} on")
             if cycle % _PROGRESS_CYCLES == 0:
-                self.progress(min(sum(len(tap.beats) for tap in streams) / total, 1.0))
+                self.progress(min(sum(len(recorder.beats) for recorder in streams) / total, 1.0))
             await ctx.tick()
             cycle += 1
 
@@ -164,4 +165,4 @@ class _Bench:
 
     def tensors(self) -> dict[str, np.ndarray]:
         given = {self.pipeline.plan.network.input.name: self.integers}
-        return given | {tap.tensor: tap.integers() for tap in self.taps}
+        return given | {recorder.tensor: recorder.integers() for recorder in self.layers}
