@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hwgen.blocks.operator import Cost
+from hwgen.blocks.costs import Cost
 from hwgen.device.mapping import KINDS, Needs, logic_luts, needs
 from hwgen.device.targets import Device, PerBit, device
 from hwgen.rtlil import to_rtlil

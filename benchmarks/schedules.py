@@ -46,7 +46,7 @@ def measured(network, budget: int) -> str:
     found = FoldingSearch(network)
     chosen = found.for_budget(budget)
     pairs = zip(network.layers, chosen, strict=True)
-    plan = Plan(network, tuple(PlannedLayer(layer.name, layer.op, option.folding) for layer, option in pairs))
+    plan = Plan(network, tuple(PlannedLayer(layer.name, layer.op.unit(option.folding)) for layer, option in pairs))
     processor, began = time.process_time(), time.perf_counter()
     plan = size_queues(plan, max(option.cycles for option in chosen))
     timing = schedule(plan)

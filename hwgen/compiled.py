@@ -56,7 +56,7 @@ class CompiledPlan:
         """
         network, plan, frames = self.plan.network, self.plan, len(integers)
         layers = list(zip(plan.layers, network.layers, strict=True))
-        counts = {f"watch_{n}": frames * x.op.output.elements // x.folding.lanes_out for n, (x, _) in enumerate(layers)}
+        counts = {f"watch_{n}": frames * x.op.output.elements // x.unit.lanes_out for n, (x, _) in enumerate(layers)}
         results = zip(output_names(len(network.results)), network.results, plan.lanes_out, strict=True)
         counts |= {name: frames * stream.map.elements // lanes for name, stream, lanes in results}
         design = self.traced if trace else self.design
@@ -71,7 +71,7 @@ class CompiledPlan:
         tensors = {network.input.name: integers}
         for n, (layer, place) in enumerate(layers):
             map_ = layer.op.output
-            flat = unpacked(beats[f"watch_{n}"].payloads, map_.type, layer.folding.lanes_out)
+            flat = unpacked(beats[f"watch_{n}"].payloads, map_.type, layer.unit.lanes_out)
             tensors[place.output] = flat.reshape(frames, *map_.shape)
         return tensors, beats
 

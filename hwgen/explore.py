@@ -42,7 +42,7 @@ def explore(
         if points and cycles >= points[-1].cycles:
             continue
         layers = list(zip(found.network.layers, chosen, strict=True))
-        memory = sum(layer.op.cost(option.folding).memory_bits for layer, option in layers)
+        memory = sum(layer.op.unit(option.folding).cost.memory_bits for layer, option in layers)
         slowest = max(layers, key=lambda pair: pair[1].cycles)[0].name
         points.append(Point(multipliers, cycles, memory, macs / (multipliers * cycles), slowest))
     progress(1.0)

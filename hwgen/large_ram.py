@@ -31,7 +31,7 @@ def placed(plan: Plan, device: Device) -> Plan:
     layers = {layer.name: layer for layer in plan.layers}
     left = device.large_rams - sum(needs(layer.cost, device).large for layer in plan.layers)
     for layer in sorted(filter(_able, plan.layers), key=_weight_bits, reverse=True):
-        moved = replace(layer, folding=replace(layer.folding, huge=True))
+        moved = layer.folded(replace(layer.folding, huge=True))
         before, after = (needs(each.cost, device) for each in (layer, moved))
         if after.brams < before.brams and after.large <= left:
             layers[layer.name], left = moved, left - after.large

@@ -59,8 +59,8 @@ class LoadPlan:
     @staticmethod
     def of(plan: Plan) -> "LoadPlan":
         map_, lanes = plan.network.input.map, plan.lanes_in
-        loaded = [stage for stage in plan.stages if stage.op.loads(stage.folding)]
-        stores = sum(max(_STORES, stage.folding.lanes_out) for stage in loaded)
+        loaded = [stage for stage in plan.stages if stage.unit.loads]
+        stores = sum(max(_STORES, stage.unit.lanes_out) for stage in loaded)
         return LoadPlan(map_.type, lanes, map_.elements // lanes, len(plan.load_image()), stores)
 
 

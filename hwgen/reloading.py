@@ -121,7 +121,7 @@ def _amaranth(core: LoadedPipeline, integers: np.ndarray, beats: list[int], stal
 
 def _compiled(core: LoadedPipeline, integers: np.ndarray, beats: list[int], stall: int | None, progress) -> Ran:
     plan, frames = core.plan, len(integers)
-    counts = {f"watch_{n}": frames * x.op.output.elements // x.folding.lanes_out for n, x in enumerate(plan.layers)}
+    counts = {f"watch_{n}": frames * x.op.output.elements // x.unit.lanes_out for n, x in enumerate(plan.layers)}
     outputs = output_names(len(core.results))
     for name, stream, lanes in zip(outputs, plan.network.results, plan.lanes_out, strict=True):
         counts[name] = frames * stream.map.elements // lanes
@@ -133,7 +133,7 @@ def _compiled(core: LoadedPipeline, integers: np.ndarray, beats: list[int], stal
     tensors = {plan.network.input.name: integers}
     for n, (layer, place) in enumerate(zip(plan.layers, plan.network.layers, strict=True)):
         map_ = layer.op.output
-        flat = unpacked(moved[f"watch_{n}"].payloads, map_.type, layer.folding.lanes_out)
+        flat = unpacked(moved[f"watch_{n}"].payloads, map_.type, layer.unit.lanes_out)
         tensors[place.output] = flat.reshape(frames, *map_.shape)
     return tensors, moved["i"].cycles, [moved[name].cycles for name in outputs]
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.blocks.operator import Cost, Weigh
+from hwgen.blocks.costs import Cost
+from hwgen.blocks.operator import Weigh
 from hwgen.dataflow.folding import FoldingSearch, Option, SearchedLayer
 from hwgen.dataflow.latency import least_latency
 from hwgen.dataflow.plan import Plan
@@ -253,7 +254,7 @@ class Sizing:
         """What a folding is made of, which no device changes."""
         key = self._alike[id(layer.offers)], layer.offers[at].folding
         if key not in self.costs:
-            self.costs[key] = layer.op.cost(layer.offers[at].folding)
+            self.costs[key] = layer.unit(at).cost
         return self.costs[key]
 
     @cached_property

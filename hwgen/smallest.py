@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hwgen.blocks.operator import Cost, Operator
+from hwgen.blocks.costs import Cost
+from hwgen.blocks.operator import Operator
 from hwgen.device.targets import DEVICES, Device
 from hwgen.fit import FitRow, FitTable, fit_table
 from hwgen.graph.network import Network

@@ -15,7 +15,8 @@ import numpy as np
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from hwgen.blocks.operator import Cost, Operator
+from hwgen.blocks.costs import Cost
+from hwgen.blocks.operator import Operator
 from hwgen.blocks.stream import port_names
 from hwgen.blocks.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap, IntType
@@ -196,20 +197,19 @@ def random_frames(map_: FeatureMap, frames: int, seed: int = 0) -> np.ndarray:
 def check_operator(operator: Operator, folding, frames: int = STEADY_FRAMES, seed: int = 0) -> None:
     """The harness all operators pass: equal to golden at full speed and under stalls, and exact in its cycles.
 
-    Full speed: every output beat moves in the very cycle that :meth:`Operator.actors` gives, and every input beat
-    too; :meth:`Operator.cost` states the cycles per frame and the latency seen here.
+    Full speed: every output beat moves in the very cycle that :attr:`Unit.actors` gives, and every input beat
+    too; :attr:`Unit.cost` states the cycles per frame and the latency seen here.
     """
+    unit = operator.unit(folding)
     x = [random_frames(map_, frames, seed + n) for n, map_ in enumerate(operator.inputs)]
     want = operator.golden(*x)
     if want.shape != (frames, *operator.output.shape):
         raise AssertionError(f"golden gives {want.shape[1:]}, the type says {operator.output.shape}")
-    type_, lanes = operator.output.type, folding.lanes_out
-    sources, sinks = port_names(operator.block(folding))
-    beats = {
-        name: to_beats(v, m.type, folding.lanes_in) for name, v, m in zip(sources, x, operator.inputs, strict=True)
-    }
-    stalls, cost = (None, seed + 1, seed + 2), operator.cost(folding)
-    simulated = simulation(lambda: operator.block(folding), len(stalls) * frames * cost.cycles)
+    type_, lanes = operator.output.type, unit.lanes_out
+    sources, sinks = port_names(unit.block())
+    beats = {name: to_beats(v, m.type, unit.lanes_in) for name, v, m in zip(sources, x, operator.inputs, strict=True)}
+    stalls, cost = (None, seed + 1, seed + 2), unit.cost
+    simulated = simulation(unit.block, len(stalls) * frames * cost.cycles)
     for stall in stalls:
         expected = dict.fromkeys(sinks, frames * operator.output.elements // lanes)
         taken, given = simulated(beats, expected, stall)
@@ -217,7 +217,7 @@ def check_operator(operator: Operator, folding, frames: int = STEADY_FRAMES, see
             got = from_beats(trace.payloads, type_, lanes).reshape(want.shape)
             np.testing.assert_array_equal(got, want, err_msg=f"{name}, stall {stall}", strict=False)
         if stall is None:
-            check_cycles(run(operator.actors(folding), frames), taken, given)
+            check_cycles(run(unit.actors, frames), taken, given)
             _check_cost(cost, frames, taken[sources[0]], given[sinks[0]])
 
 

@@ -10,7 +10,7 @@ import pytest
 from amaranth.sim import Simulator
 
 import hwgen
-from hwgen.blocks.operator import MemoryNeed
+from hwgen.blocks.costs import MemoryNeed
 from hwgen.blocks.stores import store_needs
 from hwgen.device.mapping import brams, large_rams, needs
 from hwgen.device.synth import synthesise

@@ -63,7 +63,7 @@ def test_no_combination_of_foldings_that_fits_is_faster(resource):
     smaller = replace(ECP5, **{resource: int(0.7 * getattr(taken, resource))})
     for pair in sorted(product(*choices), key=lambda pair: max(cycles for _, cycles in pair)):
         layers = zip(two.layers, pair, strict=True)
-        plan = Plan(two, tuple(PlannedLayer(x.name, x.op, folding) for x, (folding, _) in layers))
+        plan = Plan(two, tuple(PlannedLayer(x.name, x.op.unit(folding)) for x, (folding, _) in layers))
         if fit_table(plan, smaller).fits:
             break
     best = max(cycles for _, cycles in pair)

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from hwgen.blocks.costs import Cost, MemoryNeed, Products
 from hwgen.blocks.logic import Logic
-from hwgen.blocks.operator import Cost, MemoryNeed, Products
 from hwgen.device.mapping import Needs, brams, dsps, memory_luts, needs, ram_luts
 from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import DEVICES, device

@@ -16,11 +16,11 @@ from hwgen.graph.types import IntType, Quantization
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
+from .costs import rom_need
 from .element_form import Definition, Form
 from .fixed_constant import FixedConstant
 from .float_expression import split
 from .logic import Logic, adder, delayed, total
-from .operator import rom_need
 from .stream import element_shape
 from .streamed import Hardware
 from .table import LARGEST_INPUT

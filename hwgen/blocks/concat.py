@@ -16,9 +16,10 @@ from hwgen.graph.types import FeatureMap
 from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
+from .costs import rom_need
 from .logic import Logic, counter, delayed
 from .mac_folding import divisors
-from .operator import LaneFolding, SeveralInputs, rom_need
+from .operator import LaneFolding, SeveralInputs
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor, counting
 

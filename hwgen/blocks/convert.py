@@ -15,8 +15,9 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet, queue_depth
 
+from .costs import Cost
 from .logic import Logic, stepper
-from .operator import Cost, Operator
+from .operator import Operator
 from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, counting, ones
 

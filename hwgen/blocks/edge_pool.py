@@ -15,8 +15,9 @@ from hwgen.graph.types import IntType
 from hwgen.memory.loops import LoopNest, lookup
 from hwgen.memory.store import pass_on
 
+from .costs import Cost, Products
 from .logic import Logic, adder, adder_register, loop, total
-from .operator import Cost, LaneFolding, Products
+from .operator import LaneFolding
 from .pool import AveragePool, PoolUnit, site_window
 from .staircase import requantization
 from .stream import element_shape

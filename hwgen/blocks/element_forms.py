@@ -13,13 +13,13 @@ from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .computation import Computation, operand
+from .costs import rom_need
 from .element_form import Definition, Form
 from .finish import Finish, Searched, finish
 from .fixed_constant import FixedConstant
 from .float_expression import head_of, split
 from .line import Line, fit_line
 from .logic import Logic, index_bits
-from .operator import rom_need
 from .scaled_sum import ScaledSum, ScaledSumPlan
 from .streamed import Hardware
 from .table import LARGEST_INPUT

@@ -17,10 +17,10 @@ from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
 from .computation import Computation, exact, rounded
+from .costs import MemoryNeed, rom_need
 from .element_form import Definition
 from .fixed_point import Number
 from .logic import Logic, adder, clipped, delayed, index_bits
-from .operator import MemoryNeed, rom_need
 from .search import point_type, value_type
 from .stream import element_shape
 from .streamed import Hardware

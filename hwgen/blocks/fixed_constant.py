@@ -13,8 +13,8 @@ from hwgen.memory.loops import LoopNest
 from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
+from .costs import MemoryNeed, rom_need
 from .logic import Logic, counter
-from .operator import MemoryNeed, rom_need
 from .spread import LOOPS
 from .stream import beat_layout
 

@@ -17,8 +17,8 @@ from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack
 
 from .arithmetic import AdderTree, delay
+from .costs import Products
 from .logic import Logic, adder, adder_register, adder_tree
-from .operator import Products
 from .scaled_sum import chunks
 from .stream import element_shape
 from .streamed import Hardware

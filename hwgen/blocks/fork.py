@@ -12,8 +12,9 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet
 
+from .costs import Cost
 from .logic import Logic
-from .operator import Cost, LaneFolding, Operator
+from .operator import LaneFolding, Operator
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Give, counting, ones
 

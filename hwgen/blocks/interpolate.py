@@ -22,9 +22,10 @@ from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
 
 from .arithmetic import delay
 from .box import Keep
+from .costs import Products, ring_memory
 from .logic import Logic, counter
 from .mac_folding import divisors
-from .operator import GoldenOperator, LaneFolding, Operator, Products, ring_memory
+from .operator import GoldenOperator, LaneFolding, Operator
 from .pool import AveragePool
 from .staircase import Staircase, requantization
 from .stream import element_shape

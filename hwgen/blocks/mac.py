@@ -19,10 +19,11 @@ from hwgen.memory.sliding import SlidingWindow, WindowCut
 from hwgen.memory.store import StoreShape
 
 from .arithmetic import dot_latency
+from .costs import Cost, MemoryNeed, Products, read_register, ring_memory, rom_need
 from .logic import Logic, adder_register, adder_tree, counter, delayed
 from .mac_layer import MacLayer
 from .multiplier import SINGLE, Multiplier
-from .operator import Cost, MemoryNeed, Operator, Products, read_register, ring_memory, rom_need
+from .operator import Operator
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan

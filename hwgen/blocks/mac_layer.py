@@ -10,7 +10,7 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.graph.window import Window
 
-from .operator import Products
+from .costs import Products
 from .requantizer import digit_products, digits
 from .staircase import Staircase
 from .sums import channel_sums, exact_float, window_sums

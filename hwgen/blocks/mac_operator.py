@@ -5,12 +5,13 @@ from functools import cached_property
 
 from amaranth.lib import wiring
 
+from .costs import Cost
 from .mac import MacFolding, MacPlan
 from .mac_folding import mac_foldings, mac_interval, mac_offers, mac_problems
 from .mac_layer import MacLayer, MacShape
 from .mac_unit import MacUnit
 from .multiplier import PAIR, SINGLE, Multiplier
-from .operator import Cost, Offer, Operator, Weigh
+from .operator import Offer, Operator, Weigh
 from .timing import Actor
 
 

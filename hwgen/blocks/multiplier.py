@@ -15,8 +15,8 @@ from amaranth.lib.wiring import In, Out
 from hwgen.graph.types import IntType
 from hwgen.memory.elements import Element
 
+from .costs import Products
 from .logic import Logic, adder, adder_register, total
-from .operator import Products
 from .stream import element_shape
 
 #: Values of ``at_once``: products that a hardware multiplier makes; none, where they are made of LUTs.

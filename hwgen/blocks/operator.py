@@ -1,14 +1,15 @@
-"""What an operator is: one frozen parameter object with four faces.
+"""What is computed, and how: an :class:`Operator` says what, a :class:`Unit` is hardware that does it.
 
-``output`` (types), :meth:`Operator.golden` (numpy, the definition), :meth:`Operator.cost` with
-:meth:`Operator.actors` (exact cycles and hardware for a folding) and :meth:`Operator.block` (the Amaranth component).
-There are no default values: a face that is missing is an error, not a zero.
+An operator is a frozen parameter object: ``output`` (types), :meth:`Operator.golden` (numpy, the definition), and the
+units that it offers. A unit is an operator with settings, its ``folding``: :attr:`Unit.actors` (exact cycles),
+:attr:`Unit.cost` and :meth:`Unit.block` (the Amaranth component). There are no default values: a face that is missing
+is an error, not a zero.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,116 +19,9 @@ from hwgen.graph.errors import ModelError
 from hwgen.graph.loadable import LoadForm, TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.rom import Columns, ram_style, rom_style
 
-from .logic import Logic
+from .costs import Cost, Products
 from .timing import Actor, steady
-
-
-@dataclass(frozen=True)
-class Products:
-    """``count`` hardware multipliers of ``a`` by ``b`` bits, signed, that make ``each`` products at once; the target
-    says what one of them takes."""
-
-    count: int
-    a: int
-    b: int
-    each: int = 1
-
-
-@dataclass(frozen=True)
-class MemoryNeed:
-    """A memory of ``depth`` words of ``width`` bits.
-
-    ``kind`` is ``"rom"`` or ``"ram"``; ``style`` says where it goes: ``"block"``, ``"lutram"``, ``"logic"`` or
-    ``"huge"``.
-    Synthesis keeps ``kept`` bits of a word.
-    """
-
-    name: str
-    kind: str
-    style: str
-    width: int
-    depth: int
-    kept: int
-
-    @property
-    def bits(self) -> int:
-        return self.width * self.depth
-
-
-def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) -> MemoryNeed:
-    """A :class:`hwgen.memory.rom.Rom`; ``columns`` say which of its bits synthesis keeps, all unless given."""
-    style, kept = rom_style(depth), width
-    if columns:
-        kept = columns.changing if style == "block" else columns.different - columns.wired
-    return MemoryNeed(name, "rom", style, width, depth, kept)
-
-
-def ram_need(name: str, style: str, width: int, depth: int) -> MemoryNeed:
-    """A RAM with one port to write and one to read."""
-    return MemoryNeed(name, "ram", style, width, depth, width)
-
-
-def read_register(width: int, depth: int) -> Logic:
-    """The register behind a RAM that is read a cycle later: part of a block RAM, beside one of LUTs."""
-    return Logic(register=width if ram_style(depth) == "lutram" else 0)
-
-
-def ring_memory(name: str, width: int, depth: int) -> MemoryNeed:
-    """The RAM of a window buffer."""
-    return ram_need(name, ram_style(depth), width, depth)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a folding takes. ``timed`` evaluates its timing when that is asked for."""
-
-    products: tuple[Products, ...]
-    memories: tuple[MemoryNeed, ...]
-    logic: Logic
-    timed: Callable[[], tuple[int, int]]
-
-    @staticmethod
-    def of(
-        operator: "Operator",
-        folding: Any,
-        logic: Logic,
-        memories: Iterable[MemoryNeed] = (),
-        products: Iterable[Products] = (),
-    ) -> "Cost":
-        """Put a cost together; cycles and latency come from :meth:`Operator.actors`."""
-        timed = partial(operator.timed, folding)
-        return Cost(tuple(products), tuple(memories), logic, timed)
-
-    @cached_property
-    def _timing(self) -> tuple[int, int]:
-        return self.timed()
-
-    @property
-    def cycles(self) -> int:
-        """Per frame in steady state, with a source that always offers and a sink that always takes."""
-        return self._timing[0]
-
-    @property
-    def latency(self) -> int:
-        """Cycles from the first beat taken to the first beat given, in that case."""
-        return self._timing[1]
-
-    @property
-    def multipliers(self) -> int:
-        """Products that hardware multipliers make at once."""
-        return sum(product.count * product.each for product in self.products)
-
-    @property
-    def memory_bits(self) -> int:
-        return sum(memory.bits for memory in self.memories)
-
-    @property
-    def area(self) -> int:
-        """Bits of everything but multipliers, with memories at a sixteenth: what decides where these are equal."""
-        return self.logic.bits + self.memory_bits // 16
-
 
 #: What one multiplier of a kind takes of a budget, for ``Products`` with a count of 1.
 Weigh = Callable[[Products], int]
@@ -160,6 +54,57 @@ class LaneFolding:
 
     def __str__(self) -> str:
         return f"{self.lanes} lane{'s' * (self.lanes != 1)}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Hardware that computes ``op``, laid out by ``folding``, which has ``lanes_in`` and ``lanes_out``."""
+
+    op: "Operator"
+    folding: Any
+
+    @property
+    def lanes_in(self) -> int:
+        """Elements in a beat of each input."""
+        return self.folding.lanes_in
+
+    @property
+    def lanes_out(self) -> int:
+        """Elements in a beat of each output."""
+        return self.folding.lanes_out
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        """When the block takes and gives beats."""
+        return self.op.actors(self.folding)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Exact cycles, multipliers and memories; logic as counted bits."""
+        return self.op.cost(self.folding)
+
+    @property
+    def timed(self) -> tuple[int, int]:
+        """Exact cycles per frame and latency of the block alone."""
+        return self.op.timed(self.folding)
+
+    def block(self) -> wiring.Component:
+        """The hardware, with streams ``i`` and ``o``, or ``i_0`` and so on of several."""
+        return self.op.block(self.folding)
+
+    @property
+    def loads(self) -> bool:
+        """Whether anything of it is loaded at run time."""
+        return self.op.loads(self.folding)
+
+    @property
+    def image(self) -> bytes:
+        """What loads its constants."""
+        return self.op.image(self.folding)
+
+    def problems(self) -> list[str]:
+        """Why it cannot be built; empty if it can."""
+        return self.op.folding_problems(self.folding)
 
 
 class Operator(ABC):
@@ -227,6 +172,10 @@ class Operator(ABC):
     @abstractmethod
     def golden(self, *inputs: np.ndarray) -> np.ndarray:
         """The definition: integers [N, H, W, C] to integers [N, H, W, C]."""
+
+    def unit(self, folding: Any) -> Unit:
+        """Hardware for it, laid out by ``folding``."""
+        return Unit(self, folding)
 
     @abstractmethod
     def foldings(self) -> Iterable[Any]:

@@ -11,10 +11,11 @@ from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.rom import Rom, pack, rom_latency
 
 from .arithmetic import delay
+from .costs import Products, rom_need
 from .line import Line, fit_line
 from .logic import Logic, adder_register, delayed, total
 from .multiplier import product_type
-from .operator import Products, SeveralInputs, rom_need
+from .operator import SeveralInputs
 from .scaled_sum import ScaledSum, ScaledSumPlan
 from .stream import element_shape
 from .streamed import Hardware

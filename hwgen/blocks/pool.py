@@ -21,10 +21,11 @@ from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 from hwgen.memory.store import LOAD_PORTS, pass_on
 
+from .costs import Cost, read_register, ring_memory
 from .loaded import LoadedRequantizer, window_text
 from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
-from .operator import Cost, LaneFolding, Operator, read_register, ring_memory
+from .operator import LaneFolding, Operator
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization, requantization_gap

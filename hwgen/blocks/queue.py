@@ -12,7 +12,8 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet
 
-from .operator import Cost, LaneFolding, Operator
+from .costs import Cost
+from .operator import LaneFolding, Operator
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, counting, ones
 
@@ -54,7 +55,12 @@ class StreamQueue(Operator):
 
     def cost(self, folding: QueueFolding) -> Cost:
         width = self.input.type.width * folding.lanes
-        return Cost.of(self, folding, queue_logic(folding.depth, width), [queue_memory("queue", folding.depth, width)])
+        return Cost.of(
+            self,
+            folding,
+            queue_logic(folding.depth, width),
+            [queue_memory("queue", folding.depth, width)],
+        )
 
     def block(self, folding: QueueFolding) -> wiring.Component:
         return _QueueUnit(self, folding)

@@ -18,9 +18,10 @@ from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.rom import RAM_ATTRIBUTES, Columns, Rom, ram_style, rom_latency
 
 from .arithmetic import delay
+from .costs import read_register, ring_memory, rom_need
 from .logic import Logic, adder, below, counter, delayed, index_bits, loop, running, stepper, total, wrapped
 from .mac_folding import divisors
-from .operator import LaneFolding, read_register, ring_memory, rom_need
+from .operator import LaneFolding
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor
 

@@ -21,8 +21,8 @@ from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on
 
 from .arithmetic import delay
+from .costs import MemoryNeed, Products, rom_need
 from .logic import Logic, counter, delayed, index_bits, stepper, total
-from .operator import MemoryNeed, Products, rom_need
 from .packer import Packed
 from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits, needless_rows
 from .stores import store_logic, store_needs

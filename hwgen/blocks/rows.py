@@ -28,9 +28,10 @@ from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import Outlet
 from hwgen.memory.rom import pack
 
+from .costs import Cost
 from .fork import ForkFolding
 from .logic import Logic, counter
-from .operator import Cost, Operator, SeveralInputs
+from .operator import Operator, SeveralInputs
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Give, Take
 

@@ -12,9 +12,9 @@ from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack
 
 from .arithmetic import AdderTree, delay
+from .costs import MemoryNeed, rom_need
 from .line import FEW, Line
 from .logic import Logic, adder, adder_register, adder_tree, clipped, delayed, total
-from .operator import MemoryNeed, rom_need
 from .stream import element_shape
 
 #: Bits of a term that one table takes: what one LUT4 is addressed by.

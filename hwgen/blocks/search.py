@@ -14,8 +14,8 @@ from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 
 from .arithmetic import delay
+from .costs import MemoryNeed, Products, rom_need
 from .logic import Logic, adder, index_bits
-from .operator import MemoryNeed, Products, rom_need
 from .packer import Packed
 from .requantizer import Requantizer, RequantizerPlan, serialiser_logic
 from .staircase import Staircase

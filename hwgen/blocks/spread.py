@@ -11,8 +11,8 @@ from amaranth.lib import memory
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
 
+from .costs import MemoryNeed, read_register, ring_memory
 from .logic import Logic, index_bits, running
-from .operator import MemoryNeed, read_register, ring_memory
 from .timing import counting
 
 #: The loops over the result, outermost first.

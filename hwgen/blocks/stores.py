@@ -3,8 +3,8 @@
 from hwgen.memory.contents import Contents
 from hwgen.memory.store import StoreShape
 
+from .costs import MemoryNeed, ram_need
 from .logic import Logic, index_bits, stepper
-from .operator import MemoryNeed, ram_need
 
 
 def images(*contents: Contents) -> bytes:

@@ -6,8 +6,8 @@ from amaranth.lib import data, stream, wiring
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import ram_style
 
+from .costs import MemoryNeed, ram_need, read_register
 from .logic import Logic, counter, stepper
-from .operator import MemoryNeed, ram_need, read_register
 
 
 def element_shape(type_: IntType) -> Shape:

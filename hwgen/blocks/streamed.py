@@ -13,9 +13,10 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.memory.queue import Outlet, queue_depth
 
+from .costs import Cost, MemoryNeed, Products
 from .logic import Logic
 from .mac_folding import divisors
-from .operator import Cost, LaneFolding, MemoryNeed, Operator, Products
+from .operator import LaneFolding, Operator
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Take, ones
 

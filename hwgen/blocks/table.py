@@ -17,8 +17,9 @@ from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on
 
 from .arithmetic import delay
+from .costs import rom_need
 from .logic import Logic, counter
-from .operator import LaneFolding, rom_need
+from .operator import LaneFolding
 from .stores import images, store_logic, store_needs
 from .streamed import Hardware, Streamed, StreamedUnit
 from .timing import Actor, counting

@@ -21,12 +21,12 @@ from hwgen.memory.queue import Outlet
 from hwgen.memory.ring import RingTap, RingWindow
 
 from .conv import Conv
+from .costs import MemoryNeed
 from .logic import Logic
 from .mac import MacFolding, MacPlan
 from .mac_layer import MacLayer
 from .mac_operator import MacOperator
 from .mac_unit import MacUnit
-from .operator import MemoryNeed
 from .rows import WindowRows
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Give

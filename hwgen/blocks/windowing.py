@@ -12,8 +12,8 @@ from hwgen.memory.delay import DelayLine
 from hwgen.memory.queue import Outlet
 from hwgen.memory.raster import Raster
 
+from .costs import MemoryNeed, read_register, ring_memory
 from .logic import Logic, adder_register, counter, index_bits, loop, running, total
-from .operator import MemoryNeed, read_register, ring_memory
 from .stream import queue_logic, queue_memory
 from .timing import Actor, counting, ones
 

@@ -7,8 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.blocks.costs import Products
 from hwgen.blocks.mac_operator import MacOperator
-from hwgen.blocks.operator import Offer, Operator, Products, Weigh
+from hwgen.blocks.operator import Offer, Operator, Unit, Weigh
 from hwgen.graph.errors import FitError, ModelError
 from hwgen.graph.network import Network
 from hwgen.memory.rom import rom_style
@@ -90,7 +91,7 @@ class SearchedLayer:
 
     def _area(self, at: int) -> int:
         if at not in self._areas:
-            self._areas[at] = self.op.cost(self.offers[at].folding).area
+            self._areas[at] = self.unit(at).cost.area
         return self._areas[at]
 
     def settle(self, at: int) -> bool:
@@ -98,11 +99,15 @@ class SearchedLayer:
         if at in self._settled:
             return False
         self._settled.add(at)
-        cycles = self.op.timed(self.offers[at].folding)[0]
+        cycles = self.unit(at).timed[0]
         changed, self.cycles[at] = cycles != self.cycles[at], cycles
         if changed:
             self._find_front()
         return changed
+
+    def unit(self, at: int) -> Unit:
+        """The layer laid out by a folding."""
+        return self.op.unit(self.offers[at].folding)
 
     def option(self, at: int) -> Option:
         return Option(self.offers[at].folding, int(self.cycles[at]), self.offers[at].multipliers)
@@ -183,7 +188,7 @@ class FoldingSearch:
     def without_queues(self, chosen: list[Option]) -> Plan:
         """The plan with the foldings chosen and no queues but the layers' own."""
         layers = zip(self.layers, chosen, strict=True)
-        return Plan(self.network, tuple(PlannedLayer(x.name, x.op, option.folding) for x, option in layers))
+        return Plan(self.network, tuple(PlannedLayer(x.name, x.op.unit(option.folding)) for x, option in layers))
 
     def settled(self, chosen: list[int]) -> list[Option] | None:
         """The foldings chosen, by number; None where making their cycles exact has changed any."""

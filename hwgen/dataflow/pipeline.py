@@ -44,14 +44,14 @@ class Pipeline(wiring.Component):
         if plan.loading:
             ports["load"] = In(LOAD_BUS)
         for n, layer in enumerate(plan.layers if watched else ()):
-            width = layer.op.output.type.width * layer.folding.lanes_out
+            width = layer.op.output.type.width * layer.unit.lanes_out
             ports |= {f"watch_{n}_moves": Out(1), f"watch_{n}_payload": Out(width)}
         super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
         stages = self.plan.stages
-        self.blocks = blocks = [stage.op.block(stage.folding) for stage in stages]
+        self.blocks = blocks = [stage.unit.block() for stage in stages]
         names = module_names([stage.name for stage in stages])
         for stage, block, name in zip(stages, blocks, names, strict=True):
             m.submodules[name] = _made(platform, block, stage, name)
@@ -74,7 +74,7 @@ class Pipeline(wiring.Component):
         """The load bus from block to block, in the order of the stages."""
         source = self.load if self.plan.loading else None
         for stage, block in zip(self.plan.stages, self.blocks, strict=True):
-            if stage.op.loads(stage.folding):
+            if stage.unit.loads:
                 bus(m, source, block.load)
                 source = block.loaded
 

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from hwgen.blocks.costs import Cost
 from hwgen.blocks.mac import MacFolding
-from hwgen.blocks.operator import Cost, LaneFolding, Operator
+from hwgen.blocks.operator import LaneFolding, Operator, Unit
 from hwgen.graph.errors import InputError, ModelError, near
 from hwgen.graph.network import Network, screenful
 
@@ -24,19 +25,32 @@ _REMEDY = "end the network before it with --outputs"
 
 @dataclass(frozen=True, eq=False)
 class PlannedLayer:
-    """A layer with its folding; ``queues[n]`` beats are kept in front of its input ``n`` (0: no queue)."""
+    """A layer with its unit; ``queues[n]`` beats are kept in front of its input ``n`` (0: no queue)."""
 
     name: str
-    op: Operator
-    folding: Any
+    unit: Unit
     queues: tuple[int, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "queues", self.queues or (0,) * len(self.op.inputs))
 
-    @cached_property
+    @property
+    def op(self) -> Operator:
+        """What it computes."""
+        return self.unit.op
+
+    @property
+    def folding(self) -> Any:
+        """How its unit is laid out."""
+        return self.unit.folding
+
+    @property
     def cost(self) -> Cost:
-        return self.op.cost(self.folding)
+        return self.unit.cost
+
+    def folded(self, folding: Any) -> "PlannedLayer":
+        """The layer laid out in another way."""
+        return replace(self, unit=self.op.unit(folding))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +76,7 @@ class Plan:
     @property
     def loading(self) -> bool:
         """Whether constants of layers are loaded at run time."""
-        return any(layer.op.loads(layer.folding) for layer in self.layers)
+        return any(layer.unit.loads for layer in self.layers)
 
     @property
     def waits_for_load(self) -> bool:
@@ -71,7 +85,7 @@ class Plan:
 
     def load_image(self) -> bytes:
         """All that is loaded, in the order in which the stages take it."""
-        return b"".join(stage.op.image(stage.folding) for stage in self.stages if stage.op.loads(stage.folding))
+        return b"".join(stage.unit.image for stage in self.stages if stage.unit.loads)
 
     @property
     def entries(self) -> dict[tuple[str, int], Source]:
@@ -86,12 +100,12 @@ class Plan:
     @property
     def lanes_in(self) -> int:
         """Elements in a beat of the input: as whatever reads it wants them."""
-        return next(stage.folding.lanes_in for stage in self.stages if INPUT in stage.sources)
+        return next(stage.unit.lanes_in for stage in self.stages if INPUT in stage.sources)
 
     @property
     def lanes_out(self) -> tuple[int, ...]:
         """Elements in a beat of each output."""
-        return tuple(self.stages[source.stage].folding.lanes_out for source in self.outputs)
+        return tuple(self.stages[source.stage].unit.lanes_out for source in self.outputs)
 
     @property
     def multipliers(self) -> int:
@@ -186,8 +200,8 @@ def _read_layer(network: Network, name: str, op: Operator, entry: dict[str, Any]
     if len(queues) != len(op.inputs):
         problems.append(f"queues must have a depth for each of the {len(op.inputs)} inputs, not {queues!r}")
     if not problems:
-        folding = kind(**entry["folding"])
-        problems = op.folding_problems(folding) + tap_problems(network, name, op, folding)
+        unit = op.unit(kind(**entry["folding"]))
+        problems = unit.problems() + tap_problems(network, name, op, unit.folding)
     if problems:
         raise InputError(*problems)
-    return PlannedLayer(name, op, folding, tuple(queues))
+    return PlannedLayer(name, unit, tuple(queues))

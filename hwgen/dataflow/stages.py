@@ -1,13 +1,13 @@
 """Every block of a pipeline: layers, the forks behind them, the queues and width converters in front of them."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hwgen.blocks import Concat, Fork, StreamQueue, WidthConverter
 from hwgen.blocks.convert import ConvertFolding
+from hwgen.blocks.costs import Cost
 from hwgen.blocks.fork import ForkFolding
-from hwgen.blocks.operator import Cost, LaneFolding, Operator
+from hwgen.blocks.operator import LaneFolding, Operator, Unit
 from hwgen.blocks.queue import QueueFolding
 from hwgen.blocks.rows import SHORT_QUEUE, RowFork, row_ranges
 from hwgen.blocks.tapped import TappedConv
@@ -37,23 +37,32 @@ class Stage:
     """One block of the pipeline. ``layer`` is the one it belongs to; ``sources`` are what it reads."""
 
     name: str
-    op: Operator
-    folding: Any
+    unit: Unit
     layer: str
     sources: tuple[Source, ...]
 
-    @cached_property
+    @property
+    def op(self) -> Operator:
+        """What it computes."""
+        return self.unit.op
+
+    @property
+    def folding(self) -> Any:
+        """How its unit is laid out."""
+        return self.unit.folding
+
+    @property
     def cost(self) -> Cost:
-        return self.op.cost(self.folding)
+        return self.unit.cost
 
     @property
     def is_layer(self) -> bool:
         """Whether it is a layer itself and not what stands before or behind one."""
         return self.name == self.layer
 
-    @cached_property
+    @property
     def actors(self) -> tuple[Actor, ...]:
-        return self.op.actors(self.folding)
+        return self.unit.actors
 
     @property
     def ports(self) -> list[tuple[int, Give]]:
@@ -88,7 +97,7 @@ class Layout:
         self._handed = handed_on(plan)
         network = plan.network
         first = self._readers[network.input.name][0][0]
-        lanes = next(layer.folding.lanes_in for layer in plan.layers if layer.name == first)
+        lanes = next(layer.unit.lanes_in for layer in plan.layers if layer.name == first)
         self._hand_out(plan, network.input.name, _Stream(INPUT, network.input.map, lanes), first)
         for layer, placed in zip(plan.layers, network.layers, strict=True):
             inputs = tuple(self._arrive(layer, place) for place in range(len(placed.inputs)))
@@ -96,12 +105,12 @@ class Layout:
             if getattr(layer.folding, "tap", 0):
                 made = self._tapped(layer, *inputs, self._other_reader(layer.name, placed.inputs[0]))
             else:
-                made = self._add(layer.name, layer.op, layer.folding, layer.name, *inputs)
-            self._hand_out(plan, placed.output, _Stream(made, layer.op.output, layer.folding.lanes_out), layer.name)
+                made = self._add(layer.name, layer.unit, layer.name, *inputs)
+            self._hand_out(plan, placed.output, _Stream(made, layer.op.output, layer.unit.lanes_out), layer.name)
         self.outputs = tuple(self._waiting.pop(("", n)).source for n in range(len(_outputs(plan))))
 
-    def _add(self, name: str, op: Operator, folding: Any, layer: str, *sources: Source) -> Source:
-        self.stages.append(Stage(name, op, folding, layer, sources))
+    def _add(self, name: str, unit: Unit, layer: str, *sources: Source) -> Source:
+        self.stages.append(Stage(name, unit, layer, sources))
         return Source(len(self.stages) - 1)
 
     def _hand_out(self, plan: "Plan", tensor: str, stream: _Stream, layer: str) -> None:
@@ -113,13 +122,12 @@ class Layout:
         layers = {layer.name: layer for layer in plan.layers}
         # In front of a converter that widens, the queue stands behind that.
         held = [
-            layers[name].queues[place] if name and layers[name].folding.lanes_in <= stream.lanes else 0
+            layers[name].queues[place] if name and layers[name].unit.lanes_in <= stream.lanes else 0
             for name, place in readers
         ]
         depths = tuple(max(LEAST_FORK, depth) for depth in held)
-        fork = self._add(
-            f"{layer}_fork", Fork(stream.map, len(readers)), ForkFolding(stream.lanes, depths), layer, stream.source
-        )
+        unit = Fork(stream.map, len(readers)).unit(ForkFolding(stream.lanes, depths))
+        fork = self._add(f"{layer}_fork", unit, layer, stream.source)
         for port, (reader, depth) in enumerate(zip(readers, held, strict=True)):
             self._waiting[reader] = _Stream(Source(fork.stage, port), stream.map, stream.lanes, depth)
 
@@ -130,7 +138,7 @@ class Layout:
     def _tapped(self, layer, source: Source, other: tuple[str, int]) -> Source:
         """A layer that hands its input on to ``other``: a chain of rows, the layer, and what puts the last rows of a
         frame behind those that the layer has handed on."""
-        conv, lanes, name = layer.op, layer.folding.lanes_in, layer.name
+        conv, lanes, name = layer.op, layer.unit.lanes_in, layer.name
         op, map_ = TappedConv(conv, lanes, layer.folding.tap), conv.input
         rows, top = conv.window.kernel[0], conv.window.pads[0]
         pixel = map_.channels // lanes
@@ -138,13 +146,13 @@ class Layout:
         for n, used in reversed(list(enumerate(row_ranges(map_.height, rows, top)))):
             onward = (0 if n else map_.height - top, map_.height)
             behind = row + pixel * (n < rows - 1) if n else max(2 * SHORT_QUEUE, pixel)
-            folding = ForkFolding(lanes, (SHORT_QUEUE, behind))
-            part = self._add(f"{name}_row{n}", RowFork(map_, (used, onward)), folding, name, source)
+            unit = RowFork(map_, (used, onward)).unit(ForkFolding(lanes, (SHORT_QUEUE, behind)))
+            part = self._add(f"{name}_row{n}", unit, name, source)
             parts, source = [part, *parts], Source(part.stage, 1)
-        side_by_side = self._add(f"{name}_rows", op.rows, op.rows.foldings()[0], name, *parts)
-        made = self._add(name, op, op.folding(conv, layer.folding), name, side_by_side)
+        side_by_side = self._add(f"{name}_rows", op.rows.unit(op.rows.foldings()[0]), name, *parts)
+        made = self._add(name, op.unit(op.folding(conv, layer.folding)), name, side_by_side)
         both = Concat((op.tapped, replace(map_, height=top)), map_, 0)
-        handed = self._add(f"{name}_handed", both, LaneFolding(lanes), name, Source(made.stage, 1), source)
+        handed = self._add(f"{name}_handed", both.unit(LaneFolding(lanes)), name, Source(made.stage, 1), source)
         self._waiting[other] = _Stream(handed, map_, lanes)
         return made
 
@@ -154,16 +162,17 @@ class Layout:
         The queue is where beats are wide. In front of a converter that widens it would not help: one that is as busy
         as the slowest layer cannot catch up on what it waits for the layer behind it.
         """
-        stream, wanted = self._waiting.pop((layer.name, place)), layer.folding.lanes_in
+        stream, wanted = self._waiting.pop((layer.name, place)), layer.unit.lanes_in
         suffix, source = str(place) if len(layer.queues) > 1 else "", stream.source
-        queue = (f"{layer.name}_queue{suffix}", StreamQueue(stream.map))
-        converter = (f"{layer.name}_lanes{suffix}", WidthConverter(stream.map), ConvertFolding(stream.lanes, wanted))
-        added = [converter] if stream.lanes != wanted else []
+        added = []
+        if stream.lanes != wanted:
+            unit = WidthConverter(stream.map).unit(ConvertFolding(stream.lanes, wanted))
+            added.append((f"{layer.name}_lanes{suffix}", unit))
         if layer.queues[place] > stream.queue:
-            folding = QueueFolding(max(stream.lanes, wanted), layer.queues[place])
-            added.insert(wanted > stream.lanes, (*queue, folding))
-        for name, op, folding in added:
-            source = self._add(name, op, folding, layer.name, source)
+            unit = StreamQueue(stream.map).unit(QueueFolding(max(stream.lanes, wanted), layer.queues[place]))
+            added.insert(wanted > stream.lanes, (f"{layer.name}_queue{suffix}", unit))
+        for name, unit in added:
+            source = self._add(name, unit, layer.name, source)
         return source
 
 

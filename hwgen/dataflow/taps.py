@@ -64,7 +64,7 @@ def _held(plan: Plan, source: Source) -> tuple[int, str | None] | None:
     bits = 0
     while source != INPUT:
         stage = plan.stages[source.stage]
-        width = stage.op.input.type.width * stage.folding.lanes_in
+        width = stage.op.input.type.width * stage.unit.lanes_in
         if isinstance(stage.op, Fork):
             return bits + stage.folding.depths[source.port] * width, None
         if isinstance(stage.op, StreamQueue):
@@ -97,13 +97,13 @@ def tap_shortcuts(plan: Plan, target: int, spare: int, weigh: Weigh) -> Plan:
     found = []
     for shortcut in shortcuts(plan.network):
         layer, other = layers[shortcut.layer], layers[shortcut.other]
-        lanes = max(other.folding.lanes_in, _lanes_before(plan, shortcut))
+        lanes = max(other.unit.lanes_in, _lanes_before(plan, shortcut))
         if other.queues[shortcut.place] * lanes < shortcut.map.width * shortcut.map.channels:
             continue  # less than a row
         folding = _folding(layer.op, layer.folding, target, spare, weigh)
         if folding:
             spare -= _multipliers(layer.op, folding, weigh) - _multipliers(layer.op, layer.folding, weigh)
-            tapped[layer.name] = replace(layer, folding=folding, queues=(0,))
+            tapped[layer.name] = replace(layer.folded(folding), queues=(0,))
             found.append(shortcut)
     if not found:
         return plan
@@ -120,12 +120,12 @@ def _lanes_before(plan: Plan, shortcut: Shortcut) -> int:
     network = plan.network
     tensor = next(placed for placed in network.layers if placed.name == shortcut.other).inputs[shortcut.place]
     makers = zip(network.layers, plan.layers, strict=True)
-    return next((layer.folding.lanes_out for placed, layer in makers if placed.output == tensor), 1)
+    return next((layer.unit.lanes_out for placed, layer in makers if placed.output == tensor), 1)
 
 
 def _depth(plan: Plan, shortcut: Shortcut, halves: int) -> int:
     """Places for so many half pixels in front of the layer further on."""
-    layers = {layer.name: layer.folding.lanes_in for layer in plan.layers}
+    layers = {layer.name: layer.unit.lanes_in for layer in plan.layers}
     lanes = max(layers[shortcut.layer], layers[shortcut.other])
     return max(-(-halves * shortcut.map.channels // (2 * lanes)) - LEAST_FORK, 0)
 

@@ -7,8 +7,8 @@ flip-flops are estimates.
 
 from dataclasses import dataclass, fields
 
+from hwgen.blocks.costs import Cost, MemoryNeed, Products
 from hwgen.blocks.logic import Logic
-from hwgen.blocks.operator import Cost, MemoryNeed, Products
 from hwgen.device.targets import BlockRam, Device, Dsp, PerBit, Shape
 
 

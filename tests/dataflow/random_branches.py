@@ -160,6 +160,6 @@ def random_plan(seed: int) -> Plan:
     layers = []
     for layer in network.layers:
         foldings = list(layer.op.foldings())
-        layers.append(PlannedLayer(layer.name, layer.op, foldings[generator.integers(len(foldings))]))
+        layers.append(PlannedLayer(layer.name, layer.op.unit(foldings[generator.integers(len(foldings))])))
     plan = Plan(network, tuple(layers))
     return size_queues(plan, max(stage.cost.cycles for stage in plan.stages))
