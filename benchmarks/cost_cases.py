@@ -64,7 +64,7 @@ def cases() -> list[Case]:
 def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False) -> Case:
     """``op`` with the first folding of its kind that comes nearest to so many multipliers."""
     kind = [f for f in op.foldings() if f.window == window and f.in_luts == in_luts]
-    return Case(op, min(kind, key=lambda f: abs(op.plan(f).multipliers - multipliers)))
+    return Case(op, min(kind, key=lambda f: abs(op.unit(f).plan.multipliers - multipliers)))
 
 
 def _convolutions() -> Iterator[Case]:

@@ -41,9 +41,9 @@ def placed(plan: Plan, device: Device) -> Plan:
 def _able(layer: PlannedLayer) -> bool:
     if not isinstance(layer.op, MacOperator) or layer.folding.huge:
         return False
-    return layer.op.plan(layer.folding).weight_depth > LOGIC_DEPTH
+    return layer.unit.plan.weight_depth > LOGIC_DEPTH
 
 
 def _weight_bits(layer: PlannedLayer) -> int:
-    plan = layer.op.plan(layer.folding)
+    plan = layer.unit.plan
     return plan.weight_width * plan.weight_depth

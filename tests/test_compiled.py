@@ -100,11 +100,11 @@ def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_p
 
 def test_the_harness_sees_the_same_beats_in_the_same_cycles_in_both_engines():
     _, op, folding = next(case for case in CASES if isinstance(case[1], Concat))
-    names = port_names(op.block(folding))[0]
+    names = port_names(op.unit(folding).block())[0]
     beats = [to_beats(random_frames(map_, 2), map_.type, folding.lanes_in) for map_ in op.inputs]
     inputs = dict(zip(names, beats, strict=True))
     outputs = {"o": 2 * op.output.elements // folding.lanes_out}
-    seen = [simulation(lambda: op.block(folding), cycles)(inputs, outputs, None) for cycles in (0, 10**9)]
+    seen = [simulation(lambda: op.unit(folding).block(), cycles)(inputs, outputs, None) for cycles in (0, 10**9)]
     assert seen[0] == seen[1]
 
 

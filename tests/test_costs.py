@@ -44,8 +44,8 @@ def tried():
 @pytest.mark.parametrize(("name", "case"), list(tried()))
 def test_multipliers_and_block_ram_are_exact_and_logic_is_near(name, case):
     target = device(name)
-    counted = synthesise(to_rtlil(case.op.block(case.folding), "top"), "top", target).needs
-    estimated = needs(case.op.cost(case.folding), target)
+    counted = synthesise(to_rtlil(case.op.unit(case.folding).block(), "top"), "top", target).needs
+    estimated = needs(case.op.unit(case.folding).cost, target)
     assert (estimated.dsps, estimated.brams) == (counted.dsps, counted.brams)
     assert estimated.luts == pytest.approx(counted.luts, rel=0.15)
     assert estimated.ffs == pytest.approx(counted.ffs, rel=0.10)

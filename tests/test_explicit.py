@@ -42,7 +42,7 @@ _FIRST = {type(case[1]).__name__: case[1:] for case in reversed(CASES)}
 @pytest.mark.parametrize("kind", _FIRST)
 def test_no_operator_needs_a_pragma(tmp_path, kind):
     op, folding = _FIRST[kind]
-    verilog = export(op.block(folding), "top")
+    verilog = export(op.unit(folding).block(), "top")
     assert re.findall(r"lint_\w+ \w+", verilog.text) == ["lint_off DECLFILENAME"]
     assert linted(tmp_path, verilog.files("top"), "top") == (0, "")
 

@@ -17,7 +17,7 @@ from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks.arithmetic import DotLane
 from hwgen.blocks.mac import MacFolding, MacPlan
 from hwgen.blocks.mac_layer import MacLayer, raw_range
-from hwgen.blocks.mac_unit import MacUnit
+from hwgen.blocks.mac_unit import MacBlock
 from hwgen.blocks.multiplier import Multiplier
 from hwgen.blocks.timing import run
 from hwgen.export import export, rtlil_to_verilog, to_verilog
@@ -53,7 +53,7 @@ def dense(inputs=20, outputs=7):
 
 def top_of(plan):
     layer = plan.layer
-    return AxiTop(MacUnit(plan), AxiPort(U8, 1, layer.input.channels), [AxiPort(U8, 1, layer.output.channels)])
+    return AxiTop(MacBlock(plan), AxiPort(U8, 1, layer.input.channels), [AxiPort(U8, 1, layer.output.channels)])
 
 
 @cache

@@ -102,9 +102,9 @@ def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
     network = small()
     plan = Sizing(network, UP5K, 8, bound=False).fastest()
     assert not huge(plan)
-    bits = {layer.name: layer.op.plan(layer.folding).weight_width for layer in plan.layers if hasattr(layer.op, "plan")}
+    bits = {layer.name: layer.unit.plan.weight_width for layer in plan.layers if hasattr(layer.unit, "plan")}
     sizes = {
-        name: layer.op.plan(layer.folding).weight_depth * bits[name]
+        name: layer.unit.plan.weight_depth * bits[name]
         for layer in plan.layers
         for name in [layer.name]
         if name in bits
@@ -116,7 +116,7 @@ def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
     assert next(some for some in taken if some) == [largest]
     for layer in plan.layers:
         moved = replace(layer.folding, huge=True) if layer.name in taken[8] else layer.folding
-        saved = needs(layer.cost, UP5K).brams - needs(layer.op.cost(moved), UP5K).brams
+        saved = needs(layer.cost, UP5K).brams - needs(layer.op.unit(moved).cost, UP5K).brams
         assert (saved > 0) == (layer.name in taken[8])
 
 
@@ -182,7 +182,7 @@ def test_spram_on_a_device_without_is_one_line(tmp_path):
 def test_too_few_words_are_refused(design):
     layer = next(layer for layer in design.plan.layers if layer.name == "conv")
     few = replace(layer.folding, window="sliding", portion=9, outputs=4, huge=True)
-    assert any("too few for large RAM (huge): 17 or more" in each for each in layer.op.folding_problems(few))
+    assert any("too few for large RAM (huge): 17 or more" in each for each in layer.op.unit(few).problems())
 
 
 # Hardware

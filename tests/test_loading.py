@@ -119,12 +119,12 @@ def test_hardware_is_the_same_whatever_the_weights(hardware):
         if isinstance(one.op, MacOperator):
             assert lane(one) == lane(two)
         if one.op.loading:
-            assert len(one.op.image(one.folding)) == len(two.op.image(two.folding))
+            assert len(one.unit.image) == len(two.unit.image)
 
 
 def lane(stage) -> LaneForm:
     """All that its requantiser depends on."""
-    plan = stage.op.plan(stage.folding)
+    plan = stage.unit.plan
     return lane_form(plan.layer.requantization, plan.requantizer, plan.layer.sum_type, plan.layer.output.type)
 
 

@@ -58,7 +58,7 @@ def test_nothing_changes_where_multipliers_alone_are_scarce(network, free):
 def test_no_combination_of_foldings_that_fits_is_faster(resource):
     """Exhaustive, on two layers and what joins them."""
     two = chain(*(layer.op for layer in small().layers[:2]))
-    choices = [[(folding, x.op.cost(folding).cycles) for folding in x.op.foldings()] for x in two.layers]
+    choices = [[(folding, x.op.unit(folding).cost.cycles) for folding in x.op.foldings()] for x in two.layers]
     taken = fit_table(Sizing(two, ECP5, 40, bound=False).fastest(), ECP5).total
     smaller = replace(ECP5, **{resource: int(0.7 * getattr(taken, resource))})
     for pair in sorted(product(*choices), key=lambda pair: max(cycles for _, cycles in pair)):
@@ -119,5 +119,5 @@ def test_latency_is_never_bought_beyond_the_budget(seed):
     chosen = least_latency(found, found.plan(found.for_budget(20)), 20)
     assert sum(option.multipliers for option in chosen) <= 20
     assert [option.cycles for option in chosen] == [
-        layer.op.timed(option.folding)[0] for layer, option in zip(network.layers, chosen, strict=True)
+        layer.op.unit(option.folding).timed()[0] for layer, option in zip(network.layers, chosen, strict=True)
     ]

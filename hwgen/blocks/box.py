@@ -3,7 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal
@@ -17,7 +19,7 @@ from hwgen.memory.loops import LoopNest, lookup
 from .logic import Logic, loop, total
 from .mac_folding import divisors
 from .operator import LaneFolding
-from .streamed import Hardware, Streamed, StreamedUnit
+from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 from .timing import Actor, counting
 
 
@@ -44,35 +46,49 @@ class _Box(Streamed):
         whole = [n for n in divisors(gcd(self.input.channels, self.output.channels)) if _in_beats(channels, n)]
         return [LaneFolding(lanes) for lanes in whole]
 
-    def sizes(self, folding: LaneFolding) -> tuple[int, int, int]:
+
+class _BoxUnit(StreamedUnit):
+    """Hardware for a box: what is not in it is dropped."""
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
         """Rows, columns and words of ``outer``."""
-        return self.outer.height, self.outer.width, self.outer.channels // folding.lanes
+        return self.op.outer.height, self.op.outer.width, self.op.outer.channels // self.folding.lanes
 
-    def masks(self, folding: LaneFolding) -> list[np.ndarray]:
+    @property
+    def masks(self) -> list[np.ndarray]:
         """Which rows, columns and words are in the box."""
-        rows, columns, channels = self.indices
-        indices = rows, columns, np.unique(channels // folding.lanes)
-        return [np.isin(np.arange(size), index) for size, index in zip(self.sizes(folding), indices, strict=True)]
+        rows, columns, channels = self.op.indices
+        indices = rows, columns, np.unique(channels // self.folding.lanes)
+        return [np.isin(np.arange(size), index) for size, index in zip(self.sizes, indices, strict=True)]
 
-    def inside(self, folding: LaneFolding) -> np.ndarray:
+    @property
+    def inside(self) -> np.ndarray:
         """Whether each beat of ``outer`` is in the box, in raster order."""
-        rows, columns, words = self.masks(folding)
+        rows, columns, words = self.masks
         return (rows[:, None, None] & columns[:, None] & words).ravel()
 
-    def depth(self, folding: LaneFolding) -> int:
+    @property
+    def depth(self) -> int:
         return 1
 
-    def hardware(self, folding: LaneFolding) -> Hardware:
-        width = self.output.type.width * folding.lanes
-        sizes, masks = self.sizes(folding), self.masks(folding)
+    @property
+    def hardware(self) -> Hardware:
+        width = self.op.output.type.width * self.folding.lanes
+        sizes, masks = self.sizes, self.masks
         outermost = next((n for n, mask in enumerate(masks) if not mask.all()), len(sizes))
         loops = total(map(loop, sizes[outermost:]))
         tests = sum(len(mask).bit_length() for mask in masks if not mask.all())
-        filled = Logic(fixed=width if isinstance(self, Pad) and tests else 0)
+        filled = Logic(fixed=width if isinstance(self.op, Pad) and tests else 0)
         return Hardware(loops + filled + Logic(logic=tests + 3, register=width + 1))
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _BoxUnit(self, folding)
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        inside = self.inside
+        return self.direct([counting(len(inside))], inside.cumsum())
+
+    def block(self) -> wiring.Component:
+        return _BoxBlock(self)
 
 
 def _in_beats(channels: np.ndarray, lanes: int) -> bool:
@@ -125,9 +141,8 @@ class Slice(_Box):
         rows, columns, channels = self.indices
         return x[:, rows][:, :, columns][:, :, :, channels]
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        inside = self.inside(folding)
-        return self.direct(folding, [counting(len(inside))], inside.cumsum())
+    def unit(self, folding: Any) -> "_BoxUnit":
+        return _BoxUnit(self, folding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,9 +169,8 @@ class Keep(_Box):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return x[:, self.rows][:, :, self.columns]
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        inside = self.inside(folding)
-        return self.direct(folding, [counting(len(inside))], inside.cumsum())
+    def unit(self, folding: Any) -> "_BoxUnit":
+        return _BoxUnit(self, folding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,22 +210,30 @@ class Pad(_Box):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return np.pad(x, ((0, 0), *self.pads), constant_values=self.fill)
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        inside = self.inside(folding)
-        return self.direct(folding, [inside.cumsum()], counting(len(inside)))
+    def unit(self, folding: Any) -> "PadUnit":
+        return PadUnit(self, folding)
 
 
-class _BoxUnit(StreamedUnit):
+class PadUnit(_BoxUnit):
+    """Hardware for :class:`Pad`: what is around the box is made up."""
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        inside = self.inside
+        return self.direct([inside.cumsum()], counting(len(inside)))
+
+
+class _BoxBlock(StreamedBlock):
     """Three counters say whether the step at hand is in the box; a register before the outlet."""
 
     def elaborate(self, platform):
         m = Module()
         op, outlet, (source,) = self.op, self.outlet(m), self.sources
         step, give = Signal(), Signal()
-        rows, columns, words = op.sizes(self.folding)
+        rows, columns, words = self.unit.sizes
         nest = LoopNest(m, [("word", words), ("x", columns), ("y", rows)], step)
         inside = Const(1)
-        for name, mask in zip(("y", "x", "word"), op.masks(self.folding), strict=True):
+        for name, mask in zip(("y", "x", "word"), self.unit.masks, strict=True):
             if not mask.all():
                 inside = inside & lookup(m, nest.index[name], mask.astype(int).tolist(), f"{name}_inside")
         push, payload = Signal(), Signal.like(outlet.payload, reset_less=True)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from math import gcd, prod
 from operator import or_
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value
@@ -20,7 +21,7 @@ from .costs import rom_need
 from .logic import Logic, counter, delayed
 from .mac_folding import divisors
 from .operator import LaneFolding, SeveralInputs
-from .streamed import Hardware, Streamed, StreamedUnit
+from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 from .timing import Actor, counting
 
 
@@ -68,50 +69,64 @@ class Concat(SeveralInputs, Streamed):
     def foldings(self) -> Iterable[LaneFolding]:
         return [LaneFolding(lanes) for lanes in divisors(reduce(gcd, (map_.channels for map_ in self.maps)))]
 
-    def runs(self, folding: LaneFolding) -> tuple[int, ...]:
-        """Beats that come from each input before it is the next one's turn."""
-        return tuple(prod(map_.shape[self.axis :]) // folding.lanes for map_ in self.maps)
+    def unit(self, folding: Any) -> "ConcatUnit":
+        return ConcatUnit(self, folding)
 
-    def words(self, n: int, folding: LaneFolding) -> list[int]:
+
+class ConcatUnit(StreamedUnit):
+    """Hardware for :class:`Concat`."""
+
+    @property
+    def runs(self) -> tuple[int, ...]:
+        """Beats that come from each input before it is the next one's turn."""
+        return tuple(prod(map_.shape[self.op.axis :]) // self.folding.lanes for map_ in self.op.maps)
+
+    def words(self, n: int) -> list[int]:
         """Constant ``n`` beat by beat, as often as it takes to start again with the first."""
-        beats = self.constants[n].reshape(-1, folding.lanes)
+        beats = self.op.constants[n].reshape(-1, self.folding.lanes)
         for count in divisors(len(beats)):
-            if (beats.reshape(-1, count, folding.lanes) == beats[:count]).all():
-                return [pack(beat, self.output.type.width) for beat in beats[:count].tolist()]
+            if (beats.reshape(-1, count, self.folding.lanes) == beats[:count]).all():
+                return [pack(beat, self.op.output.type.width) for beat in beats[:count].tolist()]
         raise AssertionError("the number of beats divides itself")
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        runs = self.runs(folding)
-        turns = np.tile(np.repeat(np.arange(len(runs)), runs), self.output.elements // (sum(runs) * folding.lanes))
-        needs = [(turns == n).cumsum() for n in self.varying]
-        return self.direct(folding, needs, counting(len(turns)))
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        runs = self.runs
+        turns = np.tile(
+            np.repeat(np.arange(len(runs)), runs), self.op.output.elements // (sum(runs) * self.folding.lanes)
+        )
+        needs = [(turns == n).cumsum() for n in self.op.varying]
+        return self.direct(needs, counting(len(turns)))
 
-    def wait(self, folding: LaneFolding) -> int:
+    @property
+    def wait(self) -> int:
         """Cycles that a ROM takes."""
-        return max((rom_latency(len(self.words(n, folding))) for n in self.constants), default=0)
+        return max((rom_latency(len(self.words(n))) for n in self.op.constants), default=0)
 
-    def depth(self, folding: LaneFolding) -> int:
-        return 1 + self.wait(folding)
+    @property
+    def depth(self) -> int:
+        return 1 + self.wait
 
-    def hardware(self, folding: LaneFolding) -> Hardware:
-        width, ways = self.output.type.width * folding.lanes, len(self.maps)
+    @property
+    def hardware(self) -> Hardware:
+        width, ways = self.op.output.type.width * self.folding.lanes, len(self.op.maps)
         chosen = Logic(mux=(ways - 1) * width, logic=3 * ways, register=width + ways + 1)
-        waiting = delayed(len(self.varying) * width + ways + 1, self.wait(folding))
-        lengths = [len(self.words(n, folding)) for n in self.constants]
+        waiting = delayed(len(self.op.varying) * width + ways + 1, self.wait)
+        lengths = [len(self.words(n)) for n in self.op.constants]
         roms = [rom_need("constant", width, length) for length in lengths]
         counters = sum((counter(length) for length in lengths), Logic())
-        return Hardware(chosen + waiting + counters + counter(max(self.runs(folding))), roms)
+        return Hardware(chosen + waiting + counters + counter(max(self.runs)), roms)
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _ConcatUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _ConcatBlock(self)
 
 
-class _ConcatUnit(StreamedUnit):
+class _ConcatBlock(StreamedBlock):
     """One map has its turn at a time; what it gives goes through a register to the outlet."""
 
     def elaborate(self, platform):
         m = Module()
-        outlet, runs = self.outlet(m), self.op.runs(self.folding)
+        outlet, runs = self.outlet(m), self.unit.runs
         turn = Signal(len(runs), init=1)  # one-hot
         beat, take = Signal(range(max(*runs, 2))), Signal()
         payload = Signal.like(outlet.payload, reset_less=True)
@@ -121,7 +136,7 @@ class _ConcatUnit(StreamedUnit):
             step = Signal(name=f"step_{n}")
             if n in sources:
                 m.d.comb += [sources[n].ready.eq(outlet.permit & turn[n]), step.eq(sources[n].valid & sources[n].ready)]
-                parts[n] = delay(m, sources[n].payload.as_value(), self.op.wait(self.folding), f"part_{n}")
+                parts[n] = delay(m, sources[n].payload.as_value(), self.unit.wait, f"part_{n}")
             else:
                 m.d.comb += step.eq(outlet.permit & turn[n])
                 parts[n] = self._constant(m, n, step)
@@ -130,17 +145,17 @@ class _ConcatUnit(StreamedUnit):
                 m.d.sync += beat.eq(beat + 1)
                 with m.If(beat == run - 1):
                     m.d.sync += [beat.eq(0), turn.eq(turn.rotate_left(1))]
-        whose = delay(m, turn, self.op.wait(self.folding), "whose")
+        whose = delay(m, turn, self.unit.wait, "whose")
         chosen = [parts[n] & whose[n].replicate(len(parts[n])) for n in range(len(runs))]
         m.d.sync += payload.as_value().eq(reduce(or_, chosen))
-        push = delay(m, take, self.op.depth(self.folding), "push", reset_less=False)
+        push = delay(m, take, self.unit.depth, "push", reset_less=False)
         m.d.comb += [outlet.debit.eq(take), outlet.push.eq(push), outlet.payload.eq(payload)]
         return m
 
     def _constant(self, m: Module, n: int, step: Signal) -> Value:
         """The beats of constant ``n``, one a ``step``, each as late as those of the streams."""
-        words = self.op.words(n, self.folding)
+        words = self.unit.words(n)
         m.submodules[f"constant_{n}"] = rom = Rom(words, self.op.output.type.width * self.folding.lanes)
         with m.If(step):
             m.d.sync += rom.address.eq(Mux(rom.address == len(words) - 1, 0, rom.address + 1))
-        return delay(m, rom.data, self.op.wait(self.folding) - rom.latency, f"constant_{n}")
+        return delay(m, rom.data, self.unit.wait - rom.latency, f"constant_{n}")

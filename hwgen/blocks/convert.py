@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import lcm
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal
@@ -17,7 +18,7 @@ from hwgen.memory.queue import Outlet, queue_depth
 
 from .costs import Cost
 from .logic import Logic, stepper
-from .operator import Operator
+from .operator import Operator, Unit
 from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, counting, ones
 
@@ -55,22 +56,30 @@ class WidthConverter(Operator):
         divisors = [n for n in range(1, self.input.channels + 1) if self.input.channels % n == 0]
         return [ConvertFolding(a, b) for a in divisors for b in divisors if a != b]
 
-    def actors(self, folding: ConvertFolding) -> tuple[Actor, ...]:
-        return tuple(stage.actor for stage in self._stages(folding))
+    def unit(self, folding: Any) -> "WidthConverterUnit":
+        return WidthConverterUnit(self, folding)
 
-    def cost(self, folding: ConvertFolding) -> Cost:
-        stages = self._stages(folding)
-        return Cost.of(
-            self, folding, logic=sum((s.logic for s in stages), Logic()), memories=[s.memory for s in stages]
-        )
 
-    def block(self, folding: ConvertFolding) -> wiring.Component:
-        return _Chain(self._stages(folding)) if len(self._stages(folding)) > 1 else self._stages(folding)[0].block()
+class WidthConverterUnit(Unit):
+    """Hardware for :class:`WidthConverter`."""
 
-    def _stages(self, folding: ConvertFolding) -> list["_Stage"]:
-        wide = lcm(folding.lanes_in, folding.lanes_out)
-        path = [folding.lanes_in, wide, folding.lanes_out]
-        return [_Stage(self.input, a, b) for a, b in pairwise(path) if a != b]
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        return tuple(stage.actor for stage in self._stages)
+
+    @cached_property
+    def cost(self) -> Cost:
+        stages = self._stages
+        return self.costing(logic=sum((s.logic for s in stages), Logic()), memories=[s.memory for s in stages])
+
+    def block(self) -> wiring.Component:
+        return _Chain(self._stages) if len(self._stages) > 1 else self._stages[0].block()
+
+    @property
+    def _stages(self) -> list["_Stage"]:
+        wide = lcm(self.folding.lanes_in, self.folding.lanes_out)
+        path = [self.folding.lanes_in, wide, self.folding.lanes_out]
+        return [_Stage(self.op.input, a, b) for a, b in pairwise(path) if a != b]
 
 
 @lru_cache(64)

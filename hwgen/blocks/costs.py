@@ -1,9 +1,8 @@
 """What hardware takes: multipliers, memories, logic, and cycles where they are asked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any
+from functools import cached_property
 
 from hwgen.memory.rom import Columns, ram_style, rom_style
 
@@ -73,17 +72,6 @@ class Cost:
     memories: tuple[MemoryNeed, ...]
     logic: Logic
     timed: Callable[[], tuple[int, int]]
-
-    @staticmethod
-    def of(
-        operator: Any,
-        folding: Any,
-        logic: Logic,
-        memories: Iterable[MemoryNeed] = (),
-        products: Iterable[Products] = (),
-    ) -> "Cost":
-        """Put a cost together; cycles and latency come from the operator's actors."""
-        return Cost(tuple(products), tuple(memories), logic, partial(operator.timed, folding))
 
     @cached_property
     def _timing(self) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from .conv import site_requantization, stored_weights
 from .loaded import Loadable, stored_type
 from .mac import MacFolding
 from .mac_layer import MacLayer, MacShape, widest_sums
-from .mac_operator import MacOperator
+from .mac_operator import MacOperator, MacUnit
 from .staircase import Staircase, requantization_gap
 
 
@@ -75,7 +75,17 @@ class Dense(Loadable, MacOperator):
     def shape(self) -> MacShape:
         return replace(self.layer.shape, flat=self.input.channels)
 
-    def folding_problems(self, folding: MacFolding) -> list[str]:
-        if self.input.channels % folding.lanes_in:
-            return [f"lanes_in {folding.lanes_in} does not divide the {self.input.channels} channels of a pixel"]
-        return super().folding_problems(folding)
+    def unit(self, folding: MacFolding) -> "DenseUnit":
+        return DenseUnit(self, folding)
+
+
+class DenseUnit(MacUnit):
+    """Hardware for :class:`Dense`."""
+
+    op: Dense
+
+    def problems(self) -> list[str]:
+        lanes, channels = self.folding.lanes_in, self.op.input.channels
+        if channels % lanes:
+            return [f"lanes_in {lanes} does not divide the {channels} channels of a pixel"]
+        return super().problems()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from math import lcm
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Array, Module, Mux, Signal
@@ -17,8 +18,7 @@ from hwgen.memory.store import pass_on
 
 from .costs import Cost, Products
 from .logic import Logic, adder, adder_register, loop, total
-from .operator import LaneFolding
-from .pool import AveragePool, PoolUnit, site_window
+from .pool import AveragePool, AveragePoolUnit, PoolBlock, site_window
 from .staircase import requantization
 from .stream import element_shape
 
@@ -84,26 +84,35 @@ class EdgeAveragePool(AveragePool):
     def built_for(self) -> dict[str, object]:
         return super().built_for() | {"zero point of the input": self.input_zero, "padding": "left out"}
 
-    def reduction_latency(self, folding: LaneFolding) -> int:
-        return super().reduction_latency(folding) + 1
+    def unit(self, folding: Any) -> "EdgeAveragePoolUnit":
+        return EdgeAveragePoolUnit(self, folding)
 
-    def cost(self, folding: LaneFolding) -> Cost:
-        plan, lanes = self.requantizer(folding), folding.lanes
-        term, sums = self.term_type.width, self.total_type.width
-        rows, columns = self.factors
+
+class EdgeAveragePoolUnit(AveragePoolUnit):
+    """Hardware for :class:`EdgeAveragePool`."""
+
+    @property
+    def reduction_latency(self) -> int:
+        return super().reduction_latency + 1
+
+    @cached_property
+    def cost(self) -> Cost:
+        plan, lanes = self.requantizer, self.folding.lanes
+        term, sums = self.op.term_type.width, self.op.total_type.width
+        rows, columns = self.op.factors
         bits = (max(rows) * max(columns)).bit_length()
-        lane = adder_register(sums) + Logic(gated=sums, fixed=term, register=term + self.sum_type.width)
-        lane += adder(term) if self.input_zero else Logic()
-        sizes = (self.raster(folding).words, len(columns), len(rows))
+        lane = adder_register(sums) + Logic(gated=sums, fixed=term, register=term + self.op.sum_type.width)
+        lane += adder(term) if self.op.input_zero else Logic()
+        sizes = (self.raster.words, len(columns), len(rows))
         walk = total(map(loop, sizes)) + Logic(logic=_choices(rows) + bits * len(set(rows)), register=bits)
-        logic = self.shared_logic(folding) + lanes * lane + walk + Logic(register=5)
-        logic += plan.logic(self.requantization, self.sum_type, self.output.type)
-        memories = [*self.memories(folding), *plan.memories(self.requantization)]
-        products = [Products(lanes, sums, bits + 1), *plan.products(self.requantization)]
-        return Cost.of(self, folding, logic, memories, products)
+        logic = self.shared_logic + lanes * lane + walk + Logic(register=5)
+        logic += plan.logic(self.op.requantization, self.op.sum_type, self.op.output.type)
+        memories = [*self.memories, *plan.memories(self.op.requantization)]
+        products = [Products(lanes, sums, bits + 1), *plan.products(self.op.requantization)]
+        return self.costing(logic, memories, products)
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _EdgeAverageUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _EdgeAverageBlock(self)
 
 
 def _counts(window, shape: tuple[int, int, int]) -> tuple[list[int], list[int]]:
@@ -119,14 +128,14 @@ def _choices(values: list[int]) -> int:
     return max(values).bit_length() if len(set(values)) > 1 else 0
 
 
-class _EdgeAverageUnit(PoolUnit):
+class _EdgeAverageBlock(PoolBlock):
     """Like a plain average pool, with one multiplication between the sum and the requantiser."""
 
     def elaborate(self, platform):
         m = Module()
         op = self.op
         window, outlet = self.frame(m)
-        plan = op.requantizer(self.folding)
+        plan = self.unit.requantizer
         m.submodules.requantizer = requantizer = plan.component(op.requantization, op.sum_type, op.output.type)
         if op.loading:
             pass_on(m, self, requantizer)
@@ -149,7 +158,7 @@ class _EdgeAverageUnit(PoolUnit):
     def _factor(self, m: Module, step: Signal) -> Signal:
         """What the sum of the window that ends with ``step`` is multiplied by; with the sum, a cycle later."""
         rows, columns = self.op.factors
-        words = self.op.raster(self.folding).words
+        words = self.unit.raster.words
         nest = LoopNest(m, [("word", words), ("x", len(columns)), ("y", len(rows))], step)
         kinds = sorted(set(rows))
         kind = lookup(m, nest.index["y"], [kinds.index(row) for row in rows], "kind")

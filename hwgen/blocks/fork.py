@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module
@@ -14,7 +16,7 @@ from hwgen.memory.queue import Outlet
 
 from .costs import Cost
 from .logic import Logic
-from .operator import LaneFolding, Operator
+from .operator import LaneFolding, Operator, Unit
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Give, counting, ones
 
@@ -50,9 +52,17 @@ class Fork(Operator):
     def foldings(self) -> Iterable[ForkFolding]:
         return [ForkFolding(1, (depth,) * self.ways) for depth in (4, 16, 64)]
 
-    def actors(self, folding: ForkFolding) -> tuple[Actor, ...]:
-        beats, latency = counting(self.input.elements // folding.lanes), Outlet.LATENCY - 1
-        first, *rest = (Give(beats, latency, depth, credit_delay=Outlet.CREDIT) for depth in folding.depths)
+    def unit(self, folding: Any) -> "ForkUnit":
+        return ForkUnit(self, folding)
+
+
+class ForkUnit(Unit):
+    """Hardware for :class:`Fork`."""
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        beats, latency = counting(self.op.input.elements // self.folding.lanes), Outlet.LATENCY - 1
+        first, *rest = (Give(beats, latency, depth, credit_delay=Outlet.CREDIT) for depth in self.folding.depths)
         return (
             Actor(
                 "fork",
@@ -66,20 +76,21 @@ class Fork(Operator):
             ),
         )
 
-    def cost(self, folding: ForkFolding) -> Cost:
-        width = self.input.type.width * folding.lanes
-        logic = sum((queue_logic(depth, width) for depth in folding.depths), Logic())
-        return Cost.of(self, folding, logic, [queue_memory("queue", depth, width) for depth in folding.depths])
+    @cached_property
+    def cost(self) -> Cost:
+        width = self.op.input.type.width * self.folding.lanes
+        logic = sum((queue_logic(depth, width) for depth in self.folding.depths), Logic())
+        return self.costing(logic, [queue_memory("queue", depth, width) for depth in self.folding.depths])
 
-    def block(self, folding: ForkFolding) -> wiring.Component:
-        return _ForkUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _ForkBlock(self)
 
 
-class _ForkUnit(wiring.Component):
-    def __init__(self, op: Fork, folding: ForkFolding):
-        self.op, self.folding = op, folding
-        beat = beat_stream(op.input.type, folding.lanes)
-        super().__init__({"i": In(beat), **{f"o_{n}": Out(beat) for n in range(op.ways)}})
+class _ForkBlock(wiring.Component):
+    def __init__(self, unit: ForkUnit):
+        self.unit, self.op, self.folding = unit, unit.op, unit.folding
+        beat = beat_stream(self.op.input.type, self.folding.lanes)
+        super().__init__({"i": In(beat), **{f"o_{n}": Out(beat) for n in range(self.op.ways)}})
 
     def elaborate(self, platform):
         m = Module()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value, unsigned
@@ -29,7 +30,7 @@ from .operator import GoldenOperator, LaneFolding, Operator
 from .pool import AveragePool
 from .staircase import Staircase, requantization
 from .stream import element_shape
-from .streamed import Hardware, Streamed, StreamedUnit
+from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 from .timing import Actor
 
 #: The greatest common denominator of shares.
@@ -192,17 +193,27 @@ class Interpolate(Streamed):
     def foldings(self) -> Iterable[LaneFolding]:
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
-    def block_beats(self, folding: LaneFolding) -> int:
-        """Beats of a line: a row, or a pixel."""
-        return self.input.channels // folding.lanes * (self.input.width if self.axis == 0 else 1)
+    def unit(self, folding: Any) -> "InterpolateUnit":
+        return InterpolateUnit(self, folding)
 
-    def depth(self, folding: LaneFolding) -> int:
+
+class InterpolateUnit(StreamedUnit):
+    """Hardware for :class:`Interpolate`."""
+
+    @property
+    def block_beats(self) -> int:
+        """Beats of a line: a row, or a pixel."""
+        return self.op.input.channels // self.folding.lanes * (self.op.input.width if self.op.axis == 0 else 1)
+
+    @property
+    def depth(self) -> int:
         """Read, subtracted, multiplied, added."""
         return 4
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        shares, block = self.shares, self.block_beats(folding)
-        turns = 1 if self.axis == 0 else self.input.height
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        shares, block = self.op.shares, self.block_beats
+        turns = 1 if self.op.axis == 0 else self.op.input.height
         comes, goes = (np.tile(lines_, turns).cumsum() for lines_ in (shares.comes, shares.goes))
         need = np.repeat(comes * block, block)
         release = np.repeat(np.append(0, goes[:-1]) * block, block)
@@ -213,8 +224,8 @@ class Interpolate(Streamed):
                 need,
                 np.ones_like(need),
                 np.arange(1, len(need) + 1),
-                self.latency(folding),
-                self.queue(folding),
+                self.latency,
+                self.queue,
                 release=release,
                 capacity=_BLOCKS * block,
                 start_delay=1,
@@ -222,26 +233,27 @@ class Interpolate(Streamed):
             ),
         )
 
-    def hardware(self, folding: LaneFolding) -> Hardware:
-        words, width, lanes = _BLOCKS * self.block_beats(folding), self.input.type.width, folding.lanes
-        out, bits = self.output.type.width, self.shares.whole.bit_length()
+    @property
+    def hardware(self) -> Hardware:
+        words, width, lanes = _BLOCKS * self.block_beats, self.op.input.type.width, self.folding.lanes
+        out, bits = self.op.output.type.width, self.op.shares.whole.bit_length()
         address = counter(words)
-        logic = 5 * address + 3 * counter(words + 1) + counter(len(self.shares.first)) + Logic(logic=8, register=8)
+        logic = 5 * address + 3 * counter(words + 1) + counter(len(self.op.shares.first)) + Logic(logic=8, register=8)
         logic += lanes * Logic(adder=width + 2 * out, register=3 * width + 3 * out + 2 * bits)
         memories = [ring_memory(f"store_{n}", width * lanes, words) for n in range(2)]
         return Hardware(logic, memories, [Products(lanes, width + 2, bits + 1)])
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _InterpolateUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _InterpolateBlock(self)
 
 
-class _InterpolateUnit(StreamedUnit):
+class _InterpolateBlock(StreamedBlock):
     """A ring of lines, in two memories alike, so that the two lines of a step are read at once."""
 
     def elaborate(self, platform):
         m = Module()
-        op, outlet, shares = self.op, self.outlet(m), self.op.shares
-        (source,), block, go, stored = self.sources, op.block_beats(self.folding), Signal(), Signal()
+        outlet, shares = self.outlet(m), self.op.shares
+        (source,), block, go, stored = self.sources, self.unit.block_beats, Signal(), Signal()
         capacity = _BLOCKS * block
         nest = LoopNest(m, [("beat", block), ("line", len(shares.first))], go)
         line, first, last = nest.index["line"], nest.first("beat"), nest.last("beat")
@@ -268,13 +280,13 @@ class _InterpolateUnit(StreamedUnit):
         for lane in range(self.folding.lanes):
             a, b = (words[lane] for words in lines)
             m.d.comb += outlet.payload[lane].eq(self._between(m, lane, a, b, share))
-        push = delay(m, go, op.depth(self.folding), "push", reset_less=False)
+        push = delay(m, go, self.unit.depth, "push", reset_less=False)
         m.d.comb += [outlet.debit.eq(go), outlet.push.eq(push)]
         return m
 
     def _addresses(self, m: Module, nest: LoopNest, line: Signal, ends: Value, goes: Signal) -> tuple[Value, Value]:
         """Of the words of the first line and of the second."""
-        shares, block = self.op.shares, self.op.block_beats(self.folding)
+        shares, block = self.op.shares, self.unit.block_beats
         words = _BLOCKS * block
         start, beat = Signal(range(words)), nest.index["beat"]
         with m.If(ends):
@@ -284,7 +296,7 @@ class _InterpolateUnit(StreamedUnit):
 
     def _read(self, m: Module, stored: Signal, addresses: tuple[Value, Value]) -> list[data.View]:
         """Written as beats come; what is at each of ``addresses``, a cycle later."""
-        (source,), words = self.sources, _BLOCKS * self.op.block_beats(self.folding)
+        (source,), words = self.sources, _BLOCKS * self.unit.block_beats
         bits, place = source.payload.as_value(), Signal(range(words))
         with m.If(stored):
             m.d.sync += place.eq(wrapping_increment(place, words))

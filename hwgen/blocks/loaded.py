@@ -14,7 +14,7 @@ from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import IntType
 from hwgen.graph.window import Window
 
-from .operator import Operator
+from .operator import Operator, Unit
 from .requantizer import RequantizerPlan
 from .requantizer_lane import DIGIT_BITS
 from .stores import images
@@ -77,16 +77,22 @@ class LoadedRequantizer(Loadable):
 
     sum_type: IntType
 
-    @abstractmethod
-    def requantizer(self, folding: Any) -> RequantizerPlan:
-        """How its sums are requantised."""
-
     def load_sums(self, weights: None) -> IntType:
         return self.sum_type
 
-    def image(self, folding: Any) -> bytes:
+
+class LoadedUnit(Unit):
+    """Hardware for :class:`LoadedRequantizer`."""
+
+    @property
+    @abstractmethod
+    def requantizer(self) -> RequantizerPlan:
+        """How its sums are requantised."""
+
+    @property
+    def image(self) -> bytes:
         """What loads its constants."""
-        return images(*self.requantizer(folding).contents(self.requantization, self.output.type))
+        return images(*self.requantizer.contents(self.op.requantization, self.op.output.type))
 
 
 def window_text(window: Window) -> str:

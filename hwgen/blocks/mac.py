@@ -19,11 +19,10 @@ from hwgen.memory.sliding import SlidingWindow, WindowCut
 from hwgen.memory.store import StoreShape
 
 from .arithmetic import dot_latency
-from .costs import Cost, MemoryNeed, Products, read_register, ring_memory, rom_need
+from .costs import MemoryNeed, Products, read_register, ring_memory, rom_need
 from .logic import Logic, adder_register, adder_tree, counter, delayed
 from .mac_layer import MacLayer
 from .multiplier import SINGLE, Multiplier
-from .operator import Operator
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
@@ -299,9 +298,6 @@ class MacPlan:
         if self.loads or rom_style(self.weight_depth) == "block":
             return None
         return Columns.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
-
-    def cost(self, operator: Operator) -> Cost:
-        return Cost.of(operator, self.folding, self.logic, self.memories, self.products)
 
 
 def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | SearchPlan:

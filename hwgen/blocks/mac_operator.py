@@ -9,9 +9,9 @@ from .costs import Cost
 from .mac import MacFolding, MacPlan
 from .mac_folding import mac_foldings, mac_interval, mac_offers, mac_problems
 from .mac_layer import MacLayer, MacShape
-from .mac_unit import MacUnit
+from .mac_unit import MacBlock
 from .multiplier import PAIR, SINGLE, Multiplier
-from .operator import Offer, Operator, Weigh
+from .operator import Offer, Operator, Unit, Weigh
 from .timing import Actor
 
 
@@ -23,29 +23,13 @@ class MacOperator(Operator):
     def foldings(self) -> Iterable[MacFolding]:
         return mac_foldings(self.shape)
 
-    def folding_problems(self, folding: MacFolding) -> list[str]:
-        return mac_problems(self.layer, folding)
-
     @cached_property
     def shape(self) -> MacShape:
         """What layers have in common that take the same foldings and cycles."""
         return self.layer.shape
 
-    def plan(self, folding: MacFolding) -> MacPlan:
-        """The layer with its folding."""
-        return MacPlan(self.layer, folding)
-
-    def loads(self, folding: MacFolding) -> bool:
-        return self.plan(folding).loads
-
-    def actors(self, folding: MacFolding) -> tuple[Actor, ...]:
-        return self.plan(folding).actors()
-
-    def cost(self, folding: MacFolding) -> Cost:
-        return self.plan(folding).cost(self)
-
-    def interval(self, folding: MacFolding) -> int:
-        return mac_interval(self.shape, folding)
+    def unit(self, folding: MacFolding) -> "MacUnit":
+        return MacUnit(self, folding)
 
     def offers(self, weigh: Weigh) -> Sequence[Offer]:
         """Two products in a multiplier, wherever a pair weighs no more than a single one."""
@@ -54,9 +38,40 @@ class MacOperator(Operator):
         paired = weigh(pair)
         return mac_offers(self.shape, min(single, paired), digit, PAIR if paired <= single else SINGLE)
 
-    def image(self, folding: MacFolding) -> bytes:
-        """What loads its constants."""
-        return self.plan(folding).image()
 
-    def block(self, folding: MacFolding) -> wiring.Component:
-        return MacUnit(self.plan(folding))
+class MacUnit(Unit):
+    """Hardware for a :class:`MacOperator`."""
+
+    op: MacOperator
+    folding: MacFolding
+
+    @cached_property
+    def plan(self) -> MacPlan:
+        """The layer with its folding."""
+        return MacPlan(self.op.layer, self.folding)
+
+    @property
+    def loads(self) -> bool:
+        return self.plan.loads
+
+    @property
+    def image(self) -> bytes:
+        return self.plan.image()
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        return self.plan.actors()
+
+    @cached_property
+    def cost(self) -> Cost:
+        return self.costing(self.plan.logic, self.plan.memories, self.plan.products)
+
+    @property
+    def interval(self) -> int:
+        return mac_interval(self.op.shape, self.folding)
+
+    def problems(self) -> list[str]:
+        return mac_problems(self.op.layer, self.folding)
+
+    def block(self) -> wiring.Component:
+        return MacBlock(self.plan)

@@ -17,7 +17,7 @@ from .packer import Packer, left_over
 from .stream import beat_stream, join
 
 
-class MacUnit(wiring.Component):
+class MacBlock(wiring.Component):
     """The hardware of a :class:`MacPlan`."""
 
     def __init__(self, plan: MacPlan):

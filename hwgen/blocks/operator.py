@@ -9,7 +9,6 @@ is an error, not a zero.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,8 @@ from hwgen.graph.loadable import LoadForm, TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 
-from .costs import Cost, Products
+from .costs import Cost, MemoryNeed, Products
+from .logic import Logic
 from .timing import Actor, steady
 
 #: What one multiplier of a kind takes of a budget, for ``Products`` with a count of 1.
@@ -57,7 +57,7 @@ class LaneFolding:
 
 
 @dataclass(frozen=True)
-class Unit:
+class Unit(ABC):
     """Hardware that computes ``op``, laid out by ``folding``, which has ``lanes_in`` and ``lanes_out``."""
 
     op: "Operator"
@@ -73,38 +73,49 @@ class Unit:
         """Elements in a beat of each output."""
         return self.folding.lanes_out
 
-    @cached_property
+    @property
+    @abstractmethod
     def actors(self) -> tuple[Actor, ...]:
         """When the block takes and gives beats."""
-        return self.op.actors(self.folding)
-
-    @cached_property
-    def cost(self) -> Cost:
-        """Exact cycles, multipliers and memories; logic as counted bits."""
-        return self.op.cost(self.folding)
 
     @property
-    def timed(self) -> tuple[int, int]:
-        """Exact cycles per frame and latency of the block alone."""
-        return self.op.timed(self.folding)
+    @abstractmethod
+    def cost(self) -> Cost:
+        """Exact cycles, multipliers and memories; logic as counted bits."""
 
+    @abstractmethod
     def block(self) -> wiring.Component:
-        """The hardware, with streams ``i`` and ``o``, or ``i_0`` and so on of several."""
-        return self.op.block(self.folding)
+        """The hardware, with streams ``i`` and ``o``, or ``i_0`` and so on where several come or leave."""
 
     @property
     def loads(self) -> bool:
         """Whether anything of it is loaded at run time."""
-        return self.op.loads(self.folding)
+        return self.op.loading is not None
 
     @property
     def image(self) -> bytes:
         """What loads its constants."""
-        return self.op.image(self.folding)
+        raise NotImplementedError(f"{type(self).__name__} does not say what loads its constants")
+
+    @property
+    def interval(self) -> int:
+        """A quick lower bound for the cycles per frame, used by the search."""
+        return max(actor.interval for actor in self.actors)
+
+    def timed(self) -> tuple[int, int]:
+        """Exact cycles per frame and latency of the block alone."""
+        return steady(self.actors)
 
     def problems(self) -> list[str]:
         """Why it cannot be built; empty if it can."""
-        return self.op.folding_problems(self.folding)
+        offered = list(self.op.foldings())
+        if self.folding in offered:
+            return []
+        return [f"folding {self.folding} is not one of those the operator offers: {', '.join(map(str, offered))}"]
+
+    def costing(self, logic: Logic, memories: Iterable[MemoryNeed] = (), products: Iterable[Products] = ()) -> Cost:
+        """A cost put together; cycles and latency come from :attr:`actors`."""
+        return Cost(tuple(products), tuple(memories), logic, self.timed)
 
 
 class Operator(ABC):
@@ -161,10 +172,6 @@ class Operator(ABC):
         these; itself where it has none to load. Raises ModelError where that cannot be."""
         return self
 
-    def loads(self, folding: Any) -> bool:
-        """Whether anything of it is loaded at run time in hardware with ``folding``."""
-        return self.loading is not None
-
     def golden_only(self) -> ModelError:
         """The error for somebody who wants hardware where there is a :attr:`gap`."""
         return ModelError(f"{self.gap} has no hardware yet: golden only")
@@ -173,48 +180,19 @@ class Operator(ABC):
     def golden(self, *inputs: np.ndarray) -> np.ndarray:
         """The definition: integers [N, H, W, C] to integers [N, H, W, C]."""
 
-    def unit(self, folding: Any) -> Unit:
-        """Hardware for it, laid out by ``folding``."""
-        return Unit(self, folding)
-
     @abstractmethod
     def foldings(self) -> Iterable[Any]:
         """Useful foldings, cheapest first or not; each with ``lanes_in`` and ``lanes_out``."""
 
     @abstractmethod
-    def actors(self, folding: Any) -> tuple[Actor, ...]:
-        """When the block takes and gives beats."""
-
-    @abstractmethod
-    def cost(self, folding: Any) -> Cost:
-        """Exact cycles, multipliers and memories; logic as counted bits."""
-
-    @abstractmethod
-    def block(self, folding: Any) -> wiring.Component:
-        """The hardware, with streams ``i`` and ``o``."""
-
-    def folding_problems(self, folding: Any) -> list[str]:
-        """Why ``folding`` cannot be built; empty if it can."""
-        offered = list(self.foldings())
-        if folding in offered:
-            return []
-        return [f"folding {folding} is not one of those the operator offers: {', '.join(map(str, offered))}"]
+    def unit(self, folding: Any) -> Unit:
+        """Hardware for it, laid out by ``folding``."""
 
     def offers(self, weigh: Weigh) -> Sequence[Offer]:
         """The foldings as the search looks at them. Operators that need not be told apart give the same object."""
-        foldings = list(self.foldings())
-        costs = [self.cost(folding).products for folding in foldings]
-        weights = [sum(product.count * weigh(replace(product, count=1)) for product in cost) for cost in costs]
-        bounds = map(self.interval, foldings)
-        return tuple(map(Offer, foldings, bounds, weights))
-
-    def interval(self, folding: Any) -> int:
-        """A quick lower bound for the cycles per frame, used by the search."""
-        return max(actor.interval for actor in self.actors(folding))
-
-    def timed(self, folding: Any) -> tuple[int, int]:
-        """Exact cycles per frame and latency of the block alone."""
-        return steady(self.actors(folding))
+        units = [self.unit(folding) for folding in self.foldings()]
+        weights = [sum(each.count * weigh(replace(each, count=1)) for each in unit.cost.products) for unit in units]
+        return tuple(Offer(unit.folding, unit.interval, weight) for unit, weight in zip(units, weights, strict=True))
 
 
 class GoldenOperator(Operator):
@@ -227,13 +205,7 @@ class GoldenOperator(Operator):
     def foldings(self) -> Iterable[Any]:
         raise self.golden_only()
 
-    def actors(self, folding: Any) -> tuple[Actor, ...]:
-        raise self.golden_only()
-
-    def cost(self, folding: Any) -> Cost:
-        raise self.golden_only()
-
-    def block(self, folding: Any) -> wiring.Component:
+    def unit(self, folding: Any) -> Unit:
         raise self.golden_only()
 
 

@@ -3,7 +3,8 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal
@@ -22,10 +23,10 @@ from hwgen.memory.ring import RingWindow
 from hwgen.memory.store import LOAD_PORTS, pass_on
 
 from .costs import Cost, read_register, ring_memory
-from .loaded import LoadedRequantizer, window_text
+from .loaded import LoadedRequantizer, LoadedUnit, window_text
 from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
-from .operator import LaneFolding, Operator
+from .operator import LaneFolding, Operator, Unit
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization, requantization_gap
@@ -44,46 +45,56 @@ class Pool(Operator):
     def foldings(self) -> Iterable[LaneFolding]:
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
-    def raster(self, folding: LaneFolding) -> Raster:
-        source = self.input
-        return Raster(source.height, source.width, source.channels // folding.lanes, self.window)
 
+class PoolUnit(Unit):
+    """Hardware for :class:`Pool`."""
+
+    @property
+    def raster(self) -> Raster:
+        source = self.op.input
+        return Raster(source.height, source.width, source.channels // self.folding.lanes, self.op.window)
+
+    @property
     @abstractmethod
-    def reduction_latency(self, folding: LaneFolding) -> int:
+    def reduction_latency(self) -> int:
         """From the last tap's strobe to the push into the queue."""
 
-    def queue(self, folding: LaneFolding) -> int:
-        return queue_depth(self.reduction_latency(folding) + RingWindow.LATENCY + 1, self.window.taps, 1)
+    @property
+    def queue(self) -> int:
+        return queue_depth(self.reduction_latency + RingWindow.LATENCY + 1, self.op.window.taps, 1)
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        raster = self.raster(folding)
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        raster = self.raster
         give = counting(raster.positions * raster.words)
-        latency = RingWindow.LATENCY + self.reduction_latency(folding) + Outlet.LATENCY - 1
+        latency = RingWindow.LATENCY + self.reduction_latency + Outlet.LATENCY - 1
         return (
             ring_actor(
-                type(self).__name__.lower(),
+                type(self.op).__name__.lower(),
                 raster,
                 raster.words,
                 ring_capacity(raster),
-                busy=np.full(len(give), self.window.taps),
+                busy=np.full(len(give), self.op.window.taps),
                 give=give,
                 latency=latency,
-                queue=self.queue(folding),
+                queue=self.queue,
             ),
         )
 
-    def shared_logic(self, folding: LaneFolding) -> Logic:
-        raster = self.raster(folding)
-        width = self.output.type.width * folding.lanes
-        word = self.input.type.width * folding.lanes
+    @property
+    def shared_logic(self) -> Logic:
+        raster = self.raster
+        width = self.op.output.type.width * self.folding.lanes
+        word = self.op.input.type.width * self.folding.lanes
         window = ring_logic(raster, raster.words, 1) + read_register(word, ring_capacity(raster))
-        return window + queue_logic(self.queue(folding), width)
+        return window + queue_logic(self.queue, width)
 
-    def memories(self, folding: LaneFolding) -> list:
-        word = self.input.type.width * folding.lanes
+    @property
+    def memories(self) -> list:
+        word = self.op.input.type.width * self.folding.lanes
         return [
-            ring_memory("window", word, ring_capacity(self.raster(folding))),
-            queue_memory("queue", self.queue(folding), self.output.type.width * folding.lanes),
+            ring_memory("window", word, ring_capacity(self.raster)),
+            queue_memory("queue", self.queue, self.op.output.type.width * self.folding.lanes),
         ]
 
 
@@ -113,21 +124,30 @@ class MaxPool(Pool):
         taps = [patches[:, :, :, ky, kx] for ky in range(rows) for kx in range(columns)]
         return np.clip(reduce(np.maximum, taps), *self.clamp).astype(x.dtype)
 
-    def reduction_latency(self, folding: LaneFolding) -> int:
+    def unit(self, folding: Any) -> "MaxPoolUnit":
+        return MaxPoolUnit(self, folding)
+
+
+class MaxPoolUnit(PoolUnit):
+    """Hardware for :class:`MaxPool`."""
+
+    @property
+    def reduction_latency(self) -> int:
         return 2
 
-    def cost(self, folding: LaneFolding) -> Cost:
-        bits = self.input.type.width * folding.lanes
-        type_ = self.input.type
+    @cached_property
+    def cost(self) -> Cost:
+        bits = self.op.input.type.width * self.folding.lanes
+        type_ = self.op.input.type
         lane = adder(type_.width) + Logic(logic=2)
-        if self.clamp != (type_.min, type_.max):
-            lane += clipped(type_.width, *self.clamp, type_.width)
-        padding = Logic(fixed=bits if any(self.window.pads) else 0)
-        logic = self.shared_logic(folding) + folding.lanes * lane + padding + Logic(register=2 * bits + 4)
-        return Cost.of(self, folding, logic, self.memories(folding))
+        if self.op.clamp != (type_.min, type_.max):
+            lane += clipped(type_.width, *self.op.clamp, type_.width)
+        padding = Logic(fixed=bits if any(self.op.window.pads) else 0)
+        logic = self.shared_logic + self.folding.lanes * lane + padding + Logic(register=2 * bits + 4)
+        return self.costing(logic, self.memories)
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _MaxUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _MaxBlock(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,34 +188,44 @@ class AveragePool(LoadedRequantizer, Pool):
         padding = {"zero point of the padding": self.input_zero} if any(self.window.pads) else {}
         return {"input": str(self.input), "output": str(self.output), "window": window_text(self.window), **padding}
 
-    def requantizer(self, folding: LaneFolding) -> RequantizerPlan | SearchPlan:
-        serial = requantizer_plan(self.requantization, folding.lanes, folding.lanes, serial=True)
-        return (
-            serial
-            if serial.busy <= self.window.taps
-            else requantizer_plan(self.requantization, folding.lanes, folding.lanes)
-        )
-
     @property
     def sum_type(self) -> IntType:
         return sum_type(self.input.type, self.window.taps)
 
-    def reduction_latency(self, folding: LaneFolding) -> int:
-        return 2 + self.requantizer(folding).latency
+    def unit(self, folding: Any) -> "AveragePoolUnit":
+        return AveragePoolUnit(self, folding)
 
-    def cost(self, folding: LaneFolding) -> Cost:
-        plan, sums = self.requantizer(folding), self.sum_type
-        width = self.input.type.width
-        lane = adder_register(sums.width) + Logic(
-            gated=sums.width, fixed=width if any(self.window.pads) else 0, register=width
+
+class AveragePoolUnit(LoadedUnit, PoolUnit):
+    """Hardware for :class:`AveragePool`."""
+
+    @property
+    def requantizer(self) -> RequantizerPlan | SearchPlan:
+        serial = requantizer_plan(self.op.requantization, self.folding.lanes, self.folding.lanes, serial=True)
+        return (
+            serial
+            if serial.busy <= self.op.window.taps
+            else requantizer_plan(self.op.requantization, self.folding.lanes, self.folding.lanes)
         )
-        logic = self.shared_logic(folding) + folding.lanes * lane + Logic(register=4)
-        logic += plan.logic(self.requantization, sums, self.output.type)
-        memories = [*self.memories(folding), *plan.memories(self.requantization)]
-        return Cost.of(self, folding, logic, memories, plan.products(self.requantization))
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _AverageUnit(self, folding)
+    @property
+    def reduction_latency(self) -> int:
+        return 2 + self.requantizer.latency
+
+    @cached_property
+    def cost(self) -> Cost:
+        plan, sums = self.requantizer, self.op.sum_type
+        width = self.op.input.type.width
+        lane = adder_register(sums.width) + Logic(
+            gated=sums.width, fixed=width if any(self.op.window.pads) else 0, register=width
+        )
+        logic = self.shared_logic + self.folding.lanes * lane + Logic(register=4)
+        logic += plan.logic(self.op.requantization, sums, self.op.output.type)
+        memories = [*self.memories, *plan.memories(self.op.requantization)]
+        return self.costing(logic, memories, plan.products(self.op.requantization))
+
+    def block(self) -> wiring.Component:
+        return _AverageBlock(self)
 
 
 def same_quantization(site: Site) -> None:
@@ -229,22 +259,22 @@ def average_requantization(site: Site, count: int) -> Requantization | Staircase
     return requantization(site, unit * channels, bias, low, high, scale * channels.astype(np.float32))
 
 
-class PoolUnit(wiring.Component):
-    def __init__(self, op: Pool, folding: LaneFolding):
-        self.op, self.folding = op, folding
+class PoolBlock(wiring.Component):
+    def __init__(self, unit: PoolUnit):
+        self.unit, self.op, self.folding = unit, unit.op, unit.folding
         streams = {
-            "i": In(beat_stream(op.input.type, folding.lanes)),
-            "o": Out(beat_stream(op.output.type, folding.lanes)),
+            "i": In(beat_stream(self.op.input.type, self.folding.lanes)),
+            "o": Out(beat_stream(self.op.output.type, self.folding.lanes)),
         }
-        super().__init__(streams | (LOAD_PORTS if op.loading else {}))
+        super().__init__(streams | (LOAD_PORTS if self.op.loading else {}))
 
     def frame(self, m: Module) -> tuple[RingWindow, Outlet]:
         """Window buffer and outlet, connected to the ports and to each other."""
         op, folding = self.op, self.folding
-        raster = op.raster(folding)
+        raster = self.unit.raster
         layout = beat_layout(op.input.type, folding.lanes)
         window = RingWindow(layout, raster, raster.words, 1, ring_capacity(raster))
-        outlet = Outlet(beat_layout(op.output.type, folding.lanes), op.queue(folding))
+        outlet = Outlet(beat_layout(op.output.type, folding.lanes), self.unit.queue)
         m.submodules.window, m.submodules.outlet = window, outlet
         join(m, wiring.flipped(self.i), window.i, "input of the window buffer")
         join(m, outlet.o, wiring.flipped(self.o), "output")
@@ -252,7 +282,7 @@ class PoolUnit(wiring.Component):
         return window, outlet
 
 
-class _MaxUnit(PoolUnit):
+class _MaxBlock(PoolBlock):
     def elaborate(self, platform):
         m = Module()
         window, outlet = self.frame(m)
@@ -277,12 +307,12 @@ def limited(value: Signal, clamp: tuple[int, int], type_: IntType):
     return Mux(value > high, high, value) if high < type_.max else value
 
 
-class _AverageUnit(PoolUnit):
+class _AverageBlock(PoolBlock):
     def elaborate(self, platform):
         m = Module()
         op, lanes = self.op, self.folding.lanes
         window, outlet = self.frame(m)
-        plan = op.requantizer(self.folding)
+        plan = self.unit.requantizer
         m.submodules.requantizer = requantizer = plan.component(op.requantization, op.sum_type, op.output.type)
         if op.loading:
             pass_on(m, self, requantizer)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module
@@ -13,7 +15,7 @@ from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet
 
 from .costs import Cost
-from .operator import LaneFolding, Operator
+from .operator import LaneFolding, Operator, Unit
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, counting, ones
 
@@ -48,28 +50,37 @@ class StreamQueue(Operator):
     def foldings(self) -> Iterable[QueueFolding]:
         return [QueueFolding(1, depth) for depth in (4, 16, 64, 256)]
 
-    def actors(self, folding: QueueFolding) -> tuple[Actor, ...]:
-        beats = counting(self.input.elements // folding.lanes)
-        latency = Outlet.LATENCY - 1
-        return (Actor("queue", beats, ones(len(beats)), beats, latency, folding.depth, credit_delay=Outlet.CREDIT),)
+    def unit(self, folding: Any) -> "StreamQueueUnit":
+        return StreamQueueUnit(self, folding)
 
-    def cost(self, folding: QueueFolding) -> Cost:
-        width = self.input.type.width * folding.lanes
-        return Cost.of(
-            self,
-            folding,
-            queue_logic(folding.depth, width),
-            [queue_memory("queue", folding.depth, width)],
+
+class StreamQueueUnit(Unit):
+    """Hardware for :class:`StreamQueue`."""
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        beats = counting(self.op.input.elements // self.folding.lanes)
+        latency = Outlet.LATENCY - 1
+        return (
+            Actor("queue", beats, ones(len(beats)), beats, latency, self.folding.depth, credit_delay=Outlet.CREDIT),
         )
 
-    def block(self, folding: QueueFolding) -> wiring.Component:
-        return _QueueUnit(self, folding)
+    @cached_property
+    def cost(self) -> Cost:
+        width = self.op.input.type.width * self.folding.lanes
+        return self.costing(
+            queue_logic(self.folding.depth, width),
+            [queue_memory("queue", self.folding.depth, width)],
+        )
+
+    def block(self) -> wiring.Component:
+        return _QueueBlock(self)
 
 
-class _QueueUnit(wiring.Component):
-    def __init__(self, op: StreamQueue, folding: QueueFolding):
-        self.folding = folding
-        beat = beat_stream(op.input.type, folding.lanes)
+class _QueueBlock(wiring.Component):
+    def __init__(self, unit: StreamQueueUnit):
+        self.unit, self.op, self.folding = unit, unit.op, unit.folding
+        beat = beat_stream(self.op.input.type, self.folding.lanes)
         super().__init__({"i": In(beat), "o": Out(beat)})
 
     def elaborate(self, platform):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal, unsigned
@@ -22,7 +23,7 @@ from .costs import read_register, ring_memory, rom_need
 from .logic import Logic, adder, below, counter, delayed, index_bits, loop, running, stepper, total, wrapped
 from .mac_folding import divisors
 from .operator import LaneFolding
-from .streamed import Hardware, Streamed, StreamedUnit
+from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 from .timing import Actor
 
 
@@ -100,38 +101,48 @@ class _Reorder(Streamed):
 
     @property
     @abstractmethod
-    def unit(self) -> tuple[np.ndarray, int]:
+    def repeated(self) -> tuple[np.ndarray, int]:
         """Places of the least part of the result that repeats itself, and the input elements of that part."""
 
     @cached_property
     def _orders(self) -> dict[int, Order]:
-        places, elements = self.unit
+        places, elements = self.repeated
         lanes = divisors(gcd(self.input.channels, self.output.channels))
         orders = {n: find_order(places, elements, n) for n in lanes}
         return {n: order for n, order in orders.items() if order}
 
-    def order(self, folding: LaneFolding) -> Order:
-        """What goes where, for beats of so many lanes."""
-        return self._orders[folding.lanes]
-
     def foldings(self) -> Iterable[LaneFolding]:
         return [LaneFolding(lanes) for lanes in self._orders]
 
-    def depth(self, folding: LaneFolding) -> int:
-        return 1 + self.order(folding).lookup_latency
+    def unit(self, folding: Any) -> "ReorderUnit":
+        return ReorderUnit(self, folding)
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        order = self.order(folding)
-        steps = np.arange(self.output.elements // folding.lanes)
+
+class ReorderUnit(StreamedUnit):
+    """Hardware for :class:`_Reorder`."""
+
+    @property
+    def order(self) -> Order:
+        """What goes where, for beats of so many lanes."""
+        return self.op._orders[self.folding.lanes]
+
+    @property
+    def depth(self) -> int:
+        return 1 + self.order.lookup_latency
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        order = self.order
+        steps = np.arange(self.op.output.elements // self.folding.lanes)
         per_block = len(order.pattern)
         return (
             Actor(
-                type(self).__name__.lower(),
+                type(self.op).__name__.lower(),
                 (steps // per_block + 1) * order.block,
                 np.ones_like(steps),
                 steps + 1,
-                self.latency(folding),
-                self.queue(folding),
+                self.latency,
+                self.queue,
                 release=(steps + 1) // per_block * order.block,
                 capacity=order.capacity,
                 start_delay=1,
@@ -139,11 +150,12 @@ class _Reorder(Streamed):
             ),
         )
 
-    def hardware(self, folding: LaneFolding) -> Hardware:
-        order, width = self.order(folding), self.input.type.width * folding.lanes
+    @property
+    def hardware(self) -> Hardware:
+        order, width = self.order, self.op.input.type.width * self.folding.lanes
         address, level = index_bits(order.words), order.capacity.bit_length()
         levels = 2 * stepper(level) + below(level, order.block)
-        levels += Logic(logic=8, register=1 + self.depth(folding))
+        levels += Logic(logic=8, register=1 + self.depth)
         logic = levels + counter(order.words) + read_register(width, order.words)
         memories = [ring_memory("store", width, order.words)]
         if order.loops is None:
@@ -156,8 +168,8 @@ class _Reorder(Streamed):
             logic += total(loop(count) for count, _ in order.loops) + running(address, len(order.loops), modulus=True)
         return Hardware(logic, memories)
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _ReorderUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _ReorderBlock(self)
 
 
 def _address_bits(order: Order) -> int:
@@ -179,7 +191,7 @@ class Rearrange(_Reorder):
         return cls(site.input.map, site.output.map, site.attributes["places"])
 
     @property
-    def unit(self) -> tuple[np.ndarray, int]:
+    def repeated(self) -> tuple[np.ndarray, int]:
         return self.places, self.input.elements
 
     def golden(self, x: np.ndarray) -> np.ndarray:
@@ -204,7 +216,7 @@ class Upsample(_Reorder):
         return op if np.array_equal(op.golden(places)[0], site.attributes["places"]) else None
 
     @property
-    def unit(self) -> tuple[np.ndarray, int]:
+    def repeated(self) -> tuple[np.ndarray, int]:
         """One row."""
         row = np.arange(self.input.width * self.input.channels).reshape(1, 1, self.input.width, self.input.channels)
         return self.golden(row), row.size
@@ -234,7 +246,7 @@ class ShuffleChannels(_Reorder):
         return op if np.array_equal(op.golden(places)[0], site.attributes["places"]) else None
 
     @property
-    def unit(self) -> tuple[np.ndarray, int]:
+    def repeated(self) -> tuple[np.ndarray, int]:
         """One pixel."""
         return self.channels, self.input.channels
 
@@ -242,12 +254,12 @@ class ShuffleChannels(_Reorder):
         return x[..., self.channels]
 
 
-class _ReorderUnit(StreamedUnit):
+class _ReorderBlock(StreamedBlock):
     """A ring of two blocks: a block is read in its new order once all of it has come, then its places are free."""
 
     def elaborate(self, platform):
         m = Module()
-        order, outlet, (source,) = self.op.order(self.folding), self.outlet(m), self.sources
+        order, outlet, (source,) = self.unit.order, self.outlet(m), self.sources
         block, go, stored = order.block, Signal(), Signal()
         loops = order.loops if order.loops is not None else [(len(order.pattern), 0)]
         nest = LoopNest(m, [(f"loop_{n}", count) for n, (count, _) in enumerate(loops)] or [("loop_0", 1)], go)
@@ -267,7 +279,7 @@ class _ReorderUnit(StreamedUnit):
             free.eq(free - stored + Mux(go & last, block, 0)),
         ]
         data = self._memory(m, order, stored, self._address(m, order, nest, go & last))
-        push = delay(m, go, self.op.depth(self.folding), "push", reset_less=False)
+        push = delay(m, go, self.unit.depth, "push", reset_less=False)
         m.d.comb += [outlet.debit.eq(go), outlet.push.eq(push)]
         width = self.op.input.type.width
         for lane, origin in enumerate(order.lanes):

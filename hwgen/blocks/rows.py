@@ -16,6 +16,8 @@ next come in.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal
@@ -31,7 +33,7 @@ from hwgen.memory.rom import pack
 from .costs import Cost
 from .fork import ForkFolding
 from .logic import Logic, counter
-from .operator import Operator, SeveralInputs
+from .operator import Operator, SeveralInputs, Unit
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Give, Take
 
@@ -68,37 +70,49 @@ class RowFork(Operator):
     def foldings(self) -> Iterable[ForkFolding]:
         return [ForkFolding(1, (depth,) * len(self.ranges)) for depth in (SHORT_QUEUE, 16)]
 
-    def _inside(self, folding: ForkFolding) -> list[np.ndarray]:
-        """For each output and beat of a frame, whether it goes there."""
-        beats = self.input.width * self.input.channels // folding.lanes
-        rows = np.arange(self.input.height)
-        return [np.repeat((rows >= start) & (rows < end), beats) for start, end in self.ranges]
+    def unit(self, folding: Any) -> "RowForkUnit":
+        return RowForkUnit(self, folding)
 
-    def actors(self, folding: ForkFolding) -> tuple[Actor, ...]:
-        beats, latency = np.arange(1, self.input.elements // folding.lanes + 1), Outlet.LATENCY - 1
-        inside = zip(self._inside(folding), folding.depths, strict=True)
+
+class RowForkUnit(Unit):
+    """Hardware for :class:`RowFork`."""
+
+    @property
+    def _inside(self) -> list[np.ndarray]:
+        """For each output and beat of a frame, whether it goes there."""
+        beats = self.op.input.width * self.op.input.channels // self.folding.lanes
+        rows = np.arange(self.op.input.height)
+        return [np.repeat((rows >= start) & (rows < end), beats) for start, end in self.op.ranges]
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        beats, latency = np.arange(1, self.op.input.elements // self.folding.lanes + 1), Outlet.LATENCY - 1
+        inside = zip(self._inside, self.folding.depths, strict=True)
         first, *rest = (Give(each.cumsum(), latency, depth, credit_delay=Outlet.CREDIT) for each, depth in inside)
         return (
             Actor("rows", beats, np.ones_like(beats), first.give, latency, first.queue, credit_delay=Outlet.CREDIT,
                   more_gives=(*rest,)),
         )  # fmt: skip
 
-    def cost(self, folding: ForkFolding) -> Cost:
-        width = self.input.type.width * folding.lanes
-        logic = sum((queue_logic(depth, width) for depth in folding.depths), Logic())
-        loops = counter(self.input.height) + counter(self.input.width * self.input.channels // folding.lanes)
-        memories = [queue_memory("queue", depth, width) for depth in folding.depths]
-        return Cost.of(self, folding, logic + loops, memories)
+    @cached_property
+    def cost(self) -> Cost:
+        width = self.op.input.type.width * self.folding.lanes
+        logic = sum((queue_logic(depth, width) for depth in self.folding.depths), Logic())
+        loops = counter(self.op.input.height) + counter(
+            self.op.input.width * self.op.input.channels // self.folding.lanes
+        )
+        memories = [queue_memory("queue", depth, width) for depth in self.folding.depths]
+        return self.costing(logic + loops, memories)
 
-    def block(self, folding: ForkFolding) -> wiring.Component:
-        return _RowForkUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _RowForkBlock(self)
 
 
-class _RowForkUnit(wiring.Component):
-    def __init__(self, op: RowFork, folding: ForkFolding):
-        self.op, self.folding = op, folding
-        beat = beat_stream(op.input.type, folding.lanes)
-        super().__init__({"i": In(beat), **{f"o_{n}": Out(beat) for n in range(len(op.ranges))}})
+class _RowForkBlock(wiring.Component):
+    def __init__(self, unit: RowForkUnit):
+        self.unit, self.op, self.folding = unit, unit.op, unit.folding
+        beat = beat_stream(self.op.input.type, self.folding.lanes)
+        super().__init__({"i": In(beat), **{f"o_{n}": Out(beat) for n in range(len(self.op.ranges))}})
 
     def elaborate(self, platform):
         m = Module()
@@ -187,9 +201,19 @@ class WindowRows(SeveralInputs):
         """The output rows for which each input has a row: from, and up to."""
         return [(max(self.top - k, 0), self.height - max(k - self.top, 0)) for k in range(len(self.maps))]
 
-    def actors(self, folding: RowsFolding) -> tuple[Actor, ...]:
-        rows, beats = self.sizes
-        inside = [np.repeat((np.arange(rows) >= start) & (np.arange(rows) < end), beats) for start, end in self.ranges]
+    def unit(self, folding: Any) -> "WindowRowsUnit":
+        return WindowRowsUnit(self, folding)
+
+
+class WindowRowsUnit(Unit):
+    """Hardware for :class:`WindowRows`."""
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        rows, beats = self.op.sizes
+        inside = [
+            np.repeat((np.arange(rows) >= start) & (np.arange(rows) < end), beats) for start, end in self.op.ranges
+        ]
         give = np.arange(1, rows * beats + 1)
         main, *rest = (Take(each.cumsum()) for each in inside)
         return (
@@ -197,25 +221,26 @@ class WindowRows(SeveralInputs):
                   credit_delay=Outlet.CREDIT, more_takes=(*rest,)),
         )  # fmt: skip
 
-    def cost(self, folding: RowsFolding) -> Cost:
-        width = self.input.type.width * folding.lanes_out
-        rows, beats = self.sizes
-        logic = Logic(logic=width + 2 * len(self.maps), register=width + 1) + counter(rows) + counter(beats)
+    @cached_property
+    def cost(self) -> Cost:
+        width = self.op.input.type.width * self.folding.lanes_out
+        rows, beats = self.op.sizes
+        logic = Logic(logic=width + 2 * len(self.op.maps), register=width + 1) + counter(rows) + counter(beats)
         queue = queue_memory("queue", 2 * SHORT_QUEUE, width)
-        return Cost.of(self, folding, logic + queue_logic(2 * SHORT_QUEUE, width), [queue])
+        return self.costing(logic + queue_logic(2 * SHORT_QUEUE, width), [queue])
 
-    def block(self, folding: RowsFolding) -> wiring.Component:
-        return _WindowRowsUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _WindowRowsBlock(self)
 
 
-class _WindowRowsUnit(wiring.Component):
+class _WindowRowsBlock(wiring.Component):
     """A step starts when the rows that are within the map are all offered; a register before the outlet."""
 
-    def __init__(self, op: WindowRows, folding: RowsFolding):
-        self.op, self.folding = op, folding
-        beat = beat_stream(op.input.type, folding.lanes)
-        ports = {f"i_{k}": In(beat) for k in range(len(op.maps))}
-        super().__init__({**ports, "o": Out(beat_stream(op.output.type, folding.lanes_out))})
+    def __init__(self, unit: WindowRowsUnit):
+        self.unit, self.op, self.folding = unit, unit.op, unit.folding
+        beat = beat_stream(self.op.input.type, self.folding.lanes)
+        ports = {f"i_{k}": In(beat) for k in range(len(self.op.maps))}
+        super().__init__({**ports, "o": Out(beat_stream(self.op.output.type, self.folding.lanes_out))})
 
     def elaborate(self, platform):
         m = Module()

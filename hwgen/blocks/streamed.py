@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from math import gcd
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from hwgen.memory.queue import Outlet, queue_depth
 from .costs import Cost, MemoryNeed, Products
 from .logic import Logic
 from .mac_folding import divisors
-from .operator import LaneFolding, Operator
+from .operator import LaneFolding, Operator, Unit
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Take, ones
 
@@ -36,50 +36,60 @@ class Streamed(Operator):
     :class:`Outlet`.
     """
 
-    @abstractmethod
-    def hardware(self, folding: LaneFolding) -> Hardware:
-        """What stands before the outlet."""
-
-    @abstractmethod
-    def depth(self, folding: LaneFolding) -> int:
-        """Cycles from a step to its push into the outlet."""
-
     def foldings(self) -> Iterable[LaneFolding]:
         if self.gap:
             raise self.golden_only()
         channels = reduce(gcd, (map_.channels for map_ in (*self.inputs, self.output)))
         return [LaneFolding(lanes) for lanes in divisors(channels)]
 
-    def latency(self, folding: LaneFolding) -> int:
+
+class StreamedUnit(Unit):
+    """Hardware that starts a step in every cycle and has as many lanes at all its ends."""
+
+    @property
+    @abstractmethod
+    def hardware(self) -> Hardware:
+        """What stands before the outlet."""
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """Cycles from a step to its push into the outlet."""
+
+    @property
+    def latency(self) -> int:
         """From the end of a step to its beat being offered."""
-        return self.depth(folding) + Outlet.LATENCY - 1
+        return self.depth + Outlet.LATENCY - 1
 
-    def queue(self, folding: LaneFolding) -> int:
-        return queue_depth(self.latency(folding), 1, 1)
+    @property
+    def queue(self) -> int:
+        return queue_depth(self.latency, 1, 1)
 
-    def direct(self, folding: LaneFolding, needs: Sequence[np.ndarray], give: np.ndarray) -> tuple[Actor, ...]:
+    def direct(self, needs: Sequence[np.ndarray], give: np.ndarray) -> tuple[Actor, ...]:
         """The actor that takes its inputs as it starts: ``needs`` are what steps need of each."""
         main, *rest = needs
-        latency, queue = self.latency(folding), self.queue(folding)
+        latency, queue = self.latency, self.queue
         takes = tuple(Take(need) for need in rest)
-        name = type(self).__name__.lower()
+        name = type(self.op).__name__.lower()
         return (Actor(name, main, ones(len(main)), give, latency, queue, credit_delay=Outlet.CREDIT, more_takes=takes),)
 
-    def interval(self, folding: LaneFolding) -> int:
-        return max(map_.elements for map_ in (*self.inputs, self.output)) // folding.lanes
+    @property
+    def interval(self) -> int:
+        return max(map_.elements for map_ in (*self.op.inputs, self.op.output)) // self.folding.lanes
 
-    def cost(self, folding: LaneFolding) -> Cost:
-        width, queue = self.output.type.width * folding.lanes, self.queue(folding)
-        logic, memories, products = self.hardware(folding)
+    @cached_property
+    def cost(self) -> Cost:
+        width, queue = self.op.output.type.width * self.folding.lanes, self.queue
+        logic, memories, products = self.hardware
         memories = [*memories, queue_memory("queue", queue, width)]
-        return Cost.of(self, folding, logic + queue_logic(queue, width), memories, products)
+        return self.costing(logic + queue_logic(queue, width), memories, products)
 
 
-class StreamedUnit(wiring.Component):
+class StreamedBlock(wiring.Component):
     """The ports of a :class:`Streamed` operator's block: ``i`` or ``i_0`` and so on, and ``o``."""
 
-    def __init__(self, op: Streamed, folding: LaneFolding):
-        self.op, self.folding = op, folding
+    def __init__(self, unit: StreamedUnit):
+        self.unit, self.op, self.folding = unit, unit.op, unit.folding
         super().__init__(self.ports())
         self.sources = [getattr(self, name) for name in self._names]
 
@@ -97,6 +107,6 @@ class StreamedUnit(wiring.Component):
 
     def outlet(self, m: Module) -> Outlet:
         """The outlet, connected to ``o``."""
-        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.op.queue(self.folding))
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.unit.queue)
         join(m, outlet.o, wiring.flipped(self.o), "output")
         return outlet

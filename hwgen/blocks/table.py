@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal
@@ -19,9 +20,8 @@ from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on
 from .arithmetic import delay
 from .costs import rom_need
 from .logic import Logic, counter
-from .operator import LaneFolding
 from .stores import images, store_logic, store_needs
-from .streamed import Hardware, Streamed, StreamedUnit
+from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 from .timing import Actor, counting
 
 #: Bits of the input up to which a table is sensible: one block RAM a lane.
@@ -44,58 +44,76 @@ class _Tabulated(Streamed):
     def tables(self) -> np.ndarray:
         """int64 [1 or channels, 2^bits], the least integer first."""
 
-    def rom_words(self, folding: LaneFolding, lane: int) -> list[int]:
-        """The tables that a lane meets in turn, each by the input's bits: 0 comes first, negative ones last."""
-        met = self.tables if len(self.tables) == 1 else self.tables[lane :: folding.lanes]
-        return [pack([value], self.output.type.width) for value in np.roll(met, self.input.type.min, axis=1).ravel()]
-
-    def contents(self, folding: LaneFolding, lane: int) -> Contents:
-        """The memory of a lane."""
-        return Contents.of(self.rom_words(folding, lane), self.output.type.width)
-
     def loadable(self, form: TableForm | None = None) -> "_Tabulated":
         return replace(self, loading=form or TableForm())
-
-    def image(self, folding: LaneFolding) -> bytes:
-        """What loads the tables, lane by lane."""
-        return images(*(self.contents(folding, lane) for lane in range(folding.lanes)))
 
     def built_for(self) -> dict[str, object]:
         return {"input": str(self.input), "output": str(self.output)}
 
-    def turns(self, folding: LaneFolding) -> int:
+    def unit(self, folding: Any) -> "TableUnit":
+        return TableUnit(self, folding)
+
+
+class TableUnit(StreamedUnit):
+    """Hardware for :class:`_Tabulated`."""
+
+    def rom_words(self, lane: int) -> list[int]:
+        """The tables that a lane meets in turn, each by the input's bits: 0 comes first, negative ones last."""
+        met = self.op.tables if len(self.op.tables) == 1 else self.op.tables[lane :: self.folding.lanes]
+        return [
+            pack([value], self.op.output.type.width) for value in np.roll(met, self.op.input.type.min, axis=1).ravel()
+        ]
+
+    def contents(self, lane: int) -> Contents:
+        """The memory of a lane."""
+        return Contents.of(self.rom_words(lane), self.op.output.type.width)
+
+    @property
+    def image(self) -> bytes:
+        """What loads the tables, lane by lane."""
+        return images(*(self.contents(lane) for lane in range(self.folding.lanes)))
+
+    @property
+    def turns(self) -> int:
         """How many tables a lane meets."""
-        return max(len(self.tables) // folding.lanes, 1)
+        return max(len(self.op.tables) // self.folding.lanes, 1)
 
-    def _rom_depth(self, folding: LaneFolding) -> int:
-        return self.turns(folding) << self.input.type.width
+    @property
+    def _rom_depth(self) -> int:
+        return self.turns << self.op.input.type.width
 
-    def depth(self, folding: LaneFolding) -> int:
-        return rom_latency(self._rom_depth(folding))
+    @property
+    def depth(self) -> int:
+        return rom_latency(self._rom_depth)
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        beats = counting(self.input.elements // folding.lanes)
-        return self.direct(folding, [beats], beats)
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        beats = counting(self.op.input.elements // self.folding.lanes)
+        return self.direct([beats], beats)
 
-    def hardware(self, folding: LaneFolding) -> Hardware:
-        width = self.output.type.width
-        if self.loading:
-            store = StoreShape(width, self._rom_depth(folding))
-            memories = store_needs("table", store) * folding.lanes
-            logic = folding.lanes * store_logic(store) + Logic(register=self.depth(folding), logic=1)
-            return Hardware(logic + counter(self.turns(folding)), memories)
-        contents = [self._contents(folding, lane) for lane in range(min(folding.lanes, len(self.tables)))]
-        each = folding.lanes // len(contents)
-        roms = [rom_need("table", width, self._rom_depth(folding), content) for content in contents] * each
-        registers = each * sum(content.registers for content in contents) + self.depth(folding)
-        return Hardware(Logic(register=registers, logic=1) + counter(self.turns(folding)), roms)
+    @property
+    def hardware(self) -> Hardware:
+        width = self.op.output.type.width
+        if self.op.loading:
+            store = StoreShape(width, self._rom_depth)
+            memories = store_needs("table", store) * self.folding.lanes
+            logic = self.folding.lanes * store_logic(store) + Logic(register=self.depth, logic=1)
+            return Hardware(logic + counter(self.turns), memories)
+        contents = [self._contents(lane) for lane in range(min(self.folding.lanes, len(self.op.tables)))]
+        each = self.folding.lanes // len(contents)
+        roms = [rom_need("table", width, self._rom_depth, content) for content in contents] * each
+        registers = each * sum(content.registers for content in contents) + self.depth
+        return Hardware(Logic(register=registers, logic=1) + counter(self.turns), roms)
 
-    def _contents(self, folding: LaneFolding, lane: int) -> Columns:
-        met = self.tables if len(self.tables) == 1 else self.tables[lane :: folding.lanes]
-        return Columns.of(met.reshape(-1, 1), [self.output.type.width])
+    def _contents(self, lane: int) -> Columns:
+        return Columns.of(self._met(lane).reshape(-1, 1), [self.op.output.type.width])
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _TableUnit(self, folding)
+    def _met(self, lane: int) -> np.ndarray:
+        tables = self.op.tables
+        return tables if len(tables) == 1 else tables[lane :: self.folding.lanes]
+
+    def block(self) -> wiring.Component:
+        return _TableBlock(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +172,7 @@ def tabulated(site: Site) -> np.ndarray:
     return np.clip(values.reshape(1 << type_.width, -1).T, *site.clamp)
 
 
-class _TableUnit(StreamedUnit):
+class _TableBlock(StreamedBlock):
     """Beats address the memories of their lanes; a counter says which table is a channel's."""
 
     def ports(self) -> dict:
@@ -163,14 +181,14 @@ class _TableUnit(StreamedUnit):
     def elaborate(self, platform):
         m = Module()
         op, outlet, (source,) = self.op, self.outlet(m), self.sources
-        take, turns = Signal(), op.turns(self.folding)
+        take, turns = Signal(), self.unit.turns
         turn = Signal(range(turns)) if turns > 1 else Cat()
         if turns > 1:
             with m.If(take):
                 m.d.sync += turn.eq(wrapping_increment(turn, turns))
         roms = []
         for lane in range(self.folding.lanes):
-            contents = op.contents(self.folding, lane)
+            contents = self.unit.contents(lane)
             m.submodules[f"table_{lane}"] = rom = Store(contents) if op.loading else Rom(contents, contents.width)
             roms.append(rom)
             m.d.comb += [rom.address.eq(Cat(source.payload[lane], turn)), outlet.payload[lane].eq(rom.data)]
@@ -180,6 +198,6 @@ class _TableUnit(StreamedUnit):
             source.ready.eq(outlet.permit),
             take.eq(source.valid & source.ready),
             outlet.debit.eq(take),
-            outlet.push.eq(delay(m, take, op.depth(self.folding), "take", reset_less=False)),
+            outlet.push.eq(delay(m, take, self.unit.depth, "take", reset_less=False)),
         ]
         return m

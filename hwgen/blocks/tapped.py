@@ -25,8 +25,8 @@ from .costs import MemoryNeed
 from .logic import Logic
 from .mac import MacFolding, MacPlan
 from .mac_layer import MacLayer
-from .mac_operator import MacOperator
-from .mac_unit import MacUnit
+from .mac_operator import MacOperator, MacUnit
+from .mac_unit import MacBlock
 from .rows import WindowRows
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Give
@@ -102,11 +102,22 @@ class TappedConv(MacOperator):
         requantization, zero = conv.requantization, conv.input_zero
         return MacLayer(self.input, self.output, window, weights, zero, requantization, loading=conv.loading)
 
-    def plan(self, folding: MacFolding) -> "TappedPlan":
-        return TappedPlan(self.layer, folding, self.conv.window.pads[0], self.conv.window.kernel[0], self.depth)
+    def unit(self, folding: MacFolding) -> "TappedUnit":
+        return TappedUnit(self, folding)
 
-    def block(self, folding: MacFolding) -> wiring.Component:
-        return TappedUnit(self.plan(folding))
+
+class TappedUnit(MacUnit):
+    """Hardware for :class:`TappedConv`."""
+
+    op: TappedConv
+
+    @cached_property
+    def plan(self) -> "TappedPlan":
+        window = self.op.conv.window
+        return TappedPlan(self.op.layer, self.folding, window.pads[0], window.kernel[0], self.op.depth)
+
+    def block(self) -> wiring.Component:
+        return TappedBlock(self.plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +164,8 @@ class TappedPlan(MacPlan):
         return super().logic + tests + queue_logic(self.depth, self.layer.input.type.width * self.tap_lanes)
 
 
-class TappedUnit(MacUnit):
-    """A :class:`MacUnit` with the output ``o_tap``."""
+class TappedBlock(MacBlock):
+    """A :class:`MacBlock` with the output ``o_tap``."""
 
     def ports(self) -> dict:
         plan = self.plan

@@ -2,6 +2,8 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
 
 from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, wiring
@@ -11,9 +13,8 @@ from hwgen.memory.loops import LoopNest
 from .arithmetic import delay
 from .fixed_constant import FixedConstant
 from .logic import Logic, delayed, loop, total
-from .operator import LaneFolding
 from .spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
-from .streamed import Hardware, Streamed, StreamedUnit
+from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 from .timing import Actor, counting
 
 
@@ -42,50 +43,66 @@ class Zipped(Streamed):
         """Streams' beats and constants in the order in which they are combined."""
         return [*streams, *fixed]
 
-    def spreads(self, folding: LaneFolding) -> list[Spread]:
-        """How each operand covers the result."""
-        sizes = [(m.height, m.width, max(m.channels // folding.lanes, 1)) for m in (*self.inputs, self.output)]
-        return [Spread(own, sizes[-1]) for own in sizes[:-1]]
-
     @property
     def _wait(self) -> int:
         whole = all(map_.shape == self.output.shape for map_ in self.inputs)
         return 0 if whole and not self.fixed else SPREAD_LATENCY
 
-    def depth(self, folding: LaneFolding) -> int:
-        return self._wait + self.combine_latency
+    def unit(self, folding: Any) -> "ZippedUnit":
+        return ZippedUnit(self, folding)
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        needs = [spread.need for spread in self.spreads(folding)]
-        return self.direct(folding, needs, counting(len(needs[0])))
 
-    def hardware(self, folding: LaneFolding) -> Hardware:
-        logic, memories, products = self.combine_hardware()
-        logic, memories = folding.lanes * logic, [*memories] * folding.lanes
-        spreads = self.spreads(folding)
-        for spread, map_ in zip(spreads, self.inputs, strict=True):
-            width = map_.type.width * folding.lanes
+class ZippedUnit(StreamedUnit):
+    """Hardware for :class:`Zipped`."""
+
+    @property
+    def spreads(self) -> list[Spread]:
+        """How each operand covers the result."""
+        sizes = [
+            (m.height, m.width, max(m.channels // self.folding.lanes, 1)) for m in (*self.op.inputs, self.op.output)
+        ]
+        return [Spread(own, sizes[-1]) for own in sizes[:-1]]
+
+    @property
+    def depth(self) -> int:
+        return self.op._wait + self.op.combine_latency
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        needs = [spread.need for spread in self.spreads]
+        return self.direct(needs, counting(len(needs[0])))
+
+    @property
+    def hardware(self) -> Hardware:
+        logic, memories, products = self.op.combine_hardware()
+        logic, memories = self.folding.lanes * logic, [*memories] * self.folding.lanes
+        spreads = self.spreads
+        for spread, map_ in zip(spreads, self.op.inputs, strict=True):
+            width = map_.type.width * self.folding.lanes
             if spread.loops:
                 logic, memories = logic + spread.logic(width), [*memories, *spread.memories(width)]
             else:
-                logic += delayed(width, self._wait)
-        for constant in self.fixed:
-            logic, memories = logic + constant.logic(folding.lanes), [*memories, constant.memory(folding.lanes)]
-        loops = total(map(loop, spreads[0].full)) if self._wait else Logic()
-        loops += Logic(logic=3, register=self.depth(folding))
-        return Hardware(logic + loops, memories, [*products] * folding.lanes)
+                logic += delayed(width, self.op._wait)
+        for constant in self.op.fixed:
+            logic, memories = (
+                logic + constant.logic(self.folding.lanes),
+                [*memories, constant.memory(self.folding.lanes)],
+            )
+        loops = total(map(loop, spreads[0].full)) if self.op._wait else Logic()
+        loops += Logic(logic=3, register=self.depth)
+        return Hardware(logic + loops, memories, [*products] * self.folding.lanes)
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _ZippedUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _ZippedBlock(self)
 
 
-class _ZippedUnit(StreamedUnit):
+class _ZippedBlock(StreamedBlock):
     """A step starts when all that it takes is offered and there is room for what it gives."""
 
     def elaborate(self, platform):
         m = Module()
         op, outlet, step = self.op, self.outlet(m), Signal()
-        spreads = op.spreads(self.folding)
+        spreads = self.unit.spreads
         nest = LoopNest(m, list(zip(reversed(LOOPS), reversed(spreads[0].full), strict=True)), step)
         idle = [again(nest, spread.loops) if spread.loops else Const(0) for spread in spreads]
         there = [source.valid | rest for source, rest in zip(self.sources, idle, strict=True)]
@@ -106,7 +123,7 @@ class _ZippedUnit(StreamedUnit):
         views = op.joined(views, fixed)
         for lane in range(self.folding.lanes):
             m.d.comb += outlet.payload[lane].eq(op.combine(m, lane, [view[lane] for view in views]))
-        push = delay(m, step, op.depth(self.folding), "push", reset_less=False)
+        push = delay(m, step, self.unit.depth, "push", reset_less=False)
         m.d.comb += [outlet.debit.eq(step), outlet.push.eq(push)]
         return m
 

@@ -99,7 +99,7 @@ class SearchedLayer:
         if at in self._settled:
             return False
         self._settled.add(at)
-        cycles = self.unit(at).timed[0]
+        cycles = self.unit(at).timed()[0]
         changed, self.cycles[at] = cycles != self.cycles[at], cycles
         if changed:
             self._find_front()
@@ -117,7 +117,7 @@ def _with_large_ram(op: Operator, offers: Sequence[Offer]) -> Sequence[Offer]:
     """``offers`` and, where weights would be in block RAM, the same with them in large RAM."""
     if not isinstance(op, MacOperator):
         return offers
-    block = [offer for offer in offers if rom_style(op.plan(offer.folding).weight_depth) == "block"]
+    block = [offer for offer in offers if rom_style(op.unit(offer.folding).plan.weight_depth) == "block"]
     huge = [replace(x, folding=replace(x.folding, huge=True), kind=(x.kind, "huge")) for x in block]
     return (*offers, *huge)
 

@@ -81,7 +81,7 @@ def _handed_bits(plan: Plan, joint: Stage, made: Stage) -> int:
     """Bits of what stands between a tapped convolution and whoever gets its map, and what its rows take beyond rows."""
     map_ = made.op.conv.input
     row = map_.width * map_.channels // made.op.lanes
-    beats = joint.op.queue(joint.folding) + made.op.depth
+    beats = joint.unit.queue + made.op.depth
     for stage in plan.stages:
         if isinstance(stage.op, RowFork) and stage.layer == made.layer:
             beats += stage.folding.depths[1] % row
@@ -131,7 +131,7 @@ def _depth(plan: Plan, shortcut: Shortcut, halves: int) -> int:
 
 
 def _multipliers(conv: Conv, folding: MacFolding, weigh: Weigh) -> int:
-    return sum(map(weigh, conv.plan(folding).products))
+    return sum(map(weigh, conv.unit(folding).plan.products))
 
 
 def _folding(conv: Conv, folding: MacFolding, target: int, spare: int, weigh: Weigh) -> MacFolding | None:
@@ -139,14 +139,14 @@ def _folding(conv: Conv, folding: MacFolding, target: int, spare: int, weigh: We
     ``folding``."""
     most, fitting = _multipliers(conv, folding, weigh) + spare, []
     for each in [folding] if folding.window == "columns" else conv.foldings():
-        if each.window == "columns" and conv.interval(each) <= target:
+        if each.window == "columns" and conv.unit(each).interval <= target:
             alike = replace(each, products=folding.products if each.outputs > 1 else SINGLE)
             depth = max(
                 2 * TappedConv.least_depth(conv, alike), SHORT_QUEUE
             )  # so that no pass waits for the one before
             count = _multipliers(conv, alike, weigh)
             if count <= most:
-                fitting.append((count, conv.cost(alike).area, len(fitting), replace(alike, tap=depth)))
+                fitting.append((count, conv.unit(alike).cost.area, len(fitting), replace(alike, tap=depth)))
     return min(fitting)[-1] if fitting else None
 
 

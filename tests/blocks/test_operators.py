@@ -33,17 +33,17 @@ def test_golden_stalls_and_exact_cycles(op, folding):
 
 @each
 def test_stream_contract_is_proved(op, folding):
-    prove_contract(op.block(folding))
+    prove_contract(op.unit(folding).block())
 
 
 @pytest.mark.parametrize(("op", "folding"), [case[1:] for case in CASES if isinstance(case[1], MacOperator)])
 def test_the_folding_is_one_that_can_be_planned(op, folding):
-    assert op.folding_problems(folding) == []
+    assert op.unit(folding).problems() == []
 
 
 @pytest.mark.parametrize(("op", "folding"), [case[1:] for case in CASES if isinstance(case[1], MacOperator)])
 def test_memories_and_multipliers_are_those_of_the_block(op, folding):
-    text, cost = to_rtlil(op.block(folding), "top"), op.cost(folding)
+    text, cost = to_rtlil(op.unit(folding).block(), "top"), op.unit(folding).cost
     memories, multipliers = contents(dict(re.findall(r"^module (\S+)\n(.*?)^end$", text, re.DOTALL | re.MULTILINE)))
     assert memories == Counter((need.width, need.depth) for need in cost.memories if need.style != "logic")
     assert multipliers == sum(products.count for products in cost.products)

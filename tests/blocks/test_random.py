@@ -64,7 +64,7 @@ def test_sets_of_channels_of_any_size(data):
     folding = MacFolding("sliding", portion, outputs, 1, lanes, serial and not in_luts, in_luts=in_luts)
     source, window = FeatureMap(3, 4, 2 * group, U8), Window((2, 3), pads=(1, 1, 0, 1))
     op = conv(source, window, group * channels, Quantization(U8, 0.05, 3), group=group)
-    assume(not op.folding_problems(folding))
+    assume(not op.unit(folding).problems())
     check_operator(op, folding, frames=3)
 
 

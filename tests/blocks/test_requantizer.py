@@ -55,7 +55,7 @@ def test_constants_are_there_for_as_long_as_digits_come(kind, elements):
     op = dense(source, 6, target, weight_bits=16 if target else 8)
     op = op.loadable() if kind == "loaded" else op
     folding = MacFolding("ring", 1, 2 if elements > 7 else 1, 1, 1, in_luts=True)
-    form = op.plan(folding).requantizer
+    form = op.unit(folding).plan.requantizer
     assert form.serial
     assert form.rounded == (kind == "rounded")
     check_operator(op, folding)

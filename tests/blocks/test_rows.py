@@ -29,20 +29,20 @@ CASES = [
 
 def check(op, folding, given, wanted, lanes):
     """``given`` and ``wanted`` are frames by stream, ``lanes`` those of the outputs."""
-    sources, sinks = port_names(op.block(folding))
+    sources, sinks = port_names(op.unit(folding).block())
     inputs = {
         name: to_beats(x, map_.type, folding.lanes_in) for name, x, map_ in zip(sources, given, op.inputs, strict=True)
     }
     counts = {name: want.size // n for name, want, n in zip(sinks, wanted, lanes, strict=True)}
     types = [op.output.type, *[op.inputs[0].type] * (len(sinks) - 1)]
     for stall in (None, 1, 2):
-        taken, gave = simulate(op.block(folding), inputs, counts, stall=stall)
+        taken, gave = simulate(op.unit(folding).block(), inputs, counts, stall=stall)
         for name, want, type_, n in zip(sinks, wanted, types, lanes, strict=True):
             np.testing.assert_array_equal(from_beats(gave[name].payloads, type_, n), want.ravel(), err_msg=name)
         if stall is None:
-            check_cycles(run(op.actors(folding), FRAMES), taken, gave)
-    assert op.cost(folding).cycles > 0
-    prove_contract(op.block(folding))
+            check_cycles(run(op.unit(folding).actors, FRAMES), taken, gave)
+    assert op.unit(folding).cost.cycles > 0
+    prove_contract(op.unit(folding).block())
 
 
 def made(source, channels, rows):
@@ -54,7 +54,7 @@ def made(source, channels, rows):
 def test_a_tapped_convolution(source, channels, outputs, lanes, depth, rows):
     op = made(source, channels, rows)
     columns = MacFolding("columns", rows * lanes, outputs, lanes, 1, in_luts=True)
-    assert not op.folding_problems(columns)
+    assert not op.unit(columns).problems()
     assert not TappedConv.problems(op)
     tapped, x = TappedConv(op, lanes, depth), random_frames(source, FRAMES)
     side_by_side = tapped.rows.golden(*RowFork(source, tuple(row_ranges(source.height, rows, rows // 2))).golden(x))

@@ -69,7 +69,7 @@ def test_a_rate_is_reached_with_the_least_multipliers(network):
 def test_no_combination_of_offered_foldings_is_faster(network):
     """Exhaustive, on the first two layers."""
     two = chain(*(layer.op for layer in network.layers[:2]))
-    choices = [[(folding, layer.op.cost(folding)) for folding in layer.op.foldings()] for layer in two.layers]
+    choices = [[(folding, layer.op.unit(folding).cost) for folding in layer.op.foldings()] for layer in two.layers]
     for budget in (6, 15, 40):
         best = min(
             max(cost.cycles for _, cost in pair)
@@ -86,8 +86,8 @@ def test_offers_are_what_foldings_cost(place):
     offers = op.offers(default_weigh)
     assert [offer.folding for offer in offers] == list(op.foldings())
     for offer in offers:
-        assert op.folding_problems(offer.folding) == []
-        cost = op.cost(offer.folding)
+        assert op.unit(offer.folding).problems() == []
+        cost = op.unit(offer.folding).cost
         assert offer.multipliers == sum(map(default_weigh, cost.products))
         assert offer.cycles <= cost.cycles
 
@@ -182,7 +182,7 @@ def test_lanes_that_cut_a_pixel_are_refused():
     """Beats never straddle pixels, not even into a fully connected layer, whose input is flat."""
     op = small().layers[-1].op
     folding = next(iter(op.foldings()))
-    problems = op.folding_problems(replace(folding, portion=2, lanes_in=2))
+    problems = op.unit(replace(folding, portion=2, lanes_in=2)).problems()
     assert problems == ["lanes_in 2 does not divide the 5 channels of a pixel"]
 
 
