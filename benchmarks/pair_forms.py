@@ -87,7 +87,7 @@ def column(certificate: dict[str, object]) -> str:
 
 def synthesis(form: str, op: Add | Mul, name: str) -> None:
     """What Yosys takes for one lane."""
-    result = synthesise(to_rtlil(op.block(LaneFolding(1)), "lane"), "lane", device(name))
+    result = synthesise(to_rtlil(op.unit(LaneFolding(1)).block(), "lane"), "lane", device(name))
     print(f"| {form} | {result.luts} | {result.ffs} | {result.dsps} | {result.brams} |", flush=True)
 
 

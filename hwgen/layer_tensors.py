@@ -1,5 +1,6 @@
 """Options that take a tensor of the model take hwgen's name of a layer, too, such as ``conv1``: it means its result."""
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -56,14 +57,15 @@ def outputs_by_layers(outputs: Iterable[str], error: InputError, layers: Mapping
     """``outputs``, of which the model does not compute some as ``error`` says, with tensors in the place of names of
     ``layers``. Raises InputError for those that are neither, with layers of a like name."""
     unknown = {name: line for line in error.problems for name in outputs if line.startswith(f"--outputs {name}: ")}
-    lines = [
-        line + (f"; near layers are {near(name, layers)}" if layers else "")
-        for name, line in unknown.items()
-        if name not in layers
-    ]
+    lines = [line + _like(name, layers) for name, line in unknown.items() if name not in layers]
     if lines or not unknown:
         raise InputError(*lines or error.problems)
     return tuple(layers[name] if name in unknown else name for name in outputs)
+
+
+def _like(name: str, layers: Iterable[str]) -> str:
+    like = difflib.get_close_matches(name, list(layers))
+    return f"; near layers are {', '.join(map(repr, like))}" if like else ""
 
 
 def _unheard(*_: Any) -> None:

@@ -68,6 +68,6 @@ def test_the_offset_waits_in_one_register_where_digits_take_long():
 
 
 def form_of(op):
-    plan = op.plan(MacFolding("ring", 1, 1, 1, 1, in_luts=True))
+    plan = op.unit(MacFolding("ring", 1, 1, 1, 1, in_luts=True)).plan
     layer = plan.layer
     return lane_form(layer.requantization, plan.requantizer, layer.sum_type, layer.output.type)
