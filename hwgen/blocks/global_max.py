@@ -1,6 +1,8 @@
 """Maximum over a whole map: the greatest integer of each channel kept while the map passes, no window buffer."""
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
@@ -11,9 +13,9 @@ from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet
 from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
 
-from .global_pool import Arrival, GlobalPool, GlobalPoolUnit
+from .costs import Cost, read_register, ring_memory
+from .global_pool import Arrival, GlobalPool, GlobalPoolBlock, GlobalPoolUnit
 from .logic import Logic, adder, clipped, index_bits
-from .operator import Cost, LaneFolding, read_register, ring_memory
 from .pool import limited, same_quantization, site_window
 from .stream import element_shape, join
 
@@ -43,31 +45,40 @@ class GlobalMaxPool(GlobalPool):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return np.clip(x.max(axis=(1, 2), keepdims=True), *self.clamp).astype(x.dtype)
 
-    def reduction_latency(self, folding: LaneFolding) -> int:
+    def unit(self, folding: Any) -> "GlobalMaxPoolUnit":
+        return GlobalMaxPoolUnit(self, folding)
+
+
+class GlobalMaxPoolUnit(GlobalPoolUnit):
+    """Hardware for :class:`GlobalMaxPool`."""
+
+    @property
+    def reduction_latency(self) -> int:
         return 1
 
-    def cost(self, folding: LaneFolding) -> Cost:
-        type_, words = self.input.type, self.words(folding)
+    @cached_property
+    def cost(self) -> Cost:
+        type_, words = self.op.input.type, self.words
         lane = adder(type_.width) + Logic(logic=1, mux=type_.width, register=type_.width)
-        if self.clamp != (type_.min, type_.max):
-            lane += clipped(type_.width, *self.clamp, type_.width)
-        kept = folding.lanes * type_.width
+        if self.op.clamp != (type_.min, type_.max):
+            lane += clipped(type_.width, *self.op.clamp, type_.width)
+        kept = self.folding.lanes * type_.width
         store = [ring_memory("maxima", kept, words)] if words > 1 else []
         address = Logic(register=index_bits(words)) + read_register(kept, words)
-        logic = folding.lanes * lane + self.shared_logic(folding) + address
-        return Cost.of(self, folding, logic, [*store, self.queue_memory(folding)])
+        logic = self.folding.lanes * lane + self.shared_logic + address
+        return self.costing(logic, [*store, self.queue_memory])
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _MaxUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _MaxBlock(self)
 
 
-class _MaxUnit(GlobalPoolUnit):
+class _MaxBlock(GlobalPoolBlock):
     """Every beat is compared with its channels' maxima; those of the last pixel go into the queue."""
 
     def elaborate(self, platform):
         m = Module()
         op, lanes = self.op, self.folding.lanes
-        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), op.queue(self.folding))
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.unit.queue)
         within = Signal(self.i.payload.shape())  # before they are compared, where it delays nothing
         for x, given in zip(within, self.i.payload, strict=True):
             m.d.comb += x.eq(limited(given, op.clamp, op.input.type))
@@ -87,7 +98,7 @@ class _MaxUnit(GlobalPoolUnit):
         They are read as the beat is taken and written a cycle later; where a pixel has but one word, that would be too
         late for the next, and a register holds them.
         """
-        layout, words = self.i.payload.shape(), self.op.words(self.folding)
+        layout, words = self.i.payload.shape(), self.unit.words
         if words == 1:
             kept = Signal(layout, name="maxima", reset_less=True)
             with m.If(beat.strobe):

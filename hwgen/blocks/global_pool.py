@@ -3,7 +3,8 @@
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
@@ -19,10 +20,11 @@ from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.rom import RAM_ATTRIBUTES
 from hwgen.memory.store import LOAD_PORTS, pass_on
 
-from .loaded import LoadedRequantizer
+from .costs import Cost, MemoryNeed, ram_need
+from .loaded import LoadedRequantizer, LoadedUnit
 from .logic import Logic, adder_register, loop
 from .mac_folding import divisors
-from .operator import Cost, LaneFolding, MemoryNeed, Operator, ram_need
+from .operator import LaneFolding, Operator, Unit
 from .pool import average_requantization, sum_type
 from .requantizer import RequantizerPlan
 from .search import SearchPlan, requantizer_plan
@@ -42,46 +44,57 @@ class GlobalPool(Operator):
         """Pixels of the map."""
         return self.input.height * self.input.width
 
-    def words(self, folding: LaneFolding) -> int:
-        """Beats of a pixel."""
-        return self.input.channels // folding.lanes
 
+class GlobalPoolUnit(Unit):
+    """Hardware for :class:`GlobalPool`."""
+
+    @property
+    def words(self) -> int:
+        """Beats of a pixel."""
+        return self.op.input.channels // self.folding.lanes
+
+    @property
     @abstractmethod
-    def reduction_latency(self, folding: LaneFolding) -> int:
+    def reduction_latency(self) -> int:
         """From the step that takes the last pixel's beat to the push into the queue."""
 
-    def _latency(self, folding: LaneFolding) -> int:
-        return self.reduction_latency(folding) + Outlet.LATENCY - 1
+    @property
+    def _latency(self) -> int:
+        return self.reduction_latency + Outlet.LATENCY - 1
 
-    def queue(self, folding: LaneFolding) -> int:
+    @property
+    def queue(self) -> int:
         """Places of the queue at the end."""
-        return queue_depth(self._latency(folding), 1, 1)
+        return queue_depth(self._latency, 1, 1)
 
-    def actors(self, folding: LaneFolding) -> tuple[Actor, ...]:
-        words = self.words(folding)
-        need = counting(self.pixels * words)
-        give = np.maximum(need - (self.pixels - 1) * words, 0)
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        words = self.words
+        need = counting(self.op.pixels * words)
+        give = np.maximum(need - (self.op.pixels - 1) * words, 0)
         return (
             Actor(
-                type(self).__name__.lower(),
+                type(self.op).__name__.lower(),
                 need,
                 ones(len(need)),
                 give,
-                self._latency(folding),
-                self.queue(folding),
+                self._latency,
+                self.queue,
                 reserve=np.append(0, give[:-1]) + 1,
                 credit_delay=Outlet.CREDIT,
             ),
         )
 
-    def shared_logic(self, folding: LaneFolding) -> Logic:
+    @property
+    def shared_logic(self) -> Logic:
         """Loops over what arrives, and the queue."""
-        loops = loop(self.words(folding)) + loop(self.pixels) + Logic(logic=6, register=4)
-        return loops + queue_logic(self.queue(folding), self.output.type.width * folding.lanes)
+        loops = loop(self.words) + loop(self.op.pixels) + Logic(logic=6, register=4)
+        return loops + queue_logic(self.queue, self.op.output.type.width * self.folding.lanes)
 
-    def queue_memory(self, folding: LaneFolding) -> MemoryNeed:
+    @property
+    def queue_memory(self) -> MemoryNeed:
         """The memory of the queue."""
-        return queue_memory("queue", self.queue(folding), self.output.type.width * folding.lanes)
+        return queue_memory("queue", self.queue, self.op.output.type.width * self.folding.lanes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,27 +135,37 @@ class GlobalAveragePool(LoadedRequantizer, GlobalPool):
     def sum_type(self) -> IntType:
         return sum_type(self.input.type, self.pixels)
 
-    def requantizer(self, folding: LaneFolding) -> RequantizerPlan | SearchPlan:
-        return requantizer_plan(self.requantization, folding.lanes, folding.lanes)
+    def unit(self, folding: Any) -> "GlobalAveragePoolUnit":
+        return GlobalAveragePoolUnit(self, folding)
 
-    def reduction_latency(self, folding: LaneFolding) -> int:
-        return 2 + self.requantizer(folding).latency
 
-    def cost(self, folding: LaneFolding) -> Cost:
-        plan, sums = self.requantizer(folding), self.sum_type
-        lane = adder_register(sums.width) + Logic(gated=sums.width, register=self.input.type.width)
-        words = self.words(folding)
-        logic = folding.lanes * lane + self.shared_logic(folding) + loop(words)
-        logic += plan.logic(self.requantization, sums, self.output.type)
+class GlobalAveragePoolUnit(LoadedUnit, GlobalPoolUnit):
+    """Hardware for :class:`GlobalAveragePool`."""
+
+    @property
+    def requantizer(self) -> RequantizerPlan | SearchPlan:
+        return requantizer_plan(self.op.requantization, self.folding.lanes, self.folding.lanes)
+
+    @property
+    def reduction_latency(self) -> int:
+        return 2 + self.requantizer.latency
+
+    @cached_property
+    def cost(self) -> Cost:
+        plan, sums = self.requantizer, self.op.sum_type
+        lane = adder_register(sums.width) + Logic(gated=sums.width, register=self.op.input.type.width)
+        words = self.words
+        logic = self.folding.lanes * lane + self.shared_logic + loop(words)
+        logic += plan.logic(self.op.requantization, sums, self.op.output.type)
         memories = [
-            ram_need("sums", "lutram", sums.width * folding.lanes, words),
-            *plan.memories(self.requantization),
-            self.queue_memory(folding),
+            ram_need("sums", "lutram", sums.width * self.folding.lanes, words),
+            *plan.memories(self.op.requantization),
+            self.queue_memory,
         ]
-        return Cost.of(self, folding, logic, memories, plan.products(self.requantization))
+        return self.costing(logic, memories, plan.products(self.op.requantization))
 
-    def block(self, folding: LaneFolding) -> wiring.Component:
-        return _AverageUnit(self, folding)
+    def block(self) -> wiring.Component:
+        return _AverageBlock(self)
 
 
 class Arrival(NamedTuple):
@@ -157,22 +180,22 @@ class Arrival(NamedTuple):
     last: Signal
 
 
-class GlobalPoolUnit(wiring.Component):
+class GlobalPoolBlock(wiring.Component):
     """The ports, and what takes beats."""
 
-    def __init__(self, op: GlobalPool, folding: LaneFolding):
-        self.op, self.folding = op, folding
+    def __init__(self, unit: GlobalPoolUnit):
+        self.unit, self.op, self.folding = unit, unit.op, unit.folding
         streams = {
-            "i": In(beat_stream(op.input.type, folding.lanes)),
-            "o": Out(beat_stream(op.output.type, folding.lanes)),
+            "i": In(beat_stream(self.op.input.type, self.folding.lanes)),
+            "o": Out(beat_stream(self.op.output.type, self.folding.lanes)),
         }
-        super().__init__(streams | (LOAD_PORTS if op.loading else {}))
+        super().__init__(streams | (LOAD_PORTS if self.op.loading else {}))
 
     def arrive(self, m: Module, outlet: Outlet, payload: data.View) -> Arrival:
         """Take beats while ``outlet`` has room for a result; ``payload`` is what to make of the one that is offered."""
-        op, folding = self.op, self.folding
+        op = self.op
         take, strobe = Signal(), Signal()
-        arriving = LoopNest(m, [("word", op.words(folding)), ("pixel", op.pixels)], take)
+        arriving = LoopNest(m, [("word", self.unit.words), ("pixel", op.pixels)], take)
         last_pixel = arriving.index["pixel"] == op.pixels - 1
         m.d.comb += [
             self.i.ready.eq(outlet.permit),
@@ -189,14 +212,14 @@ class GlobalPoolUnit(wiring.Component):
         return Arrival(take, arriving.index["word"], strobe, x, first, last)
 
 
-class _AverageUnit(GlobalPoolUnit):
+class _AverageBlock(GlobalPoolBlock):
     """Every beat is added to its channels' sums; those of the last pixel go on to the requantiser."""
 
     def elaborate(self, platform):
         m = Module()
-        op, folding = self.op, self.folding
-        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), op.queue(folding))
-        m.submodules.requantizer = requantizer = op.requantizer(folding).component(
+        op = self.op
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.unit.queue)
+        m.submodules.requantizer = requantizer = self.unit.requantizer.component(
             op.requantization, op.sum_type, op.output.type
         )
         if op.loading:
@@ -210,7 +233,7 @@ class _AverageUnit(GlobalPoolUnit):
 
     def _sums(self, m: Module, beat: Arrival):
         """The sums of this beat's channels with it added, written back in the same cycle."""
-        op, lanes, words = self.op, self.folding.lanes, self.op.words(self.folding)
+        op, lanes, words = self.op, self.folding.lanes, self.unit.words
         shape = element_shape(op.sum_type)
         m.submodules.sums = store = memory.Memory(
             shape=unsigned(shape.width * lanes), depth=max(words, 2), init=[], attrs=RAM_ATTRIBUTES["lutram"]
