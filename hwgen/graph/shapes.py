@@ -245,6 +245,8 @@ def quantize_linear(
     axis: int,
     limits: tuple[int, int] | None = None,
 ) -> TensorInfo:
+    if zero_point is not None and zero_point.dtype.kind not in "iu":
+        raise ValueError(f"a zero point of type {zero_point.dtype}; numbers are quantised to integers")
     _quantization(x, scale, zero_point, axis)
     return TensorInfo(x.shape, zero_point.dtype if zero_point else np.dtype(np.uint8))
 

@@ -343,3 +343,12 @@ def test_an_input_that_nobody_reads_needs_no_frames(tmp_path):
     model = build([node("Conv", "x w", "y")], "y", WEIGHT)
     model.graph.input.append(helper.make_tensor_value_info("size", TensorProto.INT64, [2]))
     assert read_model(save(model, tmp_path)).inputs == ("x",)
+
+
+def test_a_zero_point_that_is_no_integer_is_refused(tmp_path):
+    nodes = [node("QuantizeLinear", "x s z", "q"), node("DequantizeLinear", "q s", "y")]
+    path = save(build(nodes, "y", {"s": np.float32(0.5), "z": np.float32(0)}), tmp_path)
+    with pytest.raises(
+        ModelError, match=r"node 'q_node' \(QuantizeLinear\): a zero point of type float32; numbers are"
+    ):
+        read_model(path, {"x": (1, 1, 8, 8)})
