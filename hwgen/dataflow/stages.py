@@ -32,14 +32,10 @@ class Source:
 INPUT = Source(-1)
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One block of the pipeline. ``layer`` is the one it belongs to; ``sources`` are what it reads."""
+class Built:
+    """What has a unit."""
 
-    name: str
     unit: Unit
-    layer: str
-    sources: tuple[Source, ...]
 
     @property
     def op(self) -> Operator:
@@ -53,7 +49,18 @@ class Stage:
 
     @property
     def cost(self) -> Cost:
+        """What its unit takes."""
         return self.unit.cost
+
+
+@dataclass(frozen=True, eq=False)
+class Stage(Built):
+    """One block of the pipeline. ``layer`` is the one it belongs to; ``sources`` are what it reads."""
+
+    name: str
+    unit: Unit
+    layer: str
+    sources: tuple[Source, ...]
 
     @property
     def is_layer(self) -> bool:
