@@ -12,10 +12,10 @@ from pathlib import Path
 
 import click
 import numpy as np
-from hwgen.boards import board as find_board
 
 import hwgen
-from hwgen.bitstream import PLACEMENTS
+from hwgen.board.bitstream import PLACEMENTS
+from hwgen.board.boards import board as find_board
 from hwgen.graph.errors import FitError
 from hwgen.link.capacity import frame_bytes
 from hwgen.link.host import Session

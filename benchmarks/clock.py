@@ -26,11 +26,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from platformdirs import user_cache_dir
 
-from hwgen.bitstream import FLOWS
 from hwgen.blocks.stream import port_names
 from hwgen.dataflow.pipeline import Pipeline, module_names
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.device.families import FAMILIES
 from hwgen.device.synth import script
 from hwgen.device.targets import device
 from hwgen.flow import choose_plan
@@ -156,7 +156,7 @@ def routed(text: str, seed: int, freq: int) -> Routed:
     if not file.is_file():
         began = time.monotonic()
         netlist = run_yosys(commands, inputs={"design": text}, outputs=["netlist.json"]).files["netlist.json"]
-        report = place_and_route(json.dumps(FLOWS["ecp5"].improved(json.loads(netlist))), seed, freq)
+        report = place_and_route(json.dumps(FAMILIES["ecp5"].flow.improved(json.loads(netlist))), seed, freq)
         CACHE.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(asdict(read_report(report, time.monotonic() - began))), encoding="utf-8")
     kept = json.loads(file.read_text(encoding="utf-8"))
@@ -169,7 +169,7 @@ def place_and_route(netlist: str, seed: int, freq: int) -> dict:
         folder = Path(name)
         (folder / "netlist.json").write_text(netlist, encoding="utf-8")
         wanted = ("--json", "netlist.json", "--report", "report.json", "--seed", str(seed), "--freq", str(freq))
-        FLOWS["ecp5"].route.run(folder, [*ARGUMENTS, *wanted, "--timing-allow-fail"])
+        FAMILIES["ecp5"].flow.route.run(folder, [*ARGUMENTS, *wanted, "--timing-allow-fail"])
         return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 

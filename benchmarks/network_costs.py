@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hwgen.device.mapping import Needs
+from hwgen.device.needs import Needs
 from hwgen.device.targets import device
 from hwgen.sizing import Sizing
 from hwgen.stage_synth import StageCounts, count_stages

@@ -47,7 +47,7 @@ def main(kernel: str, tool: str | None) -> None:
 
 def row(name: str, commands: str, text: str) -> str:
     """A line of the table, for a module ``top`` in ``text`` and the ``commands`` that read it into Yosys."""
-    from hwgen.netlist import improved
+    from hwgen.device.families.ecp5_netlist import improved
     from hwgen.tools.package_tool import ToolError
     from hwgen.tools.yosys import run_yosys
 

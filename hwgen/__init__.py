@@ -6,8 +6,6 @@
 >>> design.write("build/lenet5")
 """
 
-import sys
-from importlib.util import spec_from_file_location
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,23 +20,6 @@ __all__ = [
 ]  # fmt: skip
 
 __version__ = "0.1.0"
-
-
-class _Checkout:
-    """Finds ``hwgen.boards`` in a checkout, where it is the folder ``boards`` beside the package; an installed package
-    has it inside, and never comes here."""
-
-    @staticmethod
-    def find_spec(name: str, path=None, target=None):
-        from pathlib import Path
-
-        file = Path(__file__).parents[1] / "boards" / "__init__.py"
-        if name != "hwgen.boards" or not file.is_file():
-            return None
-        return spec_from_file_location(name, file, submodule_search_locations=[str(file.parent)])
-
-
-sys.meta_path.append(_Checkout)
 
 
 def __getattr__(name: str):

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hwgen.blocks.costs import Cost
-from hwgen.device.mapping import Needs, needs
+from hwgen.device.mapping import needs
+from hwgen.device.needs import Needs
 from hwgen.device.targets import DEVICES, Device
 
 if TYPE_CHECKING:

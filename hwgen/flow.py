@@ -56,8 +56,8 @@ from hwgen.waves import Waves, whole
 from hwgen.workers import HERE, Workers
 
 if TYPE_CHECKING:
-    from hwgen.bitstream import Implementation
-    from hwgen.boards import Board
+    from hwgen.board.bitstream import Implementation
+    from hwgen.board.boards import Board
 
 TAIL_FILE = "tail.onnx"  # what is left to the host
 DEVICE = "lfe5u-85f"
@@ -372,8 +372,9 @@ class Design:
         return design
 
     def implemented(self, board: "Board", **making: Any) -> "Design":
-        """The design on ``board``, with its bitstream, ``making`` it as :func:`hwgen.bitstream.implement` says."""
-        from hwgen.bitstream import implement
+        """The design on ``board``, with its bitstream, ``making`` it as
+        :func:`hwgen.board.bitstream.implement` says."""
+        from hwgen.board.bitstream import implement
 
         made = implement(self, board, **making)
         return self._with(clock=made.clock, implementation=made)

@@ -18,7 +18,8 @@ from hwgen.dataflow.folding import FoldingSearch, Option, SearchedLayer
 from hwgen.dataflow.latency import least_latency
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.device.mapping import Needs, dsps, needs
+from hwgen.device.mapping import dsps, needs
+from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
 from hwgen.fit import FitTable, fit_table
 from hwgen.graph.errors import FitError

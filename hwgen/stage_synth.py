@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hwgen.device.mapping import Needs, needs
+from hwgen.device.mapping import needs
+from hwgen.device.needs import Needs
 from hwgen.device.synth import TIMEOUT, check_synthesis, count, script, synthesise
 from hwgen.device.targets import Device
 from hwgen.tools import cache

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hwgen import flow, stage_synth
 from hwgen.cli.main import cli
 from hwgen.dataflow.folding import FoldingSearch, search
-from hwgen.device.mapping import Needs
+from hwgen.device.needs import Needs
 from hwgen.device.synth import count
 from hwgen.device.targets import DEVICES, device
 from hwgen.fit import by_layer, fit_table

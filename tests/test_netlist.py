@@ -10,13 +10,13 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.multiplier import Multiplier
+from hwgen.device.families.ecp5_netlist.absorb import GATES, absorb, read_ports, word_bits
+from hwgen.device.families.ecp5_netlist.replicate import FAN_OUT, replicate
+from hwgen.device.families.ecp5_netlist.retime import retime
 from hwgen.device.synth import script
 from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8
 from hwgen.memory.rom import Rom
-from hwgen.netlist.absorb import GATES, absorb, read_ports, word_bits
-from hwgen.netlist.replicate import FAN_OUT, replicate
-from hwgen.netlist.retime import retime
 from hwgen.rtlil import to_rtlil
 from hwgen.tools.yosys import run_yosys
 

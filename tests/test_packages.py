@@ -13,7 +13,7 @@ import hwgen
 
 ROOT = Path(hwgen.__file__).parents[1]
 BUILD = "import sys; from hatchling.build import build_{0}; print(build_{0}(sys.argv[1]))"
-HINTED = (*(ROOT / "hwgen").rglob("*.py"), *(ROOT / "boards").rglob("*.py"), *(ROOT / "docs").glob("*.md"))
+HINTED = (*(ROOT / "hwgen").rglob("*.py"), *(ROOT / "docs").glob("*.md"))
 #: Files that make a package; Git is not asked, as an sdist has none.
 OURS = {path for folder in ("hwgen", "boards") for path in (ROOT / folder).rglob("*") if path.is_file()}
 
@@ -21,8 +21,8 @@ pytest.importorskip("hatchling", reason="hatchling, of the extra 'test', is not 
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory) -> dict[str, set[str]]:
-    """The names of the files in what each target makes."""
+def built(tmp_path_factory) -> dict[str, set[str] | Path]:
+    """What each target makes, and the names of the files in it."""
     folder = tmp_path_factory.mktemp("dist")
     names = {}
     for target in ("wheel", "sdist"):
@@ -32,7 +32,8 @@ def built(tmp_path_factory) -> dict[str, set[str]]:
         )
         assert run.returncode == 0, run.stderr
         assert _tree() == before
-        names[target] = _names(folder / run.stdout.split()[-1])
+        names[f"{target} file"] = folder / run.stdout.split()[-1]
+        names[target] = _names(names[f"{target} file"])
     return names
 
 
@@ -58,7 +59,7 @@ def test_the_wheel_has_every_module_template_and_table_and_the_boards(built):
     assert {
         "hwgen/py.typed",
         "hwgen/device/devices.csv",
-        "hwgen/boards/__init__.py",
+        "hwgen/boards/ulx3s.toml",
         "hwgen/report/templates/report.html",
     } <= wanted
     assert {"hwgen/schemas/answers.json", "hwgen/schemas/plan.json"} <= wanted
@@ -66,6 +67,21 @@ def test_the_wheel_has_every_module_template_and_table_and_the_boards(built):
     others = {name for name in built["wheel"] - wanted if ".dist-info/" not in name}
     assert others == set()
     assert any(name.endswith("licenses/LICENSE") for name in built["wheel"])
+
+
+def test_an_installed_package_has_the_boards(built, tmp_path):
+    with zipfile.ZipFile(built["wheel file"]) as wheel:
+        wheel.extractall(tmp_path)
+    code = "from hwgen.board import boards; print(boards.__file__, *(board.name for board in boards.BOARDS))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env={"PYTHONPATH": str(tmp_path)}
+    )
+    names = sorted(file.stem for file in (ROOT / "boards").glob("*.toml"))
+    assert run.stdout.split() == [str(tmp_path / "hwgen/board/boards.py"), *names], run.stderr
+
+
+def test_boards_are_data():
+    assert {path.suffix for path in (ROOT / "boards").iterdir()} == {".toml", ".md"}
 
 
 def test_the_sdist_has_what_the_readme_names(built):

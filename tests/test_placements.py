@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from hwgen.board.placements import Placed, Placements
 from hwgen.graph.errors import FitError
-from hwgen.placements import Placed, Placements
 
 
 def placements(folder, reached, delays=()):

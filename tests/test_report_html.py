@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hwgen.boards import board
 from PIL import Image
 
 import hwgen
-from hwgen.bitstream import Implementation
+from hwgen.board.bitstream import Implementation
+from hwgen.board.boards import board
 from hwgen.dataflow.activity import KINDS
 from hwgen.names import identifier
 from hwgen.report.html import facts

@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from hwgen.bitstream import check_tools
-from hwgen.boards import Board
-from hwgen.boards import board as find_board
+from hwgen.board.bitstream import check_tools
+from hwgen.board.boards import Board
+from hwgen.board.boards import board as find_board
 from hwgen.graph.errors import InputError
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from hwgen import flow
-from hwgen.boards import BOARDS
-from hwgen.boards import board as find_board
+from hwgen.board.boards import BOARDS
+from hwgen.board.boards import board as find_board
 from hwgen.cli import commands
 from hwgen.frames.inputs import FrameSpec
 from hwgen.frames.load import load_frames, load_labels

@@ -11,7 +11,7 @@ from hwgen.cli.json_answers import fit_answer
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.device.clocks import clock_origin, clock_text
-from hwgen.device.mapping import Needs
+from hwgen.device.needs import Needs
 from hwgen.device.synth import check_synthesis
 from hwgen.device.targets import device as find_device
 from hwgen.fit import FitTable, fit_needs

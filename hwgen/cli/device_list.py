@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from hwgen.cli.as_json import say
-from hwgen.device.targets import DEVICES, FAMILIES, Device
+from hwgen.device.families import FAMILIES
+from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.errors import InputError
 from hwgen.report.tables import table, wrapped
 
@@ -21,8 +22,8 @@ def chosen(family: str | None) -> list[Device]:
 
 def _names(device: Device) -> set[str]:
     """What a family may be called: its name, its maker and what people call it."""
-    label = device.family.label.lower()
-    return {device.family.name, label, *label.split(maxsplit=1)}
+    family = device.family
+    return {family.name, *(name.lower() for name in (family.label, family.maker, family.series))}
 
 
 def device_lines(devices: Sequence[Device], width: int) -> list[str]:

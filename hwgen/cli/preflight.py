@@ -79,7 +79,7 @@ def _device(command: str, given: Given) -> None:
 
 def _board(command: str, given: Given) -> None:
     if given.get("board") is not None:
-        from hwgen.boards import board
+        from hwgen.board.boards import board
 
         board(given["board"])
 

@@ -1,39 +1,18 @@
-"""The clock that speeds are stated at unless one is asked for: ``clocks.csv`` has one a family, with its source."""
+"""The clock that speeds are stated at unless one is asked for: that of the device's family."""
 
-import csv
-from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
-
-from hwgen.device.targets import Device
-
-
-@dataclass(frozen=True)
-class Clock:
-    """``hz`` that designs have on devices of a family; ``known``: ``"measured"`` by us, or ``"not measured"`` and
-    chosen with care: ``source`` says below what, and which document has that."""
-
-    hz: float
-    known: str
-    source: str
-
-
-@lru_cache(maxsize=1)
-def clocks() -> dict[str, Clock]:
-    """Those of all families, by name."""
-    lines = files("hwgen.device").joinpath("clocks.csv").read_text(encoding="utf-8").splitlines()
-    return {row["family"]: Clock(float(row["mhz"]) * 1e6, row["known"], row["source"]) for row in csv.DictReader(lines)}
+from .family import Clock
+from .targets import Device
 
 
 def usual_clock(device: Device) -> Clock:
     """The clock of ``device``, as far as its family tells."""
-    return clocks()[device.family.name]
+    return device.family.clock
 
 
 def clock_origin(device: Device, hz: float) -> str | None:
     """``"ECP5, measured"``: where the clock ``hz`` comes from; None where it is not the family's own."""
     usual = usual_clock(device)
-    return f"{device.family.label.split(maxsplit=1)[-1]}, {usual.known}" if hz == usual.hz else None
+    return f"{device.family.series}, {usual.known}" if hz == usual.hz else None
 
 
 def clock_text(hz: float, origin: str | None) -> str:

@@ -5,39 +5,13 @@ The models of :func:`dsps` and :func:`brams` are exact: they follow the rules of
 flip-flops are estimates.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from hwgen.blocks.costs import Cost, MemoryNeed, Products
 from hwgen.blocks.logic import Logic
-from hwgen.device.targets import BlockRam, Device, Dsp, PerBit, Shape
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What is taken of a device; ``ram_luts`` are those of ``luts`` that are RAM, ``large`` its large RAMs."""
-
-    luts: int = 0
-    ffs: int = 0
-    dsps: int = 0
-    brams: int = 0
-    ram_luts: int = 0
-    large: int = 0
-
-    def __add__(self, other: "Needs") -> "Needs":
-        return Needs(
-            self.luts + other.luts,
-            self.ffs + other.ffs,
-            self.dsps + other.dsps,
-            self.brams + other.brams,
-            self.ram_luts + other.ram_luts,
-            self.large + other.large,
-        )
-
-    def share(self, device: Device) -> float:
-        """Of the resource of ``device`` of which it takes the most."""
-        both = [(getattr(self, kind), getattr(device, kind)) for kind in ("luts", "ffs", "dsps", "brams")]
-        both.append((self.large, device.large_rams))
-        return max(used / available for used, available in both if available)
+from hwgen.device.family import BlockRam, Dsp, PerBit, Shape
+from hwgen.device.needs import Needs
+from hwgen.device.targets import Device
 
 
 def needs(cost: Cost, device: Device) -> Needs:

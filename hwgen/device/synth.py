@@ -5,63 +5,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from hwgen.device.mapping import Needs
-from hwgen.device.targets import Device, Family
+from hwgen.device.family import Family
+from hwgen.device.needs import Needs
+from hwgen.device.targets import Device
 from hwgen.graph.errors import FitError
 from hwgen.tools.yosys import YosysError, run_yosys
 
 TIMEOUT = 1800.0  # seconds
-
-_XILINX = {
-    **{f"LUT{inputs}": Needs(luts=1) for inputs in range(1, 7)},
-    **dict.fromkeys(("SRL16E", "SRLC16E", "SRLC32E"), Needs(luts=1, ram_luts=1)),
-    **dict.fromkeys(("RAM32X1S", "RAM64X1S"), Needs(luts=1, ram_luts=1)),
-    **dict.fromkeys(("RAM32X1D", "RAM64X1D", "RAM128X1S"), Needs(luts=2, ram_luts=2)),
-    **dict.fromkeys(("RAM32M", "RAM64M", "RAM128X1D", "RAM256X1S"), Needs(luts=4, ram_luts=4)),
-    **dict.fromkeys(("RAM32M16", "RAM64M8", "RAM256X1D"), Needs(luts=8, ram_luts=8)),
-    **dict.fromkeys(("DSP48E1", "DSP48E2"), Needs(dsps=1)),
-    **dict.fromkeys(("RAMB18E1", "RAMB18E2"), Needs(brams=1)),
-    **dict.fromkeys(("RAMB36E1", "RAMB36E2"), Needs(brams=2)),
-}
-_GOWIN = {
-    **{f"LUT{inputs}": Needs(luts=1) for inputs in range(1, 5)},
-    "ALU": Needs(luts=1),
-    **{f"RAM16SDP{width}": Needs(luts=4, ram_luts=4) for width in (1, 2, 4)},
-    "MULT9X9": Needs(dsps=1),
-    "MULT18X18": Needs(dsps=2),
-    "MULT36X36": Needs(dsps=8),
-    **dict.fromkeys(("SP", "SPX9", "SDPB", "SDPX9B", "DPB", "DPX9B"), Needs(brams=1)),
-}
-#: What a cell counts as, by family, flip-flops aside. Cells that are not here take nothing of their own: wide
-#: multiplexers and carry chains join LUTs that are counted already.
-CELLS = {
-    "ecp5": {
-        "LUT4": Needs(luts=1),
-        "CCU2C": Needs(luts=2),
-        "TRELLIS_DPR16X4": Needs(luts=4, ram_luts=4),
-        "MULT18X18D": Needs(dsps=1),
-        **dict.fromkeys(("DP16KD", "PDPW16KD"), Needs(brams=1)),
-    },
-    "ice40": {
-        "SB_LUT4": Needs(luts=1),
-        "SB_MAC16": Needs(dsps=1),
-        **{f"SB_RAM40_4K{edges}": Needs(brams=1) for edges in ("", "NR", "NW", "NRNW")},
-        "SB_SPRAM256KA": Needs(large=1),
-    },
-    **dict.fromkeys(("xc7", "xcu", "xcup"), _XILINX),
-    **dict.fromkeys(("gw1n", "gw2a"), _GOWIN),
-    "cyclonev": {
-        **{f"MISTRAL_ALUT{inputs}": Needs(luts=1) for inputs in range(2, 6)},
-        **dict.fromkeys(("MISTRAL_NOT", "MISTRAL_ALUT_ARITH"), Needs(luts=1)),
-        "MISTRAL_ALUT6": Needs(luts=2),
-        "MISTRAL_MLAB": Needs(luts=1, ram_luts=1),
-        "MISTRAL_MUL9X9": Needs(dsps=1),
-        "MISTRAL_MUL18X18": Needs(dsps=2),
-        "MISTRAL_MUL27X27": Needs(dsps=3),
-        "MISTRAL_M10K": Needs(brams=1),
-    },
-}
-_FF = re.compile(r"TRELLIS_FF|SB_DFF\w*|FD[RSCP]E(_1)?|DFFN?[SRPC]?E?|MISTRAL_FF")
 
 
 @dataclass(frozen=True)
@@ -129,11 +79,11 @@ def check_synthesis(device: Device) -> None:
 
 def count(cells: Mapping[str, int], device: Device, seconds: float = 0.0, log_tail: str = "") -> SynthResult:
     """The resources that ``cells`` of ``device``'s family take."""
-    known = CELLS[device.family.name]
+    known = device.family.cells
     taken = [(number, known[cell]) for cell, number in cells.items() if cell in known]
     return SynthResult(
         luts=sum(number * each.luts for number, each in taken),
-        ffs=sum(number for cell, number in cells.items() if _FF.fullmatch(cell)),
+        ffs=sum(number for cell, number in cells.items() if re.fullmatch(device.family.flops, cell)),
         dsps=sum(number * each.dsps for number, each in taken),
         brams=sum(number * each.brams for number, each in taken),
         lutrams=sum(number * each.ram_luts for number, each in taken),

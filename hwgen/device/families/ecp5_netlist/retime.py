@@ -1,7 +1,7 @@
 """Registers in an ECP5's netlist that move from behind the LUTs which choose between block RAMs to in front of them.
 
 A ROM deeper than a block RAM is several, and LUTs choose between their words; its register stands behind these.
-In front of them it can move into the block RAMs (:mod:`hwgen.netlist.absorb`), whose words are slow without it. What
+In front of them it can move into the block RAMs (:mod:`.absorb`), whose words are slow without it. What
 chooses gets a register more in exchange. From the third cycle on the circuit does what it did before: only what such
 a register holds at power-up is another. So only registers move that have no reset, which nothing waits for.
 """

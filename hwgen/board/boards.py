@@ -1,10 +1,14 @@
-"""Boards that a bitstream can be made for: data on top of ``amaranth-boards``, which knows their pins."""
+"""Boards that a bitstream can be made for: data in ``boards/*.toml``, beside ``amaranth-boards``, which knows pins."""
 
 import importlib
 import importlib.util
-from dataclasses import dataclass, field, replace
+import sys
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from pathlib import Path
 
+from hwgen.device.flow import Flow
+from hwgen.device.pll import Pll
 from hwgen.device.targets import Device
 from hwgen.device.targets import device as find_device
 from hwgen.graph.errors import InputError
@@ -21,23 +25,31 @@ LINK_LUTS, LINK_FFS = 1100, 600
 class Board:
     """A board.
 
-    ``device`` is that of :mod:`hwgen.device.targets`, ``platform`` the class in ``amaranth_boards.<module>``, ``flow``
-    the tools (see :mod:`hwgen.bitstream`). ``clock`` (Hz) is that of the design unless another is asked for;
-    ``oscillator`` is the board's own. ``rates`` are those in baud that its USB chip (``usb``) makes exactly, the
-    highest first; ``load`` the command that loads a bitstream.
+    ``device`` is that of :mod:`hwgen.device.targets`, ``platform`` the class in ``amaranth_boards.<module>``. ``clock``
+    (Hz) is that of the design unless another is asked for; ``oscillator`` is the board's own. ``rates`` are those in
+    baud that its USB chip (``usb``) makes exactly, the highest first; ``load`` the command that loads a bitstream.
     """
 
     name: str
     device: str
     module: str
     platform: str
-    flow: str
     oscillator: float
     clock: float
     rates: tuple[int, ...]
     load: str
     usb: str
-    buffers: Buffers = field(default=Buffers(), repr=False)
+    buffers: Buffers = field(repr=False)
+
+    @property
+    def flow(self) -> Flow:
+        """The tools behind Yosys."""
+        return find_device(self.device).family.flow
+
+    @property
+    def pll(self) -> Pll:
+        """What makes clocks."""
+        return find_device(self.device).family.pll
 
     @property
     def room(self) -> Device:
@@ -63,55 +75,30 @@ def _block_bits(device: Device) -> int:
     return width * depth
 
 
-def _ulx3s(size: str, suffix: str, device: str, clock: float) -> Board:
-    return Board(
-        name=f"ulx3s{suffix}",
-        device=device,
-        module="ulx3s",
-        platform=f"ULX3S_{size}_Platform",
-        flow="ecp5",
-        oscillator=25e6,
-        clock=clock,
-        rates=(3_000_000, 2_000_000, 1_000_000),
-        load="openFPGALoader -b ulx3s",
-        usb="FT231X",
-        buffers=Buffers(down=4096, up=2048),
-    )
+def _folder() -> Path:
+    """Where the boards' files are: within the package as it is installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    return next(folder for folder in (package / "boards", package.parent / "boards") if folder.is_dir())
 
 
-#: Every board known. The 12F is sold as a smaller one and has the 25F's die, which the open tools make full use of.
-BOARDS = (
-    _ulx3s("85F", "", "lfe5u-85f", 80e6),
-    _ulx3s("45F", "-45f", "lfe5u-45f", 80e6),
-    _ulx3s("25F", "-25f", "lfe5u-25f", 80e6),
-    _ulx3s("12F", "-12f", "lfe5u-12f", 80e6),
-    Board(
-        name="icebreaker",
-        device="ice40up5k",
-        module="icebreaker",
-        platform="ICEBreakerPlatform",
-        flow="ice40",
-        oscillator=12e6,
-        clock=24e6,
-        rates=(12_000_000, 8_000_000, 6_000_000, 4_000_000, 3_000_000, 2_000_000, 1_000_000),
-        load="iceprog",
-        usb="FT2232H",
-        buffers=Buffers(down=1024, up=512),
-    ),
-    Board(
-        name="tangnano9k",
-        device="gw1nr-9c",
-        module="tang_nano_9k",
-        platform="TangNano9kPlatform",
-        flow="gowin",
-        oscillator=27e6,
-        clock=27e6,
-        rates=(1_000_000,),
-        load="openFPGALoader -b tangnano9k",
-        usb="BL702",
-        buffers=Buffers(down=2048, up=2048),
-    ),
-)
+def read_board(file: Path) -> Board:
+    """The board that a file tells of. Raises InputError for one that says too little or too much."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    said = tomllib.loads(file.read_text(encoding="utf-8"))
+    names = {each.name for each in fields(Board)} - {"name"}
+    if said.keys() != names:
+        missing, unknown = (", ".join(sorted(keys)) or "none" for keys in (names - said.keys(), said.keys() - names))
+        raise InputError(f"{file}: keys that are missing: {missing}; that no board has: {unknown}")
+    rates, buffers = tuple(said["rates"]), Buffers(**said["buffers"])
+    return Board(file.stem, **said | {"rates": rates, "buffers": buffers})
+
+
+#: Every board known, by name.
+BOARDS = tuple(map(read_board, sorted(_folder().glob("*.toml"), key=lambda file: file.stem)))
 
 
 def board(name: str) -> Board:

@@ -3,9 +3,9 @@
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
 from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
-from hwgen.boards import Board
-from hwgen.boards.clocks import Setting, cell
 
+from hwgen.board.boards import Board
+from hwgen.device.pll import Setting
 from hwgen.link.top import LinkTop
 from hwgen.link.uart import UartReceiver, UartTransmitter
 
@@ -47,14 +47,15 @@ class BoardTop(Elaboratable):
         """The domain ``sync``, in reset until its clock is stable and for a while after."""
         pin = platform.request(platform.default_clk, dir="-")
         clock, locked = Signal(), Signal()
-        if self.setting is not None and self.board.flow == "ice40":
-            m.submodules.pll = cell(self.board.flow, self.setting, pin.io, clock, locked)
+        pll = self.board.pll
+        if self.setting is not None and pll.takes_pin:
+            m.submodules.pll = pll.cell(self.setting, pin.io, clock, locked)
         else:
             m.submodules.clock_pin = source = io.Buffer("i", pin)
             if self.setting is None:
                 m.d.comb += [clock.eq(source.i), locked.eq(1)]
             else:
-                m.submodules.pll = cell(self.board.flow, self.setting, source.i, clock, locked)
+                m.submodules.pll = pll.cell(self.setting, source.i, clock, locked)
         platform.add_clock_constraint(clock, self.clock)
         m.domains.boot = ClockDomain("boot", reset_less=True, local=True)
         m.domains.sync = ClockDomain("sync")

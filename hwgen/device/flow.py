@@ -1,0 +1,33 @@
+"""The tools that make a bitstream of what Yosys has synthesised."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hwgen.tools.package_tool import Tool
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The tools of a family behind Yosys: ``route`` and ``pack``, what they are given, and what comes out.
+
+    ``constraints``, ``routed`` and ``bitstream`` are the endings of files; ``arguments(platform, top)`` are those of
+    ``route`` that name the part and files, ``packing(platform, source, target)`` those of ``pack``. ``resources`` are
+    what its cells are called in reports. ``improved(netlist)`` is what is done to Yosys' netlist on the way.
+    """
+
+    route: Tool
+    pack: Tool
+    constraints: str
+    routed: str
+    bitstream: str
+    arguments: Callable[[Any, str], list[str]]
+    packing: Callable[[Any, str, str], list[str]]
+    resources: Mapping[str, str]
+    improved: Callable[[dict], dict] | None = None
+
+
+def nextpnr(name: str) -> Tool:
+    """nextpnr of the families ``name``, from PyPI."""
+    module = name.replace("-", "_")
+    return Tool(f"nextpnr-{name}", f"yowasp-nextpnr-{name}", f"yowasp_nextpnr_{module}", f"run_nextpnr_{module}")
