@@ -2,7 +2,7 @@
 
 Blocks marked ``console`` hold commands (lines beginning with ``$ ``) and lines of their output; ``...`` stands for what
 is left out, of a line or of the lines. Blocks marked ``python`` are run, by pytest where they define tests. A block
-after an HTML comment that begins with ``illustrative`` is only shown.
+after an HTML comment that begins with ``illustrative`` is only shown; one after ``from FILE`` is a piece of that file.
 """
 
 import os
@@ -12,12 +12,15 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(<!-- illustrative[^\n]*-->\n)?^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"(<!-- (?:illustrative|from)[^\n]*-->\n)?^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 SECONDS = 300
 # Run where the tests run, so neither is run by them: installing would change the environment, and pytest would not end.
 INSTALL = re.compile(r"^pip install [^&]*(&& |$)")
@@ -46,6 +49,7 @@ def blocks():
 
 
 BLOCKS = list(blocks())
+QUOTED = re.compile(r"<!-- from (\S+) -->\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +102,15 @@ def test_python_runs(block, folder):
     file.write_text(block.text, encoding="utf-8")
     runner = "-m pytest -p no:cacheprovider" if "def test_" in block.text else ""
     run(f'"{sys.executable}" {runner} "{file.name}"', folder)
+
+
+def test_pieces_of_files_are_as_they_are_there():
+    found = [piece for document in DOCUMENTS for piece in QUOTED.findall(document.read_text(encoding="utf-8"))]
+    for file, piece in found:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        assert any(indent(piece, " " * deep) in source for deep in range(0, 13, 4)), f"not in {file}:\n{piece}"
+    marks = sum(document.read_text(encoding="utf-8").count("<!-- from ") for document in DOCUMENTS)
+    assert len(found) == marks >= 4
 
 
 def test_something_is_found_in_the_documents():
