@@ -19,14 +19,14 @@ from .box import Slice
 from .conv import Conv
 from .loaded import stored_type
 from .mac_layer import raw_range
-from .operator import GoldenOperator, Operator
+from .operator import GoldenOnly, Operator
 from .reorder import Rearrange
 from .staircase import Staircase, requantization
 from .sums import exact_float, window_sums
 
 
 @dataclass(frozen=True, eq=False)
-class ConvTranspose(GoldenOperator):
+class ConvTranspose(GoldenOnly):
     """``weights`` int64 [OC, KH, KW, IC/group], zero points taken off and turned round, over the spread map.
 
     What computes it are its :attr:`parts`: ``phases``, their interleaving, and what cuts off the edges.

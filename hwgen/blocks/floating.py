@@ -9,11 +9,11 @@ from hwgen.graph.ir import Node
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap, Quantization
 
-from .operator import GoldenOperator, SeveralInputs
+from .operator import GoldenOnly, SeveralInputs
 
 
 @dataclass(frozen=True, eq=False)
-class Float(SeveralInputs, GoldenOperator):
+class Float(SeveralInputs, GoldenOnly):
     """The ONNX operator ``node`` between dequantisation and quantisation to ``target``.
 
     ``operands`` has a constant, or None for the next of ``inputs``, whose elements lie at ``orders`` in their

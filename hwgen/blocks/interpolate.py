@@ -26,7 +26,7 @@ from .box import Keep
 from .costs import Products, ring_memory
 from .logic import Logic, counter
 from .mac_folding import divisors
-from .operator import GoldenOperator, LaneFolding, Operator
+from .operator import GoldenOnly, LaneFolding, Operator
 from .pool import AveragePool
 from .staircase import Staircase, requantization
 from .stream import element_shape
@@ -83,7 +83,7 @@ class Shares:
 
 
 @dataclass(frozen=True, eq=False)
-class LinearResize(GoldenOperator):
+class LinearResize(GoldenOnly):
     """The exact sum of four pixels by ``rows`` and ``columns``, through ``requantization`` (which divides)."""
 
     input: FeatureMap

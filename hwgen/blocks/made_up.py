@@ -9,14 +9,14 @@ from hwgen.graph.types import FeatureMap
 from hwgen.graph.value import NOWHERE
 
 from .box import Pad, Slice
-from .operator import GoldenOperator, Operator
+from .operator import GoldenOnly, Operator
 from .reorder import Rearrange, ShuffleChannels, Upsample
 
 _ORDERS = (Slice, Upsample, ShuffleChannels, Rearrange)
 
 
 @dataclass(frozen=True, eq=False)
-class MadeUp(GoldenOperator):
+class MadeUp(GoldenOnly):
     """Element ``n`` of the output is element ``places[n]`` of the input's raster; ``fill`` where that is -1.
 
     What computes it are its :attr:`parts`. Where all that comes from the input is one box, it is put in order and

@@ -195,7 +195,7 @@ class Operator(ABC):
         return tuple(Offer(unit.folding, unit.interval, weight) for unit, weight in zip(units, weights, strict=True))
 
 
-class GoldenOperator(Operator):
+class GoldenOnly(Operator):
     """The base of operators without hardware: what they compute is defined, and that is all."""
 
     @property

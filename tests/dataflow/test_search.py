@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from hwgen.blocks import OPERATORS
-from hwgen.blocks.operator import GoldenOperator
+from hwgen.blocks.operator import GoldenOnly
 from hwgen.dataflow.folding import default_weigh, search
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
@@ -147,7 +147,7 @@ def test_what_is_wrong_with_a_plan_is_said(network, edit, message):
 
 
 @dataclass(frozen=True)
-class Unbuilt(GoldenOperator):
+class Unbuilt(GoldenOnly):
     """An operator that is defined and has no hardware."""
 
     input: FeatureMap
