@@ -21,7 +21,7 @@ from .costs import MemoryNeed, rom_need
 from .element_form import Definition
 from .fixed_point import Number
 from .logic import Logic, adder, clipped, delayed, index_bits
-from .search import point_type, value_type
+from .step_search import point_type, value_type
 from .stream import element_shape
 from .streamed import Hardware
 

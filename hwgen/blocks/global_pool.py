@@ -27,8 +27,8 @@ from .mac_folding import divisors
 from .operator import LaneFolding, Operator, Unit
 from .pool import average_requantization, sum_type
 from .requantizer import RequantizerPlan
-from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization_gap
+from .step_search import StepSearchPlan, requantizer_plan
 from .stream import beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor, counting, ones
 
@@ -143,7 +143,7 @@ class GlobalAveragePoolUnit(LoadedUnit, GlobalPoolUnit):
     """Hardware for :class:`GlobalAveragePool`."""
 
     @property
-    def requantizer(self) -> RequantizerPlan | SearchPlan:
+    def requantizer(self) -> RequantizerPlan | StepSearchPlan:
         return requantizer_plan(self.op.requantization, self.folding.lanes, self.folding.lanes)
 
     @property

@@ -25,7 +25,7 @@ from .mac_layer import MacLayer
 from .multiplier import SINGLE, Multiplier
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
-from .search import SearchPlan, requantizer_plan
+from .step_search import StepSearchPlan, requantizer_plan
 from .stores import images, store_logic, store_needs
 from .stream import queue_logic, queue_memory
 from .timing import Actor
@@ -130,7 +130,7 @@ class MacPlan:
         return Multiplier(self.layer.input.type, self.layer.weight_type, self.folding.products)
 
     @cached_property
-    def requantizer(self) -> RequantizerPlan | SearchPlan:
+    def requantizer(self) -> RequantizerPlan | StepSearchPlan:
         return unit_requantizer(self.layer, self.folding)
 
     @property
@@ -300,7 +300,7 @@ class MacPlan:
         return Columns.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
 
 
-def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | SearchPlan:
+def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | StepSearchPlan:
     """The requantiser behind ``folding``: it starts anew with every window's channels."""
     results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
     lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0

@@ -28,8 +28,8 @@ from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
 from .operator import LaneFolding, Operator, Unit
 from .requantizer import RequantizerPlan
-from .search import SearchPlan, requantizer_plan
 from .staircase import Staircase, requantization, requantization_gap
+from .step_search import StepSearchPlan, requantizer_plan
 from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
 from .timing import Actor, counting
 from .windowing import ring_actor, ring_capacity, ring_logic
@@ -200,7 +200,7 @@ class AveragePoolUnit(LoadedUnit, PoolUnit):
     """Hardware for :class:`AveragePool`."""
 
     @property
-    def requantizer(self) -> RequantizerPlan | SearchPlan:
+    def requantizer(self) -> RequantizerPlan | StepSearchPlan:
         serial = requantizer_plan(self.op.requantization, self.folding.lanes, self.folding.lanes, serial=True)
         return (
             serial

@@ -23,7 +23,7 @@ from .stream import element_shape
 
 
 @dataclass(frozen=True)
-class SearchPlan(Packed):
+class StepSearchPlan(Packed):
     """How ``results`` sums at a time become beats of ``lanes`` integers; like :class:`RequantizerPlan`, which see."""
 
     results: int
@@ -92,7 +92,7 @@ class SearchPlan(Packed):
         return [Columns.of(values[own].reshape(-1, 1), [type_.width]) for own in owns for values, type_ in parts]
 
     def component(self, staircase: Staircase, sum_: IntType, out: IntType) -> wiring.Component:
-        return Search(staircase, self, sum_, out)
+        return StepSearch(staircase, self, sum_, out)
 
 
 def requantizer_plan(
@@ -102,12 +102,12 @@ def requantizer_plan(
     serial: bool = False,
     period: int | None = None,
     lut_cycles: int = 0,
-) -> RequantizerPlan | SearchPlan:
+) -> RequantizerPlan | StepSearchPlan:
     """The plan for ``requantization``, in whichever form it is; see :meth:`RequantizerPlan.of`."""
     if not isinstance(requantization, Staircase):
         return RequantizerPlan.of(requantization, results, lanes, serial, period, lut_cycles)
     steps = requantization.steps
-    return SearchPlan(
+    return StepSearchPlan(
         results, lanes, steps.channels, period or steps.channels, steps.levels, tabled=steps.values is not None
     )
 
@@ -122,10 +122,10 @@ def value_type(steps: Steps) -> IntType:
     return IntType.holding(int(steps.values.min()), int(steps.values.max()))
 
 
-class Search(Requantizer):
+class StepSearch(Requantizer):
     """A :class:`Requantizer` that looks results up: the same ports, another pipeline."""
 
-    def __init__(self, staircase: Staircase, plan: SearchPlan, sum_: IntType, out: IntType):
+    def __init__(self, staircase: Staircase, plan: StepSearchPlan, sum_: IntType, out: IntType):
         self.steps = staircase.steps
         super().__init__(staircase, plan, sum_, out)
 
