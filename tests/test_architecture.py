@@ -1,6 +1,9 @@
-"""The folders import in one direction, and only three files know the ONNX package."""
+"""Every folder has a rank, imports point to the left and run in no circles, and few files know the ONNX package."""
 
 import ast
+from collections.abc import Iterator
+from functools import lru_cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -8,34 +11,122 @@ import pytest
 import hwgen
 
 ROOT = Path(hwgen.__file__).parent
-ORDER = ["graph", "tools", "frames", "memory", "blocks", "device", "dataflow"]
-FILES = sorted(ROOT.rglob("*.py"))
+#: Folders from left to right. Those from ``link`` on may import files that lie in no folder, too, but for ``__main__``.
+ORDER = (
+    "graph", "tools", "frames", "memory", "blocks", "device", "dataflow", "link", "projects", "board", "report", "cli",
+)  # fmt: skip
+#: Folders that hold no modules.
+DATA = {"schemas"}
+#: Files that lie in no folder, which each have one to go to; fewer by and by, never more.
+LOBBY = 39
+#: Imports for annotations alone of what imports the importer. None is added; one that is gone leaves this list.
+RUN_UP = {
+    ("blocks.timing_engine", "blocks.timing"),
+    ("board.bitstream", "flow"),
+    ("checking", "flow"),
+    ("dataflow.stages", "dataflow.plan"),
+    ("projects", "flow"),
+    ("projects", "retraining"),
+    ("projects.facts", "flow"),
+    ("projects.facts", "retraining"),
+}
+FILES = sorted(path for path in ROOT.rglob("*.py") if "templates" not in path.parts)
+
+
+def module(path: Path) -> str:
+    """``hwgen.graph`` of graph/__init__.py, ``hwgen.graph.ir`` of graph/ir.py."""
+    return ".".join(("hwgen", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {module(path): path for path in FILES}
+
+
+def names(path: Path) -> Iterator[tuple[str, bool]]:
+    """Absolute names of what a file imports, and whether for annotations alone."""
+    package = ["hwgen", *path.relative_to(ROOT).parts[:-1]]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node in typing) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((f"{start}.{alias.name}", node in typing) for alias in node.names)
+
+
+@lru_cache(None)
+def imports(name: str, *, typing: bool) -> frozenset[str]:
+    """The modules of ours that one imports, for annotations alone or really."""
+    found = {_owner(each) for each, only in names(MODULES[name]) if only == typing and each.split(".")[0] == "hwgen"}
+    return frozenset(found - {name})
+
+
+def _owner(name: str) -> str:
+    """The module that a name is in, or that it is."""
+    while name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name
 
 
 def imported(path: Path) -> set[str]:
-    """Absolute names of the modules that a file imports."""
-    package = ["hwgen", *path.relative_to(ROOT).parts[:-1]]
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            names.add(".".join([*base, *([node.module] if node.module else [])]))
-    return names
+    """Absolute names of all that a file imports."""
+    return {name for name, _ in names(path)}
 
 
-def rank(parts: tuple[str, ...]) -> int:
-    """The folder's place from left to right; what lies in no folder comes last."""
-    return ORDER.index(parts[0]) if parts and parts[0] in ORDER else len(ORDER)
+def rank(name: str) -> int:
+    """The place of a module's folder from left to right; what lies in no folder stands in front of ``link``."""
+    folder = MODULES[name].relative_to(ROOT).parts[0]
+    return ORDER.index(folder) if folder in ORDER else ORDER.index("link") - 0.5
 
 
-@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
-def test_imports_point_to_the_left(path):
-    own = rank(path.relative_to(ROOT).parts)
-    inside = [name.split(".")[1:] for name in imported(path) if name.split(".")[0] == "hwgen"]
-    wrong = [".".join(parts) for parts in inside if parts and rank(tuple(parts)) > own]
-    assert not wrong, f"{path.name} imports {wrong}, which stand to its right"
+def in_lobby(name: str) -> bool:
+    return MODULES[name].parent == ROOT
+
+
+def test_every_folder_has_a_rank():
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"__pycache__"}
+    assert folders == {*ORDER, *DATA}
+    assert not [path for folder in DATA for path in (ROOT / folder).rglob("*.py")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_to_the_left(name):
+    if in_lobby(name):
+        wrong = {each for each in imports(name, typing=False) if each.startswith("hwgen.cli")}
+        assert not wrong or name == "hwgen.__main__", f"{name} imports {wrong}, which only the command line does"
+        return
+    both = imports(name, typing=False) | imports(name, typing=True)
+    wrong = [each for each in both - {"hwgen"} if rank(each) > rank(name)]
+    assert not wrong, f"{name} imports {wrong}, which stand to its right"
+
+
+def test_files_outside_folders_become_fewer():
+    assert len([name for name in MODULES if in_lobby(name)]) <= LOBBY
+
+
+def test_nothing_imports_in_circles():
+    """``hwgen`` itself is a door: what it offers, it imports when it is asked for."""
+    arrows = {name: imports(name, typing=False) - {"hwgen"} for name in MODULES}
+    TopologicalSorter(arrows).prepare()
+
+
+def test_imports_for_annotations_that_run_up_become_fewer():
+    up = {(name, each) for name in MODULES for each in imports(name, typing=True) if name in reached(each)}
+    up = {(name.removeprefix("hwgen."), each.removeprefix("hwgen.")) for name, each in up if name != "hwgen"}
+    assert up == RUN_UP, "an import for annotations may not name what imports its file; take off the list what is gone"
+
+
+@lru_cache(None)
+def reached(name: str) -> frozenset[str]:
+    """All modules that one needs, directly or through others."""
+    own = imports(name, typing=False) - {"hwgen"}
+    return own.union(*(reached(each) for each in own))
 
 
 def test_only_files_that_read_and_write_models_know_onnx():
