@@ -78,7 +78,8 @@ def written(monkeypatch, tmp_path):
     """How many times Verilog was written, with a cache of its own."""
     monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / "cache"))
     calls = []
-    monkeypatch.setattr(export, "export", lambda *args, real=export.export: calls.append(args) or real(*args))
+    real = export.export
+    monkeypatch.setattr(flow, "export", lambda *args, **made: calls.append(args) or real(*args, **made))
     return calls
 
 
@@ -118,5 +119,5 @@ def test_one_weight_makes_another_design(written, tmp_path):
     layer = design.plan.layers[0]
     weights = layer.op.weights.copy()
     weights.flat[0] += 1
-    changed = replace(layer, op=replace(layer.op, weights=weights))
+    changed = replace(layer, unit=replace(layer.op, weights=weights).unit(layer.folding))
     assert fingerprint(design.plan) != fingerprint(replace(design.plan, layers=(changed, *design.plan.layers[1:])))
