@@ -13,7 +13,7 @@ from .blocks.cases import pool
 
 
 def test_what_is_routed_has_one_pin_in_and_one_out():
-    core = pool(MaxPool, FeatureMap(4, 4, 3, U8), Window((2, 2), (2, 2))).block(LaneFolding(3))
+    core = pool(MaxPool, FeatureMap(4, 4, 3, U8), Window((2, 2), (2, 2))).unit(LaneFolding(3)).block()
     top = re.search(r"^module \\top\n(.*?)^end$", to_rtlil(Surrounded(core), "top"), re.DOTALL | re.MULTILINE)[1]
     ports = re.findall(r"wire width (\d+) (input|output) \d+ +\\(\w+)", top)
     assert sorted((name, kind, int(width)) for width, kind, name in ports) == [

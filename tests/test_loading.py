@@ -131,7 +131,8 @@ def lane(stage) -> LaneForm:
 def test_cycles_are_those_of_fixed_weights(hardware):
     network, plan, _ = hardware
     fixed = replace(plan, network=network, layers=tuple(
-        replace(layer, op=placed.op) for layer, placed in zip(plan.layers, network.layers, strict=True)
+        replace(layer, unit=placed.op.unit(layer.folding))
+        for layer, placed in zip(plan.layers, network.layers, strict=True)
     ))  # fmt: skip
     before, after = schedule(fixed), schedule(plan)
     assert after.interval == before.interval

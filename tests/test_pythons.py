@@ -68,7 +68,7 @@ def hardware() -> str:
     """A digest of one piece of hardware for each of several operators."""
     first = {type(op): (op, folding) for _, op, folding in reversed(CASES)}
     kinds = (Conv, Dense, AveragePool, Table, FixedOperand, Concat, Pad, Interpolate)
-    texts = [to_rtlil(first[kind][0].block(first[kind][1]), "top") for kind in kinds]
+    texts = [to_rtlil(first[kind][0].unit(first[kind][1]).block(), "top") for kind in kinds]
     return hashlib.sha256("".join(texts).encode()).hexdigest()
 
 
