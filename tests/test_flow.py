@@ -150,7 +150,7 @@ def test_a_plan_can_be_edited_and_fed_back(path, design, tmp_path):
     with pytest.raises(hwgen.InputError) as caught:
         hwgen.compile(path, calibration=tiny.frames(), plan=file)
     assert caught.value.problems == (
-        f"{file}: layer 'cnov' is not in the model",
+        f"{file}: layer 'cnov' is not in the model; near are 'conv'",
         f"{file}: layer 'conv' of the model is missing",
     )
     with pytest.raises(hwgen.InputError, match=r"cannot read the plan '.*none.json': No such file or directory"):
