@@ -86,6 +86,19 @@ def test_an_error_that_was_made_of_ctrl_c_is_ctrl_c(monkeypatch):
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
+def test_ctrl_c_in_code_made_of_text_is_no_death_by_signal(tmp_path):
+    code = (
+        "import hwgen.cli.main as cli, hwgen.__main__ as program\n"
+        "cli.cli.main = lambda **given: exec('raise KeyboardInterrupt')\n"
+        "program.main()\n"
+    )
+    (tmp_path / "interrupted_here.py").write_text(code)
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])])
+    command = [sys.executable, "-m", "interrupted_here"]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 def sleeping(file: Path) -> list[str]:
     """A tool that says in ``file`` which process of its own it has started, and waits for that."""
     code = (
@@ -119,8 +132,16 @@ def test_what_threads_wait_for_is_ended_with_all_that_it_started(tmp_path):
     assert not state.exists() or ") Z " in state.read_text()
 
 
+@pytest.fixture
+def hears_ctrl_c():
+    """Where a shell runs the tests in the background, they would not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be held back on this system")
-def test_ctrl_c_waits_for_the_end_of_a_deaf_block():
+def test_ctrl_c_waits_for_the_end_of_a_deaf_block(hears_ctrl_c):
     reached = []
 
     def interrupted():

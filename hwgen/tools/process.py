@@ -56,11 +56,21 @@ def deaf() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    heard: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    # Where there are other threads, one of them takes the signal, and the handler runs in the main one all the same.
+    waits = callable(handler) and threading.current_thread() is threading.main_thread()
+    if waits:
+        signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if waits:
+            signal.signal(signal.SIGINT, handler)
+    if heard:
+        handler(heard[0], None)
 
 
 def run_tool(command: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
