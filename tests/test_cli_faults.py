@@ -13,18 +13,10 @@ import pytest
 
 from hwgen.tools import verilator
 
-from . import tiny
+from . import test_cli, tiny
 from .test_cli import OPTIONS, errors, ok, run
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    """Every test works in a folder of its own, with a model and frames."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    tiny.save(tmp_path / "tiny.onnx")
-    np.save(tmp_path / "frames.npy", tiny.frames())
-    return tmp_path
+folder = test_cli.folder  # every test works in a folder of its own
 
 
 def test_a_full_disk_or_a_forbidden_folder_is_one_line(monkeypatch):

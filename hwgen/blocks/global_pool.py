@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
-from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.loadable import LoadForm
 from hwgen.graph.network import Site
@@ -18,18 +17,18 @@ from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.rom import RAM_ATTRIBUTES
-from hwgen.memory.store import LOAD_PORTS, pass_on
+from hwgen.memory.store import pass_on
 
 from .costs import Cost, MemoryNeed, ram_need
 from .loaded import LoadedRequantizer, LoadedUnit
 from .logic import Logic, adder_register, loop
 from .mac_folding import divisors
 from .operator import LaneFolding, Operator, Unit
-from .pool import average_requantization, sum_type
+from .pool import LanesBlock, average_requantization, sum_type
 from .requantizer import RequantizerPlan
 from .staircase import Staircase, requantization_gap
 from .step_search import StepSearchPlan, requantizer_plan
-from .stream import beat_stream, element_shape, join, queue_logic, queue_memory
+from .stream import element_shape, join, queue_logic, queue_memory
 from .timing import Actor, counting, ones
 
 
@@ -180,16 +179,8 @@ class Arrival(NamedTuple):
     last: Signal
 
 
-class GlobalPoolBlock(wiring.Component):
-    """The ports, and what takes beats."""
-
-    def __init__(self, unit: GlobalPoolUnit):
-        self.unit, self.op, self.folding = unit, unit.op, unit.folding
-        streams = {
-            "i": In(beat_stream(self.op.input.type, self.folding.lanes)),
-            "o": Out(beat_stream(self.op.output.type, self.folding.lanes)),
-        }
-        super().__init__(streams | (LOAD_PORTS if self.op.loading else {}))
+class GlobalPoolBlock(LanesBlock):
+    """What takes beats."""
 
     def arrive(self, m: Module, outlet: Outlet, payload: data.View) -> Arrival:
         """Take beats while ``outlet`` has room for a result; ``payload`` is what to make of the one that is offered."""

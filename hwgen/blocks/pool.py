@@ -259,14 +259,20 @@ def average_requantization(site: Site, count: int) -> Requantization | Staircase
     return requantization(site, unit * channels, bias, low, high, scale * channels.astype(np.float32))
 
 
-class PoolBlock(wiring.Component):
-    def __init__(self, unit: PoolUnit):
+class LanesBlock(wiring.Component):
+    """A stream in, a stream out, with the same lanes; and the load bus, where constants are loaded."""
+
+    def __init__(self, unit: Unit):
         self.unit, self.op, self.folding = unit, unit.op, unit.folding
         streams = {
             "i": In(beat_stream(self.op.input.type, self.folding.lanes)),
             "o": Out(beat_stream(self.op.output.type, self.folding.lanes)),
         }
         super().__init__(streams | (LOAD_PORTS if self.op.loading else {}))
+
+
+class PoolBlock(LanesBlock):
+    """The window buffer and what comes behind it."""
 
     def frame(self, m: Module) -> tuple[RingWindow, Outlet]:
         """Window buffer and outlet, connected to the ports and to each other."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from hwgen.cli.config import ConfiguredCommand
-from hwgen.cli.options import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
+from hwgen.cli.options import COMMON_OPTIONS, INPUT_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
 
 #: Of the options for models, those that say what the network is and not how it is laid out.
 _NETWORK_OPTIONS = MODEL_OPTIONS[1:4]
@@ -25,15 +25,7 @@ _NETWORK_OPTIONS = MODEL_OPTIONS[1:4]
     metavar="DIR",
     help="Folder of the build on the board, where weights are loaded.  [default: found in build/]",
 )
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    required=True,
-    metavar="PATH",
-    help="Frames: picture, folder, .npy, .npz or FILE.npz:KEY. Repeatable.",
-)
-@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Use only the first N frames.")
+@options(INPUT_OPTIONS)
 @click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
 @click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
 @options(_NETWORK_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)

@@ -17,6 +17,7 @@ from hwgen.cli.guard import Guarded
 from hwgen.cli.options import (
     BOARD_OPTIONS,
     COMMON_OPTIONS,
+    INPUT_OPTIONS,
     MODEL_OPTIONS,
     NUMBER_OPTIONS,
     QUANTISER_OPTIONS,
@@ -83,15 +84,7 @@ def build(output: Path | None, bitstream: bool, baud: int | None, placements: in
 
 @cli.command(short_help="Run MODEL on frames: models or hardware.")
 @options(MODEL_OPTIONS)
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    required=True,
-    metavar="PATH",
-    help="Frames: picture, folder, .npy, .npz or FILE.npz:KEY. Repeatable.",
-)
-@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Use only the first N frames.")
+@options(INPUT_OPTIONS)
 @click.option(
     "--engine",
     type=click.Choice(["golden", "schedule", "amaranth", "compiled"]),

@@ -127,6 +127,18 @@ BOARD_OPTIONS = (
     ),
 )
 
+INPUT_OPTIONS = (
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        required=True,
+        metavar="PATH",
+        help="Frames: picture, folder, .npy, .npz or FILE.npz:KEY. Repeatable.",
+    ),
+    click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Use only the first N frames."),
+)
+
 NUMBER_OPTIONS = (
     click.option("--scale", type=float, metavar="X", help="Factor for numbers in files.  [default: 1/255 for pixels]"),
     click.option("--mean", type=Numbers(), default=(), help="Subtracted after scaling; one number or one per channel."),
@@ -177,6 +189,7 @@ def options(*groups):
 
 
 def output_option(what: str):
+    """Where ``what`` is written."""
     return click.option(
         "--output", "-o", type=click.Path(path_type=Path), metavar="DIR", help=f"Where to write {what}.  [default: "
         "build/<model>]"
