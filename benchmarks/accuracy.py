@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.table import Table
 
 from hwgen.blocks import OPERATORS
-from hwgen.exact_session import exact_session, open_session
 from hwgen.graph import golden
 from hwgen.graph.calibrate import METHODS
 from hwgen.graph.lower import lower
@@ -31,6 +30,7 @@ from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT, Recipe
+from hwgen.simulate.exact_session import exact_session, open_session
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 CAFFE_MEAN = np.float32([104, 117, 123])

@@ -33,8 +33,8 @@ from hwgen.dataflow.schedule import schedule
 from hwgen.device.families import FAMILIES
 from hwgen.device.synth import script
 from hwgen.device.targets import device
-from hwgen.flow import choose_plan
-from hwgen.rtlil import to_rtlil
+from hwgen.flow.design import choose_plan
+from hwgen.hdl.rtlil import to_rtlil
 from hwgen.tools.yosys import release, run_yosys
 
 from .cycles import EXAMPLES, read

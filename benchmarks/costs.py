@@ -19,12 +19,12 @@ import click
 import numpy as np
 
 from hwgen.blocks.costs import Cost
+from hwgen.dataflow.stage_synth import remembered
 from hwgen.device.family import PerBit
 from hwgen.device.mapping import KINDS, logic_luts, needs
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device, device
-from hwgen.rtlil import to_rtlil
-from hwgen.stage_synth import remembered
+from hwgen.hdl.rtlil import to_rtlil
 
 from .cost_cases import Case, cases
 

@@ -20,7 +20,6 @@ import numpy as np
 
 from benchmarks.networks import CIFAR10, Data, data_of
 from hwgen.blocks import OPERATORS
-from hwgen.exact_session import exact_session, open_session
 from hwgen.graph import golden
 from hwgen.graph.errors import HwgenError
 from hwgen.graph.ir import Graph
@@ -28,7 +27,8 @@ from hwgen.graph.lower import lower
 from hwgen.graph.network import Network
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
-from hwgen.runtime import Runtime
+from hwgen.simulate.exact_session import exact_session, open_session
+from hwgen.simulate.runtime import Runtime
 from tests.blocks.random_models import Model, frames, lowered
 from tests.blocks.test_runtime import IN_FLOAT
 from tests.graph.reference import runtime_integers

@@ -12,8 +12,8 @@ import click
 
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
+from hwgen.hdl.rtlil import to_rtlil
 from hwgen.projects.gearbox import Gearbox
-from hwgen.rtlil import to_rtlil
 from hwgen.testing import simulate
 
 #: Bytes taken and given.

@@ -17,11 +17,11 @@ import click
 import numpy as np
 
 import hwgen
+from hwgen.dataflow.fit import fit_needs
 from hwgen.device.synth import synthesise
-from hwgen.exact_session import exact_session
-from hwgen.fit import fit_needs
 from hwgen.graph import golden
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl.rtlil import to_rtlil
+from hwgen.simulate.exact_session import exact_session
 
 MODEL = Path(__file__).parents[1] / "examples" / "lenet5_int8.onnx"
 Row = tuple[str, str]

@@ -15,10 +15,10 @@ from pathlib import Path
 import click
 import numpy as np
 
+from hwgen.dataflow.search.sizing import Sizing
+from hwgen.dataflow.stage_synth import StageCounts, count_stages
 from hwgen.device.needs import Needs
 from hwgen.device.targets import device
-from hwgen.sizing import Sizing
-from hwgen.stage_synth import StageCounts, count_stages
 
 from .costs import put
 from .cycles import EXAMPLES, read

@@ -131,10 +131,10 @@ def pictures(count: int) -> np.ndarray:
 
 
 def hwgen(file: Path, budget: int, images: int) -> Measured:
-    from hwgen import flow
-    from hwgen.compiled import CompiledPlan
-    from hwgen.dataflow.folding import search
+    from hwgen.dataflow.search.folding import search
+    from hwgen.flow import design as flow
     from hwgen.graph import golden
+    from hwgen.simulate.compiled import CompiledPlan
 
     network = flow.quantised(file, calibration=pictures(30)).network
     integers = golden.network_input(network, pictures(images))

@@ -21,7 +21,7 @@ from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl.rtlil import to_rtlil
 
 FAMILIES = ("Add, random scales", "Add, powers of two", "Mul, random scales", "Mul, powers of two")
 

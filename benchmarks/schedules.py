@@ -14,10 +14,10 @@ from pathlib import Path
 import click
 
 from hwgen.blocks.timing import Actor, counting, ones, run
-from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.queues import size_queues
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import FoldingSearch
 
 from .cycles import read
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from hwgen.blocks.rows import RowFork
-from hwgen.dataflow.folding import search
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import search
 from hwgen.dataflow.taps import waiting
 
 from .cycles import read

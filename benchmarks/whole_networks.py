@@ -23,15 +23,15 @@ import click
 import numpy as np
 import onnx
 
-from hwgen import flow
-from hwgen.dataflow.folding import FoldingSearch, search
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.schedule import schedule
-from hwgen.export import export
+from hwgen.dataflow.search.folding import FoldingSearch, search
+from hwgen.flow import design as flow
 from hwgen.graph import golden
-from hwgen.runtime import against_onnxruntime
-from hwgen.simulate import simulate
-from hwgen.workers import Workers
+from hwgen.hdl.export import export
+from hwgen.simulate.runtime import against_onnxruntime
+from hwgen.simulate.simulation import simulate
+from hwgen.simulate.workers import Workers
 
 from .networks import Data, data_of
 from .random_networks import NETWORKS

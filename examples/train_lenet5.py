@@ -23,7 +23,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from hwgen.exact_session import exact_session
+from hwgen.simulate.exact_session import exact_session
 
 HERE = Path(__file__).parent
 BATCH = 128

@@ -9,10 +9,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hwgen.flow import Design, compile
+    from hwgen.flow.design import Design, compile
+    from hwgen.flow.retraining import retrained, simulate_loads
     from hwgen.graph.errors import FitError, HwgenError, InputError, ModelError
     from hwgen.graph.recipe import Recipe
-    from hwgen.retraining import retrained, simulate_loads
 
 __all__ = [
     "Design", "FitError", "HwgenError", "InputError", "ModelError", "Recipe", "__version__", "compile", "retrained",
@@ -25,11 +25,11 @@ __version__ = "0.1.0"
 def __getattr__(name: str):
     """Public names are imported when they are first used, so that ``import hwgen`` and ``--help`` are quick."""
     if name in ("Design", "compile"):
-        from hwgen import flow
+        from hwgen.flow import design
 
-        return getattr(flow, name)
+        return getattr(design, name)
     if name in ("retrained", "simulate_loads"):
-        from hwgen import retraining
+        from hwgen.flow import retraining
 
         return getattr(retraining, name)
     if name == "Recipe":

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hwgen.graph.errors import InputError
-from hwgen.manifest import MANIFEST, write_manifest
+from hwgen.tools.manifest import MANIFEST, write_manifest
 
 
 @contextmanager

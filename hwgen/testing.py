@@ -20,8 +20,8 @@ from hwgen.blocks.operator import Operator
 from hwgen.blocks.stream import port_names
 from hwgen.blocks.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap, IntType
+from hwgen.simulate.verilated import Beats, CompiledDesign
 from hwgen.tools.verilator import QUICK, available
-from hwgen.verilated import Beats, CompiledDesign
 
 
 class StreamViolation(AssertionError):

@@ -26,5 +26,5 @@ def processor_that_saturates():
         yield
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hwgen.exact_session.saturates", lambda: True)
+        patch.setattr("hwgen.simulate.exact_session.saturates", lambda: True)
         yield

@@ -11,11 +11,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from hwgen.axi import AxiPort, AxiTop, RegisterSlice, tdata_bits, tdata_words
 from hwgen.blocks.stream import beat_layout, beat_stream
 from hwgen.graph.types import S8, U8, IntType
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl.rtlil import to_rtlil
 from hwgen.testing import simulate
+from hwgen.top.axi import AxiPort, AxiTop, RegisterSlice, tdata_bits, tdata_words
 
 S5, U12 = IntType(5, True), IntType(12, False)
 

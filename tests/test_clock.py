@@ -7,7 +7,7 @@ from hwgen.blocks import MaxPool
 from hwgen.blocks.operator import LaneFolding
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl.rtlil import to_rtlil
 
 from .blocks.cases import pool
 

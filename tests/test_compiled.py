@@ -12,17 +12,17 @@ from amaranth.lib.wiring import In, Out
 from hwgen import testing
 from hwgen.blocks import Concat
 from hwgen.blocks.stream import beat_stream, port_names
-from hwgen.compiled import CompiledPlan, packed, unpacked
-from hwgen.dataflow.folding import search
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import search
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.types import U8, FeatureMap, IntType
-from hwgen.simulate import simulate
+from hwgen.simulate.compiled import CompiledPlan, packed, unpacked
+from hwgen.simulate.simulation import simulate
+from hwgen.simulate.verilated import CompiledDesign, CompiledError
+from hwgen.simulate.waves import Waves
 from hwgen.testing import check_operator, random_frames, simulation, to_beats
 from hwgen.tools import verilator
-from hwgen.verilated import CompiledDesign, CompiledError
-from hwgen.waves import Waves
 
 from .blocks.cases import CASES
 from .dataflow.nets import small

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hwgen.memory.contents import Contents
+from hwgen.hdl.contents import Contents
 from hwgen.memory.rom import pack
 
 

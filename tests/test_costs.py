@@ -11,7 +11,7 @@ from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
 from hwgen.graph.window import Window
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl.rtlil import to_rtlil
 
 from .blocks.cases import conv, dense, pool
 

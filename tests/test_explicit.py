@@ -8,9 +8,9 @@ from amaranth.hdl import Cat, ClockDomain, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.export import export, rtlil_to_verilog
 from hwgen.graph.errors import InputError
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl.export import export, rtlil_to_verilog
+from hwgen.hdl.rtlil import to_rtlil
 from hwgen.tools.verilator import verilator
 from hwgen.tools.yosys import run_yosys
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from hwgen.dataflow.folding import FoldingSearch, default_weigh
-from hwgen.explore import draw, explore, usual_budgets
+from hwgen.dataflow.search.explore import draw, explore, usual_budgets
+from hwgen.dataflow.search.folding import FoldingSearch, default_weigh
 
 from .dataflow.nets import small
 

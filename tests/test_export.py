@@ -13,22 +13,22 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks.arithmetic import DotLane
 from hwgen.blocks.mac import MacFolding, MacPlan
 from hwgen.blocks.mac_layer import MacLayer, raw_range
 from hwgen.blocks.mac_unit import MacBlock
 from hwgen.blocks.multiplier import Multiplier
 from hwgen.blocks.timing import run
-from hwgen.export import export, rtlil_to_verilog, to_verilog
 from hwgen.graph.errors import HwgenError, InputError
 from hwgen.graph.requantize import fit, output_scale
 from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.graph.window import Window
-from hwgen.rtlil import tidy, to_rtlil
-from hwgen.testbench import Vectors, verilog_testbench
+from hwgen.hdl.export import export, rtlil_to_verilog, to_verilog
+from hwgen.hdl.rtlil import tidy, to_rtlil
+from hwgen.simulate.testbench import Vectors, verilog_testbench
 from hwgen.testing import random_frames
 from hwgen.tools.yosys import YosysError, cache_environment, run_yosys
+from hwgen.top.axi import AxiPort, AxiTop
 
 FRAMES = 3
 
@@ -100,7 +100,7 @@ def test_names_are_plain_and_nothing_of_the_machine_is_in_it():
 
 def test_the_same_bytes_every_time(tmp_path):
     script = (
-        "from tests.test_export import dense, top_of; from hwgen.rtlil import to_rtlil; "
+        "from tests.test_export import dense, top_of; from hwgen.hdl.rtlil import to_rtlil; "
         "import hashlib; print(hashlib.sha256(to_rtlil(top_of(dense()), 'net').encode()).hexdigest())"
     )
     root = os.path.dirname(os.path.dirname(__file__))  # hwgen need not be installed

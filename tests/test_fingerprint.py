@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 import pytest
 
-from hwgen import export, flow
-from hwgen.fingerprint import fingerprint
+from hwgen.flow import design as flow
+from hwgen.hdl import export
+from hwgen.tools.fingerprint import fingerprint
 
 from . import tiny
 

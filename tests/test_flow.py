@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import hwgen
-from hwgen import flow
+from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.names import identifier
-from hwgen.simulate import compare, simulate
-from hwgen.waves import Waves
+from hwgen.simulate.simulation import compare, simulate
+from hwgen.simulate.waves import Waves
 
 from . import tiny
 from .graph.reference import session

@@ -6,8 +6,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.stream import beat_stream
-from hwgen.formal import ContractError, prove_contract
 from hwgen.graph.types import U8
+from hwgen.hdl.formal import ContractError, prove_contract
 
 
 class Stage(wiring.Component):

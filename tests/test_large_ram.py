@@ -12,25 +12,25 @@ from amaranth.sim import Simulator
 import hwgen
 from hwgen.blocks.costs import MemoryNeed
 from hwgen.blocks.stores import store_needs
+from hwgen.dataflow.fit import fit_table
+from hwgen.dataflow.search.large_ram import placed
+from hwgen.dataflow.search.sizing import Sizing
 from hwgen.device.mapping import brams, large_rams, needs
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
-from hwgen.export import to_verilog
-from hwgen.fit import fit_table
-from hwgen.flow import choose_plan
+from hwgen.flow.design import choose_plan
+from hwgen.flow.retraining import retrained
 from hwgen.graph import golden
 from hwgen.graph.errors import FitError, InputError, ModelError
-from hwgen.large_ram import placed
+from hwgen.hdl.export import to_verilog
+from hwgen.hdl.rtlil import to_rtlil
 from hwgen.link.host import LinkError, Session
 from hwgen.link.runner import Runner
 from hwgen.link.simulated import SimulatedLine, simulated_board
-from hwgen.loading import laid_out, made_loadable, plan_text
 from hwgen.memory.store import Store, StoreShape
-from hwgen.reloading import Step, simulate_steps
-from hwgen.retraining import retrained
-from hwgen.rtlil import to_rtlil
-from hwgen.sizing import Sizing
+from hwgen.simulate.reloading import Step, simulate_steps
 from hwgen.testing import random_frames
+from hwgen.top.loading import laid_out, made_loadable, plan_text
 
 from . import tiny
 from .blocks.test_store import Chain, expect, load, random_contents
@@ -223,7 +223,7 @@ def test_a_design_is_loaded_before_it_is_simulated(design):
         assert result.equal
     assert design.checked().check.equal
     with pytest.raises(InputError, match="leave --trace, --jobs and --dask out, or build with --weights fixed"):
-        design.simulate(frames, "amaranth", trace=hwgen.waves.Waves("waves.vcd"))
+        design.simulate(frames, "amaranth", trace=hwgen.simulate.waves.Waves("waves.vcd"))
 
 
 @pytest.mark.skipif(not shutil.which("iverilog"), reason="needs Icarus Verilog (Debian package iverilog)")

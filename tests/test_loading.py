@@ -17,9 +17,9 @@ from hwgen.blocks.mac_layer import raw_range
 from hwgen.blocks.mac_operator import MacOperator
 from hwgen.blocks.requantizer import lane_form
 from hwgen.blocks.requantizer_lane import LaneForm
-from hwgen.dataflow.folding import search
 from hwgen.dataflow.schedule import schedule
-from hwgen.export import to_verilog
+from hwgen.dataflow.search.folding import search
+from hwgen.flow.retraining import retrained
 from hwgen.frames.inputs import USUAL, FrameSpec
 from hwgen.frames.load import load_frames
 from hwgen.graph import golden
@@ -27,13 +27,13 @@ from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.network import Network
 from hwgen.graph.requantize import fit
 from hwgen.graph.types import U8, FeatureMap, IntType
-from hwgen.loader import LoadGate, LoadPlan
-from hwgen.loading import forms_in, laid_out, made_loadable, plan_text
-from hwgen.memory.contents import Contents
+from hwgen.hdl.contents import Contents
+from hwgen.hdl.export import to_verilog
 from hwgen.memory.store import Store
-from hwgen.reloading import Step, simulate_steps
-from hwgen.retraining import retrained
+from hwgen.simulate.reloading import Step, simulate_steps
 from hwgen.testing import random_frames, simulate
+from hwgen.top.loader import LoadGate, LoadPlan
+from hwgen.top.loading import forms_in, laid_out, made_loadable, plan_text
 
 from . import tiny
 from .blocks.cases import conv, dense, site

@@ -9,16 +9,16 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 import hwgen
-from hwgen import flow
 from hwgen.blocks.requantizer import Requantizer
-from hwgen.compiled import CompiledPlan
 from hwgen.dataflow.pipeline import Pipeline
-from hwgen.export import export
-from hwgen.made import library_of
-from hwgen.memory.contents import Contents
-from hwgen.memory.elements import CONTENTS
+from hwgen.flow import design as flow
+from hwgen.hdl.contents import Contents
+from hwgen.hdl.elements import CONTENTS
+from hwgen.hdl.export import export
+from hwgen.hdl.rtlil import to_netlist
 from hwgen.memory.rom import Rom
-from hwgen.rtlil import to_netlist
+from hwgen.simulate.compiled import CompiledPlan
+from hwgen.top.made import library_of
 
 from . import tiny
 

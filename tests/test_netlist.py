@@ -16,8 +16,8 @@ from hwgen.device.families.ecp5_netlist.retime import retime
 from hwgen.device.synth import script
 from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8
+from hwgen.hdl.rtlil import to_rtlil
 from hwgen.memory.rom import Rom
-from hwgen.rtlil import to_rtlil
 from hwgen.tools.yosys import run_yosys
 
 

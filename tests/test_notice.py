@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 import hwgen
-from hwgen import flow
+from hwgen.flow import design as flow
 
 from . import tiny
 

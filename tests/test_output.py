@@ -5,8 +5,8 @@ import json
 import pytest
 
 from hwgen.graph.errors import InputError
-from hwgen.manifest import MANIFEST, manifest
 from hwgen.output import atomic_file, atomic_folder, check_replaceable, write_together
+from hwgen.tools.manifest import MANIFEST, manifest
 
 
 def build(path, text="new"):

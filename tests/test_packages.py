@@ -105,7 +105,7 @@ def test_a_checkout_that_is_not_installed_knows_its_version(tmp_path):
         "    if name == 'hwgen': raise m.PackageNotFoundError(name)\n"
         "    return real(name)\n"
         "m.version = version\n"
-        "import hwgen; from hwgen.manifest import manifest\n"
+        "import hwgen; from hwgen.tools.manifest import manifest\n"
         "print(hwgen.__version__, manifest('.')['tools']['hwgen'])\n"
         "from hwgen.cli.main import cli; cli.main(['--version'])\n"
     )

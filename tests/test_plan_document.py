@@ -12,11 +12,11 @@ from jsonschema import Draft202012Validator
 from hwgen.blocks import OPERATORS
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.operator import GoldenOnly, LaneFolding
-from hwgen.dataflow.folding import search
 from hwgen.dataflow.plan import FOLDINGS, FORMAT, LARGEST_QUEUE, Plan
-from hwgen.flow import compile as compiled
+from hwgen.dataflow.search.folding import search
+from hwgen.flow.design import compile as compiled
 from hwgen.graph.errors import InputError
-from hwgen.loading import forms_in, made_loadable, plan_text
+from hwgen.top.loading import forms_in, made_loadable, plan_text
 
 from . import tiny
 from .blocks.cases import CASES

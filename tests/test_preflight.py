@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from hwgen import flow
 from hwgen.cli.main import cli
 from hwgen.dataflow.plan_file import WEIGHTED
+from hwgen.flow import design as flow
 from hwgen.frames.inputs import FrameSpec, Preparation
 from hwgen.frames.load import CALIBRATION_FRAMES, count_frames, load_frames
 from hwgen.graph.cut import weighted_layers

@@ -12,8 +12,8 @@ import amaranth
 import pytest
 
 from hwgen.blocks import AveragePool, Concat, Conv, Dense, FixedOperand, Interpolate, Pad, Table
-from hwgen.memory import tracing
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl import tracing
+from hwgen.hdl.rtlil import to_rtlil
 from tests.blocks.cases import CASES
 
 ROOT = Path(__file__).parents[1]

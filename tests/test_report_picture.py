@@ -5,9 +5,9 @@ import random
 import pytest
 
 from hwgen.dataflow.activity import activity
-from hwgen.dataflow.folding import FoldingSearch, default_weigh
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import FoldingSearch, default_weigh
 from hwgen.dataflow.taps import tap_shortcuts
 from hwgen.report.graph import edges
 from hwgen.report.picture import LEAST, MOST, path, picture, side

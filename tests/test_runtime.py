@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 import hwgen
-from hwgen import flow
 from hwgen.cli.main import cli
+from hwgen.flow import design as flow
 
 from . import tiny
 

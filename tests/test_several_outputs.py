@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 
-from hwgen.axi import AxiPort, AxiTop
-from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.schedule import schedule
-from hwgen.export import to_verilog
+from hwgen.dataflow.search.folding import search
 from hwgen.graph import golden
 from hwgen.graph.network import Output
-from hwgen.testbench import Vectors, verilog_testbench
+from hwgen.hdl.export import to_verilog
+from hwgen.simulate.testbench import Vectors, verilog_testbench
 from hwgen.testing import random_frames
+from hwgen.top.axi import AxiPort, AxiTop
 
 from .dataflow.nets import squeezed
 from .test_export import FRAMES, icarus, tool

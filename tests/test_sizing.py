@@ -6,14 +6,14 @@ from itertools import product
 
 import pytest
 
-from hwgen.dataflow.folding import FoldingSearch
-from hwgen.dataflow.latency import least_latency
+from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import FoldingSearch
+from hwgen.dataflow.search.latency import least_latency
+from hwgen.dataflow.search.sizing import Sizing, weigher
 from hwgen.device.targets import device
-from hwgen.fit import fit_table
 from hwgen.graph.errors import FitError
-from hwgen.sizing import Sizing, weigher
 
 from .dataflow.nets import chain, random_network, separable, small
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from hwgen.dataflow.fit import fit_table
+from hwgen.dataflow.search.sizing import Sizing
+from hwgen.dataflow.search.smallest import by_size, smallest
 from hwgen.device.targets import device
-from hwgen.fit import fit_table
-from hwgen.sizing import Sizing
-from hwgen.smallest import by_size, smallest
 
 from .dataflow.nets import random_network
 

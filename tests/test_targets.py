@@ -9,12 +9,12 @@ import pytest
 
 from hwgen.blocks.costs import Cost, MemoryNeed, Products
 from hwgen.blocks.logic import Logic
+from hwgen.dataflow.fit import fit_costs, fit_needs
 from hwgen.device.families import FAMILIES as FAMILY_TABLE
 from hwgen.device.mapping import brams, dsps, memory_luts, needs, ram_luts
 from hwgen.device.needs import Needs
 from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import DEVICES, device
-from hwgen.fit import fit_costs, fit_needs
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.types import S8
 from hwgen.tools.yosys import run_yosys

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from hwgen.dataflow.folding import search
+from hwgen.dataflow.search.folding import search
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
-from hwgen.simulate import Simulation, simulate
+from hwgen.simulate.simulation import Simulation, simulate
+from hwgen.simulate.waves import Waves
+from hwgen.simulate.workers import Workers, cut
 from hwgen.testing import random_frames
-from hwgen.waves import Waves
-from hwgen.workers import Workers, cut
 
 from .dataflow.nets import small
 
@@ -113,6 +113,6 @@ def test_jobs_and_a_cluster_exclude_each_other():
 
 
 def test_an_error_in_one_part_ends_all(network, plan, frames, monkeypatch):
-    monkeypatch.setattr("hwgen.compiled.CompiledPlan.run", lambda *arguments: 1 / 0)
+    monkeypatch.setattr("hwgen.simulate.compiled.CompiledPlan.run", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         simulate(network, plan, frames, "compiled", workers=TWO)

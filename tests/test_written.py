@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from hwgen import flow
+from hwgen.flow import design as flow
 from hwgen.graph.lower import sites
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.writer import write_qdq
-from hwgen.runtime import against_onnxruntime
+from hwgen.simulate.runtime import against_onnxruntime
 
 from .graph.models import build, lenet_like, node, save
 from .graph.test_narrow_input import CASES as NARROW

@@ -8,7 +8,7 @@ import pytest
 from packaging.markers import Marker
 
 import hwgen
-from hwgen.export import export
+from hwgen.hdl.export import export
 from hwgen.tools import yosys
 from hwgen.tools.yosys import YosysError, compile_early, package, release, run_yosys
 

@@ -9,7 +9,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.types import IntType
-from hwgen.memory.elements import Element
+from hwgen.hdl.elements import Element
 
 from .multiplier import Multiplier
 from .stream import element_shape

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.memory.contents import Contents
+from hwgen.hdl.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow

@@ -13,7 +13,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.types import IntType
-from hwgen.memory.elements import Element
+from hwgen.hdl.elements import Element
 
 from .costs import Products
 from .logic import Logic, adder, adder_register, total

@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.requantization import Requantization
 from hwgen.graph.types import IntType
-from hwgen.memory.contents import Contents
+from hwgen.hdl.contents import Contents
 from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.requantization import SIGNIFICAND, Requantization
 from hwgen.graph.types import IntType
-from hwgen.memory.elements import Element
+from hwgen.hdl.elements import Element
 
 from .arithmetic import delay
 from .logic import Logic, adder, adder_register, adder_tree, below, clipped, delayed, total

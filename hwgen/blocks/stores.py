@@ -1,6 +1,6 @@
 """What stores take whose words are loaded, and the bytes that load them."""
 
-from hwgen.memory.contents import Contents
+from hwgen.hdl.contents import Contents
 from hwgen.memory.store import StoreShape
 
 from .costs import MemoryNeed, ram_need

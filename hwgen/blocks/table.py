@@ -12,7 +12,7 @@ from amaranth.lib import wiring
 from hwgen.graph.loadable import TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.contents import Contents
+from hwgen.hdl.contents import Contents
 from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on

@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from hwgen.axi import CoreInstance
 from hwgen.board.boards import Board
 from hwgen.board.placements import Placed, Placements
 from hwgen.board.top import BoardTop
@@ -26,9 +25,10 @@ from hwgen.link.uart import check_rate
 from hwgen.link.units import Loads
 from hwgen.tools.package_tool import ToolError
 from hwgen.tools.yosys import YosysError, run_yosys
+from hwgen.top.axi import CoreInstance
 
 if TYPE_CHECKING:
-    from hwgen.flow import Design
+    from hwgen.flow.design import Design
 
 TOP = "hwgen_board"
 #: Placements that are tried for a clock.

@@ -10,15 +10,15 @@ from typing import Any
 import click
 import numpy as np
 
-from hwgen import explore as exploring
-from hwgen import flow
-from hwgen import simulate as engines
 from hwgen.cli.as_json import say
 from hwgen.cli.json_answers import build_answer, explore_answer, simulate_answer
-from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.schedule import Schedule
+from hwgen.dataflow.search import explore as exploring
+from hwgen.dataflow.search.folding import FoldingSearch
+from hwgen.dataflow.search.sizing import weigher
 from hwgen.device.clocks import clock_origin, clock_text, usual_clock
 from hwgen.device.targets import device as find_device
+from hwgen.flow import design as flow
 from hwgen.frames.inputs import FrameSpec, Preparation, file_spec
 from hwgen.frames.load import Frames, load_labels, raw_frames
 from hwgen.graph.errors import HwgenError, InputError, Problems
@@ -29,11 +29,11 @@ from hwgen.output import write_together, write_whole
 from hwgen.progress import Steps
 from hwgen.report import report
 from hwgen.report.tables import by, table
-from hwgen.runtime import Comparison
-from hwgen.simulate import Simulation
-from hwgen.sizing import weigher
-from hwgen.waves import Waves
-from hwgen.workers import Workers
+from hwgen.simulate import simulation as engines
+from hwgen.simulate.runtime import Comparison
+from hwgen.simulate.simulation import Simulation
+from hwgen.simulate.waves import Waves
+from hwgen.simulate.workers import Workers
 
 _MOST_ANSWERS = 20  # frames whose answer is printed
 _MOST_NAMES = 5  # of tensors that differ, beside the first
@@ -187,7 +187,7 @@ def steps(quiet: bool):
 
 
 def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
-    """The options of the command line as those of :func:`hwgen.flow.compile`."""
+    """The options of the command line as those of :func:`hwgen.flow.design.compile`."""
     given = dict(settings)
     numbers = {name: given.pop(name) for name in ("scale", "mean", "std", "resize")}
     given["preparation"] = Preparation(**numbers)
@@ -198,7 +198,7 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
 
 
 def front(given: dict[str, Any]) -> dict[str, Any]:
-    """Those of :func:`hwgen.flow.quantised`."""
+    """Those of :func:`hwgen.flow.design.quantised`."""
     names = ("model", "calibration", "preparation", "recipe", "input_shape", "outputs", "plan", "progress", "warn")
     return {name: given[name] for name in names if name in given}
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import click
 
-from hwgen import flow
 from hwgen.board.boards import BOARDS
 from hwgen.board.boards import board as find_board
 from hwgen.cli import commands
+from hwgen.flow import design as flow
+from hwgen.flow.retraining import retrained
 from hwgen.frames.inputs import FrameSpec
 from hwgen.frames.load import load_frames, load_labels
 from hwgen.graph.errors import InputError
@@ -19,7 +20,6 @@ from hwgen.link.host import Session
 from hwgen.link.runner import Runner
 from hwgen.link.serial_line import open_session
 from hwgen.report.tables import table
-from hwgen.retraining import retrained
 
 BUILDS = Path("build")
 

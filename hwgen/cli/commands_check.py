@@ -5,20 +5,20 @@ from typing import Any
 
 import click
 
-from hwgen import flow
 from hwgen.cli.as_json import say
 from hwgen.cli.commands import arguments, attempt, front, steps, text_width
 from hwgen.cli.json_check import check_answer
+from hwgen.dataflow.fit import fit_table
+from hwgen.dataflow.search.large_ram import has_large_ram
+from hwgen.dataflow.search.smallest import Verdict, memory_bits, shared, smallest, takes, weight_bits
 from hwgen.device.targets import DEVICES, Device
 from hwgen.device.targets import device as find_device
-from hwgen.fit import fit_table
-from hwgen.flow import Quantised
+from hwgen.flow import design as flow
+from hwgen.flow.design import Quantised
 from hwgen.graph.errors import FitError, HwgenError, Problems
 from hwgen.graph.network import Network
-from hwgen.large_ram import has_large_ram
-from hwgen.loading import FIXED, SPRAM
 from hwgen.report.tables import labelled, table
-from hwgen.smallest import Verdict, memory_bits, shared, smallest, takes, weight_bits
+from hwgen.top.loading import FIXED, SPRAM
 
 #: Of a resource that is lacking, times what there is: then no search is needed to see that it does not fit.
 HOPELESS = 2.0

@@ -4,24 +4,24 @@ from typing import Any
 
 import click
 
-from hwgen import flow
 from hwgen.cli.as_json import say
 from hwgen.cli.commands import arguments, steps, text_width
 from hwgen.cli.json_answers import fit_answer
+from hwgen.dataflow.fit import FitTable, fit_needs
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.sizing import Sizing
+from hwgen.dataflow.stage_synth import StageCounts, count_stages
 from hwgen.device.clocks import clock_origin, clock_text
 from hwgen.device.needs import Needs
 from hwgen.device.synth import check_synthesis
 from hwgen.device.targets import device as find_device
-from hwgen.fit import FitTable, fit_needs
-from hwgen.flow import Design
+from hwgen.flow import design as flow
+from hwgen.flow.design import Design
 from hwgen.graph.errors import FitError
 from hwgen.report.report import network_data
 from hwgen.report.tables import shortened, table
 from hwgen.report.text import device_rows, heading
-from hwgen.sizing import Sizing
-from hwgen.stage_synth import StageCounts, count_stages
 
 _STEP = "synthesising stage by stage, which takes minutes the first time"
 _LAYER_NUMBERS = 78  # characters that the numbers of a layer may take

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from hwgen.dataflow.fit import FitTable
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.explore import Point
+from hwgen.dataflow.stage_synth import StageCounts
 from hwgen.device.targets import Device
-from hwgen.explore import Point
-from hwgen.fit import FitTable
-from hwgen.flow import Design
+from hwgen.flow.design import Design
 from hwgen.frames.load import Frames
 from hwgen.report.report import layers_data
-from hwgen.runtime import Comparison
-from hwgen.simulate import Simulation
-from hwgen.stage_synth import StageCounts
+from hwgen.simulate.runtime import Comparison
+from hwgen.simulate.simulation import Simulation
 
 
 def build_answer(design: Design, folder: Path) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def simulate(
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --against onnxruntime
     """
     from hwgen.cli.commands import simulate as run
-    from hwgen.workers import Workers
+    from hwgen.simulate.workers import Workers
 
     waves, workers = (trace, trace_cycles, trace_layer), Workers(jobs, dask)
     run(list(inputs), frames, engine, labels, save, against, stall, waves, workers, quiet, settings)

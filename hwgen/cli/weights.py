@@ -48,8 +48,8 @@ def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> Non
       python -m hwgen weights retrained.onnx --for build/lenet5
     """
     from hwgen.cli.commands import arguments, steps
+    from hwgen.flow.retraining import retrained
     from hwgen.names import weights_folder
-    from hwgen.retraining import retrained
 
     unused = {"clock": 0}
     with steps(quiet) as tell:

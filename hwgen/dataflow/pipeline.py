@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.stream import beat_stream, join, port_names
-from hwgen.memory.elements import Library
+from hwgen.hdl.elements import Library
 from hwgen.memory.store import LOAD_BUS, bus
 
 from .plan import Plan

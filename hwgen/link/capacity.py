@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from hwgen.axi import AxiTop, element_bits
 from hwgen.graph.types import IntType
 from hwgen.link.protocol import BOARD_HEADER, CRC_BYTES, HOST_HEADER, MOST_DOWN, MOST_UP
+from hwgen.top.axi import AxiTop, element_bits
 
 BITS_PER_BYTE = 10  # on a serial line, with start and stop
 

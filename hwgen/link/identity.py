@@ -12,7 +12,7 @@ import numpy as np
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.network import Network
 from hwgen.link.protocol import ID_BYTES
-from hwgen.loading import plan_text
+from hwgen.top.loading import plan_text
 
 
 def identity(plan: Plan) -> bytes:

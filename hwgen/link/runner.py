@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from hwgen.axi import element_bits
 from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
@@ -14,7 +13,8 @@ from hwgen.link.host import Line, LinkError, Session
 from hwgen.link.identity import fingerprint, identity
 from hwgen.link.protocol import HELD_BYTES
 from hwgen.link.units import frame_units, held_by, load_unit
-from hwgen.simulate import Simulation, compare
+from hwgen.simulate.simulation import Simulation, compare
+from hwgen.top.axi import element_bits
 
 
 class Runner:
@@ -63,7 +63,7 @@ class Runner:
         return len(unit)
 
     def simulate(self, frames: np.ndarray, progress: Callable[[float], None] = lambda share: None) -> Simulation:
-        """:func:`hwgen.simulate.simulate` of ``frames`` on the board; its results are compared with golden."""
+        """:func:`hwgen.simulate.simulation.simulate` of ``frames`` on the board, compared with golden."""
         network = self.network
         integers = golden.network_input(network, frames)
         if not len(integers):

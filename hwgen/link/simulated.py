@@ -11,10 +11,10 @@ from hwgen.link.endpoint import Buffers
 from hwgen.link.identity import identity
 from hwgen.link.top import LinkTop
 from hwgen.link.units import Loads
-from hwgen.verilated import CompiledDesign, Running
+from hwgen.simulate.verilated import CompiledDesign, Running
 
 if TYPE_CHECKING:
-    from hwgen.flow import Design
+    from hwgen.flow.design import Design
 
 _STEP = 64  # cycles between two looks for bytes
 _BUFFER = 512  # bytes between the host and the line

@@ -6,9 +6,9 @@ from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, DomainRenamer, Mo
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.axi import AxiPort, BeatCounter, element_bits, port_names
 from hwgen.link.endpoint import Buffers, Endpoint
 from hwgen.link.units import Loads, Units
+from hwgen.top.axi import AxiPort, BeatCounter, element_bits, port_names
 
 
 class Gather(wiring.Component):
@@ -71,7 +71,7 @@ class Scatter(wiring.Component):
 
 
 class LinkTop(wiring.Component):
-    """``core``, an :class:`hwgen.axi.AxiTop` or what has its ports, behind an :class:`Endpoint`.
+    """``core``, an :class:`hwgen.top.axi.AxiTop` or what has its ports, behind an :class:`Endpoint`.
 
     ``data`` with ``valid`` are bytes from the line, ``line`` those to it; ``frame_error`` is the core's. Elements come
     and go in raster order, in whole bytes, the lowest first. Of several results each element has the number of its

@@ -10,8 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.dataflow.plan import Plan
 from hwgen.link.protocol import HELD_BYTES, Unit
-from hwgen.load_files import Load
-from hwgen.loader import LoadPlan
+from hwgen.simulate.load_files import Load
+from hwgen.top.loader import LoadPlan
 
 #: Beats that the registers at the accelerator's port hold before its gate, which takes a byte a cycle; and to spare.
 _AHEAD = 4

@@ -8,8 +8,8 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .contents import Contents
-from .elements import Library
+from hwgen.hdl.contents import Contents
+from hwgen.hdl.elements import Library
 
 #: Up to this many words, what one LUT4 holds, a ROM is made of LUTs. A deeper one would load its address with
 #: thousands of them, and the clock would wait for that net.

@@ -14,8 +14,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from .contents import Contents
-from .elements import LOADED, Library
+from hwgen.hdl.contents import Contents
+from hwgen.hdl.elements import LOADED, Library
+
 from .rom import RAM_ATTRIBUTES, ram_style, rom_latency
 
 #: Bits of a column: the widest word of most block RAMs, of which their narrower ones are parts.

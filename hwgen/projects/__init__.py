@@ -17,8 +17,8 @@ from .quartus import quartus_files, quartus_load_files
 from .vivado import vivado_files, vivado_load_files
 
 if TYPE_CHECKING:
-    from hwgen.flow import Design
-    from hwgen.retraining import Retrained
+    from hwgen.flow.design import Design
+    from hwgen.flow.retraining import Retrained
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.axi import AxiPort, element_bits
 from hwgen.graph.network import Output, QuantizedTensor
 from hwgen.names import identifier
+from hwgen.top.axi import AxiPort, element_bits
 
 from .dma import addresses, dma_names
 from .facts import Facts

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwgen.axi import AxiTop, CoreInstance
 from hwgen.dataflow.schedule import schedule
-from hwgen.export import Verilog
 from hwgen.graph import golden
 from hwgen.graph.network import Network
-from hwgen.load_files import Load
+from hwgen.hdl.export import Verilog
+from hwgen.simulate.load_files import Load
+from hwgen.top.axi import AxiTop, CoreInstance
 
 from .host import Dialect, HostTop, frame_blob, frame_bytes, host_width
 from .parts import Part
 
 if TYPE_CHECKING:
-    from hwgen.flow import Design
-    from hwgen.retraining import Retrained
+    from hwgen.flow.design import Design
+    from hwgen.flow.retraining import Retrained
 
 #: Bytes in a word at the most: what the memory ports of a processor take.
 WIDEST = 16

@@ -15,8 +15,8 @@ from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.axi import AxiPort, AxiTop, BeatCounter, element_bits
 from hwgen.memory.queue import Outlet
+from hwgen.top.axi import AxiPort, AxiTop, BeatCounter, element_bits
 
 from .gearbox import Gearbox
 from .header import FRAMES, WEIGHTS, HeaderReader, headed

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.axi import AxiPort, element_bits
 from hwgen.graph import float_elementwise
 from hwgen.graph.errors import InputError
 from hwgen.graph.expression import Expression
 from hwgen.graph.network import Output, QuantizedTensor
 from hwgen.graph.operators import OPERATORS
+from hwgen.top.axi import AxiPort, element_bits
 
 from .dma import LENGTH_BITS, STATUS, dma_names
 from .facts import Facts

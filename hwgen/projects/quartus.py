@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.lib.wiring import In
 
-from hwgen.export import export
+from hwgen.hdl.export import export
 
 from .bench import bench_files, load_vectors
 from .facts import Facts

@@ -6,28 +6,28 @@ from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hwgen.axi import port_names
+from hwgen.dataflow.fit import by_layer
 from hwgen.dataflow.taps import waiting
 from hwgen.device.clocks import clock_origin
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
-from hwgen.fit import by_layer
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
 from hwgen.report.graph import edges
 from hwgen.report.html import html_of
 from hwgen.report.text import text_of
+from hwgen.top.axi import port_names
 
 if TYPE_CHECKING:
     from hwgen.board.bitstream import Implementation
     from hwgen.dataflow.activity import Activity
+    from hwgen.dataflow.fit import FitTable
     from hwgen.dataflow.plan import Plan, PlannedLayer
     from hwgen.dataflow.schedule import Schedule
-    from hwgen.fit import FitTable
-    from hwgen.simulate import Simulation
+    from hwgen.simulate.simulation import Simulation
 
 
 class Reportable(Protocol):
-    """What a report is made from; :class:`hwgen.flow.Design` is one. ``clock`` is in Hz."""
+    """What a report is made from; :class:`hwgen.flow.design.Design` is one. ``clock`` is in Hz."""
 
     network: Network
     plan: "Plan"

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from hwgen import flow
 from hwgen.blocks import MadeUp, Pad, Rearrange, ShuffleChannels, Slice
-from hwgen.dataflow.folding import search
+from hwgen.dataflow.search.folding import search
+from hwgen.flow import design as flow
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import S8, FeatureMap, Quantization
 from hwgen.graph.value import NOWHERE
-from hwgen.simulate import simulate
+from hwgen.simulate.simulation import simulate
 from hwgen.testing import check_operator
 from tests.graph.models import build, node, save
 

@@ -11,7 +11,7 @@ from hwgen.device.mapping import dsps
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8, IntType
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl.rtlil import to_rtlil
 
 U1, S1, U4, S3, S7 = IntType(1, False), IntType(1, True), IntType(4, False), IntType(3, True), IntType(7, True)
 TYPES = [(U8, S8), (S8, S8), (U8, U8), (S8, U8), (U8, S7), (U4, S3), (S3, U4), (S7, S1), (U1, U1)]

@@ -8,8 +8,8 @@ import pytest
 from hwgen.blocks import OPERATORS
 from hwgen.blocks.mac_operator import MacOperator
 from hwgen.blocks.operator import GoldenOnly
-from hwgen.formal import prove_contract
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl.formal import prove_contract
+from hwgen.hdl.rtlil import to_rtlil
 from hwgen.testing import check_operator
 
 from .cases import CASES

@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from amaranth.sim import Simulator
 
-from hwgen.memory.contents import Contents
+from hwgen.hdl.contents import Contents
 from hwgen.memory.store import COLUMN, LOAD_BUS, Store, StoreShape, bus
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 
 from hwgen.blocks import Add, AveragePool, Concat, GlobalAveragePool, MaxPool, Mul, ShuffleChannels, Slice, Upsample
-from hwgen.dataflow.folding import FoldingSearch
 from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.queues import size_queues
+from hwgen.dataflow.search.folding import FoldingSearch
 from hwgen.graph.network import Layer, Network, Output, QuantizedTensor
 from hwgen.graph.types import U8, FeatureMap, Quantization
 from hwgen.graph.window import Window

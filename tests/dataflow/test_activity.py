@@ -5,8 +5,8 @@ import pytest
 
 from hwgen.blocks.timing import Actor
 from hwgen.dataflow.activity import KINDS, _Row, activity
-from hwgen.dataflow.folding import search
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import search
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
 from tests.blocks.cases import conv

@@ -8,17 +8,17 @@ import pytest
 
 from hwgen.blocks import Fork, StreamQueue
 from hwgen.blocks.multiplier import PAIR
-from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import LONGEST_NAME, Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.sizing import weigher
 from hwgen.device.targets import device
-from hwgen.formal import prove_contract
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
-from hwgen.simulate import simulate as run_engine
-from hwgen.sizing import weigher
+from hwgen.hdl.formal import prove_contract
+from hwgen.simulate.simulation import simulate as run_engine
 from hwgen.testing import check_cycles, from_beats, random_frames, simulation, to_beats
 from tests.blocks.cases import conv
 from tests.blocks.test_conv_transpose import transposed

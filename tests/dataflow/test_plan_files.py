@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from hwgen.dataflow.folding import search
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import schema
+from hwgen.dataflow.search.folding import search
 from hwgen.graph.errors import InputError
 
 from .nets import random_network

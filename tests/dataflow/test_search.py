@@ -8,18 +8,18 @@ import pytest
 
 from hwgen.blocks import OPERATORS
 from hwgen.blocks.operator import GoldenOnly
-from hwgen.dataflow.folding import default_weigh, search
+from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import default_weigh, search
+from hwgen.dataflow.search.sizing import weigher
 from hwgen.device.targets import device
-from hwgen.fit import fit_table
 from hwgen.graph.errors import FitError, InputError, ModelError
 from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.graph.window import Window
-from hwgen.sizing import weigher
 from tests.blocks.cases import conv
 from tests.shared import model
 

@@ -7,9 +7,9 @@ import pytest
 from hwgen.blocks import Add
 from hwgen.blocks.rows import RowFork
 from hwgen.blocks.tapped import TappedConv
-from hwgen.dataflow.folding import FoldingSearch, default_weigh
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import FoldingSearch, default_weigh
 from hwgen.dataflow.shortcuts import shortcuts
 from hwgen.dataflow.taps import tap_shortcuts, waiting
 from hwgen.graph.errors import InputError

@@ -3,7 +3,6 @@
 import numpy as np
 import onnx
 
-from hwgen.exact_session import exact_session
 from hwgen.graph import golden
 from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
@@ -11,6 +10,7 @@ from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT
 from hwgen.graph.writer import write_qdq
+from hwgen.simulate.exact_session import exact_session
 from tests.graph.toys import TOYS, ToyRearrange
 
 

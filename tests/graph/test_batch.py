@@ -14,7 +14,7 @@ from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import Recipe
 from hwgen.graph.writer import write_qdq
-from hwgen.runtime import against_onnxruntime
+from hwgen.simulate.runtime import against_onnxruntime
 from tests.graph.models import build, node, save
 from tests.graph.reference import session
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwgen import flow
+from hwgen.flow import design as flow
 from hwgen.graph.errors import ModelError
 from hwgen.graph.float_model import run_float
 from hwgen.graph.passes import simplify

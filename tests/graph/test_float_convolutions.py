@@ -5,10 +5,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from hwgen import flow
 from hwgen.blocks import Conv
+from hwgen.flow import design as flow
 from hwgen.graph import golden
-from hwgen.runtime import Runtime
+from hwgen.simulate.runtime import Runtime
 from tests.shared import model
 
 

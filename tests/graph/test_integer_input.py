@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from hwgen import flow
-from hwgen.dataflow.folding import search
+from hwgen.dataflow.search.folding import search
+from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.graph.float_model import run_float
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
 from hwgen.graph.writer import write_qdq
-from hwgen.simulate import simulate
+from hwgen.simulate.simulation import simulate
 from tests.graph.models import build, node, save
 from tests.graph.reference import compare
 

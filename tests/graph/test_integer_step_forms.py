@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from hwgen import flow
-from hwgen.dataflow.folding import search
-from hwgen.exact_session import exact_session
+from hwgen.dataflow.search.folding import search
+from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.graph.passes.ranges import ANY, Range, ranges
 from hwgen.graph.reader import read_model
-from hwgen.simulate import simulate
+from hwgen.simulate.exact_session import exact_session
+from hwgen.simulate.simulation import simulate
 from tests.graph.models import build, node, save
 
 RNG = np.random.default_rng(3)

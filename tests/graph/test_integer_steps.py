@@ -5,12 +5,12 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from hwgen import flow
-from hwgen.dataflow.folding import search
-from hwgen.exact_session import exact_session
+from hwgen.dataflow.search.folding import search
+from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
-from hwgen.simulate import simulate
+from hwgen.simulate.exact_session import exact_session
+from hwgen.simulate.simulation import simulate
 from tests import shared
 from tests.graph.models import build, node, save
 

@@ -5,14 +5,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hwgen import flow
 from hwgen.blocks import OPERATORS, AveragePool, Conv
+from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.float_model import run_float
 from hwgen.graph.lower import lower
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
-from hwgen.runtime import Runtime
+from hwgen.simulate.runtime import Runtime
 from tests.graph.reference import session
 from tests.shared import arrays, data, model
 

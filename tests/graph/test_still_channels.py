@@ -5,12 +5,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hwgen.dataflow.folding import search
-from hwgen.flow import quantised
+from hwgen.dataflow.search.folding import search
+from hwgen.flow.design import quantised
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.graph.writer import write_qdq
-from hwgen.simulate import simulate
+from hwgen.simulate.simulation import simulate
 
 from .models import build, node, save
 from .reference import compare

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from hwgen import flow
+from hwgen.flow import design as flow
 from hwgen.graph.passes import simplify
 from hwgen.graph.reader import read_model
 from tests.graph.models import build, node, save

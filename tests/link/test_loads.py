@@ -16,7 +16,7 @@ from hwgen.link.protocol import HELD_BYTES, Hello, Unit
 from hwgen.link.runner import Runner
 from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
 from hwgen.link.units import Loads, Units, held_by, load_unit
-from hwgen.loading import laid_out, plan_text
+from hwgen.top.loading import laid_out, plan_text
 
 from .. import tiny
 from ..test_loading import retrain

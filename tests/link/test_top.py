@@ -8,9 +8,8 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.axi import AxiPort, AxiTop
-from hwgen.dataflow.folding import search
 from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.search.folding import search
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.graph.types import U8, IntType
@@ -22,8 +21,9 @@ from hwgen.link.runner import Runner
 from hwgen.link.simulated import ByteLine, SimulatedLine
 from hwgen.link.top import LinkTop
 from hwgen.link.uart import UartReceiver, UartTransmitter
+from hwgen.simulate.verilated import CompiledDesign
 from hwgen.testing import random_frames
-from hwgen.verilated import CompiledDesign
+from hwgen.top.axi import AxiPort, AxiTop
 
 from ..dataflow.nets import small, squeezed
 

@@ -9,11 +9,11 @@ import numpy as np
 
 import hwgen
 from hwgen.device.targets import device
-from hwgen.loading import plan_text
+from hwgen.flow.retraining import Retrained, retrained
 from hwgen.projects import PROJECTS
 from hwgen.projects.facts import Facts
 from hwgen.projects.parts import Part
-from hwgen.retraining import Retrained, retrained
+from hwgen.top.loading import plan_text
 
 from .. import tiny
 

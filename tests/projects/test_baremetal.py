@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwgen import flow
+from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.projects.baremetal import baremetal_files, element_places
 from hwgen.projects.facts import Facts
 from hwgen.projects.host import frame_blob, frame_bytes
 from hwgen.projects.parts import Part
-from hwgen.simulate import simulate
+from hwgen.simulate.simulation import simulate
 
 from ..shared import model
 from .common import design, facts, other, random_frames, written

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from hwgen.formal import prove_contract
+from hwgen.hdl.formal import prove_contract
 from hwgen.projects.gearbox import Gearbox
 from hwgen.testing import simulate
 

@@ -10,12 +10,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks.stream import beat_stream
-from hwgen.export import export
 from hwgen.graph.types import S8, U8, IntType
+from hwgen.hdl.export import export
 from hwgen.projects.bench import bench_files
 from hwgen.projects.host import AVALON, AXI4, HostTop, frame_blob, host_width
+from hwgen.top.axi import AxiPort, AxiTop
 
 from .common import facts
 

@@ -10,12 +10,12 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks.stream import beat_stream
 from hwgen.graph.types import U8
-from hwgen.loader import LoadedPipeline, LoadGate, LoadPlan
 from hwgen.projects.header import FRAMES, WEIGHTS, headed
 from hwgen.projects.host import AXI4, HostTop
+from hwgen.top.axi import AxiPort, AxiTop
+from hwgen.top.loader import LoadedPipeline, LoadGate, LoadPlan
 
 from .test_host import DIALECTS, drive, frames
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwgen.loading import plan_text
+from hwgen.flow.retraining import retrained
 from hwgen.projects import PROJECTS, built_projects
 from hwgen.projects.bench import load_vectors
 from hwgen.projects.facts import Facts
 from hwgen.projects.host import AVALON, AXI4
 from hwgen.projects.pynq import driver_spec
-from hwgen.retraining import retrained
+from hwgen.top.loading import plan_text
 
 from .. import tiny
 from .common import design, facts, other, written

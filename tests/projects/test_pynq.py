@@ -10,15 +10,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hwgen import flow
-from hwgen.axi import AxiPort, element_bits, port_names
 from hwgen.device.targets import device
+from hwgen.flow import design as flow
 from hwgen.graph import float_elementwise, golden
 from hwgen.projects.facts import Facts
 from hwgen.projects.host import frame_blob
 from hwgen.projects.parts import Part
 from hwgen.projects.pynq import pynq_files
-from hwgen.simulate import simulate
+from hwgen.simulate.simulation import simulate
+from hwgen.top.axi import AxiPort, element_bits, port_names
 
 from ..shared import model
 from . import fake_pynq

@@ -9,7 +9,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.rtlil import to_rtlil
+from hwgen.hdl.rtlil import to_rtlil
 from hwgen.tools.yosys import YosysError, run_yosys
 
 _REGISTERS = ",".join(f"-${kind}" for kind in ("dff", "dffe", "sdff", "sdffe", "sdffce", "adff", "adffe"))

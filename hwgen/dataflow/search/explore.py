@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hwgen.dataflow.folding import FoldingSearch
+from hwgen.dataflow.search.folding import FoldingSearch
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from amaranth.lib import wiring
 
 from hwgen import __version__
-from hwgen.explicit import explicit
-from hwgen.fingerprint import fingerprint, program
-from hwgen.memory.elements import CONTENTS, LOADED, Library
-from hwgen.rtlil import Netlist, to_netlist, to_rtlil
+from hwgen.hdl.elements import CONTENTS, LOADED, Library
+from hwgen.hdl.explicit import explicit
+from hwgen.hdl.rtlil import Netlist, to_netlist, to_rtlil
 from hwgen.tools import cache
+from hwgen.tools.fingerprint import fingerprint, program
 from hwgen.tools.yosys import release, run_yosys
 
 #: The one rule of Verilator's that a file in which all modules are cannot keep.
@@ -91,7 +91,7 @@ def to_verilog(component: wiring.Component, name: str) -> str:
 
 
 def rtlil_to_verilog(rtlil: str, name: str) -> str:
-    """Verilog of tidy RTLIL, see :func:`hwgen.rtlil.to_rtlil`."""
+    """Verilog of tidy RTLIL, see :func:`hwgen.hdl.rtlil.to_rtlil`."""
     verilog = run_yosys(_SCRIPT, inputs={"top.il": explicit(rtlil)}, outputs=["top.v"]).files["top.v"]
     # The first line names Yosys and the machine that it was built on.
     verilog = verilog.partition("\n")[2].lstrip("\n")

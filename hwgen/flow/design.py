@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwgen.axi import AxiPort, AxiTop
 from hwgen.blocks import OPERATORS
-from hwgen.checking import check
 from hwgen.dataflow.activity import Activity, activity
+from hwgen.dataflow.fit import FitTable, fit_table
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import check_layers, plan_file
@@ -19,8 +18,9 @@ from hwgen.dataflow.schedule import Schedule, schedule
 from hwgen.device.clocks import usual_clock
 from hwgen.device.targets import Device
 from hwgen.device.targets import device as find_device
-from hwgen.export import Verilog, export, remembered, to_verilog
-from hwgen.fit import FitTable, fit_table
+from hwgen.flow.layer_tensors import layer_results, outputs_by_layers, wide_by_layers
+from hwgen.flow.planning import binds, check_given, choose_plan
+from hwgen.flow.settings import settings_data
 from hwgen.frames.inputs import USUAL, FrameSpec, Preparation
 from hwgen.frames.load import CALIBRATION_FRAMES, load_frames
 from hwgen.graph import golden
@@ -35,25 +35,25 @@ from hwgen.graph.quantize import quantize
 from hwgen.graph.reader import read_model
 from hwgen.graph.recipe import DEFAULT, Recipe
 from hwgen.graph.writer import write_qdq, write_tail
-from hwgen.layer_tensors import layer_results, outputs_by_layers, wide_by_layers
-from hwgen.load_files import Load
-from hwgen.loader import LoadedPipeline
-from hwgen.loading import FIXED, SPRAM, forms_in, made_loadable, plan_text
-from hwgen.made import library_of
+from hwgen.hdl.export import Verilog, export, remembered, to_verilog
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
-from hwgen.planning import binds, check_given, choose_plan
 from hwgen.progress import Notes, Progress, silent
 from hwgen.projects import check_projects, project_files
-from hwgen.reloading import simulate_loaded
 from hwgen.report.report import Report, make_report
-from hwgen.runtime import Comparison, against_onnxruntime
-from hwgen.settings import settings_data
-from hwgen.simulate import HARDWARE, Simulation, simulate
-from hwgen.testbench import Vectors, verilog_testbench
+from hwgen.simulate.checking import check
+from hwgen.simulate.load_files import Load
+from hwgen.simulate.reloading import simulate_loaded
+from hwgen.simulate.runtime import Comparison, against_onnxruntime
+from hwgen.simulate.simulation import HARDWARE, Simulation, simulate
+from hwgen.simulate.testbench import Vectors, verilog_testbench
+from hwgen.simulate.waves import Waves, whole
+from hwgen.simulate.workers import HERE, Workers
 from hwgen.tools.yosys import compile_early
-from hwgen.waves import Waves, whole
-from hwgen.workers import HERE, Workers
+from hwgen.top.axi import AxiPort, AxiTop
+from hwgen.top.loader import LoadedPipeline
+from hwgen.top.loading import FIXED, SPRAM, forms_in, made_loadable, plan_text
+from hwgen.top.made import library_of
 
 if TYPE_CHECKING:
     from hwgen.board.bitstream import Implementation
@@ -95,7 +95,7 @@ def compile(
     JSON file ``plan`` says; the clock is what the device's family reaches (:mod:`hwgen.device.clocks`) unless given.
     With ``latency`` one frame takes the least time, otherwise most come in a second. ``lenient``: if nothing fits the
     device, go on. ``weights`` is ``"fixed"``, or ``"loadable"`` for hardware that takes those of other networks of the
-    same shape at run time (:mod:`hwgen.loading`), or ``"spram"`` for the network's own in RAM that must be loaded
+    same shape at run time (:mod:`hwgen.top.loading`), or ``"spram"`` for the network's own in RAM that must be loaded
     before the first frame, if the device has such. ``progress`` is told every step, ``warn`` whatever the user should
     know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
@@ -286,7 +286,7 @@ class Design:
 
     ``plan`` holds the foldings and ``schedule`` the cycles. ``clock`` in Hz is only for stating speeds. ``check`` is
     the simulation made by :meth:`checked`, ``implementation`` the bitstream made by :meth:`implemented`. ``settings``
-    are those that were asked for (:func:`hwgen.settings.settings_data`).
+    are those that were asked for (:func:`hwgen.flow.settings.settings_data`).
     """
 
     front: Quantised
@@ -339,7 +339,7 @@ class Design:
         trace: Waves | None = None,
         workers: Workers = HERE,
     ) -> Simulation:
-        """:func:`hwgen.simulate.simulate` of frames of the model's own shape, [N, ...] or one."""
+        """:func:`hwgen.simulate.simulation.simulate` of frames of the model's own shape, [N, ...] or one."""
         step = f"simulating ({engine})"
         self.progress(step)
         tell = partial(self.progress, step)

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from hwgen.dataflow.plan import Plan
-from hwgen.loader import LoadPlan
-from hwgen.testbench import LOAD_FILE, hex_lines
+from hwgen.simulate.testbench import LOAD_FILE, hex_lines
+from hwgen.top.loader import LoadPlan
 
 LOAD_BYTES = "weights.bin"
 

@@ -14,12 +14,11 @@ from amaranth.hdl import Value
 from amaranth.lib import wiring
 
 from hwgen.blocks.stream import port_names
-from hwgen.memory.elements import Library
+from hwgen.hdl.elements import Library
+from hwgen.hdl.export import rtlil_to_verilog, with_memories
+from hwgen.hdl.rtlil import to_netlist
+from hwgen.simulate.waves import Waves
 from hwgen.tools.verilator import FAST, library
-
-from .export import rtlil_to_verilog, with_memories
-from .rtlil import to_netlist
-from .waves import Waves
 
 #: Cycles between two looks at progress and at Ctrl-C.
 _SLICE = 1 << 10

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .folding import FoldingSearch, Option
-from .plan import Plan
-from .schedule import Schedule, schedule
-from .stages import INPUT, Source
+from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.schedule import Schedule, schedule
+from hwgen.dataflow.search.folding import FoldingSearch, Option
+from hwgen.dataflow.stages import INPUT, Source
 
 #: How much a layer's cycles may change at a time at first, in one try after the other: where the way leads depends on
 #: it by luck. And when to stop trying.

@@ -28,7 +28,7 @@ def fingerprint(*values: object) -> str:
 @lru_cache(maxsize=1)
 def program() -> str:
     """A hash of every source file of this package: any change of it may change what it makes."""
-    root = Path(__file__).parent
+    root = Path(__file__).parents[1]
     return fingerprint(*((str(file.relative_to(root)), file.read_bytes()) for file in sorted(root.rglob("*.py"))))
 
 

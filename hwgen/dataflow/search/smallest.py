@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from hwgen.blocks.costs import Cost
 from hwgen.blocks.operator import Operator
+from hwgen.dataflow.fit import FitRow, FitTable, fit_table
+from hwgen.dataflow.search.sizing import Sizing
 from hwgen.device.targets import DEVICES, Device
-from hwgen.fit import FitRow, FitTable, fit_table
 from hwgen.graph.network import Network
 from hwgen.graph.types import IntType
-from hwgen.sizing import Sizing
 
 #: Seconds of processor time after which no further device is tried.
 SECONDS = 10.0

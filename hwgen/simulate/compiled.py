@@ -10,12 +10,11 @@ from hwgen.dataflow.pipeline import Pipeline, module_names, output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError, near
 from hwgen.graph.types import IntType
-from hwgen.made import library_of
-from hwgen.memory.contents import pack_rows
+from hwgen.hdl.contents import pack_rows
+from hwgen.simulate.verilated import Beats, CompiledDesign
+from hwgen.simulate.waves import Waves
 from hwgen.tools.verilator import FAST, QUICK
-
-from .verilated import Beats, CompiledDesign
-from .waves import Waves
+from hwgen.top.made import library_of
 
 #: Frames that a program takes less time for than a compiler takes to make it faster: 9 for ResNet-8, 30 for LeNet-5.
 FEW_FRAMES = 8
@@ -52,7 +51,7 @@ class CompiledPlan:
 
         Streams are ``i``, ``o`` (``o_0`` and so on of several) and ``watch_n`` for layer ``n``. ``stall`` is a seed for
         random pauses at both ends, ``trace`` says what waveforms to write.
-        Raises :class:`hwgen.verilated.CompiledError` where the hardware stops or breaks the stream contract.
+        Raises :class:`hwgen.simulate.verilated.CompiledError` where the hardware stops or breaks the stream contract.
         """
         network, plan, frames = self.plan.network, self.plan, len(integers)
         layers = list(zip(plan.layers, network.layers, strict=True))

@@ -9,26 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwgen.axi import AxiTop
 from hwgen.dataflow.plan import Plan
-from hwgen.flow import Quantised, axi_top, quantised
+from hwgen.flow.design import Quantised, axi_top, quantised
 from hwgen.graph import golden
 from hwgen.graph.network import Network
 from hwgen.graph.notice import warn_caller
 from hwgen.graph.recipe import DEFAULT
 from hwgen.graph.writer import write_qdq
-from hwgen.load_files import Load
-from hwgen.loading import hardware_plan, kept_quantisations, laid_out
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
 from hwgen.projects import built_projects, loaded_files
-from hwgen.reloading import Step, simulate_steps
-from hwgen.simulate import Simulation
-from hwgen.testbench import Vectors
+from hwgen.simulate.load_files import Load
+from hwgen.simulate.reloading import Step, simulate_steps
+from hwgen.simulate.simulation import Simulation
+from hwgen.simulate.testbench import Vectors
+from hwgen.top.axi import AxiTop
+from hwgen.top.loading import hardware_plan, kept_quantisations, laid_out
 
 if TYPE_CHECKING:
-    from hwgen.flow import Design
+    from hwgen.flow.design import Design
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +83,7 @@ def retrained(
 ) -> Retrained:
     """The ONNX file ``model`` in what was built in the folder ``hardware`` with ``weights="loadable"``.
 
-    ``settings`` are those of :func:`hwgen.flow.quantised`. Of a float model the streams on whose scales hardware
+    ``settings`` are those of :func:`hwgen.flow.design.quantised`. Of a float model the streams on whose scales hardware
     depends that is not loaded (sums, products, tables) keep the quantisation with which that was built. Raises a
     :class:`hwgen.HwgenError` with a line for every layer that is not as built, or whose constants the hardware does not
     take.
@@ -108,7 +108,7 @@ def simulate_loads(
     """Load, infer, load, infer: frames [N, ...] of each step with its network's weights, in one run of the hardware.
 
     The hardware is that of the first step, and has its weights from the start; before each other step its weights are
-    loaded. What comes of every layer is compared with golden; see :func:`hwgen.simulate.simulate`.
+    loaded. What comes of every layer is compared with golden; see :func:`hwgen.simulate.simulation.simulate`.
     """
     runs = [
         Step(design.plan, golden.network_input(design.network, frames), loads=n > 0)

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.axi import tdata_words
-from hwgen.bench import run_bench
-from hwgen.compiled import level, unpacked
 from hwgen.dataflow.pipeline import Pipeline, output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
-from hwgen.loader import LoadedPipeline, LoadPlan
-from hwgen.made import library_of
-from hwgen.simulate import HARDWARE, Progress, Simulation, Timing, check_engine, compare
-from hwgen.verilated import Beats, CompiledDesign
-from hwgen.waves import Waves
-from hwgen.workers import HERE, Workers
+from hwgen.simulate.bench import run_bench
+from hwgen.simulate.compiled import level, unpacked
+from hwgen.simulate.simulation import HARDWARE, Progress, Simulation, Timing, check_engine, compare
+from hwgen.simulate.verilated import Beats, CompiledDesign
+from hwgen.simulate.waves import Waves
+from hwgen.simulate.workers import HERE, Workers
+from hwgen.top.axi import tdata_words
+from hwgen.top.loader import LoadedPipeline, LoadPlan
+from hwgen.top.made import library_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +39,10 @@ def simulate_loaded(
     trace: Waves | None = None,
     workers: Workers = HERE,
 ) -> Simulation:
-    """:func:`hwgen.simulate.simulate` of hardware that works only once it is loaded. InputError for ``trace`` and
-    ``workers``, which it does not have."""
+    """:func:`hwgen.simulate.simulation.simulate` of hardware that works only once it is loaded.
+
+    InputError for ``trace`` and ``workers``, which it does not have.
+    """
     check_engine(engine, stall, trace, workers)
     if trace is not None or workers.several:
         raise InputError(
@@ -62,8 +64,8 @@ def simulate_steps(
 ) -> list[Simulation]:
     """What comes of each step, every layer compared with golden; the hardware is that of the first plan.
 
-    ``engine`` and ``stall`` are as in :func:`hwgen.simulate.simulate`. Raises InputError for an engine without
-    hardware, RuntimeError where the hardware stops.
+    ``engine`` and ``stall`` are as in :func:`hwgen.simulate.simulation.simulate`. Raises InputError for an engine
+    without hardware, RuntimeError where the hardware stops.
     """
     if engine not in HARDWARE:
         raise InputError(f"the engine {engine!r} has no hardware to load; choose one of {', '.join(HARDWARE)}")

@@ -3,7 +3,7 @@
 from weakref import WeakKeyDictionary
 
 from hwgen.dataflow.plan import Plan
-from hwgen.memory.elements import Library
+from hwgen.hdl.elements import Library
 from hwgen.names import identifier
 
 _MADE: WeakKeyDictionary[Plan, Library] = WeakKeyDictionary()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.axi import AxiPort, AxiTop, tdata_words
+from hwgen.top.axi import AxiPort, AxiTop, tdata_words
 
 INPUT_FILE = "input.hex"
 LOAD_FILE = "weights.hex"

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.blocks.stream import beat_layout, join
 from hwgen.blocks.stream import port_names as stream_names
 from hwgen.graph.types import IntType
-from hwgen.loader import LoadedPipeline
+from hwgen.top.loader import LoadedPipeline
 
 
 def element_bits(type_: IntType) -> int:

@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hwgen.bench import run_amaranth
-from hwgen.compiled import CompiledPlan, level
 from hwgen.dataflow.pipeline import output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.network import Network
-from hwgen.waves import Waves
-from hwgen.workers import HERE, Workers
+from hwgen.simulate.bench import run_amaranth
+from hwgen.simulate.compiled import CompiledPlan, level
+from hwgen.simulate.waves import Waves
+from hwgen.simulate.workers import HERE, Workers
 
 ENGINES = ("golden", "schedule", "amaranth", "compiled")
 HARDWARE = ("amaranth", "compiled")

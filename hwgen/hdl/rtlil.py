@@ -3,7 +3,7 @@
 Names become letters, digits and underscores, so that the Verilog needs no escaped identifiers; modules
 are named after their place (``top_layer1_weights``). Wires that repeat a part of another one, wires of no
 bits and attributes with paths or versions go. Modules that are equal become one; elements are made once to begin with
-(:mod:`hwgen.memory.elements`).
+(:mod:`hwgen.hdl.elements`).
 """
 
 import re
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from amaranth.lib import wiring
 
 from hwgen.graph.errors import InputError
-from hwgen.memory.contents import Contents
-from hwgen.memory.elements import CONTENTS, Library
+from hwgen.hdl.contents import Contents
+from hwgen.hdl.elements import CONTENTS, Library
 
 _ID = re.compile(r"\\\S+")
 _DROPPED_ATTRIBUTES = re.compile(r"\s*attribute \\(src|top|generator|amaranth\.\S*|enum_\S*|wiretype) ")

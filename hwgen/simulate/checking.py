@@ -16,11 +16,11 @@ import numpy as np
 
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
-from hwgen.simulate import Simulation, Timing
+from hwgen.simulate.simulation import Simulation, Timing
 from hwgen.tools import cache, verilator
 
 if TYPE_CHECKING:
-    from hwgen.flow import Design
+    from hwgen.flow.design import Design
 
 COMPILED_FROM = 100_000  # places in multipliers, busy or not, that Amaranth simulates in a few seconds
 STEP = "checking RTL against golden"

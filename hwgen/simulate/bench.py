@@ -9,10 +9,9 @@ from amaranth.sim import Simulator
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import FeatureMap
+from hwgen.simulate.waves import Waves
 from hwgen.testing import from_beats, to_beats
-from hwgen.waves import Waves
-
-from .loader import LoadedPipeline
+from hwgen.top.loader import LoadedPipeline
 
 _PROGRESS_CYCLES = 64
 _SHARE = 0.6  # of the cycles in which an end with pauses moves

@@ -13,8 +13,8 @@ from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from . import tracing  # noqa: F401 (names of signals)
-from .contents import Contents
+from hwgen.hdl import tracing  # noqa: F401 (names of signals)
+from hwgen.hdl.contents import Contents
 
 #: How a memory whose contents are kept apart says which they are.
 CONTENTS = "hwgen_contents"

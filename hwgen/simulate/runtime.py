@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.exact_session import exact_session
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError, middle_cut
 from hwgen.graph.ir import Graph
@@ -20,6 +19,7 @@ from hwgen.graph.network import Network
 from hwgen.graph.passes.apart import SUFFIX
 from hwgen.graph.types import FeatureMap
 from hwgen.graph.writer import with_outputs, write_qdq
+from hwgen.simulate.exact_session import exact_session
 
 _BATCH = 16  # frames at a time, so that memory does not grow with them
 

@@ -14,17 +14,17 @@ import numpy as np
 
 from hwgen.blocks.costs import Cost
 from hwgen.blocks.operator import Weigh
-from hwgen.dataflow.folding import FoldingSearch, Option, SearchedLayer
-from hwgen.dataflow.latency import least_latency
+from hwgen.dataflow.fit import FitTable, fit_table
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import FoldingSearch, Option, SearchedLayer
+from hwgen.dataflow.search.large_ram import has_large_ram, placed
+from hwgen.dataflow.search.latency import least_latency
 from hwgen.device.mapping import dsps, needs
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
-from hwgen.fit import FitTable, fit_table
 from hwgen.graph.errors import FitError
 from hwgen.graph.network import Network
-from hwgen.large_ram import has_large_ram, placed
 
 MULTIPLIERS = 100  # for a device without any
 #: Rounds in which prices follow what is asked for, how fast, and in which a plan's own needs are set aside.

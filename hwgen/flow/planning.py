@@ -4,13 +4,13 @@ from pathlib import Path
 
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import plan_file, read_document
+from hwgen.dataflow.search.large_ram import require_large_ram
+from hwgen.dataflow.search.sizing import Sizing
 from hwgen.device.clocks import usual_clock
 from hwgen.device.targets import Device
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.network import Network
-from hwgen.large_ram import require_large_ram
-from hwgen.loading import SPRAM, WEIGHTS
-from hwgen.sizing import Sizing
+from hwgen.top.loading import SPRAM, WEIGHTS
 
 LATENCY_OR_RATE = "--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them"
 

@@ -13,16 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hwgen.dataflow.fit import by_layer
 from hwgen.device.mapping import needs
 from hwgen.device.needs import Needs
 from hwgen.device.synth import TIMEOUT, check_synthesis, count, script, synthesise
 from hwgen.device.targets import Device
+from hwgen.hdl.rtlil import to_rtlil
 from hwgen.tools import cache
 from hwgen.tools.process import threads
 from hwgen.tools.yosys import release
-
-from .fit import by_layer
-from .rtlil import to_rtlil
 
 if TYPE_CHECKING:
     from hwgen.dataflow.plan import Plan
