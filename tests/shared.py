@@ -1,4 +1,5 @@
-"""Real models and data, kept outside the repository; tests that need them skip where they are absent."""
+"""Where files are: those of the repository, and real models and data, which are kept outside it; tests that need these
+skip where they are absent."""
 
 import os
 from pathlib import Path
@@ -6,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-_FOLDER = Path(os.environ.get("HWGEN_SHARED", Path(__file__).parents[2] / "shared"))
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+
+_FOLDER = Path(os.environ.get("HWGEN_SHARED", ROOT.parent / "shared"))
 
 
 def model(name: str) -> Path:

@@ -98,6 +98,12 @@ def test_every_folder_has_a_rank():
     assert not [path for folder in DATA for path in (ROOT / folder).rglob("*.py")]
 
 
+def test_tests_have_the_folders_of_what_they_test():
+    """What is in no folder concerns the whole, a file that lies in none, or is of use to all tests."""
+    here = Path(__file__).parent
+    assert {path.parent.name for path in here.glob("*/*.py")} <= set(ORDER)
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_point_to_the_left(name):
     if in_lobby(name):

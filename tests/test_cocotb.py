@@ -4,14 +4,14 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import hwgen
 from tests import tiny
+from tests.shared import EXAMPLES
 
-RUN = Path(__file__).parents[1] / "examples" / "cocotb" / "run.py"
+RUN = EXAMPLES / "cocotb" / "run.py"
 
 
 @pytest.fixture(scope="module")

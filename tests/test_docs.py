@@ -16,7 +16,8 @@ from textwrap import indent
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.shared import ROOT
+
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(
     r"(<!-- (?:illustrative|from)[^\n]*-->\n)?^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL

@@ -1,11 +1,11 @@
 """docs/glossary.md: every word is one that the code or the documents use, and the file beside it knows it."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.shared import ROOT
+
 PAGE = ROOT / "docs/glossary.md"
 ROW = re.compile(r"^\| ([^|]+) \| ([^|]+) \| `([^`|]+)` \|$")
 LINES = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][1:]

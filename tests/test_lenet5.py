@@ -14,13 +14,11 @@ import hwgen
 from hwgen.flow.design import quantised
 from hwgen.graph import golden
 from hwgen.graph.writer import write_qdq
-
-from .graph.reference import session
-from .shared import data
+from tests.graph.reference import session
+from tests.shared import EXAMPLES, data
 
 pytestmark = pytest.mark.slow
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 DIGITS = EXAMPLES / "digits"
 MULTIPLIERS = 148
 

@@ -13,8 +13,7 @@ from hwgen.graph import golden
 from hwgen.link.capacity import to_bytes
 from hwgen.link.identity import fingerprint
 from hwgen.link.runner import Runner
-
-from .projects.common import design, random_frames
+from tests.projects.common import design, random_frames
 
 
 @cache

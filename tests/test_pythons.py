@@ -15,8 +15,8 @@ from hwgen.blocks import AveragePool, Concat, Conv, Dense, FixedOperand, Interpo
 from hwgen.hdl import tracing
 from hwgen.hdl.rtlil import to_rtlil
 from tests.blocks.cases import CASES
+from tests.shared import ROOT
 
-ROOT = Path(__file__).parents[1]
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 #: Ways to assign that bytecode tells apart in some versions only.

@@ -17,9 +17,9 @@ from hwgen.link.runner import Runner
 from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
 from hwgen.link.units import Loads, Units, held_by, load_unit
 from hwgen.top.loading import laid_out, plan_text
+from tests.top.test_loading import retrain
 
 from .. import tiny
-from ..test_loading import retrain
 from .test_bad_line import BUFFERS, CYCLES, GIVE_UP
 
 

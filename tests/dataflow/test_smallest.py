@@ -1,0 +1,38 @@
+"""The smallest device that takes a network."""
+
+from dataclasses import replace
+
+import pytest
+
+from hwgen.dataflow.fit import fit_table
+from hwgen.dataflow.search.sizing import Sizing
+from hwgen.dataflow.search.smallest import by_size, smallest
+from hwgen.device.targets import device
+from tests.dataflow.nets import random_network
+
+ECP5 = device("lfe5u-85f")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_smallest_device_takes_a_plan_and_smaller_ones_do_not(seed):
+    network = random_network(seed)
+    found = smallest(network).device
+    assert fit_table(Sizing(network, found).fastest(), found).fits
+    before = by_size()[: by_size().index(found)]
+    assert not any(fit_table(Sizing(network, smaller, lenient=True).fastest(), smaller).fits for smaller in before)
+
+
+def test_where_nothing_is_large_enough_the_nearest_is_named():
+    network = random_network(0)
+    none = [replace(ECP5, name="tiny", luts=50), replace(ECP5, name="small", luts=60)]
+    verdict = smallest(network, devices=none)
+    assert verdict.device is None
+    assert verdict.line().startswith("No known device takes it; the nearest is small, of which it takes ")
+    assert "LUT4 (it has 60)" in verdict.line()
+
+
+def test_where_time_runs_out_it_says_what_is_known():
+    tiny = [replace(ECP5, name=f"tiny{n}", luts=50 + n) for n in range(3)]
+    verdict = smallest(random_network(0), devices=tiny, seconds=0)
+    assert verdict.line().startswith("It does not fit tiny0, for it takes ")
+    assert verdict.line().endswith("larger ones were not tried.")

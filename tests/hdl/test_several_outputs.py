@@ -1,0 +1,42 @@
+"""Networks with several outputs: a port, vectors and checks of its own for each."""
+
+from dataclasses import replace
+
+from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import search
+from hwgen.graph import golden
+from hwgen.graph.network import Output
+from hwgen.hdl.export import to_verilog
+from hwgen.simulate.testbench import Vectors, verilog_testbench
+from hwgen.testing import random_frames
+from hwgen.top.axi import AxiPort, AxiTop
+from tests.dataflow.nets import squeezed
+from tests.hdl.test_export import FRAMES, icarus, tool
+
+
+@tool("iverilog")
+def test_every_output_is_checked(tmp_path):
+    network = squeezed()
+    streams = [network.tensors[name] for name in ("t6", "t4")]
+    network = replace(network, outputs=tuple(Output(each.name, (each,), each.map.shape) for each in streams))
+    design = search(network, multipliers=14)
+    core = Pipeline(design)
+    ports = [
+        AxiPort(each.map.type, lanes, each.map.elements // lanes)
+        for each, lanes in zip((network.input, *streams), (core.lanes_in, *core.lanes_out), strict=True)
+    ]
+    top, x = AxiTop(core, ports[0], ports[1:]), random_frames(network.input.map, FRAMES)
+    tensors = golden.run(network, x)
+    vectors = Vectors.of(top, x, *(tensors[each.name] for each in streams)).files(top)
+    timed = schedule(design, FRAMES).run
+    bench = verilog_testbench("net", top, FRAMES, cycles=timed.interval, timeout=100_000)
+    for name, text in {"net.v": to_verilog(top, "net"), "net_tb.v": bench, **vectors}.items():
+        (tmp_path / name).write_text(text)
+    assert sorted(vectors) == ["expected_0.hex", "expected_1.hex", "input.hex"]
+    beats = sum(len(vectors[f"expected_{n}.hex"].splitlines()) for n in range(2))
+    for stall in ((), ("+stall=1",)):
+        assert icarus(tmp_path, *stall)[-1].startswith(f"PASS net: 3 frames, {beats} beats")
+    text = vectors["expected_1.hex"]
+    (tmp_path / "expected_1.hex").write_text(f"{int(text[:2], 16) ^ 1:02x}{text[2:]}")
+    assert icarus(tmp_path)[0].startswith("m_axis_1: frame 0 beat 0, cycle ")

@@ -1,0 +1,182 @@
+"""The compiled engine says what Amaranth's simulator says, and notices what goes wrong."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen import testing
+from hwgen.blocks import Concat
+from hwgen.blocks.stream import beat_stream, port_names
+from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.folding import search
+from hwgen.graph import golden
+from hwgen.graph.errors import InputError
+from hwgen.graph.types import U8, FeatureMap, IntType
+from hwgen.simulate.compiled import CompiledPlan, packed, unpacked
+from hwgen.simulate.simulation import simulate
+from hwgen.simulate.verilated import CompiledDesign, CompiledError
+from hwgen.simulate.waves import Waves
+from hwgen.testing import check_operator, random_frames, simulation, to_beats
+from hwgen.tools import verilator
+from tests.blocks.cases import CASES
+from tests.dataflow.nets import small
+
+FRAMES = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HWGEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small()
+
+
+@pytest.fixture(scope="module")
+def plan(network):
+    return search(network, multipliers=20)
+
+
+@pytest.fixture(scope="module")
+def compiled(plan):
+    return CompiledPlan(plan)
+
+
+@pytest.mark.parametrize("stall", [None, 0, 7])
+def test_every_layer_is_golden_and_every_cycle_predicted(network, plan, compiled, stall):
+    frames = random_frames(network.input.map, FRAMES)
+    want = golden.run(network, frames)
+    tensors, beats = compiled.run(frames, stall=stall)
+    assert tensors.keys() == want.keys()
+    for name, integers in want.items():
+        np.testing.assert_array_equal(tensors[name], integers, err_msg=name)
+    if stall is None:
+        predicted = schedule(plan, FRAMES).run
+        np.testing.assert_array_equal(beats["o"].cycles, predicted.given)
+        np.testing.assert_array_equal(beats["i"].cycles, predicted.taken[: len(beats["i"].cycles)])
+    else:
+        assert beats["o"].cycles[-1] > schedule(plan, FRAMES).run.given[-1]
+
+
+def test_simulate_compares_every_layer_with_golden(network, plan):
+    frames = network.input.quantization.dequantize(random_frames(network.input.map, FRAMES))
+    result = simulate(network, plan, frames, "compiled")
+    assert result.equal
+    assert result.timing.latency == schedule(plan).latency
+
+
+def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_path):
+    frames, layer = random_frames(network.input.map, 1), network.layers[0].name
+    waves = Waves(tmp_path / "some.vcd", 5, 9, (layer,))
+    tensors, _ = compiled.run(frames, trace=waves)
+    assert {name: values.tolist() for name, values in tensors.items()} == {
+        name: values.tolist() for name, values in golden.run(network, frames).items()
+    }
+    text = waves.path.read_text()
+    scopes, traced = [], set()
+    for words in map(str.split, text.splitlines()):
+        match words[:1]:
+            case ["$scope"]:
+                scopes.append(words[2])
+            case ["$upscope"]:
+                scopes.pop()
+            case ["$var"]:
+                traced.add(tuple(scopes[:3]))
+    assert traced == {("TOP", "top", layer)}
+    assert sorted({int(time) // 2 for time in re.findall(r"^#(\d+)$", text, re.MULTILINE)}) == [5, 6, 7, 8, 9]
+    with pytest.raises(InputError, match="there is no layer 'x' to trace; near are "):
+        compiled.run(frames, trace=replace(waves, layers=("x",)))
+
+
+def test_the_harness_sees_the_same_beats_in_the_same_cycles_in_both_engines():
+    _, op, folding = next(case for case in CASES if isinstance(case[1], Concat))
+    names = port_names(op.unit(folding).block())[0]
+    beats = [to_beats(random_frames(map_, 2), map_.type, folding.lanes_in) for map_ in op.inputs]
+    inputs = dict(zip(names, beats, strict=True))
+    outputs = {"o": 2 * op.output.elements // folding.lanes_out}
+    seen = [simulation(lambda: op.unit(folding).block(), cycles)(inputs, outputs, None) for cycles in (0, 10**9)]
+    assert seen[0] == seen[1]
+
+
+def test_the_harness_finds_a_wrong_integer_in_a_compiled_program(monkeypatch):
+    _, op, folding = next(case for case in CASES if isinstance(case[1], Concat))
+    monkeypatch.setattr(testing, "FEW_CYCLES", 0)
+    monkeypatch.setattr(Concat, "golden", lambda op, *x: np.concatenate(x, axis=-1) ^ 1)
+    with pytest.raises(AssertionError, match="o, stall None"):
+        check_operator(op, folding)
+
+
+def test_only_gpp_takes_headers_that_were_compiled(monkeypatch):
+    monkeypatch.setattr(verilator, "compiler", lambda: ("clang++",))
+    assert verilator._headers() == []
+
+
+TYPES = (U8, IntType(8, True), IntType(3, True), IntType(5, False), IntType(19, True))
+
+
+@pytest.mark.parametrize("type_", TYPES, ids=str)
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_payloads_hold_integers_of_any_width(type_, lanes):
+    values = random_frames(FeatureMap(2, 4, 3, type_), 2)
+    payloads = packed(values, type_, lanes)
+    assert payloads.tolist() == [
+        list(beat.to_bytes(payloads.shape[1], "little")) for beat in to_beats(values, type_, lanes)
+    ]
+    np.testing.assert_array_equal(unpacked(payloads, type_, lanes), values.ravel())
+
+
+def test_the_same_design_is_compiled_once(plan, compiled, monkeypatch):
+    compiled.design.load()
+    monkeypatch.setattr(verilator, "call", lambda *command: pytest.fail("compiled again"))
+    CompiledPlan(replace(plan)).design.load()  # of which nothing has been made
+
+
+class Faulty(wiring.Component):
+    """Passes beats on, but takes back or changes one that is not taken at once, or stops."""
+
+    def __init__(self, fault: str):
+        self.fault = fault
+        super().__init__({"i": In(beat_stream(U8, 1)), "o": Out(beat_stream(U8, 1))})
+
+    def elaborate(self, platform):
+        m = Module()
+        count = Signal(8)
+        m.d.sync += count.eq(count + 1)
+        m.d.comb += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload), self.i.ready.eq(self.o.ready)]
+        if self.fault == "withdraws":
+            m.d.comb += self.o.valid.eq(self.i.valid & count[0])
+        if self.fault == "changes":
+            m.d.comb += self.o.payload[0].eq(count)
+        if self.fault == "stops":
+            with m.If(count[5]):
+                m.d.comb += [self.o.valid.eq(0), self.i.ready.eq(0)]
+                m.d.sync += count.eq(count)
+        return m
+
+
+@pytest.mark.parametrize(
+    ("fault", "stall", "message"),
+    [
+        ("withdraws", 1, "withdrew or changed"),
+        ("changes", 1, "withdrew or changed"),
+        ("stops", None, "stands still from cycle"),
+    ],
+)
+def test_a_faulty_design_is_caught(fault, stall, message):
+    with pytest.raises(CompiledError, match=message):
+        CompiledDesign(Faulty(fault)).run({"i": np.zeros((90, 1), np.uint8)}, {"o": 90}, stall=stall, patience=2000)
+
+
+def test_a_broken_compiler_is_named(monkeypatch, network):
+    monkeypatch.setattr(verilator, "compiler", lambda: ("no-such-compiler",))
+    with pytest.raises(InputError, match="cannot run 'no-such-compiler'"):
+        CompiledDesign(Faulty("none")).load()
