@@ -24,12 +24,12 @@ from rich.table import Table
 
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
-from hwgen.graph.calibrate import METHODS
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.recipe import DEFAULT, Recipe
+from hwgen.graph.quantize.calibrate import METHODS
+from hwgen.graph.quantize.quantize import quantize
+from hwgen.graph.quantize.recipe import DEFAULT, Recipe
 from hwgen.simulate.exact_session import exact_session, open_session
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])

@@ -31,8 +31,8 @@ from hwgen.blocks.operator import LaneFolding, Operator
 from hwgen.blocks.queue import QueueFolding
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
-from hwgen.graph.window import Window
 from tests.blocks.cases import conv, dense, edge_pool, pool, raw, site
 from tests.blocks.stream_cases import PAIRS, joint
 

@@ -23,10 +23,10 @@ from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
 from hwgen.graph.errors import HwgenError
 from hwgen.graph.ir import Graph
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
 from hwgen.graph.network import Network
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
 from hwgen.simulate.exact_session import exact_session, open_session
 from hwgen.simulate.runtime import Runtime
 from tests.blocks.random_models import Model, frames, lowered

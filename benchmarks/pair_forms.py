@@ -16,10 +16,10 @@ from hwgen.blocks import OPERATORS, Add, Mul
 from hwgen.blocks.operator import LaneFolding
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
 from hwgen.graph.network import QuantizedTensor, Site
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
 from hwgen.hdl.rtlil import to_rtlil
 

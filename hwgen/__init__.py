@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hwgen.flow.design import Design, compile
     from hwgen.flow.retraining import retrained, simulate_loads
     from hwgen.graph.errors import FitError, HwgenError, InputError, ModelError
-    from hwgen.graph.recipe import Recipe
+    from hwgen.graph.quantize.recipe import Recipe
 
 __all__ = [
     "Design", "FitError", "HwgenError", "InputError", "ModelError", "Recipe", "__version__", "compile", "retrained",
@@ -33,7 +33,7 @@ def __getattr__(name: str):
 
         return getattr(retraining, name)
     if name == "Recipe":
-        from hwgen.graph.recipe import Recipe
+        from hwgen.graph.quantize.recipe import Recipe
 
         return Recipe
     if name in __all__:

@@ -147,17 +147,17 @@ def test_only_files_that_read_and_write_models_know_onnx():
         path.relative_to(ROOT).as_posix() for path in FILES if any(n.split(".")[0] == "onnx" for n in imported(path))
     }
     assert users <= {
-        "graph/evaluation.py",
-        "graph/known_nodes.py",
-        "graph/model_file.py",
-        "graph/narrow_weights.py",
-        "graph/node_reader.py",
-        "graph/precision.py",
-        "graph/reader.py",
-        "graph/subgraphs.py",
-        "graph/tensor_data.py",
-        "graph/unsigned_weights.py",
-        "graph/writer.py",
+        "graph/onnx/evaluation.py",
+        "graph/onnx/known_nodes.py",
+        "graph/onnx/model_file.py",
+        "graph/onnx/narrow_weights.py",
+        "graph/onnx/node_reader.py",
+        "graph/onnx/precision.py",
+        "graph/onnx/reader.py",
+        "graph/onnx/subgraphs.py",
+        "graph/onnx/tensor_data.py",
+        "graph/onnx/unsigned_weights.py",
+        "graph/onnx/writer.py",
     }
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 import hwgen
 from hwgen.flow.design import quantised
 from hwgen.graph import golden
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.onnx.writer import write_qdq
 from tests.graph.reference import session
 from tests.shared import EXAMPLES, data
 

@@ -11,9 +11,9 @@ import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 
+from hwgen.graph.lower.value import NOWHERE
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.graph.value import NOWHERE
 from hwgen.memory.loops import LoopNest, lookup
 
 from .logic import Logic, loop, total

@@ -8,7 +8,7 @@ from math import frexp
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
 
-from hwgen.graph.requantization import SIGNIFICAND
+from hwgen.graph.exact.requantization import SIGNIFICAND
 
 from .arithmetic import delay
 from .fixed_point import (

@@ -5,11 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.graph.loadable import LoadForm
+from hwgen.graph.exact.loadable import LoadForm
+from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import QuantizedConstant, Site
-from hwgen.graph.requantize import Requantization
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
-from hwgen.graph.window import Window
 
 from .loaded import Loadable, stored_type, window_text
 from .mac_layer import MacLayer, raw_range, widest_sums

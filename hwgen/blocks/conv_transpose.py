@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.expression import Expression
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import Requantization
+from hwgen.graph.semantics.window import TransposedWindow, Window
 from hwgen.graph.types import FeatureMap
-from hwgen.graph.window import TransposedWindow, Window
 
 from .box import Slice
 from .conv import Conv

@@ -10,8 +10,8 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import wiring
 
 from hwgen.graph.errors import ModelError
+from hwgen.graph.exact.requantize import output_scale
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import output_scale
 from hwgen.graph.types import IntType
 from hwgen.memory.loops import LoopNest, lookup
 from hwgen.memory.store import pass_on

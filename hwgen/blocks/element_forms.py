@@ -7,8 +7,8 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Value
 
 from hwgen.graph.errors import ModelError
+from hwgen.graph.exact.steps import find_steps
 from hwgen.graph.expression import Expression
-from hwgen.graph.steps import find_steps
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 

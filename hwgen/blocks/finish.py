@@ -8,10 +8,10 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 
 from hwgen.graph.errors import ModelError
+from hwgen.graph.exact.requantization import SIGNIFICAND
+from hwgen.graph.exact.steps import MOST_ARGUMENTS, Steps, find_steps, steps_between
 from hwgen.graph.expression import Expression
-from hwgen.graph.requantization import SIGNIFICAND
-from hwgen.graph.site import integer_clamp
-from hwgen.graph.steps import MOST_ARGUMENTS, Steps, find_steps, steps_between
+from hwgen.graph.lower.site import integer_clamp
 from hwgen.graph.types import IntType, Quantization
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 

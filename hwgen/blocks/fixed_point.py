@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
-from hwgen.graph.requantization import SIGNIFICAND
+from hwgen.graph.exact.requantization import SIGNIFICAND
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.graph.float_model import run_node
 from hwgen.graph.ir import Node
 from hwgen.graph.network import Site
+from hwgen.graph.semantics.float_model import run_node
 from hwgen.graph.types import FeatureMap, Quantization
 
 from .operator import GoldenOnly, SeveralInputs

@@ -10,9 +10,9 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 
-from hwgen.graph.loadable import LoadForm
+from hwgen.graph.exact.loadable import LoadForm
+from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import Outlet, queue_depth

@@ -12,11 +12,11 @@ import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, wiring
 
+from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import Requantization
-from hwgen.graph.resize import resized, taps
+from hwgen.graph.semantics.resize import resized, taps
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
-from hwgen.graph.window import Window
 from hwgen.memory.loops import LoopNest, lookup
 from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style

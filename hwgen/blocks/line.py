@@ -3,7 +3,7 @@
 A table ``values[a, b]`` that a sum of scaled terms was rounded to is looked for as
 ``(sum(term * multiplier) + offset) >> shift``, limited to the table's range. Each level of the table bounds the
 offset from both sides: no sum of the level may fall below it, none may reach the next. Where the two meet, the line
-is exact. It is the two-dimensional sibling of :mod:`hwgen.graph.requantize`.
+is exact. It is the two-dimensional sibling of :mod:`hwgen.graph.exact.requantize`.
 
 ``ties``: with scales that are powers of two, sums lie exactly between two levels, and half to even sends every
 other one down. Such a line ends one lower where the rest is 0 and the level is odd.

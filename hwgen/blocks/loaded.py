@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from hwgen.graph.errors import ModelError
-from hwgen.graph.loadable import LoadForm, choose, fit_within
+from hwgen.graph.exact.loadable import LoadForm, choose, fit_within
+from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import QuantizedConstant
-from hwgen.graph.requantize import Requantization
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import IntType
-from hwgen.graph.window import Window
 
 from .operator import Operator, Unit
 from .requantizer import RequantizerPlan

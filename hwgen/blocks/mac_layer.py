@@ -5,10 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.graph.loadable import LoadForm
-from hwgen.graph.requantize import Requantization
+from hwgen.graph.exact.loadable import LoadForm
+from hwgen.graph.exact.requantize import Requantization
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
-from hwgen.graph.window import Window
 
 from .costs import Products
 from .requantizer import digit_products, digits

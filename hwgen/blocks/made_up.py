@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwgen.graph.lower.value import NOWHERE
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import FeatureMap
-from hwgen.graph.value import NOWHERE
 
 from .box import Pad, Slice
 from .operator import GoldenOnly, Operator

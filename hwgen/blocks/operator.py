@@ -15,7 +15,7 @@ import numpy as np
 from amaranth.lib import wiring
 
 from hwgen.graph.errors import ModelError
-from hwgen.graph.loadable import LoadForm, TableForm
+from hwgen.graph.exact.loadable import LoadForm, TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 

@@ -12,11 +12,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.graph.errors import ModelError
-from hwgen.graph.loadable import LoadForm
+from hwgen.graph.exact.loadable import LoadForm
+from hwgen.graph.exact.requantize import Requantization, output_scale
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import Requantization, output_scale
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
-from hwgen.graph.window import Window
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow

@@ -11,9 +11,9 @@ import numpy as np
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 
+from hwgen.graph.lower.value import NOWHERE
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.graph.value import NOWHERE
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.rom import RAM_ATTRIBUTES, Columns, Rom, ram_style, rom_latency

@@ -1,9 +1,9 @@
 """The requantising pipeline that every accumulating block ends with: wide sums in, narrow integers out.
 
 One requantiser serves all results of a block in turn. What it computes is said by
-:class:`hwgen.graph.requantize.Requantization`. One register after each of: hold, constants, bias, saturate, multiply,
-add up, offset, test for ties, choose, correct, clip; and one that rounds the operand as float32 does, where that is
-needed.
+:class:`hwgen.graph.exact.requantize.Requantization`. One register after each of: hold, constants, bias, saturate,
+multiply, add up, offset, test for ties, choose, correct, clip; and one that rounds the operand as float32 does, where
+that is needed.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.graph.requantization import Requantization
+from hwgen.graph.exact.requantization import Requantization
 from hwgen.graph.types import IntType
 from hwgen.hdl.contents import Contents
 from hwgen.memory.queue import wrapping_increment

@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hwgen.graph.requantization import SIGNIFICAND, Requantization
+from hwgen.graph.exact.requantization import SIGNIFICAND, Requantization
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
 

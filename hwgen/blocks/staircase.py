@@ -6,11 +6,11 @@ from functools import cached_property
 import numpy as np
 
 from hwgen.graph.errors import ModelError
+from hwgen.graph.exact.requantization import raw_sums, requantize_reference, rounded, scaled_sums
+from hwgen.graph.exact.requantize import Requantization, fit, output_scale
+from hwgen.graph.exact.steps import Steps, find_steps
 from hwgen.graph.expression import Expression
 from hwgen.graph.network import Site
-from hwgen.graph.requantization import raw_sums, requantize_reference, rounded, scaled_sums
-from hwgen.graph.requantize import Requantization, fit, output_scale
-from hwgen.graph.steps import Steps, find_steps
 from hwgen.graph.types import Quantization
 
 

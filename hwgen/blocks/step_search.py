@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 
-from hwgen.graph.requantize import Requantization
-from hwgen.graph.steps import Steps
+from hwgen.graph.exact.requantize import Requantization
+from hwgen.graph.exact.steps import Steps
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency
 

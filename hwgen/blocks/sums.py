@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import IntType
-from hwgen.graph.window import Window
 
 #: Elements of windows that are copied at a time: they stay in the cache, and memory does not grow with the map.
 BLOCK = 1 << 18

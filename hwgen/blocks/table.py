@@ -9,7 +9,7 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 
-from hwgen.graph.loadable import TableForm
+from hwgen.graph.exact.loadable import TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.hdl.contents import Contents

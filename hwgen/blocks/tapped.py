@@ -13,10 +13,10 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from hwgen.graph.loadable import LoadForm
+from hwgen.graph.exact.loadable import LoadForm
 from hwgen.graph.network import Site
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
-from hwgen.graph.window import Window
 from hwgen.memory.queue import Outlet
 from hwgen.memory.ring import RingTap, RingWindow
 

@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
-from hwgen.graph.window import Window
 from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
 from hwgen.memory.delay import DelayLine
 from hwgen.memory.queue import Outlet

@@ -23,7 +23,7 @@ from hwgen.frames.inputs import FrameSpec, Preparation, file_spec
 from hwgen.frames.load import Frames, load_labels, raw_frames
 from hwgen.graph.errors import HwgenError, InputError, Problems
 from hwgen.graph.network import Network
-from hwgen.graph.recipe import Recipe
+from hwgen.graph.quantize.recipe import Recipe
 from hwgen.names import default_folder
 from hwgen.output import write_together, write_whole
 from hwgen.progress import Steps

@@ -41,7 +41,7 @@ def _refuse_check(found: Problems, given: Given) -> None:
     """`check` lists all that is in the way: beside what is ``found``, what keeps the model from being read."""
     from hwgen.cli.as_json import say
     from hwgen.cli.json_check import check_answer
-    from hwgen.graph.reader import read_model
+    from hwgen.graph.onnx.reader import read_model
 
     problems = Problems(HwgenError)
     _attempt(problems, lambda: read_model(given["model"], dict(given["input_shape"]), given["outputs"]))

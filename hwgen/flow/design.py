@@ -27,14 +27,14 @@ from hwgen.graph import golden
 from hwgen.graph.cut import host_nodes, loose_ends, weighted_layers
 from hwgen.graph.errors import InputError
 from hwgen.graph.ir import Graph
-from hwgen.graph.lower import lower, refusals, with_computed_biases
+from hwgen.graph.lower.lower import lower, refusals, with_computed_biases
 from hwgen.graph.network import Network
 from hwgen.graph.notice import warn_caller
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_qdq, write_tail
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.recipe import DEFAULT, Recipe
-from hwgen.graph.writer import write_qdq, write_tail
+from hwgen.graph.quantize.quantize import quantize
+from hwgen.graph.quantize.recipe import DEFAULT, Recipe
 from hwgen.hdl.export import Verilog, export, remembered, to_verilog
 from hwgen.names import identifier
 from hwgen.output import atomic_folder

@@ -8,11 +8,11 @@ from typing import Any
 from hwgen.blocks import OPERATORS
 from hwgen.graph.errors import HwgenError, InputError, near
 from hwgen.graph.ir import Graph
-from hwgen.graph.lower import lower
-from hwgen.graph.quantization_points import QuantizationPoints
-from hwgen.graph.quantize import INTEGERS, quantize
-from hwgen.graph.recipe import Recipe
-from hwgen.graph.wide import AUTO
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.quantize.quantization_points import QuantizationPoints
+from hwgen.graph.quantize.quantize import INTEGERS, quantize
+from hwgen.graph.quantize.recipe import Recipe
+from hwgen.graph.quantize.wide import AUTO
 
 #: The layers have the same names however they are quantised.
 QUICK = Recipe(ranges="minmax", equalize=False, correct_bias=False, random_frames=1)

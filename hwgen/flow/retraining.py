@@ -14,8 +14,8 @@ from hwgen.flow.design import Quantised, axi_top, quantised
 from hwgen.graph import golden
 from hwgen.graph.network import Network
 from hwgen.graph.notice import warn_caller
-from hwgen.graph.recipe import DEFAULT
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.onnx.writer import write_qdq
+from hwgen.graph.quantize.recipe import DEFAULT
 from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent

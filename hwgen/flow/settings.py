@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.frames.inputs import Preparation
-from hwgen.graph.recipe import Recipe
+from hwgen.graph.quantize.recipe import Recipe
 
 #: Those of the recipe and of the preparation of numbers.
 _RECIPE = ("ranges", "equalize", "correct_bias", "wide")

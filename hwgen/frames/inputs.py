@@ -26,8 +26,8 @@ import numpy as np
 
 from hwgen.graph.errors import InputError
 from hwgen.graph.ir import Graph
-from hwgen.graph.model_input import model_input
 from hwgen.graph.network import Network
+from hwgen.graph.onnx.model_input import model_input
 from hwgen.graph.types import Quantization
 
 if TYPE_CHECKING:

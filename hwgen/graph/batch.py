@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.infer import infer_shapes
+
 from .editor import Editor
 from .errors import ModelError
-from .infer import infer_shapes
 from .ir import Graph, Node, TensorInfo
 from .weights import find_weight
 

@@ -1,7 +1,8 @@
 """The executable specification of :class:`hwgen.graph.ir.Graph`, checked before and after every pass."""
 
+from hwgen.graph.semantics.operators import OPERATORS
+
 from .ir import Graph, Node, TensorInfo
-from .operators import OPERATORS
 
 
 def check_graph(graph: Graph) -> None:

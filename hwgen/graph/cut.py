@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from hwgen.graph.semantics.kinds import Kind
+from hwgen.graph.semantics.operators import ARITHMETIC, CLIPS, ELEMENTWISE, LAYOUT, OPERATORS, PRODUCTS, of_kind
+
 from .errors import InputError
 from .ir import Graph, Node
-from .kinds import Kind
-from .operators import ARITHMETIC, CLIPS, ELEMENTWISE, LAYOUT, OPERATORS, PRODUCTS, of_kind
 from .weights import find_weight
 
 #: Left to the host where no layer follows.

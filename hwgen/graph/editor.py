@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from .infer import infer_shapes
+from hwgen.graph.semantics.infer import infer_shapes
+from hwgen.graph.semantics.operators import OPERATORS
+
 from .ir import Graph, Node
-from .operators import OPERATORS
 from .weights import Weight, weight_nodes
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .float_model import run_node
+from hwgen.graph.semantics.float_model import run_node
+from hwgen.graph.semantics.kinds import Kind
+from hwgen.graph.semantics.operators import CLIPS, OPERATORS
+
 from .ir import Node
-from .kinds import Kind
-from .operators import CLIPS, OPERATORS
 
 _NEVER_WRAPS = (1, 7)  # ONNX's numbers for float32 and int64
 UNBOUNDED = (-np.inf, np.inf)

@@ -1,7 +1,7 @@
 """The quantised network: integer operators on feature maps, ready for hardware.
 
 Between the imported graph and this one stand *sites*: one float operator with the quantisations around it.
-An operator class (``hwgen.blocks``) turns the sites it understands into operators; ``hwgen.graph.lower`` asks
+An operator class (``hwgen.blocks``) turns the sites it understands into operators; ``hwgen.graph.lower.lower`` asks
 them in turn. The golden interpreter needs nothing of an operator but :class:`GoldenOperator`.
 """
 
@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hwgen.graph.semantics.operators import OPERATORS
+
 from .errors import quoted
 from .expression import Expression
 from .ir import Tail
-from .operators import OPERATORS
 from .types import FeatureMap, Quantization
 
 #: What a :class:`Site` may be.

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .float_ops import dequantize_linear
+from hwgen.graph.semantics.float_ops import dequantize_linear
+from hwgen.graph.semantics.operators import OPERATORS
+
 from .ir import Graph, Node
-from .operators import OPERATORS
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.graph.window import Window
+from hwgen.graph.semantics.window import Window
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.graph import float_elementwise
 from hwgen.graph.errors import InputError
 from hwgen.graph.expression import Expression
 from hwgen.graph.network import Output, QuantizedTensor
-from hwgen.graph.operators import OPERATORS
+from hwgen.graph.semantics import float_elementwise
+from hwgen.graph.semantics.operators import OPERATORS
 from hwgen.top.axi import AxiPort, element_bits
 
 from .dma import LENGTH_BITS, STATUS, dma_names
@@ -120,7 +120,8 @@ def _output(output: Output, ports: dict[str, str]) -> dict[str, Any]:
 
 
 def _function(expression: Expression | None) -> dict[str, Any] | None:
-    """``expression`` in terms of the functions of :mod:`hwgen.graph.float_elementwise`, which goes with the driver."""
+    """``expression`` in terms of the functions of :mod:`hwgen.graph.semantics.float_elementwise`, which goes with
+    the driver."""
     if expression is None:
         return None
     nodes = [

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from hwgen.graph.errors import InputError
-from hwgen.graph.narrow_weights import scales_by_hand, with_whole_bytes
-from hwgen.graph.unsigned_weights import saturation_probe, with_unsigned_weights
+from hwgen.graph.onnx.narrow_weights import scales_by_hand, with_whole_bytes
+from hwgen.graph.onnx.unsigned_weights import saturation_probe, with_unsigned_weights
 
 #: Convolutions of s8 activations are computed on integers on x86, too, not in float32.
 INT8_ALLOWED = {"session.qdqisint8allowed": "1"}

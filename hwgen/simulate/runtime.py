@@ -16,9 +16,9 @@ from hwgen.graph import golden
 from hwgen.graph.errors import InputError, middle_cut
 from hwgen.graph.ir import Graph
 from hwgen.graph.network import Network
+from hwgen.graph.onnx.writer import with_outputs, write_qdq
 from hwgen.graph.passes.apart import SUFFIX
 from hwgen.graph.types import FeatureMap
-from hwgen.graph.writer import with_outputs, write_qdq
 from hwgen.simulate.exact_session import exact_session
 
 _BATCH = 16  # frames at a time, so that memory does not grow with them

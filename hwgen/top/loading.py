@@ -16,9 +16,9 @@ from hwgen.blocks.loaded import described
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import place, read_document
 from hwgen.graph.errors import InputError, ModelError, Problems
-from hwgen.graph.loadable import LoadForm, TableForm, read_form
+from hwgen.graph.exact.loadable import LoadForm, TableForm, read_form
 from hwgen.graph.network import Network
-from hwgen.graph.quantize import INTEGERS
+from hwgen.graph.quantize.quantize import INTEGERS
 from hwgen.graph.types import IntType, Quantization
 
 Form = LoadForm | TableForm

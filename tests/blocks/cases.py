@@ -24,10 +24,10 @@ from hwgen.blocks.operator import LaneFolding
 from hwgen.blocks.queue import QueueFolding
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
+from hwgen.graph.lower.site import sum_quantization
 from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
-from hwgen.graph.site import sum_quantization
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
-from hwgen.graph.window import Window
 
 from .element_cases import elements
 from .stream_cases import moves, pairs

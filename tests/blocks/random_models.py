@@ -4,9 +4,9 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from hwgen.blocks import OPERATORS
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
 from tests.graph.models import build, node, save
 
 ACTIVATIONS = {

@@ -9,8 +9,8 @@ from hwgen.blocks import Conv, ConvTranspose, Rearrange, Slice
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
+from hwgen.graph.semantics.window import TransposedWindow
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
-from hwgen.graph.window import TransposedWindow
 from hwgen.testing import random_frames
 
 

@@ -11,7 +11,7 @@ from hwgen.blocks import OPERATORS, AveragePool, Conv, Float, Interpolate, Keep
 from hwgen.blocks.interpolate import Shares
 from hwgen.flow.design import quantised
 from hwgen.graph import golden
-from hwgen.graph.resize import COORDINATES, taps
+from hwgen.graph.semantics.resize import COORDINATES, taps
 from hwgen.graph.types import S8, FeatureMap
 from hwgen.testing import random_frames
 

@@ -6,9 +6,9 @@ import pytest
 from hwgen.blocks import MadeUp, Pad, Rearrange, ShuffleChannels, Slice
 from hwgen.dataflow.search.folding import search
 from hwgen.flow import design as flow
+from hwgen.graph.lower.value import NOWHERE
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import S8, FeatureMap, Quantization
-from hwgen.graph.value import NOWHERE
 from hwgen.simulate.simulation import simulate
 from hwgen.testing import check_operator
 from tests.graph.models import build, node, save

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from hwgen.blocks import AveragePool, GlobalMaxPool, MaxPool
 from hwgen.blocks.mac import MacFolding
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
-from hwgen.graph.window import Window
 from hwgen.testing import check_operator
 
 from .cases import conv, edge_pool, pool

@@ -9,8 +9,8 @@ from hwgen.blocks.rows import SHORT_QUEUE, RowFork, WindowRows, row_ranges
 from hwgen.blocks.stream import port_names
 from hwgen.blocks.tapped import TappedConv
 from hwgen.blocks.timing import run
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap
-from hwgen.graph.window import Window
 from hwgen.hdl.formal import prove_contract
 from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
 

@@ -17,8 +17,8 @@ from PIL import Image
 
 from hwgen.cli.main import cli
 from hwgen.device.targets import device
-from hwgen.graph.calibrate import METHODS
-from hwgen.graph.recipe import Recipe
+from hwgen.graph.quantize.calibrate import METHODS
+from hwgen.graph.quantize.recipe import Recipe
 from tests import tiny
 from tests.shared import arrays
 

@@ -15,7 +15,7 @@ from hwgen.frames.inputs import FrameSpec, Preparation
 from hwgen.frames.load import CALIBRATION_FRAMES, count_frames, load_frames
 from hwgen.graph.cut import weighted_layers
 from hwgen.graph.errors import InputError
-from hwgen.graph.model_input import model_input
+from hwgen.graph.onnx.model_input import model_input
 from tests import tiny
 from tests.blocks.random_models import lowered, random_model
 from tests.shared import model

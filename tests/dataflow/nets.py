@@ -4,8 +4,8 @@ import numpy as np
 
 from hwgen.blocks import Add, AveragePool, GlobalAveragePool, MaxPool, Mul
 from hwgen.graph.network import Layer, Network, Output, QuantizedTensor
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap, Quantization
-from hwgen.graph.window import Window
 from tests.blocks.cases import conv, dense, pool, site
 from tests.blocks.stream_cases import joint
 

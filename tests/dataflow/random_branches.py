@@ -7,8 +7,8 @@ from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.queues import size_queues
 from hwgen.dataflow.search.folding import FoldingSearch
 from hwgen.graph.network import Layer, Network, Output, QuantizedTensor
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap, Quantization
-from hwgen.graph.window import Window
 from tests.blocks.cases import conv, pool, site
 from tests.blocks.stream_cases import joint
 

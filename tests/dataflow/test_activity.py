@@ -7,8 +7,8 @@ from hwgen.blocks.timing import Actor
 from hwgen.dataflow.activity import KINDS, _Row, activity
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.folding import search
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
-from hwgen.graph.window import Window
 from tests.blocks.cases import conv
 
 from .nets import chain, random_network, separable, small

@@ -15,8 +15,8 @@ from hwgen.dataflow.search.sizing import weigher
 from hwgen.device.targets import device
 from hwgen.graph import golden
 from hwgen.graph.network import Output
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
-from hwgen.graph.window import Window
 from hwgen.hdl.formal import prove_contract
 from hwgen.simulate.simulation import simulate as run_engine
 from hwgen.testing import check_cycles, from_beats, random_frames, simulation, to_beats

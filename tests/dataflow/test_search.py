@@ -15,11 +15,11 @@ from hwgen.dataflow.search.folding import default_weigh, search
 from hwgen.dataflow.search.sizing import weigher
 from hwgen.device.targets import device
 from hwgen.graph.errors import FitError, InputError, ModelError
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
-from hwgen.graph.window import Window
 from tests.blocks.cases import conv
 from tests.shared import model
 

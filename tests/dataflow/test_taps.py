@@ -13,8 +13,8 @@ from hwgen.dataflow.search.folding import FoldingSearch, default_weigh
 from hwgen.dataflow.shortcuts import shortcuts
 from hwgen.dataflow.taps import tap_shortcuts, waiting
 from hwgen.graph.errors import InputError
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap, Quantization
-from hwgen.graph.window import Window
 from tests.blocks.cases import conv
 from tests.blocks.stream_cases import joint
 

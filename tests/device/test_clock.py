@@ -5,8 +5,8 @@ import re
 from benchmarks.clock import Surrounded, read_report, row
 from hwgen.blocks import MaxPool
 from hwgen.blocks.operator import LaneFolding
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
-from hwgen.graph.window import Window
 from hwgen.hdl.rtlil import to_rtlil
 from tests.blocks.cases import pool
 

@@ -9,8 +9,8 @@ from hwgen.blocks.queue import QueueFolding
 from hwgen.device.mapping import needs
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
-from hwgen.graph.window import Window
 from hwgen.hdl.rtlil import to_rtlil
 from tests.blocks.cases import conv, dense, pool
 

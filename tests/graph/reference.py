@@ -4,12 +4,12 @@ import numpy as np
 import onnx
 
 from hwgen.graph import golden
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.recipe import DEFAULT
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.quantize.quantize import quantize
+from hwgen.graph.quantize.recipe import DEFAULT
 from hwgen.simulate.exact_session import exact_session
 from tests.graph.toys import TOYS, ToyRearrange
 

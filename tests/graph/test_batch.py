@@ -5,15 +5,14 @@ import onnx
 import pytest
 
 from hwgen.blocks import OPERATORS
-from hwgen.graph import calibrate
 from hwgen.graph.batch import takes_batches
-from hwgen.graph.float_model import run_float
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.recipe import Recipe
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.quantize.quantize import calibrate, quantize
+from hwgen.graph.quantize.recipe import Recipe
+from hwgen.graph.semantics.float_model import run_float
 from hwgen.simulate.runtime import against_onnxruntime
 from tests.graph.models import build, node, save
 from tests.graph.reference import session

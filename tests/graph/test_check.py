@@ -9,7 +9,7 @@ import pytest
 from hwgen.graph.check import check_graph
 from hwgen.graph.editor import Editor
 from hwgen.graph.ir import Node
-from hwgen.graph.reader import read_model
+from hwgen.graph.onnx.reader import read_model
 from tests.graph.models import lenet_like, save
 
 

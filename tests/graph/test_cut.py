@@ -11,9 +11,9 @@ from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.cut import host_nodes, loose_ends
 from hwgen.graph.errors import InputError, ModelError
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_tail
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
-from hwgen.graph.writer import write_tail
 from tests.graph.models import node, save
 from tests.graph.reference import session
 

@@ -7,9 +7,9 @@ import pytest
 
 from hwgen.flow import design as flow
 from hwgen.graph.errors import ModelError
-from hwgen.graph.float_model import run_float
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
+from hwgen.graph.semantics.float_model import run_float
 from tests.graph.models import build, node, save
 
 ort = pytest.importorskip("onnxruntime")

@@ -6,13 +6,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hwgen.graph import golden
-from hwgen.graph.calibrate import METHODS
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.recipe import Recipe
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.quantize.calibrate import METHODS
+from hwgen.graph.quantize.quantize import quantize
+from hwgen.graph.quantize.recipe import Recipe
 from tests.graph.models import build, lenet_like, node, save
 from tests.graph.reference import compare, compile_and_compare, session
 from tests.graph.toys import TOYS, ToyRearrange

@@ -6,10 +6,10 @@ from onnx import TensorProto, helper
 
 from hwgen.graph.check import check_graph
 from hwgen.graph.errors import ModelError
-from hwgen.graph.float_model import run_float
 from hwgen.graph.formats import format_names
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
+from hwgen.graph.semantics.float_model import run_float
 from tests.graph.models import build, node, save
 from tests.graph.reference import session
 

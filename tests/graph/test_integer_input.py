@@ -8,10 +8,10 @@ from hwgen.dataflow.search.folding import search
 from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
-from hwgen.graph.float_model import run_float
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.semantics.float_model import run_float
 from hwgen.simulate.simulation import simulate
 from tests.graph.models import build, node, save
 from tests.graph.reference import compare

@@ -8,8 +8,8 @@ from hwgen.dataflow.search.folding import search
 from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes.ranges import ANY, Range, ranges
-from hwgen.graph.reader import read_model
 from hwgen.simulate.exact_session import exact_session
 from hwgen.simulate.simulation import simulate
 from tests.graph.models import build, node, save

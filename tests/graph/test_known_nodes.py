@@ -5,8 +5,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.graph.errors import ModelError
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
 from tests.graph.models import build, node, save
 
 RNG = np.random.default_rng(5)

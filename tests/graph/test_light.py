@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from hwgen.graph.check import check_graph
-from hwgen.graph.float_model import node_results
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
+from hwgen.graph.semantics.float_model import node_results
 
 FOLDER = Path(onnx.backend.test.__file__).parent / "data" / "light"
 KEPT = {"Conv", "Relu", "MaxPool", "AveragePool", "GlobalAveragePool", "Gemm", "Reshape", "Concat", "Add"}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hwgen.graph.errors import ModelError
-from hwgen.graph.loadable import LARGER, SMALLER, LoadForm, choose, fit_within
-from hwgen.graph.requantize import fit
+from hwgen.graph.exact.loadable import LARGER, SMALLER, LoadForm, choose, fit_within
+from hwgen.graph.exact.requantize import fit
 from hwgen.graph.types import S8, U8, IntType
 
 SUMS = IntType(24, True)

@@ -7,9 +7,9 @@ from onnx import TensorProto
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError, ModelError
-from hwgen.graph.lower import lower, sites
+from hwgen.graph.lower.lower import lower, sites
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
 from hwgen.graph.types import S8, U8, Quantization
 from tests.graph.models import build, node, save
 from tests.graph.reference import compare

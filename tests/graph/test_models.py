@@ -8,9 +8,9 @@ import pytest
 
 from hwgen.graph.check import check_graph
 from hwgen.graph.errors import ModelError
-from hwgen.graph.float_model import node_results, run_float
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
+from hwgen.graph.semantics.float_model import node_results, run_float
 from tests import shared
 from tests.graph.reference import session
 

@@ -11,10 +11,10 @@ from onnx import TensorProto, numpy_helper
 from hwgen.blocks import OPERATORS as OPERATORS_OF_BLOCKS
 from hwgen.graph.check import check_graph
 from hwgen.graph.errors import InputError, ModelError
-from hwgen.graph.lower import lower
-from hwgen.graph.operators import OPERATORS
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
+from hwgen.graph.semantics.operators import OPERATORS
 from tests.graph.models import build, lenet_like, node
 from tests.graph.test_formats import CASES, model
 

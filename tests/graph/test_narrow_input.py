@@ -8,11 +8,11 @@ from onnx import TensorProto, helper
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.quantize.quantize import quantize
 from tests.graph.models import build, node, save
 from tests.graph.reference import runtime_integers
 

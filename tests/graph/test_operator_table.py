@@ -13,12 +13,12 @@ import hwgen
 from hwgen.blocks import OPERATORS as OPERATORS_OF_BLOCKS
 from hwgen.graph.cut import Wires, cut_before
 from hwgen.graph.ir import Node
-from hwgen.graph.kinds import Kind
 from hwgen.graph.network import SITE_OPS
-from hwgen.graph.operators import CLIPS, ELEMENTWISE, OPERATORS, of_kind
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
 from hwgen.graph.passes.transposes import cancel_transposes
-from hwgen.graph.reader import read_model
+from hwgen.graph.semantics.kinds import Kind
+from hwgen.graph.semantics.operators import CLIPS, ELEMENTWISE, OPERATORS, of_kind
 from tests.graph.models import build, node, save
 
 GRAPH = Path(hwgen.__file__).parent / "graph"
@@ -26,10 +26,10 @@ MOST = 3  # operators that a module may name together
 #: Why some modules name more of them: what they say of each is no matter of its kind.
 LISTED = {
     "formats/qonnx.py": "the operators that QONNX has in a channels-last form, too",
-    "operators.py": "the table",
+    "semantics/operators.py": "the table",
     "passes/canonical.py": "a function for each that is rewritten",
     "passes/ranges.py": "a function for each whose ends are known",
-    "unsigned_weights.py": "what ONNX Runtime moves a DequantizeLinear past",
+    "onnx/unsigned_weights.py": "what ONNX Runtime moves a DequantizeLinear past",
 }
 #: Kinds of which nothing is left when a network is lowered: passes take them away, or the host computes them.
 GONE = {Kind.AFFINE, Kind.INTEGER, Kind.META, Kind.NOTHING, Kind.RANKING}
@@ -126,8 +126,8 @@ NEW_ROWS = """
         "ReduceMin": _reduction("reduce_min"),
 """
 NEW_FUNCTIONS = {
-    "float_elementwise.py": "\n\ndef cube(x: Array) -> Array:\n    return x * x * x\n",
-    "float_layout.py": """
+    "semantics/float_elementwise.py": "\n\ndef cube(x: Array) -> Array:\n    return x * x * x\n",
+    "semantics/float_layout.py": """
 
 def reduce_min(x: Array, axes: Array | None = None, *, keepdims: int, noop_with_empty_axes: int) -> Array:
     return x.min(reduced_axes(x.ndim, axes, bool(noop_with_empty_axes)), keepdims=bool(keepdims))
@@ -138,11 +138,11 @@ import sys
 import numpy as np
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
-from hwgen.graph.float_model import run_float
-from hwgen.graph.lower import lower
+from hwgen.graph.semantics.float_model import run_float
+from hwgen.graph.lower.lower import lower
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
+from hwgen.graph.quantize.quantize import quantize
+from hwgen.graph.onnx.reader import read_model
 
 graph = simplify(read_model(sys.argv[1]))
 frames = np.random.default_rng(0).random((8, 2, 3, 3), np.float32)
@@ -159,7 +159,7 @@ def test_an_operator_of_a_known_kind_is_a_row_and_a_function(tmp_path):
     """In a copy of the package that knows two more, each by what it adds to two files, and computes them."""
     copy = tmp_path / "hwgen"
     shutil.copytree(GRAPH.parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    table = copy / "graph/operators.py"
+    table = copy / "graph/semantics/operators.py"
     first = '        "Abs": _unary("absolute"),\n'
     text = table.read_text(encoding="utf-8")
     assert text.count(first) == 1

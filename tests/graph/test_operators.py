@@ -14,12 +14,12 @@ import pytest
 from onnx import numpy_helper
 
 from hwgen.graph.errors import ModelError
-from hwgen.graph.float_model import run_float
 from hwgen.graph.formats import find_format
-from hwgen.graph.operators import MAX_OPSET, MIN_OPSET, OPERATORS
-from hwgen.graph.precision import to_short
-from hwgen.graph.reader import read_model
-from hwgen.graph.shapes_layout import NUMPY_TYPES
+from hwgen.graph.onnx.precision import to_short
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.semantics.float_model import run_float
+from hwgen.graph.semantics.operators import MAX_OPSET, MIN_OPSET, OPERATORS
+from hwgen.graph.semantics.shapes_layout import NUMPY_TYPES
 
 SCHEMAS = [
     schema

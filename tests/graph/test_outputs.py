@@ -9,11 +9,11 @@ from hwgen.blocks import OPERATORS
 from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
 from hwgen.graph.types import IntType
-from hwgen.graph.writer import write_qdq
 from tests.graph.models import build, node, save
 from tests.graph.reference import session
 

@@ -7,10 +7,10 @@ import pytest
 
 from hwgen.graph.check import check_graph
 from hwgen.graph.errors import ModelError
-from hwgen.graph.float_model import run_float
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import PASSES, simplify
 from hwgen.graph.passes.head import strip_head
-from hwgen.graph.reader import read_model
+from hwgen.graph.semantics.float_model import run_float
 from tests.graph.models import build, lenet_like, node, save
 from tests.graph.reference import session
 

@@ -6,9 +6,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.graph.errors import ModelError
+from hwgen.graph.onnx.precision import to_short
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.precision import to_short
-from hwgen.graph.reader import read_model
 from tests.graph.models import build, lenet_like, node, save
 
 TYPES = {

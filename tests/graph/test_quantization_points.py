@@ -6,12 +6,12 @@ import pytest
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
-from hwgen.graph.float_model import run_float
-from hwgen.graph.lower import lower, sites
+from hwgen.graph.lower.lower import lower, sites
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantization_points import QuantizationPoints, existing
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
+from hwgen.graph.quantize.quantization_points import QuantizationPoints, existing
+from hwgen.graph.quantize.quantize import quantize
+from hwgen.graph.semantics.float_model import run_float
 from hwgen.graph.types import IntType, Quantization
 from tests.graph.models import build, node, save
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from hwgen.graph.calibrate import METHODS, entropy, minmax, mse, percentile
 from hwgen.graph.errors import InputError, ModelError
-from hwgen.graph.lower import sites
+from hwgen.graph.lower.lower import sites
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.recipe import Recipe
+from hwgen.graph.quantize.calibrate import METHODS, entropy, minmax, mse, percentile
+from hwgen.graph.quantize.quantize import quantize
+from hwgen.graph.quantize.recipe import Recipe
 from hwgen.graph.types import U8, Quantization
 from tests.graph.models import build, lenet_like, node, save
 

@@ -5,15 +5,15 @@ import pytest
 
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
-from hwgen.graph.bias_correction import correct_biases
-from hwgen.graph.equalize import equalize, find_pairs
 from hwgen.graph.errors import InputError
-from hwgen.graph.float_model import run_float
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.recipe import Recipe
+from hwgen.graph.quantize.bias_correction import correct_biases
+from hwgen.graph.quantize.equalize import equalize, find_pairs
+from hwgen.graph.quantize.quantize import quantize
+from hwgen.graph.quantize.recipe import Recipe
+from hwgen.graph.semantics.float_model import run_float
 from tests.graph.models import build, lenet_like, node, save
 from tests.shared import arrays, data, model
 

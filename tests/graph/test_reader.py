@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hwgen.flow import design as flow
 from hwgen.graph.check import check_graph
 from hwgen.graph.errors import InputError, ModelError
-from hwgen.graph.reader import read_model
+from hwgen.graph.onnx.reader import read_model
 from tests.graph.models import build, lenet_like, node, save
 
 WEIGHT = {"w": np.ones((2, 1, 3, 3), np.float32)}

@@ -8,10 +8,10 @@ import pytest
 from hwgen.blocks import OPERATORS, AveragePool, Conv
 from hwgen.flow import design as flow
 from hwgen.graph import golden
-from hwgen.graph.float_model import run_float
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
+from hwgen.graph.semantics.float_model import run_float
 from hwgen.simulate.runtime import Runtime
 from tests.graph.reference import session
 from tests.shared import arrays, data, model

@@ -7,9 +7,9 @@ from onnx import helper
 import hwgen
 from hwgen.blocks import OPERATORS
 from hwgen.graph.errors import InputError, ModelError
-from hwgen.graph.lower import lower
+from hwgen.graph.lower.lower import lower
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
 from tests.graph.models import build, node, save
 
 

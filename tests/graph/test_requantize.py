@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwgen.graph.errors import ModelError
-from hwgen.graph.requantize import fit, output_scale, requantize_reference, thresholds
+from hwgen.graph.exact.requantize import fit, output_scale, requantize_reference, thresholds
 
 
 def accumulators(form, generator, count=4000):

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hwgen.graph.errors import ModelError
+from hwgen.graph.exact.steps import find_steps
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
-from hwgen.graph.steps import find_steps
 
 TABLES = st.integers(1, 4).flatmap(
     lambda channels: st.lists(

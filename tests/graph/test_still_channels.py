@@ -9,7 +9,7 @@ from hwgen.dataflow.search.folding import search
 from hwgen.flow.design import quantised
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.onnx.writer import write_qdq
 from hwgen.simulate.simulation import simulate
 
 from .models import build, node, save

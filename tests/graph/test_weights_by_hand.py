@@ -5,8 +5,8 @@ import pytest
 from onnx import TensorProto
 
 from hwgen.flow import design as flow
+from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
-from hwgen.graph.reader import read_model
 from tests.graph.models import build, node, save
 from tests.graph.reference import compare
 

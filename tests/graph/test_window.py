@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hwgen.graph.window import Window
+from hwgen.graph.semantics.window import Window
 
 pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 

@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import pytest
 
-from hwgen.graph.float_model import run_float
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.quantize.quantize import quantize
+from hwgen.graph.semantics.float_model import run_float
 from tests.graph.models import build, lenet_like, node, save
 from tests.graph.reference import session
 

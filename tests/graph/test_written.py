@@ -7,11 +7,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from hwgen.flow import design as flow
-from hwgen.graph.lower import sites
+from hwgen.graph.lower.lower import sites
+from hwgen.graph.onnx.reader import read_model
+from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize import quantize
-from hwgen.graph.reader import read_model
-from hwgen.graph.writer import write_qdq
+from hwgen.graph.quantize.quantize import quantize
 from hwgen.simulate.runtime import against_onnxruntime
 from tests.graph.models import build, lenet_like, node, save
 from tests.graph.test_narrow_input import CASES as NARROW

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwgen.graph.exact.requantize import requantize_reference
 from hwgen.graph.network import Site
-from hwgen.graph.requantize import requantize_reference
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
-from hwgen.graph.window import Window
 
 
 def window(site: Site) -> Window:

@@ -20,9 +20,9 @@ from hwgen.blocks.mac_unit import MacBlock
 from hwgen.blocks.multiplier import Multiplier
 from hwgen.blocks.timing import run
 from hwgen.graph.errors import HwgenError, InputError
-from hwgen.graph.requantize import fit, output_scale
+from hwgen.graph.exact.requantize import fit, output_scale
+from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap, IntType
-from hwgen.graph.window import Window
 from hwgen.hdl.export import export, rtlil_to_verilog, to_verilog
 from hwgen.hdl.rtlil import tidy, to_rtlil
 from hwgen.simulate.testbench import Vectors, verilog_testbench

@@ -7,7 +7,7 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwgen.graph.window import Window
+from hwgen.graph.semantics.window import Window
 from hwgen.memory.loops import LoopNest, lookup_2d
 from hwgen.memory.raster import Raster
 

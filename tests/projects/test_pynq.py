@@ -12,7 +12,8 @@ import pytest
 
 from hwgen.device.targets import device
 from hwgen.flow import design as flow
-from hwgen.graph import float_elementwise, golden
+from hwgen.graph import golden
+from hwgen.graph.semantics import float_elementwise
 from hwgen.projects.facts import Facts
 from hwgen.projects.host import frame_blob
 from hwgen.projects.parts import Part

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import hwgen
-from hwgen.graph.unsigned_weights import with_unsigned_weights
+from hwgen.graph.onnx.unsigned_weights import with_unsigned_weights
 from hwgen.simulate import exact_session as sessions
 from tests.graph.models import build, node
 

@@ -24,8 +24,8 @@ from hwgen.frames.inputs import USUAL, FrameSpec
 from hwgen.frames.load import load_frames
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError, ModelError
+from hwgen.graph.exact.requantize import fit
 from hwgen.graph.network import Network
-from hwgen.graph.requantize import fit
 from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.hdl.contents import Contents
 from hwgen.hdl.export import to_verilog

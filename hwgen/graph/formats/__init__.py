@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from hwgen.graph.semantics.infer import infer_node, known_results
+from hwgen.graph.semantics.operators import MICROSOFT
+from hwgen.graph.semantics.shapes import Operand
+
 from ..errors import Problems
-from ..infer import infer_node, known_results
 from ..ir import Node, TensorInfo
-from ..operators import MICROSOFT
-from ..shapes import Operand
 from .call import Call, Foreign
 from .openvino import OPENVINO_FORMATS
 from .qonnx import CHANNELS_LAST_FORMATS, GENERAL_FORMATS

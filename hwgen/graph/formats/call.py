@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from hwgen.graph.semantics.operators import OPERATORS, Attribute
+from hwgen.graph.semantics.shapes import Operand
+
 from ..ir import Node
-from ..operators import OPERATORS, Attribute
-from ..shapes import Operand
 
 
 @dataclass

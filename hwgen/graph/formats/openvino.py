@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..operators import Attribute
+from hwgen.graph.semantics.operators import Attribute
+
 from .call import Call, Foreign
 from .qonnx import per_axis, quantize_dequantize
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..float_ops import along_axis
-from ..operators import STANDARD, Attribute
+from hwgen.graph.semantics.float_ops import along_axis
+from hwgen.graph.semantics.operators import STANDARD, Attribute
+
 from ..types import IntType
 from .call import Call, Foreign
 from .qoperator import to_channels_first, to_channels_last

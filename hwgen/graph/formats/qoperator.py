@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..operators import MANY, STANDARD, Attribute
+from hwgen.graph.semantics.operators import MANY, STANDARD, Attribute
+
 from .call import Call, Foreign
 
 _AXIS = {"axis": Attribute("int", required=True)}

@@ -10,10 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.kinds import Kind
+from hwgen.graph.semantics.operators import ELEMENTWISE, QUANTIZERS, RESHAPES, of_kind
+
 from ..editor import Editor
 from ..ir import Graph, Node
-from ..kinds import Kind
-from ..operators import ELEMENTWISE, QUANTIZERS, RESHAPES, of_kind
 
 #: What the same tensor with a batch in front is called behind its name.
 SUFFIX = "/apart"

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.shapes_layout import reduced_axes, split_sizes
+from hwgen.graph.semantics.window import counts_padding
+
 from ..editor import Editor
 from ..ir import Graph, Node
-from ..shapes_layout import reduced_axes, split_sizes
-from ..window import counts_padding
 
 
 def canonicalize(graph: Graph) -> Graph:

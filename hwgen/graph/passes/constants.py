@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from hwgen.graph.semantics.float_model import node_results
+from hwgen.graph.semantics.kinds import Kind
+from hwgen.graph.semantics.operators import MANY, OPERATORS, of_kind
+
 from ..editor import Editor
-from ..float_model import node_results
 from ..ir import Graph, Node
-from ..kinds import Kind
-from ..operators import MANY, OPERATORS, of_kind
 
 _NOTHING = of_kind(Kind.NOTHING)
 _JOINING = frozenset(name for name, operator in OPERATORS.items() if operator.operands[1] == MANY)

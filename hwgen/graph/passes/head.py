@@ -2,9 +2,10 @@
 
 import math
 
+from hwgen.graph.semantics.operators import QUANTIZERS, RESHAPES, SCORES
+
 from ..editor import Editor
 from ..ir import Graph, Node
-from ..operators import QUANTIZERS, RESHAPES, SCORES
 
 _CARRIERS = RESHAPES | QUANTIZERS | {"Cast"}
 

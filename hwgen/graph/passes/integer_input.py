@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.float_ops import dequantize_linear
+from hwgen.graph.semantics.operators import ARITHMETIC, LAYOUT
+
 from ..editor import Editor
-from ..float_ops import dequantize_linear
 from ..ir import Graph, Node
-from ..operators import ARITHMETIC, LAYOUT
 from ..weights import find_weight
 from .integers import integer_bounds, narrowed, real_bounds
 

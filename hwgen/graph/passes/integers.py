@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.float_ops import quantize_linear
+from hwgen.graph.semantics.operators import CLIPS, LAYOUT
+from hwgen.graph.semantics.shapes import resolve_shape
+
 from ..editor import Editor
-from ..float_ops import quantize_linear
 from ..ir import Graph, Node
-from ..operators import CLIPS, LAYOUT
-from ..shapes import resolve_shape
 
 
 def clips_to_limits(graph: Graph) -> Graph:

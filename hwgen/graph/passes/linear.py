@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.float_ops import batch_normalization_line
+
 from ..editor import Editor
 from ..errors import ModelError, Problems
-from ..float_ops import batch_normalization_line
 from ..ir import Graph, Node
 from ..weights import Weight, find_weight
 

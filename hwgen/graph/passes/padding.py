@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.shapes_layout import pad_widths
+
 from ..editor import Editor
 from ..ir import Graph, Node
-from ..shapes_layout import pad_widths
 
 
 def merge_pads(graph: Graph) -> Graph:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..float_model import run_node
+from hwgen.graph.semantics.float_model import run_node
+from hwgen.graph.semantics.kinds import Kind
+from hwgen.graph.semantics.operators import MAXIMA, MOVES, of_kind
+
 from ..ir import Graph, Node
-from ..kinds import Kind
-from ..operators import MAXIMA, MOVES, of_kind
 
 _MOVES = MAXIMA | MOVES | of_kind(Kind.JOIN, Kind.PAD)
 _ROUNDED = of_kind(Kind.ROUNDING)

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.operators import CLIPS, LAYOUT, MAXIMA, RESHAPES
+
 from ..editor import Editor
 from ..ir import Graph
-from ..operators import CLIPS, LAYOUT, MAXIMA, RESHAPES
 
 _PICKERS = MAXIMA | LAYOUT
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.quantize.weight_quantization import BIAS_MAX, with_room
+from hwgen.graph.semantics.float_model import run_node
+from hwgen.graph.semantics.operators import CLIPS, LAYERS, MAXIMA, MOVES
+
 from ..editor import Editor
-from ..float_model import run_node
 from ..ir import Graph, Node
-from ..operators import CLIPS, LAYERS, MAXIMA, MOVES
-from ..weight_quantization import BIAS_MAX, with_room
 from ..weights import Weight, find_weight
 
 _MOVES = MAXIMA | MOVES

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hwgen.graph.semantics.float_model import run_node
+from hwgen.graph.semantics.kinds import Kind
+from hwgen.graph.semantics.operators import ARITHMETIC, CLIPS, of_kind
+
 from ..editor import Editor
-from ..float_model import run_node
 from ..ir import Graph, Node
-from ..kinds import Kind
-from ..operators import ARITHMETIC, CLIPS, of_kind
 from ..types import IntType
 
 #: What may stand between the integers and the indices; all other operands are single numbers.

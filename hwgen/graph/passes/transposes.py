@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.kinds import Kind
+from hwgen.graph.semantics.operators import ELEMENTWISE, QUANTIZERS, of_kind
+from hwgen.graph.semantics.shapes_layout import pad_widths
+
 from ..editor import Editor
 from ..ir import Graph, Node
-from ..kinds import Kind
-from ..operators import ELEMENTWISE, QUANTIZERS, of_kind
-from ..shapes_layout import pad_widths
 
 Perm = tuple[int, ...]
 

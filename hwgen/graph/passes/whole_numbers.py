@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.semantics.kinds import Kind
+from hwgen.graph.semantics.operators import ARITHMETIC, CLIPS, QUANTIZERS, of_kind
+
 from ..editor import Editor
 from ..ir import Graph, Node
-from ..kinds import Kind
-from ..operators import ARITHMETIC, CLIPS, QUANTIZERS, of_kind
 from ..types import IntType
 from ..weights import Weight
 from .ranges import Range, ranges

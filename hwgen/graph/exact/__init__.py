@@ -1,0 +1,1 @@
+"""Real functions of integers as integer arithmetic, proved: requantisation and steps."""

@@ -1,0 +1,1 @@
+"""From a quantised graph to the sites that operators are made of."""

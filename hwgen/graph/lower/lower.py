@@ -1,0 +1,181 @@
+"""From a quantised graph to the network of integer operators."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hwgen.graph.editor import Editor
+from hwgen.graph.errors import ModelError, quoted
+from hwgen.graph.ir import Graph
+from hwgen.graph.layer_names import named
+from hwgen.graph.lower.emit import standard
+from hwgen.graph.lower.subsample import subsampled
+from hwgen.graph.lower.trace import REMEDY, Trace
+from hwgen.graph.lower.value import Value, is_count
+from hwgen.graph.network import GoldenOperator, Layer, Network, Output, QuantizedTensor, Site
+from hwgen.graph.notice import warn_caller
+from hwgen.graph.weights import find_weight
+
+
+def sites(graph: Graph, warn: Callable[[str], None] = warn_caller) -> tuple[Site, ...]:
+    """The sites of a quantised graph, in topological order; ModelError with a line per problem."""
+    trace = Trace(graph, warn).run()
+    trace.problems.raise_any()
+    return tuple(subsampled(trace.sites, trace.emitter.streams))
+
+
+def refusals(graph: Graph) -> frozenset[str]:
+    """The nodes of a quantised graph, by name, that have no place in a network: they may be left to the host."""
+    trace = Trace(graph, lambda line: None).run()
+    _outputs(trace)
+    return frozenset(trace.refused)
+
+
+def with_computed_biases(graph: Graph, warn: Callable[[str], None] = warn_caller) -> Graph:
+    """``graph`` (quantised) with the biases that are added in hardware, where they are rounded to steps of the sums.
+
+    ``warn`` is told of those that the model has quantised otherwise. Where somebody takes the sums as real numbers the
+    bias stays: it is the host's to add.
+    """
+    emitter = Trace(graph, warn).run().emitter
+    editor = Editor(graph)
+    for node in graph.nodes:
+        computed = emitter.biases.get(node.name)
+        if computed is None or node.name in emitter.summed_nodes:
+            continue
+        stored = find_weight(graph, node.inputs[2]).vector(len(computed.values))
+        if stored.scale is None or not np.array_equal(stored.values, computed.values):
+            name, before = editor.weight(computed, f"{node.name}/bias")
+            editor.replace(node, *before, replace(node, inputs=(*node.inputs[:2], name)))
+    return editor.done()
+
+
+def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] = warn_caller) -> Network:
+    """The network of ``graph``, built of ``operators``: classes with ``from_site(site) -> operator | None``.
+
+    The first operator that takes a site gets it. ``warn`` is told of what cannot be exact. Raises ModelError with
+    a line for every node that cannot be lowered.
+    """
+    operators = tuple(operators)
+    trace = Trace(graph, warn).run()
+    outputs = _outputs(trace)
+    all_sites = subsampled(trace.sites, trace.emitter.streams)
+    placed = [pair for site in all_sites for pair in _layers(trace, site, operators)]
+    trace.problems.raise_any()
+    layers = named(layer for layer, _ in placed)
+    frame = graph.tensors[graph.inputs[0]]
+    read = {name for layer in layers for name in layer.inputs}
+    return Network(
+        name=graph.name,
+        input=trace.entrance.tensor,
+        input_shape=frame.shape[1:],
+        outputs=outputs,
+        layers=layers,
+        tensors={trace.entrance.tensor.name: trace.entrance.tensor} | {tensor.name: tensor for _, tensor in placed},
+        head=tuple(node.op.lower() for node in graph.head),
+        input_order=trace.entrance.order,
+        integer_input=frame.dtype.kind != "f",
+        input_limits=trace.entrance.limits,
+        input_function=trace.entrance.function,
+        constants={name: value for name, value in trace.emitter.constants.items() if name in read},
+        tail=graph.tail,
+    )
+
+
+def _layers(trace: Trace, site: Site, operators: tuple[type, ...]) -> list[tuple[Layer, QuantizedTensor]]:
+    """The parts of the first operator that takes ``site``, checked to make what the site says, with their results."""
+    try:
+        op = next(filter(None, (operator.from_site(site) for operator in operators)), None)
+        if op is None:
+            given = ", ".join(str(tensor.map) for tensor in site.inputs)
+            raise ValueError(f"no operator takes a {site.op} from {given} to {site.output.map}")
+        taken_in = site.constants and len(op.inputs) < len(site.inputs)  # constants, into its tables
+        reads = site.varying if taken_in else site.inputs
+        made = op.infer(*(tensor.map for tensor in reads))
+        if made != site.output.map:
+            raise ValueError(f"{type(op).__name__} makes {made} where the model has {site.output.map}")
+    except (ValueError, ModelError) as error:
+        trace.problems.add(f"node {quoted(site.name)} ({site.op}): {error}")
+        return []
+    placed, names = [], tuple(tensor.name for tensor in reads)
+    for number, part in enumerate(op.parts, 1):
+        last = number == len(op.parts)
+        tensor = site.output if last else _between(site.output, part, number)
+        name = site.name if number == 1 else f"{site.name}/{type(part).__name__.lower()}"
+        placed.append((Layer(name, part, names, tensor.name), tensor))
+        names = (tensor.name,)
+    return placed
+
+
+def _between(result: QuantizedTensor, part: GoldenOperator, number: int) -> QuantizedTensor:
+    """What ``part`` hands to the next; its integers mean what those of the result do."""
+    kind, channels = result.quantization, part.output.channels
+    if kind.per_channel:
+        kind = replace(kind, scale=tuple(np.resize(kind.scale, channels).tolist()))
+    return QuantizedTensor(f"{result.name}/part{number}", part.output, kind)
+
+
+def _outputs(trace: Trace) -> tuple[Output, ...]:
+    """What leaves the network, in the order of the model's outputs."""
+    graph = trace.graph
+    outputs = []
+    for tensor, name in zip(graph.outputs, graph.results or graph.outputs, strict=True):
+        try:
+            outputs.append(_output(trace, tensor, name))
+        except ValueError as error:
+            trace.problems.add(f"the output {quoted(name)} {error}")
+            maker = graph.producer(tensor)
+            trace.refused.update([maker.name] if maker else [])
+    return tuple(output for output in outputs if output is not None)
+
+
+def _output(trace: Trace, tensor: str, name: str) -> Output | None:
+    """The streams behind ``tensor``, and what the host does with them; None where the trace got stuck before it."""
+    graph, value = trace.graph, trace.values.get(tensor)
+    maker = graph.producer(tensor)
+    stream = maker.inputs[0] if maker and maker.op == "DequantizeLinear" else tensor
+    if value is None:
+        if not trace.problems.lines:
+            raise ValueError("does not depend on the input")
+        return None
+    if value.entering:
+        value = trace.start(value, stream)
+    if value.pending and not value.pending.of_the_input:
+        return _real_output(trace, value, name)
+    if value.tensor is None:
+        raise ValueError(f"is not quantised; {REMEDY}")
+    if not value.whole:
+        value = trace.emitter.arranged(value, standard(value.shape), stream)
+    integer = graph.tensors[tensor].dtype.kind in "iu"
+    return Output(name, (value.tensor,), value.shape[1:], **_order(value), integer=integer)
+
+
+def _real_output(trace: Trace, value: Value, name: str) -> Output:
+    """A result that nothing quantises: the host computes what comes behind the last sums and streams."""
+    if not value.whole:
+        raise ValueError(f"is only a part of what is computed, and not quantised; {REMEDY}")
+    try:
+        pending = trace.emitter.summed(value.pending)
+    except ValueError as error:
+        raise ValueError(f"is not quantised: {error}") from None
+    function = pending.expression
+    streams = tuple(pending.leaves[leaf].sources[0].tensor for leaf in function.inputs)
+    return Output(name, streams, value.shape[1:], **_order(value), function=function if function.nodes else None)
+
+
+def _order(value: Value) -> dict[str, Any]:
+    """How the elements of a result lie in its stream."""
+    places = value.places()
+    if is_count(places):
+        return {"order": "flat"}
+    if _channels_last(value):
+        return {"order": "channels_last"}
+    return {"order": "places", "places": places.reshape(-1)}
+
+
+def _channels_last(value: Value) -> bool:
+    """Whether the stream, channels first, is what ONNX has."""
+    height, width, channels = value.map
+    return is_count(value.places().reshape(channels, height, width).transpose(1, 2, 0))

@@ -1,0 +1,1 @@
+"""Post-training quantisation: ranges, scales, weights and biases as integers."""
