@@ -5,30 +5,28 @@ channels; neither the portions of the window nor the sets need divide what they 
 layer, one or more whole groups are worked on at a time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from hwgen.hdl.contents import Contents
 from hwgen.memory.queue import Outlet, queue_depth
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import Columns, rom_latency, rom_style
 from hwgen.memory.sliding import SlidingWindow, WindowCut
-from hwgen.memory.store import StoreShape
 
 from .arithmetic import dot_latency
-from .costs import MemoryNeed, Products, read_register, ring_memory, rom_need
+from .costs import MemoryNeed, Products, read_register, ring_memory
 from .logic import Logic, adder_register, adder_tree, counter, delayed
 from .mac_layer import MacLayer
 from .multiplier import SINGLE, Multiplier
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
 from .step_search import StepSearchPlan, requantizer_plan
-from .stores import images, store_logic, store_needs
+from .stores import images
 from .stream import queue_logic, queue_memory
 from .timing import Actor
+from .weights import ROM, STORE, WEIGHT_SOURCES, WeightSource
 from .windowing import (
     column_rasters,
     line_actor,
@@ -55,7 +53,8 @@ class MacFolding:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
     sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
     ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0 where it does
-    not (see :mod:`hwgen.blocks.tapped`). ``huge``: weights are in RAM of the device's large kind, and loaded.
+    not (see :mod:`hwgen.blocks.tapped`). ``weights``: where they are, one of
+    :data:`hwgen.blocks.weights.WEIGHT_SOURCES`.
     """
 
     window: str
@@ -68,11 +67,16 @@ class MacFolding:
     in_luts: bool = False
     products: int = SINGLE
     tap: int = 0
-    huge: bool = False
+    weights: str = ROM
 
     def __str__(self) -> str:
         groups = f"{self.parallel} of " if self.parallel > 1 else ""
         return f"{groups}{self.portion}x{self.outputs} {self.window}"
+
+    def holding(self, loaded: bool) -> "MacFolding":
+        """The same with weights where constants that are ``loaded``, or fixed, can be; large RAM holds both."""
+        fitting = STORE if loaded else ROM
+        return replace(self, weights=fitting) if self.weights in {ROM, STORE} - {fitting} else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,33 +141,23 @@ class MacPlan:
     def weight_depth(self) -> int:
         return self.packs * self.passes * self.portions
 
-    @property
-    def weight_width(self) -> int:
-        return self.multipliers * self.layer.weight_type.width
-
-    @property
-    def loads(self) -> bool:
-        """Whether weights are loaded; the requantiser's constants only are where the layer's ``loading`` says so."""
-        return self.layer.loading is not None or self.folding.huge
-
-    @property
-    def weight_store(self) -> StoreShape:
-        """The weight memory where weights are loaded."""
-        return StoreShape(self.weight_width, self.weight_depth, self.folding.huge)
+    @cached_property
+    def weights(self) -> WeightSource:
+        """The weight memory. What loads it does not load the requantiser's constants unless the layer's ``loading``
+        says so."""
+        source = WEIGHT_SOURCES[self.folding.weights]
+        return source(self.weight_depth, self.multipliers, self.layer.weight_type.width, self._weight_matrix)
 
     def image(self) -> bytes:
         """What loads the weights and the requantiser's constants, in the order in which they take it."""
-        layer, weights = self.layer, self.weight_store.image(self.weight_words())
+        layer, weights = self.layer, self.weights.image
         if not layer.loading:
             return weights
         return weights + images(*self.requantizer.contents(layer.requantization, layer.output.type))
 
-    def weight_words(self) -> Contents:
-        """The weight memory: a word for each pack, pass and portion; in it group, output channel, element."""
-        return Contents.packed(self._weight_matrix(), self.layer.weight_type.width)
-
     def _weight_matrix(self) -> np.ndarray:
-        """Weights int64 [words, weights in a word]."""
+        """Weights int64 [words, weights in a word]: a word for each pack, pass and portion; in it group, output
+        channel, element."""
         layer, folding = self.layer, self.folding
         weights = self._issued(layer.weights)
         weights = weights.reshape(self.packs, folding.parallel, layer.group_outputs, layer.elements)
@@ -193,7 +187,7 @@ class MacPlan:
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
         front = RingWindow.LATENCY if self.ring else SlidingWindow.LATENCY
-        dot = dot_latency(self.multiplier, self.folding.portion, rom_latency(self.weight_depth))
+        dot = dot_latency(self.multiplier, self.folding.portion, self.weights.latency)
         packer = Packer.LATENCY if self.packing.partial else 0
         return front + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
 
@@ -234,12 +228,8 @@ class MacPlan:
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
         """Weights, window buffer, constants, queue."""
-        if self.loads:
-            weights = store_needs("weights", self.weight_store)
-        else:
-            weights = (rom_need("weights", self.weight_width, self.weight_depth, self.weight_columns),)
         return (
-            *weights,
+            *self.weights.memories,
             *self._window_memories(),
             *self.requantizer.memories(self.layer.requantization),
             queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
@@ -259,16 +249,15 @@ class MacPlan:
     @property
     def logic(self) -> Logic:
         """What is not a memory or a multiplier."""
-        layer, folding, columns = self.layer, self.folding, self.weight_columns
-        registers = Logic(register=columns.registers if columns else self.weight_width)
+        layer = self.layer
         return (
             self._window_logic()
             + self._dot_logic()
             + counter(self.weight_depth)
-            + (store_logic(self.weight_store) if self.loads else registers)
+            + self.weights.logic
             + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
             + self.packing.logic(layer.output.type.width)
-            + queue_logic(self.queue, layer.output.type.width * folding.lanes_out)
+            + queue_logic(self.queue, layer.output.type.width * self.folding.lanes_out)
         )
 
     def _dot_logic(self) -> Logic:
@@ -276,7 +265,7 @@ class MacPlan:
         layer, folding, sums = self.layer, self.folding, self.layer.sum_type.width
         lane = adder_tree(self.multiplier.product.width, folding.portion) + adder_register(sums) + Logic(gated=sums)
         x = folding.parallel * folding.portion * layer.input.type.width
-        weights = rom_latency(self.weight_depth)
+        weights = self.weights.latency
         flags = Logic(register=3 * (dot_latency(self.multiplier, folding.portion, weights) - 1) + 1, logic=1)
         elements = folding.parallel * folding.portion * -(-folding.outputs // self.multiplier.lanes)
         lanes = folding.parallel * folding.outputs
@@ -291,13 +280,6 @@ class MacPlan:
         column = self.rows_at_once * self._word
         padding = Logic(mux=column if any(self.ring.window.pads) else 0)
         return lines + ring_logic(self.ring, self.packs, self.passes) + padding + read_register(column, self.capacity)
-
-    @cached_property
-    def weight_columns(self) -> Columns | None:
-        """The weight memory's bits where it is made of logic; None where it is not."""
-        if self.loads or rom_style(self.weight_depth) == "block":
-            return None
-        return Columns.of(self._weight_matrix(), [self.layer.weight_type.width] * self.multipliers)
 
 
 def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | StepSearchPlan:

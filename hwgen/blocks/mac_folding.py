@@ -6,12 +6,13 @@ from functools import lru_cache
 from itertools import product
 
 from hwgen.memory.columns import ColumnBuffer, slide_raster
-from hwgen.memory.rom import LOGIC_DEPTH, rom_style
+from hwgen.memory.rom import rom_style
 
 from .mac import MacFolding, MacPlan, unit_requantizer
 from .mac_layer import MacLayer, MacShape
 from .multiplier import IN_LUTS, PAIR, SINGLE
 from .operator import Offer
+from .weights import WEIGHT_SOURCES
 from .windowing import SHARED, column_rasters, map_raster
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
@@ -112,13 +113,11 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         folding.products != PAIR or folding.outputs > 1,
         "products 2 needs two outputs that share an activation: outputs 2, or products 1",
     )
+    places = ", ".join(map(repr, WEIGHT_SOURCES))
+    require(folding.weights in WEIGHT_SOURCES, f"weights {folding.weights!r} are in none of {places}")
     if problems:
         return problems
-    words = MacPlan(layer, folding).weight_depth
-    require(
-        not folding.huge or words > LOGIC_DEPTH,
-        f"{words} words of weights are too few for large RAM (huge): {LOGIC_DEPTH + 1} or more",
-    )
+    problems += MacPlan(layer, folding).weights.problems
     portions = -(-layer.elements // folding.portion)
     plan = unit_requantizer(layer, folding)
     require(

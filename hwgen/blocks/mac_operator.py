@@ -1,6 +1,7 @@
 """What operators on the multiply-accumulate unit have in common: all hardware faces."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 from amaranth.lib import wiring
@@ -39,11 +40,15 @@ class MacOperator(Operator):
         return mac_offers(self.shape, min(single, paired), digit, PAIR if paired <= single else SINGLE)
 
 
+@dataclass(frozen=True)
 class MacUnit(Unit):
     """Hardware for a :class:`MacOperator`."""
 
     op: MacOperator
     folding: MacFolding
+
+    def __post_init__(self):
+        object.__setattr__(self, "folding", self.folding.holding(self.op.loading is not None))
 
     @cached_property
     def plan(self) -> MacPlan:
@@ -52,7 +57,11 @@ class MacUnit(Unit):
 
     @property
     def loads(self) -> bool:
-        return self.plan.loads
+        return self.plan.weights.loads
+
+    @property
+    def waits(self) -> bool:
+        return self.plan.weights.waits
 
     @property
     def image(self) -> bytes:

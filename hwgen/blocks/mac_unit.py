@@ -7,9 +7,9 @@ from amaranth.lib.wiring import In, Out
 from hwgen.memory.columns import ColumnBuffer
 from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import Rom, pack
+from hwgen.memory.rom import pack
 from hwgen.memory.sliding import SlidingWindow
-from hwgen.memory.store import LOAD_PORTS, Store, pass_on
+from hwgen.memory.store import LOAD_PORTS, pass_on
 
 from .arithmetic import DotProduct
 from .mac import MacPlan
@@ -31,7 +31,7 @@ class MacBlock(wiring.Component):
             "i": In(beat_stream(layer.input.type, folding.lanes_in)),
             "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
         }
-        return streams | (LOAD_PORTS if self.plan.loads else {})
+        return streams | (LOAD_PORTS if self.plan.weights.loads else {})
 
     def ring(self, layout) -> RingWindow:
         """The window buffer for words of ``layout``, where it is a ring."""
@@ -46,8 +46,7 @@ class MacBlock(wiring.Component):
         m = Module()
         plan, layer, folding = self.plan, self.plan.layer, self.plan.folding
         window = self._window(m)
-        words = plan.weight_words()
-        m.submodules.weights = weights = Store(words, folding.huge) if plan.loads else Rom(words, plan.weight_width)
+        m.submodules.weights = weights = plan.weights.component()
         m.submodules.dot = dot = DotProduct(
             plan.multiplier,
             folding.portion,
@@ -59,7 +58,7 @@ class MacBlock(wiring.Component):
         m.submodules.requantizer = requantizer = plan.requantizer.component(
             layer.requantization, layer.sum_type, layer.output.type
         )
-        if plan.loads:
+        if plan.weights.loads:
             pass_on(m, self, weights, *([requantizer] if layer.loading else []))
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), plan.queue, max(plan.beats))
         self._announce(m, window, outlet)

@@ -93,6 +93,11 @@ class Unit(ABC):
         return self.op.loading is not None
 
     @property
+    def waits(self) -> bool:
+        """Whether it can do nothing before a load: memory of a large kind holds nothing at power-up."""
+        return False
+
+    @property
     def image(self) -> bytes:
         """What loads its constants."""
         raise NotImplementedError(f"{type(self).__name__} does not say what loads its constants")

@@ -66,7 +66,7 @@ class Plan:
     @property
     def waits_for_load(self) -> bool:
         """Whether a load must come before the first frame: what is in large RAM is not there at power-up."""
-        return any(getattr(layer.folding, "huge", False) for layer in self.layers)
+        return any(layer.unit.waits for layer in self.layers)
 
     def load_image(self) -> bytes:
         """All that is loaded, in the order in which the stages take it."""

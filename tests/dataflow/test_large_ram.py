@@ -94,16 +94,16 @@ def test_stores_of_both_kinds_in_a_chain_take_their_bytes():
 
 
 def huge(plan) -> list[str]:
-    return [layer.name for layer in plan.layers if getattr(layer.folding, "huge", False)]
+    return [layer.name for layer in plan.layers if getattr(layer.folding, "weights", None) == "large"]
 
 
 def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
     network = small()
     plan = Sizing(network, UP5K, 8, bound=False).fastest()
     assert not huge(plan)
-    bits = {layer.name: layer.unit.plan.weight_width for layer in plan.layers if hasattr(layer.unit, "plan")}
+    bits = {layer.name: layer.unit.plan.weights.width for layer in plan.layers if hasattr(layer.unit, "plan")}
     sizes = {
-        name: layer.unit.plan.weight_depth * bits[name]
+        name: layer.unit.plan.weights.depth * bits[name]
         for layer in plan.layers
         for name in [layer.name]
         if name in bits
@@ -114,7 +114,7 @@ def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
     largest = max(taken[8], key=sizes.get)
     assert next(some for some in taken if some) == [largest]
     for layer in plan.layers:
-        moved = replace(layer.folding, huge=True) if layer.name in taken[8] else layer.folding
+        moved = replace(layer.folding, weights="large") if layer.name in taken[8] else layer.folding
         saved = needs(layer.cost, UP5K).brams - needs(layer.op.unit(moved).cost, UP5K).brams
         assert (saved > 0) == (layer.name in taken[8])
 
@@ -180,8 +180,8 @@ def test_spram_on_a_device_without_is_one_line(tmp_path):
 
 def test_too_few_words_are_refused(design):
     layer = next(layer for layer in design.plan.layers if layer.name == "conv")
-    few = replace(layer.folding, window="sliding", portion=9, outputs=4, huge=True)
-    assert any("too few for large RAM (huge): 17 or more" in each for each in layer.op.unit(few).problems())
+    few = replace(layer.folding, window="sliding", portion=9, outputs=4, weights="large")
+    assert any("too few for large RAM (weights 'large'): 17 or more" in each for each in layer.op.unit(few).problems())
 
 
 # Hardware

@@ -10,6 +10,7 @@ import numpy as np
 from hwgen.blocks.costs import Products
 from hwgen.blocks.mac_operator import MacOperator
 from hwgen.blocks.operator import Offer, Operator, Unit, Weigh
+from hwgen.blocks.weights import LARGE
 from hwgen.dataflow.plan import Plan, PlannedLayer, check_hardware
 from hwgen.dataflow.queues import size_queues
 from hwgen.dataflow.taps import tap_shortcuts
@@ -64,7 +65,7 @@ class SearchedLayer:
         return min(same.tolist(), key=lambda at: (self._huge(at), self._area(at), self.cycles[at], at))
 
     def _huge(self, at: int) -> bool:
-        return getattr(self.offers[at].folding, "huge", False)
+        return getattr(self.offers[at].folding, "weights", None) == LARGE
 
     def near(self, cycles: int) -> list[int]:
         """The foldings that take at most ``cycles`` and, among those of their kind, nearly the least multipliers."""
@@ -116,8 +117,8 @@ def _with_large_ram(op: Operator, offers: Sequence[Offer]) -> Sequence[Offer]:
     """``offers`` and, where weights would be in block RAM, the same with them in large RAM."""
     if not isinstance(op, MacOperator):
         return offers
-    block = [offer for offer in offers if rom_style(op.unit(offer.folding).plan.weight_depth) == "block"]
-    huge = [replace(x, folding=replace(x.folding, huge=True), kind=(x.kind, "huge")) for x in block]
+    block = [offer for offer in offers if rom_style(op.unit(offer.folding).plan.weights.depth) == "block"]
+    huge = [replace(x, folding=replace(x.folding, weights=LARGE), kind=(x.kind, LARGE)) for x in block]
     return (*offers, *huge)
 
 

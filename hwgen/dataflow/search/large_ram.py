@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from hwgen.blocks.mac_operator import MacOperator
+from hwgen.blocks.weights import LARGE
 from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.device.mapping import needs
 from hwgen.device.targets import DEVICES, Device
@@ -31,7 +32,7 @@ def placed(plan: Plan, device: Device) -> Plan:
     layers = {layer.name: layer for layer in plan.layers}
     left = device.large_rams - sum(needs(layer.cost, device).large for layer in plan.layers)
     for layer in sorted(filter(_able, plan.layers), key=_weight_bits, reverse=True):
-        moved = layer.folded(replace(layer.folding, huge=True))
+        moved = layer.folded(replace(layer.folding, weights=LARGE))
         before, after = (needs(each.cost, device) for each in (layer, moved))
         if after.brams < before.brams and after.large <= left:
             layers[layer.name], left = moved, left - after.large
@@ -39,11 +40,11 @@ def placed(plan: Plan, device: Device) -> Plan:
 
 
 def _able(layer: PlannedLayer) -> bool:
-    if not isinstance(layer.op, MacOperator) or layer.folding.huge:
+    if not isinstance(layer.op, MacOperator) or layer.folding.weights == LARGE:
         return False
-    return layer.unit.plan.weight_depth > LOGIC_DEPTH
+    return layer.unit.plan.weights.depth > LOGIC_DEPTH
 
 
 def _weight_bits(layer: PlannedLayer) -> int:
-    plan = layer.unit.plan
-    return plan.weight_width * plan.weight_depth
+    weights = layer.unit.plan.weights
+    return weights.width * weights.depth

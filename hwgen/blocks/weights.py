@@ -1,0 +1,136 @@
+"""Where the weights of a layer are: in a ROM, in a store that is loaded, or in a device's large RAM, loaded as well."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from hwgen.hdl.contents import Contents
+from hwgen.memory.rom import LOGIC_DEPTH, Columns, Rom, rom_latency, rom_style
+from hwgen.memory.store import Store, StoreShape
+
+from .costs import MemoryNeed, rom_need
+from .logic import Logic
+from .stores import store_logic, store_needs
+
+ROM, STORE, LARGE = "rom", "store", "large"
+
+
+@dataclass(frozen=True, eq=False)
+class WeightSource(ABC):
+    """``depth`` words of ``fields`` weights of ``bits`` each, which ``values`` makes: int64 [depth, fields]."""
+
+    depth: int
+    fields: int
+    bits: int
+    values: Callable[[], np.ndarray]
+
+    #: Whether words come over the load bus; and whether there are none before they do.
+    loads: ClassVar[bool] = True
+    waits: ClassVar[bool] = False
+
+    @property
+    def width(self) -> int:
+        """Bits of a word."""
+        return self.fields * self.bits
+
+    @property
+    def latency(self) -> int:
+        """Cycles from address to data."""
+        return rom_latency(self.depth)
+
+    @property
+    def contents(self) -> Contents:
+        """The words."""
+        return Contents.packed(self.values(), self.bits)
+
+    @property
+    def problems(self) -> list[str]:
+        """Why weights cannot be there; empty if they can."""
+        return []
+
+    @property
+    def image(self) -> bytes:
+        """What loads them."""
+        return b""
+
+    @property
+    @abstractmethod
+    def memories(self) -> tuple[MemoryNeed, ...]:
+        """The memories that it takes."""
+
+    @property
+    @abstractmethod
+    def logic(self) -> Logic:
+        """What it takes beside them, without the counter of the words."""
+
+    @abstractmethod
+    def component(self) -> Rom | Store:
+        """The hardware: ``data`` follows ``address``."""
+
+
+class RomWeights(WeightSource):
+    """Fixed, in block RAM or in logic."""
+
+    loads = False
+
+    @cached_property
+    def _columns(self) -> Columns | None:
+        """Its bits where it is made of logic; None where it is not."""
+        return None if rom_style(self.depth) == "block" else Columns.of(self.values(), [self.bits] * self.fields)
+
+    @property
+    def memories(self) -> tuple[MemoryNeed, ...]:
+        return (rom_need("weights", self.width, self.depth, self._columns),)
+
+    @property
+    def logic(self) -> Logic:
+        return Logic(register=self._columns.registers if self._columns else self.width)
+
+    def component(self) -> Rom:
+        return Rom(self.contents, self.width)
+
+
+class StoredWeights(WeightSource):
+    """In RAM that is loaded, and holds them at power-up."""
+
+    @property
+    def shape(self) -> StoreShape:
+        """The store."""
+        return StoreShape(self.width, self.depth, self.waits)
+
+    @property
+    def image(self) -> bytes:
+        return self.shape.image(self.contents)
+
+    @property
+    def memories(self) -> tuple[MemoryNeed, ...]:
+        return store_needs("weights", self.shape)
+
+    @property
+    def logic(self) -> Logic:
+        return store_logic(self.shape)
+
+    def component(self) -> Store:
+        return Store(self.contents, self.waits)
+
+
+class LargeWeights(StoredWeights):
+    """In RAM of the device's large kind, which holds nothing at power-up."""
+
+    waits = True
+
+    @property
+    def problems(self) -> list[str]:
+        if self.depth > LOGIC_DEPTH:
+            return []
+        return [
+            f"{self.depth} words of weights are too few for large RAM (weights {LARGE!r}): {LOGIC_DEPTH + 1} or more"
+        ]
+
+
+#: By what a plan calls them.
+WEIGHT_SOURCES: dict[str, type[WeightSource]] = {ROM: RomWeights, STORE: StoredWeights, LARGE: LargeWeights}
