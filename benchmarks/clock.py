@@ -33,7 +33,7 @@ from hwgen.dataflow.schedule import schedule
 from hwgen.device.families import FAMILIES
 from hwgen.device.synth import script
 from hwgen.device.targets import device
-from hwgen.flow.design import choose_plan
+from hwgen.flow.planning import choose_plan
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.tools.yosys import release, run_yosys
 

@@ -17,11 +17,11 @@ import click
 import numpy as np
 import onnx
 
+from hwgen import flow
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.folding import FoldingSearch
 from hwgen.dataflow.search.latency import least_latency
-from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.simulate.compiled import CompiledPlan
 from hwgen.testing import random_frames

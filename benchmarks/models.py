@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hwgen.flow import design as flow
+from hwgen import flow
 from hwgen.graph import golden
 from hwgen.graph.errors import HwgenError
 

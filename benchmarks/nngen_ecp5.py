@@ -73,10 +73,10 @@ def utilised(log: str, kind: str) -> int:
 
 def hwgen(file: Path, budget: int) -> tuple[str, str]:
     """RTLIL of hwgen's pipeline, and what reads it."""
+    from hwgen import flow
     from hwgen.dataflow.pipeline import Pipeline
     from hwgen.device.synth import preparation
     from hwgen.device.targets import device
-    from hwgen.flow import design as flow
     from hwgen.hdl.rtlil import to_rtlil
 
     from .nngen_lenet5 import pictures

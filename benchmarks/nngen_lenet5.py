@@ -131,8 +131,8 @@ def pictures(count: int) -> np.ndarray:
 
 
 def hwgen(file: Path, budget: int, images: int) -> Measured:
+    from hwgen import flow
     from hwgen.dataflow.search.folding import search
-    from hwgen.flow import design as flow
     from hwgen.graph import golden
     from hwgen.simulate.compiled import CompiledPlan
 

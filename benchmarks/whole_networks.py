@@ -23,10 +23,10 @@ import click
 import numpy as np
 import onnx
 
+from hwgen import flow
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.folding import FoldingSearch, search
-from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.hdl.export import export
 from hwgen.simulate.runtime import against_onnxruntime

@@ -9,8 +9,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hwgen.flow.design import Design, compile
-    from hwgen.flow.retraining import retrained, simulate_loads
+    from hwgen.flow import Design, compile, retrained, simulate_loads
     from hwgen.graph.errors import FitError, HwgenError, InputError, ModelError
     from hwgen.graph.quantize.recipe import Recipe
 
@@ -24,14 +23,10 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str):
     """Public names are imported when they are first used, so that ``import hwgen`` and ``--help`` are quick."""
-    if name in ("Design", "compile"):
-        from hwgen.flow import design
+    if name in ("Design", "compile", "retrained", "simulate_loads"):
+        from hwgen import flow
 
-        return getattr(design, name)
-    if name in ("retrained", "simulate_loads"):
-        from hwgen.flow import retraining
-
-        return getattr(retraining, name)
+        return getattr(flow, name)
     if name == "Recipe":
         from hwgen.graph.quantize.recipe import Recipe
 

@@ -19,7 +19,8 @@ from hwgen.blocks.costs import Cost
 from hwgen.blocks.operator import Operator
 from hwgen.blocks.stream import port_names
 from hwgen.blocks.timing import STEADY_FRAMES, Run, run
-from hwgen.graph.types import FeatureMap, IntType
+from hwgen.graph.types import FeatureMap
+from hwgen.simulate.bench import from_beats, to_beats
 from hwgen.simulate.verilated import Beats, CompiledDesign
 from hwgen.tools.verilator import QUICK, available
 
@@ -40,19 +41,6 @@ class Trace:
 Simulation = Callable[
     [Mapping[str, Sequence[int]], Mapping[str, int], int | None], tuple[dict[str, Trace], dict[str, Trace]]
 ]
-
-
-def to_beats(values: np.ndarray, type_: IntType, lanes: int) -> list[int]:
-    """Integers in raster order as payloads of ``lanes`` elements, the first lowest."""
-    masked = np.asarray(values).astype(np.int64).reshape(-1, lanes) & ((1 << type_.width) - 1)
-    return [sum(int(value) << (type_.width * lane) for lane, value in enumerate(beat)) for beat in masked]
-
-
-def from_beats(beats: Sequence[int], type_: IntType, lanes: int) -> np.ndarray:
-    """The integers of payloads, flat."""
-    mask = (1 << type_.width) - 1
-    flat = np.array([(beat >> (type_.width * lane)) & mask for beat in beats for lane in range(lanes)], np.int64)
-    return np.where(flat > type_.max, flat - (1 << type_.width), flat) if type_.signed else flat
 
 
 def simulate(

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import hwgen
-from hwgen.flow.design import quantised
+from hwgen.flow.front import quantised
 from hwgen.graph import golden
 from hwgen.graph.onnx.writer import write_qdq
 from tests.graph.reference import session

@@ -50,7 +50,7 @@ def test_frames_over_the_link():
 
 
 def test_vectors_of_the_test_bench():
-    given = replace(design("narrow"), front=replace(design("narrow").front, samples=frames()))
+    given = replace(design("narrow"), samples=frames())
     source = given.component.source
     words = [int(word, 16) for word in given.files()["input.hex"].split()]
     size = source.bits // source.lanes

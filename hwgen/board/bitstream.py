@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hwgen.accelerator import Accelerator
 from hwgen.board.boards import Board
 from hwgen.board.placements import Placed, Placements
 from hwgen.board.top import BoardTop
@@ -26,9 +27,6 @@ from hwgen.link.units import Loads
 from hwgen.tools.package_tool import ToolError
 from hwgen.tools.yosys import YosysError, run_yosys
 from hwgen.top.axi import CoreInstance
-
-if TYPE_CHECKING:
-    from hwgen.flow.design import Design
 
 TOP = "hwgen_board"
 #: Placements that are tried for a clock.
@@ -82,8 +80,8 @@ def check_tools(board: Board) -> None:
     board.flow.pack.check()
 
 
-def implement(design: "Design", board: Board, baud: int | None = None, placements: int = PLACEMENTS) -> Implementation:
-    """Synthesise, place, route and pack ``design`` for ``board`` at the design's clock.
+def implement(made: Accelerator, board: Board, baud: int | None = None, placements: int = PLACEMENTS) -> Implementation:
+    """Synthesise, place, route and pack ``made`` for ``board`` at its clock.
 
     Where a placement does not reach the clock, others are tried: the first of ``placements`` that does is taken.
 
@@ -91,20 +89,20 @@ def implement(design: "Design", board: Board, baud: int | None = None, placement
     for a clock or a rate that cannot be.
     """
     check_tools(board)
-    pll = board.pll.setting(board.oscillator, design.clock)
+    pll = board.pll.setting(board.oscillator, made.clock)
     clock = pll.output if pll else board.oscillator
     baud = baud or board.rate(clock)
     check_rate(clock, baud)
-    core, verilog = design.component, design.verilog
-    number, loads = identity(design.plan), Loads.of(design.plan)
-    link = LinkTop(CoreInstance(design.name, core), core.source, core.results, board.buffers, number, loads)
+    core, verilog = made.component, made.verilog
+    number, loads = identity(made.plan), Loads.of(made.plan)
+    link = LinkTop(CoreInstance(made.name, core), core.source, core.results, board.buffers, number, loads)
     platform = board.make_platform()
     plan = platform.prepare(BoardTop(board, link, pll, clock, baud), TOP)
     files = {name: text for name, text in plan.files.items() if name.endswith((".il", ".lpf", ".pcf", ".cst"))}
     seconds: dict[str, float] = {}
     with TemporaryDirectory(prefix="hwgen_bitstream_") as name:
-        run = _Run(Path(name), board, platform, clock, design.progress, seconds)
-        run.synthesise(files, {**verilog.files(design.name)}, design.name)
+        run = _Run(Path(name), board, platform, clock, made.progress, seconds)
+        run.synthesise(files, {**verilog.files(made.name)}, made.name)
         reached, used = run.route(files, placements)
         content = run.packed()
     return Implementation(
@@ -116,7 +114,7 @@ def implement(design: "Design", board: Board, baud: int | None = None, placement
         design=number,
         used=used,
         seconds=seconds,
-        files={f"{design.name}.{board.flow.bitstream}": content},
+        files={f"{made.name}.{board.flow.bitstream}": content},
     )
 
 

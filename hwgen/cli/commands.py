@@ -10,6 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
+from hwgen import flow
 from hwgen.cli.as_json import say
 from hwgen.cli.json_answers import build_answer, explore_answer, simulate_answer
 from hwgen.dataflow.schedule import Schedule
@@ -18,7 +19,6 @@ from hwgen.dataflow.search.folding import FoldingSearch
 from hwgen.dataflow.search.sizing import weigher
 from hwgen.device.clocks import clock_origin, clock_text, usual_clock
 from hwgen.device.targets import device as find_device
-from hwgen.flow import design as flow
 from hwgen.frames.inputs import FrameSpec, Preparation, file_spec
 from hwgen.frames.load import Frames, load_labels, raw_frames
 from hwgen.graph.errors import HwgenError, InputError, Problems
@@ -187,7 +187,7 @@ def steps(quiet: bool):
 
 
 def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
-    """The options of the command line as those of :func:`hwgen.flow.design.compile`."""
+    """The options of the command line as those of :func:`hwgen.flow.compile`."""
     given = dict(settings)
     numbers = {name: given.pop(name) for name in ("scale", "mean", "std", "resize")}
     given["preparation"] = Preparation(**numbers)
@@ -198,7 +198,7 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
 
 
 def front(given: dict[str, Any]) -> dict[str, Any]:
-    """Those of :func:`hwgen.flow.design.quantised`."""
+    """Those of :func:`hwgen.flow.quantised`."""
     names = ("model", "calibration", "preparation", "recipe", "input_shape", "outputs", "plan", "progress", "warn")
     return {name: given[name] for name in names if name in given}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from hwgen import flow
 from hwgen.board.boards import BOARDS
 from hwgen.board.boards import board as find_board
 from hwgen.cli import commands
-from hwgen.flow import design as flow
 from hwgen.flow.retraining import retrained
 from hwgen.frames.inputs import FrameSpec
 from hwgen.frames.load import load_frames, load_labels

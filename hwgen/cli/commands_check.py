@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from hwgen import flow
 from hwgen.cli.as_json import say
 from hwgen.cli.commands import arguments, attempt, front, steps, text_width
 from hwgen.cli.json_check import check_answer
@@ -13,8 +14,7 @@ from hwgen.dataflow.search.large_ram import has_large_ram
 from hwgen.dataflow.search.smallest import Verdict, memory_bits, shared, smallest, takes, weight_bits
 from hwgen.device.targets import DEVICES, Device
 from hwgen.device.targets import device as find_device
-from hwgen.flow import design as flow
-from hwgen.flow.design import Quantised
+from hwgen.flow.front import Quantised
 from hwgen.graph.errors import FitError, HwgenError, Problems
 from hwgen.graph.network import Network
 from hwgen.report.tables import labelled, table

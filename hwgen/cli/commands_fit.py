@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from hwgen import flow
 from hwgen.cli.as_json import say
 from hwgen.cli.commands import arguments, steps, text_width
 from hwgen.cli.json_answers import fit_answer
@@ -16,7 +17,6 @@ from hwgen.device.clocks import clock_origin, clock_text
 from hwgen.device.needs import Needs
 from hwgen.device.synth import check_synthesis
 from hwgen.device.targets import device as find_device
-from hwgen.flow import design as flow
 from hwgen.flow.design import Design
 from hwgen.graph.errors import FitError
 from hwgen.report.report import network_data

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from hwgen.dataflow.plan import Plan
-from hwgen.flow.design import Quantised, axi_top, quantised
+from hwgen.accelerator import Hardware
+from hwgen.flow.front import Quantised, quantised
 from hwgen.graph import golden
-from hwgen.graph.network import Network
 from hwgen.graph.notice import warn_caller
 from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.quantize.recipe import DEFAULT
@@ -23,33 +22,17 @@ from hwgen.projects import built_projects, loaded_files
 from hwgen.simulate.load_files import Load
 from hwgen.simulate.reloading import Step, simulate_steps
 from hwgen.simulate.simulation import Simulation
-from hwgen.simulate.testbench import Vectors
-from hwgen.top.axi import AxiTop
+from hwgen.simulate.testbench import vector_files
 from hwgen.top.loading import hardware_plan, kept_quantisations, laid_out
-
-if TYPE_CHECKING:
-    from hwgen.flow.design import Design
 
 
 @dataclass(frozen=True, eq=False)
-class Retrained:
-    """``front`` is the network, ``plan`` the built hardware with its constants; ``hardware`` is what that is called,
-    ``projects`` are those of :data:`hwgen.projects.PROJECTS` that were built with it."""
+class Retrained(Hardware):
+    """Hardware that was built, ``name`` and ``plan`` with the constants of the network ``front``; ``projects`` are
+    those of :data:`hwgen.projects.PROJECTS` that were built with it."""
 
     front: Quantised
-    plan: Plan
-    hardware: str
     projects: tuple[str, ...] = ()
-
-    @property
-    def network(self) -> Network:
-        """What the hardware computes once it is loaded."""
-        return self.plan.network
-
-    @cached_property
-    def component(self) -> AxiTop:
-        """The hardware, as if it had been built with these weights."""
-        return axi_top(self.plan)
 
     @property
     def image(self) -> bytes:
@@ -59,10 +42,7 @@ class Retrained:
     def files(self) -> dict[str, bytes]:
         """The load as bytes and in hexadecimal words for the test bench, with vectors made by the golden model; and
         what the projects of the hardware need."""
-        top = self.component
-        source = golden.network_input(self.network, self.front.samples)
-        tensors = golden.run(self.network, source, [stream.name for stream in self.network.results])
-        texts = Vectors.of(top, source, *tensors.values()).files(top) | loaded_files(self.projects, self)
+        texts = vector_files(self) | loaded_files(self.projects, self)
         return Load.of(self.plan).files() | {name: text.encode() for name, text in texts.items()}
 
     def write(self, folder: str | Path) -> None:
@@ -83,7 +63,7 @@ def retrained(
 ) -> Retrained:
     """The ONNX file ``model`` in what was built in the folder ``hardware`` with ``weights="loadable"``.
 
-    ``settings`` are those of :func:`hwgen.flow.design.quantised`. Of a float model the streams on whose scales hardware
+    ``settings`` are those of :func:`hwgen.flow.front.quantised`. Of a float model the streams on whose scales hardware
     depends that is not loaded (sums, products, tables) keep the quantisation with which that was built. Raises a
     :class:`hwgen.HwgenError` with a line for every layer that is not as built, or whose constants the hardware does not
     take.
@@ -96,11 +76,12 @@ def retrained(
         front = quantised(model, progress=progress, warn=warn, recipe=recipe, **settings)
     (progress or silent)("fitting into the hardware")
     plan = laid_out(front.network, text, str(hardware))
-    return Retrained(front, plan, identifier(json.loads(text)["network"]), built_projects(hardware))
+    name = identifier(json.loads(text)["network"])
+    return Retrained(name, plan, front.samples, front, built_projects(hardware))
 
 
 def simulate_loads(
-    steps: "Sequence[tuple[Design | Retrained, np.ndarray]]",
+    steps: Sequence[tuple[Hardware, np.ndarray]],
     engine: str = "amaranth",
     stall: int | None = None,
     progress: Progress | None = None,

@@ -1,20 +1,16 @@
 """A board that is simulated: its hardware, made a program, as a line for the real host code; and lines that are bad."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.accelerator import Hardware
 from hwgen.link.endpoint import Buffers
 from hwgen.link.identity import identity
 from hwgen.link.top import LinkTop
 from hwgen.link.units import Loads
 from hwgen.simulate.verilated import CompiledDesign, Running
-
-if TYPE_CHECKING:
-    from hwgen.flow.design import Design
 
 _STEP = 64  # cycles between two looks for bytes
 _BUFFER = 512  # bytes between the host and the line
@@ -42,11 +38,11 @@ class ByteLine(wiring.Component):
         return m
 
 
-def simulated_board(design: "Design", buffers: Buffers, cycles: int) -> CompiledDesign:
-    """The hardware of ``design`` behind the link, as a program with streams of bytes ``i`` and ``o``: ready to answer,
+def simulated_board(made: Hardware, buffers: Buffers, cycles: int) -> CompiledDesign:
+    """The hardware ``made`` behind the link, as a program with streams of bytes ``i`` and ``o``: ready to answer,
     for a host does not wait for a compiler."""
-    core = design.component
-    top = LinkTop(core, core.source, core.results, buffers, identity(design.plan), Loads.of(design.plan))
+    core = made.component
+    top = LinkTop(core, core.source, core.results, buffers, identity(made.plan), Loads.of(made.plan))
     board = CompiledDesign(ByteLine(top, cycles))
     board.load()
     return board

@@ -3,22 +3,18 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from hwgen.accelerator import Accelerator, Hardware
 from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.errors import InputError
 
 from .baremetal import baremetal_files, baremetal_load_files
 from .dma import MOST_OUTPUTS
-from .facts import Facts
-from .parts import Part, check_device, has_system, is_amd, is_intel
+from .facts import BuildFacts, Facts
+from .parts import check_device, has_system, is_amd, is_intel
 from .pynq import pynq_files, pynq_load_files
 from .quartus import quartus_files, quartus_load_files
 from .vivado import vivado_files, vivado_load_files
-
-if TYPE_CHECKING:
-    from hwgen.flow.design import Design
-    from hwgen.flow.retraining import Retrained
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class Project:
 
     whose: str
     fits: Callable[[Device], bool]
-    files: Callable[[Facts], dict[str, str]]
+    files: Callable[[BuildFacts], dict[str, str]]
     loads: Callable[[Facts], dict[str, str]]
 
 
@@ -47,19 +43,19 @@ def check_projects(kinds: Iterable[str], device: Device) -> None:
         check_device(kind, device, project.whose, project.fits, DEVICES)
 
 
-def project_files(kinds: Iterable[str], design: "Design") -> dict[str, str]:
-    """The files of the projects ``kinds`` for ``design``, each kind in a folder of its name."""
+def project_files(kinds: Iterable[str], made: Accelerator) -> dict[str, str]:
+    """The files of the projects ``kinds`` for what was ``made``, each kind in a folder of its name."""
     kinds = tuple(dict.fromkeys(kinds))
     if not kinds:
         return {}
-    check_projects(kinds, design.device)
-    outputs = len(design.network.results)
+    check_projects(kinds, made.device)
+    outputs = len(made.network.results)
     if outputs > MOST_OUTPUTS and kinds != ("quartus",):
         raise InputError(
             f"--project {' --project '.join(kinds)}: {outputs} streams leave the network, and a DMA for each is more "
             f"than the {MOST_OUTPUTS} that one memory port takes; end the network elsewhere with --outputs"
         )
-    facts = Facts.of(design, Part.of(design.device))
+    facts = BuildFacts(made)
     return {f"{kind}/{name}": text for kind in kinds for name, text in PROJECTS[kind].files(facts).items()}
 
 
@@ -68,8 +64,7 @@ def built_projects(folder: str | Path) -> tuple[str, ...]:
     return tuple(kind for kind in PROJECTS if (Path(folder) / kind).is_dir())
 
 
-def loaded_files(kinds: Iterable[str], made: "Retrained") -> dict[str, str]:
-    """What the projects ``kinds`` of the hardware need for the network ``made``; all in one folder."""
-    kinds = tuple(kinds)
-    facts = Facts.loaded(made) if kinds else None
+def loaded_files(kinds: Iterable[str], made: Hardware) -> dict[str, str]:
+    """What the projects ``kinds`` of the hardware need for the network in it, ``made`` anew; all in one folder."""
+    facts = Facts(made)
     return {name: text for kind in kinds for name, text in PROJECTS[kind].loads(facts).items()}

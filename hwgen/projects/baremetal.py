@@ -1,7 +1,6 @@
 """A header for C99 without an operating system, an example, and the registers of AMD's DMA."""
 
 import re
-from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -12,7 +11,7 @@ from hwgen.names import identifier
 from hwgen.top.axi import AxiPort, element_bits
 
 from .dma import addresses, dma_names
-from .facts import Facts
+from .facts import BuildFacts, Facts
 from .header import FRAMES, WEIGHTS
 from .host import frame_bytes
 from .render import render
@@ -20,15 +19,15 @@ from .render import render
 _FRAMES = 2  # in the example: as many as fit into one transfer, and more than one
 
 
-def baremetal_files(facts: Facts) -> dict[str, str]:
+def baremetal_files(facts: BuildFacts) -> dict[str, str]:
     """Everything in the folder ``baremetal``."""
-    values = header_values(facts)
-    frames = min(_FRAMES, len(facts.samples))
-    labels = ["input", *(f"result_{n}" for n in range(len(facts.top.results)))]
+    values = header_values(facts, facts.made.name)
+    frames = min(_FRAMES, len(facts.made.samples))
+    labels = ["input", *(f"result_{n}" for n in range(len(facts.made.component.results)))]
     blobs = [(label, b"".join(blob[:frames])) for label, blob in zip(labels, facts.blobs, strict=True)]
     blobs += [("weights", facts.image)] if facts.waits else []
     known = facts.part.system is not None
-    ports = facts.top.ports.values()
+    ports = facts.made.component.ports.values()
     places, status = addresses(facts.part.system, len(ports))
     dmas = [
         {"cell": cell, "address": f"0x{place:08X}", "port": port}
@@ -36,7 +35,7 @@ def baremetal_files(facts: Facts) -> dict[str, str]:
     ]
     values |= {"dmas": dmas, "frames": frames, "known": known, "status": f"0x{status:08X}"}
     return {
-        f"{facts.name}.h": render("network.h.j2", **values),
+        f"{facts.made.name}.h": render("network.h.j2", **values),
         "axi_dma.h": files("hwgen.projects").joinpath("templates", "axi_dma.h").read_text(encoding="utf-8"),
         "main.c": render("main.c.j2", **values),
         "vectors.h": render("vectors.h.j2", blobs=blobs),
@@ -47,13 +46,13 @@ def baremetal_files(facts: Facts) -> dict[str, str]:
 
 def baremetal_load_files(facts: Facts) -> dict[str, str]:
     """The header of the network that is loaded, by its own name: a program can have several."""
-    own = replace(facts, name=identifier(facts.network.name))
-    return {f"{own.name}.h": render("network.h.j2", **header_values(own))}
+    name = identifier(facts.made.network.name)
+    return {f"{name}.h": render("network.h.j2", **header_values(facts, name))}
 
 
-def header_values(facts: Facts) -> dict[str, Any]:
-    """What the header says, in C's notation; real numbers in hexadecimal, so that none is rounded."""
-    network, top = facts.network, facts.top
+def header_values(facts: Facts, name: str) -> dict[str, Any]:
+    """What the header called ``name`` says, in C's notation; real numbers in hexadecimal, so that none is rounded."""
+    network, top = facts.made.network, facts.made.component
     kind, zero = network.input.quantization.type, network.input.quantization.zero_point
     least, most = network.input_range
     source = _stream(network.input, top.source) | {
@@ -74,8 +73,8 @@ def header_values(facts: Facts) -> dict[str, Any]:
     ]
     taken: set[str] = set()
     return {
-        "name": facts.name,
-        "prefix": facts.name.upper(),
+        "name": name,
+        "prefix": name.upper(),
         "load": None if facts.image is None else _load(facts),
         "source": source,
         "streams": streams,

@@ -7,7 +7,7 @@ from .render import render
 
 def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:
     """``NAME_host_tb.v`` and a file for every port: all frames but one as a transfer, and one more."""
-    d, name = top.dialect, f"{facts.name}_{top.dialect.suffix}"
+    d, name = top.dialect, f"{facts.made.name}_{top.dialect.suffix}"
     vectors = _vectors(facts, top)
     ports = [
         {
@@ -20,26 +20,26 @@ def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:
         }
         for n, (host, (file, text)) in enumerate(zip((top.source, *top.results), vectors.items(), strict=True))
     ]
-    frames = len(facts.samples)
+    frames = len(facts.made.samples)
     words = sum(port["words"] for port in ports)
     load = _load_words(top, facts.image) if top.loads else []
     cycles = len(load) + top.loads.load_bytes + top.loads.settle if top.loads else 0
     bench = render(
         "host_tb.v.j2",
         top=name,
-        core_file=f"{facts.name}.v",
+        core_file=f"{facts.made.name}.v",
         frames=frames,
         ports=ports,
         dialect=d,
         load={"words": len(load), "file": _load_file(name)} if load else None,
-        timeout=20 * (facts.latency + frames * facts.interval + words + cycles),
+        timeout=20 * (facts.made.schedule.latency + frames * facts.made.schedule.interval + words + cycles),
     )
     return {f"{name}_tb.v": bench, **vectors}
 
 
 def load_vectors(facts: Facts, top: HostTop) -> dict[str, str]:
     """The vectors of a network that is loaded first, and the load, for the bench that :func:`bench_files` made."""
-    name = f"{facts.name}_{top.dialect.suffix}"
+    name = f"{facts.made.name}_{top.dialect.suffix}"
     return {**_vectors(facts, top), _load_file(name): "".join(_load_words(top, facts.image))}
 
 
@@ -53,7 +53,7 @@ def _load_words(top: HostTop, image: bytes) -> list[str]:
 
 def _vectors(facts: Facts, top: HostTop) -> dict[str, str]:
     """By file, the words of two transfers."""
-    name, found = f"{facts.name}_{top.dialect.suffix}", {}
+    name, found = f"{facts.made.name}_{top.dialect.suffix}", {}
     for host, frames in zip((top.source, *top.results), facts.blobs, strict=True):
         transfers = [b"".join(part) for part in (frames[:-1], frames[-1:]) if part]
         if host is top.source:

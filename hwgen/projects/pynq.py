@@ -16,7 +16,7 @@ from hwgen.graph.semantics.operators import OPERATORS
 from hwgen.top.axi import AxiPort, element_bits
 
 from .dma import LENGTH_BITS, STATUS, dma_names
-from .facts import Facts
+from .facts import BuildFacts, Facts
 from .header import FRAMES, WEIGHTS
 from .host import frame_bytes
 from .render import render
@@ -24,7 +24,7 @@ from .render import render
 _MAX_BYTES = (1 << LENGTH_BITS) - 1
 
 
-def pynq_files(facts: Facts) -> dict[str, str]:
+def pynq_files(facts: BuildFacts) -> dict[str, str]:
     """Everything in the folder ``pynq``."""
     spec = driver_spec(facts)
     driver = files("hwgen.projects").joinpath("templates", "accelerator.py").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def pynq_files(facts: Facts) -> dict[str, str]:
         "accelerator.py": driver,
         "accelerator.json": _text(spec),
         **shared,
-        "README.md": render("pynq.md.j2", name=facts.name, part=facts.part, spec=spec),
+        "README.md": render("pynq.md.j2", name=facts.made.name, part=facts.part, spec=spec),
     }
 
 
@@ -50,7 +50,7 @@ def _text(spec: dict[str, Any]) -> str:
 
 def driver_spec(facts: Facts) -> dict[str, Any]:
     """What the driver needs to know: plain values, in a fixed order."""
-    network, top = facts.network, facts.top
+    network, top = facts.made.network, facts.made.component
     cells = dma_names(len(top.results))
     ports = {stream.name: port for stream, port in zip(network.results, top.ports.values(), strict=True)}
     streams = [
@@ -58,7 +58,7 @@ def driver_spec(facts: Facts) -> dict[str, Any]:
         for stream, port, cell in zip(network.results, top.results, cells, strict=True)
     ]
     spec = {
-        "name": facts.name,
+        "name": facts.made.name,
         "max_bytes": _MAX_BYTES,
         "status": STATUS,
         "input": {

@@ -7,15 +7,15 @@ from amaranth.lib.wiring import In
 from hwgen.hdl.export import export
 
 from .bench import bench_files, load_vectors
-from .facts import Facts
+from .facts import BuildFacts, Facts
 from .host import AVALON, HostPort, HostTop
 from .render import render
 
 
-def quartus_files(facts: Facts) -> dict[str, str]:
+def quartus_files(facts: BuildFacts) -> dict[str, str]:
     """Everything in the folder ``quartus``."""
     top = facts.host(AVALON)
-    name = f"{facts.name}_{AVALON.suffix}"
+    name = f"{facts.made.name}_{AVALON.suffix}"
     values = {
         **facts.values(name, top),
         "streams": [_stream(top, host) for host in (top.source, *top.results)],

@@ -8,7 +8,7 @@ from hwgen.hdl.export import export
 
 from .bench import bench_files, load_vectors
 from .dma import LENGTH_BITS, STATUS, addresses, dma_names
-from .facts import Facts
+from .facts import BuildFacts, Facts
 from .host import AXI4, HostTop
 from .render import render
 
@@ -20,15 +20,15 @@ _FAMILIES = (
 )  # fmt: skip
 
 
-def vivado_files(facts: Facts) -> dict[str, str]:
+def vivado_files(facts: BuildFacts) -> dict[str, str]:
     """Everything in the folder ``vivado``."""
     top = facts.host(AXI4)
-    name = f"{facts.name}_{AXI4.suffix}"
+    name = f"{facts.made.name}_{AXI4.suffix}"
     bench = bench_files(facts, top)
     values = {
         **facts.values(name, top),
         "vlnv": f"{VENDOR}:{LIBRARY}:{name}:{VERSION}",
-        "core_files": [f"{facts.name}.v", *facts.memories],
+        "core_files": [f"{facts.made.name}.v", *facts.memories],
         "vectors": [file for file in bench if file.endswith(".hex")],
         "source_width": top.source.width,
         "dmas": _dmas(facts, top),
@@ -44,7 +44,7 @@ def vivado_files(facts: Facts) -> dict[str, str]:
         "ip/component.xml": component_xml(facts, top, name),
         "package_ip.tcl": render("package_ip.tcl.j2", **values),
         "build.tcl": render("build.tcl.j2", **values),
-        "README.md": render("vivado.md.j2", **values, facts=facts),
+        "README.md": render("vivado.md.j2", **values),
     }
 
 
@@ -53,7 +53,7 @@ def vivado_load_files(facts: Facts) -> dict[str, str]:
     return load_vectors(facts, facts.host(AXI4))
 
 
-def _dmas(facts: Facts, top: HostTop) -> list[dict[str, Any]]:
+def _dmas(facts: BuildFacts, top: HostTop) -> list[dict[str, Any]]:
     """A DMA for every output: its cell, its address, and the port and width of what it receives."""
     places, _ = addresses(facts.part.system, len(top.results))
     return [
@@ -62,9 +62,9 @@ def _dmas(facts: Facts, top: HostTop) -> list[dict[str, Any]]:
     ]
 
 
-def component_xml(facts: Facts, top: HostTop, name: str) -> str:
+def component_xml(facts: BuildFacts, top: HostTop, name: str) -> str:
     """IP-XACT (IEEE 1685-2009) of the module ``name``: its streams, clock and reset, and which belong together."""
-    hosts = (top.source, *top.results)
+    hosts, network = (top.source, *top.results), facts.made.network
     streams = [
         {"name": host.name, "width": host.width, "mode": "master" if n else "slave"} for n, host in enumerate(hosts)
     ]
@@ -82,12 +82,12 @@ def component_xml(facts: Facts, top: HostTop, name: str) -> str:
         vendor=VENDOR,
         library=LIBRARY,
         version=VERSION,
-        name=facts.name,
+        name=facts.made.name,
         top=name,
         streams=streams,
         signals=[("clk", "clock", "CLK", clock), ("rst", "reset", "RST", (("POLARITY", "ACTIVE_HIGH"),))],
         ports=ports,
         memories=facts.memories,
         families=_FAMILIES,
-        description=f"Streaming accelerator of the network {facts.network.name}: {facts.network.input.map} in",
+        description=f"Streaming accelerator of the network {network.name}: {network.input.map} in",
     )

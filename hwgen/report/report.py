@@ -1,16 +1,16 @@
 """What a design is and needs, as data for programs (JSON), as text and as a page for people."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from hwgen.accelerator import Accelerator
 from hwgen.dataflow.fit import by_layer
 from hwgen.dataflow.taps import waiting
 from hwgen.device.clocks import clock_origin
 from hwgen.device.needs import Needs
-from hwgen.device.targets import Device
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
 from hwgen.report.graph import edges
 from hwgen.report.html import html_of
@@ -20,26 +20,8 @@ from hwgen.top.axi import port_names
 if TYPE_CHECKING:
     from hwgen.board.bitstream import Implementation
     from hwgen.dataflow.activity import Activity
-    from hwgen.dataflow.fit import FitTable
-    from hwgen.dataflow.plan import Plan, PlannedLayer
-    from hwgen.dataflow.schedule import Schedule
+    from hwgen.dataflow.plan import PlannedLayer
     from hwgen.simulate.simulation import Simulation
-
-
-class Reportable(Protocol):
-    """What a report is made from; :class:`hwgen.flow.design.Design` is one. ``clock`` is in Hz."""
-
-    network: Network
-    plan: "Plan"
-    schedule: "Schedule"
-    device: Device
-    clock: float
-    activity: "Activity"
-    fit: "FitTable"
-    check: "Simulation | None"
-    implementation: "Implementation | None"
-    warnings: tuple[str, ...]
-    settings: Mapping[str, Any]
 
 
 WIDTH = 100  # of report.txt, in characters
@@ -76,15 +58,21 @@ class Report:
         return f'<iframe srcdoc="{escape(self.html())}" style="width: 100%; height: 640px; border: 0"></iframe>'
 
 
-def make_report(design: Reportable) -> Report:
-    """The report of ``design``."""
-    network, plan = design.network, design.plan
-    layers = layers_data(design)
-    interval = design.schedule.interval
+def make_report(
+    made: Accelerator,
+    settings: Mapping[str, Any],
+    warnings: Sequence[str],
+    check: "Simulation | None",
+    implementation: "Implementation | None",
+) -> Report:
+    """The report of what was ``made``, as it was asked for with ``settings``."""
+    network, plan = made.network, made.plan
+    layers = layers_data(made)
+    interval = made.schedule.interval
     multiplications = sum(layer["multiplications"] for layer in layers)
     data = {
         "network": network_data(network),
-        "settings": dict(design.settings),
+        "settings": dict(settings),
         "layers": layers,
         "total": {
             "multipliers": plan.multipliers,
@@ -93,25 +81,25 @@ def make_report(design: Reportable) -> Report:
         },
         "speed": {
             "cycles_per_frame": interval,
-            "latency_cycles": design.schedule.latency,
-            "first_output_cycles": design.schedule.first_output,
-            "bottleneck": design.schedule.bottleneck,
-            "clock_hz": design.clock,
-            "clock_origin": clock_origin(design.device, design.clock),
-            "frames_per_second": design.clock / interval,
-            "latency_seconds": design.schedule.latency / design.clock,
+            "latency_cycles": made.schedule.latency,
+            "first_output_cycles": made.schedule.first_output,
+            "bottleneck": made.schedule.bottleneck,
+            "clock_hz": made.clock,
+            "clock_origin": clock_origin(made.device, made.clock),
+            "frames_per_second": made.clock / interval,
+            "latency_seconds": made.schedule.latency / made.clock,
             "multipliers_busy": multiplications / max(plan.multipliers * interval, 1),
         },
-        "activity": _activity(design.activity),
-        "edges": edges(plan, design.activity),
+        "activity": _activity(made.activity),
+        "edges": edges(plan, made.activity),
         "shortcuts": [asdict(shortcut) for shortcut in waiting(plan)],
-        "device": design.fit.data,
-        "board": design.implementation.data if design.implementation else None,
-        "check": _check(design),
+        "device": made.fit.data,
+        "board": implementation.data if implementation else None,
+        "check": _check(network, check),
         "exactness": [_proof(layer) for layer in plan.layers],
-        "warnings": list(design.warnings),
+        "warnings": list(warnings),
     }
-    return Report(data, design.activity)
+    return Report(data, made.activity)
 
 
 def network_data(network: Network) -> dict[str, Any]:
@@ -151,17 +139,17 @@ def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def layers_data(design: Reportable) -> list[dict[str, Any]]:
+def layers_data(made: Accelerator) -> list[dict[str, Any]]:
     """What each layer is, takes and does."""
-    hardware = by_layer(design.plan, design.fit.stages)
-    nodes = [layer.node for layer in design.network.layers]
-    return [_layer(design, layer, node, hardware) for layer, node in zip(design.plan.layers, nodes, strict=True)]
+    hardware = by_layer(made.plan, made.fit.stages)
+    nodes = [layer.node for layer in made.network.layers]
+    return [_layer(made, layer, node, hardware) for layer, node in zip(made.plan.layers, nodes, strict=True)]
 
 
-def _layer(design: Reportable, layer: "PlannedLayer", node: str, needs: Mapping[str, Needs]) -> dict[str, Any]:
+def _layer(made: Accelerator, layer: "PlannedLayer", node: str, needs: Mapping[str, Needs]) -> dict[str, Any]:
     """One layer, ``node`` in the model, with the queue and width converter in front of it."""
     hardware = needs[layer.name]
-    stages = [stage for stage in design.plan.stages if stage.layer == layer.name]
+    stages = [stage for stage in made.plan.stages if stage.layer == layer.name]
     return {
         "name": layer.name,
         "node": node,
@@ -176,10 +164,10 @@ def _layer(design: Reportable, layer: "PlannedLayer", node: str, needs: Mapping[
         "multipliers": sum(stage.cost.multipliers for stage in stages),
         "memory_bits": sum(stage.cost.memory_bits for stage in stages),
         "cycles": layer.cost.cycles,
-        "busy": layer.cost.cycles / design.schedule.interval,
+        "busy": layer.cost.cycles / made.schedule.interval,
         "multiplications": layer.op.macs,
         "hardware": asdict(hardware),
-        "hardware_share": hardware.share(design.device),
+        "hardware_share": hardware.share(made.device),
     }
 
 
@@ -210,12 +198,11 @@ def _proof(layer: "PlannedLayer") -> dict[str, Any]:
     return {"layer": layer.name, "form": "none", "proved": "nothing is rounded: no requantisation"}
 
 
-def _check(design: Reportable) -> dict[str, Any] | None:
+def _check(network: Network, result: "Simulation | None") -> dict[str, Any] | None:
     """What the simulation of :meth:`Design.checked` compared."""
-    result = design.check
     if result is None:
         return None
-    compared = [result.tensors[layer.output].size for layer in design.network.layers]
+    compared = [result.tensors[layer.output].size for layer in network.layers]
     return {
         "frames": len(result.integers),
         "layers": len(compared),

@@ -1,6 +1,6 @@
 """Hardware in Amaranth's simulator: frames in, every layer's integers and the cycles out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -8,15 +8,27 @@ from amaranth.sim import Simulator
 
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
-from hwgen.graph.types import FeatureMap
+from hwgen.graph.types import FeatureMap, IntType
 from hwgen.simulate.waves import Waves
-from hwgen.testing import from_beats, to_beats
 from hwgen.top.loader import LoadedPipeline
 
 _PROGRESS_CYCLES = 64
 _SHARE = 0.6  # of the cycles in which an end with pauses moves
 
 Progress = Callable[[float], None]
+
+
+def to_beats(values: np.ndarray, type_: IntType, lanes: int) -> list[int]:
+    """Integers in raster order as payloads of ``lanes`` elements, the first lowest."""
+    masked = np.asarray(values).astype(np.int64).reshape(-1, lanes) & ((1 << type_.width) - 1)
+    return [sum(int(value) << (type_.width * lane) for lane, value in enumerate(beat)) for beat in masked]
+
+
+def from_beats(beats: Sequence[int], type_: IntType, lanes: int) -> np.ndarray:
+    """The integers of payloads, flat."""
+    mask = (1 << type_.width) - 1
+    flat = np.array([(beat >> (type_.width * lane)) & mask for beat in beats for lane in range(lanes)], np.int64)
+    return np.where(flat > type_.max, flat - (1 << type_.width), flat) if type_.signed else flat
 
 
 def run_amaranth(

@@ -10,37 +10,35 @@ from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwgen.accelerator import Hardware
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
+from hwgen.simulate.reloading import run_engine
 from hwgen.simulate.simulation import Simulation, Timing
 from hwgen.tools import cache, verilator
-
-if TYPE_CHECKING:
-    from hwgen.flow.design import Design
 
 COMPILED_FROM = 100_000  # places in multipliers, busy or not, that Amaranth simulates in a few seconds
 STEP = "checking RTL against golden"
 _SHOWN = {"compiled": "compiled by Verilator", "amaranth": "Amaranth's simulator"}
 
 
-def check(design: "Design", frames: np.ndarray) -> Simulation:
+def check(made: Hardware, frames: np.ndarray) -> Simulation:
     """``frames`` through the hardware, equal to golden in every integer of every layer and in the cycles predicted.
 
     Raises RuntimeError where anything differs: a bug, not a bad model.
     """
-    verilog = design.verilog.files(design.name)
-    expected = golden.run(design.network, golden.network_input(design.network, frames))
-    file = cache.folder("checked") / f"{_key(design, verilog, expected)}.json"
-    result = _recalled(file, design, expected)
+    verilog = made.verilog.files(made.name)
+    expected = golden.run(made.network, golden.network_input(made.network, frames))
+    file = cache.folder("checked") / f"{_key(made, verilog, expected)}.json"
+    result = _recalled(file, made, expected)
     if result is None:
-        result = _simulated(design, frames, checker(design, len(frames)))
+        result = _simulated(made, frames, checker(made, len(frames)))
     faults = [str(mismatch) for mismatch in result.mismatches]
-    if result.timing.latency != design.schedule.latency:
-        faults.append(f"latency is {result.timing.latency} cycles, predicted {design.schedule.latency}")
+    if result.timing.latency != made.schedule.latency:
+        faults.append(f"latency is {result.timing.latency} cycles, predicted {made.schedule.latency}")
     if faults:
         raise RuntimeError("; ".join(faults))
     if not result.remembered:
@@ -50,48 +48,48 @@ def check(design: "Design", frames: np.ndarray) -> Simulation:
     return result
 
 
-def checker(design: "Design", frames: int) -> str:
+def checker(made: Hardware, frames: int) -> str:
     """The engine that checks hardware soonest: compiling does not pay for small designs."""
-    cycles = design.schedule.latency + (frames - 1) * design.schedule.interval
-    products = design.plan.multipliers * cycles
+    cycles = made.schedule.latency + (frames - 1) * made.schedule.interval
+    products = made.plan.multipliers * cycles
     return "compiled" if products > COMPILED_FROM and verilator.available() else "amaranth"
 
 
-def _simulated(design: "Design", frames: np.ndarray, engine: str) -> Simulation:
+def _simulated(made: Hardware, frames: np.ndarray, engine: str) -> Simulation:
     """``frames`` through ``engine``, or through Amaranth's simulator where a compiler that is there does not work."""
     step = f"{STEP} ({_SHOWN[engine]})"
-    design.progress(step)
+    made.progress(step)
     try:
-        return design.run_engine(frames, engine, partial(design.progress, step))
+        return run_engine(made.plan, frames, engine, partial(made.progress, step))
     except InputError:
         if engine != "compiled":
             raise
-        return _simulated(design, frames, "amaranth")
+        return _simulated(made, frames, "amaranth")
 
 
-def _key(design: "Design", verilog: dict[str, str], expected: dict[str, np.ndarray]) -> str:
+def _key(made: Hardware, verilog: dict[str, str], expected: dict[str, np.ndarray]) -> str:
     """A hash of the hardware, of what goes in, and of what must come out of every layer."""
     digest = hashlib.sha256()
-    parts = [version("hwgen"), design.plan.to_json(), *(part for item in sorted(verilog.items()) for part in item)]
+    parts = [version("hwgen"), made.plan.to_json(), *(part for item in sorted(verilog.items()) for part in item)]
     for name, integers in expected.items():
         parts += [name, f"{integers.dtype} {integers.shape}", integers.tobytes()]
-    if design.plan.loading:
-        parts.append(design.plan.load_image())
+    if made.plan.loading:
+        parts.append(made.plan.load_image())
     for part in parts:
         content = part.encode() if isinstance(part, str) else part
         digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()
 
 
-def _recalled(file: Path, design: "Design", expected: dict[str, np.ndarray]) -> Simulation | None:
+def _recalled(file: Path, made: Hardware, expected: dict[str, np.ndarray]) -> Simulation | None:
     """The simulation as it was, if it is remembered and can be read."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(file.read_text(encoding="utf-8"))
         taken, done = (tuple(map(int, kept[name])) for name in ("taken", "done"))
-        frames = len(expected[design.network.input.name])
+        frames = len(expected[made.network.input.name])
         if len(taken) == len(done) == frames:
-            design.progress("recalling that the same RTL equalled golden")
-            network = design.network
+            made.progress("recalling that the same RTL equalled golden")
+            network = made.network
             streams = {stream.name: expected[stream.name] for stream in network.results}
             compared = sum(expected[layer.output].size for layer in network.layers)
             results = golden.network_outputs(network, streams)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.simulate.bench import run_bench
 from hwgen.simulate.compiled import level, unpacked
-from hwgen.simulate.simulation import HARDWARE, Progress, Simulation, Timing, check_engine, compare
+from hwgen.simulate.simulation import HARDWARE, Progress, Simulation, Timing, check_engine, compare, simulate
 from hwgen.simulate.verilated import Beats, CompiledDesign
 from hwgen.simulate.waves import Waves
 from hwgen.simulate.workers import HERE, Workers
@@ -54,6 +55,13 @@ def simulate_loaded(
         raise InputError("no frames given")
     (result,) = simulate_steps([Step(plan, integers)], engine, stall, progress)
     return result
+
+
+def run_engine(plan: Plan, frames: np.ndarray, engine: str, *how: Any) -> Simulation:
+    """``frames`` through ``engine``; hardware that holds no weights at power-up is loaded first."""
+    if engine in HARDWARE and plan.waits_for_load:
+        return simulate_loaded(plan, frames, engine, *how)
+    return simulate(plan.network, plan, frames, engine, *how)
 
 
 def simulate_steps(

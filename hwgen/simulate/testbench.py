@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwgen.accelerator import Hardware
 from hwgen.top.axi import AxiPort, AxiTop, tdata_words
 
 INPUT_FILE = "input.hex"
@@ -50,6 +51,27 @@ def _words(frames: int, values: np.ndarray, port: AxiPort) -> tuple[int, ...]:
 def hex_lines(words: Sequence[int], bits: int) -> str:
     """Text for ``$readmemh``."""
     return "".join(f"{word:0{bits // 4}x}\n" for word in words)
+
+
+def vector_files(made: Hardware) -> dict[str, str]:
+    """The vectors of the samples, by golden."""
+    return Vectors.of(made.component, *made.tensors.values()).files(made.component)
+
+
+def bench_files(made: Hardware) -> dict[str, str]:
+    """The test bench and its vectors, by the names of the files."""
+    top, run, frames = made.component, made.schedule.run, len(made.samples)
+    loaded = top.loads.load_bytes if top.loads else 0
+    bench = verilog_testbench(
+        made.name,
+        top,
+        frames,
+        cycles=run.frame_end(frames - 1) - run.frame_end(frames - 2),
+        latency=made.schedule.first_output + AxiTop.LATENCY,
+        timeout=20 * (made.schedule.latency + frames * made.schedule.interval + loaded),
+        waits=made.plan.waits_for_load,
+    )
+    return {f"{made.name}_tb.v": bench, **vector_files(made)}
 
 
 def verilog_testbench(

@@ -10,6 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.stream import beat_layout, join
 from hwgen.blocks.stream import port_names as stream_names
+from hwgen.dataflow.pipeline import Pipeline
+from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import IntType
 from hwgen.top.loader import LoadedPipeline
 
@@ -243,3 +245,14 @@ class CoreInstance(wiring.Component):
         m = Module()
         m.submodules.instance = Instance(self.name, i_clk=ClockSignal(), i_rst=ResetSignal(), **ports)
         return m
+
+
+def axi_top(plan: Plan) -> AxiTop:
+    """The pipeline of ``plan`` between AXI4-Stream ports."""
+    core = Pipeline(plan)
+    streams = (plan.network.input, *plan.network.results)
+    ports = [
+        AxiPort(stream.map.type, lanes, stream.map.elements // lanes)
+        for stream, lanes in zip(streams, (core.lanes_in, *core.lanes_out), strict=True)
+    ]
+    return AxiTop(LoadedPipeline(core) if plan.loading else core, ports[0], ports[1:])

@@ -8,7 +8,8 @@ from hwgen.blocks.choice import Chooses
 from hwgen.blocks.element_forms import Computes, StraightLine, Tabulates
 from hwgen.blocks.operator import LaneFolding
 from hwgen.graph.types import S8, U8, IntType, Quantization
-from hwgen.testing import from_beats, simulate, to_beats
+from hwgen.simulate.bench import from_beats, to_beats
+from hwgen.testing import simulate
 
 from .element_cases import FORMS, element, form, function
 from .stream_cases import SUM, U16, WIDE, joint

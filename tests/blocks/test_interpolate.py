@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.blocks import OPERATORS, AveragePool, Conv, Float, Interpolate, Keep
 from hwgen.blocks.interpolate import Shares
-from hwgen.flow.design import quantised
+from hwgen.flow.front import quantised
 from hwgen.graph import golden
 from hwgen.graph.semantics.resize import COORDINATES, taps
 from hwgen.graph.types import S8, FeatureMap

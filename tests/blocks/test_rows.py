@@ -12,7 +12,8 @@ from hwgen.blocks.timing import run
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap
 from hwgen.hdl.formal import prove_contract
-from hwgen.testing import check_cycles, from_beats, random_frames, simulate, to_beats
+from hwgen.simulate.bench import from_beats, to_beats
+from hwgen.testing import check_cycles, random_frames, simulate
 
 from .cases import conv
 

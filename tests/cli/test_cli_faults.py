@@ -99,7 +99,7 @@ def broken(monkeypatch, error):
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr("hwgen.flow.design.schedule", fail)
+    monkeypatch.setattr("hwgen.accelerator.schedule", fail)
 
 
 def test_a_fault_of_ours_is_one_line_with_status_1(monkeypatch):

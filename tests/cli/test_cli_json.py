@@ -10,12 +10,12 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from onnx import helper
 
+from hwgen import flow
 from hwgen.cli import commands_fit
 from hwgen.cli.main import cli
 from hwgen.dataflow.stage_synth import StageCounts
 from hwgen.device.mapping import needs
 from hwgen.device.targets import DEVICES
-from hwgen.flow import design as flow
 from hwgen.simulate import simulation as engines
 from tests import tiny
 

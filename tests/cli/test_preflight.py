@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from hwgen import flow
 from hwgen.cli.main import cli
 from hwgen.dataflow.plan_file import WEIGHTED
-from hwgen.flow import design as flow
+from hwgen.flow import front
 from hwgen.frames.inputs import FrameSpec, Preparation
 from hwgen.frames.load import CALIBRATION_FRAMES, count_frames, load_frames
 from hwgen.graph.cut import weighted_layers
@@ -55,8 +56,8 @@ def folder(tmp_path, monkeypatch):
     def reached(*arguments, **options):
         pytest.fail("the model is quantised before what was given is judged")
 
-    monkeypatch.setattr(flow, "quantize", reached)
-    monkeypatch.setattr(flow, "lower", reached)
+    monkeypatch.setattr(front, "quantize", reached)
+    monkeypatch.setattr(front, "lower", reached)
     return tmp_path
 
 

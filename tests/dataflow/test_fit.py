@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from hwgen import flow
 from hwgen.cli.main import cli
 from hwgen.dataflow import stage_synth
 from hwgen.dataflow.fit import by_layer, fit_table
@@ -16,7 +17,6 @@ from hwgen.dataflow.stage_synth import count_stages, remembered
 from hwgen.device.needs import Needs
 from hwgen.device.synth import count
 from hwgen.device.targets import DEVICES, device
-from hwgen.flow import design as flow
 from hwgen.graph.errors import FitError
 from tests import tiny
 from tests.dataflow.nets import small
@@ -138,7 +138,7 @@ def test_a_device_without_synthesis_is_refused_before_anything_is_done():
 
 def test_nothing_that_fits_names_what_the_smallest_lacks(monkeypatch):
     monkeypatch.setattr(
-        "hwgen.flow.design.find_device", lambda name: replace(device(name), name="mite", luts=300, brams=1)
+        "hwgen.flow.compilation.find_device", lambda name: replace(device(name), name="mite", luts=300, brams=1)
     )
     done = fit("--device", "ice40up5k")
     assert done.exit_code == 2

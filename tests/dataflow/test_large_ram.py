@@ -18,7 +18,7 @@ from hwgen.dataflow.search.sizing import Sizing
 from hwgen.device.mapping import brams, large_rams, needs
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
-from hwgen.flow.design import choose_plan
+from hwgen.flow.planning import choose_plan
 from hwgen.flow.retraining import retrained
 from hwgen.graph import golden
 from hwgen.graph.errors import FitError, InputError, ModelError

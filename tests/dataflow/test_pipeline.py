@@ -18,8 +18,9 @@ from hwgen.graph.network import Output
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.hdl.formal import prove_contract
+from hwgen.simulate.bench import from_beats, to_beats
 from hwgen.simulate.simulation import simulate as run_engine
-from hwgen.testing import check_cycles, from_beats, random_frames, simulation, to_beats
+from hwgen.testing import check_cycles, random_frames, simulation
 from tests.blocks.cases import conv
 from tests.blocks.test_conv_transpose import transposed
 

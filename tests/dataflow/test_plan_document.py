@@ -13,7 +13,7 @@ from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.operator import GoldenOnly, LaneFolding
 from hwgen.dataflow.plan import FOLDINGS, FORMAT, LARGEST_QUEUE, Plan
 from hwgen.dataflow.search.folding import search
-from hwgen.flow.design import compile as compiled
+from hwgen.flow import compile as compiled
 from hwgen.graph.errors import InputError
 from hwgen.top.loading import forms_in, made_loadable, plan_text
 from tests import tiny

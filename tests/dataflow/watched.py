@@ -14,7 +14,8 @@ from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule, web_of
 from hwgen.graph import golden
 from hwgen.memory.queue import Outlet
-from hwgen.testing import from_beats, random_frames, simulate, to_beats
+from hwgen.simulate.bench import from_beats, to_beats
+from hwgen.testing import random_frames, simulate
 
 FRAMES = 3
 

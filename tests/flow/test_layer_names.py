@@ -8,7 +8,7 @@ import pytest
 import hwgen
 from hwgen import Recipe
 from hwgen.dataflow.plan import Plan
-from hwgen.flow.design import cut_model, quantised
+from hwgen.flow.front import cut_model, quantised
 from hwgen.graph.errors import InputError, ModelError
 from tests import tiny
 

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hwgen.flow import design as flow
+from hwgen import flow
 from hwgen.graph import golden
 from hwgen.graph.cut import host_nodes, loose_ends
 from hwgen.graph.errors import InputError, ModelError

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwgen.flow import design as flow
+from hwgen import flow
 from hwgen.graph.errors import ModelError
 from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify

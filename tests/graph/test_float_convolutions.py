@@ -5,8 +5,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from hwgen import flow
 from hwgen.blocks import Conv
-from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.simulate.runtime import Runtime
 from tests.shared import model

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from hwgen import flow
 from hwgen.dataflow.search.folding import search
-from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.graph.onnx.reader import read_model

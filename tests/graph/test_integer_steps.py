@@ -5,8 +5,8 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
+from hwgen import flow
 from hwgen.dataflow.search.folding import search
-from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.simulate.exact_session import exact_session

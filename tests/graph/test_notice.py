@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 import hwgen
-from hwgen.flow import design as flow
+from hwgen import flow
 from tests import tiny
 
 

@@ -5,8 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from hwgen import flow
 from hwgen.blocks import OPERATORS
-from hwgen.flow import design as flow
+from hwgen.flow import front
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.graph.lower.lower import lower
@@ -217,7 +218,7 @@ def test_sums_that_go_on_without_being_quantised(tmp_path):
 
 
 def test_the_hardware_gives_the_sums(tmp_path, monkeypatch):
-    monkeypatch.setattr(flow, "quantize", lambda graph, *frames, **options: graph)
+    monkeypatch.setattr(front, "quantize", lambda graph, *frames, **options: graph)
     path = saved(tmp_path, [*CONV, node("Mul", "c gain", "y")], "y")
     design = flow.compile(path, multipliers=20).checked()
     assert design.check.equal

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hwgen.flow import design as flow
+from hwgen import flow
 from hwgen.graph.check import check_graph
 from hwgen.graph.errors import InputError, ModelError
 from hwgen.graph.onnx.reader import read_model

@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from hwgen import flow
 from hwgen.blocks import OPERATORS, AveragePool, Conv
-from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.lower.lower import lower
 from hwgen.graph.onnx.reader import read_model

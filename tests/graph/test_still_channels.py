@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.dataflow.search.folding import search
-from hwgen.flow.design import quantised
+from hwgen.flow.front import quantised
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.graph.onnx.writer import write_qdq

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hwgen.flow import design as flow
+from hwgen import flow
 from tests.graph.models import build, node, save
 
 RNG = np.random.default_rng(5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from hwgen.flow import design as flow
+from hwgen import flow
 from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
 from tests.graph.models import build, node, save

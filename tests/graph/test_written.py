@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from hwgen.flow import design as flow
+from hwgen import flow
 from hwgen.graph.lower.lower import sites
 from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.onnx.writer import write_qdq

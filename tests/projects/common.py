@@ -11,8 +11,7 @@ import hwgen
 from hwgen.device.targets import device
 from hwgen.flow.retraining import Retrained, retrained
 from hwgen.projects import PROJECTS
-from hwgen.projects.facts import Facts
-from hwgen.projects.parts import Part
+from hwgen.projects.facts import BuildFacts
 from hwgen.top.loading import plan_text
 
 from .. import tiny
@@ -49,8 +48,8 @@ def other(projects: tuple[str, ...] = tuple(PROJECTS)) -> Retrained:
 
 
 @cache
-def facts(name: str = "tiny", on: str = "xc7z020") -> Facts:
-    return Facts.of(replace(design(name), device=device(on)), Part.of(device(on)))
+def facts(name: str = "tiny", on: str = "xc7z020") -> BuildFacts:
+    return BuildFacts(replace(design(name), device=device(on)))
 
 
 @cache
@@ -61,7 +60,7 @@ def files(kind: str, name: str = "tiny", on: str = "xc7z020") -> dict[str, str]:
 
 def written(folder: Path, kind: str, name: str = "tiny", on: str = "xc7z020") -> Path:
     """A build with a project in it; the folder of the project."""
-    core = facts(name, on).verilog.files(name)
+    core = facts(name, on).made.verilog.files(name)
     for place, text in {**core, **{f"{kind}/{file}": text for file, text in files(kind, name, on).items()}}.items():
         path = folder / place
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,7 +70,7 @@ def written(folder: Path, kind: str, name: str = "tiny", on: str = "xc7z020") ->
 
 def random_frames(count: int, name: str = "tiny") -> np.ndarray:
     """Frames as the model takes them, some beyond what the input holds."""
-    shape = (count, *facts(name).network.input_shape)
-    if facts(name).network.integer_input:
+    shape = (count, *facts(name).made.network.input_shape)
+    if facts(name).made.network.integer_input:
         return np.random.default_rng(count).integers(-128, 128, shape).astype(np.int8)
     return np.random.default_rng(count).uniform(-0.3, 1.4, shape).astype(np.float32)

@@ -8,12 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwgen.flow import design as flow
+from hwgen import flow
 from hwgen.graph import golden
 from hwgen.projects.baremetal import baremetal_files, element_places
-from hwgen.projects.facts import Facts
+from hwgen.projects.facts import BuildFacts, Facts
 from hwgen.projects.host import frame_blob, frame_bytes
-from hwgen.projects.parts import Part
 from hwgen.simulate.simulation import simulate
 
 from ..shared import model
@@ -173,7 +172,7 @@ def test_the_example_passes_where_weights_are_loaded(tmp_path):
 
 def test_the_example_loads_what_waits_for_it(tmp_path):
     """Weights in large RAM, which is empty at power-up."""
-    given = Facts.of(design("waiting"), Part.of(design("waiting").device))
+    given = BuildFacts(design("waiting"))
     for file, text in baremetal_files(given).items():
         (tmp_path / file).write_text(text)
     compiled(tmp_path, "main.c")
@@ -223,7 +222,7 @@ int main(void)
 
 def test_a_program_that_loads_two_networks_in_turn(tmp_path):
     folder, given = written(tmp_path, "baremetal", "loadable"), facts("loadable")
-    made, header = Facts.loaded(other()), other().files()["other.h"]
+    made, header = Facts(other()), other().files()["other.h"]
     assert given.blobs[1:] != made.blobs[1:]
     (folder / "other.h").write_bytes(header)
     loads = [given.image, made.image]
@@ -231,7 +230,7 @@ def test_a_program_that_loads_two_networks_in_turn(tmp_path):
     (folder / "loading.c").write_text(LOADING)
     compiled(folder, "loading.c", "-include", "fake.h")
     run(folder)
-    check_conversions(folder, replace(made, name="other"), random_frames(3, "loadable"))
+    check_conversions(folder, Facts(replace(made.made, name="other")), random_frames(3, "loadable"))
 
 
 def test_the_example_finds_a_frame_error(tmp_path):
@@ -287,7 +286,7 @@ int main(void)
 
 def converted(folder, given, frames, tensors):
     """What the header's functions make: the bytes of ``frames``, and every result of the integers ``tensors``."""
-    network, top, name = given.network, given.top, given.name
+    network, top, name = given.made.network, given.made.component, given.made.name
     arrays, results, wanted = "", "", []
     blobs = {
         s.name: b"".join(frame_blob(frame, port) for frame in tensors[s.name])
@@ -325,11 +324,11 @@ def converted(folder, given, frames, tensors):
 
 
 def check_conversions(folder, given, frames):
-    network = given.network
+    network = given.made.network
     x = golden.network_input(network, frames)
     tensors = golden.run(network, x, [stream.name for stream in network.results]) | {network.input.name: x}
     packed, values, outputs = converted(folder, given, frames, tensors)
-    assert packed == b"".join(frame_blob(frame, given.top.source) for frame in x)
+    assert packed == b"".join(frame_blob(frame, given.made.component.source) for frame in x)
     expected = simulate(network, None, frames).results
     for output in outputs:
         want = expected[output.name].reshape(-1)
@@ -354,7 +353,7 @@ def test_quantisation_and_results_are_those_of_simulate(tmp_path, name):
 )
 def test_real_networks(tmp_path, name):
     front = flow.quantised(model(name), warn=lambda line: None)
-    given = replace(real_facts(front), tensors=golden_tensors(front))
+    given = real_facts(front, tensors=golden_tensors(front))
     for file, text in baremetal_files(given).items():
         (tmp_path / file).write_text(text)
     compiled(tmp_path, "main.c")
@@ -368,6 +367,6 @@ def golden_tensors(front):
 
 
 def test_places_of_a_map_are_channels_first():
-    output = facts("two").network.outputs[0]
+    output = facts("two").made.network.outputs[0]
     assert output.shape == (4, 4, 4)
     assert element_places(output)[:5].tolist() == [0, 4, 8, 12, 16]

@@ -203,7 +203,7 @@ def test_words_are_as_wide_as_the_rate_asks_for():
 def test_the_test_bench_passes_and_finds_faults(tmp_path, dialect, name):
     given = facts(name)
     top, module = given.host(dialect), f"{name}_{dialect.suffix}"
-    texts = {**given.verilog.files(name), f"{module}.v": export(top, module).text, **bench_files(given, top)}
+    texts = {**given.made.verilog.files(name), f"{module}.v": export(top, module).text, **bench_files(given, top)}
     for file, text in texts.items():
         (tmp_path / file).write_text(text)
 
@@ -231,7 +231,7 @@ def test_the_test_bench_passes_and_finds_faults(tmp_path, dialect, name):
 def test_verilator_has_nothing_to_say(tmp_path, dialect, name):
     given = facts(name)
     module = f"{name}_{dialect.suffix}"
-    (tmp_path / f"{name}.v").write_text(given.verilog.text)
+    (tmp_path / f"{name}.v").write_text(given.made.verilog.text)
     (tmp_path / f"{module}.v").write_text(export(given.host(dialect), module).text)
     done = subprocess.run(
         ["verilator", "--lint-only", "-Wall", "--top-module", module, f"{module}.v", f"{name}.v"],

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_the_test_bench_loads_weights(tmp_path, kind, device, dialect):
 def test_load_infer_load_infer(tmp_path, kind, device, dialect):
     """Two networks in turn in one run, every word of every output as golden has it."""
     folder, top = written(tmp_path, kind, "loadable", device), f"loadable_{dialect.suffix}"
-    first, second = (vectors(each, dialect) for each in (facts("loadable", device), Facts.loaded(other())))
+    first, second = (vectors(each, dialect) for each in (facts("loadable", device), Facts(other())))
     text = (folder / f"{top}_tb.v").read_text()
     ports = [file for file in first if file != "weights.hex"]
     for n, file in enumerate(ports):
@@ -76,7 +77,7 @@ def test_load_infer_load_infer(tmp_path, kind, device, dialect):
 
 def test_networks_differ_in_all_that_a_host_must_know():
     """So that a test which mixes them up does not pass."""
-    first, second = driver_spec(facts("loadable")), driver_spec(Facts.loaded(other()))
+    first, second = driver_spec(facts("loadable")), driver_spec(Facts(other()))
     assert first["input"]["scale"] != second["input"]["scale"]
     for one, two in zip(first["streams"], second["streams"], strict=True):
         assert one["scale"] != two["scale"]
@@ -93,19 +94,20 @@ def test_weights_writes_for_the_projects_that_were_built_and_in_words_of_their_w
     for kind in PROJECTS:
         (tmp_path / kind).mkdir()
     made = retrained(tmp_path / "third.onnx", tmp_path, **settings)
-    assert (made.hardware, made.projects) == ("loadable", tuple(PROJECTS))
+    assert (made.name, made.projects) == ("loadable", tuple(PROJECTS))
     assert set(made.files()) - plain == {
         *(f"loadable_host_{port}.hex" for port in ("s_axis", "m_axis_0", "m_axis_1", "weights")),
         *(f"loadable_avalon_{port}.hex" for port in ("sink", "source_0", "source_1", "weights")),
         "accelerator.json",
         "third.h",
     }  # fmt: skip
-    assert Facts.loaded(made).widths == facts("loadable").widths
+    assert Facts(made).widths == facts("loadable").widths
 
 
 def test_loads_are_whole_beats_behind_a_word():
     given = facts("loadable")
-    wide = replace(given, interval=1)
+    wide = Facts(replace(given.made))
+    vars(wide.made)["schedule"] = SimpleNamespace(interval=1, latency=given.made.schedule.latency)
     assert (given.header_bytes, wide.header_bytes) == (4, 16)
     assert facts("two").header_bytes == 0
     top = wide.host(AXI4)

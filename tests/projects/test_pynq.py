@@ -10,13 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from hwgen import flow
 from hwgen.device.targets import device
-from hwgen.flow import design as flow
 from hwgen.graph import golden
 from hwgen.graph.semantics import float_elementwise
-from hwgen.projects.facts import Facts
+from hwgen.projects.facts import BuildFacts, Facts
 from hwgen.projects.host import frame_blob
-from hwgen.projects.parts import Part
 from hwgen.projects.pynq import pynq_files
 from hwgen.simulate.simulation import simulate
 from hwgen.top.axi import AxiPort, element_bits, port_names
@@ -37,7 +36,7 @@ def unpacked(blob, port, map_):
 
 def board(given: Facts):
     """What the hardware does with a transfer."""
-    network, top = given.network, given.top
+    network, top = given.made.network, given.made.component
 
     def answers(blob):
         x = unpacked(blob, top.source, network.input.map)
@@ -82,16 +81,16 @@ def test_results_are_those_of_simulate(driver, name, tmp_path):
     frames = random_frames(7, name)
     accelerator = make()
     assert fake.bitfiles == [(str(tmp_path / f"{name}.bit"), True)]
-    expected = simulate(facts(name).network, None, frames)
+    expected = simulate(facts(name).made.network, None, frames)
     same(accelerator.run(frames), expected.results)
     assert len(fake.transfers) == 1
     same(accelerator.run(frames, batch=3), expected.results)
     frame = expected.network.input.map.elements
     assert fake.transfers[1:] == [3 * frame, 3 * frame, frame]
     same(accelerator.run(frames[0]), {key: value[:1] for key, value in expected.results.items()})
-    assert len(fake.buffers) == 1 + len(facts(name).top.results)
+    assert len(fake.buffers) == 1 + len(facts(name).made.component.results)
     integers = accelerator.run_integers(accelerator.quantise(frames))
-    for port, stream in zip(facts(name).top.ports.values(), facts(name).network.results, strict=True):
+    for port, stream in zip(facts(name).made.component.ports.values(), facts(name).made.network.results, strict=True):
         np.testing.assert_array_equal(integers[port], expected.streams[stream.name], strict=True)
 
 
@@ -123,7 +122,7 @@ class Loaded:
 def loadable(driver):
     """The driver of hardware that is loaded, the stand-in, and a network for it."""
     given, made = facts("loadable"), other()
-    make, fake = driver(given, files("pynq", "loadable"), Loaded(given, Facts.loaded(made)))
+    make, fake = driver(given, files("pynq", "loadable"), Loaded(given, Facts(made)))
     return make(), fake, made
 
 
@@ -135,7 +134,7 @@ def test_weights_are_loaded_with_their_scales(loadable, tmp_path):
     built.mkdir()
     (built / "mine.bin").write_bytes(first.image)
     shutil.copy(tmp_path / "accelerator.json", built)
-    expected = {"built": simulate(first.network, None, frames), "other": simulate(made.network, None, frames)}
+    expected = {"built": simulate(first.made.network, None, frames), "other": simulate(made.network, None, frames)}
     assert (expected["built"].results["scores"] != expected["other"].results["scores"]).any()
     same(accelerator.run(frames), expected["built"].results)
     for place, name in (
@@ -175,7 +174,7 @@ def test_larger_batches_get_larger_buffers_and_smaller_ones_keep_them(driver):
     make, fake = driver(facts(), files("pynq"))
     accelerator, frames = make("mine.bit", download=False), random_frames(5)
     assert fake.bitfiles == [("mine.bit", False)]
-    expected = simulate(facts().network, None, frames).results
+    expected = simulate(facts().made.network, None, frames).results
     for batch in (1, 4, 2):
         same(accelerator.run(frames, batch), expected)
     assert [buffer.freed for buffer in fake.buffers] == [True, True, False, False]
@@ -230,12 +229,13 @@ def test_real_networks(driver, name):
     same(make().run(front.samples), expected.results)
 
 
-def real_facts(front):
-    """Without hardware: only what the driver reads."""
+def real_facts(front, **known):
+    """Without hardware: only what drivers read."""
     network = front.network
     source, *results = (
         AxiPort(stream.map.type, 1, stream.map.elements) for stream in (network.input, *network.results)
     )
     top = SimpleNamespace(source=source, results=results, loads=None, ports=dict(enumerate(port_names(len(results)))))
-    part = Part.of(device("xc7z020"))
-    return Facts("net", network, top, None, part, 100e6, 1000, 1000, front.samples, {})
+    timing = SimpleNamespace(interval=1000, latency=1000)
+    made = {"name": "net", "network": network, "component": top, "samples": front.samples, "schedule": timing}
+    return BuildFacts(SimpleNamespace(device=device("xc7z020"), **made, **known))

@@ -126,7 +126,7 @@ def test_the_build_script_runs(tmp_path, name, device):
         assert tool.properties["sources_1"]["top"] == f"{name}_host"
         assert not tool.cells
         return
-    outputs = len(facts(name).top.results)
+    outputs = len(facts(name).made.component.results)
     base, step = ADDRESSES[system]
     assert tool.validated
     cells = [*(f"dma_{n}" for n in range(outputs)), "status_gpio"]
@@ -134,7 +134,7 @@ def test_the_build_script_runs(tmp_path, name, device):
     assert tool.nets["status_gpio/gpio_io_i"] == "accelerator/frame_error"
     assert tool.properties["status_gpio"] == {"C_GPIO_WIDTH": "1", "C_ALL_INPUTS": "1"}
     assert tool.joined["accelerator/s_axis"] == "dma_0/M_AXIS_MM2S"
-    assert {tool.joined[f"accelerator/{port}"] for port in facts(name).top.ports.values()} == {
+    assert {tool.joined[f"accelerator/{port}"] for port in facts(name).made.component.ports.values()} == {
         f"dma_{n}/S_AXIS_S2MM" for n in range(outputs)
     }
     assert tool.properties["sources_1"]["top"] == "system_wrapper"

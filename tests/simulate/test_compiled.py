@@ -17,11 +17,12 @@ from hwgen.dataflow.search.folding import search
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.types import U8, FeatureMap, IntType
+from hwgen.simulate.bench import to_beats
 from hwgen.simulate.compiled import CompiledPlan, packed, unpacked
 from hwgen.simulate.simulation import simulate
 from hwgen.simulate.verilated import CompiledDesign, CompiledError
 from hwgen.simulate.waves import Waves
-from hwgen.testing import check_operator, random_frames, simulation, to_beats
+from hwgen.testing import check_operator, random_frames, simulation
 from hwgen.tools import verilator
 from tests.blocks.cases import CASES
 from tests.dataflow.nets import small

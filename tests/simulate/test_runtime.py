@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper
 
 import hwgen
+from hwgen import flow
 from hwgen.cli.main import cli
-from hwgen.flow import design as flow
+from hwgen.graph import golden
 from tests import tiny
 
 
@@ -75,8 +76,8 @@ def test_the_first_difference_is_named(quantised):
     broken = perturbed(quantised, change)
     result = broken.against_onnxruntime(frames)
     first = result.differences[0]
-    right = flow.golden.run(quantised.network, flow.golden.network_input(quantised.network, frames))
-    wrong = flow.golden.run(broken.network, flow.golden.network_input(broken.network, frames))
+    right = golden.run(quantised.network, golden.network_input(quantised.network, frames))
+    wrong = golden.run(broken.network, golden.network_input(broken.network, frames))
     differs = right[first.tensor] != wrong[first.tensor]
     place = tuple(np.argwhere(differs)[0])
     assert first.layer == quantised.network.layers[0].name

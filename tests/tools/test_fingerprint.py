@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pytest
 
-from hwgen.flow import design as flow
+from hwgen import accelerator, flow
 from hwgen.hdl import export
 from hwgen.tools.fingerprint import fingerprint
 from tests import tiny
@@ -79,7 +79,7 @@ def written(monkeypatch, tmp_path):
     monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / "cache"))
     calls = []
     real = export.export
-    monkeypatch.setattr(flow, "export", lambda *args, **made: calls.append(args) or real(*args, **made))
+    monkeypatch.setattr(accelerator, "export", lambda *args, **made: calls.append(args) or real(*args, **made))
     return calls
 
 

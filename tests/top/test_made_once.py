@@ -11,13 +11,13 @@ from amaranth.lib import wiring
 import hwgen
 from hwgen.blocks.requantizer import Requantizer
 from hwgen.dataflow.pipeline import Pipeline
-from hwgen.flow import design as flow
 from hwgen.hdl.contents import Contents
 from hwgen.hdl.elements import CONTENTS
 from hwgen.hdl.export import export
 from hwgen.hdl.rtlil import to_netlist
 from hwgen.memory.rom import Rom
 from hwgen.simulate.compiled import CompiledPlan
+from hwgen.top.axi import axi_top
 from hwgen.top.made import library_of
 from tests import tiny
 
@@ -45,7 +45,7 @@ def test_the_check_elaborates_what_is_written_and_nothing_else(design, elaborate
 
 
 def test_the_text_is_the_same_whatever_was_made_before(design):
-    alone = export(flow.axi_top(design.plan), design.name)
+    alone = export(axi_top(design.plan), design.name)
     assert CompiledPlan(design.plan).design
     assert export(design.component, design.name, made=library_of(design.plan)) == alone
 
