@@ -94,8 +94,12 @@ class Expression:
     def _limits(self, node: Node) -> tuple[float, float]:
         if node.op == "Relu":
             return 0.0, np.inf
-        names = (*node.inputs[1:], "", "")[:2]
-        return tuple(float(self.constants[n].item()) if n else d for n, d in zip(names, UNBOUNDED, strict=True))
+        least, most = (*node.inputs[1:], "", "")[:2]
+        low, high = UNBOUNDED
+        return (
+            float(self.constants[least].item()) if least else low,
+            float(self.constants[most].item()) if most else high,
+        )
 
     def __str__(self) -> str:
         return " -> ".join(node.op for node in self.nodes) or "identity"

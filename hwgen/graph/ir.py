@@ -85,6 +85,10 @@ class Graph:
         """The node that writes ``tensor``; None for an input or a constant."""
         return self._producers.get(tensor)
 
+    def maker(self, tensor: str) -> Node:
+        """The node that writes ``tensor``, which is neither an input nor a constant."""
+        return self._producers[tensor]
+
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """The nodes that read ``tensor``, each once."""
         return tuple(self._consumers.get(tensor, ()))

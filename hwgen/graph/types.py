@@ -77,22 +77,34 @@ class Quantization:
         """Whether each channel has a scale of its own; arrays then are [..., C], channels last."""
         return isinstance(self.scale, tuple)
 
-    def quantize(self, real: np.ndarray) -> np.ndarray:
+    @property
+    def scales(self) -> np.ndarray:
+        """The scale, or that of every channel [C], in float32."""
+        return np.asarray(self.scale, np.float32)
+
+    @property
+    def step(self) -> float:
+        """The scale of the whole tensor; ValueError where each channel has one of its own."""
+        if isinstance(self.scale, tuple):
+            raise ValueError(f"{self} has a scale for each channel; one for the whole tensor is supported here")
+        return self.scale
+
+    def quantize(self, real: np.ndarray | float) -> np.ndarray:
         """ONNX QuantizeLinear: float32 division, round half to even, add the zero point, saturate."""
-        steps = np.rint(np.asarray(real, np.float32) / np.float32(self.scale))
+        steps = np.rint(np.asarray(real, np.float32) / self.scales)
         steps = np.clip(steps, self.type.min - self.zero_point, self.type.max - self.zero_point)
         return (steps.astype(np.int64) + self.zero_point).astype(self.type.dtype)
 
     def dequantize(self, integer: np.ndarray) -> np.ndarray:
         """ONNX DequantizeLinear, to float32."""
-        return (np.asarray(integer, np.int64) - self.zero_point).astype(np.float32) * np.float32(self.scale)
+        return (np.asarray(integer, np.int64) - self.zero_point).astype(np.float32) * self.scales
 
     def holds(self, real: np.ndarray) -> bool:
         """Whether all of ``real`` are numbers that quantising leaves as they are."""
         return bool((self.dequantize(self.quantize(real)) == real).all())
 
     def __str__(self) -> str:
-        scale = f"{min(self.scale):.6g}..{max(self.scale):.6g}" if self.per_channel else f"{self.scale:.6g}"
+        scale = f"{self.scales.min():.6g}..{self.scales.max():.6g}" if self.per_channel else f"{self.step:.6g}"
         return f"{self.type} scale={scale} zero={self.zero_point}"
 
 

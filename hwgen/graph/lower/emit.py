@@ -57,10 +57,9 @@ class Emitter:
         self.constants[tensor.name] = stream.reshape(1, *size)
         return Value(values.shape, size, None, tensor)
 
-    def fixed(self, value: Value, function: Expression | None, name: str, quantization: Quantization) -> Value:
-        """The ``constant`` of ``value``, after ``function``, as a stream that never changes."""
-        real = value.constant[None] if function is None else function(value.constant[None])
-        tensor = self.stream(name, value.map, quantization)
+    def fixed(self, value: Value, real: np.ndarray, name: str, quantization: Quantization) -> Value:
+        """``real`` [1, H, W, C], which is made of the ``constant`` of ``value``, as a stream that never changes."""
+        tensor = self.stream(name, value.size, quantization)
         self.constants[tensor.name] = quantization.quantize(real)
         return replace(value, tensor=tensor, constant=None)
 
@@ -70,10 +69,10 @@ class Emitter:
         """``value`` as a stream of integers, called ``name`` if it is new; ``layer`` is who quantises."""
         if value.tensor is not None and value.tensor.quantization == quantization:
             return value
-        pending = value.pending or plain(value.tensor.name, value)
+        pending = value.pending or plain(value.stream.name, value)
         key = id(pending), quantization  # made once for all that quantise it alike
         if key not in self.done:
-            output = self.stream(name, value.map, quantization)
+            output = self.stream(name, value.size, quantization)
             self._emit(pending, output, layer or name)
             self.done[key] = pending, output
         return replace(value, tensor=self.done[key][1], pending=None)
@@ -83,7 +82,7 @@ class Emitter:
             raise ValueError("it combines the input with something else before it is quantised; quantise it first")
         leaf, function = pending.only, pending.expression
         if leaf and leaf.node and leaf.node.op in PICKS:
-            self._emit_pick(pending, leaf, output)
+            self._emit_pick(function, leaf.node, leaf.sources, output)
         elif leaf:
             last = function.nodes[-1] if function.nodes else Node(layer, "", (), ())
             node = leaf.node or replace(last, op="Requantize")
@@ -109,16 +108,17 @@ class Emitter:
         sources = tuple(pending.leaves[name].sources[0] for name in first.inputs)
         self.add(first, sources, output, integer_clamp(output.quantization, kernel))
 
-    def _emit_pick(self, pending: Pending, leaf: Leaf, output: QuantizedTensor) -> None:
+    def _emit_pick(
+        self, function: Expression, node: Node, operands: tuple[Value, ...], output: QuantizedTensor
+    ) -> None:
         """Quantising goes before picking, and so does what is computed on the result."""
-        function, node = pending.expression, leaf.node
         if not (function.per_tensor and (node.op == "Concat" or function.bounds())):
             raise ValueError(f"what follows it ({function}) cannot go before it; quantise its result")
         sources = []
-        for name, value in zip(node.inputs, leaf.sources, strict=False):
+        for name, value in zip(node.inputs, operands, strict=False):
             if value.constant is not None:
-                applied = function if function.nodes else None
-                sources.append(self.fixed(value, applied, f"{name}/quantized", output.quantization))
+                real = function(value.constant[None])
+                sources.append(self.fixed(value, real, f"{name}/quantized", output.quantization))
                 continue
             before = value if not function.nodes else replace(value, tensor=None, pending=continued(value, function))
             sources.append(self.quantized(before, f"{name}/quantized", output.quantization))
@@ -133,40 +133,40 @@ class Emitter:
             if leaf.node is None:
                 leaves[name] = leaf
                 continue
-            value, bias = self._sum(name, leaf)
+            value, bias = self._sum(name, leaf, leaf.node)
             if bias is not None:
                 expression = expression.after_adding(name, bias)
             leaves[name if bias is None else f"{name}/sum"] = Leaf(None, (value,))
         return Pending(leaves, expression)
 
-    def _sum(self, name: str, leaf: Leaf) -> tuple[Value, np.ndarray | None]:
-        """The sums of ``leaf`` as a stream, and a bias that is no multiple of their scale: the host's to add."""
+    def _sum(self, name: str, leaf: Leaf, node: Node) -> tuple[Value, np.ndarray | None]:
+        """The sums of ``leaf``, which ``node`` computes, as a stream, and a bias that is no multiple of their scale: it
+        is the host's to add."""
         if id(leaf) not in self.sums:
             try:
-                self.sums[id(leaf)] = leaf, *self._raw(name, leaf)
+                self.sums[id(leaf)] = leaf, *self._raw(name, node, leaf.sources[0], leaf.map)
             except ValueError as error:
-                place = leaf.node.attributes.get("node", leaf.node).place
+                place = node.attributes.get("node", node).place
                 raise ValueError(f"it takes the result of {place} before it is quantised: {error}") from None
         return self.sums[id(leaf)][1:]
 
-    def _raw(self, name: str, leaf: Leaf) -> tuple[Value, np.ndarray | None]:
-        node, source = leaf.node, leaf.sources[0]
-        if node.op not in LINEAR:
+    def _raw(self, name: str, node: Node, source: Value, size: Size | None) -> tuple[Value, np.ndarray | None]:
+        if node.op not in LINEAR or size is None:
             raise ValueError("it is no sum of integers; quantise its result")
         weight = site_weight(self.graph, node, source.places())
-        bias = site_bias(self.graph, node, source.tensor, weight, None)
+        bias = site_bias(self.graph, node, source.stream, weight, None)
         real = None if bias is None or bias.dtype.kind != "f" else bias.astype(np.float32).reshape(1, 1, -1)
         bias = bias if real is None else None
-        attributes = site_attributes(self.graph, node, source.tensor)
-        before = source.tensor.quantization
-        quantization = sum_quantization(node, before, weight, bias, attributes, leaf.map[2])
-        output = self.stream(name, leaf.map, quantization)
+        attributes = site_attributes(self.graph, node, source.stream)
+        before = source.stream.quantization
+        quantization = sum_quantization(node, before, weight, bias, attributes, size[2])
+        output = self.stream(name, size, quantization)
         full = integer_clamp(quantization, UNBOUNDED)
-        layer, inputs = fresh(node.name, self.names), (source.tensor,)
+        layer, inputs = fresh(node.name, self.names), (source.stream,)
         self.sites.append(Site(layer, site_op(node), inputs, output, attributes, full, weight, bias, raw=True))
         self.raw.add(output.name)
         self.summed_nodes.add(node.name)
-        return Value((1, *leaf.map), leaf.map, None, output), real
+        return Value((1, *size), size, None, output), real
 
     # Sites
 
@@ -180,7 +180,7 @@ class Emitter:
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
         """The site of ``node`` on ``sources``, which are streams."""
-        source = sources[0].tensor
+        source = sources[0].stream
         try:
             weight = site_weight(self.graph, node, sources[0].places())
             bias = site_bias(self.graph, node, source, weight, self.warn)
@@ -188,9 +188,9 @@ class Emitter:
         except ValueError as error:
             self.problems.add(f"{node.place}: {error}")
             return
-        if bias is not None:
+        if bias is not None and weight is not None:
             self.biases[node.name] = _computed(bias, source.quantization, weight)
-        inputs = tuple(value.tensor for value in sources)
+        inputs = tuple(value.stream for value in sources)
         name = fresh(node.name, self.names)
         self.ranges[output.name] = self._range(node, inputs, clamp, attributes)
         fixed = {tensor.name: self.constants[tensor.name] for tensor in inputs if tensor.name in self.constants}
@@ -221,8 +221,8 @@ class Emitter:
             return replace(value, order=None if axes == standard(value.shape) else places)
         result = np.empty(places.size, np.int64)
         result[wanted.reshape(-1)] = places.reshape(-1)
-        kind = value.tensor.quantization
-        fill = int(kind.quantize(np.float32(value.fill)))
+        kind = value.stream.quantization
+        fill = int(kind.quantize(value.fill))
         if (places == NOWHERE).any() and kind.dequantize(np.array(fill)) != np.float32(value.fill):
             raise ValueError(f"it pads with {value.fill:g}, which is not one of the numbers of {kind}; pad with 0")
         output = self.stream(name, size, kind)
@@ -235,13 +235,13 @@ class Emitter:
 
 def _computed(bias: np.ndarray, source: Quantization, weight: QuantizedConstant) -> Weight:
     """Steps of the sums as a constant of the model: int32 with their scale."""
-    scale = np.float32(source.scale) * weight.scale
+    scale = source.scales * weight.scale
     scale = np.resize(scale, len(bias)) if scale.size > 1 else scale
     return Weight(bias.astype(np.int32), scale, np.zeros(scale.size, np.int32), 0)
 
 
 def _streams(leaf: Leaf) -> list[str]:
-    return [source.tensor.name for source in leaf.sources]
+    return [source.stream.name for source in leaf.sources]
 
 
 def fresh(wanted: str, names: set[str]) -> str:
@@ -267,7 +267,7 @@ def plain(name: str, value: Value) -> Pending:
 
 def continued(value: Value, function: Expression) -> Pending:
     """``function`` of one operand, applied to what ``value`` is or will be."""
-    pending = value.pending or plain(value.tensor.name, value)
+    pending = value.pending or plain(value.stream.name, value)
     renamed = function.reading(function.inputs[0], pending.expression.output)
     both = Expression(
         (*pending.expression.nodes, *renamed.nodes),

@@ -34,8 +34,8 @@ def site_attributes(graph: Graph, node: Node, source: QuantizedTensor) -> dict[s
         return dict(node.attributes)
     if node.op == "ConvTranspose":
         spatial, kernel = (graph.tensors[name].shape[2:] for name in node.inputs[:2])
-        window = TransposedWindow.from_onnx(node.attributes, spatial, kernel)
-        return {"window": window, "group": node.attributes["group"]}
+        spread = TransposedWindow.from_onnx(node.attributes, spatial, kernel)
+        return {"window": spread, "group": node.attributes["group"]}
     if node.op in _POOLS and "kernel_shape" not in node.attributes:  # of everything
         window = Window((height, width))
     elif node.op == "MatMul":
@@ -58,7 +58,7 @@ def site_attributes(graph: Graph, node: Node, source: QuantizedTensor) -> dict[s
     return settings
 
 
-def site_weight(graph: Graph, node: Node, order: np.ndarray | None) -> QuantizedConstant | None:
+def site_weight(graph: Graph, node: Node, order: np.ndarray) -> QuantizedConstant | None:
     """Integer weights of a Conv or Gemm; ``order`` gives the stream place of each feature of a Gemm."""
     if node.op not in PRODUCTS:
         return None
@@ -119,13 +119,13 @@ def site_bias(
     bias = bias.vector(channels)
     if bias is None:
         raise ValueError(f"its bias {quoted(node.inputs[2])} does not have one number per output channel")
-    unit = source.quantization.scale * np.resize(weight.scale, channels).astype(np.float64)
+    unit = source.quantization.scales * np.resize(weight.scale, channels).astype(np.float64)
     if bias.scale is not None and (np.abs(bias.scale / unit - 1) < SAME_SCALE).all():
         zero_point = 0 if bias.zero_point is None else bias.zero_point.astype(np.int64)
         return bias.values.astype(np.int64) - zero_point
     if warn is None:
         return bias.real
-    steps = bias.real.astype(np.float32) / (np.float32(source.quantization.scale) * weight.scale)
+    steps = bias.real.astype(np.float32) / (source.quantization.scales * weight.scale)
     result = np.rint(steps)
     if (np.abs(result) > INT32.max).any():
         raise ValueError(f"a bias of {np.abs(result).max():.4g} steps; it must fit into 32 bits: quantise anew")
@@ -151,10 +151,10 @@ def sum_quantization(
                 "network before it with --outputs"
             )
         count = int(np.prod(attributes["kernel"]))
-        scale = np.atleast_1d(np.float32(source.scale) / np.float32(count))
+        scale = np.atleast_1d(source.scales / np.float32(count))
         taps = np.ones((1, count), np.int64)
     else:
-        scale = np.float32(source.scale) * weight.scale
+        scale = source.scales * weight.scale
         taps = _taps(node, weight, attributes)
     ends = np.stack([taps * (kind.min - zero), taps * (kind.max - zero)])
     low, high = (end.sum(axis=1) + (0 if bias is None else bias) for end in (ends.min(axis=0), ends.max(axis=0)))

@@ -19,8 +19,8 @@ from hwgen.graph.lower.emit import KERNELS, Emitter, plain, standard
 from hwgen.graph.lower.entrance import Entrance
 from hwgen.graph.lower.operands import constant_operand, fixed, joint, padding, reduced_axes
 from hwgen.graph.lower.site import int_type, integer_clamp
-from hwgen.graph.lower.value import NOWHERE, Leaf, Pending, Value, laid_out, stream_map, stream_places, turned
-from hwgen.graph.network import QuantizedTensor
+from hwgen.graph.lower.value import NOWHERE, Leaf, Pending, Size, Value, laid_out, stream_map, stream_places, turned
+from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.semantics.float_model import node_results
 from hwgen.graph.semantics.kinds import Kind
 from hwgen.graph.semantics.operators import ELEMENTWISE, MOVES, OPERATORS, of_kind
@@ -45,7 +45,7 @@ class Trace:
         self.refused: set[str] = set()  # names of nodes
 
     @property
-    def sites(self):
+    def sites(self) -> list[Site]:
         return self.emitter.sites
 
     def run(self) -> "Trace":
@@ -103,7 +103,7 @@ class Trace:
         value = self.limited(node, value, quantization)
         value = self.emitter.quantized(value, f"{name}/whole" if parts else name, quantization, node.name)
         if limits:
-            self.emitter.ranges[value.tensor.name] = limits
+            self.emitter.ranges[value.stream.name] = limits
         return self.emitter.arranged(value, standard(value.shape), name) if parts else value
 
     def entered(self, value: Value, node: Node) -> bool:
@@ -120,7 +120,7 @@ class Trace:
             least, most = self.emitter.ranges.get(value.tensor.name, (least, most))
         if low <= least and most <= high:
             return value
-        pending = value.pending or plain(value.tensor.name, value)
+        pending = value.pending or plain(value.stream.name, value)
         names = [f"{node.outputs[0]}/low", f"{node.outputs[0]}/high"]
         ends = quantization.dequantize(np.array([low, high]))
         clip = Node(f"{node.name}/limits", "Clip", (pending.expression.output, *names), (f"{node.outputs[0]}/real",))
@@ -159,7 +159,7 @@ class Trace:
     def start(self, value: Value, name: str) -> Value:
         """The graph's input enters its stream."""
         started = self.entrance.start(value)
-        self.emitter.ranges.setdefault(started.tensor.name, self.entrance.range)
+        self.emitter.ranges.setdefault(started.stream.name, self.entrance.range)
         return self.settled(started, None, name)
 
     def source(self, node: Node, value: Value, name: str | None = None) -> Value:
@@ -233,11 +233,19 @@ class Trace:
         shape = self.graph.tensors[node.outputs[0]].shape
         return self.picked(node, (source,), stream_map(shape), None, node.outputs[0])
 
-    def picked(self, node: Node, sources, size, order, name: str, moved: bool = False) -> Value:
+    def picked(
+        self,
+        node: Node,
+        sources: tuple[Value, ...],
+        size: Size,
+        order: np.ndarray | None,
+        name: str,
+        moved: bool = False,
+    ) -> Value:
         """A stream with the quantisation of ``sources``, made of their elements; ``moved`` if not in ONNX's order."""
         shape = self.graph.tensors[name].shape
-        quantization = sources[0].tensor.quantization
-        tensors = [source.tensor for source in sources]
+        tensors = [source.stream for source in sources]
+        quantization = tensors[0].quantization
         called = f"{name}/turned" if moved else self.integer_name(name, *tensors)
         output = self.emitter.stream(called, size, quantization)
         clamp = integer_clamp(quantization, UNBOUNDED)
@@ -249,9 +257,9 @@ class Trace:
         value = self.source(node, value)
         layout, axes = value.layout, reduced_axes(self.graph, node, len(value.shape))
         over = {layout[axis - 1] for axis in axes} if layout and 0 not in axes else {2}
-        if 2 in over or any(value.map[axis] > 1 for axis in {0, 1} - over):
+        if 2 in over or any(value.size[axis] > 1 for axis in {0, 1} - over):
             return self.in_float(node)
-        shape, channels = self.graph.tensors[node.outputs[0]].shape, value.map[2]
+        shape, channels = self.graph.tensors[node.outputs[0]].shape, value.size[2]
         pool = Node(node.name, "GlobalAveragePool", node.inputs[:1], node.outputs)
         result = self.pend(pool, value, shape=(1, channels))
         return replace(result, shape=shape, order=np.arange(channels).reshape(shape[1:]))
@@ -322,7 +330,7 @@ class Trace:
             zero = 0 if weight.zero_point is None else int(weight.zero_point.item())
             quantization = Quantization(int_type(weight.values.dtype), float(weight.scale.item()), zero)
             self.values[name] = self.emitter.constant(
-                self.graph.producer(name).inputs[0], weight.values.reshape(shape), quantization
+                self.graph.maker(name).inputs[0], weight.values.reshape(shape), quantization
             )
 
     def aligned(self, node: Node, names: list[str]) -> dict[str, Value]:
@@ -392,8 +400,11 @@ class Trace:
         if kind is None or not all(value.constant is None or kind.holds(value.constant) for value in values):
             return replace(self.pend(whole, *values, shape=shape), map=size, order=order)
         given = zip(whole.inputs, values, strict=True)
-        sources = [v if v.constant is None else self.emitter.fixed(v, None, f"{n}/quantized", kind) for n, v in given]
-        return self.picked(whole, sources, size, order, node.outputs[0], moved=bool(first))
+        sources = [
+            v if v.constant is None else self.emitter.fixed(v, v.constant[None], f"{n}/quantized", kind)
+            for n, v in given
+        ]
+        return self.picked(whole, tuple(sources), size, order, node.outputs[0], moved=bool(first))
 
     # In floating point
 

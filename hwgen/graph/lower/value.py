@@ -1,6 +1,6 @@
 """What :mod:`hwgen.graph.lower.trace` knows of a tensor: its stream, and where in it each element lies."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,6 +39,20 @@ class Value:
     constant: np.ndarray | None = None
     fill: float = 0.0
 
+    @property
+    def stream(self) -> QuantizedTensor:
+        """The ``tensor`` of a value that is one; ValueError for any other."""
+        if self.tensor is None:
+            raise ValueError("its operand is not quantised")
+        return self.tensor
+
+    @property
+    def size(self) -> Size:
+        """The ``map`` of what lies in rows and columns; ValueError for the frame as given."""
+        if self.map is None:
+            raise ValueError(f"its operand of shape {list(self.shape)} does not lie in rows and columns yet")
+        return self.map
+
     def places(self) -> np.ndarray:
         """``order``, made explicit."""
         if self.order is not None:
@@ -72,10 +86,8 @@ class Value:
 
 def laid_out(shape: tuple[int, ...], axes: tuple[int, ...]) -> Size:
     """The map of a tensor of ``shape`` (batch first) whose axes are ``axes`` of its stream."""
-    size = [1, 1, 1]
-    for axis, length in zip(axes, shape[1:], strict=True):
-        size[axis] = length
-    return tuple(size)
+    lengths = dict(zip(axes, shape[1:], strict=True))
+    return lengths.get(0, 1), lengths.get(1, 1), lengths.get(2, 1)
 
 
 def stream_places(size: Size, axes: tuple[int, ...]) -> np.ndarray:
@@ -107,8 +119,8 @@ class Leaf:
 class Pending:
     """Real numbers that are not quantised yet: ``expression`` of the ``leaves`` of the same names."""
 
-    leaves: dict[str, Leaf] = field(default_factory=dict)
-    expression: Expression | None = None
+    leaves: dict[str, Leaf]
+    expression: Expression
 
     @property
     def only(self) -> Leaf | None:

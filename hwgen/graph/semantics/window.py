@@ -38,7 +38,8 @@ class Window:
     @property
     def extent(self) -> Pair:
         """Rows and columns from the first tap to the last, both counted."""
-        return tuple((kernel - 1) * step + 1 for kernel, step in zip(self.kernel, self.dilations, strict=True))
+        (rows, columns), (down, across) = self.kernel, self.dilations
+        return (rows - 1) * down + 1, (columns - 1) * across + 1
 
     @property
     def taps(self) -> int:
@@ -57,7 +58,7 @@ class Window:
                 f"a window of {self.extent[0]}x{self.extent[1]} does not fit into "
                 f"{padded[0]}x{padded[1]} (padding included)"
             )
-        return tuple(rest // stride + 1 for rest, stride in zip(spare, self.strides, strict=True))
+        return spare[0] // self.strides[0] + 1, spare[1] // self.strides[1] + 1
 
     def covers(self, height: int, width: int) -> bool:
         """Whether there is but one window on a map of this size, and every pixel in it."""
@@ -150,9 +151,11 @@ class TransposedWindow:
             raise ValueError(f"output_padding {list(extra)} on {rank} spatial dimensions")
         extra = _pair(extra, 0)
         begins, ends = _transposed_pads(attributes, rank, given, _pair(spatial, 1), extra)
-        before = [extent - 1 - begin for extent, begin in zip(given.extent, begins, strict=True)]
-        after = [e - 1 - end + more for e, end, more in zip(given.extent, ends, extra, strict=True)]
-        return TransposedWindow(Window(given.kernel, (1, 1), given.dilations), given.strides, (*before, *after))
+        top, left = (extent - 1 - begin for extent, begin in zip(given.extent, begins, strict=True))
+        bottom, right = (e - 1 - end + more for e, end, more in zip(given.extent, ends, extra, strict=True))
+        return TransposedWindow(
+            Window(given.kernel, (1, 1), given.dilations), given.strides, (top, left, bottom, right)
+        )
 
 
 def _transposed_pads(
@@ -211,9 +214,9 @@ def _resolve_auto_pad(mode: str, window: Window, size: Pair, begins: Pair, ends:
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
         raise ValueError(f"auto_pad {mode!r} is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER")
     steps = zip(size, window.strides, window.extent, strict=True)
-    totals = [max((-(-n // stride) - 1) * stride + extent - n, 0) for n, stride, extent in steps]
-    small = tuple(total // 2 for total in totals)
-    large = tuple(total - total // 2 for total in totals)
+    down, across = (max((-(-n // stride) - 1) * stride + extent - n, 0) for n, stride, extent in steps)
+    small = down // 2, across // 2
+    large = down - down // 2, across - across // 2
     return (small, large) if mode == "SAME_UPPER" else (large, small)
 
 
