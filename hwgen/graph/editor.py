@@ -8,7 +8,7 @@ import numpy as np
 from hwgen.graph.semantics.infer import infer_shapes
 from hwgen.graph.semantics.operators import OPERATORS
 
-from .ir import Graph, Node
+from .ir import Graph, Node, without_absent
 from .weights import Weight, weight_nodes
 
 
@@ -39,9 +39,7 @@ class Editor:
 
     def node(self, op: str, name: str, inputs: Iterable[str], output: str, **attributes) -> Node:
         """A node with complete attributes, not yet in the graph."""
-        while (inputs := tuple(inputs)) and not inputs[-1]:
-            inputs = inputs[:-1]
-        return Node(name, op, inputs, (output,), OPERATORS[op].defaults | attributes)
+        return Node(name, op, without_absent(inputs), (output,), OPERATORS[op].defaults | attributes)
 
     def weight(self, weight: Weight, wanted: str) -> tuple[str, tuple[Node, ...]]:
         """Name of a tensor that holds ``weight``, and the nodes to put before its reader."""
@@ -72,8 +70,8 @@ class Editor:
         nodes = live_nodes(self.nodes, self.outputs)
         read = {name for node in nodes for name in node.inputs} | set(self.outputs)
         constants = {name: value for name, value in self.constants.items() if name in read}
-        changed = {"nodes": nodes, "outputs": self.outputs, "constants": constants}
-        return infer_shapes(replace(self.graph, **changed, head=self.head, results=self.results))
+        ends = replace(self.graph, outputs=self.outputs, head=self.head, results=self.results)
+        return infer_shapes(replace(ends, nodes=nodes, constants=constants))
 
 
 def live_nodes(nodes: Iterable[Node], outputs: Iterable[str]) -> tuple[Node, ...]:

@@ -4,7 +4,7 @@ Nothing here knows of quantisation beyond QuantizeLinear and DequantizeLinear be
 Passes (``hwgen.graph.passes``) map one :class:`Graph` to another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,14 @@ class TensorInfo:
 
     shape: tuple[int, ...]
     dtype: np.dtype
+
+
+def without_absent(inputs: Iterable[str]) -> tuple[str, ...]:
+    """``inputs`` without the optional ones at the end that are absent, ``""``."""
+    names = tuple(inputs)
+    while names and not names[-1]:
+        names = names[:-1]
+    return names
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,12 @@ class Graph:
     def maker(self, tensor: str) -> Node:
         """The node that writes ``tensor``, which is neither an input nor a constant."""
         return self._producers[tensor]
+
+    def single_values(self, names: Iterable[str]) -> list[np.ndarray] | None:
+        """Constants of one element each; None where one of ``names``, but for absent ones, is none such."""
+        given = [name for name in names if name]
+        known = [self.constants[name] for name in given if name in self.constants]
+        return known if len(known) == len(given) and all(value.size == 1 for value in known) else None
 
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """The nodes that read ``tensor``, each once."""

@@ -40,7 +40,8 @@ def kind(op: GoldenOperator) -> str:
 def named(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     """``layers`` with names of their own: the model's where that is an identifier of up to 15 characters, else the
     kind and its number in the order of the stream. No name is one that the model has for another layer."""
-    layers, counts = tuple(layers), Counter()
+    layers = tuple(layers)
+    counts: Counter[str] = Counter()
     taken = {layer.node.lower() for layer in layers}
     made = []
     for layer in layers:

@@ -89,14 +89,35 @@ class Site:
 
 
 class GoldenOperator(Protocol):
-    """What the golden interpreter needs of an operator."""
+    """What the golden interpreter, and whoever reads a network, needs of an operator."""
 
-    def infer(self, *inputs: FeatureMap) -> FeatureMap: ...
+    @property
+    def input(self) -> FeatureMap:
+        """The first of :attr:`inputs`."""
 
-    def golden(self, *inputs: np.ndarray) -> np.ndarray: ...
+    @property
+    def inputs(self) -> tuple[FeatureMap, ...]:
+        """What it reads."""
+
+    @property
+    def output(self) -> FeatureMap:
+        """What it makes."""
+
+    def infer(self, *inputs: FeatureMap) -> FeatureMap:
+        """``output``, after checking that ``inputs`` are what the operator was made for."""
+
+    def golden(self, *inputs: np.ndarray) -> np.ndarray:
+        """The definition: integers [N, H, W, C] to integers [N, H, W, C]."""
 
     @property
     def parts(self) -> tuple["GoldenOperator", ...]: ...
+
+
+class OperatorClass(Protocol):
+    """A class of operators, as lowering asks one after the other."""
+
+    def from_site(self, site: Site) -> GoldenOperator | None:
+        """The operator for ``site``; None where it is not of this class."""
 
 
 @dataclass(frozen=True, eq=False)

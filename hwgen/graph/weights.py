@@ -26,6 +26,13 @@ class Weight:
             return self.values
         return dequantize_linear(self.values, self.scale, self.zero_point, axis=self.axis)
 
+    @property
+    def scales(self) -> np.ndarray:
+        """``scale`` as a vector, of one element where it is one for all; ValueError for real numbers."""
+        if self.scale is None:
+            raise ValueError("its weights are not quantised")
+        return self.scale.reshape(-1)
+
     def transposed(self) -> "Weight":
         """A matrix with rows and columns swapped."""
         return replace(self, values=np.ascontiguousarray(self.values.T), axis=1 - self.axis % 2)

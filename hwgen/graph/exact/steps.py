@@ -58,7 +58,7 @@ class Steps:
         rows, index = np.broadcast_to(np.arange(self.channels), x.shape), np.zeros(x.shape, np.int64)
         for level in range(self.levels):
             index = 2 * index + (x >= self.level(level)[rows, index])
-        return index + self.base if self.values is None else self.values[rows, index]
+        return index + (self.base or 0) if self.values is None else self.values[rows, index]
 
     def level(self, level: int) -> np.ndarray:
         """What is compared with at a level of the search, int64 [C, 2^level], by the comparisons made until then."""

@@ -9,7 +9,7 @@ import numpy as np
 from hwgen.graph.semantics.operators import OPERATORS, Attribute
 from hwgen.graph.semantics.shapes import Operand
 
-from ..ir import Node
+from ..ir import Node, without_absent
 
 
 @dataclass
@@ -32,11 +32,16 @@ class Call:
     def input(self, place: int) -> str:
         return self.node.inputs[place] if self.has(place) else ""
 
+    def operand(self, place: int, what: str = "operand") -> Operand:
+        """What is known of an operand; ValueError where it is absent."""
+        operand = self.operands[place] if place < len(self.operands) else None
+        if operand is None:
+            raise ValueError(f"its {what} is missing")
+        return operand
+
     def value(self, place: int, what: str) -> np.ndarray:
         """A constant operand; ValueError where it is none."""
-        if not self.has(place):
-            raise ValueError(f"its {what} is missing")
-        return self.operands[place].constant(what)
+        return self.operand(place, what).constant(what)
 
     def number(self, place: int, what: str) -> float:
         """A constant operand of one value."""
@@ -53,15 +58,13 @@ class Call:
     def make(self, op: str, inputs: Iterable[str], what: str = "", output: str = "", **attributes: Any) -> str:
         """Name of the result of a new standard node. The node without ``what`` carries the foreign one's name."""
         output = output or self.fresh(f"{self.node.name}/{what}")
-        while (inputs := tuple(inputs)) and not inputs[-1]:
-            inputs = inputs[:-1]
         name = self.fresh(f"{self.node.name}/{what}_node") if what else self.node.name
-        self.nodes.append(Node(name, op, inputs, (output,), OPERATORS[op].defaults | attributes))
+        self.nodes.append(Node(name, op, without_absent(inputs), (output,), OPERATORS[op].defaults | attributes))
         return output
 
     def dequantize(self, place: int, what: str, axis: int = 1) -> str:
         """The operand at ``place``, whose scale and zero point follow it, in real numbers."""
-        scale, zero = self.vector(place + 1, "scale"), self.zero_point(place + 2, self.operands[place].dtype)
+        scale, zero = self.vector(place + 1, "scale"), self.zero_point(place + 2, self.operand(place).dtype)
         return self.make("DequantizeLinear", (self.input(place), scale, zero), what, axis=axis)
 
     def quantize(self, real: str, scale: int, dtype: np.dtype) -> str:
@@ -71,10 +74,7 @@ class Call:
 
     def vector(self, place: int, what: str) -> str:
         """A parameter as one number, or a vector where it was a matrix of one row or column."""
-        operand = self.operands[place] if self.has(place) else None
-        if operand is None:
-            raise ValueError(f"its {what} is missing")
-        if len(operand.shape) < 2:
+        if len(self.operand(place, what).shape) < 2:
             return self.input(place)
         return self.constant(self.value(place, what).reshape(-1), what)
 

@@ -3,7 +3,8 @@
 https://github.com/fastmachinelearning/qonnx, docs/qonnx-custom-ops.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ..types import IntType
 from .call import Call, Foreign
 from .qoperator import to_channels_first, to_channels_last
 
-ROUNDINGS = {
+ROUNDINGS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "ROUND": np.rint,
     "HALF_EVEN": np.rint,
     "CEIL": np.ceil,
@@ -47,10 +48,10 @@ def quantize_dequantize(
 ) -> None:
     """The node becomes a QuantizeLinear (its result, where the operand is known) and a DequantizeLinear."""
     full = (np.iinfo(zero.dtype).min, np.iinfo(zero.dtype).max)
-    settings = {"axis": max(axis, 0), "limits": None if limits == full else limits}
+    settings: dict[str, Any] = {"axis": max(axis, 0), "limits": None if limits == full else limits}
     parameters = call.constant(scale, "scale"), call.constant(zero, "zero_point")
     rounded = ROUNDINGS.get(rounding.upper())
-    known = call.operands[0].value
+    known = call.operand(0).value
     if known is not None and rounded is not None:
         steps = known / along_axis(scale, known.ndim, max(axis, 0)) + along_axis(zero, known.ndim, max(axis, 0))
         integers = call.constant(np.clip(rounded(steps), *limits).astype(zero.dtype), "integers")
@@ -75,15 +76,15 @@ def _limits(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
     return (kind.min + 1, kind.max) if signed else (kind.min, kind.max - 1)
 
 
-def per_axis(call: Call, place: int, what: str, dtype: type) -> tuple[np.ndarray, int]:
+def per_axis(call: Call, place: int, what: str, dtype: type[np.floating]) -> tuple[np.ndarray, int]:
     """A parameter as one number, with axis -1, or as a vector along the axis."""
     value = np.asarray(call.value(place, what), dtype)
-    rank = len(call.operands[0].shape)
+    rank = len(call.operand(0).shape)
     shape = (1,) * (rank - value.ndim) + value.shape
     axes = [axis for axis, size in enumerate(shape) if size > 1]
-    if len(axes) > 1 or len(shape) != rank or (axes and shape[axes[0]] != call.operands[0].shape[axes[0]]):
+    if len(axes) > 1 or len(shape) != rank or (axes and shape[axes[0]] != call.operand(0).shape[axes[0]]):
         raise ValueError(
-            f"a {what} of shape {list(value.shape)} on shape {list(call.operands[0].shape)}; "
+            f"a {what} of shape {list(value.shape)} on shape {list(call.operand(0).shape)}; "
             f"one number, or one along one dimension, is supported"
         )
     return (value.reshape(-1), axes[0]) if axes else (value.reshape(()), -1)
@@ -95,8 +96,8 @@ def bipolar_quant(call: Call) -> None:
     if (scale <= 0).any():
         raise ValueError("scales must be positive")
     parameters = call.constant(scale, "scale"), call.constant(np.zeros(scale.shape, np.int8), "zero_point")
-    settings = {"axis": max(axis, 0), "limits": (-1, 1)}
-    known = call.operands[0].value
+    settings: dict[str, Any] = {"axis": max(axis, 0), "limits": (-1, 1)}
+    known = call.operand(0).value
     if known is not None:
         integers = call.constant(np.where(known >= 0, 1, -1).astype(np.int8), "integers")
     else:
@@ -139,7 +140,7 @@ def _channels_last(op: str) -> Callable[[Call], None]:
         result = call.fresh(f"{call.node.name}/result")
         others = call.node.inputs[1:]
         if op == "Conv" and _kernel_in_the_middle(call):
-            rank = len(call.operands[1].shape)
+            rank = len(call.operand(1).shape)
             perm = (0, rank - 1, *range(1, rank - 1))
             others = (call.make("Transpose", others[:1], "weight_channels_first", perm=perm), *others[1:])
         call.make(op, (first, *others), "", result, **call.attributes)
@@ -150,7 +151,7 @@ def _channels_last(op: str) -> Callable[[Call], None]:
 
 def _kernel_in_the_middle(call: Call) -> bool:
     """Whether weights are [out, kh, kw, in] like the data, as they should be, and not [out, in, kh, kw]."""
-    shape, channels = call.operands[1].shape, call.operands[0].shape[-1]
+    shape, channels = call.operand(1).shape, call.operand(0).shape[-1]
     kernel = tuple(call.attributes["kernel_shape"] or shape[1:-1])
     return shape[1:-1] == kernel and shape[-1] * call.attributes["group"] == channels
 

@@ -21,7 +21,11 @@ def _bias(call: Call, place: int, x_scale: int, w_scale: int) -> str:
     """int32 in units of input scale times weight scale."""
     if not call.has(place):
         return ""
-    unit = np.float32(call.value(x_scale, "input scale").reshape(-1)) * np.float32(call.value(w_scale, "weight scale"))
+    x, w = (
+        np.asarray(value, np.float32)
+        for value in (call.value(x_scale, "input scale"), call.value(w_scale, "weight scale"))
+    )
+    unit = x.reshape(-1) * w
     scale = call.constant(unit.reshape(-1) if unit.size > 1 else unit.reshape(()), "bias_scale")
     return call.make("DequantizeLinear", (call.input(place), scale), "bias", axis=0)
 
@@ -31,15 +35,15 @@ def qlinear_conv(call: Call) -> None:
     x, w = call.dequantize(0, "input"), call.dequantize(3, "weight", 0)
     real = call.make("Conv", (x, w, _bias(call, 8, 1, 4)), "result", **call.attributes)
     _name_last(call)
-    call.quantize(real, 6, call.operands[7].dtype)
+    call.quantize(real, 6, call.operand(7).dtype)
 
 
 def qlinear_matmul(call: Call) -> None:
     """a, its scale and zero point, b and its, those of y."""
-    a, b = call.dequantize(0, "input"), call.dequantize(3, "weight", len(call.operands[3].shape) - 1)
+    a, b = call.dequantize(0, "input"), call.dequantize(3, "weight", len(call.operand(3).shape) - 1)
     real = call.make("MatMul", (a, b), "result")
     _name_last(call)
-    call.quantize(real, 6, call.operands[7].dtype)
+    call.quantize(real, 6, call.operand(7).dtype)
 
 
 def qgemm(call: Call) -> None:
@@ -52,7 +56,7 @@ def qgemm(call: Call) -> None:
     real = call.make("Gemm", (a, b, bias), what, output, **attributes)
     if integer:
         _name_last(call)
-        call.quantize(real, 7, call.operands[8].dtype if call.has(8) else call.operands[0].dtype)
+        call.quantize(real, 7, call.operand(8).dtype if call.has(8) else call.operand(0).dtype)
 
 
 def _binary(op: str) -> Callable[[Call], None]:
@@ -60,7 +64,7 @@ def _binary(op: str) -> Callable[[Call], None]:
         """a, its scale and zero point, b and its, those of y."""
         real = call.make(op, (call.dequantize(0, "a"), call.dequantize(3, "b")), "result")
         _name_last(call)
-        call.quantize(real, 6, call.operands[0].dtype)
+        call.quantize(real, 6, call.operand(0).dtype)
 
     return expand
 
@@ -75,7 +79,7 @@ def _unary(op: str, **fixed: Any) -> Callable[[Call], None]:
         real = call.make(op, (real,), "result", **attributes)
         _name_last(call)
         real = to_channels_last(call, real) if last else real
-        call.quantize(real, 3, call.operands[0].dtype)
+        call.quantize(real, 3, call.operand(0).dtype)
 
     return expand
 
@@ -93,12 +97,12 @@ def _function(op: str) -> Callable[[Call], None]:
 def qlinear_softmax(call: Call) -> None:
     """x, its scale and zero point, those of y. Before opset 13 all dimensions from ``axis`` on were one."""
     attributes = call.attributes
-    rank = len(call.operands[0].shape)
+    rank = len(call.operand(0).shape)
     if attributes.pop("opset") < 13 and attributes["axis"] not in (-1, rank - 1):
         raise ValueError("over several dimensions; export with opset 13")
     real = call.make("Softmax", (call.dequantize(0, "input"),), "result", **attributes)
     _name_last(call)
-    call.quantize(real, 3, call.operands[0].dtype)
+    call.quantize(real, 3, call.operand(0).dtype)
 
 
 def qlinear_concat(call: Call) -> None:
@@ -107,7 +111,7 @@ def qlinear_concat(call: Call) -> None:
     reals = [call.dequantize(place, f"piece{index}") for index, place in enumerate(pieces)]
     real = call.make("Concat", reals, "result", **call.attributes)
     _name_last(call)
-    call.quantize(real, 0, call.operands[1].dtype if call.has(1) else call.operands[2].dtype)
+    call.quantize(real, 0, call.operand(1).dtype if call.has(1) else call.operand(2).dtype)
 
 
 def _integer(op: str, weight_axis: int) -> Callable[[Call], None]:
@@ -116,10 +120,10 @@ def _integer(op: str, weight_axis: int) -> Callable[[Call], None]:
         one = call.constant(np.ones((), np.float32), "one")
         reals = []
         for place, what in ((0, "input"), (1, "weight")):
-            zero = call.zero_point(place + 2, call.operands[place].dtype)
-            axis = weight_axis % max(len(call.operands[place].shape), 1)
+            zero = call.zero_point(place + 2, call.operand(place).dtype)
+            axis = weight_axis % max(len(call.operand(place).shape), 1)
             scale = one
-            if place == 1 and call.has(3) and (size := int(np.prod(call.operands[3].shape))) > 1:
+            if place == 1 and call.has(3) and (size := int(np.prod(call.operand(3).shape))) > 1:
                 scale = call.constant(np.ones(size, np.float32), "ones")
             reals.append(call.make("DequantizeLinear", (call.input(place), scale, zero), what, axis=axis))
         real = call.make(op, reals, "result", **call.attributes)
@@ -131,13 +135,13 @@ def _integer(op: str, weight_axis: int) -> Callable[[Call], None]:
 
 def to_channels_first(call: Call, name: str) -> str:
     """[N, ..., C] as [N, C, ...]."""
-    rank = call.operands[0].rank(3, 4)
+    rank = call.operand(0).rank(3, 4)
     return call.make("Transpose", (name,), "channels_first", perm=(0, rank - 1, *range(1, rank - 1)))
 
 
 def to_channels_last(call: Call, name: str, output: str = "") -> str:
     """[N, C, ...] as [N, ..., C]."""
-    rank = len(call.operands[0].shape)
+    rank = len(call.operand(0).shape)
     return call.make("Transpose", (name,), "channels_last", output, perm=(0, *range(2, rank), 1))
 
 

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.errors import quoted
 from hwgen.graph.expression import Expression, identity
 from hwgen.graph.ir import Graph
 from hwgen.graph.lower.value import NOWHERE, Leaf, Pending, Value, is_count, stream_map
 from hwgen.graph.network import QuantizedTensor
-from hwgen.graph.types import FeatureMap
+from hwgen.graph.types import FeatureMap, Quantization
 
 
 class Entrance:
@@ -21,7 +22,7 @@ class Entrance:
         self.order = "channels_last"
         self.limits: tuple[int, int] | None = None
         self.function: Expression | None = None
-        self.places: np.ndarray | None = None  # in the stream, of each element of the frame
+        self.places = np.empty(0, np.int64)  # in the stream, of each element of the frame
 
     @property
     def frame(self) -> Value:
@@ -29,9 +30,16 @@ class Entrance:
         return Value(self.graph.tensors[self.name].shape)
 
     @property
+    def stream(self) -> QuantizedTensor:
+        """The stream; ValueError while nobody has read it."""
+        if self.tensor is None:
+            raise ValueError(f"nothing reads the input {quoted(self.name)}")
+        return self.tensor
+
+    @property
     def range(self) -> tuple[int, int]:
         """The least and greatest integer of the stream."""
-        return self.limits or (self.tensor.map.type.min, self.tensor.map.type.max)
+        return self.limits or (self.stream.map.type.min, self.stream.map.type.max)
 
     def real(self, value: Value) -> Value | None:
         """``value``, which is the whole frame and not quantised yet, as real numbers for the host to compute with; None
@@ -45,16 +53,16 @@ class Entrance:
 
     def start(self, value: Value) -> Value:
         """``value``, which is quantised now, in the stream, whose order the host can make of the frame's."""
-        if self.tensor is None:
-            self._open(value)
+        if self.tensor is None and value.entering is not None:
+            self._open(value, value.entering)
         seen = value.entering, value.limits
-        if (self.tensor.quantization, self.limits) != seen or self.function is not value.before:
+        if (self.stream.quantization, self.limits) != seen or self.function is not value.before:
             raise ValueError(f"the input {self.name!r} is quantised in two ways; quantise it once")
         places = value.places()
         order = np.where(places == NOWHERE, NOWHERE, self.places[places])
-        return Value(value.shape, self.tensor.map.shape, order, self.tensor, fill=value.fill)
+        return Value(value.shape, self.stream.map.shape, order, self.stream, fill=value.fill)
 
-    def _open(self, value: Value) -> None:
+    def _open(self, value: Value, quantization: Quantization) -> None:
         """The shape that the first operator sees is the stream's, where it is the frame's with channels first or
         last; otherwise the frame's own shape is."""
         frame = self.frame
@@ -69,6 +77,6 @@ class Entrance:
                 break
         self.places = np.empty(raster.size, np.int64)
         self.places[raster.reshape(-1)] = np.arange(raster.size)
-        tensor = FeatureMap(height, width, channels, value.entering.type)
-        self.tensor, self.limits = QuantizedTensor(self.name, tensor, value.entering), value.limits
+        tensor = FeatureMap(height, width, channels, quantization.type)
+        self.tensor, self.limits = QuantizedTensor(self.name, tensor, quantization), value.limits
         self.function = value.before

@@ -13,8 +13,8 @@ from hwgen.graph.layer_names import named
 from hwgen.graph.lower.emit import standard
 from hwgen.graph.lower.subsample import subsampled
 from hwgen.graph.lower.trace import REMEDY, Trace
-from hwgen.graph.lower.value import Value, is_count
-from hwgen.graph.network import GoldenOperator, Layer, Network, Output, QuantizedTensor, Site
+from hwgen.graph.lower.value import Pending, Value, is_count
+from hwgen.graph.network import GoldenOperator, Layer, Network, OperatorClass, Output, QuantizedTensor, Site
 from hwgen.graph.notice import warn_caller
 from hwgen.graph.weights import find_weight
 
@@ -45,14 +45,15 @@ def with_computed_biases(graph: Graph, warn: Callable[[str], None] = warn_caller
         computed = emitter.biases.get(node.name)
         if computed is None or node.name in emitter.summed_nodes:
             continue
-        stored = find_weight(graph, node.inputs[2]).vector(len(computed.values))
-        if stored.scale is None or not np.array_equal(stored.values, computed.values):
+        given = find_weight(graph, node.inputs[2])
+        stored = given and given.vector(len(computed.values))
+        if stored is None or stored.scale is None or not np.array_equal(stored.values, computed.values):
             name, before = editor.weight(computed, f"{node.name}/bias")
             editor.replace(node, *before, replace(node, inputs=(*node.inputs[:2], name)))
     return editor.done()
 
 
-def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] = warn_caller) -> Network:
+def lower(graph: Graph, operators: Iterable[OperatorClass], warn: Callable[[str], None] = warn_caller) -> Network:
     """The network of ``graph``, built of ``operators``: classes with ``from_site(site) -> operator | None``.
 
     The first operator that takes a site gets it. ``warn`` is told of what cannot be exact. Raises ModelError with
@@ -69,11 +70,11 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     read = {name for layer in layers for name in layer.inputs}
     return Network(
         name=graph.name,
-        input=trace.entrance.tensor,
+        input=trace.entrance.stream,
         input_shape=frame.shape[1:],
         outputs=outputs,
         layers=layers,
-        tensors={trace.entrance.tensor.name: trace.entrance.tensor} | {tensor.name: tensor for _, tensor in placed},
+        tensors={trace.entrance.stream.name: trace.entrance.stream} | {tensor.name: tensor for _, tensor in placed},
         head=tuple(node.op.lower() for node in graph.head),
         input_order=trace.entrance.order,
         integer_input=frame.dtype.kind != "f",
@@ -84,7 +85,7 @@ def lower(graph: Graph, operators: Iterable[type], warn: Callable[[str], None] =
     )
 
 
-def _layers(trace: Trace, site: Site, operators: tuple[type, ...]) -> list[tuple[Layer, QuantizedTensor]]:
+def _layers(trace: Trace, site: Site, operators: tuple[OperatorClass, ...]) -> list[tuple[Layer, QuantizedTensor]]:
     """The parts of the first operator that takes ``site``, checked to make what the site says, with their results."""
     try:
         op = next(filter(None, (operator.from_site(site) for operator in operators)), None)
@@ -143,25 +144,25 @@ def _output(trace: Trace, tensor: str, name: str) -> Output | None:
     if value.entering:
         value = trace.start(value, stream)
     if value.pending and not value.pending.of_the_input:
-        return _real_output(trace, value, name)
+        return _real_output(trace, value, value.pending, name)
     if value.tensor is None:
         raise ValueError(f"is not quantised; {REMEDY}")
     if not value.whole:
         value = trace.emitter.arranged(value, standard(value.shape), stream)
     integer = graph.tensors[tensor].dtype.kind in "iu"
-    return Output(name, (value.tensor,), value.shape[1:], **_order(value), integer=integer)
+    return Output(name, (value.stream,), value.shape[1:], **_order(value), integer=integer)
 
 
-def _real_output(trace: Trace, value: Value, name: str) -> Output:
+def _real_output(trace: Trace, value: Value, pending: Pending, name: str) -> Output:
     """A result that nothing quantises: the host computes what comes behind the last sums and streams."""
     if not value.whole:
         raise ValueError(f"is only a part of what is computed, and not quantised; {REMEDY}")
     try:
-        pending = trace.emitter.summed(value.pending)
+        pending = trace.emitter.summed(pending)
     except ValueError as error:
         raise ValueError(f"is not quantised: {error}") from None
     function = pending.expression
-    streams = tuple(pending.leaves[leaf].sources[0].tensor for leaf in function.inputs)
+    streams = tuple(pending.leaves[leaf].sources[0].stream for leaf in function.inputs)
     return Output(name, streams, value.shape[1:], **_order(value), function=function if function.nodes else None)
 
 
@@ -177,5 +178,5 @@ def _order(value: Value) -> dict[str, Any]:
 
 def _channels_last(value: Value) -> bool:
     """Whether the stream, channels first, is what ONNX has."""
-    height, width, channels = value.map
+    height, width, channels = value.size
     return is_count(value.places().reshape(channels, height, width).transpose(1, 2, 0))

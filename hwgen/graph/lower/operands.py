@@ -22,9 +22,9 @@ def constant_operand(graph: Graph, node: Node, name: str, value: Value) -> np.nd
     aligned = real.reshape((1,) * (rank - real.ndim) + real.shape)[0]
     axes = value.layout
     if axes is None:
-        full = np.empty(int(np.prod(value.map)), real.dtype)
+        full = np.empty(int(np.prod(value.size)), real.dtype)
         full[value.places().reshape(-1)] = np.broadcast_to(aligned, value.shape[1:]).reshape(-1)
-        return full.reshape(value.map)
+        return full.reshape(value.size)
     result = aligned.transpose(np.argsort(axes))
     return result.reshape(laid_out((1, *aligned.shape), axes))
 
@@ -65,7 +65,7 @@ def joint(shape: tuple[int, ...], values: list[Value]) -> tuple[tuple[int, int, 
     """Map and order of what aligned ``values`` broadcast to."""
     for value in values:
         if value.shape == shape:
-            return value.map, value.order
+            return value.size, value.order
     axes = values[0].layout
     if axes is None or any(len(value.shape) != len(shape) for value in values):
         raise ValueError(f"operands of shapes {[list(v.shape) for v in values]} are not supported; give both alike")

@@ -27,7 +27,8 @@ def _parts(site: Site, names: set[str]) -> tuple[Site, Site]:
     source, strides = site.input, site.attributes["strides"]
     map_ = source.map
     places = np.arange(map_.elements).reshape(map_.shape)[:: strides[0], :: strides[1]]
-    size = FeatureMap(*places.shape, map_.type)
+    rows, columns, channels = places.shape
+    size = FeatureMap(rows, columns, channels, map_.type)
     pixels = QuantizedTensor(fresh(f"{source.name}_pixels", names), size, source.quantization)
     clamp = integer_clamp(source.quantization, UNBOUNDED)
     take = Site(f"{site.name}_pixels", "Rearrange", (source,), pixels, {"places": places, "fill": 0}, clamp)

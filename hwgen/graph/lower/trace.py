@@ -90,7 +90,11 @@ class Trace:
     def visit_QuantizeLinear(self, node: Node, value: Value) -> Value:
         quantization = self.quantization(node, node.outputs[0])
         limits = node.attributes.get("limits")
-        if value.tensor is None and value.pending is None and (value.entering is None or self.entered(value, node)):
+        if (
+            value.tensor is None
+            and value.pending is None
+            and (value.entering is None or self.entered(value.entering, value.limits, node))
+        ):
             return value if value.entering else replace(value, entering=quantization, limits=limits)
         if value.pending is not None and value.pending.of_the_input and len(value.pending.leaves) == 1:
             function = value.pending.expression
@@ -106,11 +110,11 @@ class Trace:
             self.emitter.ranges[value.stream.name] = limits
         return self.emitter.arranged(value, standard(value.shape), name) if parts else value
 
-    def entered(self, value: Value, node: Node) -> bool:
-        """Whether ``value``, which is quantised as it enters its stream, is what the QuantizeLinear makes of it."""
-        least, most = value.limits or (value.entering.type.min, value.entering.type.max)
+    def entered(self, entering: Quantization, limits: tuple[int, int] | None, node: Node) -> bool:
+        """Whether a value that is quantised so as it enters its stream is what the QuantizeLinear makes of it."""
+        least, most = limits or (entering.type.min, entering.type.max)
         low, high = node.attributes.get("limits") or (least, most)
-        return value.entering == self.quantization(node, node.outputs[0]) and low <= least and most <= high
+        return entering == self.quantization(node, node.outputs[0]) and low <= least and most <= high
 
     def limited(self, node: Node, value: Value, quantization: Quantization) -> Value:
         """``value``, clipped where the limits of the QuantizeLinear are narrower than its integers."""
@@ -142,8 +146,8 @@ class Trace:
     def quantization(self, node: Node, integers: str) -> Quantization:
         """Scale and zero point of an activation, ``integers`` being the side that has integers."""
         dtype = self.graph.tensors[integers].dtype
-        constants = [self.graph.constants.get(name) for name in node.inputs[1:] if name]
-        if any(constant is None or constant.size != 1 for constant in constants):
+        constants = self.graph.single_values(node.inputs[1:])
+        if constants is None:
             raise ValueError("scale and zero point of an activation must be constants of one value")
         if dtype.kind not in "iu" or dtype.itemsize > 2:
             raise ValueError(f"activations of type {dtype}; integers of 8 and 16 bits are supported")
@@ -380,9 +384,10 @@ class Trace:
     def concat(self, node: Node) -> Value:
         """Along rows, columns or channels; what is the same for every frame, never first."""
         operands = self.aligned(node, [name for name in dict.fromkeys(node.inputs) if name in self.values])
-        if next(iter(operands.values())).layout is None:
-            operands = {n: self.feature_map(replace(node, inputs=(n,)), v) for n, v in operands.items()}
         shape, axes = self.graph.tensors[node.outputs[0]].shape, next(iter(operands.values())).layout
+        if axes is None:
+            axes = standard(shape)
+            operands = {n: self.feature_map(replace(node, inputs=(n,)), v) for n, v in operands.items()}
         axis = node.attributes["axis"] % len(shape)
         if axis == 0:
             raise ValueError("it joins along the batch")

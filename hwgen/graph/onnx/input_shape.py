@@ -36,11 +36,12 @@ def _fixed(name: str, dims: Dims) -> tuple[int, ...]:
     if not dims:
         raise ValueError(f"has no shape; give one with --input-shape {name}=1,1,28,28 (batch first)")
     one = f"--input-shape {name}={_csv([1, *dims[1:]])}"
-    if any(not isinstance(dim, int) for dim in dims[1:]):
+    sizes = [dim for dim in dims[1:] if isinstance(dim, int)]
+    if len(sizes) < len(dims) - 1:
         raise ValueError(f"has the dynamic shape {_csv(dims)}; give numbers with {one}")
     if isinstance(dims[0], int) and dims[0] != 1:
         raise ValueError(f"has a batch of {dims[0]}, but one frame is processed at a time; set it with {one}")
-    return (1, *dims[1:])
+    return (1, *sizes)
 
 
 def _csv(dims: Iterable[int | str]) -> str:

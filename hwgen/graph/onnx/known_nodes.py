@@ -69,7 +69,8 @@ class _Walk:
         self.names.update(name for proto in graph.node for name in proto.output)
 
     def run(self) -> list[onnx.NodeProto]:
-        waiting, result = deque(proto for _, proto in ordered(self.model.graph.node)), []
+        waiting = deque(proto for _, proto in ordered(self.model.graph.node))
+        result: list[onnx.NodeProto] = []
         while waiting and len(result) <= MAX_NODES:
             proto = waiting.popleft()
             branch = self.branch(proto)

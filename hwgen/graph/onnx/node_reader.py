@@ -1,7 +1,7 @@
 """Nodes of an ONNX file in their newest form, with every attribute present."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from hwgen.graph.formats import find_format
+from hwgen.graph.formats.call import Foreign
 from hwgen.graph.ir import Node
 from hwgen.graph.onnx.tensor_data import INTEGERS, NARROW_TYPES, decode, type_name
 from hwgen.graph.semantics.operators import ALIASES, STANDARD, Attribute, OnnxOperator
@@ -18,7 +19,7 @@ _REMEDIES = {
     "antialias": ": export the resize with antialias=0, or end the network before it with --outputs",
     "training_mode": ": export the model for inference, after model.eval()",
 }
-_KINDS = {
+_KINDS: Mapping[int, tuple[str, Callable[[onnx.AttributeProto], Any]]] = {
     onnx.AttributeProto.INT: ("int", lambda a: int(a.i)),
     onnx.AttributeProto.INTS: ("ints", lambda a: tuple(a.ints)),
     onnx.AttributeProto.FLOAT: ("float", lambda a: float(a.f)),
@@ -26,6 +27,7 @@ _KINDS = {
     onnx.AttributeProto.STRING: ("string", lambda a: a.s.decode("utf-8", "replace")),
     onnx.AttributeProto.TENSOR: ("tensor", lambda a: a.t),
 }
+_UNKNOWN = ("another kind", lambda a: None)
 
 
 class NodeReader:
@@ -59,7 +61,7 @@ class NodeReader:
         if attribute.name == "value" and attribute.type == onnx.AttributeProto.TENSOR:
             self.add_tensor(proto.output[0], attribute.t)
             return
-        kind, read = _KINDS.get(attribute.type, ("", None))
+        kind, read = _KINDS.get(attribute.type, _UNKNOWN)
         if attribute.name != f"value_{kind}" or kind in ("string", "tensor"):
             raise ValueError(f"its {attribute.name!r} is not supported; use a dense tensor")
         dtype = np.float32 if kind.startswith("float") else np.int64
@@ -70,6 +72,8 @@ class NodeReader:
         if node.op == "Resize" and self.opset < 11:
             node = replace(node, op="Upsample")
         operator = operator_of(node)
+        if operator is None:
+            raise ValueError("its operator is not known")
         given = self.attributes(operator, protos)
         inputs = list(node.inputs)
         for name, place in operator.moved.items():
@@ -85,7 +89,7 @@ class NodeReader:
         least, most = operator.operands
         if not least <= len(inputs) <= most or not all(inputs[:least]):
             raise ValueError(f"{len(inputs)} operands; {least} to {most} are allowed")
-        outputs = self.used_outputs(node)
+        outputs = self.used_outputs(node, operator.results[1])
         if "num_outputs" in attributes:  # of Split: what the number of results says, too
             attributes["num_outputs"] = len(outputs)
         if node.op in ("QuantizeLinear", "DequantizeLinear"):
@@ -114,7 +118,7 @@ class NodeReader:
             self.limits[node.outputs[0]] = limits
         attributes["limits"] = limits
 
-    def attributes(self, operator: OnnxOperator, protos: Iterable[onnx.AttributeProto]) -> dict[str, Any]:
+    def attributes(self, operator: OnnxOperator | Foreign, protos: Iterable[onnx.AttributeProto]) -> dict[str, Any]:
         """The attributes given in the file, checked against the table; ValueError for what is not understood."""
         table = operator.attributes
         given = {}
@@ -136,11 +140,10 @@ class NodeReader:
         self.constants[tensor] = np.array(value, dtype)
         return tensor
 
-    def used_outputs(self, node: Node) -> tuple[str, ...]:
-        """The results that are supported; the others (masks, training statistics) may not be read by anyone."""
+    def used_outputs(self, node: Node, most: int) -> tuple[str, ...]:
+        """The first ``most`` results, which are supported; nobody may read the others (masks, training statistics)."""
         if not node.outputs or not any(node.outputs):
             raise ValueError("its first result has no name")
-        most = operator_of(node).results[1]
         if most == 1 and not node.outputs[0]:
             raise ValueError("its first result has no name")
         used = self.read_names.intersection(node.outputs[most:]) - {""}
@@ -158,14 +161,14 @@ def light_node(name: str, proto: onnx.NodeProto) -> Node:
     return Node(name, op, tuple(proto.input), tuple(proto.output), {}, domain)
 
 
-def operator_of(node: Node) -> OnnxOperator | None:
+def operator_of(node: Node) -> OnnxOperator | Foreign | None:
     """What is known of the node's operator, standard or of another format."""
     foreign = find_format(node.domain, node.op)
     return foreign or (None if node.domain else STANDARD.get(node.op))
 
 
 def _attribute(attribute: Attribute, proto: onnx.AttributeProto, folder: Path) -> Any:
-    kind, read = _KINDS.get(proto.type, ("another kind", None))
+    kind, read = _KINDS.get(proto.type, _UNKNOWN)
     if kind != attribute.kind or proto.ref_attr_name:
         raise ValueError(f"its attribute {proto.name!r} must be of kind {attribute.kind}, not {kind}")
     value = decode(proto.t, folder) if kind == "tensor" else read(proto)

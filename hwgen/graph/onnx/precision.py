@@ -51,7 +51,7 @@ def to_short(value: np.ndarray, kind: int) -> np.ndarray:
     if kind == TensorProto.FLOAT16:
         with np.errstate(over="ignore"):
             return value.astype(np.float16).astype(np.float32)
-    bits = value.view(np.uint32).astype(np.uint64)
+    bits: np.ndarray = value.view(np.uint32).astype(np.uint64)
     bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
     return np.where(np.isnan(value), value, bits.astype(np.uint32).view(np.float32))
 

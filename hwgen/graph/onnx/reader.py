@@ -110,11 +110,11 @@ class _Reader:
         if outputs:
             self.cut = cut_at(wires, self.outputs, outputs)
         else:
-            host = {self.original(name) for name in host}
-            host |= {
+            left = {name for name in map(self.original, host) if name is not None}
+            left |= {
                 n.name for n in light if n.op != "Constant" and operator_of(n) is None and n.outputs[0] in wires.dynamic
             }
-            self.cut = cut_before(wires, self.outputs, host - {None}) if host else None
+            self.cut = cut_before(wires, self.outputs, left) if host or left else None
         if self.cut is not None:
             self.outputs = self.cut.outputs
             self.kept = {node.name for node in wires.before(self.outputs)}

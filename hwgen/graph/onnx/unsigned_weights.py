@@ -5,6 +5,7 @@ so that every product is what it was.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import TypeGuard
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from hwgen.graph.semantics.operators import PRODUCTS
 _ZERO_POINTS = {"QLinearConv": 5, "QLinearMatMul": 5, "QGemm": 5, "MatMulInteger": 3, "ConvInteger": 3}  # of weights
 #: What a runtime moves DequantizeLinear nodes past.
 _MOVES = ("Flatten", "MaxPool", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+_ZERO = np.zeros((), np.int8)
 
 
 def with_unsigned_weights(model: bytes) -> tuple[bytes, Mapping[str, bool]]:
@@ -86,9 +88,8 @@ class _Unsigned:
 
     def real_product(self, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
         """A product of dequantised operands, which optimisation makes one of integers."""
-        sources = [self.dequantizer(node.input[0]), self.makers.get(node.input[1])]
-        if all(maker is not None and maker.op_type == "DequantizeLinear" for maker in sources):
-            activations, weights = sources
+        activations, weights = self.dequantizer(node.input[0]), self.makers.get(node.input[1])
+        if _dequantizes(activations) and _dequantizes(weights):
             signed = self.zero_point_type(weights) == TensorProto.INT8
             if signed and self.zero_point_type(activations) == TensorProto.UINT8:
                 yield from self.dequantised(node, weights)
@@ -131,7 +132,7 @@ class _Unsigned:
             copy.output.append(source)
             yield copy
 
-    def shifted(self, name: str, default: np.ndarray | None = None) -> str:
+    def shifted(self, name: str, default: np.ndarray = _ZERO) -> str:
         """The u8 constant that stands for the s8 constant ``name``, or for ``default`` where there is none."""
         values = numpy_helper.to_array(self.constants[name]) if name else default
         key = (name, str(values.shape))
@@ -143,3 +144,7 @@ class _Unsigned:
 
     def is_u8(self, name: str) -> bool:
         return self.types.get(name, TensorProto.UINT8) == TensorProto.UINT8
+
+
+def _dequantizes(node: onnx.NodeProto | None) -> TypeGuard[onnx.NodeProto]:
+    return node is not None and node.op_type == "DequantizeLinear"

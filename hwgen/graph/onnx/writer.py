@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -104,7 +105,10 @@ def qdq_model(graph: Graph) -> onnx.ModelProto:
         graph.name,
         [_value(name, graph.tensors[name], batch) for name in graph.inputs],
         [_value(name, graph.tensors[name], batch) for name in graph.outputs],
-        [numpy_helper.from_array(np.asarray(v, order="C"), name) for name, v in (graph.constants | bounds).items()],
+        [
+            numpy_helper.from_array(np.asarray(v, order="C"), name)
+            for name, v in ({**graph.constants, **bounds}).items()
+        ],
     )
     return helper.make_model(
         proto,
@@ -141,7 +145,9 @@ def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx
     names, dtype = [f"{output}/{what}" for what in ("low", "high")], graph.tensors[output].dtype
     if dtype.itemsize > 1:
         scale, zero = (graph.constants[name].item() for name in node.inputs[1:])
-        bounds |= {n: np.float32(end - zero) * np.float32(scale) for n, end in zip(names, limits, strict=True)}
+        bounds |= {
+            n: np.asarray(np.float32(end - zero) * np.float32(scale)) for n, end in zip(names, limits, strict=True)
+        }
         clipped, real = f"{output}/clipped", node.inputs[0]
         return [
             helper.make_node("Clip", [real, *names], [clipped], name=f"{node.name}/clip"),
@@ -170,11 +176,11 @@ def _clipped_input(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> l
         ends = run_node(node, [ends, *(graph.constants[name] for name in parameters)])
     bounds |= dict(zip(names, ends, strict=True))
     between = f"{output}/unclipped" if wide else f"{output}/clipped"
-    chain = [(node.op, node.name, parameters), ("Clip", f"{node.name}/clip", names)]
-    (first, *one), (second, *other) = chain if wide else chain[::-1]
+    dequantize, clip = (node.op, node.name, parameters), ("Clip", f"{node.name}/clip", names)
+    (first, first_name, before), (second, second_name, after) = (dequantize, clip) if wide else (clip, dequantize)
     return [
-        helper.make_node(first, [source, *one[1]], [between], name=one[0]),
-        helper.make_node(second, [between, *other[1]], [output], name=other[0]),
+        helper.make_node(first, [source, *before], [between], name=first_name),
+        helper.make_node(second, [between, *after], [output], name=second_name),
     ]
 
 
@@ -183,11 +189,11 @@ def _lookup(node: Node, constants: dict[str, np.ndarray]) -> list[onnx.NodeProto
     (source,), (output,), settings = node.inputs, node.outputs, node.attributes
     names = {what: f"{output}/{what}" for what in ("scale", "steps", "whole", "integers", "first", "index", "table")}
     constants |= {
-        names["scale"]: np.float32(settings["scale"]),
-        names["first"]: np.int64(-settings["first"]),
-        names["table"]: np.float32(settings["table"]),
+        names["scale"]: np.array(settings["scale"], np.float32),
+        names["first"]: np.array(-settings["first"], np.int64),
+        names["table"]: np.array(settings["table"], np.float32),
     }
-    chain = (
+    chain: tuple[tuple[str, tuple[str, ...], str, dict[str, Any]], ...] = (
         ("Div", (source, names["scale"]), names["steps"], {}),
         ("Round", (names["steps"],), names["whole"], {}),
         ("Cast", (names["whole"],), names["integers"], {"to": onnx.TensorProto.INT64}),

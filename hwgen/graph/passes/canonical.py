@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 
@@ -63,8 +64,9 @@ def _split(editor: Editor, node: Node) -> tuple[Node, ...]:
     axis = node.attributes["axis"]
     sizes = editor.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
     total = editor.graph.tensors[node.inputs[0]].shape[axis]
-    ends = np.cumsum(split_sizes(total, None if sizes is None else sizes.reshape(-1), len(node.outputs)))
-    slices = []
+    pieces = split_sizes(total, None if sizes is None else sizes.reshape(-1), len(node.outputs))
+    ends = list(accumulate(pieces))
+    slices: list[Node] = []
     for start, end, output in zip([0, *ends[:-1]], ends, node.outputs, strict=True):
         bounds = [
             editor.constant(f"{output}/{what}", np.array([value], np.int64))

@@ -12,6 +12,7 @@ import numpy as np
 from hwgen.graph.semantics.float_ops import dequantize_linear
 from hwgen.graph.semantics.operators import ARITHMETIC, LAYOUT
 
+from ..complete import complete
 from ..editor import Editor
 from ..ir import Graph, Node
 from ..weights import find_weight
@@ -83,9 +84,9 @@ def _dequantizers(graph: Graph, name: str) -> list[Node]:
 
 def _steps_of(graph: Graph, dequantizer: Node, clip: Node) -> tuple[int, int] | None:
     """The integers that a Clip of the dequantised input leaves; None where its bounds are none of the real numbers."""
-    parameters = [graph.constants.get(name) for name in dequantizer.inputs[1:]]
+    parameters = graph.single_values(dequantizer.inputs[1:])
     bounds = real_bounds(graph, clip)
-    if bounds is None or len(parameters) != 2 or any(value is None or value.size != 1 for value in parameters):
+    if bounds is None or parameters is None or len(parameters) != 2:
         return None
     kind = np.iinfo(graph.tensors[dequantizer.inputs[0]].dtype)
     integers = np.arange(kind.min, kind.max + 1)
@@ -93,7 +94,9 @@ def _steps_of(graph: Graph, dequantizer: Node, clip: Node) -> tuple[int, int] | 
     inside = integers[(real >= bounds[0]) & (real <= bounds[1])]
     if (
         not inside.size
-        or not (np.clip(real, *np.float32(bounds)) == real[np.clip(integers, *inside[[0, -1]]) - kind.min]).all()
+        or not (
+            np.clip(real, *np.array(bounds, np.float32)) == real[np.clip(integers, *inside[[0, -1]]) - kind.min]
+        ).all()
     ):
         return None
     return int(inside[0]), int(inside[-1])
@@ -115,7 +118,8 @@ def normalisation_of_the_input(graph: Graph) -> Graph:
 
 def _chain(graph: Graph, name: str) -> list[tuple[Node, np.ndarray, np.ndarray]]:
     """The nodes that alone follow ``name``, each with gain and offset (float64) of all until then."""
-    gain, offset, found = np.float64(1), np.float64(0), []
+    gain, offset = np.ones(()), np.zeros(())
+    found: list[tuple[Node, np.ndarray, np.ndarray]] = []
     while name not in graph.outputs and len(readers := graph.consumers(name)) == 1 and readers[0].op in ARITHMETIC:
         (node,) = readers
         constant = graph.constants.get(node.inputs[1] if node.inputs[0] == name else node.inputs[0])
@@ -173,9 +177,9 @@ def _into_convolution(graph: Graph, name: str) -> Graph:
     if len(readers) != 1 or readers[0].op != "Conv" or last.outputs[0] in graph.outputs or _pads(readers[0]):
         return graph
     conv, channels = readers[0], graph.tensors[last.outputs[0]].shape[1]
-    operands = [find_weight(graph, operand) for operand in conv.inputs[1:]]
-    lines = [_per_channel(value, graph.tensors[last.outputs[0]].shape) for value in (gain, offset)]
-    if any(w is None or w.scale is not None for w in operands) or any(line is None for line in lines):
+    operands = complete(find_weight(graph, operand) for operand in conv.inputs[1:])
+    lines = complete(_per_channel(value, graph.tensors[last.outputs[0]].shape) for value in (gain, offset))
+    if operands is None or lines is None or any(weight.scale is not None for weight in operands):
         return graph
     weight = operands[0].values.astype(np.float64)
     group = conv.attributes["group"]

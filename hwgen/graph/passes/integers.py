@@ -102,7 +102,7 @@ def _per_tensor(graph: Graph, node: Node) -> bool:
 def _steps(graph: Graph, node: Node, bounds: tuple[float, float]) -> tuple[int, int]:
     """The integers that a QuantizeLinear makes of ``bounds``."""
     parameters = [graph.constants[name] for name in node.inputs[1:]]
-    ends = quantize_linear(np.float32(bounds), *parameters, **node.attributes)
+    ends = quantize_linear(np.array(bounds, np.float32), *parameters, **node.attributes)
     return int(ends[0]), int(ends[1])
 
 
@@ -137,7 +137,7 @@ def _new_axis(graph: Graph, node: Node) -> int | None:
 
 
 def _moved(graph: Graph, node: Node) -> Graph:
-    dequantizer = graph.producer(node.inputs[0])
+    dequantizer = graph.maker(node.inputs[0])
     editor = Editor(graph)
     values = graph.constants[dequantizer.inputs[0]]
     after = graph.tensors[node.outputs[0]].shape

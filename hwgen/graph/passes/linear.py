@@ -6,6 +6,7 @@ import numpy as np
 
 from hwgen.graph.semantics.float_ops import batch_normalization_line
 
+from ..complete import complete
 from ..editor import Editor
 from ..errors import ModelError, Problems
 from ..ir import Graph, Node
@@ -16,18 +17,18 @@ def matmul_to_gemm(graph: Graph) -> Graph:
     """MatMul with a constant matrix is a Gemm without bias; on the channels of a channels-last map, a 1x1 Conv."""
     editor = Editor(graph)
     for node in graph.nodes:
-        if node.op == "MatMul" and find_weight(graph, node.inputs[1]):
+        weight = find_weight(graph, node.inputs[1]) if node.op == "MatMul" else None
+        if weight is not None:
             rank, other = (len(graph.tensors[name].shape) for name in node.inputs)
             if rank == other == 2:
                 editor.replace(node, editor.node("Gemm", node.name, node.inputs, node.outputs[0]))
             elif other == 2 and rank in (3, 4):
-                _matmul_to_conv(editor, node, rank)
+                _matmul_to_conv(editor, node, weight.transposed(), rank)
     return editor.done()
 
 
-def _matmul_to_conv(editor: Editor, node: Node, rank: int) -> None:
+def _matmul_to_conv(editor: Editor, node: Node, weight: Weight, rank: int) -> None:
     """[1, (H,) W, K] times [K, N]: between two Transposes, which may cancel with those around."""
-    weight = find_weight(editor.graph, node.inputs[1]).transposed()
     weight = replace(weight, values=weight.values.reshape(*weight.values.shape, *[1] * (rank - 2)))
     name, before = editor.weight(weight, f"{node.name}/weight")
     first, result = (editor.fresh(f"{node.name}/{what}") for what in ("channels_first", "result"))
@@ -143,13 +144,14 @@ def fold_batch_normalization(graph: Graph) -> Graph:
 
 
 def _fold_batch_normalization(editor: Editor, node: Node) -> None:
-    parameters = [editor.constants.get(name) for name in node.inputs[1:]]
-    if any(parameter is None for parameter in parameters):
+    parameters = complete(editor.constants.get(name) for name in node.inputs[1:])
+    if parameters is None:
         raise ValueError("its parameters are not constant; fold it when exporting")
-    line = batch_normalization_line(*parameters, node.attributes["epsilon"])
+    scale, bias, mean, variance = parameters
+    line = batch_normalization_line(scale, bias, mean, variance, node.attributes["epsilon"])
     layer = _only_producer(editor.graph, node.inputs[0])
-    operands = [find_weight(editor.graph, name) for name in layer.inputs[1:]] if layer else []
-    if layer is None or any(w is None or w.scale is not None for w in operands):
+    operands = complete(find_weight(editor.graph, name) for name in layer.inputs[1:]) if layer else None
+    if layer is None or operands is None or any(weight.scale is not None for weight in operands):
         _multiply_and_add(editor, node, *line)
     else:
         _fold_line(editor, node, layer, operands, *line)
@@ -183,10 +185,10 @@ def _fold_line(
 
 def _finite(*values: np.ndarray) -> list[np.ndarray]:
     with np.errstate(over="ignore", invalid="ignore"):
-        values = [value.astype(np.float32) for value in values]
-    if not all(np.isfinite(value).all() for value in values):
+        narrow = [value.astype(np.float32) for value in values]
+    if not all(np.isfinite(value).all() for value in narrow):
         raise ValueError("folding it gives numbers that are not finite; check its variance and scale")
-    return values
+    return narrow
 
 
 def fold_scales_and_biases(graph: Graph) -> Graph:
@@ -207,10 +209,10 @@ def _fold_scale(editor: Editor, node: Node) -> bool:
         layer, value = _only_producer(graph, data), graph.constants.get(constant)
         if layer is None or value is None:
             continue
-        operands = [find_weight(graph, name) for name in layer.inputs[1:]]
-        gain = _channel_vector(Weight(value), graph.tensors[data].shape)
-        if gain is not None and all(w is not None and w.scale is None for w in operands):
-            gain = gain.values.astype(np.float64)
+        operands = complete(find_weight(graph, name) for name in layer.inputs[1:])
+        factor = _channel_vector(Weight(value), graph.tensors[data].shape)
+        if factor is not None and operands is not None and all(weight.scale is None for weight in operands):
+            gain = factor.values.astype(np.float64)
             _fold_line(editor, node, layer, operands, gain, np.zeros_like(gain))
             return True
     return False

@@ -36,7 +36,7 @@ def _behind_transposes(graph: Graph) -> Graph:
             continue
         (turn,) = readers
         rank = len(graph.tensors[node.inputs[0]].shape)
-        widths = pad_widths(rank, *(graph.constants[name] if name else None for name in (names[0], names[2])))
+        widths = pad_widths(rank, graph.constants[names[0]], graph.constants[names[2]] if names[2] else None)
         perm = turn.attributes["perm"] or tuple(reversed(range(rank)))
         turned = np.array([widths[axis] for axis in perm], np.int64).T.reshape(-1)
         pads = editor.constant(f"{node.name}/pads", turned)
@@ -52,8 +52,8 @@ def _zeros(graph: Graph, node: Node) -> list[tuple[int, int]] | None:
     names = [*node.inputs[1:], "", ""]
     if node.attributes["mode"] != "constant" or any(name and name not in graph.constants for name in names):
         return None
-    pads, value, axes = (graph.constants[name] if name else None for name in names[:3])
-    widths = pad_widths(len(graph.tensors[node.inputs[0]].shape), pads, axes)
+    value, axes = (graph.constants[name] if name else None for name in names[1:3])
+    widths = pad_widths(len(graph.tensors[node.inputs[0]].shape), graph.constants[names[0]], axes)
     if len(widths) not in (3, 4) or np.any(widths[:2]) or np.min(widths) < 0:
         return None
     return widths[2:] if value is None or not value.any() else None

@@ -1,6 +1,6 @@
 """What is known of numbers before any frame arrives: between which ends they lie, and whether they are whole."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +31,7 @@ class Range:
         return Range(float(values.min()), float(values.max()), bool((np.rint(values) == values).all()))
 
     @staticmethod
-    def around(ends: list[float], whole: bool = False) -> "Range":
+    def around(ends: Sequence[float], whole: bool = False) -> "Range":
         """The narrowest that holds ``ends``; any number where one of them is none."""
         return Range(whole=whole) if np.isnan(ends).any() else Range(float(min(ends)), float(max(ends)), whole)
 
@@ -60,7 +60,8 @@ def ranges(graph: Graph, given: Mapping[str, Range] | None = None) -> dict[str, 
 def _result(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
     first = operands[0] if operands else ANY
     if node.op in _ROUNDED:
-        return Range(*run_node(node, [np.array([first.low, first.high])]).tolist(), True)
+        low, high = run_node(node, [np.array([first.low, first.high])]).tolist()
+        return Range(low, high, True)
     if node.op in _MOVES:
         reads = operands if node.op == "Concat" else [first, _padding(node, operands)] if node.op == "Pad" else [first]
         return Range(min(r.low for r in reads), max(r.high for r in reads), all(r.whole for r in reads))
@@ -77,9 +78,10 @@ def _padding(node: Node, operands: list[Range]) -> Range:
 
 def _sums(graph: Graph, node: Node, source: Range) -> Range:
     """Of products with constants; padding is zero."""
-    weight, *bias = (graph.constants.get(name) for name in node.inputs[1:])
-    if weight is None or any(value is None for value in bias) or not np.isfinite([source.low, source.high]).all():
-        return Range(whole=source.whole and all(Range.of(v).whole for v in (weight, *bias) if v is not None))
+    known = [graph.constants[name] for name in node.inputs[1:] if name in graph.constants]
+    if len(known) < len(node.inputs) - 1 or not np.isfinite([source.low, source.high]).all():
+        return Range(whole=source.whole and all(Range.of(value).whole for value in known))
+    weight, *bias = known
     along = 1 if node.op == "MatMul" or (node.op == "Gemm" and not node.attributes["transB"]) else 0
     rows = np.moveaxis(weight.astype(np.float64), along, 0).reshape(weight.shape[along], -1)
     low, high = min(source.low, 0), max(source.high, 0)
@@ -122,7 +124,8 @@ def _cast(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Ran
     source = operands[0]
     if not integer:
         return source if dtype.kind == "f" else ANY
-    ends = Range(*np.trunc([source.low, source.high]).tolist(), True)
+    low, high = np.trunc([source.low, source.high]).tolist()
+    ends = Range(low, high, True)
     kind = np.iinfo(dtype)
     return ends if ends.within(dtype) else Range(float(kind.min), float(kind.max), True)
 
@@ -132,8 +135,8 @@ def _clip(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Ran
     bounds = [bound for name, bound in zip(node.inputs[1:], operands[1:], strict=True) if name]
     least = low.low if len(node.inputs) > 1 and node.inputs[1] else -np.inf
     most = high.high if len(node.inputs) > 2 and node.inputs[2] else np.inf
-    ends = np.minimum(np.maximum([source.low, source.high], least), most)
-    return Range(*ends.tolist(), source.whole and all(bound.whole for bound in bounds))
+    first, last = np.minimum(np.maximum([source.low, source.high], least), most).tolist()
+    return Range(first, last, source.whole and all(bound.whole for bound in bounds))
 
 
 def _extreme(pick: Callable[[list[float]], float]) -> Callable[[Graph, Node, list[Range], bool], Range]:

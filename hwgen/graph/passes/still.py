@@ -59,8 +59,8 @@ def _source(graph: Graph, name: str) -> tuple[float, int, int, int] | None:
         name = node.inputs[0]
     if node is None or node.op != "DequantizeLinear":
         return None
-    parameters = [graph.constants.get(each) for each in node.inputs[1:]]
-    if any(value is None or value.size != 1 for value in parameters):
+    parameters = graph.single_values(node.inputs[1:])
+    if parameters is None:
         return None
     kind = np.iinfo(graph.tensors[node.inputs[0]].dtype)
     zero = int(parameters[1].item()) if len(parameters) > 1 else 0
@@ -105,10 +105,11 @@ def _write(editor: Editor, node: Node, parts: tuple[Weight, Weight, np.float64],
     if bias.scale is not None:
         unit = np.broadcast_to(bias.scale.reshape(-1), channels).astype(np.float32)
         given = bias.values - (0 if bias.zero_point is None else bias.zero_point)
-        unit = np.where(still, np.float32(input_scale) * weight.scale, unit).astype(np.float32)
+        unit = np.where(still, np.float32(input_scale) * weight.scales, unit).astype(np.float32)
         given = np.where(still, np.rint(bias.real / unit.astype(np.float64)), given).astype(np.int32)
         bias = Weight(given, unit, np.zeros(channels, np.int32))
-    names, before = [], ()
+    names: list[str] = []
+    before: tuple[Node, ...] = ()
     for what, operand in (("weight", weight), ("bias", bias)):
         name, nodes = editor.weight(operand, f"{node.name}/{what}")
         names.append(name)

@@ -23,8 +23,8 @@ def tables_of_gathers(graph: Graph) -> Graph:
     editor = Editor(graph)
     for node in [node for node in graph.nodes if node.op == "Gather"]:
         found = _source(graph, node)
-        values = found and _values(graph, node, *found)
-        if values is not None:
+        values = None if found is None else _values(graph, node, *found)
+        if found is not None and values is not None:
             _replace(editor, node, found[0], values)
     return editor.done()
 
@@ -34,7 +34,8 @@ def _source(graph: Graph, gather: Node) -> tuple[str, list[Node]] | None:
     table = graph.constants.get(gather.inputs[0])
     if table is None or table.ndim != 1 or table.dtype.kind not in "fiu":
         return None
-    name, steps = gather.inputs[1], []
+    name = gather.inputs[1]
+    steps: list[Node] = []
     while (maker := graph.producer(name)) is not None and maker.op in _STEPS:
         varying = [each for each in maker.inputs if each and each not in graph.constants]
         others = [graph.constants[each] for each in maker.inputs if each in graph.constants]
@@ -104,9 +105,9 @@ def _look_up(editor: Editor, gather: Node, source: str, values: np.ndarray, resu
     if maker is not None:
         names = maker.inputs[1:]
     else:
-        dtype = graph.tensors[source].dtype
-        one, zero = np.ones((), np.float32), np.zeros((), dtype)
-        names = editor.constant(f"{source}/one", one), editor.constant(f"{source}/zero_point", zero)
+        none = np.zeros((), graph.tensors[source].dtype)
+        one = np.ones((), np.float32)
+        names = editor.constant(f"{source}/one", one), editor.constant(f"{source}/zero_point", none)
     scale = float(editor.constants[names[0]].item())
     zero = int(editor.constants[names[1]].item()) if len(names) > 1 else 0
     real = editor.fresh(f"{gather.name}/source")

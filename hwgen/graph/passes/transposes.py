@@ -145,6 +145,8 @@ def _slice(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
     if known is None:
         return None
     starts, _, axes, _ = known
+    if starts is None:
+        return None
     axes = np.arange(starts.size) if axes is None else axes
     moved = sinking.editor.constant(f"{node.name}/axes", np.array([perm[int(axis)] for axis in axes], np.int64))
     inputs = (sinking.lazy[node.inputs[0]][0], *node.inputs[1:3], moved, *node.inputs[4:])
@@ -153,10 +155,10 @@ def _slice(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
 
 def _pad(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
     known = _known(sinking, node, (1, 3))
-    if known is None:
+    if known is None or known[0] is None:
         return None
     widths = [(0, 0)] * len(perm)
-    for axis, width in enumerate(pad_widths(len(perm), *known)):
+    for axis, width in enumerate(pad_widths(len(perm), known[0], known[1])):
         widths[perm[axis]] = width
     pads = np.array(widths, np.int64).T.reshape(-1)
     inputs = (sinking.lazy[node.inputs[0]][0], sinking.editor.constant(f"{node.name}/pads", pads), *node.inputs[2:3])

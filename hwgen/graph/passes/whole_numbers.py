@@ -64,7 +64,8 @@ def _small(ends: Range) -> bool:
 
 def _in_64_bits(graph: Graph, given: dict[str, Range]) -> Graph:
     """Steps between two Casts in other integer types, as int64: where no number leaves its type, nothing changes."""
-    known, editor, wide = ranges(graph, given), Editor(graph), set()
+    known, editor = ranges(graph, given), Editor(graph)
+    wide: set[str] = set()
     for node in graph.nodes:
         dtype = graph.tensors[node.outputs[0]].dtype
         if dtype.kind not in "iu" or (dtype == np.int64 and node.op != "BitShift" and wide.isdisjoint(node.inputs)):
@@ -118,7 +119,8 @@ def _insert_pair(editor: Editor, name: str, kind: IntType) -> None:
 
 def _integer_weights(editor: Editor, node: Node) -> None:
     """Weights and bias of ``node`` as integers of scale 1."""
-    names, before = [], ()
+    names: list[str] = []
+    before: tuple[Node, ...] = ()
     for what, name in zip(("weight", "bias"), node.inputs[1:], strict=False):
         values = editor.constants[name]
         width = IntType.holding(int(values.min(initial=0)), int(values.max(initial=0))).width

@@ -5,12 +5,13 @@ measured on calibration frames: layer by layer, each behind those that are corre
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from hwgen.graph.batch import batches
 from hwgen.graph.editor import Editor
+from hwgen.graph.errors import ModelError
 from hwgen.graph.ir import Graph, Node
 from hwgen.graph.quantize.quantization_points import existing
 from hwgen.graph.quantize.weight_quantization import bias_scale
@@ -71,7 +72,9 @@ def _walk(graph: Graph, frames: Parts, wanted: frozenset[str], visit) -> None:
         if not streams:
             constants |= node_results(node, [constants[name] if name else None for name in node.inputs])
             continue
-        operands = [values.get(name) or [constants[name] if name else None] * len(frames) for name in node.inputs]
+        operands: list[Sequence[np.ndarray | None]] = [
+            values.get(name) or [constants[name] if name else None] * len(frames) for name in node.inputs
+        ]
         results = [node_results(node, list(each)) for each in zip(*operands, strict=True)]
         for name in node.outputs:
             values[name] = [result[name] for result in results if name in result]
@@ -91,14 +94,17 @@ def _mean(parts: Parts) -> np.ndarray:
 def _corrected(editor: Editor, node: Node, shift: np.ndarray) -> np.ndarray:
     """Adds ``shift`` to the bias of ``node``, as far as its steps can; returns what they make of it."""
     graph = editor.graph
-    weight = find_weight(graph, node.inputs[1])
-    scale = bias_scale(weight, existing(graph, node.inputs[0]).scale).astype(np.float64)
-    old = find_weight(graph, node.inputs[2]).values.astype(np.int64) if len(node.inputs) > 2 else 0
+    weight, source = find_weight(graph, node.inputs[1]), existing(graph, node.inputs[0])
+    if weight is None or source is None:
+        raise ModelError(f"{node.place}: only a layer with quantised weights and input has a bias in steps")
+    scale = bias_scale(weight, source.step).astype(np.float64)
+    bias = find_weight(graph, node.inputs[2]) if len(node.inputs) > 2 else None
+    old = np.zeros((), np.int64) if bias is None else bias.values.astype(np.int64)
     limits = np.iinfo(np.int32)
     new = np.clip(old + np.rint(shift / scale).astype(np.int64), limits.min, limits.max)
     stored = np.broadcast_to(scale, shift.shape) if scale.size > 1 else scale
-    if len(node.inputs) > 2:
-        editor.constants[graph.producer(node.inputs[2]).inputs[0]] = new.astype(np.int32)
+    if bias is not None:
+        editor.constants[graph.maker(node.inputs[2]).inputs[0]] = new.astype(np.int32)
     else:
         bias = Weight(new.astype(np.int32), stored.astype(np.float32), np.zeros(stored.size, np.int32), 0)
         name, before = editor.weight(bias, f"{node.name}/bias")

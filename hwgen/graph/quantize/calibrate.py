@@ -37,7 +37,7 @@ def mse(counts: np.ndarray, edges: np.ndarray) -> Range:
     errors = []
     for factor in FACTORS:
         low, high = _cut(edges, factor)
-        step = max(high - low, np.finfo(np.float32).tiny) / LEVELS
+        step = max(high - low, float(np.finfo(np.float32).tiny)) / LEVELS
         nearest = np.clip(np.rint(centres / step) * step, low, high)
         errors.append((counts * (nearest - centres) ** 2).sum())
     return _cut(edges, FACTORS[int(np.argmin(errors))])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwgen.graph.complete import complete
 from hwgen.graph.ir import Graph, Node
 from hwgen.graph.quantize.calibrate import chunks
 from hwgen.graph.semantics.kinds import Kind
@@ -99,12 +100,12 @@ def _follow(graph: Graph, node: Node) -> tuple[str, Node | None]:
 
 def _scales(graph: Graph, node: Node) -> bool:
     """Whether a positive factor of each channel goes through; of a Clip, as :func:`equalize` says."""
-    constants = [graph.constants.get(name) for name in node.inputs[1:] if name]
     if node.op == "Clip":
-        known = len(node.inputs) > 1 and node.inputs[1] and all(c is not None and c.size == 1 for c in constants)
-        return bool(known) and constants[0].item() == 0
+        bounds = graph.single_values(node.inputs[1:])
+        return bounds is not None and bool("".join(node.inputs[1:2])) and bounds[0].item() == 0
     if node.op == "Pad":
-        return all(value is not None for value in constants) and (not node.inputs[2:3] or not constants[1].any())
+        constants = complete(graph.constants.get(name) for name in node.inputs[1:] if name)
+        return constants is not None and (not node.inputs[2:3] or not constants[1].any())
     if node.op == "Reshape":
         before, after = (graph.tensors[name].shape for name in (node.inputs[0], node.outputs[0]))
         return len(after) == 2 and after[1] == np.prod(before[1:])
@@ -116,7 +117,9 @@ def _scales(graph: Graph, node: Node) -> bool:
 
 def _statistics(graph: Graph, frames: np.ndarray, names: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """For each channel of each tensor the largest magnitude, and the mean of squares."""
-    peaks, sums, count = {}, {}, 0
+    peaks: dict[str, np.ndarray] = {}
+    sums: dict[str, np.ndarray] = {}
+    count = 0
     for values in chunks(graph, frames):
         for name in names:
             x = np.abs(values[name]).astype(np.float64)

@@ -41,12 +41,13 @@ def existing(graph: Graph, name: str) -> Quantization | None:
 
 
 def _dequantizer(graph: Graph, node: Node) -> Quantization:
-    scale, *zero = (graph.constants.get(operand) for operand in node.inputs[1:] if operand)
-    if scale is None or scale.size != 1 or any(z is None or z.size != 1 for z in zero):
+    parameters = graph.single_values(node.inputs[1:])
+    if parameters is None:
         raise ModelError(
             f"{node.place}: scale and zero point of an activation must be constants of one value; "
             f"quantise activations per tensor"
         )
+    scale, *zero = parameters
     kind, limits = int_type(graph.tensors[node.inputs[0]].dtype), node.attributes["limits"]
     zero_point = int(zero[0].item()) if zero else 0
     if limits:

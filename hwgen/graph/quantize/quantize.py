@@ -51,7 +51,7 @@ def quantize(
             "make constants of the others when exporting, or join them into one"
         )
     measured = calibration is not None and bool(points.names or recipe.correct_bias)
-    frames = _frames(graph, calibration, recipe.random_frames, warn) if points.names or measured else None
+    frames = _frames(graph, calibration, recipe.random_frames, warn) if points.names or measured else np.empty(0)
     if measured and recipe.equalize:
         graph = equalize(graph, frames)
     quantizations = _activations(graph, points, frames, recipe, warn)
@@ -65,7 +65,7 @@ def quantize(
 
 
 def _activations(
-    graph: Graph, points: QuantizationPoints, frames: np.ndarray | None, recipe: Recipe, warn: Callable[[str], None]
+    graph: Graph, points: QuantizationPoints, frames: np.ndarray, recipe: Recipe, warn: Callable[[str], None]
 ) -> dict[str, Quantization]:
     """The quantisation of every tensor that gets a pair."""
     if not points.names:
@@ -161,7 +161,7 @@ def _is_needless(editor: Editor, node: Node, quantization: Quantization) -> bool
             bounds[place] = float(editor.constants[name].item())
         elif name:
             return False
-    return integer_clamp(quantization, tuple(bounds)) == (quantization.type.min, quantization.type.max)
+    return integer_clamp(quantization, (bounds[0], bounds[1])) == (quantization.type.min, quantization.type.max)
 
 
 def _insert_pair(editor: Editor, source: str, name: str, quantization: Quantization) -> None:

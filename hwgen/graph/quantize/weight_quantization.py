@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hwgen.graph.complete import complete
 from hwgen.graph.editor import Editor
 from hwgen.graph.ir import Graph, Node
 from hwgen.graph.lower.site import SAME_SCALE
@@ -26,8 +27,8 @@ def quantize_layer(editor: Editor, node: Node, source: Quantization) -> None:
 
     Integers that are there already stay. ValueError where weights are not constant, not finite or too large.
     """
-    operands = [find_weight(editor.graph, name) for name in node.inputs[1:]]
-    if any(operand is None for operand in operands):
+    operands = complete(find_weight(editor.graph, name) for name in node.inputs[1:])
+    if operands is None:
         raise ValueError("its weights and bias must be constant")
     if not all(np.isfinite(operand.real).all() for operand in operands):
         raise ValueError("its weights or bias overflow float32; check the scales before it")
@@ -37,13 +38,14 @@ def quantize_layer(editor: Editor, node: Node, source: Quantization) -> None:
     if weight.scale is None:
         weight = _weight(node, weight.values, None if bias is None else bias.real, source)
     elif bias is not None and (node.op != "ConvTranspose" or node.attributes["group"] == 1):
-        weight = with_room(weight, bias.real, source.scale, int(node.op == "ConvTranspose"))
-    write_layer(editor, node, weight, _bias(bias, weight, source.scale, channels))
+        weight = with_room(weight, bias.real, source.step, int(node.op == "ConvTranspose"))
+    write_layer(editor, node, weight, _bias(bias, weight, source.step, channels))
 
 
 def write_layer(editor: Editor, node: Node, weight: Weight, bias: Weight | None) -> None:
     """``node`` with these constants in place of its own."""
-    names, before = [], ()
+    names: list[str] = []
+    before: tuple[Node, ...] = ()
     for what, operand in (("weight", weight), ("bias", bias)):
         if operand is not None:
             name, nodes = editor.weight(operand, f"{node.name}/{what}")
@@ -66,7 +68,7 @@ def _weight(node: Node, values: np.ndarray, bias: np.ndarray | None, source: Qua
         span = max(source.type.max - source.zero_point, source.zero_point - source.type.min)
         room = max((1 << 31) - 1 - rows.shape[1] * span * -S8.min, BIAS_ROOM)
         largest = np.abs(bias.astype(np.float64))
-        scale = np.maximum(scale, (largest.max() if together else largest) / (source.scale * room))
+        scale = np.maximum(scale, (largest.max() if together else largest) / (source.step * room))
     scale = np.maximum(scale, MIN_SCALE).astype(np.float32)
     spread = scale.reshape([-1 if index == axis else 1 for index in range(values.ndim)])
     integers = np.clip(np.rint(values / spread), -S8.max, S8.max).astype(np.int8)
@@ -80,7 +82,7 @@ def with_room(weight: Weight, bias: np.ndarray, input_scale: float, along: int =
     """
     rows = np.moveaxis(weight.values, along, 0).reshape(len(bias), -1)
     zero = np.zeros(1, weight.values.dtype) if weight.zero_point is None else weight.zero_point.reshape(-1)
-    scale = np.broadcast_to(weight.scale.reshape(-1), len(bias)).astype(np.float32)
+    scale = np.broadcast_to(weight.scales, len(bias)).astype(np.float32)
     step = np.float64(np.float32(input_scale)) * scale
     largest = np.abs(bias.astype(np.float64))
     zeros = (rows == np.broadcast_to(zero, len(bias))[:, np.newaxis]).all(axis=1)
@@ -104,7 +106,7 @@ def _bias(bias: Weight | None, weight: Weight, input_scale: float, channels: int
 
 def bias_scale(weight: Weight, input_scale: float) -> np.ndarray:
     """What one step of the accumulator is worth: one value, or one per output channel."""
-    return np.float32(input_scale) * weight.scale.reshape(-1).astype(np.float32)
+    return np.float32(input_scale) * weight.scales.astype(np.float32)
 
 
 def bias_weight(real: np.ndarray, scale: np.ndarray) -> Weight:

@@ -1,6 +1,7 @@
 """What operators that move, pick or make up elements compute. See :mod:`hwgen.graph.semantics.float_ops`."""
 
-from typing import Any
+from itertools import accumulate
+from typing import Any, Literal
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from hwgen.graph.semantics.resize import resized, taps
 from hwgen.graph.semantics.shapes_layout import NUMPY_TYPES, pad_widths, reduced_axes, slice_ranges, split_sizes
 
 Array = np.ndarray
+PadMode = Literal["constant", "edge", "reflect", "wrap"]
 
 
 def concat(*operands: Array, axis: int) -> Array:
@@ -20,7 +22,7 @@ def concat(*operands: Array, axis: int) -> Array:
 
 def split(x: Array, sizes: Array | None = None, *, axis: int, num_outputs: int) -> tuple[Array, ...]:
     given = None if sizes is None else sizes.reshape(-1)
-    ends = np.cumsum(split_sizes(x.shape[axis], given, num_outputs))
+    ends = list(accumulate(split_sizes(x.shape[axis], given, num_outputs)))
     return tuple(np.split(x, ends[:-1], axis))
 
 
@@ -31,7 +33,7 @@ def slice_(x: Array, starts: Array, ends: Array, axes: Array | None = None, step
     return x
 
 
-def pad(x: Array, pads: Array, value: Array | None = None, axes: Array | None = None, *, mode: str) -> Array:
+def pad(x: Array, pads: Array, value: Array | None = None, axes: Array | None = None, *, mode: PadMode) -> Array:
     widths = pad_widths(x.ndim, pads, axes)
     crop = tuple(slice(max(-begin, 0), size - max(-end, 0)) for size, (begin, end) in zip(x.shape, widths, strict=True))
     grow = [(max(begin, 0), max(end, 0)) for begin, end in widths]

@@ -1,6 +1,6 @@
 """Runs a graph in floating point, frames in batches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,12 +23,12 @@ def run_float(graph: Graph, feeds: Mapping[str, np.ndarray]) -> dict[str, np.nda
     return values
 
 
-def run_node(node: Node, operands: list[np.ndarray | None]) -> np.ndarray:
+def run_node(node: Node, operands: Sequence[np.ndarray | None]) -> np.ndarray:
     """The (first) result of one node."""
     return node_results(node, operands)[node.outputs[0]]
 
 
-def node_results(node: Node, operands: list[np.ndarray | None]) -> dict[str, np.ndarray]:
+def node_results(node: Node, operands: Sequence[np.ndarray | None]) -> dict[str, np.ndarray]:
     """All results of one node, by name. Overflow to infinity is the model's business and passes without a warning."""
     with np.errstate(all="ignore"):
         results = OPERATORS[node.op].compute(*operands, **node.attributes)

@@ -44,22 +44,27 @@ def resized(
     ):
         if value not in allowed:
             raise ValueError(f"a resize with {value!r}; {', '.join(allowed)} is supported")
-    scales, sizes = (None if value is None or not np.size(value) else np.ravel(value) for value in (scales, sizes))
+    scales, sizes = _vector(scales), _vector(sizes)
     places = range(len(shape)) if axes is None else [axis % len(shape) for axis in axes]
     given = sizes if scales is None else scales
     if given is None or (scales is not None and sizes is not None) or len(given) != len(places):
         raise ValueError(f"scales {scales} and sizes {sizes} for {len(places)} dimensions; one of them is needed")
     result, factors = list(shape), [1.0] * len(shape)
-    common = None
+    wanted, common = given.tolist(), None
     if scales is None and (choose := _POLICIES[keep_aspect_ratio_policy]):
-        common = choose(size / shape[place] for place, size in zip(places, sizes.tolist(), strict=True))
-        given = [math.floor(common * shape[place] + 0.5) for place in places]
-    for place, value in zip(places, np.asarray(given).tolist(), strict=True):
+        common = choose(size / shape[place] for place, size in zip(places, wanted, strict=True))
+        wanted = [math.floor(common * shape[place] + 0.5) for place in places]
+    for place, value in zip(places, wanted, strict=True):
         if not (math.isfinite(value) and value > 0 and shape[place] * (value if sizes is None else 1) < 1 << 31):
             raise ValueError(f"a scale or size of {value}")
         result[place] = int(value) if scales is None else math.floor(shape[place] * value)
         factors[place] = (common or result[place] / shape[place]) if scales is None else float(value)
     return tuple(result), tuple(factors)
+
+
+def _vector(value: np.ndarray | None) -> np.ndarray | None:
+    """``value``, None where it is empty, which ONNX has for absent operands."""
+    return None if value is None or not np.size(value) else np.ravel(value)
 
 
 def taps(

@@ -186,15 +186,15 @@ def reshape(x: Operand, shape: Operand, *, allowzero: int) -> TensorInfo:
 
 def resolve_shape(old: tuple[int, ...], wanted: np.ndarray, allowzero: bool) -> tuple[int, ...]:
     """A Reshape's target with 0 (copy) and -1 (whatever is left) filled in."""
-    wanted = [int(size) for size in np.asarray(wanted).reshape(-1)]
+    sizes = [int(size) for size in np.asarray(wanted).reshape(-1)]
     shape = [
-        old[index] if size == 0 and not allowzero and index < len(old) else size for index, size in enumerate(wanted)
+        old[index] if size == 0 and not allowzero and index < len(old) else size for index, size in enumerate(sizes)
     ]
     known = math.prod(size for size in shape if size != -1)
     if shape.count(-1) == 1 and known > 0:
         shape[shape.index(-1)] = math.prod(old) // known
     if min(shape, default=1) < 0 or math.prod(shape) != math.prod(old):
-        raise ValueError(f"shape {list(old)} cannot become {wanted}")
+        raise ValueError(f"shape {list(old)} cannot become {sizes}")
     return tuple(shape)
 
 

@@ -4,7 +4,7 @@ See :mod:`hwgen.graph.semantics.shapes` for the conventions.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from hwgen.graph.semantics.resize import resized_shape
 from hwgen.graph.semantics.shapes import Operand, axis_index, broadcast_shape
 
 # ONNX's numbers for types (TensorProto.DataType); those of types that are not imported are missing
-NUMPY_TYPES = {
+NUMPY_TYPES: Mapping[int, np.dtype] = {
     1: np.dtype(np.float32),
     2: np.dtype(np.uint8),
     3: np.dtype(np.int8),
@@ -57,7 +57,7 @@ def split(x: Operand, sizes: Operand | None = None, *, axis: int, num_outputs: i
     )
 
 
-def split_sizes(total: int, sizes: Sequence[int] | None, count: int) -> list[int]:
+def split_sizes(total: int, sizes: Iterable[int] | None, count: int) -> list[int]:
     """The pieces a Split makes of ``total``: equal ones, the last smaller if need be, where none are given."""
     if sizes is None:
         if not 1 <= count <= total:
@@ -107,20 +107,20 @@ def pad(
     widths = pad_widths(len(x.shape), pads.integers("pads"), axes.integers("axes") if axes else None)
     shape = tuple(size + begin + end for size, (begin, end) in zip(x.shape, widths, strict=True))
     cropped = any(size + min(begin, 0) + min(end, 0) < 0 for size, (begin, end) in zip(x.shape, widths, strict=True))
-    if cropped or (mode != "constant" and math.prod(shape) and not math.prod(x.shape)):
+    if cropped or (mode != "constant" and math.prod(shape) > 0 == math.prod(x.shape)):
         raise ValueError(f"pads {[list(width) for width in widths]} on shape {list(x.shape)}")
     return TensorInfo(shape, x.dtype)
 
 
 def pad_widths(rank: int, pads: np.ndarray, axes: np.ndarray | None) -> list[tuple[int, int]]:
     """(begin, end) of each dimension; negative ones crop."""
-    pads = [int(size) for size in np.asarray(pads).reshape(-1)]
+    sizes = [int(size) for size in np.asarray(pads).reshape(-1)]
     places = list(range(rank)) if axes is None else [axis_index(int(a), rank) for a in np.asarray(axes).reshape(-1)]
-    if len(pads) != 2 * len(places):
-        raise ValueError(f"{len(pads)} pads for {len(places)} dimensions; a begin and an end for each are needed")
+    if len(sizes) != 2 * len(places):
+        raise ValueError(f"{len(sizes)} pads for {len(places)} dimensions; a begin and an end for each are needed")
     widths = [(0, 0)] * rank
     for index, place in enumerate(places):
-        widths[place] = pads[index], pads[index + len(places)]
+        widths[place] = sizes[index], sizes[index + len(places)]
     return widths
 
 
