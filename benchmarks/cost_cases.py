@@ -12,7 +12,6 @@ from hwgen.blocks import (
     ChannelTable,
     Concat,
     Elementwise,
-    Fork,
     GlobalAveragePool,
     MaxPool,
     Mul,
@@ -20,20 +19,19 @@ from hwgen.blocks import (
     Rearrange,
     ShuffleChannels,
     Slice,
-    StreamQueue,
     Table,
     Upsample,
-    WidthConverter,
 )
-from hwgen.blocks.convert import ConvertFolding
-from hwgen.blocks.fork import ForkFolding
-from hwgen.blocks.operator import LaneFolding, Operator
-from hwgen.blocks.queue import QueueFolding
+from hwgen.blocks.convert import WidthConverter
+from hwgen.blocks.fork import Fork
+from hwgen.blocks.operator import LaneFolding, Operator, Unit
+from hwgen.blocks.queue import StreamQueue
+from hwgen.blocks.stream import Port
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
-from tests.blocks.cases import conv, dense, edge_pool, pool, raw, site
+from tests.blocks.cases import conv, dense, edge_pool, kind, pool, raw, site
 from tests.blocks.stream_cases import PAIRS, joint
 
 U4, S16 = IntType(4, False), IntType(16, True)
@@ -44,27 +42,30 @@ LARGER = Expression((Node("m", "Max", ("a", "b"), ("t",)), Node("s", "Sigmoid", 
 
 
 class Case(NamedTuple):
-    """An operator with a folding."""
+    """A unit whose cost is looked at."""
 
-    op: Operator
-    folding: Any
+    unit: Unit
 
     def __str__(self) -> str:
-        maps = " + ".join(str(map_) for map_ in self.op.inputs)
-        return f"{type(self.op).__name__} {maps}, {self.folding}"
+        maps = " + ".join(str(port.map) for port in self.unit.inputs)
+        return f"{kind(self.unit)} {maps}, {self.unit}"
 
 
 def cases() -> list[Case]:
     """All configurations, each once."""
-    return [
-        Case(*case) for part in (_convolutions, _grouped, _dense, _pools, _pairs, _moves, _joints) for case in part()
-    ]
+    parts = (_convolutions, _grouped, _dense, _pools, _pairs, _moves, _joints)
+    return [case if isinstance(case, Case) else laid(*case) for part in parts for case in part()]
+
+
+def laid(op: Operator, folding: Any) -> Case:
+    """``op`` with a folding."""
+    return Case(op.unit(folding))
 
 
 def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False) -> Case:
     """``op`` with the first folding of its kind that comes nearest to so many multipliers."""
     kind = [f for f in op.foldings() if f.window == window and f.in_luts == in_luts]
-    return Case(op, min(kind, key=lambda f: abs(op.unit(f).plan.multipliers - multipliers)))
+    return laid(op, min(kind, key=lambda f: abs(op.unit(f).plan.multipliers - multipliers)))
 
 
 def _convolutions() -> Iterator[Case]:
@@ -126,37 +127,37 @@ def _dense() -> Iterator[Case]:
 def _pools() -> Iterator[Case]:
     source, halves = FeatureMap(16, 16, 16, U8), Window((2, 2), (2, 2))
     for lanes, window in ((1, halves), (4, HALVING), (16, halves)):
-        yield Case(pool(MaxPool, source, window), LaneFolding(lanes))
+        yield laid(pool(MaxPool, source, window), LaneFolding(lanes))
     for lanes, window in ((1, halves), (4, halves), (8, Window((3, 3), (2, 2)))):
-        yield Case(pool(AveragePool, source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes))
+        yield laid(pool(AveragePool, source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes))
     for lanes, window in ((1, HALVING), (4, SAME), (8, SAME)):
-        yield Case(edge_pool(source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes))
+        yield laid(edge_pool(source, window, Quantization(S8, 0.03, -3)), LaneFolding(lanes))
     for size, lanes in ((source, 1), (source, 4), (FeatureMap(7, 7, 64, S8), 8)):
         averaged = site("GlobalAveragePool", size, POINT, size.channels)
-        yield Case(GlobalAveragePool.from_site(averaged), LaneFolding(lanes))
+        yield laid(GlobalAveragePool.from_site(averaged), LaneFolding(lanes))
 
 
 def _pairs() -> Iterator[Case]:
     whole, gate = (16, 16, 16), (1, 1, 16)
     for form, lanes in (("line", 1), ("line", 8), ("line with ties", 4), ("many", 2), ("narrow", 8)):
-        yield Case(joint(Add, (whole, whole), PAIRS[form][:2], PAIRS[form][2]), LaneFolding(lanes))
-    yield Case(joint(Add, (gate, whole), PAIRS["line"][:2], PAIRS["line"][2]), LaneFolding(4))
+        yield laid(joint(Add, (whole, whole), PAIRS[form][:2], PAIRS[form][2]), LaneFolding(lanes))
+    yield laid(joint(Add, (gate, whole), PAIRS["line"][:2], PAIRS["line"][2]), LaneFolding(4))
     for form, other, lanes in (("few", whole, 1), ("few", whole, 8), ("many", whole, 2), ("few", gate, 4)):
-        yield Case(joint(Mul, (whole, other), PAIRS[form][:2], PAIRS[form][2]), LaneFolding(lanes))
-    yield Case(joint(Mul, (whole, (16, 1, 16)), PAIRS["few"][:2], PAIRS["few"][2]), LaneFolding(2))
+        yield laid(joint(Mul, (whole, other), PAIRS[form][:2], PAIRS[form][2]), LaneFolding(lanes))
+    yield laid(joint(Mul, (whole, (16, 1, 16)), PAIRS["few"][:2], PAIRS["few"][2]), LaneFolding(2))
     target = Quantization(U8, 1 / 255)
     for lanes in (2, 8):
-        yield Case(joint(Elementwise, (whole, whole), PAIRS["narrow"][:2], target, function=LARGER), LaneFolding(lanes))
+        yield laid(joint(Elementwise, (whole, whole), PAIRS["narrow"][:2], target, function=LARGER), LaneFolding(lanes))
     slopes = {"s": np.linspace(0.1, 0.9, 16).astype(np.float32)}
     prelu = Expression((Node("p", "PRelu", ("x", "s"), ("y",)),), slopes, ("x",), "y")
     for lanes in (1, 4, 16):
-        yield Case(
+        yield laid(
             joint(ChannelTable, (whole,), [Quantization(S8, 0.02, 3)], target, function=prelu), LaneFolding(lanes)
         )
     requantized = joint_table(FeatureMap(16, 16, 16, S8), target)
     for lanes in (1, 8):
-        yield Case(requantized, LaneFolding(lanes))
-    yield Case(joint_table(FeatureMap(16, 16, 16, U4), target), LaneFolding(8))
+        yield laid(requantized, LaneFolding(lanes))
+    yield laid(joint_table(FeatureMap(16, 16, 16, U4), target), LaneFolding(8))
 
 
 def joint_table(source: FeatureMap, target: Quantization) -> Table:
@@ -169,36 +170,36 @@ def _moves() -> Iterator[Case]:
     source = FeatureMap(14, 14, 16, S8)
     for axis, other, lanes in ((2, (14, 14, 8), 2), (2, (14, 14, 16), 8), (1, (14, 2, 16), 4), (0, (3, 14, 16), 1)):
         shape = tuple(source.shape[n] + (other[n] if n == axis else 0) for n in range(3))
-        yield Case(Concat((source, FeatureMap(*other, S8)), FeatureMap(*shape, S8), axis), LaneFolding(lanes))
+        yield laid(Concat((source, FeatureMap(*other, S8)), FeatureMap(*shape, S8), axis), LaneFolding(lanes))
     for starts, steps, size, lanes in (
         ((1, 1, 0), (1, 1, 1), (12, 12, 16), 4),
         ((0, 0, 8), (1, 1, 1), (14, 14, 8), 8),
         ((0, 0, 1), (2, 2, 2), (7, 7, 8), 1),
     ):
-        yield Case(Slice(source, FeatureMap(*size, S8), starts, steps), LaneFolding(lanes))
+        yield laid(Slice(source, FeatureMap(*size, S8), starts, steps), LaneFolding(lanes))
     for pads, lanes in ((((1, 1), (1, 1), (0, 0)), 4), (((0, 1), (2, 3), (0, 16)), 16), (((3, 3), (3, 3), (1, 0)), 1)):
         size = (n + sum(pad) for n, pad in zip(source.shape, pads, strict=True))
-        yield Case(Pad(source, FeatureMap(*size, S8), pads, -9), LaneFolding(lanes))
+        yield laid(Pad(source, FeatureMap(*size, S8), pads, -9), LaneFolding(lanes))
     for scales, lanes in (((2, 2), 1), ((2, 2), 8), ((1, 3), 4)):
         target = FeatureMap(14 * scales[0], 14 * scales[1], 16, S8)
-        yield Case(Upsample(source, target, scales), LaneFolding(lanes))
+        yield laid(Upsample(source, target, scales), LaneFolding(lanes))
     grouped = np.arange(16).reshape(4, 4).T.ravel()
     for order, lanes in ((grouped, 1), (grouped, 16), (np.array([5, 0, 0, 3, 1, 7, 15, 9]), 1)):
-        yield Case(ShuffleChannels(source, FeatureMap(14, 14, len(order), S8), order), LaneFolding(lanes))
+        yield laid(ShuffleChannels(source, FeatureMap(14, 14, len(order), S8), order), LaneFolding(lanes))
     places = np.arange(source.elements).reshape(source.shape)
     to_space = places.reshape(14, 14, 2, 2, 4).transpose(0, 2, 1, 3, 4).reshape(28, 28, 4)
     to_depth = places.reshape(7, 2, 7, 2, 16).transpose(0, 2, 1, 3, 4).reshape(7, 7, 64)
     for wanted, lanes in ((to_space, 4), (to_depth, 8), (places.transpose(1, 0, 2), 2)):
-        yield Case(Rearrange(source, FeatureMap(*wanted.shape, S8), wanted, 0), LaneFolding(lanes))
+        yield laid(Rearrange(source, FeatureMap(*wanted.shape, S8), wanted), LaneFolding(lanes))
 
 
 def _joints() -> Iterator[Case]:
     source = FeatureMap(16, 16, 16, U8)
     for lanes, depth in ((1, 16), (4, 16), (16, 32), (2, 64), (8, 100), (1, 2000)):
-        yield Case(StreamQueue(source), QueueFolding(lanes, depth))
+        yield Case(StreamQueue(Port(source, lanes), depth))
     for lanes, depths in ((1, (16, 16)), (8, (16, 48)), (4, (16, 200, 16))):
-        yield Case(Fork(source, len(depths)), ForkFolding(lanes, depths))
-    for lanes in ((1, 2), (1, 16), (4, 16), (2, 1), (16, 1), (16, 4)):
-        yield Case(WidthConverter(source), ConvertFolding(*lanes))
-    yield Case(WidthConverter(FeatureMap(16, 16, 12, U8)), ConvertFolding(4, 6))
-    yield Case(WidthConverter(FeatureMap(16, 16, 12, U8)), ConvertFolding(6, 4))
+        yield Case(Fork(Port(source, lanes), depths))
+    for before, after in ((1, 2), (1, 16), (4, 16), (2, 1), (16, 1), (16, 4)):
+        yield Case(WidthConverter(Port(source, before), after))
+    for before, after in ((4, 6), (6, 4)):
+        yield Case(WidthConverter(Port(FeatureMap(16, 16, 12, U8), before), after))

@@ -88,9 +88,9 @@ def measured(target: Device, jobs: int) -> list[Row]:
     with ThreadPoolExecutor(jobs) as pool:
         counts = pool.map(
             partial(remembered, top="top", device=target),
-            [to_rtlil(op.unit(folding).block(), "top") for op, folding in all_],
+            [to_rtlil(case.unit.block(), "top") for case in all_],
         )
-        return [Row(case, case.op.unit(case.folding).cost, target, n) for case, n in zip(all_, counts, strict=True)]
+        return [Row(case, case.unit.cost, target, n) for case, n in zip(all_, counts, strict=True)]
 
 
 def summary(columns: dict[str, list[Row]]) -> Iterator[str]:

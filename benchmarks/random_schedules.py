@@ -15,7 +15,8 @@ from collections import Counter
 
 import click
 
-from hwgen.blocks import Fork, StreamQueue
+from hwgen.blocks.fork import Fork
+from hwgen.blocks.queue import StreamQueue
 from hwgen.dataflow.schedule import schedule
 from tests.dataflow.random_branches import random_plan
 from tests.dataflow.watched import FRAMES, faults
@@ -36,8 +37,8 @@ def main(count: int, seed: int) -> None:
         operators.update(type(layer.op).__name__ for layer in plan.layers)
         total.update(
             streams=sum(len(stage.ports) for stage in plan.stages),
-            forks=sum(isinstance(stage.op, Fork) for stage in plan.stages),
-            queues=sum(isinstance(stage.op, StreamQueue) for stage in plan.stages),
+            forks=sum(isinstance(stage.unit, Fork) for stage in plan.stages),
+            queues=sum(isinstance(stage.unit, StreamQueue) for stage in plan.stages),
             beats=sum(len(cycles) for cycles in schedule(plan, FRAMES).run.moved.values()),
         )
     print(

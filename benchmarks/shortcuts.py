@@ -55,7 +55,7 @@ def _cells(plan: Plan) -> tuple[str, ...]:
 def _windows(plan: Plan) -> int:
     """Bits of all window buffers, rows of tapped convolutions included."""
     needs = sum(need.bits for stage in plan.stages for need in stage.cost.memories if need.name in WINDOWS)
-    rows = [stage for stage in plan.stages if isinstance(stage.op, RowFork)]
+    rows = [stage for stage in plan.stages if isinstance(stage.unit, RowFork)]
     return needs + sum(need.bits for stage in rows for need in stage.cost.memories)
 
 

@@ -16,7 +16,7 @@ from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from hwgen.blocks.costs import Cost
-from hwgen.blocks.operator import Operator
+from hwgen.blocks.operator import Operator, Unit
 from hwgen.blocks.stream import port_names
 from hwgen.blocks.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap
@@ -183,26 +183,29 @@ def random_frames(map_: FeatureMap, frames: int, seed: int = 0) -> np.ndarray:
 
 
 def check_operator(operator: Operator, folding, frames: int = STEADY_FRAMES, seed: int = 0) -> None:
-    """The harness all operators pass: equal to golden at full speed and under stalls, and exact in its cycles.
+    """:func:`check_unit` of an operator's unit."""
+    check_unit(operator.unit(folding), frames, seed)
+
+
+def check_unit(unit: Unit, frames: int = STEADY_FRAMES, seed: int = 0) -> None:
+    """The harness all units pass: equal to golden at full speed and under stalls, and exact in their cycles.
 
     Full speed: every output beat moves in the very cycle that :attr:`Unit.actors` gives, and every input beat
     too; :attr:`Unit.cost` states the cycles per frame and the latency seen here.
     """
-    unit = operator.unit(folding)
-    x = [random_frames(map_, frames, seed + n) for n, map_ in enumerate(operator.inputs)]
-    want = operator.golden(*x)
-    if want.shape != (frames, *operator.output.shape):
-        raise AssertionError(f"golden gives {want.shape[1:]}, the type says {operator.output.shape}")
-    type_, lanes = operator.output.type, unit.lanes_out
     sources, sinks = port_names(unit.block())
-    beats = {name: to_beats(v, m.type, unit.lanes_in) for name, v, m in zip(sources, x, operator.inputs, strict=True)}
+    x = [random_frames(port.map, frames, seed + n) for n, port in enumerate(unit.inputs)]
+    beats = {name: to_beats(v, p.map.type, p.lanes) for name, v, p in zip(sources, x, unit.inputs, strict=True)}
+    wanted = dict(zip(sinks, zip(unit.golden(*x), unit.outputs, strict=True), strict=True))
+    for want, port in wanted.values():
+        if want.shape != (frames, *port.map.shape):
+            raise AssertionError(f"golden gives {want.shape[1:]}, the type says {port.map.shape}")
     stalls, cost = (None, seed + 1, seed + 2), unit.cost
     simulated = simulation(unit.block, len(stalls) * frames * cost.cycles)
     for stall in stalls:
-        expected = dict.fromkeys(sinks, frames * operator.output.elements // lanes)
-        taken, given = simulated(beats, expected, stall)
-        for name, trace in given.items():
-            got = from_beats(trace.payloads, type_, lanes).reshape(want.shape)
+        taken, given = simulated(beats, {name: frames * port.beats for name, (_, port) in wanted.items()}, stall)
+        for name, (want, port) in wanted.items():
+            got = from_beats(given[name].payloads, port.map.type, port.lanes).reshape(want.shape)
             np.testing.assert_array_equal(got, want, err_msg=f"{name}, stall {stall}", strict=False)
         if stall is None:
             check_cycles(run(unit.actors, frames), taken, given)

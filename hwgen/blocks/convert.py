@@ -1,67 +1,38 @@
 """Width converter: the same elements in wider or narrower beats."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 from math import lcm
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet, queue_depth
 
 from .costs import Cost
 from .logic import Logic, stepper
-from .operator import Operator, Unit
-from .stream import beat_layout, beat_stream, join, queue_logic, queue_memory
+from .operator import Joint
+from .stream import Port, beat_layout, beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, counting, ones
 
 
 @dataclass(frozen=True)
-class ConvertFolding:
-    """From ``lanes_in`` to ``lanes_out`` elements in a beat; both divide a pixel's channels."""
+class WidthConverter(Joint):
+    """Changes the number of elements in a beat to ``lanes``, which divide a pixel's channels. Where neither width
+    divides the other, it goes over their least common multiple, at no loss of rate."""
 
-    lanes_in: int
-    lanes_out: int
+    lanes: int
 
     def __str__(self) -> str:
-        return f"{self.lanes_in}->{self.lanes_out}"
-
-
-@dataclass(frozen=True)
-class WidthConverter(Operator):
-    """Changes the number of elements in a beat. Where neither width divides the other, it goes over their least
-    common multiple, at no loss of rate."""
-
-    input: FeatureMap
-
-    @classmethod
-    def from_site(cls, site: Site) -> "WidthConverter | None":
-        return None  # placed by the pipeline, not by a model
+        return f"{self.source.lanes}->{self.lanes}"
 
     @property
-    def output(self) -> FeatureMap:
-        return self.input
-
-    def golden(self, x: np.ndarray) -> np.ndarray:
-        return x
-
-    def foldings(self) -> Iterable[ConvertFolding]:
-        divisors = [n for n in range(1, self.input.channels + 1) if self.input.channels % n == 0]
-        return [ConvertFolding(a, b) for a in divisors for b in divisors if a != b]
-
-    def unit(self, folding: Any) -> "WidthConverterUnit":
-        return WidthConverterUnit(self, folding)
-
-
-class WidthConverterUnit(Unit):
-    """Hardware for :class:`WidthConverter`."""
+    def outputs(self) -> tuple[Port, ...]:
+        return (Port(self.source.map, self.lanes),)
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
@@ -77,9 +48,8 @@ class WidthConverterUnit(Unit):
 
     @property
     def _stages(self) -> list["_Stage"]:
-        wide = lcm(self.folding.lanes_in, self.folding.lanes_out)
-        path = [self.folding.lanes_in, wide, self.folding.lanes_out]
-        return [_Stage(self.op.input, a, b) for a, b in pairwise(path) if a != b]
+        path = [self.source.lanes, lcm(self.source.lanes, self.lanes), self.lanes]
+        return [_Stage(self.source.map, a, b) for a, b in pairwise(path) if a != b]
 
 
 @lru_cache(64)

@@ -23,7 +23,7 @@ from .costs import Cost, MemoryNeed, ram_need
 from .loaded import LoadedRequantizer, LoadedUnit
 from .logic import Logic, adder_register, loop
 from .mac_folding import divisors
-from .operator import LaneFolding, Operator, Unit
+from .operator import LaneFolding, Operator, OperatorUnit
 from .pool import LanesBlock, average_requantization, sum_type
 from .requantizer import RequantizerPlan
 from .staircase import Staircase, requantization_gap
@@ -44,7 +44,7 @@ class GlobalPool(Operator):
         return self.input.height * self.input.width
 
 
-class GlobalPoolUnit(Unit):
+class GlobalPoolUnit(OperatorUnit):
     """Hardware for :class:`GlobalPool`."""
 
     @property

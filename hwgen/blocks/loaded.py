@@ -14,7 +14,7 @@ from hwgen.graph.network import QuantizedConstant
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import IntType
 
-from .operator import Operator, Unit
+from .operator import Operator, OperatorUnit
 from .requantizer import RequantizerPlan
 from .requantizer_lane import DIGIT_BITS
 from .stores import images
@@ -81,7 +81,7 @@ class LoadedRequantizer(Loadable):
         return self.sum_type
 
 
-class LoadedUnit(Unit):
+class LoadedUnit(OperatorUnit):
     """Hardware for :class:`LoadedRequantizer`."""
 
     @property

@@ -12,7 +12,7 @@ from .mac_folding import mac_foldings, mac_interval, mac_offers, mac_problems
 from .mac_layer import MacLayer, MacShape
 from .mac_unit import MacBlock
 from .multiplier import PAIR, SINGLE, Multiplier
-from .operator import Offer, Operator, Unit, Weigh
+from .operator import Offer, Operator, OperatorUnit, Weigh
 from .timing import Actor
 
 
@@ -41,7 +41,7 @@ class MacOperator(Operator):
 
 
 @dataclass(frozen=True)
-class MacUnit(Unit):
+class MacUnit(OperatorUnit):
     """Hardware for a :class:`MacOperator`."""
 
     op: MacOperator

@@ -1,9 +1,9 @@
 """What is computed, and how: an :class:`Operator` says what, a :class:`Unit` is hardware that does it.
 
 An operator is a frozen parameter object: ``output`` (types), :meth:`Operator.golden` (numpy, the definition), and the
-units that it offers. A unit is an operator with settings, its ``folding``: :attr:`Unit.actors` (exact cycles),
-:attr:`Unit.cost` and :meth:`Unit.block` (the Amaranth component). There are no default values: a face that is missing
-is an error, not a zero.
+units that it offers. A unit has :attr:`Unit.actors` (exact cycles), :attr:`Unit.cost` and :meth:`Unit.block` (the
+Amaranth component); that of an operator is the operator with settings, its ``folding``. There are no default values: a
+face that is missing is an error, not a zero.
 """
 
 from abc import ABC, abstractmethod
@@ -21,6 +21,7 @@ from hwgen.graph.types import FeatureMap
 
 from .costs import Cost, MemoryNeed, Products
 from .logic import Logic
+from .stream import Port
 from .timing import Actor, steady
 
 #: What one multiplier of a kind takes of a budget, for ``Products`` with a count of 1.
@@ -56,22 +57,23 @@ class LaneFolding:
         return f"{self.lanes} lane{'s' * (self.lanes != 1)}"
 
 
-@dataclass(frozen=True)
 class Unit(ABC):
-    """Hardware that computes ``op``, laid out by ``folding``, which has ``lanes_in`` and ``lanes_out``."""
-
-    op: "Operator"
-    folding: Any
+    """Hardware between streams. What computes an operator is an :class:`OperatorUnit`, what only joins others a
+    :class:`Joint`; subclasses are frozen dataclasses."""
 
     @property
-    def lanes_in(self) -> int:
-        """Elements in a beat of each input."""
-        return self.folding.lanes_in
+    @abstractmethod
+    def inputs(self) -> tuple[Port, ...]:
+        """What comes in."""
 
     @property
-    def lanes_out(self) -> int:
-        """Elements in a beat of each output."""
-        return self.folding.lanes_out
+    @abstractmethod
+    def outputs(self) -> tuple[Port, ...]:
+        """What leaves."""
+
+    @abstractmethod
+    def golden(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The definition: integers [N, H, W, C] of each input to those of each output."""
 
     @property
     @abstractmethod
@@ -87,10 +89,24 @@ class Unit(ABC):
     def block(self) -> wiring.Component:
         """The hardware, with streams ``i`` and ``o``, or ``i_0`` and so on where several come or leave."""
 
+    @abstractmethod
+    def __str__(self) -> str:
+        """How it is laid out, in a few words."""
+
+    @property
+    def lanes_in(self) -> int:
+        """Elements in a beat of each input."""
+        return self.inputs[0].lanes
+
+    @property
+    def lanes_out(self) -> int:
+        """Elements in a beat of the first output."""
+        return self.outputs[0].lanes
+
     @property
     def loads(self) -> bool:
         """Whether anything of it is loaded at run time."""
-        return self.op.loading is not None
+        return False
 
     @property
     def waits(self) -> bool:
@@ -111,16 +127,60 @@ class Unit(ABC):
         """Exact cycles per frame and latency of the block alone."""
         return steady(self.actors)
 
+    def costing(self, logic: Logic, memories: Iterable[MemoryNeed] = (), products: Iterable[Products] = ()) -> Cost:
+        """A cost put together; cycles and latency come from :attr:`actors`."""
+        return Cost(tuple(products), tuple(memories), logic, self.timed)
+
+
+@dataclass(frozen=True)
+class Joint(Unit):
+    """What only joins other units; each output gives what ``source`` brings, unless it says otherwise."""
+
+    source: Port
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return (self.source,)
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return (self.source,)
+
+    def golden(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (x,) * len(self.outputs)
+
+
+@dataclass(frozen=True)
+class OperatorUnit(Unit):
+    """Hardware that computes ``op``, laid out by ``folding``, which has ``lanes_in`` and ``lanes_out``."""
+
+    op: "Operator"
+    folding: Any
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        return tuple(Port(map_, self.folding.lanes_in) for map_ in self.op.inputs)
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return (Port(self.op.output, self.folding.lanes_out),)
+
+    def golden(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (self.op.golden(*inputs),)
+
+    def __str__(self) -> str:
+        return str(self.folding)
+
+    @property
+    def loads(self) -> bool:
+        return self.op.loading is not None
+
     def problems(self) -> list[str]:
         """Why it cannot be built; empty if it can."""
         offered = list(self.op.foldings())
         if self.folding in offered:
             return []
         return [f"folding {self.folding} is not one of those the operator offers: {', '.join(map(str, offered))}"]
-
-    def costing(self, logic: Logic, memories: Iterable[MemoryNeed] = (), products: Iterable[Products] = ()) -> Cost:
-        """A cost put together; cycles and latency come from :attr:`actors`."""
-        return Cost(tuple(products), tuple(memories), logic, self.timed)
 
 
 class Operator(ABC):
@@ -190,7 +250,7 @@ class Operator(ABC):
         """Useful foldings, cheapest first or not; each with ``lanes_in`` and ``lanes_out``."""
 
     @abstractmethod
-    def unit(self, folding: Any) -> Unit:
+    def unit(self, folding: Any) -> OperatorUnit:
         """Hardware for it, laid out by ``folding``."""
 
     def offers(self, weigh: Weigh) -> Sequence[Offer]:
@@ -210,7 +270,7 @@ class GoldenOnly(Operator):
     def foldings(self) -> Iterable[Any]:
         raise self.golden_only()
 
-    def unit(self, folding: Any) -> Unit:
+    def unit(self, folding: Any) -> OperatorUnit:
         raise self.golden_only()
 
 

@@ -26,7 +26,7 @@ from .costs import Cost, read_register, ring_memory
 from .loaded import LoadedRequantizer, LoadedUnit, window_text
 from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
-from .operator import LaneFolding, Operator, Unit
+from .operator import LaneFolding, Operator, OperatorUnit
 from .requantizer import RequantizerPlan
 from .staircase import Staircase, requantization, requantization_gap
 from .step_search import StepSearchPlan, requantizer_plan
@@ -46,7 +46,7 @@ class Pool(Operator):
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
 
-class PoolUnit(Unit):
+class PoolUnit(OperatorUnit):
     """Hardware for :class:`Pool`."""
 
     @property
@@ -262,7 +262,7 @@ def average_requantization(site: Site, count: int) -> Requantization | Staircase
 class LanesBlock(wiring.Component):
     """A stream in, a stream out, with the same lanes; and the load bus, where constants are loaded."""
 
-    def __init__(self, unit: Unit):
+    def __init__(self, unit: OperatorUnit):
         self.unit, self.op, self.folding = unit, unit.op, unit.folding
         streams = {
             "i": In(beat_stream(self.op.input.type, self.folding.lanes)),

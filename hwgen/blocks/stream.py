@@ -1,9 +1,11 @@
 """Streams between blocks: what they carry, how two are joined, and what the queue at their end takes."""
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Module, Shape
 from amaranth.lib import data, stream, wiring
 
-from hwgen.graph.types import IntType
+from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.rom import ram_style
 
 from .costs import MemoryNeed, ram_need, read_register
@@ -23,6 +25,29 @@ def beat_layout(type_: IntType, lanes: int) -> data.ArrayLayout:
 def beat_stream(type_: IntType, lanes: int) -> stream.Signature:
     """A stream of :func:`beat_layout`."""
     return stream.Signature(beat_layout(type_, lanes))
+
+
+@dataclass(frozen=True)
+class Port:
+    """What a stream carries: ``map``, frame after frame, ``lanes`` elements in a beat."""
+
+    map: FeatureMap
+    lanes: int
+
+    @property
+    def beats(self) -> int:
+        """Beats of a frame."""
+        return self.map.elements // self.lanes
+
+    @property
+    def width(self) -> int:
+        """Bits of a beat."""
+        return self.map.type.width * self.lanes
+
+    @property
+    def stream(self) -> stream.Signature:
+        """The Amaranth stream."""
+        return beat_stream(self.map.type, self.lanes)
 
 
 def join(m: Module, source, sink, what: str) -> None:

@@ -16,7 +16,7 @@ from hwgen.memory.queue import Outlet, queue_depth
 from .costs import Cost, MemoryNeed, Products
 from .logic import Logic
 from .mac_folding import divisors
-from .operator import LaneFolding, Operator, Unit
+from .operator import LaneFolding, Operator, OperatorUnit
 from .stream import beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Take, ones
 
@@ -43,7 +43,7 @@ class Streamed(Operator):
         return [LaneFolding(lanes) for lanes in divisors(channels)]
 
 
-class StreamedUnit(Unit):
+class StreamedUnit(OperatorUnit):
     """Hardware that starts a step in every cycle and has as many lanes at all its ends."""
 
     @property

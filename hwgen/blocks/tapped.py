@@ -13,10 +13,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from hwgen.graph.exact.loadable import LoadForm
-from hwgen.graph.network import Site
 from hwgen.graph.semantics.window import Window
-from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet
 from hwgen.memory.ring import RingTap, RingWindow
 
@@ -25,96 +22,75 @@ from .costs import MemoryNeed
 from .logic import Logic
 from .mac import MacFolding, MacPlan
 from .mac_layer import MacLayer
-from .mac_operator import MacOperator, MacUnit
+from .mac_operator import MacUnit
 from .mac_unit import MacBlock
 from .rows import WindowRows
-from .stream import beat_stream, join, queue_logic, queue_memory
+from .stream import Port, beat_stream, join, queue_logic, queue_memory
 from .timing import Actor, Give
 
 
-@dataclass(frozen=True, eq=False)
-class TappedConv(MacOperator):
-    """``conv`` over rows side by side, in beats of ``lanes`` channels of each row; ``depth``: places of the second
-    output's queue."""
+def tap_obstacles(conv: Conv) -> list[str]:
+    """Why the input of ``conv`` cannot be tapped; empty if it can."""
+    window, source = conv.window, conv.input
+    if conv.group > 1 or window.strides != (1, 1) or window.dilations != (1, 1):
+        return ["only a convolution in one group, without stride or dilation, can be tapped"]
+    if conv.output.shape[:2] != source.shape[:2] or not 0 < window.pads[0] < window.kernel[0]:
+        return ["only a convolution whose result is as large as its input, with rows of padding, can be tapped"]
+    return []
 
-    conv: Conv
-    lanes: int
+
+def least_depth(conv: Conv, folding: MacFolding) -> int:
+    """The most beats that a pass hands on."""
+    words, passes = conv.input.channels // folding.lanes_in, -(-conv.output.channels // folding.outputs)
+    return -(-words // passes)
+
+
+@dataclass(frozen=True)
+class RowConv(MacUnit):
+    """The convolution ``op``, laid out in columns by ``folding``, over rows side by side; what it hands on leaves by
+    the second output, through a queue of ``depth``."""
+
+    op: Conv
     depth: int
-
-    @classmethod
-    def from_site(cls, site: Site) -> "TappedConv | None":
-        return None  # placed by the pipeline, not by a model
-
-    @staticmethod
-    def problems(conv: Conv) -> list[str]:
-        """Why the input of ``conv`` cannot be tapped; empty if it can."""
-        window, source = conv.window, conv.input
-        if conv.group > 1 or window.strides != (1, 1) or window.dilations != (1, 1):
-            return ["only a convolution in one group, without stride or dilation, can be tapped"]
-        if conv.output.shape[:2] != source.shape[:2] or not 0 < window.pads[0] < window.kernel[0]:
-            return ["only a convolution whose result is as large as its input, with rows of padding, can be tapped"]
-        return []
-
-    @staticmethod
-    def folding(conv: Conv, folding: MacFolding) -> MacFolding:
-        """How the rows are worked on where ``conv`` would be with ``folding``, of the kind ``columns``."""
-        return replace(folding, window="ring", lanes_in=conv.window.kernel[0] * folding.lanes_in, tap=0)
-
-    @staticmethod
-    def least_depth(conv: Conv, folding: MacFolding) -> int:
-        """The most beats that a pass hands on."""
-        words, passes = conv.input.channels // folding.lanes_in, -(-conv.output.channels // folding.outputs)
-        return -(-words // passes)
 
     @property
     def rows(self) -> WindowRows:
         """What puts the rows side by side."""
-        conv = self.conv
-        return WindowRows.of(conv.input, conv.window.kernel[0], conv.window.pads[0], conv.input_zero, self.lanes)
+        conv = self.op
+        source = Port(conv.input, self.folding.lanes_in)
+        return WindowRows(source, conv.window.kernel[0], conv.window.pads[0], conv.input_zero)
 
     @property
-    def input(self) -> FeatureMap:
-        return self.rows.output
+    def inputs(self) -> tuple[Port, ...]:
+        return self.rows.outputs
 
     @property
-    def loading(self) -> LoadForm | None:
-        return self.conv.loading
+    def outputs(self) -> tuple[Port, ...]:
+        """The result, and the rows that are handed on: all but as many at the end as there is padding above."""
+        map_ = self.op.input
+        handed = replace(map_, height=map_.height - self.op.window.pads[0])
+        return (*super().outputs, Port(handed, self.folding.lanes_in))
 
-    @property
-    def output(self) -> FeatureMap:
-        return self.conv.output
-
-    @property
-    def tapped(self) -> FeatureMap:
-        """The rows that leave by the second output: all but as many at the end as there is padding above."""
-        return replace(self.conv.input, height=self.conv.input.height - self.conv.window.pads[0])
-
-    def golden(self, x: np.ndarray) -> np.ndarray:
-        return self.layer.golden(x)
-
-    @cached_property
-    def layer(self) -> MacLayer:
-        conv, lanes = self.conv, self.lanes
-        (_, left, _, right), (rows, columns) = conv.window.pads, conv.window.kernel
-        window = Window((1, columns), pads=(0, left, 0, right))
-        weights = conv.weights.reshape(len(conv.weights), rows, columns, -1, lanes).transpose(0, 2, 3, 1, 4)
-        weights = weights.reshape(len(weights), 1, columns, -1)
-        requantization, zero = conv.requantization, conv.input_zero
-        return MacLayer(self.input, self.output, window, weights, zero, requantization, loading=conv.loading)
-
-    def unit(self, folding: MacFolding) -> "TappedUnit":
-        return TappedUnit(self, folding)
-
-
-class TappedUnit(MacUnit):
-    """Hardware for :class:`TappedConv`."""
-
-    op: TappedConv
+    def golden(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        topmost = x.reshape(*x.shape[:3], -1, self.op.window.kernel[0], self.folding.lanes_in)[..., 0, :]
+        handed = topmost[:, self.op.window.pads[0] :]
+        return self.plan.layer.golden(x), handed.reshape(*handed.shape[:3], -1)
 
     @cached_property
     def plan(self) -> "TappedPlan":
-        window = self.op.conv.window
-        return TappedPlan(self.op.layer, self.folding, window.pads[0], window.kernel[0], self.op.depth)
+        window, folding = self.op.window, self.folding
+        in_rows = replace(folding, window="ring", lanes_in=window.kernel[0] * folding.lanes_in, tap=0)
+        return TappedPlan(self._layer, in_rows, window.pads[0], window.kernel[0], self.depth)
+
+    @property
+    def _layer(self) -> MacLayer:
+        conv, (rows,) = self.op, self.rows.outputs
+        (_, left, _, right), (height, columns) = conv.window.pads, conv.window.kernel
+        window = Window((1, columns), pads=(0, left, 0, right))
+        weights = conv.weights.reshape(len(conv.weights), height, columns, -1, self.folding.lanes_in)
+        weights = weights.transpose(0, 2, 3, 1, 4).reshape(len(weights), 1, columns, -1)
+        requantization, zero = conv.requantization, conv.input_zero
+        return MacLayer(rows.map, conv.output, window, weights, zero, requantization, loading=conv.loading)
 
     def block(self) -> wiring.Component:
         return TappedBlock(self.plan)

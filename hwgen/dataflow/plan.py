@@ -6,14 +6,15 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from hwgen.blocks.costs import Cost
 from hwgen.blocks.mac import MacFolding
-from hwgen.blocks.operator import LaneFolding, Operator, Unit
+from hwgen.blocks.operator import LaneFolding, Operator, OperatorUnit
 from hwgen.graph.errors import InputError, ModelError, near
 from hwgen.graph.network import Network, screenful
 
 from .plan_file import FORMAT, folding_differences, place, read_document
 from .shortcuts import tap_problems
-from .stages import INPUT, Built, Layout, Source, Stage
+from .stages import INPUT, Layout, Source, Stage
 
 LARGEST_QUEUE = 1 << 20
 #: Kinds of foldings of layers, and their definitions in the schema of plans.
@@ -23,15 +24,30 @@ _REMEDY = "end the network before it with --outputs"
 
 
 @dataclass(frozen=True, eq=False)
-class PlannedLayer(Built):
+class PlannedLayer:
     """A layer with its unit; ``queues[n]`` beats are kept in front of its input ``n`` (0: no queue)."""
 
     name: str
-    unit: Unit
+    unit: OperatorUnit
     queues: tuple[int, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "queues", self.queues or (0,) * len(self.op.inputs))
+
+    @property
+    def op(self) -> Operator:
+        """What it computes."""
+        return self.unit.op
+
+    @property
+    def folding(self) -> Any:
+        """How its unit is laid out."""
+        return self.unit.folding
+
+    @property
+    def cost(self) -> Cost:
+        """What its unit takes."""
+        return self.unit.cost
 
     def folded(self, folding: Any) -> "PlannedLayer":
         """The layer laid out in another way."""

@@ -12,8 +12,11 @@ have it can do the same, and with a source that offers earlier no beat comes lat
 from collections import Counter
 from collections.abc import Iterator
 
-from hwgen.blocks import ChannelTable, Fork, Pad, Slice, StreamQueue, Table, WidthConverter
+from hwgen.blocks import ChannelTable, Pad, Slice, Table
+from hwgen.blocks.convert import WidthConverter
+from hwgen.blocks.fork import Fork
 from hwgen.blocks.operator import Operator
+from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.timing import Deadlock
 from hwgen.graph.errors import FitError
 
@@ -104,7 +107,7 @@ def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
     holders = {}
     for place, feed in _feeds(plan):
         if place in places:
-            holders[place] = next(at for at in feed if isinstance(plan.stages[at[0]].op, Fork | StreamQueue))
+            holders[place] = next(at for at in feed if isinstance(plan.stages[at[0]].unit, Fork | StreamQueue))
     try:
         room = _free_rooms(plan, target, set(holders.values()))
     except Deadlock:
@@ -137,7 +140,7 @@ def _feeds(plan: Plan) -> Iterator[tuple[Place, list[tuple[int, int]]]]:
         while source != INPUT:
             feed.append((source.stage, source.port))
             before = plan.stages[source.stage]
-            if not isinstance(before.op, StreamQueue | WidthConverter):
+            if not isinstance(before.unit, StreamQueue | WidthConverter):
                 break
             (source,) = before.sources
         yield place, feed

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hwgen.blocks import Conv
 from hwgen.blocks.operator import Operator, SeveralInputs
-from hwgen.blocks.tapped import TappedConv
+from hwgen.blocks.tapped import least_depth, tap_obstacles
 from hwgen.graph.network import Network
 from hwgen.graph.types import FeatureMap
 
@@ -31,7 +31,7 @@ def shortcuts(network: Network) -> Iterator[Shortcut]:
         if len(readers) == 2 and tensor not in results:
             (first, _), (other, place) = readers
             op, joins = ops[first], isinstance(ops[other], SeveralInputs) and other != first
-            if joins and isinstance(op, Conv) and not op.gap and not TappedConv.problems(op):
+            if joins and isinstance(op, Conv) and not op.gap and not tap_obstacles(op):
                 yield Shortcut(first, other, place, op.input)
 
 
@@ -47,5 +47,5 @@ def tap_problems(network: Network, name: str, op: Operator, folding) -> list[str
         ]
     if folding.window != "columns":
         return [f"tap {tap}: with window {folding.window!r} nothing is handed on; take 'columns', or tap 0"]
-    least = TappedConv.least_depth(op, folding)
+    least = least_depth(op, folding)
     return [f"tap {tap} is less than the {least} beats that a pass hands on"] if tap < least else []

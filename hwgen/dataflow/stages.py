@@ -1,18 +1,18 @@
 """Every block of a pipeline: layers, the forks behind them, the queues and width converters in front of them."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hwgen.blocks import Concat, Fork, StreamQueue, WidthConverter
-from hwgen.blocks.convert import ConvertFolding
+from hwgen.blocks import Concat
+from hwgen.blocks.convert import WidthConverter
 from hwgen.blocks.costs import Cost
-from hwgen.blocks.fork import ForkFolding
-from hwgen.blocks.operator import LaneFolding, Operator, Unit
-from hwgen.blocks.queue import QueueFolding
+from hwgen.blocks.fork import Fork
+from hwgen.blocks.operator import LaneFolding, Unit
+from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.rows import SHORT_QUEUE, RowFork, row_ranges
-from hwgen.blocks.tapped import TappedConv
+from hwgen.blocks.stream import Port
+from hwgen.blocks.tapped import RowConv
 from hwgen.blocks.timing import Actor, Give
-from hwgen.graph.types import FeatureMap
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -32,29 +32,8 @@ class Source:
 INPUT = Source(-1)
 
 
-class Built:
-    """What has a unit."""
-
-    unit: Unit
-
-    @property
-    def op(self) -> Operator:
-        """What it computes."""
-        return self.unit.op
-
-    @property
-    def folding(self) -> Any:
-        """How its unit is laid out."""
-        return self.unit.folding
-
-    @property
-    def cost(self) -> Cost:
-        """What its unit takes."""
-        return self.unit.cost
-
-
 @dataclass(frozen=True, eq=False)
-class Stage(Built):
+class Stage:
     """One block of the pipeline. ``layer`` is the one it belongs to; ``sources`` are what it reads."""
 
     name: str
@@ -72,6 +51,10 @@ class Stage(Built):
         return self.unit.actors
 
     @property
+    def cost(self) -> Cost:
+        return self.unit.cost
+
+    @property
     def ports(self) -> list[tuple[int, Give]]:
         """The number of the actor behind each output, and what it gives there; in the order of the ports."""
         last = len(self.actors) - 1
@@ -81,11 +64,10 @@ class Stage(Built):
 
 @dataclass(frozen=True)
 class _Stream:
-    """A stream laid out: what it carries, with how many lanes, and the queue that its fork keeps for its reader."""
+    """A stream laid out: what it carries, and the queue that its fork keeps for its reader."""
 
     source: Source
-    map: FeatureMap
-    lanes: int
+    port: Port
     queue: int = 0
 
 
@@ -105,7 +87,7 @@ class Layout:
         network = plan.network
         first = self._readers[network.input.name][0][0]
         lanes = next(layer.unit.lanes_in for layer in plan.layers if layer.name == first)
-        self._hand_out(plan, network.input.name, _Stream(INPUT, network.input.map, lanes), first)
+        self._hand_out(plan, network.input.name, _Stream(INPUT, Port(network.input.map, lanes)), first)
         for layer, placed in zip(plan.layers, network.layers, strict=True):
             inputs = tuple(self._arrive(layer, place) for place in range(len(placed.inputs)))
             self.entries |= {(layer.name, place): source for place, source in enumerate(inputs)}
@@ -113,7 +95,7 @@ class Layout:
                 made = self._tapped(layer, *inputs, self._other_reader(layer.name, placed.inputs[0]))
             else:
                 made = self._add(layer.name, layer.unit, layer.name, *inputs)
-            self._hand_out(plan, placed.output, _Stream(made, layer.op.output, layer.unit.lanes_out), layer.name)
+            self._hand_out(plan, placed.output, _Stream(made, layer.unit.outputs[0]), layer.name)
         self.outputs = tuple(self._waiting.pop(("", n)).source for n in range(len(_outputs(plan))))
 
     def _add(self, name: str, unit: Unit, layer: str, *sources: Source) -> Source:
@@ -129,14 +111,13 @@ class Layout:
         layers = {layer.name: layer for layer in plan.layers}
         # In front of a converter that widens, the queue stands behind that.
         held = [
-            layers[name].queues[place] if name and layers[name].unit.lanes_in <= stream.lanes else 0
+            layers[name].queues[place] if name and layers[name].unit.lanes_in <= stream.port.lanes else 0
             for name, place in readers
         ]
-        depths = tuple(max(LEAST_FORK, depth) for depth in held)
-        unit = Fork(stream.map, len(readers)).unit(ForkFolding(stream.lanes, depths))
+        unit = Fork(stream.port, tuple(max(LEAST_FORK, depth) for depth in held))
         fork = self._add(f"{layer}_fork", unit, layer, stream.source)
         for port, (reader, depth) in enumerate(zip(readers, held, strict=True)):
-            self._waiting[reader] = _Stream(Source(fork.stage, port), stream.map, stream.lanes, depth)
+            self._waiting[reader] = _Stream(Source(fork.stage, port), stream.port, depth)
 
     def _other_reader(self, layer: str, tensor: str) -> tuple[str, int]:
         (other,) = (reader for reader in self._readers[tensor] if reader[0] != layer)
@@ -145,22 +126,21 @@ class Layout:
     def _tapped(self, layer, source: Source, other: tuple[str, int]) -> Source:
         """A layer that hands its input on to ``other``: a chain of rows, the layer, and what puts the last rows of a
         frame behind those that the layer has handed on."""
-        conv, lanes, name = layer.op, layer.unit.lanes_in, layer.name
-        op, map_ = TappedConv(conv, lanes, layer.folding.tap), conv.input
-        rows, top = conv.window.kernel[0], conv.window.pads[0]
-        pixel = map_.channels // lanes
-        row, parts = map_.width * pixel + SHORT_QUEUE, []
-        for n, used in reversed(list(enumerate(row_ranges(map_.height, rows, top)))):
-            onward = (0 if n else map_.height - top, map_.height)
+        unit, name = RowConv(layer.op, layer.folding, layer.folding.tap), layer.name
+        rows, top = unit.rows.rows, unit.rows.top
+        whole, (_, tapped) = unit.rows.source, unit.outputs
+        pixel = whole.map.channels // whole.lanes
+        row, parts = whole.map.width * pixel + SHORT_QUEUE, []
+        for n, used in reversed(list(enumerate(row_ranges(whole.map.height, rows, top)))):
+            onward = (0 if n else whole.map.height - top, whole.map.height)
             behind = row + pixel * (n < rows - 1) if n else max(2 * SHORT_QUEUE, pixel)
-            unit = RowFork(map_, (used, onward)).unit(ForkFolding(lanes, (SHORT_QUEUE, behind)))
-            part = self._add(f"{name}_row{n}", unit, name, source)
+            part = self._add(f"{name}_row{n}", RowFork(whole, (used, onward), (SHORT_QUEUE, behind)), name, source)
             parts, source = [part, *parts], Source(part.stage, 1)
-        side_by_side = self._add(f"{name}_rows", op.rows.unit(op.rows.foldings()[0]), name, *parts)
-        made = self._add(name, op.unit(op.folding(conv, layer.folding)), name, side_by_side)
-        both = Concat((op.tapped, replace(map_, height=top)), map_, 0)
-        handed = self._add(f"{name}_handed", both.unit(LaneFolding(lanes)), name, Source(made.stage, 1), source)
-        self._waiting[other] = _Stream(handed, map_, lanes)
+        side_by_side = self._add(f"{name}_rows", unit.rows, name, *parts)
+        made = self._add(name, unit, name, side_by_side)
+        both = Concat((tapped.map, replace(whole.map, height=top)), whole.map, 0).unit(LaneFolding(whole.lanes))
+        handed = self._add(f"{name}_handed", both, name, Source(made.stage, 1), source)
+        self._waiting[other] = _Stream(handed, whole)
         return made
 
     def _arrive(self, layer, place: int) -> Source:
@@ -171,13 +151,12 @@ class Layout:
         """
         stream, wanted = self._waiting.pop((layer.name, place)), layer.unit.lanes_in
         suffix, source = str(place) if len(layer.queues) > 1 else "", stream.source
-        added = []
-        if stream.lanes != wanted:
-            unit = WidthConverter(stream.map).unit(ConvertFolding(stream.lanes, wanted))
-            added.append((f"{layer.name}_lanes{suffix}", unit))
+        added, port = [], stream.port
+        if port.lanes != wanted:
+            added.append((f"{layer.name}_lanes{suffix}", WidthConverter(port, wanted)))
         if layer.queues[place] > stream.queue:
-            unit = StreamQueue(stream.map).unit(QueueFolding(max(stream.lanes, wanted), layer.queues[place]))
-            added.insert(wanted > stream.lanes, (f"{layer.name}_queue{suffix}", unit))
+            unit = StreamQueue(Port(port.map, max(port.lanes, wanted)), layer.queues[place])
+            added.insert(wanted > port.lanes, (f"{layer.name}_queue{suffix}", unit))
         for name, unit in added:
             source = self._add(name, unit, layer.name, source)
         return source

@@ -8,12 +8,15 @@ the pixels that come while the second convolution works.
 
 from dataclasses import dataclass, replace
 
-from hwgen.blocks import Conv, Fork, StreamQueue, WidthConverter
+from hwgen.blocks import Conv
+from hwgen.blocks.convert import WidthConverter
+from hwgen.blocks.fork import Fork
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.multiplier import SINGLE
 from hwgen.blocks.operator import SeveralInputs, Weigh
+from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.rows import SHORT_QUEUE, RowFork
-from hwgen.blocks.tapped import TappedConv
+from hwgen.blocks.tapped import RowConv, least_depth
 from hwgen.blocks.timing import Deadlock
 
 from .plan import Plan, PlannedLayer
@@ -64,14 +67,14 @@ def _held(plan: Plan, source: Source) -> tuple[int, str | None] | None:
     bits = 0
     while source != INPUT:
         stage = plan.stages[source.stage]
-        width = stage.op.input.type.width * stage.unit.lanes_in
-        if isinstance(stage.op, Fork):
-            return bits + stage.folding.depths[source.port] * width, None
-        if isinstance(stage.op, StreamQueue):
-            bits += stage.folding.depth * width
-        elif not isinstance(stage.op, WidthConverter) and not (stage.is_layer and by_pixel(stage.op)):
+        unit, width = stage.unit, stage.unit.inputs[0].width
+        if isinstance(unit, Fork):
+            return bits + unit.depths[source.port] * width, None
+        if isinstance(unit, StreamQueue):
+            bits += unit.depth * width
+        elif not isinstance(unit, WidthConverter) and not (stage.is_layer and by_pixel(unit.op)):
             made = plan.stages[stage.sources[0].stage] if stage.sources[0] != INPUT else stage
-            handed = isinstance(made.op, TappedConv) and not stage.is_layer
+            handed = isinstance(made.unit, RowConv) and not stage.is_layer
             return (bits + _handed_bits(plan, stage, made), made.layer) if handed else None
         (source,) = stage.sources
     return None
@@ -79,13 +82,13 @@ def _held(plan: Plan, source: Source) -> tuple[int, str | None] | None:
 
 def _handed_bits(plan: Plan, joint: Stage, made: Stage) -> int:
     """Bits of what stands between a tapped convolution and whoever gets its map, and what its rows take beyond rows."""
-    map_ = made.op.conv.input
-    row = map_.width * map_.channels // made.op.lanes
-    beats = joint.unit.queue + made.op.depth
+    whole = made.unit.rows.source
+    row = whole.beats // whole.map.height
+    beats = joint.unit.queue + made.unit.depth
     for stage in plan.stages:
-        if isinstance(stage.op, RowFork) and stage.layer == made.layer:
-            beats += stage.folding.depths[1] % row
-    return beats * made.op.lanes * map_.type.width
+        if isinstance(stage.unit, RowFork) and stage.layer == made.layer:
+            beats += stage.unit.depths[1] % row
+    return beats * whole.width
 
 
 def tap_shortcuts(plan: Plan, target: int, spare: int, weigh: Weigh) -> Plan:
@@ -141,9 +144,7 @@ def _folding(conv: Conv, folding: MacFolding, target: int, spare: int, weigh: We
     for each in [folding] if folding.window == "columns" else conv.foldings():
         if each.window == "columns" and conv.unit(each).interval <= target:
             alike = replace(each, products=folding.products if each.outputs > 1 else SINGLE)
-            depth = max(
-                2 * TappedConv.least_depth(conv, alike), SHORT_QUEUE
-            )  # so that no pass waits for the one before
+            depth = max(2 * least_depth(conv, alike), SHORT_QUEUE)  # so that no pass waits for the one before
             count = _multipliers(conv, alike, weigh)
             if count <= most:
                 fitting.append((count, conv.unit(alike).cost.area, len(fitting), replace(alike, tap=depth)))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from hwgen.blocks import Fork
+from hwgen.blocks.fork import Fork
 from hwgen.dataflow.stages import INPUT, Source
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class _Walk:
             queue = stage.ports[source.port][1].queue
             if queue > places:
                 places, peak = queue, self.peaks[source.stage, source.port]
-            if stage.layer != reader and not isinstance(stage.op, Fork):
+            if stage.layer != reader and not isinstance(stage.unit, Fork):
                 return [_edge(stage.layer, reader, places, peak, handed=True)]
             source = stage.sources[0]
         return [_edge("", reader, places, peak, handed=False)]

@@ -9,19 +9,19 @@ from hwgen.blocks import (
     Conv,
     Dense,
     EdgeAveragePool,
-    Fork,
     GlobalAveragePool,
     GlobalMaxPool,
     MaxPool,
-    StreamQueue,
     Table,
-    WidthConverter,
 )
-from hwgen.blocks.convert import ConvertFolding
-from hwgen.blocks.fork import ForkFolding
+from hwgen.blocks.convert import WidthConverter
+from hwgen.blocks.fork import Fork
 from hwgen.blocks.mac import MacFolding
-from hwgen.blocks.operator import LaneFolding
-from hwgen.blocks.queue import QueueFolding
+from hwgen.blocks.operator import LaneFolding, OperatorUnit
+from hwgen.blocks.queue import StreamQueue
+from hwgen.blocks.rows import SHORT_QUEUE, RowFork, WindowRows, row_ranges
+from hwgen.blocks.stream import Port
+from hwgen.blocks.tapped import RowConv
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.lower.site import sum_quantization
@@ -271,19 +271,47 @@ def _plumbing():
     source = FeatureMap(4, 4, 6, S8)
     requantized = replace(site("Requantize", source, Window((1, 1)), 6, Quantization(U8, 0.013, 90)))
     yield Table.from_site(requantized), LaneFolding(3)
-    for depth in (1, 4, 100):
-        yield StreamQueue(source), QueueFolding(2, depth)
-    yield Fork(source, 3), ForkFolding(2, (8, 16, 5))
-    for lanes in ((1, 3), (3, 1), (3, 2), (2, 3), (6, 1)):
-        yield WidthConverter(source), ConvertFolding(*lanes)
     yield from pairs()
     yield from moves()
     yield from elements()
 
 
-def _named(cases):
-    return [(f"{type(op).__name__}-{op.input}-{folding}".replace(" ", ","), op, folding) for op, folding in cases]
+def _joints():
+    """Units that compute no operator."""
+    source = FeatureMap(4, 4, 6, S8)
+    for depth in (1, 4, 100):
+        yield StreamQueue(Port(source, 2), depth)
+    yield Fork(Port(source, 2), (8, 16, 5))
+    for lanes in ((1, 3), (3, 1), (3, 2), (2, 3), (6, 1)):
+        yield WidthConverter(Port(source, lanes[0]), lanes[1])
+    for rows, port in ((3, Port(FeatureMap(6, 5, 4, U8), 2)), (5, Port(FeatureMap(7, 3, 2, S8), 2))):
+        yield RowFork(port, tuple(row_ranges(port.map.height, rows, rows // 2)), (SHORT_QUEUE,) * rows)
+        yield WindowRows(port, rows, rows // 2, -3 if port.map.type.signed else 3)
+
+
+def _tapped():
+    """Convolutions over rows side by side: map, channels out, outputs of a pass, lanes, places of the tap, rows."""
+    for source, channels, outputs, lanes, depth, rows in (
+        (FeatureMap(6, 7, 4, U8), 6, 3, 2, 16, 3),
+        (FeatureMap(6, 7, 4, S8), 6, 3, 4, 4, 3),
+        (FeatureMap(5, 4, 2, U8), 5, 2, 1, 3, 3),
+        (FeatureMap(7, 6, 4, U8), 10, 1, 2, 2, 3),
+        (FeatureMap(8, 5, 2, U8), 4, 3, 2, 8, 5),
+    ):
+        side = rows // 2
+        op = conv(source, Window((rows, 3), pads=(side, 1, side, 1)), channels)
+        yield RowConv(op, _mac("columns", rows * lanes, outputs, lanes, 1, in_luts=True), depth)
+
+
+def _named(units):
+    return [(f"{kind(unit)}-{unit.inputs[0].map}-{unit}".replace(" ", ","), unit) for unit in units]
+
+
+def kind(unit) -> str:
+    """What a unit computes; itself where it only joins others."""
+    return type(unit.op if isinstance(unit, OperatorUnit) else unit).__name__
 
 
 CONVOLUTIONS = (*_convolutions(), *_packed(), *_grouped(), *_searched(), *_in_columns(), *_multiplied())
-CASES = _named([*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing()])
+UNITS = [op.unit(folding) for op, folding in (*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing())]
+CASES = _named([*UNITS, *_tapped(), *_joints()])

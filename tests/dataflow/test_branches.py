@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hwgen.blocks import Fork
-from hwgen.blocks.fork import ForkUnit
+from hwgen.blocks.fork import Fork
 from hwgen.dataflow.plan import Plan
 
 from .random_branches import random_plan
@@ -22,7 +21,7 @@ def test_hardware_and_schedule_agree(seed):
     [({"latency": 2}, "_fork.0: beats move in cycles "), ({"credit_delay": 3, "queue": 15}, "places taken")],
 )
 def test_a_schedule_that_is_wrong_is_found(change, words, monkeypatch):
-    plan = next(plan for plan in map(random_plan, range(20)) if any(isinstance(x.op, Fork) for x in plan.stages))
-    actors = ForkUnit.actors.func
-    monkeypatch.setattr(ForkUnit, "actors", property(lambda unit: (replace(actors(unit)[0], **change),)))
+    plan = next(plan for plan in map(random_plan, range(20)) if any(isinstance(x.unit, Fork) for x in plan.stages))
+    actors = Fork.actors.func
+    monkeypatch.setattr(Fork, "actors", property(lambda unit: (replace(actors(unit)[0], **change),)))
     assert any(words in line for line in faults(Plan(plan.network, plan.layers)))

@@ -6,8 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from hwgen.blocks import Fork, StreamQueue
+from hwgen.blocks.fork import Fork
 from hwgen.blocks.multiplier import PAIR
+from hwgen.blocks.queue import StreamQueue
 from hwgen.dataflow.pipeline import LONGEST_NAME, Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.folding import search
@@ -74,10 +75,9 @@ def test_separable_network(budget):
 def test_a_map_waits_for_what_is_computed_of_all_of_it(budget):
     plan = search(squeezed(), multipliers=budget)
     agree(plan.network, plan)
-    (waiting,) = [stage for stage in plan.stages if isinstance(stage.op, Fork)]
-    beats = waiting.op.input.elements // waiting.folding.lanes
-    queues = [*waiting.folding.depths, *(s.folding.depth for s in plan.stages if isinstance(s.op, StreamQueue))]
-    assert max(queues) >= beats  # a whole frame
+    (waiting,) = [stage for stage in plan.stages if isinstance(stage.unit, Fork)]
+    queues = [*waiting.unit.depths, *(s.unit.depth for s in plan.stages if isinstance(s.unit, StreamQueue))]
+    assert max(queues) >= waiting.unit.source.beats  # a whole frame
 
 
 def leaving():
@@ -123,7 +123,7 @@ def test_queues_are_where_beats_are_wide(budget, widens):
     plan = plan.with_queues({(layer.name, 0): 16 for layer in plan.layers[1:]})
     widths = [(before.folding.lanes_out, after.folding.lanes_in) for before, after in pairwise(plan.layers)]
     assert any(given < wanted if widens else given > wanted for given, wanted in widths)
-    queues = [stage.folding.lanes for stage in plan.stages if isinstance(stage.op, StreamQueue)]
+    queues = [stage.unit.lanes_in for stage in plan.stages if isinstance(stage.unit, StreamQueue)]
     assert queues == [max(pair) for pair in widths]
     agree(plan.network, plan)
 

@@ -6,7 +6,7 @@ import pytest
 
 from hwgen.blocks import Add
 from hwgen.blocks.rows import RowFork
-from hwgen.blocks.tapped import TappedConv
+from hwgen.blocks.tapped import RowConv
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.folding import FoldingSearch, default_weigh
@@ -37,7 +37,7 @@ def test_a_shortcut_is_handed_on(size, channels, budget):
     (shortcut,) = shortcuts(plan.network)
     assert (shortcut.layer, shortcut.other, shortcut.place) == ("layer1", "layer3", 1)
     handing = tap_shortcuts(plan, target, 8, default_weigh)
-    assert any(isinstance(stage.op, RowFork) for stage in handing.stages)
+    assert any(isinstance(stage.unit, RowFork) for stage in handing.stages)
     assert schedule(handing).interval <= target
     agree(handing.network, handing)
     agree(handing.network, Plan.from_json(handing.network, handing.to_json()))
@@ -45,7 +45,7 @@ def test_a_shortcut_is_handed_on(size, channels, budget):
 
 def test_places_of_a_tapped_convolution_are_taken_as_its_step_starts():
     plan = random_plan(1468)
-    assert any(isinstance(stage.op, TappedConv) for stage in plan.stages)
+    assert any(isinstance(stage.unit, RowConv) for stage in plan.stages)
     assert faults(plan, 1468) == []
 
 
@@ -65,7 +65,7 @@ def test_what_waits_is_counted():
     assert (queued.handed_by, handed.handed_by) == (None, "layer1")
     assert queued.bytes == next(layer for layer in plan.layers if layer.name == "layer3").queues[1]
     (chain,) = (stage for stage in handing.stages if stage.name == "layer1_row0")
-    assert handed.bytes > chain.folding.depths[1] * chain.folding.lanes
+    assert handed.bytes > chain.unit.depths[1] * chain.unit.lanes_in
     projected = [each for each in waiting(handing) if each.layer == "layer7"]
     assert [each.handed_by for each in projected] == [None]
 

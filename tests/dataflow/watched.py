@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from amaranth.hdl import Cat, Mux, Signal
 
-from hwgen.blocks import WidthConverter
+from hwgen.blocks.convert import WidthConverter
 from hwgen.blocks.stream import port_names
 from hwgen.dataflow.activity import activity
 from hwgen.dataflow.pipeline import Pipeline
@@ -74,7 +74,7 @@ class Watched(Pipeline):
         """A block's own are made before those within its window buffer, that at the end of a converter is made last."""
         found = []
         for stage, made in zip(self.plan.stages, self._made, strict=True):
-            found += made[-1:] if isinstance(stage.op, WidthConverter) else made[: len(stage.ports)]
+            found += made[-1:] if isinstance(stage.unit, WidthConverter) else made[: len(stage.ports)]
         return found
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from benchmarks.cost_cases import SAME, Case, laid_out
-from hwgen.blocks import GlobalMaxPool, MaxPool, StreamQueue
+from benchmarks.cost_cases import SAME, Case, laid, laid_out
+from hwgen.blocks import GlobalMaxPool, MaxPool
 from hwgen.blocks.operator import LaneFolding
-from hwgen.blocks.queue import QueueFolding
+from hwgen.blocks.queue import StreamQueue
+from hwgen.blocks.stream import Port
 from hwgen.device.mapping import needs
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
@@ -17,11 +18,11 @@ from tests.blocks.cases import conv, dense, pool
 CASES = [
     laid_out(conv(FeatureMap(12, 12, 8, U8), SAME, 8), "columns", 24),
     laid_out(dense(FeatureMap(1, 1, 128, S8), 12, Quantization(S8, 0.05, 3)), "ring", 12),
-    Case(pool(MaxPool, FeatureMap(16, 16, 16, U8), Window((2, 2), (2, 2))), LaneFolding(8)),
+    laid(pool(MaxPool, FeatureMap(16, 16, 16, U8), Window((2, 2), (2, 2))), LaneFolding(8)),
     laid_out(conv(FeatureMap(12, 12, 8, U8), SAME, 8).loadable(), "columns", 24),
     laid_out(dense(FeatureMap(1, 1, 400, U8), 24).loadable(), "ring", 3),
-    Case(StreamQueue(FeatureMap(16, 16, 16, U8)), QueueFolding(8, 100)),
-    Case(GlobalMaxPool(FeatureMap(7, 7, 64, S8), clamp=(-128, 127)), LaneFolding(4)),
+    Case(StreamQueue(Port(FeatureMap(16, 16, 16, U8), 8), 100)),
+    laid(GlobalMaxPool(FeatureMap(7, 7, 64, S8), clamp=(-128, 127)), LaneFolding(4)),
 ]
 #: Estimates that are too far off, by device and case (docs/costs.md): what is counted is right, its factors are not.
 OFF = {
@@ -37,14 +38,14 @@ def tried():
         for n, case in enumerate(CASES):
             off = OFF.get((name, n))
             marks = [pytest.mark.xfail(reason=off, strict=True)] if off else []
-            yield pytest.param(name, case, id=f"{name}-{case}{', loaded' * bool(case.op.loading)}", marks=marks)
+            yield pytest.param(name, case, id=f"{name}-{case}{', loaded' * case.unit.loads}", marks=marks)
 
 
 @pytest.mark.parametrize(("name", "case"), list(tried()))
 def test_multipliers_and_block_ram_are_exact_and_logic_is_near(name, case):
     target = device(name)
-    counted = synthesise(to_rtlil(case.op.unit(case.folding).block(), "top"), "top", target).needs
-    estimated = needs(case.op.unit(case.folding).cost, target)
+    counted = synthesise(to_rtlil(case.unit.block(), "top"), "top", target).needs
+    estimated = needs(case.unit.cost, target)
     assert (estimated.dsps, estimated.brams) == (counted.dsps, counted.brams)
     assert estimated.luts == pytest.approx(counted.luts, rel=0.15)
     assert estimated.ffs == pytest.approx(counted.ffs, rel=0.10)

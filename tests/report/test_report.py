@@ -6,7 +6,7 @@ import json
 import pytest
 
 import hwgen
-from hwgen.blocks import StreamQueue
+from hwgen.blocks import GlobalMaxPool
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.report.report import Report
 from hwgen.report.tables import by, labelled, shortened, table
@@ -147,7 +147,7 @@ def test_a_table_lies_right_for_numbers():
 
 
 def test_multiplications_of_an_operator_without_weights_are_none():
-    assert StreamQueue(FeatureMap(4, 4, 2, U8)).macs == 0
+    assert GlobalMaxPool(FeatureMap(4, 4, 2, U8), (0, 255)).macs == 0
     assert by((28, 28, 6)) == "28x28x6"
 
 

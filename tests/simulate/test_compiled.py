@@ -22,9 +22,9 @@ from hwgen.simulate.compiled import CompiledPlan, packed, unpacked
 from hwgen.simulate.simulation import simulate
 from hwgen.simulate.verilated import CompiledDesign, CompiledError
 from hwgen.simulate.waves import Waves
-from hwgen.testing import check_operator, random_frames, simulation
+from hwgen.testing import check_unit, random_frames, simulation
 from hwgen.tools import verilator
-from tests.blocks.cases import CASES
+from tests.blocks.cases import CASES, kind
 from tests.dataflow.nets import small
 
 FRAMES = 4
@@ -99,21 +99,20 @@ def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_p
 
 
 def test_the_harness_sees_the_same_beats_in_the_same_cycles_in_both_engines():
-    _, op, folding = next(case for case in CASES if isinstance(case[1], Concat))
-    names = port_names(op.unit(folding).block())[0]
-    beats = [to_beats(random_frames(map_, 2), map_.type, folding.lanes_in) for map_ in op.inputs]
-    inputs = dict(zip(names, beats, strict=True))
-    outputs = {"o": 2 * op.output.elements // folding.lanes_out}
-    seen = [simulation(lambda: op.unit(folding).block(), cycles)(inputs, outputs, None) for cycles in (0, 10**9)]
+    unit = next(unit for _, unit in CASES if kind(unit) == "Concat")
+    beats = [to_beats(random_frames(port.map, 2), port.map.type, port.lanes) for port in unit.inputs]
+    inputs = dict(zip(port_names(unit.block())[0], beats, strict=True))
+    outputs = {"o": 2 * unit.outputs[0].beats}
+    seen = [simulation(unit.block, cycles)(inputs, outputs, None) for cycles in (0, 10**9)]
     assert seen[0] == seen[1]
 
 
 def test_the_harness_finds_a_wrong_integer_in_a_compiled_program(monkeypatch):
-    _, op, folding = next(case for case in CASES if isinstance(case[1], Concat))
+    unit = next(unit for _, unit in CASES if kind(unit) == "Concat")
     monkeypatch.setattr(testing, "FEW_CYCLES", 0)
     monkeypatch.setattr(Concat, "golden", lambda op, *x: np.concatenate(x, axis=-1) ^ 1)
     with pytest.raises(AssertionError, match="o, stall None"):
-        check_operator(op, folding)
+        check_unit(unit)
 
 
 def test_only_gpp_takes_headers_that_were_compiled(monkeypatch):
