@@ -16,6 +16,7 @@ import numpy as np
 import hwgen
 from hwgen.board.bitstream import PLACEMENTS
 from hwgen.board.boards import board as find_board
+from hwgen.device.clocks import Clock
 from hwgen.graph.errors import FitError
 from hwgen.link.capacity import frame_bytes
 from hwgen.link.host import Session
@@ -68,7 +69,7 @@ def main(models: Path, only: str | None, clock: float | None, placements: int, l
     print("|---" * len(COLUMNS) + "|")
     for name, file, board, multipliers, usual, weights in ROWS:
         if only in (None, name, f"{name}:{board}", f"{name}:{board}:{weights}") and (models / file).is_file():
-            settings = {"multipliers": multipliers, "clock": (clock or usual) * 1e6, "weights": weights}
+            settings = {"multipliers": multipliers, "clock": Clock.of_mhz(clock or usual), "weights": weights}
             print(row(name, models / file, board, settings, placements), flush=True)
 
 
@@ -84,8 +85,8 @@ def row(name: str, file: Path, board: str, settings: dict, placements: int) -> s
     took = ", ".join(f"{step} {seconds:,.0f} s" for step, seconds in made.seconds.items())
     click.echo(f"{name} on {board}: {took}", err=True)
     return (
-        f"| {name} | {board} | {weights} | {design.plan.multipliers} | {interval:,} | {made.clock / 1e6:g} "
-        f"| {made.reached / 1e6:.1f} | {made.clock / interval:,.0f} | {made.link:,.0f} | {used} |"
+        f"| {name} | {board} | {weights} | {design.plan.multipliers} | {interval:,} | {made.clock.mhz:g} "
+        f"| {made.reached.mhz:.1f} | {made.clock.rate(interval):,.0f} | {made.link:,.0f} | {used} |"
     )
 
 

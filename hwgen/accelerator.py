@@ -9,6 +9,7 @@ from hwgen.dataflow.activity import Activity, activity
 from hwgen.dataflow.fit import FitTable, fit_table
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
+from hwgen.device.clocks import Clock
 from hwgen.device.targets import Device
 from hwgen.graph import golden
 from hwgen.graph.network import Network
@@ -74,10 +75,10 @@ class Hardware:
 
 @dataclass(frozen=True, eq=False)
 class Accelerator(Hardware):
-    """Hardware for ``device``; ``clock`` in Hz is only for stating speeds."""
+    """Hardware for ``device``; ``clock`` is only for stating speeds."""
 
     device: Device
-    clock: float
+    clock: Clock
 
     @cached_property
     def fit(self) -> FitTable:

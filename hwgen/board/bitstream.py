@@ -15,6 +15,7 @@ from hwgen.accelerator import Accelerator
 from hwgen.board.boards import Board
 from hwgen.board.placements import Placed, Placements
 from hwgen.board.top import BoardTop
+from hwgen.device.clocks import Clock
 from hwgen.device.flow import Flow
 from hwgen.device.synth import preparation
 from hwgen.device.targets import device as find_device
@@ -41,12 +42,12 @@ _PASSES = {"proc": 0.02, "flatten": 0.1, "fsm": 0.2, "memory": 0.3, "memory_map"
 @dataclass(frozen=True)
 class Implementation:
     """A design on ``board``, placed and routed. ``clock`` is what its PLL makes, ``reached`` what the routed design
-    allows, both in Hz; ``used`` holds (used, available) of every resource; ``link`` is how many frames a second its
+    allows; ``used`` holds (used, available) of every resource; ``link`` is how many frames a second its
     serial port takes at most; ``seconds`` what each step took; ``files`` the bitstream by name."""
 
     board: Board
-    clock: float
-    reached: float
+    clock: Clock
+    reached: Clock
     baud: int
     link: float
     design: bytes
@@ -59,8 +60,8 @@ class Implementation:
         """For report.json. How long it took is not in it, so that reports of the same design are the same."""
         return {
             "board": self.board.name,
-            "clock_hz": self.clock,
-            "reached_hz": self.reached,
+            "clock_hz": self.clock.hz,
+            "reached_hz": self.reached.hz,
             "baud": self.baud,
             "link_frames_per_second": self.link,
             "design": self.design.hex(),
@@ -90,7 +91,7 @@ def implement(made: Accelerator, board: Board, baud: int | None = None, placemen
     """
     check_tools(board)
     pll = board.pll.setting(board.oscillator, made.clock)
-    clock = pll.output if pll else board.oscillator
+    clock = made.device.clock(pll.output if pll else board.oscillator)
     baud = baud or board.rate(clock)
     check_rate(clock, baud)
     core, verilog = made.component, made.verilog
@@ -125,7 +126,7 @@ class _Run:
     folder: Path
     board: Board
     platform: Any
-    clock: float
+    clock: Clock
     tell: Tell
     seconds: dict[str, float]
 
@@ -154,8 +155,8 @@ class _Run:
         (self.folder / f"{TOP}.json").write_text(netlist, encoding="utf-8")
         self.seconds["synthesis"] = time.monotonic() - begin
 
-    def route(self, files: Mapping[str, str], placements: int) -> tuple[float, dict[str, tuple[int, int]]]:
-        """The clock that was reached, in Hz, and what is used of each resource."""
+    def route(self, files: Mapping[str, str], placements: int) -> tuple[Clock, dict[str, tuple[int, int]]]:
+        """The clock that was reached, and what is used of each resource."""
         begin = self._begin("placing")
         constraints = f"{TOP}.{self.flow.constraints}"
         (self.folder / constraints).write_text(_text(files[constraints]), encoding="utf-8")
@@ -163,9 +164,9 @@ class _Run:
         best = found.best(placements)
         if best.reached < self.clock:
             raise FitError(
-                f"routed on {self.board.name}, the design reaches {best.reached / 1e6:.1f} MHz of the "
-                f"{self.clock / 1e6:g} asked for{_tries(placements)}: build it with "
-                f"--clock {int(best.reached / 1e6 * 0.95)}, with more --placements, or with fewer --multipliers"
+                f"routed on {self.board.name}, the design reaches {best.reached.mhz:.1f} MHz of the "
+                f"{self.clock.mhz:g} asked for{_tries(placements)}: build it with "
+                f"--clock {int(best.reached.mhz * 0.95)}, with more --placements, or with fewer --multipliers"
             )
         shutil.copy(best.folder / f"{TOP}.{self.flow.routed}", self.folder)
         used = {
@@ -179,7 +180,7 @@ class _Run:
     def _place(self, folder: Path, seed: int, stop: Event) -> Placed:
         """Place and route the netlist in ``folder``."""
         common = ["--json", f"{TOP}.json", "--report", "report.json", "--timing-allow-fail"]
-        common += ["--freq", f"{self.clock / 1e6:.3f}", "--seed", str(seed)]
+        common += ["--freq", f"{self.clock.mhz:.3f}", "--seed", str(seed)]
         told = (lambda line: _tell_place(line, self.tell)) if seed == 1 else None
         try:
             self.flow.route.run(folder, [*self.flow.arguments(self.platform, TOP), *common], told, stop)
@@ -188,9 +189,9 @@ class _Run:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         return Placed(folder, _reached(report["fmax"], self.clock), report)
 
-    def _tell_missed(self, best: float, placements: int) -> None:
+    def _tell_missed(self, best: Clock, placements: int) -> None:
         if placements > 1:
-            self.tell(f"placing anew, {best / 1e6:.1f} of {self.clock / 1e6:g} MHz so far")
+            self.tell(f"placing anew, {best.mhz:.1f} of {self.clock} so far")
 
     def packed(self) -> bytes:
         begin = self._begin("packing the bitstream")
@@ -208,10 +209,10 @@ def _text(content: str | bytes) -> str:
     return content if isinstance(content, str) else content.decode()
 
 
-def _reached(fmax: Mapping[str, Mapping[str, float]], clock: float) -> float:
-    """The clock in Hz that all domains with the design's clock allow."""
-    rates = [entry["achieved"] for entry in fmax.values() if entry["constraint"] * 1e6 > 0.98 * clock]
-    return min(rates) * 1e6
+def _reached(fmax: Mapping[str, Mapping[str, float]], clock: Clock) -> Clock:
+    """The clock that all domains with the design's clock allow."""
+    rates = [entry["achieved"] for entry in fmax.values() if entry["constraint"] > 0.98 * clock.mhz]
+    return Clock.of_mhz(min(rates))
 
 
 def _crowded(log: str, board: Board) -> list[str]:

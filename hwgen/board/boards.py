@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from hwgen.device.clocks import Clock
 from hwgen.device.flow import Flow
 from hwgen.device.pll import Pll
 from hwgen.device.targets import Device
@@ -26,7 +27,7 @@ class Board:
     """A board.
 
     ``device`` is that of :mod:`hwgen.device.targets`, ``platform`` the class in ``amaranth_boards.<module>``. ``clock``
-    (Hz) is that of the design unless another is asked for; ``oscillator`` is the board's own. ``rates`` are those in
+    is that of the design unless another is asked for; ``oscillator`` is the board's own. ``rates`` are those in
     baud that its USB chip (``usb``) makes exactly, the highest first; ``load`` the command that loads a bitstream.
     """
 
@@ -34,8 +35,8 @@ class Board:
     device: str
     module: str
     platform: str
-    oscillator: float
-    clock: float
+    oscillator: Clock
+    clock: Clock
     rates: tuple[int, ...]
     load: str
     usb: str
@@ -58,8 +59,8 @@ class Board:
         blocks = sum(-(-8 * size // _block_bits(whole)) for size in (self.buffers.down, self.buffers.up))
         return replace(whole, luts=whole.luts - LINK_LUTS, ffs=whole.ffs - LINK_FFS, brams=max(0, whole.brams - blocks))
 
-    def rate(self, clock: float) -> int:
-        """The fastest that a design with ``clock`` Hz takes."""
+    def rate(self, clock: Clock) -> int:
+        """The fastest that a design with ``clock`` takes."""
         return next((rate for rate in self.rates if is_rate(clock, rate)), self.rates[-1])
 
     def make_platform(self):
@@ -93,8 +94,9 @@ def read_board(file: Path) -> Board:
     if said.keys() != names:
         missing, unknown = (", ".join(sorted(keys)) or "none" for keys in (names - said.keys(), said.keys() - names))
         raise InputError(f"{file}: keys that are missing: {missing}; that no board has: {unknown}")
-    rates, buffers = tuple(said["rates"]), Buffers(**said["buffers"])
-    return Board(file.stem, **said | {"rates": rates, "buffers": buffers})
+    typed = {name: Clock(said[name]) for name in ("oscillator", "clock")}
+    typed |= {"rates": tuple(said["rates"]), "buffers": Buffers(**said["buffers"])}
+    return Board(file.stem, **said | typed)
 
 
 #: Every board known, by name.

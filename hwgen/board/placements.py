@@ -12,13 +12,15 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from hwgen.device.clocks import Clock
+
 
 @dataclass(frozen=True)
 class Placed:
-    """What is in ``folder`` reaches a clock of ``reached`` Hz; ``report`` is the router's own."""
+    """What is in ``folder`` reaches the clock ``reached``; ``report`` is the router's own."""
 
     folder: Path
-    reached: float
+    reached: Clock
     report: dict[str, Any]
 
 
@@ -29,8 +31,8 @@ class Placements:
 
     folder: Path
     place: Callable[[Path, int, Event], Placed]
-    clock: float
-    missed: Callable[[float], None]
+    clock: Clock
+    missed: Callable[[Clock], None]
 
     def best(self, count: int, jobs: int | None = None) -> Placed:
         """The first of ``count`` that reaches the clock, else the fastest; ``jobs`` at the same time.

@@ -5,6 +5,7 @@ from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer, ResetSynchronizer
 
 from hwgen.board.boards import Board
+from hwgen.device.clocks import Clock
 from hwgen.device.pll import Setting
 from hwgen.link.top import LinkTop
 from hwgen.link.uart import UartReceiver, UartTransmitter
@@ -15,9 +16,9 @@ _START_CYCLES = 4096
 
 class BoardTop(Elaboratable):
     """``link`` on ``board``: its first UART, and two LEDs where there are so many: one that says that the clock runs,
-    and one for the core's frame error. ``setting`` is the PLL's, None for the board's own clock of ``clock`` Hz."""
+    and one for the core's frame error. ``setting`` is the PLL's, None where ``clock`` is the board's own."""
 
-    def __init__(self, board: Board, link: LinkTop, setting: Setting | None, clock: float, baud: int):
+    def __init__(self, board: Board, link: LinkTop, setting: Setting | None, clock: Clock, baud: int):
         self.board, self.link, self.setting, self.clock, self.baud = board, link, setting, clock, baud
 
     def elaborate(self, platform):
@@ -56,7 +57,7 @@ class BoardTop(Elaboratable):
                 m.d.comb += [clock.eq(source.i), locked.eq(1)]
             else:
                 m.submodules.pll = pll.cell(self.setting, source.i, clock, locked)
-        platform.add_clock_constraint(clock, self.clock)
+        platform.add_clock_constraint(clock, self.clock.hz)
         m.domains.boot = ClockDomain("boot", reset_less=True, local=True)
         m.domains.sync = ClockDomain("sync")
         m.d.comb += [ClockSignal("boot").eq(clock), ClockSignal("sync").eq(clock)]

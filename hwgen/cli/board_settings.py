@@ -25,7 +25,7 @@ def for_board(settings: dict[str, Any], bitstream: bool) -> Board | None:
         raise InputError(f"the board {board.name} has a {board.device}, not a {settings['device']}: leave out --device")
     settings["device"] = board.room if bitstream else board.device
     if click.get_current_context().get_parameter_source("clock") is click.core.ParameterSource.DEFAULT:
-        settings["clock"] = board.clock / 1e6
+        settings["clock"] = board.clock.mhz
     if bitstream:
         check_tools(board)
     return board if bitstream else None

@@ -17,7 +17,7 @@ from hwgen.dataflow.schedule import Schedule
 from hwgen.dataflow.search import explore as exploring
 from hwgen.dataflow.search.folding import FoldingSearch
 from hwgen.dataflow.search.sizing import weigher
-from hwgen.device.clocks import clock_origin, clock_text, usual_clock
+from hwgen.device.clocks import Clock
 from hwgen.device.targets import device as find_device
 from hwgen.frames.inputs import FrameSpec, Preparation, file_spec
 from hwgen.frames.load import Frames, load_labels, raw_frames
@@ -140,7 +140,7 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
                 raise InputError(f"explore tries many budgets of multipliers and takes no --{name}; leave it out")
         target = find_device(given["device"] or flow.DEVICE)
         network = flow.quantised(**front(given)).with_weights(given["weights"]).network
-        clock = given["clock"] or usual_clock(target).hz
+        clock = target.clock(given["clock"])
         tell("sizing layers")
         found = FoldingSearch(network, weigher(target))
         budgets = exploring.usual_budgets(found, given["multipliers"], points)
@@ -161,9 +161,9 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
         )
         for point in front_line
     ]
-    heads = ("multipliers", "cycles/frame", f"frames/s at {clock / 1e6:g} MHz", "useful", "KiB", "bottleneck")
+    heads = ("multipliers", "cycles/frame", f"frames/s at {clock}", "useful", "KiB", "bottleneck")
     click.echo("\n".join(table(heads, rows, text_width())))
-    click.echo(f"Clock: {clock_text(clock, clock_origin(target, clock))}")
+    click.echo(f"Clock: {clock.stated}")
     click.echo(f"Drawn to {file}")
 
 
@@ -193,7 +193,7 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
     given["preparation"] = Preparation(**numbers)
     given["recipe"] = Recipe(**{name: given.pop(name) for name in ("ranges", "equalize", "correct_bias", "wide")})
     given["input_shape"] = dict(given["input_shape"])
-    given["clock"] = given["clock"] and given["clock"] * 1e6
+    given["clock"] = given["clock"] and Clock.of_mhz(given["clock"])
     return {**given, "progress": tell, "warn": lambda line: tell.print(f"warning: {line}")}
 
 

@@ -43,7 +43,7 @@ def run(
         loaded = session.hello.held or hardware
         folder = _hardware(hardware, model, session.hello.design) if loaded else None
         source = network_file(model or folder or built(session.hello.design))
-        given = commands.arguments({"model": source, "clock": board.clock / 1e6, **settings}, tell)
+        given = commands.arguments({"model": source, "clock": board.clock.mhz, **settings}, tell)
         taken = commands.front(given)
         holds = retrained(taken.pop("model"), folder, **taken).plan if folder else flow.quantised(**taken).network
         runner = Runner(holds, session.line, session, lambda share: tell("loading weights", share))
@@ -111,8 +111,8 @@ def boards() -> None:
         (
             board.name,
             board.device,
-            f"{board.oscillator / 1e6:g} MHz",
-            f"{board.clock / 1e6:g} MHz",
+            str(board.oscillator),
+            str(board.clock),
             f"{board.rate(board.clock):,}",
             board.usb,
             board.load,

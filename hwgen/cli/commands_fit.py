@@ -13,7 +13,6 @@ from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.sizing import Sizing
 from hwgen.dataflow.stage_synth import StageCounts, count_stages
-from hwgen.device.clocks import clock_origin, clock_text
 from hwgen.device.needs import Needs
 from hwgen.device.synth import check_synthesis
 from hwgen.device.targets import device as find_device
@@ -73,9 +72,8 @@ def lines(design: Design, counts: StageCounts | None, width: int) -> list[str]:
 
 def speed(plan: Plan, design: Design) -> str:
     """Cycles and frames per second of a plan at the clock of ``design``."""
-    clock = clock_text(design.clock, clock_origin(design.device, design.clock))
     interval = schedule(plan).interval
-    rate = f"{design.clock / interval:,.0f} frames per second at {clock}"
+    rate = f"{design.clock.rate(interval):,.0f} frames per second at {design.clock.stated}"
     return f"{interval:,} cycles per frame, {rate}, with {plan.multipliers:,} multipliers"
 
 

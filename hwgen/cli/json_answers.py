@@ -12,6 +12,7 @@ from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.explore import Point
 from hwgen.dataflow.stage_synth import StageCounts
+from hwgen.device.clocks import Clock
 from hwgen.device.targets import Device
 from hwgen.flow.design import Design
 from hwgen.frames.load import Frames
@@ -54,15 +55,15 @@ def fit_answer(design: Design, counts: StageCounts | None, table: FitTable, othe
     }
 
 
-def _speed(plan: Plan, clock: float) -> dict[str, Any]:
+def _speed(plan: Plan, clock: Clock) -> dict[str, Any]:
     time = schedule(plan)
     return {
         "cycles_per_frame": time.interval,
         "latency_cycles": time.latency,
         "multipliers": plan.multipliers,
-        "clock_mhz": clock / 1e6,
-        "frames_per_second": clock / time.interval,
-        "latency_seconds": time.latency / clock,
+        "clock_mhz": clock.mhz,
+        "frames_per_second": clock.rate(time.interval),
+        "latency_seconds": clock.seconds(time.latency),
     }
 
 
@@ -122,7 +123,7 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value if isinstance(value, str) else int(value) for name, value in values.items()}
 
 
-def explore_answer(points: Sequence[Point], device: Device, clock: float, picture: Path) -> dict[str, Any]:
+def explore_answer(points: Sequence[Point], device: Device, clock: Clock, picture: Path) -> dict[str, Any]:
     """Of the Pareto front, which is drawn in ``picture``."""
     found = [
         {
@@ -135,4 +136,4 @@ def explore_answer(points: Sequence[Point], device: Device, clock: float, pictur
         }
         for point in points
     ]
-    return {"points": found, "device": device.name, "clock_mhz": clock / 1e6, "picture": str(picture)}
+    return {"points": found, "device": device.name, "clock_mhz": clock.mhz, "picture": str(picture)}

@@ -1,20 +1,37 @@
-"""The clock that speeds are stated at unless one is asked for: that of the device's family."""
+"""A clock: a rate with its unit, and where it comes from."""
 
-from .family import Clock
-from .targets import Device
+from dataclasses import dataclass, field
 
-
-def usual_clock(device: Device) -> Clock:
-    """The clock of ``device``, as far as its family tells."""
-    return device.family.clock
+MHZ = 1e6  # Hz
 
 
-def clock_origin(device: Device, hz: float) -> str | None:
-    """``"ECP5, measured"``: where the clock ``hz`` comes from; None where it is not the family's own."""
-    usual = usual_clock(device)
-    return f"{device.family.series}, {usual.known}" if hz == usual.hz else None
+@dataclass(frozen=True, order=True)
+class Clock:
+    """``hz``; ``origin`` says where it comes from, like ``"ECP5, measured"``: None where somebody asked for it."""
 
+    hz: float
+    origin: str | None = field(default=None, compare=False)
 
-def clock_text(hz: float, origin: str | None) -> str:
-    """``100 MHz (ECP5, measured)``."""
-    return f"{hz / 1e6:g} MHz" + (f" ({origin})" if origin else "")
+    @staticmethod
+    def of_mhz(mhz: float) -> "Clock":
+        return Clock(mhz * MHZ)
+
+    @property
+    def mhz(self) -> float:
+        return self.hz / MHZ
+
+    def rate(self, cycles: float) -> float:
+        """How often in a second there are so many ``cycles``."""
+        return self.hz / cycles
+
+    def seconds(self, cycles: float) -> float:
+        """What ``cycles`` take."""
+        return cycles / self.hz
+
+    def __str__(self) -> str:
+        return f"{self.mhz:g} MHz"
+
+    @property
+    def stated(self) -> str:
+        """``100 MHz (ECP5, measured)``."""
+        return f"{self} ({self.origin})" if self.origin else str(self)

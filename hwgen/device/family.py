@@ -15,7 +15,7 @@ EBR = ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512))
 
 
 @dataclass(frozen=True)
-class Clock:
+class UsualClock:
     """``hz`` that designs have on devices of a family; ``known``: ``"measured"`` by us, or ``"not measured"`` and
     chosen with care: ``source`` says below what, and which document has that."""
 
@@ -114,7 +114,7 @@ class Family:
     name: str
     maker: str
     series: str
-    clock: Clock
+    clock: UsualClock
     synth: str | None
     cells: Mapping[str, Needs] = field(repr=False, compare=False)
     flops: str

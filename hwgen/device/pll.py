@@ -7,7 +7,7 @@ from amaranth.hdl import Instance
 
 from hwgen.graph.errors import InputError
 
-MHZ = 1e6
+from .clocks import MHZ, Clock
 
 
 @dataclass(frozen=True)
@@ -28,19 +28,18 @@ class Pll:
     cell: Callable[..., Instance]
     takes_pin: bool = False
 
-    def setting(self, source: float, wished: float) -> Setting | None:
-        """The one whose output comes nearest to ``wished`` Hz from below; None where ``source`` is just that.
+    def setting(self, source: Clock, wished: Clock) -> Setting | None:
+        """The one whose output comes nearest to ``wished`` from below; None where ``source`` is just that.
 
         Raises InputError where none comes within a tenth.
         """
-        if abs(source - wished) < 1:
+        if abs(source.hz - wished.hz) < 1:
             return None
-        able = [found for found in self.settings(source) if found.output <= wished * (1 + 1e-9)]
+        able = [found for found in self.settings(source.hz) if found.output <= wished.hz * (1 + 1e-9)]
         best = max(able, key=lambda found: found.output, default=None)
-        if best is None or best.output < 0.9 * wished:
-            rates = sorted({round(found.output / MHZ, 3) for found in self.settings(source)})
+        if best is None or best.output < 0.9 * wished.hz:
+            rates = sorted({round(found.output / MHZ, 3) for found in self.settings(source.hz)})
             raise InputError(
-                f"the PLL makes no {wished / MHZ:g} MHz from {source / MHZ:g} MHz: give a --clock between "
-                f"{rates[0]:g} and {rates[-1]:g}"
+                f"the PLL makes no {wished} from {source}: give a --clock between {rates[0]:g} and {rates[-1]:g}"
             )
         return best

@@ -8,6 +8,7 @@ called is in :mod:`hwgen.device.synth`.
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 
+from .clocks import Clock
 from .families import FAMILIES
 from .family import Family
 from .names import device_name, device_rows
@@ -37,6 +38,13 @@ class Device:
     dram_gbps: float | None
     source: str = field(repr=False)
     board_source: str | None = field(repr=False)
+
+    def clock(self, asked: Clock | float | None = None) -> Clock:
+        """What is ``asked`` for, in Hz where it is a number: the family's own unless given, which says where that comes
+        from."""
+        usual = Clock(self.family.clock.hz, f"{self.family.series}, {self.family.clock.known}")
+        given = asked if isinstance(asked, Clock) else Clock(asked or usual.hz)
+        return usual if given == usual else given
 
     @property
     def multipliers(self) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwgen.device.clocks import usual_clock
+from hwgen.device.clocks import Clock
 from hwgen.device.targets import Device
 from hwgen.device.targets import device as find_device
 from hwgen.flow.design import Design
@@ -38,7 +38,7 @@ def compile(
     outputs: Iterable[str] = (),
     multipliers: int | None = None,
     fps: float | None = None,
-    clock: float | None = None,
+    clock: Clock | float | None = None,
     device: str | Device | None = None,
     plan: str | Path | None = None,
     latency: bool = False,
@@ -53,8 +53,8 @@ def compile(
     ``preparation`` says how numbers in files become the model's, ``recipe`` how the float model is quantised.
     ``input_shape`` fixes open dimensions. The network ends at the tensors ``outputs`` of the model, if any are given.
     Layers are sized to fit ``device`` (``DEVICE`` unless given, which ``multipliers`` and ``fps`` may exceed), to use
-    at most ``multipliers``, or to reach ``fps`` frames per second at ``clock`` Hz with the least hardware; or as the
-    JSON file ``plan`` says; the clock is what the device's family reaches (:mod:`hwgen.device.clocks`) unless given.
+    at most ``multipliers``, or to reach ``fps`` frames per second at ``clock`` (in Hz where it is a number) with the
+    least hardware; or as the JSON file ``plan`` says; the clock is what the device's family reaches unless given.
     With ``latency`` one frame takes the least time, otherwise most come in a second. ``lenient``: if nothing fits the
     device, go on. ``weights`` is ``"fixed"``, or ``"loadable"`` for hardware that takes those of other networks of the
     same shape at run time (:mod:`hwgen.top.loading`), or ``"spram"`` for the network's own in RAM that must be loaded
@@ -62,21 +62,21 @@ def compile(
     know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
-    target, asked_clock = _target(device), clock
-    clock = clock or usual_clock(target).hz
-    check_given(target, clock, fps, latency, weights, plan)
+    target = _target(device)
+    at = target.clock(clock)
+    check_given(target, at, fps, latency, weights, plan)
     outputs, calibration = tuple(outputs), _sources(calibration)
     front = quantised(model, calibration, preparation, input_shape, tell, notes, recipe, outputs, plan)
     front = front.with_weights(weights, plan)
     tell("sizing layers")
     bound = binds(device, multipliers, fps)
-    limits = {"multipliers": multipliers, "fps": fps, "clock": clock, "plan": plan, "latency": latency}
+    limits = {"multipliers": multipliers, "fps": fps, "clock": at, "plan": plan, "latency": latency}
     limits["large"] = weights != FIXED
     chosen = choose_plan(front.network, target, bound=bound, lenient=lenient, **limits)
-    asked = {"multipliers": multipliers, "fps": fps, "clock_mhz": asked_clock and asked_clock / 1e6}
+    asked = {"multipliers": multipliers, "fps": fps, "clock_mhz": clock and at.mhz}
     asked |= {"device": device and target.name, "latency": latency, "weights": weights}
     settings = settings_data(calibration, preparation, recipe, input_shape, outputs, plan, **asked)
-    made = identifier(front.network.name), chosen, front.samples, target, clock
+    made = identifier(front.network.name), chosen, front.samples, target, at
     design = Design(*made, front, settings, tuple(notes.lines), progress=tell)
     tell("scheduling")
     assert design.schedule.interval  # a step of its own

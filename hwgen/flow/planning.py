@@ -6,7 +6,7 @@ from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import plan_file, read_document
 from hwgen.dataflow.search.large_ram import require_large_ram
 from hwgen.dataflow.search.sizing import Sizing
-from hwgen.device.clocks import usual_clock
+from hwgen.device.clocks import Clock
 from hwgen.device.targets import Device
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.network import Network
@@ -16,16 +16,16 @@ LATENCY_OR_RATE = "--latency looks for the shortest way of one frame, --fps for 
 
 
 def check_given(
-    device: Device, clock: float | None, fps: float | None, latency: bool, weights: str, plan: str | Path | None
+    device: Device, clock: Clock | None, fps: float | None, latency: bool, weights: str, plan: str | Path | None
 ) -> None:
     """Raise InputError for what need not wait until the model is quantised."""
     if plan is not None:
         read_document(plan_file(plan), str(plan))
     if latency and fps is not None:
         raise InputError(LATENCY_OR_RATE)
-    clock = clock or usual_clock(device).hz
-    if fps is not None and clock < fps:
-        raise InputError(f"{fps:g} frames per second at {clock / 1e6:g} MHz leave no cycle for a frame")
+    clock = device.clock(clock)
+    if fps is not None and clock.hz < fps:
+        raise InputError(f"{fps:g} frames per second at {clock} leave no cycle for a frame")
     if weights not in WEIGHTS:
         raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
     if weights == SPRAM:
@@ -38,7 +38,7 @@ def choose_plan(
     *,
     multipliers: int | None = None,
     fps: float | None = None,
-    clock: float | None = None,
+    clock: Clock | None = None,
     plan: str | Path | None = None,
     latency: bool = False,
     bound: bool = True,
@@ -51,18 +51,18 @@ def choose_plan(
     ``latency`` one frame takes the least time from end to end, otherwise frames follow each other at the highest rate.
     With ``large`` weights may be in large RAM.
     """
-    clock = clock or usual_clock(device).hz
+    clock = device.clock(clock)
     if plan is not None:
         return _checked_plan(read_plan(network, plan), device, large)
 
     sizing = Sizing(network, device, multipliers, bound, lenient, large)
     if fps is None:
         return sizing.least_latency() if latency else sizing.fastest()
-    found = sizing.for_rate(int(clock / fps))
+    found = sizing.for_rate(int(clock.rate(fps)))
     needed = sizing.spent(found)
     if multipliers is not None and needed > multipliers:
         raise FitError(
-            f"{fps:g} frames per second at {clock / 1e6:g} MHz take {needed} multipliers "
+            f"{fps:g} frames per second at {clock} take {needed} multipliers "
             f"(limit {multipliers}); raise --multipliers or --clock, or lower --fps"
         )
     return found

@@ -6,12 +6,14 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.accelerator import Hardware
+from hwgen.device.clocks import Clock
 from hwgen.link.endpoint import Buffers
 from hwgen.link.identity import identity
 from hwgen.link.top import LinkTop
 from hwgen.link.units import Loads
 from hwgen.simulate.verilated import CompiledDesign, Running
 
+USUAL_CLOCK = Clock.of_mhz(100)
 _STEP = 64  # cycles between two looks for bytes
 _BUFFER = 512  # bytes between the host and the line
 
@@ -51,16 +53,16 @@ def simulated_board(made: Hardware, buffers: Buffers, cycles: int) -> CompiledDe
 class SimulatedLine:
     """The hardware in ``running``, with streams ``i`` and ``o`` of bytes.
 
-    Its time is that of its ``clock`` (Hz): a byte takes ``cycles`` of them each way, and an answer ``patience``
+    Its time is that of its ``clock``: a byte takes ``cycles`` of them each way, and an answer ``patience``
     seconds at most.
     """
 
-    def __init__(self, running: Running, clock: float = 100e6, cycles: int = 16, patience: float = 100e-6):
+    def __init__(self, running: Running, clock: Clock = USUAL_CLOCK, cycles: int = 16, patience: float = 100e-6):
         self.running, self.clock, self.name = running, clock, "the simulation"
-        self.byte, self.patience = cycles / clock, patience
+        self.byte, self.patience = clock.seconds(cycles), patience
 
     def now(self) -> float:
-        return self.running.cycle / self.clock
+        return self.clock.seconds(self.running.cycle)
 
     def write(self, data: bytes) -> None:
         """As on a serial port, what does not find room in its buffer waits until there is some."""
@@ -69,7 +71,7 @@ class SimulatedLine:
             self.running.run(_STEP)
 
     def read(self, wait: float) -> bytes:
-        left = max(int(wait * self.clock), _STEP)
+        left = max(int(wait * self.clock.hz), _STEP)
         while left > 0:
             self.running.run(_STEP)
             left -= _STEP

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from hwgen.device.clocks import Clock
 from hwgen.graph.errors import InputError
 
 #: Of the clock in a bit: the receiver samples within a third of one from the middle, within a quarter if all bits are
@@ -13,19 +14,19 @@ LEAST_CYCLES, LEAST_WHOLE_CYCLES = 6, 4
 _FRACTION_BITS = 16
 
 
-def is_rate(clock: float, baud: int) -> bool:
-    """Whether ``clock`` Hz are enough for ``baud`` bits per second."""
-    cycles = clock / baud
+def is_rate(clock: Clock, baud: int) -> bool:
+    """Whether ``clock`` is enough for ``baud`` bits per second."""
+    cycles = clock.hz / baud
     whole = abs(cycles - round(cycles)) < cycles / (1 << _FRACTION_BITS)
     return cycles > (LEAST_WHOLE_CYCLES if whole else LEAST_CYCLES) * (1 - 1 / (1 << _FRACTION_BITS))
 
 
-def check_rate(clock: float, baud: int) -> None:
+def check_rate(clock: Clock, baud: int) -> None:
     """Raise InputError where :func:`is_rate` says no."""
     if not is_rate(clock, baud):
-        most = int(clock / LEAST_CYCLES)
+        most = int(clock.rate(LEAST_CYCLES))
         raise InputError(
-            f"{baud} baud need a clock of {LEAST_CYCLES * baud / 1e6:g} MHz, the design's is {clock / 1e6:g} MHz: "
+            f"{baud} baud need a clock of {Clock(LEAST_CYCLES * baud)}, the design's is {clock}: "
             f"give --baud {most} or less, or a higher --clock"
         )
 
@@ -36,9 +37,9 @@ class BitClock(wiring.Component):
     The fraction of a cycle that a bit is longer than whole cycles is added up, so that no error grows over a byte.
     """
 
-    def __init__(self, clock: float, baud: int, first: float = 1.0):
+    def __init__(self, clock: Clock, baud: int, first: float = 1.0):
         check_rate(clock, baud)
-        self.step = round((1 << _FRACTION_BITS) * baud / clock)
+        self.step = round((1 << _FRACTION_BITS) * baud / clock.hz)
         self.first = (1 << _FRACTION_BITS) - round((1 << _FRACTION_BITS) * first)
         super().__init__({"restart": In(1), "tick": Out(1)})
 
@@ -56,7 +57,7 @@ class BitClock(wiring.Component):
 class UartReceiver(wiring.Component):
     """Bytes from the wire ``rx``; ``valid`` for one cycle each. A byte without its stop bit is dropped."""
 
-    def __init__(self, clock: float, baud: int):
+    def __init__(self, clock: Clock, baud: int):
         self.clock, self.baud = clock, baud
         super().__init__({"rx": In(1, init=1), "data": Out(8), "valid": Out(1)})
 
@@ -83,7 +84,7 @@ class UartReceiver(wiring.Component):
 class UartTransmitter(wiring.Component):
     """Bytes of the stream ``i`` to the wire ``tx``."""
 
-    def __init__(self, clock: float, baud: int):
+    def __init__(self, clock: Clock, baud: int):
         self.clock, self.baud = clock, baud
         super().__init__({"i": In(stream.Signature(8)), "tx": Out(1, init=1)})
 

@@ -84,8 +84,8 @@ class BuildFacts(Facts):
             "name": self.made.name,
             "top": name,
             "part": self.part,
-            "mhz": f"{self.made.clock / 1e6:g}",
-            "period": f"{1e9 / self.made.clock:.3f}",
+            "mhz": f"{self.made.clock.mhz:g}",
+            "period": f"{1e9 / self.made.clock.hz:.3f}",
             "memories": self.memories,
             "loads": top.loads,
         }

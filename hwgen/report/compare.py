@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwgen.device.clocks import Clock
 from hwgen.graph.errors import InputError
 from hwgen.report.tables import table
 
@@ -58,7 +59,7 @@ def _of_report(data: dict[str, Any]) -> tuple:
         "input": _stream(network["input"]),
         "output": _stream(network["output"]),
         "device": device["name"],
-        "clock": f"{_number(speed['clock_hz']) / 1e6:g} MHz",
+        "clock": str(Clock(_number(speed["clock_hz"]))),
         **{name: value for name, value in asked.items() if name not in ("device", "clock_mhz")},
     }
     numbers = {

@@ -4,7 +4,7 @@ from base64 import b64encode
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from hwgen.device.clocks import clock_text
+from hwgen.device.clocks import Clock
 from hwgen.names import identifier
 from hwgen.report.picture import LANE, path, picture, side
 from hwgen.report.tables import by, labelled, shortened
@@ -50,18 +50,18 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters |= {"by": by, "number": lambda value: f"{value:,}", "percent": lambda share: f"{share:.0%}"}
+    environment.filters |= {"mhz": lambda hz: Clock(hz).mhz}
     return environment
 
 
 def facts(data: dict[str, Any]) -> list[tuple[str, str, str]]:
     """The figures that matter most: what, how much, and a remark."""
     speed, total = data["speed"], data["total"]
-    clock = f"at {speed['clock_hz'] / 1e6:g} MHz"
-    stated = clock_text(speed["clock_hz"], speed["clock_origin"])
+    clock = Clock(speed["clock_hz"], speed["clock_origin"])
     return [
-        ("Frames per second", f"{speed['frames_per_second']:,.0f}", f"at {stated}"),
+        ("Frames per second", f"{speed['frames_per_second']:,.0f}", f"at {clock.stated}"),
         ("Cycles per frame", f"{speed['cycles_per_frame']:,}", f"set by {_short(speed['bottleneck'])}"),
-        ("Latency", time_text(speed["latency_seconds"]), f"{speed['latency_cycles']:,} cycles {clock}"),
+        ("Latency", time_text(speed["latency_seconds"]), f"{speed['latency_cycles']:,} cycles at {clock}"),
         ("Multipliers", f"{total['multipliers']:,}", f"{speed['multipliers_busy']:.1%} of their cycles are useful"),
         ("Memory", _memory(total["memory_bits"]), "weights, windows, queues"),
         ("Multiplications", _count(total["multiplications"]), "per frame"),

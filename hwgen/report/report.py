@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from hwgen.accelerator import Accelerator
 from hwgen.dataflow.fit import by_layer
 from hwgen.dataflow.taps import waiting
-from hwgen.device.clocks import clock_origin
 from hwgen.device.needs import Needs
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
 from hwgen.report.graph import edges
@@ -84,10 +83,10 @@ def make_report(
             "latency_cycles": made.schedule.latency,
             "first_output_cycles": made.schedule.first_output,
             "bottleneck": made.schedule.bottleneck,
-            "clock_hz": made.clock,
-            "clock_origin": clock_origin(made.device, made.clock),
-            "frames_per_second": made.clock / interval,
-            "latency_seconds": made.schedule.latency / made.clock,
+            "clock_hz": made.clock.hz,
+            "clock_origin": made.clock.origin,
+            "frames_per_second": made.clock.rate(interval),
+            "latency_seconds": made.clock.seconds(made.schedule.latency),
             "multipliers_busy": multiplications / max(plan.multipliers * interval, 1),
         },
         "activity": _activity(made.activity),

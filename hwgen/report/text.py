@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hwgen.device.clocks import clock_text
+from hwgen.device.clocks import Clock
 from hwgen.report.tables import by, labelled, shortened, table, wrapped
 
 _NUMBERS = 64  # characters that the other columns of the table of layers may take
@@ -57,12 +57,11 @@ def layer_table(data: dict[str, Any], width: int) -> list[str]:
 
 def speed_lines(data: dict[str, Any]) -> list[str]:
     speed = data["speed"]
-    clock = f"{speed['clock_hz'] / 1e6:g} MHz"
-    stated = clock_text(speed["clock_hz"], speed["clock_origin"])
+    clock = Clock(speed["clock_hz"], speed["clock_origin"])
     return [
         f"Bottleneck   {speed['bottleneck']}",
         f"Throughput   {speed['cycles_per_frame']:,} cycles per frame: "
-        f"{speed['frames_per_second']:,.0f} frames per second at {stated}",
+        f"{speed['frames_per_second']:,.0f} frames per second at {clock.stated}",
         f"Latency      {speed['latency_cycles']:,} cycles: {time_text(speed['latency_seconds'])} at {clock}; "
         f"the first output comes after {speed['first_output_cycles']:,}",
         f"Multipliers  {speed['multipliers_busy']:.1%} of their cycles do a useful multiplication",
@@ -141,10 +140,11 @@ def board_lines(data: dict[str, Any], width: int) -> list[str]:
     if made is None:
         return []
     rows = [(row["resource"], f"{row['used']:,}", f"{row['available']:,}", _percent(row)) for row in made["resources"]]
+    clock, reached = Clock(made["clock_hz"]), Clock(made["reached_hz"])
     return [
         *table((f"routed on {made['board']}", "<used", "<available", "<share"), rows, width),
         "",
-        f"Clock       {made['clock_hz'] / 1e6:g} MHz; the routed design reaches {made['reached_hz'] / 1e6:.1f} MHz",
+        f"Clock       {clock}; the routed design reaches {reached.mhz:.1f} MHz",
         f"Link        {made['baud']:,} baud, at most {made['link_frames_per_second']:,.0f} frames per second",
         f"Bitstream   {made['bitstream']}, design {made['design']}; load it with {made['load']} {made['bitstream']}",
     ]

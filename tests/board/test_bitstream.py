@@ -12,6 +12,7 @@ import pytest
 
 from hwgen.board import bitstream
 from hwgen.board.boards import BOARDS, board, read_board
+from hwgen.device.clocks import Clock
 from hwgen.device.families import FAMILIES
 from hwgen.graph.errors import InputError
 from hwgen.tools.package_tool import Tool, ToolError
@@ -90,7 +91,7 @@ def test_without_a_bitstream_a_board_means_its_device_and_clock():
     ok(*BUILD, "--board", "icebreaker")
     said = json.loads(Path("out/report.json").read_text())
     assert said["device"]["name"] == "ice40up5k"
-    assert said["speed"]["clock_hz"] == board("icebreaker").clock
+    assert said["speed"]["clock_hz"] == board("icebreaker").clock.hz
     assert said["board"] is None
 
 
@@ -196,7 +197,7 @@ def test_a_rate_that_the_clock_cannot_make(tools):
 
 def test_a_board_takes_the_fastest_rate_that_clock_and_chip_allow():
     boards = board("icebreaker"), board("ulx3s")
-    assert [each.rate(clock) for each in boards for clock in (12e6, 18e6, 24e6, 48e6)] == [
+    assert [each.rate(Clock.of_mhz(mhz)) for each in boards for mhz in (12, 18, 24, 48)] == [
         *(3_000_000, 3_000_000, 6_000_000, 12_000_000),
         *(3_000_000, 3_000_000, 3_000_000, 3_000_000),
     ]
@@ -236,11 +237,11 @@ def test_a_board_s_file_that_says_too_little_or_too_much_is_refused(tmp_path):
 @pytest.mark.parametrize("each", BOARDS, ids=lambda each: each.name)
 def test_a_board_is_what_its_platform_says(each):
     platform = each.make_platform()
-    assert platform.default_clk_frequency == each.oscillator
+    assert platform.default_clk_frequency == each.oscillator.hz
     assert each.room.luts > 0.7 * each.room.ram_luts
     assert each.flow is not None
     found = each.pll.setting(each.oscillator, each.clock)
-    assert found is None or found.output == pytest.approx(each.clock, rel=0.05)
+    assert found is None or found.output == pytest.approx(each.clock.hz, rel=0.05)
 
 
 def output(flow, source, parameters):
@@ -260,7 +261,7 @@ def output(flow, source, parameters):
 )
 @pytest.mark.parametrize("wished", [17, 18, 24, 33, 48, 62, 75, 83, 100, 120])
 def test_a_pll_comes_near_from_below_and_keeps_its_limits(flow, source, low, high, wished):
-    found = FAMILIES[flow].pll.setting(source * 1e6, wished * 1e6)
+    found = FAMILIES[flow].pll.setting(Clock.of_mhz(source), Clock.of_mhz(wished))
     made, oscillator = output(flow, source * 1e6, dict(found.parameters))
     assert made == pytest.approx(found.output, rel=1e-12)
     assert 0.9 * wished <= found.output / 1e6 <= wished * (1 + 1e-9)
@@ -268,12 +269,12 @@ def test_a_pll_comes_near_from_below_and_keeps_its_limits(flow, source, low, hig
 
 
 def test_the_boards_own_clock_needs_no_pll():
-    assert FAMILIES["gw1n"].pll.setting(27e6, 27e6) is None
+    assert FAMILIES["gw1n"].pll.setting(Clock.of_mhz(27), Clock.of_mhz(27)) is None
 
 
 def test_a_clock_that_no_pll_makes_is_refused_with_the_range():
     with pytest.raises(InputError, match=r"the PLL makes no 3 MHz from 12 MHz: give a --clock between 16\.\d+ and 27"):
-        FAMILIES["ice40"].pll.setting(12e6, 3e6)
+        FAMILIES["ice40"].pll.setting(Clock.of_mhz(12), Clock.of_mhz(3))
 
 
 # The tools

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from hwgen.board.placements import Placed, Placements
+from hwgen.device.clocks import Clock
 from hwgen.graph.errors import FitError
 
 
@@ -19,9 +20,9 @@ def placements(folder, reached, delays=()):
         assert (where / "netlist.json").read_text() == "{}"
         if seed <= len(delays):
             stop.wait(delays[seed - 1])
-        return Placed(where, reached[seed - 1], {"seed": seed})
+        return Placed(where, Clock(reached[seed - 1]), {"seed": seed})
 
-    return Placements(folder, place, 100.0, missed.append), begun, missed
+    return Placements(folder, place, Clock(100), lambda best: missed.append(best.hz)), begun, missed
 
 
 def test_the_first_that_reaches_the_clock_is_taken(tmp_path):
@@ -52,7 +53,7 @@ def test_the_others_are_stopped(tmp_path):
 
 def test_if_none_does_the_fastest_is_given(tmp_path):
     made, begun, missed = placements(tmp_path, [90.0, 95.0, 92.0])
-    assert made.best(3, jobs=1).reached == 95.0
+    assert made.best(3, jobs=1).reached == Clock(95)
     assert sorted(begun) == [1, 2, 3]
     assert missed == [90.0, 95.0, 95.0]
 
@@ -67,8 +68,8 @@ def test_an_error_ends_all(tmp_path):
         begun.set()
         stop.wait(60)
         stopped.set()
-        return Placed(where, 0.0, {})
+        return Placed(where, Clock(0), {})
 
     with pytest.raises(FitError, match="too small"):
-        Placements(tmp_path, place, 100.0, lambda best: None).best(2, jobs=2)
+        Placements(tmp_path, place, Clock(100), lambda best: None).best(2, jobs=2)
     assert stopped.is_set()

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.search.folding import search
+from hwgen.device.clocks import Clock
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.graph.types import U8, IntType
@@ -18,7 +19,7 @@ from hwgen.link.endpoint import Buffers
 from hwgen.link.host import Session
 from hwgen.link.identity import fingerprint
 from hwgen.link.runner import Runner
-from hwgen.link.simulated import ByteLine, SimulatedLine
+from hwgen.link.simulated import USUAL_CLOCK, ByteLine, SimulatedLine
 from hwgen.link.top import LinkTop
 from hwgen.link.uart import UartReceiver, UartTransmitter
 from hwgen.simulate.verilated import CompiledDesign
@@ -28,7 +29,7 @@ from hwgen.top.axi import AxiPort, AxiTop
 from ..dataflow.nets import small, squeezed
 
 BUFFERS = Buffers(256, 128)
-CLOCK, BAUD = 18e6, 3_000_000
+CLOCK, BAUD = Clock.of_mhz(18), 3_000_000
 
 
 class Wired(wiring.Component):
@@ -69,7 +70,7 @@ def link(network, multipliers):
     return LinkTop(top, ports[0], ports[1:], BUFFERS, fingerprint(network))
 
 
-def check(network, hardware, count=4, cycles=2, clock=100e6):
+def check(network, hardware, count=4, cycles=2, clock=USUAL_CLOCK):
     """Frames through ``hardware`` are what golden makes of them."""
     integers = random_frames(network.input.map, count)
     frames = network.input.quantization.dequantize(integers)

@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
+from hwgen.device.clocks import Clock
 from hwgen.graph.errors import InputError
 from hwgen.link.uart import UartReceiver, UartTransmitter, check_rate
 
@@ -20,8 +21,8 @@ class Loop(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.transmitter = transmitter = UartTransmitter(self.clock, self.baud)
-        m.submodules.receiver = receiver = UartReceiver(self.clock * self.off, self.baud)
+        m.submodules.transmitter = transmitter = UartTransmitter(Clock(self.clock), self.baud)
+        m.submodules.receiver = receiver = UartReceiver(Clock(self.clock * self.off), self.baud)
         wiring.connect(m, wiring.flipped(self.i), transmitter.i)
         m.d.comb += receiver.rx.eq(transmitter.tx & ~self.broken)
         m.d.comb += [self.data.eq(receiver.data), self.valid.eq(receiver.valid)]
@@ -70,7 +71,7 @@ def test_bytes_arrive_with_few_cycles_a_bit(cycles, off, phase):
     """Bits of whole cycles, from a transmitter whose clock is another: they begin anywhere in a cycle."""
     sent = [0x00, 0xFF, 0x55, 0xAA, *np.random.default_rng(cycles).integers(256, size=20).tolist()]
     line = [1] * 5 + [bit for byte in sent for bit in (0, *((byte >> n) & 1 for n in range(8)), 1)] + [1] * 5
-    receiver, got = UartReceiver(cycles * 1e6, 1_000_000), []
+    receiver, got = UartReceiver(Clock.of_mhz(cycles), 1_000_000), []
 
     async def bench(ctx):
         for cycle in range(int((len(line) - 1) * cycles * off)):
@@ -114,5 +115,5 @@ def test_a_rate_that_the_clock_cannot_make_is_refused_with_the_one_that_it_can()
     with pytest.raises(
         InputError, match=r"3000000 baud need a clock of 18 MHz, the design's is 13 MHz: give --baud 2166666"
     ):
-        check_rate(13e6, 3_000_000)
-    check_rate(12e6, 3_000_000)  # four whole cycles a bit
+        check_rate(Clock.of_mhz(13), 3_000_000)
+    check_rate(Clock.of_mhz(12), 3_000_000)  # four whole cycles a bit

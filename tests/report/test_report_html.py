@@ -15,6 +15,7 @@ import hwgen
 from hwgen.board.bitstream import Implementation
 from hwgen.board.boards import board
 from hwgen.dataflow.activity import KINDS
+from hwgen.device.clocks import Clock
 from hwgen.names import identifier
 from hwgen.report.html import facts
 from hwgen.report.report import Report
@@ -171,8 +172,8 @@ def test_a_bitstream_has_a_section_of_its_own(design, data):
     assert "Placed and routed" not in page_of(design, data)
     made = Implementation(
         board=board("ulx3s"),
-        clock=50e6,
-        reached=61.5e6,
+        clock=Clock.of_mhz(50),
+        reached=Clock.of_mhz(61.5),
         baud=3_000_000,
         link=362.4,
         design=bytes(8),

@@ -7,6 +7,7 @@ from typing import BinaryIO
 import numpy as np
 
 from hwgen.dataflow.search.folding import FoldingSearch
+from hwgen.device.clocks import Clock
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Point:
     useful: float
     bottleneck: str
 
-    def fps(self, clock: float) -> float:
-        """Frames per second at ``clock`` Hz."""
-        return clock / self.cycles
+    def fps(self, clock: Clock) -> float:
+        """Frames per second at ``clock``."""
+        return clock.rate(self.cycles)
 
 
 def explore(
@@ -55,7 +56,7 @@ def usual_budgets(found: FoldingSearch, most: int | None = None, count: int = 24
     return sorted({int(budget) for budget in np.ceil(np.geomspace(least, max(most, least), count))})
 
 
-def draw(points: Sequence[Point], file: BinaryIO, form: str, name: str, clock: float) -> None:
+def draw(points: Sequence[Point], file: BinaryIO, form: str, name: str, clock: Clock) -> None:
     """Frames per second and memory against multipliers, to ``file`` as ``form``: "svg", "png" or "pdf"."""
     from matplotlib.figure import Figure
 
@@ -73,7 +74,7 @@ def draw(points: Sequence[Point], file: BinaryIO, form: str, name: str, clock: f
         previous = point.bottleneck
     speed.set(
         title=f"{name}: fastest design for a number of multipliers",
-        ylabel=f"frames per second at {clock / 1e6:g} MHz",
+        ylabel=f"frames per second at {clock}",
         xscale="log",
         yscale="log",
     )

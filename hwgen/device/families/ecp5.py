@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from amaranth.hdl import Const, Instance, Signal
 
-from ..family import EBR, BlockRam, Clock, Dsp, Family, LutRam, PerBit, Shape
+from ..clocks import MHZ
+from ..family import EBR, BlockRam, Dsp, Family, LutRam, PerBit, Shape, UsualClock
 from ..flow import Flow, nextpnr
 from ..needs import Needs
-from ..pll import MHZ, Pll, Setting
+from ..pll import Pll, Setting
 from .ecp5_netlist import improved
 
 
@@ -68,7 +69,7 @@ _ECP5 = Family(
     name="ecp5",
     maker="Lattice",
     series="ECP5",
-    clock=Clock(
+    clock=UsualClock(
         100e6,
         "measured",
         "docs/clock.md: LeNet-5 103.3 MHz, DS-CNN 106.0 MHz after place and route, speed grade 6",

@@ -6,10 +6,11 @@ from amaranth.hdl import Const, Instance, Signal
 
 from hwgen.tools.package_tool import Tool
 
-from ..family import EBR, BlockRam, Clock, Dsp, Family, LutRam, PerBit, Shape
+from ..clocks import MHZ
+from ..family import EBR, BlockRam, Dsp, Family, LutRam, PerBit, Shape, UsualClock
 from ..flow import Flow, nextpnr
 from ..needs import Needs
-from ..pll import MHZ, Pll, Setting
+from ..pll import Pll, Setting
 
 
 def _settings(source: float) -> Iterator[Setting]:
@@ -79,7 +80,7 @@ _CELLS = {
 }
 
 
-def _gowin(name: str, series: str, clock: Clock, flow: Flow | None = None, pll: Pll | None = None) -> Family:
+def _gowin(name: str, series: str, clock: UsualClock, flow: Flow | None = None, pll: Pll | None = None) -> Family:
     """A multiplier of 18x18 bits is two of 9x9, one of 36x36 is four of 18x18 (Gowin UG287)."""
     return Family(
         name=name,
@@ -109,12 +110,12 @@ def _gowin(name: str, series: str, clock: Clock, flow: Flow | None = None, pll: 
     )
 
 
-_GW1N_CLOCK = Clock(
+_GW1N_CLOCK = UsualClock(
     54e6,
     "measured",
     "docs/boards.md: 68.5 MHz after place and route of a small network; 54 MHz is twice the board's oscillator",
 )
-_GW2A_CLOCK = Clock(54e6, "not measured", "chosen, as the GW1N: nothing was routed for it")
+_GW2A_CLOCK = UsualClock(54e6, "not measured", "chosen, as the GW1N: nothing was routed for it")
 
 FAMILIES = (
     _gowin("gw1n", "GW1N", _GW1N_CLOCK, _FLOW, Pll(_settings, _cell)),

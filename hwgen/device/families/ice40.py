@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from amaranth.hdl import Const, Instance, Signal
 
-from ..family import BlockRam, Clock, Dsp, Family, PerBit, Shape
+from ..clocks import MHZ
+from ..family import BlockRam, Dsp, Family, PerBit, Shape, UsualClock
 from ..flow import Flow, nextpnr
 from ..needs import Needs
-from ..pll import MHZ, Pll, Setting
+from ..pll import Pll, Setting
 
 _WIDTHS = {"DIVR": 4, "DIVF": 7, "DIVQ": 3, "FILTER_RANGE": 3}
 
@@ -69,7 +70,7 @@ _ICE40 = Family(
     name="ice40",
     maker="Lattice",
     series="iCE40 UltraPlus",
-    clock=Clock(
+    clock=UsualClock(
         24e6,
         "measured",
         "docs/boards.md: 31.2 to 34.4 MHz after place and route; 24 MHz is the PLL's setting",

@@ -1,6 +1,6 @@
 """Intel Cyclone V, Arria 10 and Stratix 10."""
 
-from ..family import BlockRam, Clock, Dsp, Family, LutRam, PerBit, Shape
+from ..family import BlockRam, Dsp, Family, LutRam, PerBit, Shape, UsualClock
 from ..needs import Needs
 
 # memory_bram does not look at where memories are to go. So small RAMs come first, without contents, which MLABs do not
@@ -31,7 +31,7 @@ _CELLS = {
 }
 
 
-def _intel(name: str, series: str, clock: Clock, dsp: Dsp, ram: BlockRam, synth: str | None = None) -> Family:
+def _intel(name: str, series: str, clock: UsualClock, dsp: Dsp, ram: BlockRam, synth: str | None = None) -> Family:
     """Logic is counted in halves of an ALM: a table of six inputs takes a whole one, smaller ones and a bit of an
     adder a half. An MLAB, ten ALMs, holds 32 words of 20 bits."""
     smallest = dsp.shapes[-1]
@@ -70,7 +70,7 @@ FAMILIES = (
     _intel(
         "cyclonev",
         "Cyclone V",
-        Clock(
+        UsualClock(
             75e6,
             "not measured",
             "chosen: under a quarter of the 315 MHz that Intel 683375 (Cyclone V handbook, 2.3 Embedded Memory "
@@ -83,14 +83,14 @@ FAMILIES = (
     _intel(
         "arria10",
         "Arria 10",
-        Clock(125e6, "not measured", "chosen, no document: between the Cyclone V and UltraScale"),
+        UsualClock(125e6, "not measured", "chosen, no document: between the Cyclone V and UltraScale"),
         _ARRIA_DSP,
         _M20K,
     ),
     _intel(
         "stratix10",
         "Stratix 10",
-        Clock(150e6, "not measured", "chosen, no document: as UltraScale"),
+        UsualClock(150e6, "not measured", "chosen, no document: as UltraScale"),
         _ARRIA_DSP,
         _M20K,
     ),

@@ -1,6 +1,6 @@
 """AMD 7 series, UltraScale and UltraScale+."""
 
-from ..family import EBR, BlockRam, Clock, Dsp, Family, LutRam, PerBit, Shape
+from ..family import EBR, BlockRam, Dsp, Family, LutRam, PerBit, Shape, UsualClock
 from ..needs import Needs
 
 # Block RAM: halves of 18 kbit and whole blocks of 36. The widest shape of each has one port to read and one to write.
@@ -20,7 +20,7 @@ _CELLS = {
 
 
 # LUTs with six inputs take in what is in front of an adder, flip-flops what is chosen from a constant.
-def _xilinx(name: str, series: str, dsp: int, lutram: LutRam, clock: Clock) -> Family:
+def _xilinx(name: str, series: str, dsp: int, lutram: LutRam, clock: UsualClock) -> Family:
     return Family(
         name=name,
         maker="AMD",
@@ -50,7 +50,7 @@ FAMILIES = (
         "7 series",
         25,
         _SMALL,
-        Clock(
+        UsualClock(
             100e6,
             "not measured",
             "chosen: two thirds of the 150 MHz that AMD PG067 (AXI Chip2Chip 5.0, Maximum Frequencies, table 1) gives "
@@ -62,7 +62,7 @@ FAMILIES = (
         "UltraScale",
         27,
         _LARGE,
-        Clock(
+        UsualClock(
             150e6,
             "not measured",
             "chosen: under a third of the 463 MHz that AMD UG984 (MicroBlaze 2025.2, Maximum Frequencies, table 1) "
@@ -74,7 +74,7 @@ FAMILIES = (
         "UltraScale+",
         27,
         _LARGE,
-        Clock(
+        UsualClock(
             150e6,
             "not measured",
             "chosen: under a quarter of the 661 MHz that AMD UG984 (MicroBlaze 2025.2, Maximum Frequencies, table 1) "
