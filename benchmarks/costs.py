@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hwgen.blocks.costs import Cost
+from hwgen.cost.needs import Cost
 from hwgen.dataflow.stage_synth import remembered
 from hwgen.device.family import PerBit
 from hwgen.device.mapping import KINDS, logic_luts, needs

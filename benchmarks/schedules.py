@@ -13,7 +13,8 @@ from pathlib import Path
 
 import click
 
-from hwgen.blocks.timing import Actor, counting, ones, run
+from hwgen.cost.actor import Actor, Give, Take, counting, ones
+from hwgen.cost.timing import run
 from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.queues import size_queues
 from hwgen.dataflow.schedule import schedule
@@ -31,7 +32,7 @@ ROWS = (("mobilenet_v1", 5040), ("resnet34", 5040), ("resnet50", 5040), ("resnet
 def main(only: str | None, budget: int | None, model: Path | None) -> None:
     """Print a line for each network."""
     began = time.process_time()
-    run((Actor("first", counting(2), ones(2), counting(2), 1, 4),))
+    run((Actor("first", ones(2), (Take(counting(2)),), (Give(counting(2), 1, 4),)),))
     print(f"engine compiled or loaded in {time.process_time() - began:.1f} s\n")
     print("| network | multipliers | steps a frame | frames | cycles a frame | latency | processor, s | seconds |")
     print("|---|---|---|---|---|---|---|---|")

@@ -15,10 +15,10 @@ import numpy as np
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from hwgen.blocks.costs import Cost
 from hwgen.blocks.operator import Operator, Unit
 from hwgen.blocks.stream import port_names
-from hwgen.blocks.timing import STEADY_FRAMES, Run, run
+from hwgen.cost.needs import Cost
+from hwgen.cost.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap
 from hwgen.simulate.bench import from_beats, to_beats
 from hwgen.simulate.verilated import Beats, CompiledDesign

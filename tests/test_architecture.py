@@ -13,8 +13,9 @@ import hwgen
 ROOT = Path(hwgen.__file__).parent
 #: Folders, and files that lie in none, from left to right.
 ORDER = (
-    "names", "progress", "graph", "tools", "output", "frames", "hdl", "memory", "blocks", "device", "dataflow", "top",
-    "accelerator", "simulate", "testing", "link", "projects", "board", "report", "flow", "cli", "__init__", "__main__",
+    "names", "progress", "graph", "tools", "cost", "output", "frames", "hdl", "memory", "blocks", "device", "dataflow",
+    "top", "accelerator", "simulate", "testing", "link", "projects", "board", "report", "flow", "cli", "__init__",
+    "__main__",
 )  # fmt: skip
 #: Folders that hold no modules.
 DATA = {"schemas"}
@@ -22,7 +23,6 @@ DATA = {"schemas"}
 LOBBY = 8
 #: Imports for annotations alone of what imports the importer. None is added; one that is gone leaves this list.
 RUN_UP = {
-    ("blocks.timing_engine", "blocks.timing"),
     ("dataflow.stages", "dataflow.plan"),
 }
 FILES = sorted(path for path in ROOT.rglob("*.py") if "templates" not in path.parts)

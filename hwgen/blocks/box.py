@@ -11,16 +11,16 @@ import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 
+from hwgen.cost.actor import Actor, counting
+from hwgen.cost.logic import Logic, loop, total
 from hwgen.graph.lower.value import NOWHERE
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.loops import LoopNest, lookup
 
-from .logic import Logic, loop, total
 from .mac_folding import divisors
 from .operator import LaneFolding
 from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
-from .timing import Actor, counting
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,16 +11,15 @@ from functools import cached_property
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 
+from hwgen.cost.logic import Logic, adder, delayed, total
 from hwgen.graph.expression import Expression
 from hwgen.graph.types import IntType, Quantization
-from hwgen.memory.rom import Columns, Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
 
 from .arithmetic import delay
-from .costs import rom_need
 from .element_form import Definition, Form
 from .fixed_constant import FixedConstant
 from .float_expression import split
-from .logic import Logic, adder, delayed, total
 from .stream import element_shape
 from .streamed import Hardware
 from .table import LARGEST_INPUT

@@ -8,6 +8,7 @@ from math import frexp
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
 
+from hwgen.cost.logic import delayed, total
 from hwgen.graph.exact.requantization import SIGNIFICAND
 
 from .arithmetic import delay
@@ -26,7 +27,6 @@ from .fixed_point import (
     Sum,
     Times,
 )
-from .logic import delayed, total
 from .stream import element_shape
 from .streamed import Hardware
 

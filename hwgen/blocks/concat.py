@@ -11,18 +11,17 @@ import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
+from hwgen.cost.actor import Actor, counting
+from hwgen.cost.logic import Logic, counter, delayed
 from hwgen.graph.errors import ModelError
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.rom import Rom, pack, rom_latency
+from hwgen.memory.rom import Rom, pack, rom_latency, rom_need
 
 from .arithmetic import delay
-from .costs import rom_need
-from .logic import Logic, counter, delayed
 from .mac_folding import divisors
 from .operator import LaneFolding, SeveralInputs
 from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
-from .timing import Actor, counting
 
 
 @dataclass(frozen=True, eq=False)

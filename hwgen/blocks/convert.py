@@ -10,14 +10,15 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.actor import Actor, Give, Take, counting, ones
+from hwgen.cost.logic import Logic, stepper
+from hwgen.cost.needs import Cost
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.queue import Outlet, queue_depth
+from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.ram import ram_need
 
-from .costs import Cost
-from .logic import Logic, stepper
 from .operator import Joint
-from .stream import Port, beat_layout, beat_stream, join, queue_logic, queue_memory
-from .timing import Actor, counting, ones
+from .stream import Port, beat_layout, beat_stream, join
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,9 @@ class _Stage:
         need = counting(beats)
         if self.up:
             give, reserve = _widening(beats, self.ratio)
-            return Actor(
-                "widen", need, ones(len(need)), give, 1, self.queue, reserve=reserve, credit_delay=Outlet.CREDIT
-            )
-        busy = np.full(beats, self.ratio)
-        return Actor("narrow", need, busy, need * self.ratio, 3 - self.ratio, self.queue, credit_delay=Outlet.CREDIT)
+            return Actor("widen", ones(beats), (Take(need),), (Give(give, 1, self.queue, reserve),))
+        give = Give(need * self.ratio, 3 - self.ratio, self.queue)
+        return Actor("narrow", np.full(beats, self.ratio), (Take(need),), (give,))
 
     @property
     def logic(self) -> Logic:
@@ -100,7 +99,7 @@ class _Stage:
 
     @property
     def memory(self):
-        return queue_memory("queue", self.queue, self.map.type.width * self.lanes_out)
+        return ram_need("queue", self.map.type.width * self.lanes_out, self.queue)
 
     def block(self) -> wiring.Component:
         return _Widen(self) if self.up else _Narrow(self)

@@ -9,6 +9,8 @@ import numpy as np
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import wiring
 
+from hwgen.cost.logic import Logic, adder, adder_register, loop, total
+from hwgen.cost.needs import Cost, Products
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.requantize import output_scale
 from hwgen.graph.network import Site
@@ -16,8 +18,6 @@ from hwgen.graph.types import IntType
 from hwgen.memory.loops import LoopNest, lookup
 from hwgen.memory.store import pass_on
 
-from .costs import Cost, Products
-from .logic import Logic, adder, adder_register, loop, total
 from .pool import AveragePool, AveragePoolUnit, PoolBlock, site_window
 from .staircase import requantization
 from .stream import element_shape

@@ -6,20 +6,19 @@ from functools import cached_property
 import numpy as np
 from amaranth.hdl import Cat, Module, Value
 
+from hwgen.cost.logic import Logic, index_bits
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.steps import find_steps
 from hwgen.graph.expression import Expression
 from hwgen.graph.types import IntType
-from hwgen.memory.rom import Columns, Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
 
 from .computation import Computation, operand
-from .costs import rom_need
 from .element_form import Definition, Form
 from .finish import Finish, Searched, finish
 from .fixed_constant import FixedConstant
 from .float_expression import head_of, split
 from .line import Line, fit_line
-from .logic import Logic, index_bits
 from .scaled_sum import ScaledSum, ScaledSumPlan
 from .streamed import Hardware
 from .table import LARGEST_INPUT

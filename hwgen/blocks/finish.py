@@ -7,20 +7,20 @@ from functools import cached_property
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 
+from hwgen.cost.logic import Logic, adder, clipped, delayed, index_bits
+from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.requantization import SIGNIFICAND
 from hwgen.graph.exact.steps import MOST_ARGUMENTS, Steps, find_steps, steps_between
 from hwgen.graph.expression import Expression
 from hwgen.graph.lower.site import integer_clamp
 from hwgen.graph.types import IntType, Quantization
-from hwgen.memory.rom import Columns, Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
 
 from .arithmetic import delay
 from .computation import Computation, exact, rounded
-from .costs import MemoryNeed, rom_need
 from .element_form import Definition
 from .fixed_point import Number
-from .logic import Logic, adder, clipped, delayed, index_bits
 from .step_search import point_type, value_type
 from .stream import element_shape
 from .streamed import Hardware

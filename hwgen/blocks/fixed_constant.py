@@ -8,13 +8,13 @@ import numpy as np
 from amaranth.hdl import Module
 from amaranth.lib import data
 
+from hwgen.cost.logic import Logic, counter
+from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.types import IntType
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.rom import Rom, pack, rom_latency
+from hwgen.memory.rom import Rom, pack, rom_latency, rom_need
 
 from .arithmetic import delay
-from .costs import MemoryNeed, rom_need
-from .logic import Logic, counter
 from .spread import LOOPS
 from .stream import beat_layout
 

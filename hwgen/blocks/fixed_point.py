@@ -12,13 +12,13 @@ from functools import cached_property
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
+from hwgen.cost.logic import Logic, adder, adder_register, adder_tree
+from hwgen.cost.needs import Products
 from hwgen.graph.exact.requantization import SIGNIFICAND
 from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack
 
 from .arithmetic import AdderTree, delay
-from .costs import Products
-from .logic import Logic, adder, adder_register, adder_tree
 from .scaled_sum import chunks
 from .stream import element_shape
 from .streamed import Hardware

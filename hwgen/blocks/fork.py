@@ -7,13 +7,14 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.memory.queue import Outlet
+from hwgen.cost.actor import Actor, Give, Take, counting, ones
+from hwgen.cost.logic import Logic
+from hwgen.cost.needs import Cost
+from hwgen.memory.queue import Outlet, queue_logic
+from hwgen.memory.ram import ram_need
 
-from .costs import Cost
-from .logic import Logic
 from .operator import Joint
-from .stream import Port, join, queue_logic, queue_memory
-from .timing import Actor, Give, counting, ones
+from .stream import Port, join
 
 
 @dataclass(frozen=True)
@@ -35,25 +36,14 @@ class Fork(Joint):
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         beats, latency = counting(self.source.beats), Outlet.LATENCY - 1
-        first, *rest = (Give(beats, latency, depth, credit_delay=Outlet.CREDIT) for depth in self.depths)
-        return (
-            Actor(
-                "fork",
-                beats,
-                ones(len(beats)),
-                beats,
-                latency,
-                first.queue,
-                credit_delay=Outlet.CREDIT,
-                more_gives=(*rest,),
-            ),
-        )
+        gives = tuple(Give(beats, latency, depth) for depth in self.depths)
+        return (Actor("fork", ones(len(beats)), (Take(beats),), gives),)
 
     @cached_property
     def cost(self) -> Cost:
         width = self.source.width
         logic = sum((queue_logic(depth, width) for depth in self.depths), Logic())
-        return self.costing(logic, [queue_memory("queue", depth, width) for depth in self.depths])
+        return self.costing(logic, [ram_need("queue", width, depth) for depth in self.depths])
 
     def block(self) -> wiring.Component:
         return _ForkBlock(self)

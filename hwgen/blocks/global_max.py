@@ -8,14 +8,14 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, wiring
 
+from hwgen.cost.logic import Logic, adder, clipped, index_bits
+from hwgen.cost.needs import Cost
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet
-from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
+from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
 
-from .costs import Cost, read_register, ring_memory
 from .global_pool import Arrival, GlobalPool, GlobalPoolBlock, GlobalPoolUnit
-from .logic import Logic, adder, clipped, index_bits
 from .pool import limited, same_quantization, site_window
 from .stream import element_shape, join
 
@@ -63,7 +63,7 @@ class GlobalMaxPoolUnit(GlobalPoolUnit):
         if self.op.clamp != (type_.min, type_.max):
             lane += clipped(type_.width, *self.op.clamp, type_.width)
         kept = self.folding.lanes * type_.width
-        store = [ring_memory("maxima", kept, words)] if words > 1 else []
+        store = [ram_need("maxima", kept, words)] if words > 1 else []
         address = Logic(register=index_bits(words)) + read_register(kept, words)
         logic = self.folding.lanes * lane + self.shared_logic + address
         return self.costing(logic, [*store, self.queue_memory])

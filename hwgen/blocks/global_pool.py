@@ -10,26 +10,26 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 
+from hwgen.cost.actor import Actor, Give, Take, counting, ones
+from hwgen.cost.logic import Logic, adder_register, loop
+from hwgen.cost.needs import Cost, MemoryNeed
 from hwgen.graph.exact.loadable import LoadForm
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.queue import Outlet, queue_depth
-from hwgen.memory.rom import RAM_ATTRIBUTES
+from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need
 from hwgen.memory.store import pass_on
 
-from .costs import Cost, MemoryNeed, ram_need
 from .loaded import LoadedRequantizer, LoadedUnit
-from .logic import Logic, adder_register, loop
 from .mac_folding import divisors
 from .operator import LaneFolding, Operator, OperatorUnit
 from .pool import LanesBlock, average_requantization, sum_type
 from .requantizer import RequantizerPlan
 from .staircase import Staircase, requantization_gap
 from .step_search import StepSearchPlan, requantizer_plan
-from .stream import element_shape, join, queue_logic, queue_memory
-from .timing import Actor, counting, ones
+from .stream import element_shape, join
 
 
 class GlobalPool(Operator):
@@ -71,18 +71,8 @@ class GlobalPoolUnit(OperatorUnit):
         words = self.words
         need = counting(self.op.pixels * words)
         give = np.maximum(need - (self.op.pixels - 1) * words, 0)
-        return (
-            Actor(
-                type(self.op).__name__.lower(),
-                need,
-                ones(len(need)),
-                give,
-                self._latency,
-                self.queue,
-                reserve=np.append(0, give[:-1]) + 1,
-                credit_delay=Outlet.CREDIT,
-            ),
-        )
+        gives = (Give(give, self._latency, self.queue, reserve=np.append(0, give[:-1]) + 1),)
+        return (Actor(type(self.op).__name__.lower(), ones(len(need)), (Take(need),), gives),)
 
     @property
     def shared_logic(self) -> Logic:
@@ -93,7 +83,7 @@ class GlobalPoolUnit(OperatorUnit):
     @property
     def queue_memory(self) -> MemoryNeed:
         """The memory of the queue."""
-        return queue_memory("queue", self.queue, self.op.output.type.width * self.folding.lanes)
+        return ram_need("queue", self.op.output.type.width * self.folding.lanes, self.queue)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +147,7 @@ class GlobalAveragePoolUnit(LoadedUnit, GlobalPoolUnit):
         logic = self.folding.lanes * lane + self.shared_logic + loop(words)
         logic += plan.logic(self.op.requantization, sums, self.op.output.type)
         memories = [
-            ram_need("sums", "lutram", sums.width * self.folding.lanes, words),
+            ram_need("sums", sums.width * self.folding.lanes, words, "lutram"),
             *plan.memories(self.op.requantization),
             self.queue_memory,
         ]

@@ -12,26 +12,26 @@ import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, wiring
 
+from hwgen.cost.actor import Actor, Give, Take
+from hwgen.cost.logic import Logic, counter
+from hwgen.cost.needs import Products
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import Site
 from hwgen.graph.semantics.resize import resized, taps
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.loops import LoopNest, lookup
-from hwgen.memory.queue import Outlet, wrapping_increment
-from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
+from hwgen.memory.queue import wrapping_increment
+from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need, ram_style
 
 from .arithmetic import delay
 from .box import Keep
-from .costs import Products, ring_memory
-from .logic import Logic, counter
 from .mac_folding import divisors
 from .operator import GoldenOnly, LaneFolding, Operator
 from .pool import AveragePool
 from .staircase import Staircase, requantization
 from .stream import element_shape
 from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
-from .timing import Actor
 
 #: The greatest common denominator of shares.
 LARGEST_DENOMINATOR = 1 << 8
@@ -218,20 +218,9 @@ class InterpolateUnit(StreamedUnit):
         need = np.repeat(comes * block, block)
         release = np.repeat(np.append(0, goes[:-1]) * block, block)
         release[block - 1 :: block] = goes * block
-        return (
-            Actor(
-                "interpolate",
-                need,
-                np.ones_like(need),
-                np.arange(1, len(need) + 1),
-                self.latency,
-                self.queue,
-                release=release,
-                capacity=_BLOCKS * block,
-                start_delay=1,
-                credit_delay=Outlet.CREDIT,
-            ),
-        )
+        take = Take(need, release, _BLOCKS * block, start_delay=1)
+        give = Give(np.arange(1, len(need) + 1), self.latency, self.queue)
+        return (Actor("interpolate", np.ones_like(need), (take,), (give,)),)
 
     @property
     def hardware(self) -> Hardware:
@@ -240,7 +229,7 @@ class InterpolateUnit(StreamedUnit):
         address = counter(words)
         logic = 5 * address + 3 * counter(words + 1) + counter(len(self.op.shares.first)) + Logic(logic=8, register=8)
         logic += lanes * Logic(adder=width + 2 * out, register=3 * width + 3 * out + 2 * bits)
-        memories = [ring_memory(f"store_{n}", width * lanes, words) for n in range(2)]
+        memories = [ram_need(f"store_{n}", width * lanes, words) for n in range(2)]
         return Hardware(logic, memories, [Products(lanes, width + 2, bits + 1)])
 
     def block(self) -> wiring.Component:

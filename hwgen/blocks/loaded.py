@@ -13,11 +13,11 @@ from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import QuantizedConstant
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import IntType
+from hwgen.memory.store import images
 
 from .operator import Operator, OperatorUnit
 from .requantizer import RequantizerPlan
 from .requantizer_lane import DIGIT_BITS
-from .stores import images
 
 #: Bits that integers of a model are taken to have: those that its file stores, or fewer where so few are used.
 _WEIGHT_BITS = (2, 4, 8, 16)

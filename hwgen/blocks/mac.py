@@ -10,32 +10,32 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.memory.queue import Outlet, queue_depth
+from hwgen.cost.actor import CREDIT, Actor, Give, Take
+from hwgen.cost.logic import Logic, adder_register, adder_tree, counter, delayed
+from hwgen.cost.needs import MemoryNeed, Products
+from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.ram import ram_need, read_register
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 from hwgen.memory.sliding import SlidingWindow, WindowCut
+from hwgen.memory.store import images
+from hwgen.memory.weights import ROM, STORE, WEIGHT_SOURCES, WeightSource
 
 from .arithmetic import dot_latency
-from .costs import MemoryNeed, Products, read_register, ring_memory
-from .logic import Logic, adder_register, adder_tree, counter, delayed
 from .mac_layer import MacLayer
 from .multiplier import SINGLE, Multiplier
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
 from .step_search import StepSearchPlan, requantizer_plan
-from .stores import images
-from .stream import queue_logic, queue_memory
-from .timing import Actor
-from .weights import ROM, STORE, WEIGHT_SOURCES, WeightSource
 from .windowing import (
     column_rasters,
     line_actor,
     line_logic,
     line_memories,
     map_raster,
-    ring_actor,
     ring_capacity,
     ring_logic,
+    ring_take,
     slide_actors,
     slide_logic,
     slide_memories,
@@ -54,7 +54,7 @@ class MacFolding:
     sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
     ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0 where it does
     not (see :mod:`hwgen.blocks.tapped`). ``weights``: where they are, one of
-    :data:`hwgen.blocks.weights.WEIGHT_SOURCES`.
+    :data:`hwgen.memory.weights.WEIGHT_SOURCES`.
     """
 
     window: str
@@ -204,19 +204,14 @@ class MacPlan:
         """Timing of the unit: one actor with a ring, three with a sliding window."""
         windows = self.raster.positions * self.packs
         give = np.cumsum(np.tile(self.beats, windows))
-        dot = {
-            "busy": np.full(len(give), self.portions),
-            "give": give,
-            "reserve": np.append(0, give[:-1]) + max(self.beats),
-            "latency": self.latency,
-            "queue": self.queue,
-            "spacing": self.requantizer.spacing,
-        }
+        reserve = np.append(0, give[:-1]) + max(self.beats)
+        gives = (Give(give, self.latency, self.queue, reserve, CREDIT + 1, self.requantizer.spacing),)
+        busy = np.full(len(give), self.portions)
         if self.ring:
-            ring = ring_actor("mac", self.ring, self.packs * self.passes, self.capacity, **dot)
+            ring = Actor("mac", busy, (ring_take(self.ring, self.packs * self.passes),), gives)
             return (line_actor(self.rasters[0]), ring) if self.folding.window == "columns" else (ring,)
-        need = np.repeat(np.arange(1, windows + 1), self.passes)
-        return (*slide_actors(self.raster, self.packs), Actor(name="mac", need=need, lead=1, **dot))
+        take = Take(np.repeat(np.arange(1, windows + 1), self.passes), lead=1)
+        return (*slide_actors(self.raster, self.packs), Actor("mac", busy, (take,), gives))
 
     @property
     def products(self) -> tuple[Products, ...]:
@@ -232,7 +227,7 @@ class MacPlan:
             *self.weights.memories,
             *self._window_memories(),
             *self.requantizer.memories(self.layer.requantization),
-            queue_memory("queue", self.queue, self.layer.output.type.width * self.folding.lanes_out),
+            ram_need("queue", self.layer.output.type.width * self.folding.lanes_out, self.queue),
         )
 
     @property
@@ -244,7 +239,7 @@ class MacPlan:
         if not self.ring:
             return slide_memories(self.raster, self.packs, self._word)
         lines = line_memories(self.rasters[0], self._word) if self.folding.window == "columns" else ()
-        return (*lines, ring_memory("window", self.rows_at_once * self._word, self.capacity))
+        return (*lines, ram_need("window", self.rows_at_once * self._word, self.capacity))
 
     @property
     def logic(self) -> Logic:

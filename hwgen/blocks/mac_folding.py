@@ -7,12 +7,12 @@ from itertools import product
 
 from hwgen.memory.columns import ColumnBuffer, slide_raster
 from hwgen.memory.rom import rom_style
+from hwgen.memory.weights import WEIGHT_SOURCES
 
 from .mac import MacFolding, MacPlan, unit_requantizer
 from .mac_layer import MacLayer, MacShape
 from .multiplier import IN_LUTS, PAIR, SINGLE
 from .operator import Offer
-from .weights import WEIGHT_SOURCES
 from .windowing import SHARED, column_rasters, map_raster
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.

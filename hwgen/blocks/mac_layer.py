@@ -5,12 +5,12 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.cost.needs import Products
 from hwgen.graph.exact.loadable import LoadForm
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
 
-from .costs import Products
 from .requantizer import digit_products, digits
 from .staircase import Staircase
 from .sums import channel_sums, exact_float, window_sums

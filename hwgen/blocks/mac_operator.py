@@ -6,14 +6,15 @@ from functools import cached_property
 
 from amaranth.lib import wiring
 
-from .costs import Cost
+from hwgen.cost.actor import Actor
+from hwgen.cost.needs import Cost
+
 from .mac import MacFolding, MacPlan
 from .mac_folding import mac_foldings, mac_interval, mac_offers, mac_problems
 from .mac_layer import MacLayer, MacShape
 from .mac_unit import MacBlock
 from .multiplier import PAIR, SINGLE, Multiplier
 from .operator import Offer, Operator, OperatorUnit, Weigh
-from .timing import Actor
 
 
 class MacOperator(Operator):

@@ -12,11 +12,11 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.logic import Logic, adder, adder_register, total
+from hwgen.cost.needs import Products
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
 
-from .costs import Products
-from .logic import Logic, adder, adder_register, total
 from .stream import element_shape
 
 #: Values of ``at_once``: products that a hardware multiplier makes; none, where they are made of LUTs.

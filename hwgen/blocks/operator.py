@@ -14,15 +14,16 @@ from typing import Any, ClassVar
 import numpy as np
 from amaranth.lib import wiring
 
+from hwgen.cost.actor import Actor
+from hwgen.cost.logic import Logic
+from hwgen.cost.needs import Cost, MemoryNeed, Products
+from hwgen.cost.timing import steady
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.loadable import LoadForm, TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 
-from .costs import Cost, MemoryNeed, Products
-from .logic import Logic
 from .stream import Port
-from .timing import Actor, steady
 
 #: What one multiplier of a kind takes of a budget, for ``Products`` with a count of 1.
 Weigh = Callable[[Products], int]

@@ -13,9 +13,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.logic import Logic, adder, adder_register, counter
 from hwgen.memory.queue import wrapping_increment
-
-from .logic import Logic, adder, adder_register, counter
 
 
 @dataclass(frozen=True)

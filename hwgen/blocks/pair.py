@@ -6,14 +6,14 @@ from functools import cached_property
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal, Value
 
+from hwgen.cost.logic import Logic, adder_register, delayed, total
+from hwgen.cost.needs import Products
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import FeatureMap, IntType
-from hwgen.memory.rom import Rom, pack, rom_latency
+from hwgen.memory.rom import Rom, pack, rom_latency, rom_need
 
 from .arithmetic import delay
-from .costs import Products, rom_need
 from .line import Line, fit_line
-from .logic import Logic, adder_register, delayed, total
 from .multiplier import product_type
 from .operator import SeveralInputs
 from .scaled_sum import ScaledSum, ScaledSumPlan

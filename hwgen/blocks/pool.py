@@ -11,28 +11,29 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.actor import CREDIT, Actor, Give, counting
+from hwgen.cost.logic import Logic, adder, adder_register, clipped
+from hwgen.cost.needs import Cost
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.loadable import LoadForm
 from hwgen.graph.exact.requantize import Requantization, output_scale
 from hwgen.graph.network import Site
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
-from hwgen.memory.queue import Outlet, queue_depth
+from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.ram import ram_need, read_register
 from hwgen.memory.raster import Raster
 from hwgen.memory.ring import RingWindow
 from hwgen.memory.store import LOAD_PORTS, pass_on
 
-from .costs import Cost, read_register, ring_memory
 from .loaded import LoadedRequantizer, LoadedUnit, window_text
-from .logic import Logic, adder, adder_register, clipped
 from .mac_folding import divisors
 from .operator import LaneFolding, Operator, OperatorUnit
 from .requantizer import RequantizerPlan
 from .staircase import Staircase, requantization, requantization_gap
 from .step_search import StepSearchPlan, requantizer_plan
-from .stream import beat_layout, beat_stream, element_shape, join, queue_logic, queue_memory
-from .timing import Actor, counting
-from .windowing import ring_actor, ring_capacity, ring_logic
+from .stream import beat_layout, beat_stream, element_shape, join
+from .windowing import ring_capacity, ring_logic, ring_take
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +69,9 @@ class PoolUnit(OperatorUnit):
         raster = self.raster
         give = counting(raster.positions * raster.words)
         latency = RingWindow.LATENCY + self.reduction_latency + Outlet.LATENCY - 1
-        return (
-            ring_actor(
-                type(self.op).__name__.lower(),
-                raster,
-                raster.words,
-                ring_capacity(raster),
-                busy=np.full(len(give), self.op.window.taps),
-                give=give,
-                latency=latency,
-                queue=self.queue,
-            ),
-        )
+        gives = (Give(give, latency, self.queue, credit_delay=CREDIT + 1),)
+        busy = np.full(len(give), self.op.window.taps)
+        return (Actor(type(self.op).__name__.lower(), busy, (ring_take(raster, raster.words),), gives),)
 
     @property
     def shared_logic(self) -> Logic:
@@ -93,8 +85,8 @@ class PoolUnit(OperatorUnit):
     def memories(self) -> list:
         word = self.op.input.type.width * self.folding.lanes
         return [
-            ring_memory("window", word, ring_capacity(self.raster)),
-            queue_memory("queue", self.queue, self.op.output.type.width * self.folding.lanes),
+            ram_need("window", word, ring_capacity(self.raster)),
+            ram_need("queue", self.op.output.type.width * self.folding.lanes, self.queue),
         ]
 
 

@@ -7,12 +7,13 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.memory.queue import Outlet
+from hwgen.cost.actor import Actor, Give, Take, counting, ones
+from hwgen.cost.needs import Cost
+from hwgen.memory.queue import Outlet, queue_logic
+from hwgen.memory.ram import ram_need
 
-from .costs import Cost
 from .operator import Joint
-from .stream import join, queue_logic, queue_memory
-from .timing import Actor, counting, ones
+from .stream import join
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,13 @@ class StreamQueue(Joint):
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         beats = counting(self.source.beats)
-        latency = Outlet.LATENCY - 1
-        return (Actor("queue", beats, ones(len(beats)), beats, latency, self.depth, credit_delay=Outlet.CREDIT),)
+        give = Give(beats, Outlet.LATENCY - 1, self.depth)
+        return (Actor("queue", ones(len(beats)), (Take(beats),), (give,)),)
 
     @cached_property
     def cost(self) -> Cost:
         width = self.source.width
-        return self.costing(queue_logic(self.depth, width), [queue_memory("queue", self.depth, width)])
+        return self.costing(queue_logic(self.depth, width), [ram_need("queue", width, self.depth)])
 
     def block(self) -> wiring.Component:
         return _QueueBlock(self)

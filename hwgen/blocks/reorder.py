@@ -11,20 +11,20 @@ import numpy as np
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 
+from hwgen.cost.actor import Actor, Give, Take
+from hwgen.cost.logic import Logic, adder, below, counter, delayed, index_bits, loop, running, stepper, total, wrapped
 from hwgen.graph.lower.value import NOWHERE
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.queue import Outlet, wrapping_increment
-from hwgen.memory.rom import RAM_ATTRIBUTES, Columns, Rom, ram_style, rom_latency
+from hwgen.memory.queue import wrapping_increment
+from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
+from hwgen.memory.rom import Columns, Rom, rom_latency, rom_need
 
 from .arithmetic import delay
-from .costs import read_register, ring_memory, rom_need
-from .logic import Logic, adder, below, counter, delayed, index_bits, loop, running, stepper, total, wrapped
 from .mac_folding import divisors
 from .operator import LaneFolding
 from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
-from .timing import Actor
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,20 +135,9 @@ class ReorderUnit(StreamedUnit):
         order = self.order
         steps = np.arange(self.op.output.elements // self.folding.lanes)
         per_block = len(order.pattern)
-        return (
-            Actor(
-                type(self.op).__name__.lower(),
-                (steps // per_block + 1) * order.block,
-                np.ones_like(steps),
-                steps + 1,
-                self.latency,
-                self.queue,
-                release=(steps + 1) // per_block * order.block,
-                capacity=order.capacity,
-                start_delay=1,
-                credit_delay=Outlet.CREDIT,
-            ),
-        )
+        need, release = (steps // per_block + 1) * order.block, (steps + 1) // per_block * order.block
+        take, give = Take(need, release, order.capacity, start_delay=1), Give(steps + 1, self.latency, self.queue)
+        return (Actor(type(self.op).__name__.lower(), np.ones_like(steps), (take,), (give,)),)
 
     @property
     def hardware(self) -> Hardware:
@@ -157,7 +146,7 @@ class ReorderUnit(StreamedUnit):
         levels = 2 * stepper(level) + below(level, order.block)
         levels += Logic(logic=8, register=1 + self.depth)
         logic = levels + counter(order.words) + read_register(width, order.words)
-        memories = [ring_memory("store", width, order.words)]
+        memories = [ram_need("store", width, order.words)]
         if order.loops is None:
             wrap = 2 * (adder(address) + wrapped(address)) + Logic(register=address)
             contents = Columns.of(order.pattern[:, None], [_address_bits(order)])

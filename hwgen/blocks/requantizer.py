@@ -13,19 +13,18 @@ from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.logic import Logic, counter, delayed, index_bits, stepper, total
+from hwgen.cost.needs import MemoryNeed, Products
 from hwgen.graph.exact.requantization import Requantization
 from hwgen.graph.types import IntType
 from hwgen.hdl.contents import Contents
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.rom import Columns, Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
 from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on
 
 from .arithmetic import delay
-from .costs import MemoryNeed, Products, rom_need
-from .logic import Logic, counter, delayed, index_bits, stepper, total
 from .packer import Packed
 from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits, needless_rows
-from .stores import store_logic, store_needs
 from .stream import element_shape
 
 
@@ -130,7 +129,7 @@ class RequantizerPlan(Packed):
     def memories(self, requantization: Requantization) -> tuple[MemoryNeed, ...]:
         """The constants."""
         if requantization.widths:
-            return store_needs("constants", self._store(requantization))
+            return self._store(requantization).needs("constants")
         columns = Columns.joined(self._columns(requantization))
         return (rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds, columns),)
 
@@ -143,7 +142,7 @@ class RequantizerPlan(Packed):
         form = lane_form(requantization, self, sum_, out)
         widths = [self.lanes * width for width in form.constant_bits]
         if form.loaded:
-            constants = store_logic(self._store(requantization)) + store_logic(StoreShape(3 * out.width, 1))
+            constants = self._store(requantization).logic + StoreShape(3 * out.width, 1).logic
             bits = widths
         else:
             bits = [columns.registers for columns in self._columns(requantization)]

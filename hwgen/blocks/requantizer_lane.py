@@ -9,12 +9,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.logic import Logic, adder, adder_register, adder_tree, below, clipped, delayed, total
 from hwgen.graph.exact.requantization import SIGNIFICAND, Requantization
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
 
 from .arithmetic import delay
-from .logic import Logic, adder, adder_register, adder_tree, below, clipped, delayed, total
 from .stream import element_shape
 
 #: Bits of the multiplier constant that one hardware multiplier takes at a time: 18 signed, so 17 unsigned.

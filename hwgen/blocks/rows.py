@@ -22,15 +22,16 @@ from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.actor import Actor, Give, Take
+from hwgen.cost.logic import Logic, counter
+from hwgen.cost.needs import Cost
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.queue import Outlet
+from hwgen.memory.queue import Outlet, queue_logic
+from hwgen.memory.ram import ram_need
 from hwgen.memory.rom import pack
 
-from .costs import Cost
-from .logic import Logic, counter
 from .operator import Joint, Unit
-from .stream import Port, join, queue_logic, queue_memory
-from .timing import Actor, Give, Take
+from .stream import Port, join
 
 #: Places of a queue that only joins two blocks: what a beat a cycle takes.
 SHORT_QUEUE = 4
@@ -66,17 +67,14 @@ class RowFork(Joint):
     def actors(self) -> tuple[Actor, ...]:
         beats, latency = np.arange(1, self.source.beats + 1), Outlet.LATENCY - 1
         inside = zip(_inside(self.ranges, *self.sizes), self.depths, strict=True)
-        first, *rest = (Give(each.cumsum(), latency, depth, credit_delay=Outlet.CREDIT) for each, depth in inside)
-        return (
-            Actor("rows", beats, np.ones_like(beats), first.give, latency, first.queue, credit_delay=Outlet.CREDIT,
-                  more_gives=(*rest,)),
-        )  # fmt: skip
+        gives = tuple(Give(each.cumsum(), latency, depth) for each, depth in inside)
+        return (Actor("rows", np.ones_like(beats), (Take(beats),), gives),)
 
     @cached_property
     def cost(self) -> Cost:
         width, (rows, beats) = self.source.width, self.sizes
         logic = sum((queue_logic(depth, width) for depth in self.depths), Logic())
-        memories = [queue_memory("queue", depth, width) for depth in self.depths]
+        memories = [ram_need("queue", width, depth) for depth in self.depths]
         return self.costing(logic + counter(rows) + counter(beats), memories)
 
     def block(self) -> wiring.Component:
@@ -156,17 +154,14 @@ class WindowRows(Unit):
     def actors(self) -> tuple[Actor, ...]:
         rows, beats = self.sizes
         give = np.arange(1, rows * beats + 1)
-        main, *rest = (Take(each.cumsum()) for each in _inside(self.ranges, rows, beats))
-        return (
-            Actor("window_rows", main.need, np.ones_like(give), give, Outlet.LATENCY, 2 * SHORT_QUEUE,
-                  credit_delay=Outlet.CREDIT, more_takes=(*rest,)),
-        )  # fmt: skip
+        takes = tuple(Take(each.cumsum()) for each in _inside(self.ranges, rows, beats))
+        return (Actor("window_rows", np.ones_like(give), takes, (Give(give, Outlet.LATENCY, 2 * SHORT_QUEUE),)),)
 
     @cached_property
     def cost(self) -> Cost:
         width, (rows, beats) = self.outputs[0].width, self.sizes
         logic = Logic(logic=width + 2 * self.rows, register=width + 1) + counter(rows) + counter(beats)
-        queue = queue_memory("queue", 2 * SHORT_QUEUE, width)
+        queue = ram_need("queue", width, 2 * SHORT_QUEUE)
         return self.costing(logic + queue_logic(2 * SHORT_QUEUE, width), [queue])
 
     def block(self) -> wiring.Component:

@@ -8,13 +8,13 @@ from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.logic import Logic, adder, adder_register, adder_tree, clipped, delayed, total
+from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.types import IntType
-from hwgen.memory.rom import Columns, Rom, pack
+from hwgen.memory.rom import Columns, Rom, pack, rom_need
 
 from .arithmetic import AdderTree, delay
-from .costs import MemoryNeed, rom_need
 from .line import FEW, Line
-from .logic import Logic, adder, adder_register, adder_tree, clipped, delayed, total
 from .stream import element_shape
 
 #: Bits of a term that one table takes: what one LUT4 is addressed by.

@@ -8,12 +8,11 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory
 
+from hwgen.cost.actor import counting
+from hwgen.cost.logic import Logic, index_bits, running
+from hwgen.cost.needs import MemoryNeed
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.rom import RAM_ATTRIBUTES, ram_style
-
-from .costs import MemoryNeed, read_register, ring_memory
-from .logic import Logic, index_bits, running
-from .timing import counting
+from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
 
 #: The loops over the result, outermost first.
 LOOPS = ("y", "x", "word")
@@ -77,7 +76,7 @@ class Spread:
         return held + Logic(mux=width) + address + read_register(width, self.depth)
 
     def memories(self, width: int) -> Sequence[MemoryNeed]:
-        return [ring_memory("operand", width, self.depth)] if self.depth else []
+        return [ram_need("operand", width, self.depth)] if self.depth else []
 
 
 def again(nest: LoopNest, loops: Sequence[str]):

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 
+from hwgen.cost.logic import Logic, adder, index_bits
+from hwgen.cost.needs import MemoryNeed, Products
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.exact.steps import Steps
 from hwgen.graph.types import IntType
-from hwgen.memory.rom import Columns, Rom, pack, rom_latency
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
 
 from .arithmetic import delay
-from .costs import MemoryNeed, Products, rom_need
-from .logic import Logic, adder, index_bits
 from .packer import Packed
 from .requantizer import Requantizer, RequantizerPlan, serialiser_logic
 from .staircase import Staircase

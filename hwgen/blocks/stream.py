@@ -6,10 +6,6 @@ from amaranth.hdl import Module, Shape
 from amaranth.lib import data, stream, wiring
 
 from hwgen.graph.types import FeatureMap, IntType
-from hwgen.memory.rom import ram_style
-
-from .costs import MemoryNeed, ram_need, read_register
-from .logic import Logic, counter, stepper
 
 
 def element_shape(type_: IntType) -> Shape:
@@ -65,14 +61,3 @@ def port_names(block: wiring.Component) -> tuple[list[str], list[str]]:
     """The input streams of a block (``i``, or ``i_0`` and so on) and its output streams, in order."""
     names = list(block.signature.members)
     return tuple([n for n in names if n == kind or n.startswith(f"{kind}_")] for kind in "io")
-
-
-def queue_logic(depth: int, width: int) -> Logic:
-    """Counters and credits of an :class:`Outlet`; its memory is counted apart, its output register here."""
-    level = stepper(depth.bit_length())
-    return 3 * level + 2 * counter(depth) + Logic(logic=9, register=2 - level.register) + read_register(width, depth)
-
-
-def queue_memory(name: str, depth: int, width: int) -> MemoryNeed:
-    """The memory of a :class:`Queue`."""
-    return ram_need(name, ram_style(depth), width, depth)

@@ -11,14 +11,15 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.memory.queue import Outlet, queue_depth
+from hwgen.cost.actor import Actor, Give, Take, ones
+from hwgen.cost.logic import Logic
+from hwgen.cost.needs import Cost, MemoryNeed, Products
+from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.ram import ram_need
 
-from .costs import Cost, MemoryNeed, Products
-from .logic import Logic
 from .mac_folding import divisors
 from .operator import LaneFolding, Operator, OperatorUnit
-from .stream import beat_stream, join, queue_logic, queue_memory
-from .timing import Actor, Take, ones
+from .stream import beat_stream, join
 
 
 class Hardware(NamedTuple):
@@ -67,11 +68,8 @@ class StreamedUnit(OperatorUnit):
 
     def direct(self, needs: Sequence[np.ndarray], give: np.ndarray) -> tuple[Actor, ...]:
         """The actor that takes its inputs as it starts: ``needs`` are what steps need of each."""
-        main, *rest = needs
-        latency, queue = self.latency, self.queue
-        takes = tuple(Take(need) for need in rest)
-        name = type(self.op).__name__.lower()
-        return (Actor(name, main, ones(len(main)), give, latency, queue, credit_delay=Outlet.CREDIT, more_takes=takes),)
+        gives = (Give(give, self.latency, self.queue),)
+        return (Actor(type(self.op).__name__.lower(), ones(len(give)), tuple(map(Take, needs)), gives),)
 
     @property
     def interval(self) -> int:
@@ -81,7 +79,7 @@ class StreamedUnit(OperatorUnit):
     def cost(self) -> Cost:
         width, queue = self.op.output.type.width * self.folding.lanes, self.queue
         logic, memories, products = self.hardware
-        memories = [*memories, queue_memory("queue", queue, width)]
+        memories = [*memories, ram_need("queue", width, queue)]
         return self.costing(logic + queue_logic(queue, width), memories, products)
 
 

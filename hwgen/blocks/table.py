@@ -9,20 +9,18 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 
+from hwgen.cost.actor import Actor, counting
+from hwgen.cost.logic import Logic, counter
 from hwgen.graph.exact.loadable import TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.hdl.contents import Contents
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.rom import Columns, Rom, pack, rom_latency
-from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
+from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, images, pass_on
 
 from .arithmetic import delay
-from .costs import rom_need
-from .logic import Logic, counter
-from .stores import images, store_logic, store_needs
 from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
-from .timing import Actor, counting
 
 #: Bits of the input up to which a table is sensible: one block RAM a lane.
 LARGEST_INPUT = 12
@@ -96,8 +94,8 @@ class TableUnit(StreamedUnit):
         width = self.op.output.type.width
         if self.op.loading:
             store = StoreShape(width, self._rom_depth)
-            memories = store_needs("table", store) * self.folding.lanes
-            logic = self.folding.lanes * store_logic(store) + Logic(register=self.depth, logic=1)
+            memories = store.needs("table") * self.folding.lanes
+            logic = self.folding.lanes * store.logic + Logic(register=self.depth, logic=1)
             return Hardware(logic + counter(self.turns), memories)
         contents = [self._contents(lane) for lane in range(min(self.folding.lanes, len(self.op.tables)))]
         each = self.folding.lanes // len(contents)

@@ -13,20 +13,21 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from hwgen.cost.actor import CREDIT, Actor, Give
+from hwgen.cost.logic import Logic
+from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
-from hwgen.memory.queue import Outlet
+from hwgen.memory.queue import Outlet, queue_logic
+from hwgen.memory.ram import ram_need
 from hwgen.memory.ring import RingTap, RingWindow
 
 from .conv import Conv
-from .costs import MemoryNeed
-from .logic import Logic
 from .mac import MacFolding, MacPlan
 from .mac_layer import MacLayer
 from .mac_operator import MacUnit
 from .mac_unit import MacBlock
 from .rows import WindowRows
-from .stream import Port, beat_stream, join, queue_logic, queue_memory
-from .timing import Actor, Give
+from .stream import Port, beat_stream, join
 
 
 def tap_obstacles(conv: Conv) -> list[str]:
@@ -121,23 +122,31 @@ class TappedPlan(MacPlan):
         busy = np.tile(np.stack([starts, self.portions - starts], axis=1).ravel(), height * width)
         shares = np.zeros((height, width, self.passes, 2), np.int64)
         shares[tap.first_row :, :, :, 0] = tap.shares
-        twice = {name: np.repeat(getattr(whole, name), 2) for name in ("need", "reserve", "give", "release")}
-        for name in ("give", "release"):  # only the second half gives and sets free
-            twice[name][::2] = np.append(0, getattr(whole, name)[:-1])
+        (take,), (give,) = whole.takes, whole.gives
+        take = replace(take, need=np.repeat(take.need, 2), release=_second_half(take.release))
+        debit, reserve = np.repeat(give.give, 2), np.repeat(give.reserve, 2)
+        give = replace(give, give=_second_half(give.give), reserve=reserve, debit=debit)
         handed = shares.ravel().cumsum()
         room = np.repeat(np.append(0, handed[:-2:2]) + max(tap.shares), 2)
-        second = Give(handed, RingWindow.LATENCY + Outlet.LATENCY, self.depth, room)
-        return (replace(whole, busy=busy, more_gives=(second,), debit=np.repeat(whole.give, 2), **twice),)
+        second = Give(handed, RingWindow.LATENCY + Outlet.LATENCY, self.depth, room, CREDIT + 1)
+        return (Actor(whole.name, busy, (take,), (give, second)),)
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
         width = self.layer.input.type.width * self.tap_lanes
-        return (*super().memories, queue_memory("tap", self.depth, width))
+        return (*super().memories, ram_need("tap", width, self.depth))
 
     @property
     def logic(self) -> Logic:
         tests = Logic(logic=4 * self.raster.words.bit_length() + self.passes, register=1)
         return super().logic + tests + queue_logic(self.depth, self.layer.input.type.width * self.tap_lanes)
+
+
+def _second_half(counts: np.ndarray) -> np.ndarray:
+    """What is reached with each step, where each is cut in two and only the second half does anything."""
+    twice = np.repeat(counts, 2)
+    twice[::2] = np.append(0, counts[:-1])
+    return twice
 
 
 class TappedBlock(MacBlock):

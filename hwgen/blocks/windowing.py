@@ -5,17 +5,16 @@ from functools import lru_cache
 
 import numpy as np
 
+from hwgen.cost.actor import Actor, Give, Take, counting, ones
+from hwgen.cost.logic import Logic, adder_register, counter, index_bits, loop, running, total
+from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.columns import ColumnBuffer, completing_rows, slide_raster
 from hwgen.memory.delay import DelayLine
-from hwgen.memory.queue import Outlet
+from hwgen.memory.queue import queue_logic
+from hwgen.memory.ram import ram_need, read_register
 from hwgen.memory.raster import Raster
-
-from .costs import MemoryNeed, read_register, ring_memory
-from .logic import Logic, adder_register, counter, index_bits, loop, running, total
-from .stream import queue_logic, queue_memory
-from .timing import Actor, counting, ones
 
 #: Results kept: the foldings of a layer share them.
 SHARED = 64
@@ -71,12 +70,12 @@ def ring_capacity(raster: Raster) -> int:
     return raster.span + ((rows - 1) * raster.width + columns) * raster.words + 4
 
 
-def ring_actor(name: str, raster: Raster, steps: int, capacity: int, **rest) -> Actor:
-    """The timing of a block behind a :class:`RingWindow` that makes ``steps`` steps at each position."""
+def ring_take(raster: Raster, steps: int) -> Take:
+    """What a block takes through a :class:`RingWindow` that makes ``steps`` steps at each position."""
     need = np.repeat(raster.need.ravel(), steps)
     release = np.repeat(np.append(0, raster.release.ravel()[:-1]), steps)
     release[steps - 1 :: steps] = raster.release.ravel()
-    return Actor(name=name, need=need, release=release, capacity=capacity, **rest)
+    return Take(need, release, ring_capacity(raster))
 
 
 def line_actor(raster: Raster) -> Actor:
@@ -86,15 +85,9 @@ def line_actor(raster: Raster) -> Actor:
     left = raster.window.pads[1]
     inside = np.zeros((rows, columns, raster.words), np.int64)
     inside[: raster.height, left : left + raster.width] = 1
-    return Actor(
-        name="columns",
-        need=np.cumsum(inside.ravel()),
-        busy=ones(inside.size),
-        give=np.cumsum(np.repeat(completing_rows(raster), columns * raster.words)),
-        latency=ColumnBuffer.LATENCY,
-        queue=ColumnBuffer.QUEUE,
-        credit_delay=Outlet.CREDIT,
-    )
+    given = np.cumsum(np.repeat(completing_rows(raster), columns * raster.words))
+    give = Give(given, ColumnBuffer.LATENCY, ColumnBuffer.QUEUE)
+    return Actor("columns", ones(inside.size), (Take(np.cumsum(inside.ravel())),), (give,))
 
 
 def slide_actors(raster: Raster, packs: int) -> tuple[Actor, Actor]:
@@ -104,18 +97,9 @@ def slide_actors(raster: Raster, packs: int) -> tuple[Actor, Actor]:
     pack = raster.words // packs
     ends = np.zeros((rows, columns, raster.words), np.int64)
     ends[:, raster.corners[1] + extent[1] - 1 + left, pack - 1 :: pack] = 1
-    pushed, give = counting(ends.size), np.cumsum(ends.ravel())
-    window = Actor(
-        name="window",
-        need=pushed,
-        busy=ones(ends.size),
-        give=give,
-        reserve=np.append(0, give[:-1]) + 1,
-        latency=0,
-        queue=1,
-        credit_delay=0,
-    )
-    return line_actor(raster), window
+    given = np.cumsum(ends.ravel())
+    give = Give(given, latency=0, queue=1, reserve=np.append(0, given[:-1]) + 1, credit_delay=0)
+    return line_actor(raster), Actor("window", ones(ends.size), (Take(counting(ends.size)),), (give,))
 
 
 @lru_cache(SHARED)
@@ -132,8 +116,8 @@ def column_rasters(raster: Raster) -> tuple[Raster, Raster]:
 def line_memories(raster: Raster, word: int) -> tuple[MemoryNeed, ...]:
     """The rows before the newest, in words of ``word`` bits, and the queue of columns."""
     lines = raster.window.extent[0] - 1
-    queue = queue_memory("columns", ColumnBuffer.QUEUE, raster.window.kernel[0] * word)
-    return (ring_memory("lines", word * lines, raster.width * raster.words), queue) if lines else (queue,)
+    queue = ram_need("columns", raster.window.kernel[0] * word, ColumnBuffer.QUEUE)
+    return (ram_need("lines", word * lines, raster.width * raster.words), queue) if lines else (queue,)
 
 
 def line_logic(raster: Raster, word: int) -> Logic:
@@ -160,7 +144,7 @@ def slide_memories(raster: Raster, packs: int, word: int) -> tuple[MemoryNeed, .
     """Line memories, and delay lines between taps of a row, for words of ``word`` bits."""
     gap, delays = tap_gap(raster, packs), delay_width(raster, word)
     in_memory = delays and DelayLine.in_memory(gap)
-    return (*line_memories(raster, word), *([ring_memory("delays", delays, gap)] if in_memory else []))
+    return (*line_memories(raster, word), *([ram_need("delays", delays, gap)] if in_memory else []))
 
 
 def slide_logic(raster: Raster, packs: int, passes: int, portions: int, word: int, held: int) -> Logic:

@@ -8,14 +8,14 @@ from typing import Any
 from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 
+from hwgen.cost.actor import Actor, counting
+from hwgen.cost.logic import Logic, delayed, loop, total
 from hwgen.memory.loops import LoopNest
 
 from .arithmetic import delay
 from .fixed_constant import FixedConstant
-from .logic import Logic, delayed, loop, total
 from .spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
 from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
-from .timing import Actor, counting
 
 
 class Zipped(Streamed):

@@ -6,8 +6,8 @@ from io import BytesIO, StringIO
 
 import numpy as np
 
-from hwgen.blocks.timing import Actor
-from hwgen.blocks.timing_engine import Engine
+from hwgen.cost.actor import Actor
+from hwgen.cost.timing_engine import Engine
 
 from .plan import Plan
 from .schedule import Port, Room, web_of
@@ -98,7 +98,7 @@ class Activity:
 def activity(plan: Plan, frames: int | None = None) -> Activity:
     """Evaluate ``plan`` until it is settled, or for ``frames`` frames, and look at what each layer does.
 
-    Raises :class:`hwgen.blocks.timing.Deadlock`.
+    Raises :class:`hwgen.cost.timing.Deadlock`.
     """
     web, links, actors = web_of(plan)
     places = [(n, port) for n, stage in enumerate(plan.stages) for port in range(len(stage.ports))]

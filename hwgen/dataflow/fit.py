@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hwgen.blocks.costs import Cost
+from hwgen.cost.needs import Cost
 from hwgen.device.mapping import needs
 from hwgen.device.needs import Needs
 from hwgen.device.targets import DEVICES, Device

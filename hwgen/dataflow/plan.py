@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from hwgen.blocks.costs import Cost
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.operator import LaneFolding, Operator, OperatorUnit
+from hwgen.cost.needs import Cost
 from hwgen.graph.errors import InputError, ModelError, near
 from hwgen.graph.network import Network, screenful
 

@@ -17,7 +17,7 @@ from hwgen.blocks.convert import WidthConverter
 from hwgen.blocks.fork import Fork
 from hwgen.blocks.operator import Operator
 from hwgen.blocks.queue import StreamQueue
-from hwgen.blocks.timing import Deadlock
+from hwgen.cost.timing import Deadlock
 from hwgen.graph.errors import FitError
 
 from .plan import LARGEST_QUEUE, Plan

@@ -6,9 +6,10 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from hwgen.blocks.timing import Actor, Give, Run, Web
-from hwgen.blocks.timing_engine import Engine
-from hwgen.blocks.timing_layout import NO_END
+from hwgen.cost.actor import Actor, Give
+from hwgen.cost.timing import Run, Web
+from hwgen.cost.timing_engine import Engine
+from hwgen.cost.timing_layout import NO_END
 
 from .plan import Plan
 from .stages import INPUT, Source, Stage
@@ -57,10 +58,10 @@ class Schedule:
 
 
 def schedule(plan: Plan, frames: int | None = None, unbounded: Container[int] = ()) -> Schedule:
-    """Evaluate ``plan`` over ``frames`` frames, or until it is settled, as :meth:`hwgen.blocks.timing.Web.settle` says.
+    """Evaluate ``plan`` over ``frames`` frames, or until it is settled, as :meth:`hwgen.cost.timing.Web.settle` says.
 
     For a number of frames the queues at the outputs of the stages ``unbounded`` never fill. Raises
-    :class:`hwgen.blocks.timing.Deadlock`.
+    :class:`hwgen.cost.timing.Deadlock`.
     """
     if frames is None:
         return _settled(plan)
@@ -78,7 +79,7 @@ def rooms(plan: Plan, pace: int, unbounded: Container[int], ports: Iterable[Port
     """For each of ``ports`` the least queue, in beats, with which the settled run of ``plan`` is possible in which the
     queues at the outputs of the stages ``unbounded`` never fill and the source spreads each frame over ``pace`` cycles.
 
-    Raises :class:`hwgen.blocks.timing.Deadlock`.
+    Raises :class:`hwgen.cost.timing.Deadlock`.
     """
     web, links, actors = web_of(plan, unbounded)
     watched = {at: Room(*plan.stages[at[0]].ports[at[1]], actors[at[0]], links[at[0]][at[1]]) for at in ports}
@@ -106,11 +107,12 @@ def web_of(plan: Plan, unbounded: Container[int] = ()) -> tuple[Web, list[list[i
 
 def _unbounded(stage: Stage) -> tuple[Actor, ...]:
     """The actors of a stage, with no end to the queues of its outputs."""
-    actors = [
-        replace(actor, more_gives=tuple(replace(port, queue=NO_END) for port in actor.more_gives))
-        for actor in stage.actors
-    ]
-    return (*actors[:-1], replace(actors[-1], queue=NO_END))
+    last, actors = len(stage.actors) - 1, []
+    for n, actor in enumerate(stage.actors):
+        inner = 0 if n == last else 1
+        gives = (*actor.gives[:inner], *(replace(port, queue=NO_END) for port in actor.gives[inner:]))
+        actors.append(replace(actor, gives=gives))
+    return tuple(actors)
 
 
 class Room:
@@ -125,7 +127,7 @@ class Room:
 
     def look(self, starts: Sequence[np.ndarray], moved: Sequence[np.ndarray]) -> None:
         """Look at one more frame."""
-        from hwgen.blocks.timing_kernel import places_used
+        from hwgen.cost.timing_kernel import places_used
 
         beats, before = moved[self.link], len(self.left)
         most, gone = places_used(self.reserve, starts[self.actor], self.port.credit_delay, self.left, beats)

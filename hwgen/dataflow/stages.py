@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 from hwgen.blocks import Concat
 from hwgen.blocks.convert import WidthConverter
-from hwgen.blocks.costs import Cost
 from hwgen.blocks.fork import Fork
 from hwgen.blocks.operator import LaneFolding, Unit
 from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.rows import SHORT_QUEUE, RowFork, row_ranges
 from hwgen.blocks.stream import Port
 from hwgen.blocks.tapped import RowConv
-from hwgen.blocks.timing import Actor, Give
+from hwgen.cost.actor import Actor, Give
+from hwgen.cost.needs import Cost
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -58,7 +58,7 @@ class Stage:
     def ports(self) -> list[tuple[int, Give]]:
         """The number of the actor behind each output, and what it gives there; in the order of the ports."""
         last = len(self.actors) - 1
-        besides = [(n, port) for n, actor in enumerate(self.actors) for port in actor.more_gives]
+        besides = [(n, port) for n, actor in enumerate(self.actors) for port in actor.gives[1:]]
         return [(last, self.actors[last].gives[0]), *besides]
 
 

@@ -17,7 +17,7 @@ from hwgen.blocks.operator import SeveralInputs, Weigh
 from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.rows import SHORT_QUEUE, RowFork
 from hwgen.blocks.tapped import RowConv, least_depth
-from hwgen.blocks.timing import Deadlock
+from hwgen.cost.timing import Deadlock
 
 from .plan import Plan, PlannedLayer
 from .queues import by_pixel

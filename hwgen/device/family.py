@@ -81,7 +81,7 @@ class LutRam:
 
 @dataclass(frozen=True)
 class PerBit:
-    """LUTs for a counted bit of each kind of :class:`hwgen.blocks.logic.Logic`.
+    """LUTs for a counted bit of each kind of :class:`hwgen.cost.logic.Logic`.
 
     ``odd`` is for a carry chain with an odd number of them. ``apart`` says that Yosys keeps modules apart, and
     makes shift registers of LUTs.

@@ -7,8 +7,8 @@ flip-flops are estimates.
 
 from dataclasses import fields
 
-from hwgen.blocks.costs import Cost, MemoryNeed, Products
-from hwgen.blocks.logic import Logic
+from hwgen.cost.logic import Logic
+from hwgen.cost.needs import Cost, MemoryNeed, Products
 from hwgen.device.family import BlockRam, Dsp, PerBit, Shape
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device

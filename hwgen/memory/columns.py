@@ -6,8 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from .loops import LoopNest, lookup
 from .queue import Outlet, wrapping_increment
+from .ram import RAM_ATTRIBUTES, ram_style
 from .raster import Raster
-from .rom import RAM_ATTRIBUTES, pack, ram_style
+from .rom import pack
 
 
 def slide_raster(raster: Raster) -> tuple[int, int]:

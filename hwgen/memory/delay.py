@@ -5,7 +5,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from .queue import wrapping_increment
-from .rom import RAM_ATTRIBUTES, ram_style
+from .ram import RAM_ATTRIBUTES, ram_style
 
 
 class DelayLine(wiring.Component):

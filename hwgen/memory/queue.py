@@ -8,7 +8,10 @@ from amaranth.hdl import Module, Mux, Shape, Signal, unsigned
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .rom import RAM_ATTRIBUTES, ram_style
+from hwgen.cost.actor import CREDIT
+from hwgen.cost.logic import Logic, counter, stepper
+
+from .ram import RAM_ATTRIBUTES, ram_style, read_register
 
 
 def wrapping_increment(signal: Signal, modulus: int):
@@ -62,7 +65,7 @@ class Outlet(wiring.Component):
     be debited again from cycle t + :attr:`CREDIT`: what takes beats and what starts steps are a register apart.
     """
 
-    CREDIT = 2
+    CREDIT = CREDIT
     LATENCY = Queue.LATENCY
 
     def __init__(self, layout, depth: int, beats: int = 1):
@@ -113,3 +116,9 @@ def queue_depth(latency: int, busy: int, beats: int) -> int:
     round_trip = busy + latency + Outlet.CREDIT + 2 + beats
     needed = beats * -(-round_trip // busy) + beats
     return max(16, -(-needed // 16) * 16)
+
+
+def queue_logic(depth: int, width: int) -> Logic:
+    """Counters and credits of an :class:`Outlet`; its memory is counted apart, its output register here."""
+    level = stepper(depth.bit_length())
+    return 3 * level + 2 * counter(depth) + Logic(logic=9, register=2 - level.register) + read_register(width, depth)

@@ -13,8 +13,8 @@ from amaranth.lib.wiring import In, Out
 
 from .loops import LoopNest, lookup, lookup_2d
 from .queue import wrapping_increment
+from .ram import RAM_ATTRIBUTES, ram_style
 from .raster import Raster
-from .rom import RAM_ATTRIBUTES, ram_style
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RingWindow(wiring.Component):
     With ``tap``, ``tapped`` marks the words that leave a second time, and ``tap_share`` says how many the step to be
     started next will give; ``packs`` is 1 then.
 
-    Sized by ``capacity`` words. Timing: see :class:`hwgen.blocks.timing.Actor` with ``start_delay`` 2.
+    Sized by ``capacity`` words. Timing: see :class:`hwgen.cost.timing.Actor` with ``start_delay`` 2.
     """
 
     #: cycles from the start of a step (the cycle after ``go``) to its first ``strobe``

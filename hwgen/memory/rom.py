@@ -8,32 +8,18 @@ from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.needs import MemoryNeed
 from hwgen.hdl.contents import Contents
 from hwgen.hdl.elements import Library
 
 #: Up to this many words, what one LUT4 holds, a ROM is made of LUTs. A deeper one would load its address with
 #: thousands of them, and the clock would wait for that net.
 LOGIC_DEPTH = 16
-#: Up to this many words a RAM is made of LUTs: the smallest block RAM is 512 words deep.
-LUTRAM_DEPTH = 64
 
 
 def rom_style(depth: int) -> str:
     """Where a ROM of ``depth`` words goes: ``"logic"`` or ``"block"``."""
     return "logic" if depth <= LOGIC_DEPTH else "block"
-
-
-def ram_style(depth: int) -> str:
-    """Where a RAM of ``depth`` words goes: ``"lutram"`` or ``"block"``."""
-    return "lutram" if depth <= LUTRAM_DEPTH else "block"
-
-
-#: How the styles of RAM are spelled for synthesis tools.
-RAM_ATTRIBUTES = {
-    "lutram": {"ram_style": "distributed"},
-    "block": {"ram_style": "block", "no_rw_check": 1},
-    "huge": {"ram_style": "huge"},
-}
 
 
 def rom_latency(depth: int) -> int:
@@ -90,6 +76,14 @@ def _distinct(columns: np.ndarray) -> set:
     if len(columns) < 63:
         return set(np.unique((1 << np.arange(len(columns))) @ columns).tolist())
     return {column.tobytes() for column in np.packbits(columns, axis=0).T}
+
+
+def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) -> MemoryNeed:
+    """A :class:`Rom`; ``columns`` say which of its bits synthesis keeps, all unless given."""
+    style, kept = rom_style(depth), width
+    if columns:
+        kept = columns.changing if style == "block" else columns.different - columns.wired
+    return MemoryNeed(name, "rom", style, width, depth, kept)
 
 
 class Rom(wiring.Component):

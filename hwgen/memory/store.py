@@ -14,10 +14,13 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.logic import Logic, index_bits, stepper
+from hwgen.cost.needs import MemoryNeed
 from hwgen.hdl.contents import Contents
 from hwgen.hdl.elements import LOADED, Library
 
-from .rom import RAM_ATTRIBUTES, ram_style, rom_latency
+from .ram import RAM_ATTRIBUTES, ram_need, ram_style
+from .rom import rom_latency
 
 #: Bits of a column: the widest word of most block RAMs, of which their narrower ones are parts.
 COLUMN = 36
@@ -74,6 +77,23 @@ class StoreShape:
         """Bytes of the register in which a word is collected."""
         return self.column_bytes[0]
 
+    def needs(self, name: str) -> tuple[MemoryNeed, ...]:
+        """The RAMs of its columns; a single word is in registers."""
+        if self.style == "registers":
+            return ()
+        return tuple(ram_need(f"{name}{n}", width, self.depth, self.style) for n, width in enumerate(self.columns))
+
+    @property
+    def logic(self) -> Logic:
+        """Counted bits beside the memory: the word being collected, where it goes, the bus, and registers behind."""
+        columns, place = len(self.columns), index_bits(self.depth)
+        behind = {"registers": 1, "block": 1, "huge": 1, "lutram": self.latency}[self.style]
+        shared = Logic(mux=place, logic=1) if self.huge else Logic()  # one port to write and to read
+        count = stepper(place) + stepper(index_bits(self.collected)) + Logic(register=place, logic=place)
+        turns = Logic(register=columns * (2 if columns > 1 else 1), logic=columns)
+        bus = Logic(register=10 + 1, logic=6)  # start, strobe, data; and whether it is full
+        return count + turns + bus + shared + Logic(register=8 * self.collected + behind * self.width)
+
     def cut(self, contents: Contents) -> list[Contents]:
         """What each column holds of ``contents``."""
         bits = np.unpackbits(contents.rows, axis=1, count=self.width, bitorder="little")
@@ -86,6 +106,11 @@ class StoreShape:
     def image(self, contents: Contents) -> bytes:
         """``contents`` as the bytes that load them: word by word, column by column."""
         return np.concatenate([column.rows for column in self.cut(contents)], axis=1).tobytes()
+
+
+def images(*contents: Contents) -> bytes:
+    """What loads stores with ``contents``, one after the other."""
+    return b"".join(StoreShape(words.width, len(words)).image(words) for words in contents)
 
 
 class Store(wiring.Component):

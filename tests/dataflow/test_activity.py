@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hwgen.blocks.timing import Actor
+from hwgen.cost.actor import Actor, Give, Take
 from hwgen.dataflow.activity import KINDS, _Row, activity
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.folding import search
@@ -54,7 +54,7 @@ def test_a_queue_is_full_where_the_layer_before_it_is_held_back():
 
 def test_causes_of_a_pause_are_told_apart():
     """Steps of 2 cycles: the second waits 3 cycles for input, then 4 for room; the next frame comes 5 cycles later."""
-    actor = Actor("unit", np.array([1, 2]), np.array([2, 2]), np.array([1, 2]), 1, 4)
+    actor = Actor("unit", np.array([2, 2]), (Take(np.array([1, 2])),), (Give(np.array([1, 2]), 1, 4),))
     row = _Row(0, actor, column=4)
     row.look(np.array([5, 14]), [np.array([5, 10])], [np.array([5, 14])])
     assert (row.last.works, row.last.waits, row.last.held, row.last.idle) == (4, 3, 4, 5)

@@ -23,5 +23,10 @@ def test_hardware_and_schedule_agree(seed):
 def test_a_schedule_that_is_wrong_is_found(change, words, monkeypatch):
     plan = next(plan for plan in map(random_plan, range(20)) if any(isinstance(x.unit, Fork) for x in plan.stages))
     actors = Fork.actors.func
-    monkeypatch.setattr(Fork, "actors", property(lambda unit: (replace(actors(unit)[0], **change),)))
+
+    def changed(unit):
+        (fork,) = actors(unit)
+        return (replace(fork, gives=(replace(fork.gives[0], **change), *fork.gives[1:])),)
+
+    monkeypatch.setattr(Fork, "actors", property(changed))
     assert any(words in line for line in faults(Plan(plan.network, plan.layers)))

@@ -10,8 +10,7 @@ import pytest
 from amaranth.sim import Simulator
 
 import hwgen
-from hwgen.blocks.costs import MemoryNeed
-from hwgen.blocks.stores import store_needs
+from hwgen.cost.needs import MemoryNeed
 from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.search.large_ram import placed
 from hwgen.dataflow.search.sizing import Sizing
@@ -49,7 +48,7 @@ def design(tmp_path_factory):
 
 
 def stored(width: int, depth: int) -> tuple[MemoryNeed, ...]:
-    return store_needs("weights", StoreShape(width, depth, huge=True))
+    return StoreShape(width, depth, huge=True).needs("weights")
 
 
 # The memory

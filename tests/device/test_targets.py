@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from hwgen.blocks.costs import Cost, MemoryNeed, Products
-from hwgen.blocks.logic import Logic
+from hwgen.cost.logic import Logic
+from hwgen.cost.needs import Cost, MemoryNeed, Products
 from hwgen.dataflow.fit import fit_costs, fit_needs
 from hwgen.device.families import FAMILIES as FAMILY_TABLE
 from hwgen.device.mapping import brams, dsps, memory_luts, needs, ram_luts

@@ -18,7 +18,7 @@ from hwgen.blocks.mac import MacFolding, MacPlan
 from hwgen.blocks.mac_layer import MacLayer, raw_range
 from hwgen.blocks.mac_unit import MacBlock
 from hwgen.blocks.multiplier import Multiplier
-from hwgen.blocks.timing import run
+from hwgen.cost.timing import run
 from hwgen.graph.errors import HwgenError, InputError
 from hwgen.graph.exact.requantize import fit, output_scale
 from hwgen.graph.semantics.window import Window

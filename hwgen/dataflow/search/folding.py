@@ -7,16 +7,16 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.blocks.costs import Products
 from hwgen.blocks.mac_operator import MacOperator
 from hwgen.blocks.operator import Offer, Operator, Unit, Weigh
-from hwgen.blocks.weights import LARGE
+from hwgen.cost.needs import Products
 from hwgen.dataflow.plan import Plan, PlannedLayer, check_hardware
 from hwgen.dataflow.queues import size_queues
 from hwgen.dataflow.taps import tap_shortcuts
 from hwgen.graph.errors import FitError, ModelError
 from hwgen.graph.network import Network
 from hwgen.memory.rom import rom_style
+from hwgen.memory.weights import LARGE
 
 #: One in so many multipliers more than the least may be worth it for what else a folding takes.
 NEARLY = 8

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from hwgen.blocks.mac_operator import MacOperator
-from hwgen.blocks.weights import LARGE
 from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.device.mapping import needs
 from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.errors import InputError
 from hwgen.memory.rom import LOGIC_DEPTH
+from hwgen.memory.weights import LARGE
 
 
 def has_large_ram(device: Device) -> bool:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.blocks.costs import Cost
 from hwgen.blocks.operator import Weigh
+from hwgen.cost.needs import Cost
 from hwgen.dataflow.fit import FitTable, fit_table
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hwgen.blocks.costs import Cost
 from hwgen.blocks.operator import Operator
+from hwgen.cost.needs import Cost
 from hwgen.dataflow.fit import FitRow, FitTable, fit_table
 from hwgen.dataflow.search.sizing import Sizing
 from hwgen.device.targets import DEVICES, Device

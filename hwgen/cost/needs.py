@@ -4,9 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from hwgen.memory.rom import Columns, ram_style, rom_style
-
-from .logic import Logic
+from hwgen.cost.logic import Logic
 
 
 @dataclass(frozen=True)
@@ -39,29 +37,6 @@ class MemoryNeed:
     @property
     def bits(self) -> int:
         return self.width * self.depth
-
-
-def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) -> MemoryNeed:
-    """A :class:`hwgen.memory.rom.Rom`; ``columns`` say which of its bits synthesis keeps, all unless given."""
-    style, kept = rom_style(depth), width
-    if columns:
-        kept = columns.changing if style == "block" else columns.different - columns.wired
-    return MemoryNeed(name, "rom", style, width, depth, kept)
-
-
-def ram_need(name: str, style: str, width: int, depth: int) -> MemoryNeed:
-    """A RAM with one port to write and one to read."""
-    return MemoryNeed(name, "ram", style, width, depth, width)
-
-
-def read_register(width: int, depth: int) -> Logic:
-    """The register behind a RAM that is read a cycle later: part of a block RAM, beside one of LUTs."""
-    return Logic(register=width if ram_style(depth) == "lutram" else 0)
-
-
-def ring_memory(name: str, width: int, depth: int) -> MemoryNeed:
-    """The RAM of a window buffer."""
-    return ram_need(name, ram_style(depth), width, depth)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The columns of the tables that :class:`hwgen.blocks.timing_engine.Engine` fills for its compiled loops.
+"""The columns of the tables that :class:`hwgen.cost.timing_engine.Engine` fills for its compiled loops.
 
 Places are indices into the array that holds what the column names; -1 stands for none, and for 1, 2, 3 and so on where
 steps count. Cycles that are the same in every step stand there themselves, negative. The compiled loops are kept from

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from hwgen.blocks.timing import Actor, Deadlock, Give, Take, Web, counting, run
+from hwgen.cost.actor import Actor, Give, Take, counting
+from hwgen.cost.timing import Deadlock, Web, run
 
 from .timing_reference import NoEnd, Reference
 
 
-def actor(busy=1, latency=1, queue=4, beats=3, **options):
+def actor(busy=1, latency=1, queue=4, beats=3):
     steps = np.arange(1, beats + 1)
-    return Actor("unit", steps, np.full(beats, busy), steps, latency, queue, credit_delay=1, **options)
+    return Actor("unit", np.full(beats, busy), (Take(steps),), (Give(steps, latency, queue, credit_delay=1),))
 
 
 def test_a_direct_actor_gives_after_its_latency():
@@ -32,16 +33,15 @@ def test_a_short_queue_costs_its_round_trip():
 
 
 def test_a_buffered_actor_waits_for_its_words_and_frees_them():
-    unit = Actor(
-        "unit", np.array([2, 4]), np.array([3, 3]), np.array([1, 2]), 1, 8, release=np.array([2, 4]), capacity=2
-    )
+    both = np.array([2, 4])
+    unit = Actor("unit", np.array([3, 3]), (Take(both, both, 2),), (Give(np.array([1, 2]), 1, 8),))
     result = run((unit,), frames=1)
     assert result.moved[0].tolist() == [0, 1, 6, 7]
     assert result.starts[0].tolist() == [3, 9]
 
 
 def test_a_buffer_that_never_suffices_deadlocks():
-    unit = Actor("unit", np.array([3]), np.array([1]), np.array([1]), 1, 8, release=np.array([3]), capacity=2)
+    unit = Actor("unit", np.array([1]), (Take(np.array([3]), np.array([3]), 2),), (Give(np.array([1]), 1, 8),))
     with pytest.raises(Deadlock, match="deadlocks at unit"):
         run((unit,), frames=1)
 
@@ -51,13 +51,11 @@ def fork_and_join(queue: int) -> Web:
     beats = np.arange(1, 13)
     ones = np.ones_like(beats)
     web = Web()
-    short, long = web.add(
-        [Actor("fork", beats, ones, beats, 1, queue, credit_delay=1, more_gives=(Give(beats, 1, 4, credit_delay=1),))],
-        [web.link()],
-    )
-    late = Actor("late", np.minimum(beats + 2, 12), ones, beats, 1, 4, release=beats, capacity=8)
+    gives = tuple(Give(beats, 1, depth, credit_delay=1) for depth in (queue, 4))
+    short, long = web.add([Actor("fork", ones, (Take(beats),), gives)], [web.link()])
+    late = Actor("late", ones, (Take(np.minimum(beats + 2, 12), beats, 8),), (Give(beats, 1, 4),))
     (delayed,) = web.add([late], [long])
-    web.add([Actor("join", beats, ones, beats, 1, 4, more_takes=(Take(beats),))], [short, delayed])
+    web.add([Actor("join", ones, (Take(beats), Take(beats)), (Give(beats, 1, 4),))], [short, delayed])
     return web
 
 
@@ -101,24 +99,23 @@ def random_web(seed: int) -> Web:
             release = np.minimum(rising(steps, count), need)
             release[-1] = count
             span = int((need - np.append(0, release[:-1])).max())
-            take = {"need": need, "release": release, "capacity": span + number(0, 3)}
+            take = Take(need, release, span + number(0, 3))
         else:
             steps = count
-            take = {"need": counting(count) if seed % 2 else np.arange(1, count + 1), "lead": number(0, 2)}
+            take = Take(counting(count) if seed % 2 else np.arange(1, count + 1), lead=number(0, 2))
         busy = np.full(steps, number(1, 3)) if generator.random() < 0.5 else generator.integers(1, 4, steps)
-        first, more_gives, more_takes = give(steps), (), ()
+        takes, links = [take], [link]
+        gives = [Give(give(steps), number(0, 3), number(3, 12), credit_delay=number(1, 2), spacing=number(1, 2))]
         if generator.random() < 0.4:
-            more_gives = (Give(give(steps), number(0, 3), number(3, 9), credit_delay=number(1, 2)),)
+            gives.append(Give(give(steps), number(0, 3), number(3, 9), credit_delay=number(1, 2)))
         if rest:
             (other, others), *_ = rest
             if others <= steps:
                 need = np.append(np.arange(1, others), np.full(steps - others + 1, others))
-                more_takes, rest = (Take(need, lead=take.get("lead", 1)),), rest[1:]
-        options = {"credit_delay": number(1, 2), "spacing": number(1, 2), "more_gives": more_gives}
-        made = Actor(f"a{n}", take.pop("need"), busy, first, number(0, 3), number(3, 12), more_takes=more_takes,
-                     **take, **options)  # fmt: skip
-        given = web.add([made], [link, *([other] if more_takes else [])])
-        beats = dict(rest) | {at: port.beats for at, port in zip(given, made.gives, strict=True)}
+                takes.append(Take(need, lead=1 if take.capacity else take.lead))
+                links, rest = [link, other], rest[1:]
+        given = web.add([Actor(f"a{n}", busy, tuple(takes), tuple(gives))], links)
+        beats = dict(rest) | {at: port.beats for at, port in zip(given, gives, strict=True)}
     return web
 
 
@@ -157,7 +154,7 @@ def test_what_is_periodic_goes_on_as_it_did(seed):
 
 def test_cycles_beyond_32_bits_are_the_same_but_wider(monkeypatch):
     short = fork_and_join(8).run(4, pace=36)
-    monkeypatch.setattr("hwgen.blocks.timing_engine.LATEST", 100)
+    monkeypatch.setattr("hwgen.cost.timing_engine.LATEST", 100)
     wide = fork_and_join(8).run(4, pace=36)
     assert all(wide.moved[link].tolist() == cycles.tolist() for link, cycles in short.moved.items())
     slow = run((actor(busy=1 << 31), actor(busy=5)), frames=2)

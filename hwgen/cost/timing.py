@@ -1,19 +1,4 @@
-"""When a block takes and gives beats: the contract that the hardware keeps and the schedule evaluates.
-
-Every block is a chain of one or more *actors*. An actor repeats a fixed list of steps for every frame (cyclo-static
-dataflow). With ``s[k]`` the cycle in which step ``k`` starts, ``x[i]`` the cycle in which beat ``i`` moves over a
-stream and all indices running on over the frames, the recurrences are max-plus:
-
-- ``s[k] >= s[k-1] + busy[k-1]``: one step at a time;
-- ``s[k] >= x_in[need[k] - 1] + start_delay``: its input has been stored (buffered inputs), or
-  ``s[k] = x_in[need[k] - 1] + lead``: it takes its input as it starts (direct inputs);
-- ``s[k] >= x_out[reserve[k] - queue - 1] + credit_delay``: there is room for what it will give;
-- ``x_in[i] >= s[k] + busy[k]`` for the step ``k`` that releases the place of beat ``i - capacity``;
-- beat ``j`` of step ``k`` is offered at ``s[k] + busy[k] + latency + j * spacing``;
-- a stream moves at most one beat per cycle.
-
-They hold for each input and each output of an actor that has several.
-"""
+"""The schedule of actors joined by links: the recurrences of :mod:`hwgen.cost.actor`, evaluated frame by frame."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,94 +7,9 @@ from itertools import count, islice
 
 import numpy as np
 
-from hwgen.memory.queue import Outlet
+from hwgen.cost.timing_engine import Engine
 
-from .timing_engine import Engine, counting, ones
-
-__all__ = ["Actor", "Deadlock", "Give", "Run", "Take", "Web", "counting", "ones", "run", "steady"]
-
-
-@dataclass(frozen=True, eq=False)
-class Take:
-    """One input of an actor; arrays are int64 [steps], beats are counted within a frame.
-
-    ``need``: beats that step k needs. ``release``: beats whose places are free after step k. ``capacity``: places
-    for beats, or 0 for a direct input.
-    """
-
-    need: np.ndarray
-    release: np.ndarray | None = None
-    capacity: int = 0
-    start_delay: int = 2
-    lead: int = 0
-
-    @property
-    def beats(self) -> int:
-        """Beats of a frame."""
-        return int(self.release[-1] if self.capacity else self.need[-1])
-
-
-@dataclass(frozen=True, eq=False)
-class Give:
-    """One output of an actor.
-
-    ``give``: beats given up to and including step k. ``reserve``: beats for which there must be room before step
-    k, ``give`` unless said otherwise. ``debit``: beats whose places are taken when step k starts, ``give`` unless said
-    otherwise. ``queue``: places for them.
-    """
-
-    give: np.ndarray
-    latency: int
-    queue: int
-    reserve: np.ndarray | None = None
-    credit_delay: int = Outlet.CREDIT + 1
-    spacing: int = 1
-    debit: np.ndarray | None = None
-
-    @property
-    def beats(self) -> int:
-        return int(self.give[-1])
-
-
-@dataclass(frozen=True, eq=False)
-class Actor:
-    """One actor: its cycles ``busy``, its main input and output (as :class:`Take` and :class:`Give` describe them),
-    and what it takes and gives besides."""
-
-    name: str
-    need: np.ndarray
-    busy: np.ndarray
-    give: np.ndarray
-    latency: int
-    queue: int
-    release: np.ndarray | None = None
-    reserve: np.ndarray | None = None
-    capacity: int = 0
-    start_delay: int = 2
-    lead: int = 0
-    credit_delay: int = Outlet.CREDIT + 1
-    spacing: int = 1
-    debit: np.ndarray | None = None
-    more_takes: tuple[Take, ...] = ()
-    more_gives: tuple[Give, ...] = ()
-
-    @property
-    def takes(self) -> tuple[Take, ...]:
-        return (Take(self.need, self.release, self.capacity, self.start_delay, self.lead), *self.more_takes)
-
-    @property
-    def gives(self) -> tuple[Give, ...]:
-        main = Give(self.give, self.latency, self.queue, self.reserve, self.credit_delay, self.spacing, self.debit)
-        return (main, *self.more_gives)
-
-    @property
-    def steps(self) -> int:
-        return len(self.busy)
-
-    @property
-    def interval(self) -> int:
-        """Cycles a frame takes at least: the greatest of taking, working and giving."""
-        return max(int(self.busy.sum()), *(port.beats for port in (*self.takes, *self.gives)))
+from .actor import Actor
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,19 +86,20 @@ class Web:
     def add(self, block: Sequence[Actor], inputs: Sequence[int]) -> list[int]:
         """Add the chain of actors of a block that reads ``inputs``; returns the links that it gives over.
 
-        The inputs of a block are the main one of its first actor, then what each takes besides; its outputs are
-        the main one of its last actor, then what each gives besides.
+        The first output of an actor is the first input of the next. The inputs of a block are the first of its first
+        actor, then what each takes besides; its outputs are the first of its last actor, then what each gives besides.
         """
         main, *rest = inputs
         outputs = []
         for actor in block:
-            besides, rest = rest[: len(actor.more_takes)], rest[len(actor.more_takes) :]
+            more = len(actor.takes) - 1
+            besides, rest = rest[:more], rest[more:]
             given = [self.link() for _ in actor.gives]
             self.actors.append(actor)
             self.takes.append([main, *besides])
             self.gives.append(given)
             main, outputs = given[0], outputs + given[1:]
-        if rest or len(besides) != len(block[-1].more_takes):
+        if rest or len(besides) != more:
             raise ValueError(f"{block[0].name}: given {len(inputs)} inputs, which it does not have")
         return [main, *outputs]
 
@@ -288,7 +189,7 @@ def _offers(beats: int, pace: int) -> np.ndarray:
 def run(actors: Sequence[Actor], frames: int = 3) -> Run:
     """Evaluate one block alone, with sources that always offer and sinks that always take."""
     web = Web()
-    web.add(actors, [web.link() for _ in range(1 + sum(len(actor.more_takes) for actor in actors))])
+    web.add(actors, [web.link() for _ in range(1 + sum(len(actor.takes) - 1 for actor in actors))])
     return web.run(frames)
 
 

@@ -8,13 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from hwgen.cost.logic import Logic
+from hwgen.cost.needs import MemoryNeed
 from hwgen.hdl.contents import Contents
-from hwgen.memory.rom import LOGIC_DEPTH, Columns, Rom, rom_latency, rom_style
+from hwgen.memory.rom import LOGIC_DEPTH, Columns, Rom, rom_latency, rom_need, rom_style
 from hwgen.memory.store import Store, StoreShape
-
-from .costs import MemoryNeed, rom_need
-from .logic import Logic
-from .stores import store_logic, store_needs
 
 ROM, STORE, LARGE = "rom", "store", "large"
 
@@ -108,11 +106,11 @@ class StoredWeights(WeightSource):
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
-        return store_needs("weights", self.shape)
+        return self.shape.needs("weights")
 
     @property
     def logic(self) -> Logic:
-        return store_logic(self.shape)
+        return self.shape.logic
 
     def component(self) -> Store:
         return Store(self.contents, self.waits)

@@ -1,4 +1,4 @@
-"""The recurrences of ``hwgen/blocks/timing.py``, iterated from below until nothing changes: slow, and plain to see."""
+"""The recurrences of ``hwgen/cost/timing.py``, iterated from below until nothing changes: slow, and plain to see."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ class NoEnd(Exception):
 
 class Reference:
     """``takes`` and ``gives`` are the links of each actor's inputs and outputs; ``offers`` [frames * beats] when the
-    sources offer. The attributes are those of :class:`hwgen.blocks.timing.Run`."""
+    sources offer. The attributes are those of :class:`hwgen.cost.timing.Run`."""
 
     def __init__(self, actors, takes, gives, beats, offers, frames):
         self.actors, self.takes, self.gives, self.frames = actors, takes, gives, frames

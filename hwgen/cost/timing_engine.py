@@ -8,37 +8,18 @@ same after two frames but for a shift in time, every later frame is the same wit
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import timing_layout as layout
-from .timing_layout import NO_END
+from hwgen.cost.timing_layout import NO_END
 
-if TYPE_CHECKING:
-    from .timing import Actor
+from . import timing_layout as layout
+from .actor import Actor, counting, ones
 
 #: A cycle before all others.
 NEVER = -(1 << 30)
 #: Cycles kept as int32 lie below this, as long as no actor is busy with a frame for half as many.
 LATEST = 1 << 30
-
-
-@lru_cache(256)
-def counting(count: int) -> np.ndarray:
-    """1 to ``count``: what steps need or give that move a beat each. Shared, so not to be written to."""
-    numbers = np.arange(1, count + 1)
-    numbers.flags.writeable = False
-    return numbers
-
-
-@lru_cache(256)
-def ones(count: int) -> np.ndarray:
-    """Steps of one cycle each. Shared, so not to be written to."""
-    cycles = np.ones(count, np.int64)
-    cycles.flags.writeable = False
-    return cycles
 
 
 class _Flat:
@@ -111,7 +92,7 @@ class Engine:
 
     def __init__(
         self,
-        actors: Sequence["Actor"],
+        actors: Sequence[Actor],
         takes: Sequence[Sequence[int]],
         gives: Sequence[Sequence[int]],
         beats: Sequence[int],
@@ -186,7 +167,7 @@ class Engine:
 
     def _evaluated(self, offers: Mapping[int, np.ndarray]) -> np.ndarray | None:
         """How many steps each actor began; None, and nothing changed that matters, where cycles became too late."""
-        from .timing_kernel import evaluate
+        from hwgen.cost.timing_kernel import evaluate
 
         actors, takes, _ = self._tables
         known, gone, free, begun = (np.zeros(n, np.int64) for n in (*[len(self._beats)] * 2, len(takes), len(actors)))

@@ -1,12 +1,12 @@
 """The innermost loops of the schedule: how far actors can be advanced, and in which cycles that happens.
 
-Everything is laid out in flat arrays, which :class:`hwgen.blocks.timing_engine.Engine` fills and keeps;
-:mod:`hwgen.blocks.timing_layout` has their columns. This is imported where it is first run: numba takes half a second.
+Everything is laid out in flat arrays, which :class:`hwgen.cost.timing_engine.Engine` fills and keeps;
+:mod:`hwgen.cost.timing_layout` has their columns. This is imported where it is first run: numba takes half a second.
 """
 
 from numba import njit
 
-from .timing_layout import (
+from hwgen.cost.timing_layout import (
     BUSY,
     CAPACITY,
     CONSUMER,

@@ -1,0 +1,30 @@
+"""RAM: where one of so many words goes, what it takes, and the register behind it."""
+
+from hwgen.cost.logic import Logic
+from hwgen.cost.needs import MemoryNeed
+
+#: Up to this many words a RAM is made of LUTs: the smallest block RAM is 512 words deep.
+LUTRAM_DEPTH = 64
+
+
+def ram_style(depth: int) -> str:
+    """Where a RAM of ``depth`` words goes: ``"lutram"`` or ``"block"``."""
+    return "lutram" if depth <= LUTRAM_DEPTH else "block"
+
+
+#: How the styles of RAM are spelled for synthesis tools.
+RAM_ATTRIBUTES = {
+    "lutram": {"ram_style": "distributed"},
+    "block": {"ram_style": "block", "no_rw_check": 1},
+    "huge": {"ram_style": "huge"},
+}
+
+
+def ram_need(name: str, width: int, depth: int, style: str | None = None) -> MemoryNeed:
+    """A RAM with one port to write and one to read, of the :func:`ram_style` for its depth unless said otherwise."""
+    return MemoryNeed(name, "ram", style or ram_style(depth), width, depth, width)
+
+
+def read_register(width: int, depth: int) -> Logic:
+    """The register behind a RAM that is read a cycle later: part of a block RAM, beside one of LUTs."""
+    return Logic(register=width if ram_style(depth) == "lutram" else 0)
