@@ -22,9 +22,9 @@ from hwgen.device.targets import device as find_device
 from hwgen.graph.errors import FitError
 from hwgen.link.capacity import link_rate
 from hwgen.link.identity import identity
+from hwgen.link.messages import Loads
 from hwgen.link.top import LinkTop
 from hwgen.link.uart import check_rate
-from hwgen.link.units import Loads
 from hwgen.tools.package_tool import ToolError
 from hwgen.tools.yosys import YosysError, run_yosys
 from hwgen.top.axi import CoreInstance

@@ -77,7 +77,8 @@ def kilobits(device: Device) -> int:
 def device_data(device: Device) -> dict[str, Any]:
     """All numbers of a device, and where they are from."""
     sizes = {"multiplier": multiplier(device), "bram_kbit": kilobits(device)}
-    return vars(device) | {"family": device.family.name} | sizes
+    told = {name: value for name, value in vars(device).items() if name not in ("system", "board_part")}
+    return told | {"family": device.family.name} | sizes
 
 
 def show(family: str | None, width: int) -> None:

@@ -21,7 +21,8 @@ class Device:
     ``dsps`` and ``brams`` are counted in the family's units; ``ram_luts``: how many of the ``luts`` can be RAM.
     ``large_rams`` are memories of ``large_kbit`` each beside the block RAM (:class:`Family`). ``part`` is the maker's
     full name, with package and speed grade. ``dram_gbps``: most that the board's memory moves, in 10^9 bytes a second,
-    if it has one.
+    if it has one. ``system`` is the processor in it, ``"zynq"`` or ``"mpsoc"``; ``board_part`` what Vivado calls the
+    board.
     """
 
     name: str
@@ -36,6 +37,8 @@ class Device:
     large_kbit: int
     board: str | None
     dram_gbps: float | None
+    system: str | None
+    board_part: str | None
     source: str = field(repr=False)
     board_source: str | None = field(repr=False)
 

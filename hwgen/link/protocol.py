@@ -20,10 +20,10 @@ from the board, bytes   :data:`Kind` | round << 4, length, position, taken, limi
 other side's stream was taken, and up to where the host may send (the room in the board's buffer). The board
 answers every whole packet. It has no clock of its own: it sends again only what ``RESEND`` asks for, from ``taken`` on.
 
-The stream to a board whose weights are loaded consists of *units*, each with a byte in front that says which
-:class:`Unit` it is: a frame, or a load. A load is followed by :data:`HELD_BYTES` bytes of the host's choice, the lowest
-bit of the first set, which the board says in its next ``HELLO``: so the host knows again what it has loaded. They are 0
-from the beginning of a load to its end.
+The stream to a board whose weights are loaded consists of *messages*, each with a byte in front that says which
+:class:`Message` it is: a frame, or a load. A load is followed by :data:`HELD_BYTES` bytes of the host's choice, the
+lowest bit of the first set, which the board says in its next ``HELLO``: so the host knows again what it has loaded.
+They are 0 from the beginning of a load to its end.
 
 ``round`` tells answers to what was sent before the host went back from those to what came after: the board repeats
 the round of the last whole packet. ``REJECTED`` says that the last ``DATA`` in it was not taken.
@@ -57,7 +57,7 @@ class Kind(IntEnum):
     HELLO = 4
 
 
-class Unit(IntEnum):
+class Message(IntEnum):
     """What comes next in the stream to a board whose weights are loaded."""
 
     FRAME = 0

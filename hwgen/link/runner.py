@@ -11,8 +11,8 @@ from hwgen.graph.network import Network
 from hwgen.link.capacity import from_bytes, to_bytes
 from hwgen.link.host import Line, LinkError, Session
 from hwgen.link.identity import fingerprint, identity
+from hwgen.link.messages import frame_messages, held_by, load_message
 from hwgen.link.protocol import HELD_BYTES
-from hwgen.link.units import frame_units, held_by, load_unit
 from hwgen.simulate.simulation import Simulation, compare
 from hwgen.top.axi import element_bits
 
@@ -56,11 +56,11 @@ class Runner:
         wanted = held_by(plan.load_image())
         if self._held == wanted:
             return 0
-        unit = load_unit(plan)
+        message = load_message(plan)
         self._held = bytes(HELD_BYTES)  # should this be cut off
-        self.session.run(unit, 0, progress)
+        self.session.run(message, 0, progress)
         self._held = wanted
-        return len(unit)
+        return len(message)
 
     def simulate(self, frames: np.ndarray, progress: Callable[[float], None] = lambda share: None) -> Simulation:
         """:func:`hwgen.simulate.simulation.simulate` of ``frames`` on the board, compared with golden."""
@@ -70,7 +70,7 @@ class Runner:
             raise InputError("no frames given")
         sizes = [stream.map.elements * self._size(stream.map.type) for stream in network.results]
         data = to_bytes(integers, network.input.map.type)
-        data = frame_units(data, len(integers)) if self._held else data
+        data = frame_messages(data, len(integers)) if self._held else data
         got = self.session.run(data, len(integers) * sum(sizes), progress)
         streams = self._streams(np.frombuffer(got, np.uint8), len(integers))
         expected = golden.run(network, integers, list(streams))

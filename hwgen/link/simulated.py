@@ -9,8 +9,8 @@ from hwgen.accelerator import Hardware
 from hwgen.device.clocks import Clock
 from hwgen.link.endpoint import Buffers
 from hwgen.link.identity import identity
+from hwgen.link.messages import Loads
 from hwgen.link.top import LinkTop
-from hwgen.link.units import Loads
 from hwgen.simulate.verilated import CompiledDesign, Running
 
 USUAL_CLOCK = Clock.of_mhz(100)

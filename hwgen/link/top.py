@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.link.endpoint import Buffers, Endpoint
-from hwgen.link.units import Loads, Units
+from hwgen.link.messages import Loads, Messages
 from hwgen.top.axi import AxiPort, BeatCounter, element_bits, port_names
 
 
@@ -75,8 +75,8 @@ class LinkTop(wiring.Component):
 
     ``data`` with ``valid`` are bytes from the line, ``line`` those to it; ``frame_error`` is the core's. Elements come
     and go in raster order, in whole bytes, the lowest first. Of several results each element has the number of its
-    stream in front. A ``RESET`` over the line resets the core, too. With ``loads`` frames and loads come in units
-    (:mod:`hwgen.link.units`).
+    stream in front. A ``RESET`` over the line resets the core, too. With ``loads`` frames and loads come in messages
+    (:mod:`hwgen.link.messages`).
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class LinkTop(wiring.Component):
             gather.o.ready.eq(self.core.s_axis_tready),
         ]
         if self.loads:
-            m.submodules.units = behind(count := Units(self.source.beats, self.loads))
+            m.submodules.messages = behind(count := Messages(self.source.beats, self.loads))
             wiring.connect(m, endpoint.down, count.i)
             wiring.connect(m, count.o, gather.i)
             m.d.comb += [

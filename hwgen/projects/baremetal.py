@@ -26,9 +26,9 @@ def baremetal_files(facts: BuildFacts) -> dict[str, str]:
     labels = ["input", *(f"result_{n}" for n in range(len(facts.made.component.results)))]
     blobs = [(label, b"".join(blob[:frames])) for label, blob in zip(labels, facts.blobs, strict=True)]
     blobs += [("weights", facts.image)] if facts.waits else []
-    known = facts.part.system is not None
+    known = facts.made.device.system is not None
     ports = facts.made.component.ports.values()
-    places, status = addresses(facts.part.system, len(ports))
+    places, status = addresses(facts.made.device.system, len(ports))
     dmas = [
         {"cell": cell, "address": f"0x{place:08X}", "port": port}
         for cell, place, port in zip(dma_names(len(ports)), places, ports, strict=True)

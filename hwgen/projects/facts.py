@@ -11,7 +11,6 @@ from hwgen.simulate.load_files import Load
 from hwgen.top.axi import CoreInstance
 
 from .host import Dialect, HostTop, frame_blob, frame_bytes, host_width
-from .parts import Part
 
 #: Bytes in a word at the most: what the memory ports of a processor take.
 WIDEST = 16
@@ -73,17 +72,12 @@ class BuildFacts(Facts):
 
     made: Accelerator
 
-    @property
-    def part(self) -> Part:
-        """What vendors call the device."""
-        return Part.of(self.made.device)
-
     def values(self, name: str, top: HostTop) -> dict[str, Any]:
         """What the templates of every vendor take, for a project whose ``top`` is called ``name``."""
         return {
             "name": self.made.name,
             "top": name,
-            "part": self.part,
+            "device": self.made.device,
             "mhz": f"{self.made.clock.mhz:g}",
             "period": f"{1e9 / self.made.clock.hz:.3f}",
             "memories": self.memories,

@@ -35,7 +35,7 @@ def pynq_files(facts: BuildFacts) -> dict[str, str]:
         "accelerator.py": driver,
         "accelerator.json": _text(spec),
         **shared,
-        "README.md": render("pynq.md.j2", name=facts.made.name, part=facts.part, spec=spec),
+        "README.md": render("pynq.md.j2", name=facts.made.name, device=facts.made.device, spec=spec),
     }
 
 

@@ -32,10 +32,10 @@ def vivado_files(facts: BuildFacts) -> dict[str, str]:
         "vectors": [file for file in bench if file.endswith(".hex")],
         "source_width": top.source.width,
         "dmas": _dmas(facts, top),
-        "status": {"cell": STATUS, "address": f"0x{addresses(facts.part.system, len(top.results))[1]:08X}"},
+        "status": {"cell": STATUS, "address": f"0x{addresses(facts.made.device.system, len(top.results))[1]:08X}"},
         "length_bits": LENGTH_BITS,
         "max_bytes": (1 << LENGTH_BITS) - 1,
-        "address_bits": _ADDRESS_BITS.get(facts.part.system),
+        "address_bits": _ADDRESS_BITS.get(facts.made.device.system),
     }
     return {
         f"{name}.v": export(top, name).text,
@@ -55,7 +55,7 @@ def vivado_load_files(facts: Facts) -> dict[str, str]:
 
 def _dmas(facts: BuildFacts, top: HostTop) -> list[dict[str, Any]]:
     """A DMA for every output: its cell, its address, and the port and width of what it receives."""
-    places, _ = addresses(facts.part.system, len(top.results))
+    places, _ = addresses(facts.made.device.system, len(top.results))
     return [
         {"cell": cell, "address": f"0x{place:08X}", "port": host.name, "width": host.width}
         for cell, place, host in zip(dma_names(len(top.results)), places, top.results, strict=True)

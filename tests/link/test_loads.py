@@ -12,10 +12,10 @@ from hwgen.graph import golden
 from hwgen.link.capacity import frame_bytes
 from hwgen.link.host import LinkError, Session
 from hwgen.link.identity import identity
-from hwgen.link.protocol import HELD_BYTES, Hello, Unit
+from hwgen.link.messages import Loads, Messages, held_by, load_message
+from hwgen.link.protocol import HELD_BYTES, Hello, Message
 from hwgen.link.runner import Runner
 from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
-from hwgen.link.units import Loads, Units, held_by, load_unit
 from hwgen.top.loading import laid_out, plan_text
 from tests.top.test_loading import retrain
 
@@ -69,7 +69,7 @@ def test_load_infer_load_another_infer(hardware, plans, frames, share):
         assert runner.loaded == 0  # it has them from the bitstream
         seen = [check(runner, plans[0], frames[:40])]
         for n in (1, 2, 0):
-            assert runner.load(plans[n]) == len(load_unit(plans[n]))
+            assert runner.load(plans[n]) == len(load_message(plans[n]))
             seen.append(check(runner, plans[n], frames[:40]))
     assert noisy.corrupted > 20 or not share
     np.testing.assert_array_equal(seen[0], seen[3])
@@ -93,8 +93,8 @@ def test_a_board_is_asked_what_it_holds_and_only_given_what_it_does_not(hardware
 def test_a_load_that_is_cut_off_leaves_nothing_to_rely_on(hardware, plans, frames, share):
     with hardware.running() as running:
         link = line(running)
-        unit = load_unit(plans[1])
-        Session(link, give_up=GIVE_UP).run(unit[: max(2, int(share * len(unit)))], 0)
+        message = load_message(plans[1])
+        Session(link, give_up=GIVE_UP).run(message[: max(2, int(share * len(message)))], 0)
         running.run(10_000)
         runner = Runner(plans[0], link, Session(link, give_up=GIVE_UP))
         assert not runner.session.hello.held[0] & 1
@@ -131,26 +131,26 @@ def test_a_greeting_says_which_weights_are_held():
 
 
 def take_apart(content: bytes, loads: Loads, beats: int):
-    """What :class:`Units` makes of ``content`` with beats of a byte: (byte, load, last); and what is held then."""
-    units, seen = Units(beats, loads), []
+    """What :class:`Messages` makes of ``content`` with beats of a byte: (byte, load, last); and what is held then."""
+    messages, seen = Messages(beats, loads), []
 
     async def bench(ctx):
         waiting, full = list(content), None
         for _ in range(20 * len(content) + 20 * loads.settle):
-            ctx.set(units.full, full is not None)
-            ctx.set(units.step, full is not None)
-            ctx.set(units.o.ready, 1)
-            ctx.set(units.i.valid, bool(waiting))
-            ctx.set(units.i.payload, waiting[0] if waiting else 0)
+            ctx.set(messages.full, full is not None)
+            ctx.set(messages.step, full is not None)
+            ctx.set(messages.o.ready, 1)
+            ctx.set(messages.i.valid, bool(waiting))
+            ctx.set(messages.i.payload, waiting[0] if waiting else 0)
             if full is not None:
-                seen.append((full, ctx.get(units.load), ctx.get(units.last)))
-            full = ctx.get(units.o.payload) if ctx.get(units.o.valid) else None
-            if waiting and ctx.get(units.i.ready):
+                seen.append((full, ctx.get(messages.load), ctx.get(messages.last)))
+            full = ctx.get(messages.o.payload) if ctx.get(messages.o.valid) else None
+            if waiting and ctx.get(messages.i.ready):
                 waiting.pop(0)
             await ctx.tick()
-        seen.append(ctx.get(units.held).to_bytes(HELD_BYTES, "little"))
+        seen.append(ctx.get(messages.held).to_bytes(HELD_BYTES, "little"))
 
-    simulator = Simulator(units)
+    simulator = Simulator(messages)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
@@ -159,7 +159,7 @@ def take_apart(content: bytes, loads: Loads, beats: int):
 
 def test_units_are_taken_apart():
     loads = Loads(3, settle=5, held=b"\1abc")
-    frame, load = bytes((Unit.FRAME, 10, 11)), bytes((Unit.LOAD, 20, 21, 22)) + b"\3xyz"
+    frame, load = bytes((Message.FRAME, 10, 11)), bytes((Message.LOAD, 20, 21, 22)) + b"\3xyz"
     expected = [(10, 0, 0), (11, 0, 1)]
     assert take_apart(frame + frame, loads, 2) == (expected * 2, b"\1abc")
     loaded = [(20, 1, 0), (21, 1, 0), (22, 1, 1)]

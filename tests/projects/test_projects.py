@@ -12,8 +12,8 @@ import hwgen
 from hwgen.cli.main import cli
 from hwgen.device.targets import DEVICES, device
 from hwgen.names import identifier
-from hwgen.projects import PROJECTS, project_files
-from hwgen.projects.parts import Part, is_amd, is_intel
+from hwgen.projects import PROJECTS, check_projects, project_files
+from hwgen.projects.parts import is_amd, is_intel
 
 from .. import tiny
 from .common import design
@@ -85,15 +85,26 @@ def test_more_outputs_than_dmas_are_one_line(monkeypatch):
 
 def test_every_device_of_a_vendor_has_its_full_name_and_processor():
     for known in DEVICES:
-        part = Part.of(known)
         if is_amd(known):
-            assert part.number.startswith(known.name)
-            assert part.family is None
+            assert known.part.startswith(known.name)
+            assert bool(known.board_part) == bool(known.board)
+        else:
+            assert known.system is known.board_part is None
         if is_intel(known):
-            assert part.number.lower().startswith(known.name)
-            assert part.family in ("Cyclone V", "Arria 10", "Stratix 10")
-    systems = {name: Part.of(device(name)).system for name in ("xc7z010", "xczu9eg", "xc7a35t", "xcvu9p")}
-    assert systems == {"xc7z010": "zynq", "xczu9eg": "mpsoc", "xc7a35t": None, "xcvu9p": None}
+            assert known.part.lower().startswith(known.name)
+            assert known.family.series in ("Cyclone V", "Arria 10", "Stratix 10")
+    systems = {name: device(name).system for name in ("xc7z010", "xczu9eg", "xck26", "xc7a35t", "xcvu9p")}
+    assert systems == {"xc7z010": "zynq", "xczu9eg": "mpsoc", "xck26": "mpsoc", "xc7a35t": None, "xcvu9p": None}
+
+
+def test_a_device_whose_name_begins_like_that_of_one_with_a_processor_has_none():
+    """Kintex UltraScale, xcku040, beside Kria, xck26."""
+    alike = [known for known in DEVICES if known.name.startswith("xcku")]
+    assert len(alike) == 2
+    for known in alike:
+        assert known.system is None
+        with pytest.raises(hwgen.InputError, match="--project pynq is for Zynq"):
+            check_projects(["pynq"], known)
 
 
 def test_nothing_of_a_name_reaches_c_or_tcl_but_letters_and_digits():

@@ -7,7 +7,7 @@ import pytest
 from .common import files, written
 
 pytest.importorskip("tkinter", reason="Python has no tkinter")
-from .vendor_tcl import Quartus
+from .quartus_tcl import Quartus
 
 NETWORKS = pytest.mark.parametrize("name", ["tiny", "two", "loadable"])
 

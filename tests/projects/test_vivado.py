@@ -13,7 +13,7 @@ from hwgen.projects.dma import ADDRESSES
 from .common import facts, files, written
 
 pytest.importorskip("tkinter", reason="Python has no tkinter")
-from .vendor_tcl import CLOCK, FLAG_OUT, MASTER, RESET, SLAVE, Vivado
+from .vivado_tcl import CLOCK, FLAG_OUT, MASTER, RESET, SLAVE, Vivado
 
 SPIRIT = "{http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009}"
 NETWORKS = pytest.mark.parametrize("name", ["tiny", "two", "loadable"])
@@ -120,7 +120,7 @@ def test_the_build_script_runs(tmp_path, name, device):
     sources = {f"sim_1/{name}.v", f"sim_1/{name}_host.v", f"sim_1/{name}_host_tb.v"}
     assert sources <= set(tool.added)
     assert tool.properties["sim_1"]["top"] == f"{name}_host_tb"
-    system = facts(name, device).part.system
+    system = facts(name, device).made.device.system
     if system is None:
         assert {f"sources_1/{name}.v", f"sources_1/{name}_host.v", f"constrs_1/{name}_host_ooc.xdc"} <= set(tool.added)
         assert tool.properties["sources_1"]["top"] == f"{name}_host"

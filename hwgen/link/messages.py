@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.dataflow.plan import Plan
-from hwgen.link.protocol import HELD_BYTES, Unit
+from hwgen.link.protocol import HELD_BYTES, Message
 from hwgen.simulate.load_files import Load
 from hwgen.top.loader import LoadPlan
 
@@ -24,15 +24,15 @@ def held_by(image: bytes) -> bytes:
     return bytes(digest)
 
 
-def load_unit(plan: Plan) -> bytes:
+def load_message(plan: Plan) -> bytes:
     """The constants of ``plan``, as they go over the line."""
-    return bytes((Unit.LOAD,)) + Load.of(plan).image + held_by(plan.load_image())
+    return bytes((Message.LOAD,)) + Load.of(plan).image + held_by(plan.load_image())
 
 
-def frame_units(content: bytes, frames: int) -> bytes:
-    """``frames`` frames, all in ``content``, each as a unit."""
+def frame_messages(content: bytes, frames: int) -> bytes:
+    """``frames`` frames, all in ``content``, each as a message."""
     each = np.frombuffer(content, np.uint8).reshape(frames, -1)
-    return np.concatenate([np.full((frames, 1), Unit.FRAME, np.uint8), each], axis=1).tobytes()
+    return np.concatenate([np.full((frames, 1), Message.FRAME, np.uint8), each], axis=1).tobytes()
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ class Loads:
         return Loads(loads.load_beats, settle, held)
 
 
-class Units(wiring.Component):
+class Messages(wiring.Component):
     """Takes the stream of bytes ``i`` apart: ``o`` are those of frames of ``beats`` beats and, while ``load`` is 1, of
-    loads. ``step``: a beat of them moves, ``full``: one has come together and waits; ``last``: it ends a unit.
+    loads. ``step``: a beat of them moves, ``full``: one has come together and waits; ``last``: it ends a message.
 
     ``held`` says which load was the last to be complete. A reset does not change that, as it does not change weights.
     """
