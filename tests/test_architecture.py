@@ -92,6 +92,11 @@ def test_tests_have_the_folders_of_what_they_test():
     assert {path.parent.name for path in here.glob("*/*.py")} <= set(ORDER)
 
 
+def test_every_folder_has_a_door_that_says_what_it_is_for():
+    doors = {path.parent / "__init__.py" for path in FILES}
+    assert not [door for door in doors if not ast.get_docstring(ast.parse(door.read_text(encoding="utf-8")))]
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_point_to_the_left(name):
     both = imports(name, typing=False) | imports(name, typing=True)

@@ -1,0 +1,1 @@
+"""What hardware takes (``logic``, ``needs``) and when it moves (``actor``, ``timing``), as numbers."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from hwgen.board.boards import Board
 from hwgen.device.clocks import Clock
 from hwgen.device.targets import Device
 from hwgen.device.targets import device as find_device
@@ -21,9 +22,6 @@ from hwgen.progress import Notes, Progress, silent
 from hwgen.projects import check_projects
 from hwgen.tools.yosys import compile_early
 from hwgen.top.loading import FIXED
-
-if TYPE_CHECKING:
-    from hwgen.board.boards import Board
 
 DEVICE = "lfe5u-85f"
 
@@ -92,7 +90,7 @@ def build(
     model: str | Path,
     folder: str | Path,
     projects: Iterable[str] = (),
-    board: "Board | None" = None,
+    board: Board | None = None,
     making: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> Design:

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from hwgen.accelerator import Accelerator
+from hwgen.board.bitstream import Implementation, implement
+from hwgen.board.boards import Board
 from hwgen.flow.front import Quantised
 from hwgen.graph.ir import Graph
 from hwgen.graph.onnx.writer import write_qdq, write_tail
@@ -26,10 +28,6 @@ from hwgen.simulate.waves import Waves, whole
 from hwgen.simulate.workers import HERE, Workers
 from hwgen.top.loading import plan_text
 
-if TYPE_CHECKING:
-    from hwgen.board.bitstream import Implementation
-    from hwgen.board.boards import Board
-
 TAIL_FILE = "tail.onnx"  # what is left to the host
 
 
@@ -45,7 +43,7 @@ class Design(Accelerator):
     settings: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     check: Simulation | None = None
-    implementation: "Implementation | None" = None
+    implementation: Implementation | None = None
 
     def __repr__(self) -> str:
         return f"Design {self.name} for {self.device.name}: {self.schedule.interval:,} cycles per frame\n{self.plan!r}"
@@ -92,11 +90,9 @@ class Design(Accelerator):
         vars(design).update({name: value for name, value in vars(self).items() if name in made})
         return design
 
-    def implemented(self, board: "Board", **making: Any) -> "Design":
+    def implemented(self, board: Board, **making: Any) -> "Design":
         """The design on ``board``, with its bitstream, ``making`` it as
         :func:`hwgen.board.bitstream.implement` says."""
-        from hwgen.board.bitstream import implement
-
         made = implement(self, board, **making)
         return self._with(clock=made.clock, implementation=made)
 

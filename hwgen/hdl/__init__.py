@@ -1,0 +1,1 @@
+"""From Amaranth's elements to Verilog: each made once (``elements``), to RTLIL (``rtlil``), to text (``export``)."""

@@ -1,16 +1,14 @@
 """The pipeline as a graph of layers: who reads whom, through which queue."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwgen.blocks.fork import Fork
+from hwgen.dataflow.activity import Activity
+from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.stages import INPUT, Source
 
-if TYPE_CHECKING:
-    from hwgen.dataflow.activity import Activity
-    from hwgen.dataflow.plan import Plan
 
-
-def edges(plan: "Plan", activity: "Activity") -> list[dict[str, Any]]:
+def edges(plan: Plan, activity: Activity) -> list[dict[str, Any]]:
     """An entry for every map that goes from layer to layer, ``""`` being the network's ends: its largest queue's
     ``places`` and the ``peak`` taken of it, both 0 without a queue. ``handed``: it is the map that a layer has read."""
     walk = _Walk(plan, activity)
@@ -22,7 +20,7 @@ def edges(plan: "Plan", activity: "Activity") -> list[dict[str, Any]]:
 
 
 class _Walk:
-    def __init__(self, plan: "Plan", activity: "Activity"):
+    def __init__(self, plan: Plan, activity: Activity):
         self.stages, self.peaks = plan.stages, activity.peaks
 
     def back(self, reader: str, source: Source) -> list[dict[str, Any]]:

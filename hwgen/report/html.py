@@ -4,6 +4,7 @@ from base64 import b64encode
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from hwgen.dataflow.activity import Activity
 from hwgen.device.clocks import Clock
 from hwgen.names import identifier
 from hwgen.report.picture import LANE, path, picture, side
@@ -12,8 +13,6 @@ from hwgen.report.text import device_rows, proof_numbers, time_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-    from hwgen.dataflow.activity import Activity
 
 #: Pixels of a row of the picture; and where there are more layers than ``MANY``.
 ROW, LOW_ROW, MANY = 66, 34, 60
@@ -24,7 +23,7 @@ LABEL = 40
 KINDS = ("works", "waits", "held", "idle")
 
 
-def html_of(data: dict[str, Any], activity: "Activity | None") -> str:
+def html_of(data: dict[str, Any], activity: Activity | None) -> str:
     """The page for a report's ``data``, with the timeline of ``activity`` if that is there."""
     template = _environment().get_template("report.html")
     return template.render(
@@ -164,7 +163,7 @@ def _gauge(line, lanes, row: int) -> dict[str, Any]:
     return {"x": LANE * (line.lane + 0.5), "y": y, "height": row / 3, "share": share, **edge}
 
 
-def _timeline(activity: "Activity", layers: int) -> dict[str, Any]:
+def _timeline(activity: Activity, layers: int) -> dict[str, Any]:
     end = activity.timeline.shape[1] * activity.column
     return {
         "image": f"data:image/png;base64,{b64encode(activity.png()).decode()}",

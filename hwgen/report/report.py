@@ -4,24 +4,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwgen.accelerator import Accelerator
+from hwgen.board.bitstream import Implementation
+from hwgen.dataflow.activity import Activity
 from hwgen.dataflow.fit import by_layer
+from hwgen.dataflow.plan import PlannedLayer
 from hwgen.dataflow.taps import waiting
 from hwgen.device.needs import Needs
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
 from hwgen.report.graph import edges
 from hwgen.report.html import html_of
 from hwgen.report.text import text_of
+from hwgen.simulate.simulation import Simulation
 from hwgen.top.axi import port_names
-
-if TYPE_CHECKING:
-    from hwgen.board.bitstream import Implementation
-    from hwgen.dataflow.activity import Activity
-    from hwgen.dataflow.plan import PlannedLayer
-    from hwgen.simulate.simulation import Simulation
-
 
 WIDTH = 100  # of report.txt, in characters
 NARROWEST, WIDEST = 80, 120  # of the text on a terminal
@@ -33,7 +30,7 @@ class Report:
     timeline of ``activity``, too."""
 
     data: dict[str, Any]
-    activity: "Activity | None" = None
+    activity: Activity | None = None
 
     def to_json(self) -> str:
         return json.dumps(self.data, indent=2) + "\n"
@@ -61,8 +58,8 @@ def make_report(
     made: Accelerator,
     settings: Mapping[str, Any],
     warnings: Sequence[str],
-    check: "Simulation | None",
-    implementation: "Implementation | None",
+    check: Simulation | None,
+    implementation: Implementation | None,
 ) -> Report:
     """The report of what was ``made``, as it was asked for with ``settings``."""
     network, plan = made.network, made.plan
@@ -145,7 +142,7 @@ def layers_data(made: Accelerator) -> list[dict[str, Any]]:
     return [_layer(made, layer, node, hardware) for layer, node in zip(made.plan.layers, nodes, strict=True)]
 
 
-def _layer(made: Accelerator, layer: "PlannedLayer", node: str, needs: Mapping[str, Needs]) -> dict[str, Any]:
+def _layer(made: Accelerator, layer: PlannedLayer, node: str, needs: Mapping[str, Needs]) -> dict[str, Any]:
     """One layer, ``node`` in the model, with the queue and width converter in front of it."""
     hardware = needs[layer.name]
     stages = [stage for stage in made.plan.stages if stage.layer == layer.name]
@@ -170,7 +167,7 @@ def _layer(made: Accelerator, layer: "PlannedLayer", node: str, needs: Mapping[s
     }
 
 
-def _activity(activity: "Activity") -> dict[str, Any]:
+def _activity(activity: Activity) -> dict[str, Any]:
     """Cycles of a frame in steady state by layer, and how full queues become."""
     stages = activity.plan.stages
     queues = [
@@ -180,7 +177,7 @@ def _activity(activity: "Activity") -> dict[str, Any]:
     return {"layers": [{"layer": name, **asdict(cycles)} for name, cycles in activity.cycles.items()], "queues": queues}
 
 
-def _proof(layer: "PlannedLayer") -> dict[str, Any]:
+def _proof(layer: PlannedLayer) -> dict[str, Any]:
     """How it is known that the layer's hardware computes what golden defines."""
     op = layer.op
     if hasattr(op, "requantization"):
@@ -197,7 +194,7 @@ def _proof(layer: "PlannedLayer") -> dict[str, Any]:
     return {"layer": layer.name, "form": "none", "proved": "nothing is rounded: no requantisation"}
 
 
-def _check(network: Network, result: "Simulation | None") -> dict[str, Any] | None:
+def _check(network: Network, result: Simulation | None) -> dict[str, Any] | None:
     """What the simulation of :meth:`Design.checked` compared."""
     if result is None:
         return None
