@@ -2,7 +2,11 @@
 
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 
 class Progress(Protocol):
@@ -27,7 +31,8 @@ class Steps:
         self._quiet = quiet
         self._moving = not quiet and sys.stderr.isatty()
         self._step: str | None = None
-        self._bar = self._task = None
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
 
     def __enter__(self) -> "Steps":
         if self._moving:
@@ -46,7 +51,7 @@ class Steps:
         if step != self._step:
             self._finish(done=True)
             self._begin(step)
-        if self._bar and share is not None:
+        if self._bar and self._task is not None and share is not None:
             self._bar.update(self._task, total=1.0, completed=share)
 
     def print(self, line: str) -> None:
@@ -74,7 +79,7 @@ class Steps:
         self._task = None
 
 
-def _bar():
+def _bar() -> "Bar":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 

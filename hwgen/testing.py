@@ -37,10 +37,11 @@ class Trace:
     cycles: tuple[int, ...]
 
 
+Inputs = Mapping[str, Sequence[int]]
+Outputs = Mapping[str, int]
+Moved = tuple[dict[str, Trace], dict[str, Trace]]
 #: Payloads of inputs, numbers of beats of outputs, and a seed for stalls: what was taken and what was given, by stream.
-Simulation = Callable[
-    [Mapping[str, Sequence[int]], Mapping[str, int], int | None], tuple[dict[str, Trace], dict[str, Trace]]
-]
+Simulation = Callable[[Inputs, Outputs, int | None], Moved]
 
 
 def simulate(
@@ -64,12 +65,13 @@ def simulate(
     random = None if stall is None else Random(stall)
     sources = [_Source(getattr(block, name), list(beats), random) for name, beats in inputs.items()]
     sinks = [_Sink(name, getattr(block, name), count, random) for name, count in outputs.items()]
+    ports: list[_Source | _Sink] = [*sources, *sinks]
 
     async def bench(ctx):
         for cycle in range(limit):
-            for port in (*sources, *sinks):
+            for port in ports:
                 port.drive(ctx)
-            for port in (*sources, *sinks):
+            for port in ports:
                 port.sample(ctx, cycle)
             if watch:
                 watch(ctx, cycle)
@@ -99,10 +101,16 @@ def simulation(make: Callable[[], wiring.Component], cycles: int) -> Simulation:
     of a pipeline are the cycles of all its blocks."""
     if cycles > FEW_CYCLES and available():
         return partial(_run_compiled, CompiledDesign(make(), QUICK))
-    return lambda inputs, outputs, stall=None: simulate(make(), inputs, outputs, stall=stall)
+    return partial(_run_made, make)
 
 
-def _run_compiled(design: CompiledDesign, inputs, outputs, stall: int | None = None):
+def _run_made(
+    make: Callable[[], wiring.Component], inputs: Inputs, outputs: Outputs, stall: int | None = None
+) -> Moved:
+    return simulate(make(), inputs, outputs, stall=stall)
+
+
+def _run_compiled(design: CompiledDesign, inputs: Inputs, outputs: Outputs, stall: int | None = None) -> Moved:
     payloads = {name: _rows(beats, design.widths[name]) for name, beats in inputs.items()}
     traces = {name: _trace(moved) for name, moved in design.run(payloads, outputs, stall=stall).items()}
     return {name: traces[name] for name in inputs}, {name: traces[name] for name in outputs}
@@ -163,12 +171,12 @@ class _Sink:
 
     def sample(self, ctx, cycle: int) -> None:
         valid, ready = ctx.get(self.port.valid), ctx.get(self.port.ready)
-        payload = ctx.get(self.port.payload.as_value()) if valid else None
+        payload: int | None = ctx.get(self.port.payload.as_value()) if valid else None
         if self.held is not None and payload != self.held:
             raise StreamViolation(f"cycle {cycle}: {self.name} offered {self.held:#x}, then {payload}")
         self.held = payload if valid and not ready else None
         self.seen |= bool(valid)
-        if valid and ready:
+        if payload is not None and ready:
             self.payloads.append(payload)
             self.cycles.append(cycle)
 

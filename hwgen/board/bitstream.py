@@ -142,7 +142,7 @@ class _Run:
         begin = self._begin("synthesising")
         family = find_device(self.board.device).family
         script = [f"read_verilog {name}.v", f"read_rtlil {TOP}.il", f"hierarchy -top {TOP}", "proc"]
-        script += [*preparation(family), f"{family.synth.format(top=TOP)} -json {TOP}.json"]
+        script += [*preparation(family), f"{family.synthesis(TOP)} -json {TOP}.json"]
         given = {f"{TOP}.il": _text(files[f"{TOP}.il"]), **core}
         told = lambda line: _tell_pass(line, self.tell)  # noqa: E731
         try:

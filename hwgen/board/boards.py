@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
 
 from hwgen.device.clocks import Clock
 from hwgen.device.flow import Flow
@@ -20,6 +21,9 @@ from hwgen.link.uart import is_rate
 INSTALL = "pip install amaranth-boards, or pip install '.[boards]' in hwgen's folder"
 #: What the link takes of any device, about, beside the block RAM of its buffers.
 LINK_LUTS, LINK_FFS = 1100, 600
+
+
+What = TypeVar("What")
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,18 @@ class Board:
     @property
     def flow(self) -> Flow:
         """The tools behind Yosys."""
-        return find_device(self.device).family.flow
+        return self._of_family(find_device(self.device).family.flow)
 
     @property
     def pll(self) -> Pll:
         """What makes clocks."""
-        return find_device(self.device).family.pll
+        return self._of_family(find_device(self.device).family.pll)
+
+    def _of_family(self, what: What | None) -> What:
+        """InputError where its family has no such thing: then no bitstream can be made for it."""
+        if what is None:
+            raise InputError(f"the board {self.name} has a {self.device}, for which no bitstreams are made")
+        return what
 
     @property
     def room(self) -> Device:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -49,7 +49,7 @@ def build(output: Path | None, bitstream: bool, making: dict[str, Any], quiet: b
         design = flow.build(folder=folder, board=board, making=making, **arguments(settings, tell))
     say(lambda: build_answer(design, folder))
     click.echo(design.report.text(text_width()))
-    if design.check.remembered:
+    if design.check and design.check.remembered:
         click.echo("The check is remembered: the same Verilog gave these integers for this frame.")
     click.echo(f"Written to {folder}")
 
@@ -78,23 +78,26 @@ def simulate(
         spec = file_spec(given["model"], given["input_shape"])
         raw = spec and raw_frames(inputs, spec, given["preparation"].resize, count)
         # The golden model needs no plan, and for a large network the search takes longer than the answer.
-        design = flow.compile(**given) if engine != "golden" else flow.quantised(**front(given))
-        network = design.network
+        design = None if engine == "golden" else flow.compile(**given)
+        model = design or flow.quantised(**front(given))
+        network = model.network
         spec = FrameSpec.of_network(network)
         raw = raw or raw_frames(inputs, spec, given["preparation"].resize, count)
         frames = raw.prepared(spec, given["preparation"])
         warn_about_range(frames, network, given["warn"])
         right = None if labels is None else load_labels(labels, len(frames))
-        run = golden(network, frames, workers, tell) if engine == "golden" else None
-        result = run or design.simulate(frames.values, engine, stall, trace, workers)
+        if design is None:
+            result = golden(network, frames, workers, tell)
+        else:
+            result = design.simulate(frames.values, engine, stall, trace, workers)
         compared = None
         if against == "onnxruntime":
             tell("comparing with ONNX Runtime")
-            compared = design.against_onnxruntime(frames.values)
+            compared = model.against_onnxruntime(frames.values)
     saved = None if save is None else save_result(save, result)
     say(lambda: simulate_answer(result, frames, right, compared))
     click.echo("\n".join(answers(result, frames, right)))
-    if result.timing:
+    if design and result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
     if engine in engines.HARDWARE:
         click.echo("\n".join(comparison(result)))
@@ -167,7 +170,10 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
     click.echo(f"Drawn to {file}")
 
 
-def attempt(problems: Problems, action: Callable[[], Any], place: str = "") -> Any:
+Made = TypeVar("Made")
+
+
+def attempt(problems: Problems, action: Callable[[], Made], place: str = "") -> Made | None:
     """The result of ``action``, or None and its problems, at ``place``, added to the others."""
     try:
         return action()
@@ -250,7 +256,7 @@ def answers(result: Simulation, frames: Frames, right: np.ndarray | None) -> lis
 
 def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
     """Cycles seen in simulation beside those predicted."""
-    timing = result.timing
+    timing = result.measured
     lines = ["", f"Latency     {timing.latency:,} cycles, predicted {predicted.latency:,}"]
     lines.append(f"First out   {predicted.first_output:,} cycles, predicted")
     if timing.interval is not None:
@@ -280,7 +286,7 @@ def runtime_lines(result: Comparison) -> list[str]:
 
 def save_result(file: Path, result: Simulation) -> str:
     """Integers, outputs and classes as an npz file; of several outputs each by its name. Returns what to say of it."""
-    arrays = {"integers": result.integers, "outputs": result.outputs}
+    arrays: dict[str, Any] = {"integers": result.integers, "outputs": result.outputs}
     if len(result.results) > 1:
         arrays = {f"integers/{name}": values for name, values in result.streams.items()} | dict(result.results)
     if result.classes is not None:

@@ -1,11 +1,13 @@
 """The command ``check``: all that is in the way of a model, and the smallest device that takes it."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
 
 from hwgen import flow
+from hwgen.blocks.operator import Operator
 from hwgen.cli.as_json import say
 from hwgen.cli.commands import arguments, attempt, front, steps, text_width
 from hwgen.cli.json_check import check_answer
@@ -38,22 +40,28 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
         if problems.lines:  # what keeps the model from being read is told with them
             read = (given[name] for name in ("model", "input_shape", "outputs"))
             attempt(problems, lambda: flow.cut_model(*read))
-        loaded = None if problems.lines else attempt(problems, lambda: flow.quantised(**front(given)))
-        loaded = loaded and attempt(problems, lambda: loaded.with_weights(given["weights"], given["plan"]))
+        model = None if problems.lines else attempt(problems, lambda: flow.quantised(**front(given)))
+        loaded = model and attempt(problems, partial(model.with_weights, given["weights"], given["plan"]))
         for layer in loaded.network.layers if loaded else ():
-            attempt(problems, lambda op=layer.op: next(iter(op.foldings())), f"{layer.place}: ")
+            attempt(problems, partial(_first_folding, layer.op), f"{layer.place}: ")
         room = device = None
         if loaded and not problems.lines:
             tell("sizing layers")
             found = attempt(problems, lambda: _room(loaded, target, given))
             room, device = found or (None, None)
-    say(lambda: check_answer(loaded and loaded.network, problems.lines, device))
+    say(lambda: check_answer(loaded.network if loaded else None, problems.lines, device))
     if loaded and loaded.network.tail:
         file = f"; `build` writes {flow.TAIL_FILE}" if loaded.network.tail.nodes else ""
         click.echo(f"Left to the host: {loaded.network.tail}{file}", err=bool(problems.lines))
     problems.raise_any()
-    click.echo("\n".join(layer_lines(loaded.network, text_width())))
-    click.echo(f"\nNothing is in the way of {loaded.network.name}: its integers are proved exact. {room}")
+    if loaded:
+        click.echo("\n".join(layer_lines(loaded.network, text_width())))
+        click.echo(f"\nNothing is in the way of {loaded.network.name}: its integers are proved exact. {room}")
+
+
+def _first_folding(op: Operator) -> Any:
+    """ModelError where it has no hardware."""
+    return next(iter(op.foldings()))
 
 
 def layer_lines(network: Network, width: int) -> list[str]:

@@ -1,5 +1,6 @@
 """The command ``fit``: what a network takes of a device, by estimate and by synthesis, and the fastest that fits."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -53,7 +54,7 @@ def instead(design: Design, table: FitTable) -> tuple[list[str], Plan | None]:
     try:
         found = Sizing(design.network, design.device, large=design.plan.loading).fastest()
     except FitError as error:
-        return error.problems, None
+        return list(error.problems), None
     return table.problems, found if found.to_json() != design.plan.to_json() else None
 
 
@@ -77,7 +78,7 @@ def speed(plan: Plan, design: Design) -> str:
     return f"{interval:,} cycles per frame, {rate}, with {plan.multipliers:,} multipliers"
 
 
-def compared_rows(estimate: FitTable, counted: FitTable) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def compared_rows(estimate: FitTable, counted: FitTable) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows: the estimate beside what synthesis counted."""
     columns = (estimate.device.name, "<estimated", "<synthesised", "<off by", "<available", "<free")
     rows = [

@@ -1,5 +1,6 @@
 """The command ``compare``: two builds side by side."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,7 +28,8 @@ def compare(first: Path, second: Path, quiet: bool) -> None:
     from hwgen.report.compare import compare as compared
 
     problems = Problems(InputError)
-    builds = [attempt(problems, lambda folder=folder: Build.read(folder)) for folder in (first, second)]
+    read = (attempt(problems, partial(Build.read, folder)) for folder in (first, second))
+    builds = [build for build in read if build is not None]
     problems.raise_any()
     found = compared(*builds)
     say(lambda: found)

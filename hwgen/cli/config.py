@@ -44,8 +44,9 @@ class ConfiguredCommand(GroupedCommand):
         file = _file(self, ctx, args)
         if file is None:
             return super().parse_args(ctx, args)
-        commands = ctx.parent.command.commands if ctx.parent else {self.name: self}
-        written = settings(file, self.name, commands, ctx)
+        group = ctx.parent.command if ctx.parent else None
+        commands = group.commands if isinstance(group, click.Group) else {str(self.name): self}
+        written = settings(file, str(self.name), commands, ctx)
         ctx.default_map = {option.name: value for option, _, value in written}
         rest = super().parse_args(ctx, args)
         taken = [
@@ -61,7 +62,7 @@ class ConfiguredCommand(GroupedCommand):
         if "model" in ctx.params:
             from hwgen.cli.preflight import preflight
 
-            preflight(self.name, ctx.params)
+            preflight(str(self.name), ctx.params)
         return super().invoke(ctx)
 
 

@@ -43,9 +43,8 @@ def device_lines(devices: Sequence[Device], width: int) -> list[str]:
         for device in devices
     ]
     lines = table(columns, rows, width)
-    columns = ("device", "family", "part", "board, [sources]")
-    rows = [(device.name, device.family.name, device.part, _place(device, places)) for device in devices]
-    lines += ["", *table(columns, rows, width), ""]
+    parts = [(device.name, device.family.name, device.part, _place(device, places)) for device in devices]
+    lines += ["", *table(("device", "family", "part", "board, [sources]"), parts, width), ""]
     notes = [
         "LUTs of Intel devices are halves of ALMs; of larger RAM, designs use SPRAM, where weights are loaded",
         *(f"[{place}] {source}" for source, place in places.items()),

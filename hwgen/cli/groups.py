@@ -1,5 +1,7 @@
 """Options under headings in ``--help``, so that forty of them can be read."""
 
+from typing import Any
+
 import click
 
 #: Headings in the order in which they stand, and the options below them. The others are the command's own; they come
@@ -21,11 +23,12 @@ class GroupedCommand(click.Command):
     """A command whose help lists its options by what they are about."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        listed = {heading: [] for heading in (OWN, *HEADINGS)}
+        listed: dict[str, list[Any]] = {heading: [] for heading in (OWN, *HEADINGS)}
         for option in self.params:
             if isinstance(option, click.Option):
-                listed[_PLACES.get(option.name, OWN)].append(option.get_help_record(ctx))
-        listed["Common"].append(self.get_help_option(ctx).get_help_record(ctx))
+                listed[_PLACES.get(option.name or "", OWN)].append(option.get_help_record(ctx))
+        if help_option := self.get_help_option(ctx):
+            listed["Common"].append(help_option.get_help_record(ctx))
         for heading, records in listed.items():
             if records:
                 with formatter.section(heading):

@@ -32,7 +32,7 @@ def build_answer(design: Design, folder: Path) -> dict[str, Any]:
         **_speed(design.plan, design.clock),
         **_room(design.fit),
         "layers": report["layers"],
-        "checked": {**report["check"], "remembered": design.check.remembered},
+        "checked": {**report["check"], "remembered": bool(design.check and design.check.remembered)},
         "board": report["board"],
         "warnings": report["warnings"],
     }
@@ -77,22 +77,17 @@ def simulate_answer(
 ) -> dict[str, Any]:
     """Of all frames; classes and scores are null where the result is not a vector of scores."""
     classes, scores = result.classes, result.scores.reshape(len(frames), -1)
-    known = classes is not None
-    answers = [
-        {
-            "frame": name,
-            "class": int(classes[n]) if known else None,
-            "score": float(scores[n, classes[n]]) if known else None,
-        }
-        for n, name in enumerate(frames.names)
-    ]
+    answers: list[dict[str, Any]] = [{"frame": name, "class": None, "score": None} for name in frames.names]
+    if classes is not None:
+        for answer, row, chosen in zip(answers, scores.tolist(), classes.tolist(), strict=True):
+            answer |= {"class": chosen, "score": float(row[chosen])}
     timing = result.timing
     return {
         "engine": result.engine,
         "frames": len(frames),
         "answers": answers,
         "outputs": {name: list(values.shape) for name, values in result.results.items()},
-        "right": int((classes == right).sum()) if known and right is not None else None,
+        "right": None if classes is None or right is None else int(np.count_nonzero(classes == right)),
         "latency_cycles": timing and timing.latency,
         "cycles_per_frame": timing and timing.interval,
         "comparison": _rtl(result) if result.compared or result.mismatches else None,

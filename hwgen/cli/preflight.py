@@ -5,6 +5,7 @@ command looks at the rest itself.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hwgen.graph.errors import HwgenError, InputError, Problems
@@ -22,7 +23,7 @@ def preflight(command: str, given: Given) -> None:
     names of parameters in :mod:`hwgen.cli.main`."""
     problems = Problems(InputError)
     for judge in (_written, _device, _board, _plan, _frames):
-        _attempt(problems, lambda judge=judge: judge(command, given))
+        _attempt(problems, partial(judge, command, given))
     if problems.lines and command == "check":
         _refuse_check(problems, given)
     problems.raise_any()

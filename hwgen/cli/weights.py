@@ -58,5 +58,5 @@ def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> Non
         made = retrained(given.pop("model"), hardware, **given)
         folder = output or weights_folder(settings["model"])
         made.write(folder)
-    size, beats = len(made.image), made.component.loads.load_beats
+    size, beats = len(made.image), made.component.loads.load_beats if made.component.loads else 0
     click.echo(f"{size:,} bytes in {beats:,} beats for the hardware in {hardware}; written to {folder}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hwgen.blocks.multiplier import PAIR, SINGLE, Multiplier
+from hwgen.graph.errors import InputError
 from hwgen.graph.types import IntType
 
 from .flow import Flow
@@ -136,6 +137,12 @@ class Family:
     def label(self) -> str:
         """Maker and series."""
         return f"{self.maker} {self.series}"
+
+    def synthesis(self, top: str) -> str:
+        """The Yosys commands for a design with the module ``top``; InputError where Yosys has none."""
+        if self.synth is None:
+            raise InputError(f"Yosys has no synthesis for {self.label}")
+        return self.synth.format(top=top)
 
     def products_at_once(self, x: IntType, weight: IntType) -> int:
         """How many products of ``x`` by a weight each a multiplier makes: two, where one for both weights, joined,

@@ -99,7 +99,8 @@ def _block_layout(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, in
 
     Yosys' older ``memory_bram``, for blocks that are not joined, takes the shape of whose bits most percent are used.
     """
-    blocks = (device.family.large,) if _in_large(memory, device) else device.family.brams
+    large = device.family.large
+    blocks = device.family.brams if large is None or memory.style != "huge" else (large,)
     options = [(_blocks(memory, block, shape), block, shape) for block in blocks for shape in block.shapes]
 
     def worse(option: tuple[int, BlockRam, tuple[int, int]]) -> tuple[int, int]:
@@ -149,7 +150,8 @@ def memory_luts(memory: MemoryNeed, device: Device) -> int:
         return _logic_rom(memory, device)
     if memory.style == "huge" or _in_block(memory, device):
         return memory.kept * _chooser(_block_layout(memory, device)[2], device)
-    rows = -(-memory.depth // max(depth for _, depth in device.family.lutram.shapes))
+    lutram = device.family.lutram
+    rows = 1 if lutram is None else -(-memory.depth // max(depth for _, depth in lutram.shapes))
     return ram_luts(memory, device) + memory.kept * _chooser(rows, device)
 
 

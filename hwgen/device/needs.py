@@ -7,11 +7,20 @@ from typing import Protocol
 class Resources(Protocol):
     """What a device has."""
 
-    luts: int
-    ffs: int
-    dsps: int
-    brams: int
-    large_rams: int
+    @property
+    def luts(self) -> int: ...
+
+    @property
+    def ffs(self) -> int: ...
+
+    @property
+    def dsps(self) -> int: ...
+
+    @property
+    def brams(self) -> int: ...
+
+    @property
+    def large_rams(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def script(text: str, top: str, device: Device) -> str:
         # What Yosys' Verilog reader makes of this attribute; without it, it spends logic on what nobody reads.
         unchecked = "t:$mem_v2 a:no_rw_check %i r:RD_PORTS=1 %i r:WR_PORTS=1 %i"
         lines.extend(["memory_collect", f"setparam -set RD_COLLISION_X_MASK 1'1 {unchecked}"])
-    return "\n".join([*lines, device.family.synth.format(top=top), f"tee -q -o stat.json stat -top {top} -json", ""])
+    return "\n".join([*lines, device.family.synthesis(top), f"tee -q -o stat.json stat -top {top} -json", ""])
 
 
 def preparation(family: Family) -> list[str]:

@@ -7,6 +7,7 @@ called is in :mod:`hwgen.device.synth`.
 
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from typing import Any
 
 from .clocks import Clock
 from .families import FAMILIES
@@ -58,7 +59,7 @@ class Device:
 def _read(row: dict[str, str]) -> Device:
     """A device of a line of the table."""
     whole = ("luts", "ffs", "dsps", "brams", "ram_luts", "large_rams", "large_kbit")
-    values = {field.name: row[field.name] or None for field in fields(Device)}
+    values: dict[str, Any] = {field.name: row[field.name] or None for field in fields(Device)}
     values |= {name: int(row[name]) for name in whole} | {"family": FAMILIES[row["family"]]}
     return Device(**values | {"dram_gbps": float(row["dram_gbps"]) if row["dram_gbps"] else None})
 

@@ -68,10 +68,10 @@ def compile(
     front = front.with_weights(weights, plan)
     tell("sizing layers")
     bound = binds(device, multipliers, fps)
-    limits = {"multipliers": multipliers, "fps": fps, "clock": at, "plan": plan, "latency": latency}
+    limits: dict[str, Any] = {"multipliers": multipliers, "fps": fps, "clock": at, "plan": plan, "latency": latency}
     limits["large"] = weights != FIXED
     chosen = choose_plan(front.network, target, bound=bound, lenient=lenient, **limits)
-    asked = {"multipliers": multipliers, "fps": fps, "clock_mhz": clock and at.mhz}
+    asked: dict[str, Any] = {"multipliers": multipliers, "fps": fps, "clock_mhz": clock and at.mhz}
     asked |= {"device": device and target.name, "latency": latency, "weights": weights}
     settings = settings_data(calibration, preparation, recipe, input_shape, outputs, plan, **asked)
     made = identifier(front.network.name), chosen, front.samples, target, at
@@ -114,5 +114,6 @@ def prepare_yosys(tell: Progress) -> None:
 
 def _sources(calibration: FramesLike | None) -> FramesLike | None:
     """``calibration`` as what can be gone through more than once."""
-    once = calibration is None or isinstance(calibration, str | Path | np.ndarray)
-    return calibration if once else tuple(calibration)
+    if calibration is None or isinstance(calibration, str | Path | np.ndarray):
+        return calibration
+    return tuple(calibration)

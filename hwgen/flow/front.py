@@ -66,7 +66,7 @@ def quantised(
     """The first half of :func:`compile`: all that the golden model needs. The file ``plan`` is only looked at."""
     tell, warn, outputs = progress or silent, Notes(warn), tuple(outputs)
     tell("reading the model")
-    host = frozenset()
+    host: frozenset[str] = frozenset()
     while True:  # until nothing more is found that must be left to the host
         imported = cut_model(model, input_shape, outputs, host)
         if plan is not None:

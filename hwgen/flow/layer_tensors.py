@@ -28,7 +28,7 @@ def layer_results(read: Callable[[], Graph]) -> dict[str, str]:
         network = lower(quantize(read(), recipe=QUICK, warn=_unheard), OPERATORS, warn=_unheard)
     except HwgenError:
         return {}
-    found = {}
+    found: dict[str, str] = {}
     for name in ("node", "name"):
         found |= {getattr(layer, name): layer.output.removesuffix(INTEGERS) for layer in network.layers}
     return found

@@ -25,7 +25,7 @@ def settings_data(
 ) -> dict[str, Any]:
     """What was asked for, None where the default was taken. Of files only the names are told, so that the report is the
     same wherever they lie."""
-    data = {"calibration": _sources(calibration)}
+    data: dict[str, Any] = {"calibration": _sources(calibration)}
     data |= {name: getattr(preparation, name) for name in _NUMBERS}
     data |= {"input_shape": {name: list(shape) for name, shape in (input_shape or {}).items()}}
     data |= {"outputs": list(outputs)} | sizing | {"plan": None if plan is None else Path(plan).name}

@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -34,8 +34,8 @@ def heads(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file by key, as zeros that take no memory: of their shapes and types, but nothing is read."""
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as file:
-                return {name.removesuffix(".npy"): _head(file.open(name)) for name in file.namelist()}
+            with zipfile.ZipFile(path) as held:
+                return {name.removesuffix(".npy"): _head(held.open(name)) for name in held.namelist()}
         with path.open("rb") as file:
             head = _head(file)
             if path.stat().st_size < file.tell() + head.size * head.itemsize:
@@ -45,7 +45,7 @@ def heads(path: Path) -> dict[str, np.ndarray]:
         raise _unreadable(path, error) from None
 
 
-def _head(file: BinaryIO) -> np.ndarray:
+def _head(file: IO[bytes]) -> np.ndarray:
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(file)]
     shape, _, dtype = read(file)
     if dtype.hasobject:

@@ -124,7 +124,7 @@ def picture_pixels(path: Path, spec: FrameSpec, resize: bool = False) -> np.ndar
 
     image = _read_picture(path)
     _check_size(path, image.size, spec, resize)
-    if len(spec.shape) == 1:
+    if spec.picture is None:
         return np.asarray(image.convert("L")).reshape(1, -1)
     height, width, channels = spec.picture
     if image.size != (width, height):
@@ -236,7 +236,7 @@ def _real(raw: np.ndarray, spec: FrameSpec, preparation: Preparation) -> np.ndar
 
 def _per_channel(name: str, values: tuple[float, ...], spec: FrameSpec) -> np.ndarray:
     if len(values) == 1:
-        return np.float32(values[0])
+        return np.array(values[0], np.float32)
     axis = spec.channel_axis
     channels = 1 if axis is None else spec.shape[axis]
     if len(values) != channels:

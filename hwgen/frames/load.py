@@ -4,10 +4,11 @@ Arrays may have the input's shape or that of many frames ``[N, ...]``, with chan
 1 may be missing. :mod:`hwgen.frames.inputs` says what becomes of pictures and numbers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -78,7 +79,7 @@ def raw_frames(
 ) -> RawFrames:
     """:func:`load_frames` as far as nothing of the network need be known but the shape of its input."""
     chosen = _chosen(sources, spec, resize, limit, spread)
-    parts = _try_each(chosen, lambda pair: (str(pair[0].path), _load(*pair, spec, resize)))
+    parts = _try_each(chosen, lambda pair: (str(pair[0].path), _load(pair[0], pair[1], spec, resize)))
     return RawFrames(tuple(parts), tuple(item.name(index) for item, indices in chosen for index in indices))
 
 
@@ -148,9 +149,14 @@ def _expand(source: str) -> list[str]:
     return files
 
 
-def _try_each(items, action):
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _try_each(items: Iterable[Item], action: Callable[[Item], Result]) -> list[Result]:
     """``action`` on every item; all that is wrong is reported together."""
-    results, problems = [], []
+    results: list[Result] = []
+    problems: list[str] = []
     for item in items:
         try:
             results.append(action(item))
@@ -248,7 +254,10 @@ def _load(item: _Item, indices: np.ndarray, spec: FrameSpec, resize: bool) -> np
     """The chosen frames of ``item`` as it holds them; InputError where a number is none."""
     if item.key is None:
         return picture_pixels(item.path, spec, resize)
-    raw = _framed(array(item.path, item.key), spec)[indices]
+    held = _framed(array(item.path, item.key), spec)
+    if held is None:
+        raise InputError(f"{str(item.path)!r} has changed since its shape was read; try again")
+    raw = held[indices]
     if raw.dtype.kind == "f":
         bad = ~np.isfinite(raw).reshape(len(raw), -1).all(axis=1)
         if bad.any():

@@ -7,7 +7,7 @@ them in turn. The golden interpreter needs nothing of an operator but :class:`Go
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -113,22 +113,26 @@ class GoldenOperator(Protocol):
     def parts(self) -> tuple["GoldenOperator", ...]: ...
 
 
-class OperatorClass(Protocol):
+#: The operators of a network: :class:`hwgen.blocks.operator.Operator` where hardware is made of it.
+Op = TypeVar("Op", bound=GoldenOperator, covariant=True)
+
+
+class OperatorClass(Protocol[Op]):
     """A class of operators, as lowering asks one after the other."""
 
-    def from_site(self, site: Site) -> GoldenOperator | None:
+    def from_site(self, site: Site) -> Op | None:
         """The operator for ``site``; None where it is not of this class."""
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class Layer(Generic[Op]):
     """An operator in its place: which tensors it reads, which it writes.
 
     ``name`` is hwgen's own, short; ``node`` is the model's for what the layer was made of, of any length.
     """
 
     name: str
-    op: GoldenOperator
+    op: Op
     inputs: tuple[str, ...]
     output: str
     node: str = ""
@@ -174,7 +178,7 @@ class Output:
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(Generic[Op]):
     """A chain or graph of integer layers in topological order.
 
     ``input_shape`` is the ONNX shape (without batch) of a frame and ``input_order`` how its elements lie in the stream:
@@ -190,7 +194,7 @@ class Network:
     input: QuantizedTensor
     input_shape: tuple[int, ...]
     outputs: tuple[Output, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[Layer[Op], ...]
     tensors: Mapping[str, QuantizedTensor]
     head: tuple[str, ...] = ()
     input_order: str = "channels_last"

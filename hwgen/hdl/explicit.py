@@ -107,17 +107,22 @@ class _Explicit:
         for at, cell in reversed(others):
             self.narrow(cell)
             made[at] = self.cell(cell)
-        lines = [line for at, piece in enumerate(self.pieces) for line in made.get(at) or [self.declared(piece)]]
+        lines = [line for at, piece in enumerate(self.pieces) for line in self.lines(piece, made.get(at, []))]
         return "\n".join([*lines[:-1], *self.sink(), lines[-1]])
 
     def statement(self, line: str) -> None:
         """A line outside of cells; what it reads is noted."""
         word, _, value = line.strip().partition(" ")
         if word in ("assign", "connect"):
-            target = value.index("}") + 1 if value.startswith("{") else _PART.match(value).end()
+            part = _PART.match(value)
+            target = part.end() if part else value.index("}") + 1
             self.read(value[target:])
         elif word == "switch":
             self.read(value)
+
+    def lines(self, piece: "str | _Cell", made: list[str]) -> list[str]:
+        """What stands for a piece, which is a line or a cell, of which these were ``made``."""
+        return [self.declared(piece)] if isinstance(piece, str) else made
 
     def declared(self, line: str) -> str:
         """A line outside of cells; wires are as wide as they are now."""

@@ -80,8 +80,8 @@ def remembered(written: Callable[[], Verilog], *content: object) -> Verilog:
         with suppress(OSError, EOFError, ValueError, zlib.error):
             return Verilog(**json.loads(gzip.decompress(kept)))
     verilog = written()
-    content = json.dumps({"text": verilog.text, "memories": dict(verilog.memories)}).encode()
-    cache.keep(file, gzip.compress(content, 1, mtime=0), KEPT)
+    written_down = json.dumps({"text": verilog.text, "memories": dict(verilog.memories)}).encode()
+    cache.keep(file, gzip.compress(written_down, 1, mtime=0), KEPT)
     return verilog
 
 

@@ -129,7 +129,7 @@ class _Module:
             for name in words[-1:]
             if uses[name] == 1 + (name in assigned)
         }
-        kept = []
+        kept: list[str] = []
         for line in self.lines:
             words = line.split()
             if words and words[0] == "wire" and words[-1] in needless:
@@ -141,7 +141,8 @@ class _Module:
 
     def name_map(self) -> dict[str, str]:
         """Plain names for wires, memories and cells, which share a name space in Verilog; ports choose first."""
-        ports, others = [], []
+        ports: list[str] = []
+        others: list[str] = []
         for words in map(str.split, self.lines):
             if words and words[0] in ("wire", "memory", "cell") and words[-1].startswith("\\"):
                 (ports if {"input", "output", "inout"} & set(words) else others).append(words[-1])

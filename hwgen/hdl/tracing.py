@@ -49,9 +49,18 @@ def _above(frame: FrameType, depth: int) -> FrameType:
     """The frame ``depth`` above, in which a comprehension counts as part of its function."""
     for _ in range(depth):
         while frame.f_code.co_name in _COMPREHENSIONS:
-            frame = frame.f_back
-        frame = frame.f_back
+            frame = _back(frame)
+        frame = _back(frame)
     return frame
+
+
+def _back(frame: FrameType) -> FrameType:
+    """The frame of the caller; the outermost has none, and is its own."""
+    return frame.f_back or frame
+
+
+def _lines(statement: ast.stmt) -> range:
+    return range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
 
 
 @cache
@@ -61,13 +70,12 @@ def _targets(file: str) -> dict[int, tuple[str, ...]]:
         return {}
     targets = {}
     for statement in ast.walk(ast.parse("".join(linecache.getlines(file)))):
-        names = _names(statement)
-        if names:
-            targets.update(dict.fromkeys(range(statement.lineno, statement.end_lineno + 1), names))
+        if isinstance(statement, ast.stmt) and (names := _names(statement)):
+            targets.update(dict.fromkeys(_lines(statement), names))
     return targets
 
 
-def _names(statement: ast.AST) -> tuple[str, ...]:
+def _names(statement: ast.stmt) -> tuple[str, ...]:
     match statement:
         case ast.Assign(targets=[target, *_], value=ast.Call()) | ast.AnnAssign(target=target, value=ast.Call()):
             return _name(target)
@@ -88,9 +96,9 @@ def _is_call(value: ast.AST) -> bool:
     return isinstance(value, ast.Call)
 
 
-def _is_named(call: ast.Call) -> bool:
+def _is_named(call: ast.expr) -> bool:
     """Whether the call says the name itself, so that nobody asks for one."""
-    return any(keyword.arg == "name" for keyword in call.keywords)
+    return isinstance(call, ast.Call) and any(keyword.arg == "name" for keyword in call.keywords)
 
 
 tracer.get_var_name = name_in_source

@@ -142,7 +142,7 @@ class Session:
             self._good += 1
             if self._good >= _GOOD:
                 self._size, self._good = min(MOST_DOWN, 2 * self._size), 0
-        self._limit = max(self._limit, self._base + ahead(packet.limit, self._base))
+        self._limit = max(self._limit, self._base + ahead(packet.allowed, self._base))
         missing = ahead(packet.position, len(self._got))
         if missing == 0:
             self._got += packet.data
@@ -218,5 +218,5 @@ class Session:
                 f"the board at {self.line.name} speaks version {hello.version} of the protocol, this is {VERSION}: "
                 "build the bitstream again"
             )
-        self._limit = packet.limit
+        self._limit = packet.allowed
         return hello

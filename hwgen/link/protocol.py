@@ -97,6 +97,13 @@ class Packet:
     data: bytes = b""
     rejected: bool = False
 
+    @property
+    def allowed(self) -> int:
+        """``limit`` of a packet from the board; ValueError for one to it."""
+        if self.limit is None:
+            raise ValueError("a packet to the board has no limit")
+        return self.limit
+
     def packed(self) -> bytes:
         """Its bytes without the CRC."""
         first = self.kind | (REJECTED if self.rejected else 0) | self.round << 4
@@ -109,11 +116,10 @@ class Packet:
         """The packet with the bytes ``body``, CRC taken off; None where no side ever sends such a one."""
         if len(body) < header or len(body) != header + body[1] or body[0] & 0x7 not in set(Kind):
             return None
-        words = [int.from_bytes(body[at : at + 2], "little") for at in range(2, header, 2)]
-        limit = words[2] if header == BOARD_HEADER else None
-        return Packet(
-            Kind(body[0] & 0x7), body[0] >> 4, *words[:2], limit, bytes(body[header:]), bool(body[0] & REJECTED)
-        )
+        position, taken, *rest = (int.from_bytes(body[at : at + 2], "little") for at in range(2, header, 2))
+        limit = rest[0] if header == BOARD_HEADER else None
+        kind, data, rejected = Kind(body[0] & 0x7), bytes(body[header:]), bool(body[0] & REJECTED)
+        return Packet(kind, body[0] >> 4, position, taken, limit, data, rejected)
 
 
 def on_line(packet: Packet) -> bytes:
@@ -138,10 +144,9 @@ class Reader:
             if byte == FLAG:
                 self._body, self._escaped = bytearray(), False
             elif self._body is not None:
-                yield from self._take(byte)
+                yield from self._take(self._body, byte)
 
-    def _take(self, byte: int) -> Iterator[Packet]:
-        body = self._body
+    def _take(self, body: bytearray, byte: int) -> Iterator[Packet]:
         if byte == ESCAPE:
             self._escaped = True
             return

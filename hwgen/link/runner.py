@@ -28,7 +28,7 @@ class Runner:
     def __init__(
         self,
         source: Network | Plan,
-        line: Line | None,
+        line: Line,
         session: Session | None = None,
         progress: Callable[[float], None] = lambda share: None,
     ):

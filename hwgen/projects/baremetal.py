@@ -25,7 +25,7 @@ def baremetal_files(facts: BuildFacts) -> dict[str, str]:
     frames = min(_FRAMES, len(facts.made.samples))
     labels = ["input", *(f"result_{n}" for n in range(len(facts.made.component.results)))]
     blobs = [(label, b"".join(blob[:frames])) for label, blob in zip(labels, facts.blobs, strict=True)]
-    blobs += [("weights", facts.image)] if facts.waits else []
+    blobs += [("weights", facts.load)] if facts.waits else []
     known = facts.made.device.system is not None
     ports = facts.made.component.ports.values()
     places, status = addresses(facts.made.device.system, len(ports))
@@ -85,7 +85,7 @@ def header_values(facts: Facts, name: str) -> dict[str, Any]:
 def _load(facts: Facts) -> dict[str, Any]:
     """With the first words as C has them."""
     words = {kind: ", ".join(f"{byte}u" for byte in word) for kind, word in (("frames", FRAMES), ("weights", WEIGHTS))}
-    return words | {"header_bytes": facts.header_bytes, "bytes": len(facts.image), "waits": facts.waits}
+    return words | {"header_bytes": facts.header_bytes, "bytes": len(facts.load), "waits": facts.waits}
 
 
 def _float(value: float) -> str:
@@ -94,7 +94,6 @@ def _float(value: float) -> str:
 
 def _stream(tensor: QuantizedTensor, port: AxiPort) -> dict[str, Any]:
     quantization, (height, width, channels) = tensor.quantization, tensor.map.shape
-    scale = quantization.scale if quantization.per_channel else (quantization.scale,)
     return {
         "map": str(tensor.map),
         "elements": tensor.map.elements,
@@ -103,7 +102,7 @@ def _stream(tensor: QuantizedTensor, port: AxiPort) -> dict[str, Any]:
         "bytes": element_bits(port.type) // 8,
         "frame_bytes": frame_bytes(port),
         "signed": int(port.type.signed),
-        "scale": [_float(value) for value in scale],
+        "scale": [_float(value) for value in np.atleast_1d(quantization.scales).tolist()],
         "zero": quantization.zero_point,
     }
 

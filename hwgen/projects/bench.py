@@ -1,5 +1,7 @@
 """The test bench of a :class:`HostTop`, and the vectors that it reads."""
 
+from typing import Any
+
 from .facts import Facts
 from .host import Dialect, HostPort, HostTop
 from .render import render
@@ -9,7 +11,7 @@ def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:
     """``NAME_host_tb.v`` and a file for every port: all frames but one as a transfer, and one more."""
     d, name = top.dialect, f"{facts.made.name}_{top.dialect.suffix}"
     vectors = _vectors(facts, top)
-    ports = [
+    ports: list[dict[str, Any]] = [
         {
             "name": host.name,
             "id": f"p{n}",
@@ -22,7 +24,7 @@ def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:
     ]
     frames = len(facts.made.samples)
     words = sum(port["words"] for port in ports)
-    load = _load_words(top, facts.image) if top.loads else []
+    load = _load_words(top, facts.image) if facts.image is not None else []
     cycles = len(load) + top.loads.load_bytes + top.loads.settle if top.loads else 0
     bench = render(
         "host_tb.v.j2",
@@ -40,7 +42,7 @@ def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:
 def load_vectors(facts: Facts, top: HostTop) -> dict[str, str]:
     """The vectors of a network that is loaded first, and the load, for the bench that :func:`bench_files` made."""
     name = f"{facts.made.name}_{top.dialect.suffix}"
-    return {**_vectors(facts, top), _load_file(name): "".join(_load_words(top, facts.image))}
+    return {**_vectors(facts, top), _load_file(name): "".join(_load_words(top, facts.load))}
 
 
 def _load_file(name: str) -> str:

@@ -28,6 +28,13 @@ class Facts:
         return Load.of(self.made.plan).image if self.made.component.loads else None
 
     @property
+    def load(self) -> bytes:
+        """``image`` where there is one; ValueError where weights are fixed."""
+        if self.image is None:
+            raise ValueError(f"the weights of {self.made.name} are fixed")
+        return self.image
+
+    @property
     def waits(self) -> bool:
         """Whether it has no weights before they are loaded."""
         return bool(self.made.component.loads) and self.made.plan.waits_for_load

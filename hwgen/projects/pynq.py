@@ -57,7 +57,7 @@ def driver_spec(facts: Facts) -> dict[str, Any]:
         {"port": ports[stream.name], "dma": cell} | _stream(stream, port)
         for stream, port, cell in zip(network.results, top.results, cells, strict=True)
     ]
-    spec = {
+    spec: dict[str, Any] = {
         "name": facts.made.name,
         "max_bytes": _MAX_BYTES,
         "status": STATUS,
@@ -102,7 +102,7 @@ def _stream(tensor: QuantizedTensor, port: AxiPort) -> dict[str, Any]:
         "dtype": str(port.type.dtype),
         "bytes": element_bits(port.type) // 8,
         "frame_bytes": frame_bytes(port),
-        "scale": list(quantization.scale) if quantization.per_channel else quantization.scale,
+        "scale": quantization.scales.tolist(),
         "zero_point": quantization.zero_point,
     }
 

@@ -35,7 +35,7 @@ def vivado_files(facts: BuildFacts) -> dict[str, str]:
         "status": {"cell": STATUS, "address": f"0x{addresses(facts.made.device.system, len(top.results))[1]:08X}"},
         "length_bits": LENGTH_BITS,
         "max_bytes": (1 << LENGTH_BITS) - 1,
-        "address_bits": _ADDRESS_BITS.get(facts.made.device.system),
+        "address_bits": _ADDRESS_BITS.get(facts.made.device.system or ""),
     }
     return {
         f"{name}.v": export(top, name).text,

@@ -95,7 +95,7 @@ def _number(value: Any) -> float:
 def compare(first: Build, second: Build) -> dict[str, Any]:
     """The two builds as plain values: every number of both, and the settings and layers that differ."""
     both = first.foldings.keys() & second.foldings.keys()
-    layers = [
+    layers: list[dict[str, Any]] = [
         {
             "name": name,
             "cycles": _pair(first.layers, second.layers, name, "cycles"),

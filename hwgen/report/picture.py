@@ -43,7 +43,8 @@ def picture(layers: Sequence[str], edges: Sequence[dict[str, Any]], outputs: int
     starts = [rows[edge["from"]] for edge in edges]
     total = len(layers) + 1 + outputs
     readers: list[list[int]] = [sorted({e for s, e in zip(starts, ends, strict=True) if s == n}) for n in range(total)]
-    lanes, beside, taken = [0] * total, [0] * total, set()
+    lanes, beside = [0] * total, [0] * total
+    taken: set[int] = set()
     for row in range(total):
         freed = set()
         for start in {s for s, e in zip(starts, ends, strict=True) if e == row}:

@@ -130,7 +130,7 @@ def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
         "shape": list(shape),
         "stream": list(tensor.map.shape),
         "type": str(quantization.type),
-        "scale": list(quantization.scale) if quantization.per_channel else quantization.scale,
+        "scale": quantization.scales.tolist(),
         "zero_point": quantization.zero_point,
     }
 
@@ -204,5 +204,5 @@ def _check(network: Network, result: Simulation | None) -> dict[str, Any] | None
         "layers": len(compared),
         "integers": sum(compared),
         "equal": result.equal,
-        "latency_cycles": result.timing.latency,
+        "latency_cycles": result.measured.latency,
     }

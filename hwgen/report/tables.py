@@ -4,6 +4,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from io import StringIO
+from typing import Literal
 
 _RULES = "    \n    \n -- \n    \n    \n -- \n    \n    \n"  # a line below the heads and above the footer
 
@@ -62,7 +63,7 @@ def table(
     grid = Table(box=Box(_RULES, ascii=True), pad_edge=False, show_edge=False, show_footer=footer is not None)
     for name, foot in zip(columns, footer or [""] * len(columns), strict=True):
         number = name.startswith("<")
-        side = "right" if number else "left"
+        side: Literal["left", "right"] = "right" if number else "left"
         grid.add_column(Text(name.removeprefix("<")), Text(foot), justify=side, no_wrap=number, overflow="fold")
     for row in rows:
         grid.add_row(*map(Text, row))

@@ -1,5 +1,6 @@
 """The report as lines of text, made from its data."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hwgen.device.clocks import Clock
@@ -150,7 +151,7 @@ def board_lines(data: dict[str, Any], width: int) -> list[str]:
     ]
 
 
-def device_rows(fit: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def device_rows(fit: dict[str, Any]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows of the device's table."""
     columns = (f"{fit['name']}, estimated", "<used", "<available", "<free", "<share")
     rows = [

@@ -37,14 +37,13 @@ def check(made: Hardware, frames: np.ndarray) -> Simulation:
     if result is None:
         result = _simulated(made, frames, checker(made, len(frames)))
     faults = [str(mismatch) for mismatch in result.mismatches]
-    if result.timing.latency != made.schedule.latency:
-        faults.append(f"latency is {result.timing.latency} cycles, predicted {made.schedule.latency}")
+    timing = result.measured
+    if timing.latency != made.schedule.latency:
+        faults.append(f"latency is {timing.latency} cycles, predicted {made.schedule.latency}")
     if faults:
         raise RuntimeError("; ".join(faults))
     if not result.remembered:
-        cache.keep(
-            file, json.dumps({"engine": result.engine, "taken": result.timing.taken, "done": result.timing.done})
-        )
+        cache.keep(file, json.dumps({"engine": result.engine, "taken": timing.taken, "done": timing.done}))
     return result
 
 
@@ -70,7 +69,11 @@ def _simulated(made: Hardware, frames: np.ndarray, engine: str) -> Simulation:
 def _key(made: Hardware, verilog: dict[str, str], expected: dict[str, np.ndarray]) -> str:
     """A hash of the hardware, of what goes in, and of what must come out of every layer."""
     digest = hashlib.sha256()
-    parts = [version("hwgen"), made.plan.to_json(), *(part for item in sorted(verilog.items()) for part in item)]
+    parts: list[str | bytes] = [
+        version("hwgen"),
+        made.plan.to_json(),
+        *(part for item in sorted(verilog.items()) for part in item),
+    ]
     for name, integers in expected.items():
         parts += [name, f"{integers.dtype} {integers.shape}", integers.tobytes()]
     if made.plan.loading:

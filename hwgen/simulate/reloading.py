@@ -12,7 +12,7 @@ from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.simulate.bench import run_bench
 from hwgen.simulate.compiled import level, unpacked
-from hwgen.simulate.simulation import HARDWARE, Progress, Simulation, Timing, check_engine, compare, simulate
+from hwgen.simulate.simulation import HARDWARE, Cycles, Progress, Simulation, Timing, check_engine, compare, simulate
 from hwgen.simulate.verilated import Beats, CompiledDesign
 from hwgen.simulate.waves import Waves
 from hwgen.simulate.workers import HERE, Workers
@@ -122,7 +122,7 @@ def _payload(word: int, loads: LoadPlan, last: bool, load: bool) -> int:
     return word | last << bits | load << bits + 1
 
 
-Ran = tuple[dict[str, np.ndarray], Sequence[int], list[Sequence[int]]]
+Ran = tuple[dict[str, np.ndarray], Cycles, Sequence[Cycles]]
 
 
 def _amaranth(core: LoadedPipeline, integers: np.ndarray, beats: list[int], stall: int | None, progress) -> Ran:
@@ -148,9 +148,7 @@ def _compiled(core: LoadedPipeline, integers: np.ndarray, beats: list[int], stal
     return tensors, moved["i"].cycles, [moved[name].cycles for name in outputs]
 
 
-def _result(
-    plan: Plan, engine: str, tensors, taken: list[int], given: list[Sequence[int]], frames: slice
-) -> Simulation:
+def _result(plan: Plan, engine: str, tensors, taken: Cycles, given: Sequence[Cycles], frames: slice) -> Simulation:
     """A step's share of the run. Layers correspond by their order, whatever they are called in its network."""
     network = plan.network
     ends = []

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError, middle_cut
@@ -91,9 +92,9 @@ def _note(found: dict[str, Difference], name: str, start: int, ours: np.ndarray,
     if name in found:
         found[name] = replace(found[name], count=found[name].count + count)
         return
-    frame, *place = (int(index) for index in np.argwhere(wrong)[0])
-    values = (int(side[(frame, *place)]) for side in (ours, theirs))
-    found[name] = Difference(name, "", start + frame, *place, *values, count, 0)
+    place = frame, row, column, channel = tuple(np.argwhere(wrong)[0].tolist())
+    golden, runtime = int(ours[place]), int(theirs[place])
+    found[name] = Difference(name, "", start + frame, row, column, channel, golden, runtime, count, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +142,8 @@ class Runtime:
         source = self.session.get_inputs()[0]
         size = source.shape[0] if isinstance(source.shape[0], int) else len(frames) if self.batches else 1
         batches = _parts(frames, size)
-        kind = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
-        kind |= {"tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
+        kind: dict[str, DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+        kind |= {"tensor(double)": np.float64, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
         batches = [batch.astype(kind.get(source.type, batch.dtype), copy=False) for batch in batches]
         results = [self.session.run(list(self.outputs), {source.name: batch}) for batch in batches]
         parts = zip(self.names, *results, strict=True)

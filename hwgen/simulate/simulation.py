@@ -50,6 +50,9 @@ class Mismatch:
         )
 
 
+Cycles = Sequence[int] | np.ndarray  # int64 [beats]
+
+
 @dataclass(frozen=True)
 class Timing:
     """Cycles seen or predicted: ``taken[n]`` and ``done[n]`` are those in which the first beat of frame ``n`` was taken
@@ -59,7 +62,7 @@ class Timing:
     done: tuple[int, ...]
 
     @staticmethod
-    def of(plan: Plan, taken: Sequence[int], given: Sequence[Sequence[int]]) -> "Timing":
+    def of(plan: Plan, taken: Cycles, given: Sequence[Cycles]) -> "Timing":
         """From the cycles of all beats of whole frames, those given for each output stream."""
         network = plan.network
         per_frame = network.input.map.elements // plan.lanes_in
@@ -114,6 +117,13 @@ class Simulation:
         return self.results[self.network.outputs[0].name]
 
     @property
+    def measured(self) -> Timing:
+        """``timing`` of an engine that has cycles; ValueError for golden."""
+        if self.timing is None:
+            raise ValueError(f"the engine {self.engine!r} has no cycles")
+        return self.timing
+
+    @property
     def equal(self) -> bool:
         """Whether hardware and golden agree in every integer of every layer, as far as both ran."""
         return not self.mismatches
@@ -158,13 +168,15 @@ def simulate(
     if not len(integers):
         raise InputError("no frames given")
     progress = progress or (lambda share: None)
-    compiled = CompiledPlan(plan, level(len(integers))) if engine == "compiled" else None
+    compiled = CompiledPlan(plan, level(len(integers))) if plan is not None and engine == "compiled" else None
     task = _Task(engine, network, plan, compiled, trace)
     if not workers.several:
         return task(integers, stall, progress)
     if compiled and workers.dask is None:
         compiled.design.load()  # once, before all threads would
-    parts = workers.run(replace(task, bare=True), integers, stall, progress, threads=engine == "compiled")
+    parts: list[tuple[int, Simulation]] = workers.run(
+        replace(task, bare=True), integers, stall, progress, threads=engine == "compiled"
+    )
     return _joined(parts)
 
 
@@ -179,24 +191,31 @@ class _Task:
     trace: Waves | None = None
     bare: bool = False
 
+    @property
+    def built(self) -> Plan:
+        """The plan, which every engine but golden needs; ValueError where there is none."""
+        if self.plan is None:
+            raise ValueError(f"the engine {self.engine!r} needs a plan")
+        return self.plan
+
     def __call__(self, integers: np.ndarray, stall: int | None, progress: Progress) -> Simulation:
         run = self._hardware if self.engine in HARDWARE else self._model
         result = run(integers, stall, progress)
         return replace(result, tensors={}) if self.bare else result
 
-    def _model(self, integers: np.ndarray, stall: None, progress: Progress) -> Simulation:
+    def _model(self, integers: np.ndarray, stall: int | None, progress: Progress) -> Simulation:
         """Golden, and the cycles predicted where they are asked for."""
         streams = _golden_streams(self.network, integers, progress)
         timing = None
         if self.engine == "schedule":
-            run = schedule(self.plan, len(integers)).run
-            timing = Timing.of(self.plan, run.taken, [run.moved[sink] for sink in run.sinks])
+            run = schedule(self.built, len(integers)).run
+            timing = Timing.of(self.built, run.taken, [run.moved[sink] for sink in run.sinks])
         results = golden.network_outputs(self.network, streams)
         return Simulation(self.engine, self.network, streams, results, timing=timing)
 
     def _hardware(self, integers: np.ndarray, stall: int | None, progress: Progress) -> Simulation:
         """Every layer from the hardware, compared with golden."""
-        network, plan = self.network, self.plan
+        network, plan = self.network, self.built
         if self.compiled:
             tensors, beats = self.compiled.run(integers, stall, progress, self.trace)
             names = output_names(len(network.results))
@@ -264,8 +283,10 @@ def compare(
 
 def _first_mismatch(layer: str, expected: np.ndarray, got: np.ndarray) -> Mismatch:
     wrong = expected != got
-    place = tuple(int(index) for index in np.argwhere(wrong)[0])
-    return Mismatch(layer, *place, int(expected[place]), int(got[place]), int(wrong.sum()), wrong.size)
+    place = frame, row, column, channel = tuple(np.argwhere(wrong)[0].tolist())
+    return Mismatch(
+        layer, frame, row, column, channel, int(expected[place]), int(got[place]), int(wrong.sum()), wrong.size
+    )
 
 
 def _golden_streams(network: Network, integers: np.ndarray, progress: Progress) -> dict[str, np.ndarray]:

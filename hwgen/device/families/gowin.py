@@ -22,13 +22,19 @@ def _settings(source: float) -> Iterator[Setting]:
             output = source / (reference + 1) * (feedback + 1)
             for divider in (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128):
                 if 400 * MHZ <= output * divider <= 1200 * MHZ:
-                    values = {"FCLKIN": f"{source / MHZ:g}", "IDIV_SEL": reference, "FBDIV_SEL": feedback}
-                    yield Setting(source, output, tuple((values | {"ODIV_SEL": divider}).items()))
+                    values: dict[str, int | str | float] = {"FCLKIN": f"{source / MHZ:g}", "IDIV_SEL": reference}
+                    values |= {"FBDIV_SEL": feedback, "ODIV_SEL": divider}
+                    yield Setting(source, output, tuple(values.items()))
 
 
 def _cell(chosen: Setting, source: Signal, output: Signal, locked: Signal) -> Instance:
     given = {f"p_{name}": value for name, value in chosen.parameters}
-    fixed = {"p_DEVICE": "GW1NR-9C", "p_DYN_IDIV_SEL": "false", "p_DYN_FBDIV_SEL": "false", "p_DYN_ODIV_SEL": "false"}
+    fixed: dict[str, int | str] = {
+        "p_DEVICE": "GW1NR-9C",
+        "p_DYN_IDIV_SEL": "false",
+        "p_DYN_FBDIV_SEL": "false",
+        "p_DYN_ODIV_SEL": "false",
+    }
     fixed |= {"p_PSDA_SEL": "0000", "p_DUTYDA_SEL": "1000", "p_DYN_DA_EN": "true", "p_CLKFB_SEL": "internal"}
     fixed |= {"p_CLKOUT_BYPASS": "false", "p_CLKOUTP_BYPASS": "false", "p_CLKOUTD_BYPASS": "false"}
     fixed |= {"p_DYN_SDIV_SEL": 2, "p_CLKOUTD_SRC": "CLKOUT", "p_CLKOUTD3_SRC": "CLKOUT"}

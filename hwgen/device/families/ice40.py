@@ -26,7 +26,12 @@ def _settings(source: float) -> Iterator[Setting]:
             if not 533 * MHZ <= oscillator <= 1066 * MHZ:
                 continue
             for power in range(1, 7):
-                values = {"FEEDBACK_PATH": "SIMPLE", "DIVR": reference, "DIVF": feedback, "DIVQ": power}
+                values: dict[str, int | str | float] = {
+                    "FEEDBACK_PATH": "SIMPLE",
+                    "DIVR": reference,
+                    "DIVF": feedback,
+                    "DIVQ": power,
+                }
                 values["FILTER_RANGE"] = 1 + sum(phase >= limit * MHZ for limit in filters)
                 if 16 * MHZ <= oscillator / (1 << power) <= 275 * MHZ:
                     yield Setting(source, oscillator / (1 << power), tuple(values.items()))

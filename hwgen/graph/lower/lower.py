@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from hwgen.graph.lower.emit import standard
 from hwgen.graph.lower.subsample import subsampled
 from hwgen.graph.lower.trace import REMEDY, Trace
 from hwgen.graph.lower.value import Pending, Value, is_count
-from hwgen.graph.network import GoldenOperator, Layer, Network, OperatorClass, Output, QuantizedTensor, Site
+from hwgen.graph.network import GoldenOperator, Layer, Network, Op, OperatorClass, Output, QuantizedTensor, Site
 from hwgen.graph.notice import warn_caller
 from hwgen.graph.weights import find_weight
 
@@ -53,7 +53,9 @@ def with_computed_biases(graph: Graph, warn: Callable[[str], None] = warn_caller
     return editor.done()
 
 
-def lower(graph: Graph, operators: Iterable[OperatorClass], warn: Callable[[str], None] = warn_caller) -> Network:
+def lower(
+    graph: Graph, operators: Iterable[OperatorClass[Op]], warn: Callable[[str], None] = warn_caller
+) -> Network[Op]:
     """The network of ``graph``, built of ``operators``: classes with ``from_site(site) -> operator | None``.
 
     The first operator that takes a site gets it. ``warn`` is told of what cannot be exact. Raises ModelError with
@@ -85,7 +87,9 @@ def lower(graph: Graph, operators: Iterable[OperatorClass], warn: Callable[[str]
     )
 
 
-def _layers(trace: Trace, site: Site, operators: tuple[OperatorClass, ...]) -> list[tuple[Layer, QuantizedTensor]]:
+def _layers(
+    trace: Trace, site: Site, operators: tuple[OperatorClass[Op], ...]
+) -> list[tuple[Layer[Op], QuantizedTensor]]:
     """The parts of the first operator that takes ``site``, checked to make what the site says, with their results."""
     try:
         op = next(filter(None, (operator.from_site(site) for operator in operators)), None)
@@ -105,7 +109,8 @@ def _layers(trace: Trace, site: Site, operators: tuple[OperatorClass, ...]) -> l
         last = number == len(op.parts)
         tensor = site.output if last else _between(site.output, part, number)
         name = site.name if number == 1 else f"{site.name}/{type(part).__name__.lower()}"
-        placed.append((Layer(name, part, names, tensor.name), tensor))
+        # An operator is made of such as it is itself, which no annotation of ``parts`` can say.
+        placed.append((Layer(name, cast(Op, part), names, tensor.name), tensor))
         names = (tensor.name,)
     return placed
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 
+from hwgen.graph.complete import complete
+
 CONSTANTS = ("0", "1", "x", "z")
 #: Cells that only compute; their result is called Z.
 GATES = ("LUT4", "PFUMX", "L6MUX21")
@@ -162,8 +164,8 @@ def _absorb_operands(cell: dict, nets: _Nets) -> None:
     if _has_register(cell, "REG_INPUTA_CLK"):
         return
     ports = [list(_port_bits(cell, operand, BITS)) for operand in OPERANDS]
-    found = [nets.before(bit for _, bit in each) for each in ports]
-    if None in found or found[0][1] != found[1][1]:
+    found = complete(nets.before(bit for _, bit in each) for each in ports)
+    if found is None or found[0][1] != found[1][1]:
         return
     if any(bit in nets.computed for stored, _ in found for bit in stored):
         return
@@ -185,7 +187,7 @@ def _absorb_product(cell: dict, nets: _Nets) -> None:
     _clocked(cell, nets, found[1], ["REG_OUTPUT"])
 
 
-def _move_out(cell: dict, ports: Sequence[tuple[str, int]], found: dict, nets: _Nets) -> None:
+def _move_out(cell: dict, ports: Sequence[tuple[str, int | str]], found: dict, nets: _Nets) -> None:
     """What flip-flops gave now comes from the cell itself."""
     for port, bit in ports:
         if bit in found:

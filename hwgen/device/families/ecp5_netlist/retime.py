@@ -33,6 +33,7 @@ def retime(netlist: dict) -> dict:
     return result
 
 
+Bit = int | str  # a net, or a constant
 _Word = tuple[str, str]  # a block RAM and the first bus of one of its ports
 
 
@@ -44,7 +45,7 @@ class _Region:
     words: set[_Word] = field(default_factory=set)
     gates: set[str] = field(default_factory=set)
     registers: set[str] = field(default_factory=set)
-    chosen_by: set[int] = field(default_factory=set)
+    chosen_by: set[Bit] = field(default_factory=set)
 
 
 class _Nets:
@@ -52,8 +53,8 @@ class _Nets:
 
     def __init__(self, cells: dict, ports: dict):
         self.cells = cells
-        self.drivers: dict[int, tuple[str, str]] = {}
-        self.readers: dict[int, list[tuple[str | None, str]]] = defaultdict(list)
+        self.drivers: dict[Bit, tuple[str, str]] = {}
+        self.readers: dict[Bit, list[tuple[str | None, str]]] = defaultdict(list)
         for name, port in ports.items():
             for bit in port["bits"] if port["direction"] != "input" else ():
                 self.readers[bit].append((None, name))
@@ -64,7 +65,7 @@ class _Nets:
                         self.drivers[bit] = name, port
                     else:
                         self.readers[bit].append((name, port))
-        self.words: dict[_Word, list[int]] = {}
+        self.words: dict[_Word, list[Bit]] = {}
         for name, cell in cells.items():
             for port in read_ports(cell):
                 self.words[name, port.data[0]] = [bit for _, bit in word_bits(cell, port) if self.readers[bit]]
@@ -77,7 +78,7 @@ class _Nets:
     def plain(self, name: str | None) -> bool:
         return name is not None and is_plain(self.cells[name])
 
-    def sources(self, gate: str) -> list[int]:
+    def sources(self, gate: str) -> list[Bit]:
         """Nets that lead into a gate."""
         nets = (bit for port, bits in self.cells[gate]["connections"].items() if port != "Z" for bit in bits)
         return [bit for bit in nets if bit not in CONSTANTS]
@@ -115,7 +116,7 @@ class _Nets:
                     open_ += [self.drivers[net][0] for net in self.sources(gate)]
         return order
 
-    def _put(self, net: int, readers: list[tuple[str, str]], pattern: dict) -> None:
+    def _put(self, net: Bit, readers: list[tuple[str, str]], pattern: dict) -> None:
         """Put a register like ``pattern`` between a net and some of its readers."""
         name, fresh = f"retimed_{self.free}", self.free
         self.free += 1
@@ -139,7 +140,7 @@ def _region(nets: _Nets, word: _Word) -> _Region | None:
     while open_:
         net = open_.pop()
         for name, port in nets.readers[net]:
-            if nets.kind(name) in GATES:
+            if name is not None and nets.kind(name) in GATES:
                 if name in region.gates:
                     continue
                 region.gates.add(name)
@@ -147,7 +148,7 @@ def _region(nets: _Nets, word: _Word) -> _Region | None:
                 if further is None:
                     return None
                 open_ += [*further, *nets.cells[name]["connections"]["Z"]]
-            elif nets.plain(name) and port == "DI" and len(nets.readers[net]) == 1:
+            elif name is not None and nets.plain(name) and port == "DI" and len(nets.readers[net]) == 1:
                 region.registers.add(name)
             else:
                 return None
@@ -156,19 +157,19 @@ def _region(nets: _Nets, word: _Word) -> _Region | None:
     return region if len(clocks) == 1 else None
 
 
-def _inputs(nets: _Nets, gate: str, region: _Region) -> list[int] | None:
+def _inputs(nets: _Nets, gate: str, region: _Region) -> list[Bit] | None:
     """Nets to go on with before a gate: whole words that lead into it, and what other gates before it read.
 
     Those of registers are noted. None if there are others.
     """
-    further = []
+    further: list[Bit] = []
     for net in nets.sources(gate):
-        driver = nets.drivers.get(net, (None, ""))[0]
+        driver = nets.drivers[net][0] if net in nets.drivers else None
         if net in nets.word_of:
             if nets.word_of[net] not in region.words:
                 region.words.add(nets.word_of[net])
                 further += nets.words[nets.word_of[net]]
-        elif nets.kind(driver) in GATES:
+        elif driver is not None and nets.kind(driver) in GATES:
             if driver not in region.gates:
                 region.gates.add(driver)
                 before = _inputs(nets, driver, region)
