@@ -97,6 +97,11 @@ def test_every_folder_has_a_door_that_says_what_it_is_for():
     assert not [door for door in doors if not ast.get_docstring(ast.parse(door.read_text(encoding="utf-8")))]
 
 
+def test_the_documents_have_the_folders_in_this_order():
+    text = " ".join((ROOT.parent / "docs/how-it-works.md").read_text(encoding="utf-8").split())
+    assert f"`{' <- '.join(name for name in ORDER if (ROOT / name).is_dir())}`" in text
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_point_to_the_left(name):
     both = imports(name, typing=False) | imports(name, typing=True)
