@@ -103,7 +103,7 @@ class EdgeAveragePoolUnit(AveragePoolUnit):
         bits = (max(rows) * max(columns)).bit_length()
         lane = adder_register(sums) + Logic(gated=sums, fixed=term, register=term + self.op.sum_type.width)
         lane += adder(term) if self.op.input_zero else Logic()
-        sizes = (self.raster.words, len(columns), len(rows))
+        sizes = (self.window.raster.words, len(columns), len(rows))
         walk = total(map(loop, sizes)) + Logic(logic=_choices(rows) + bits * len(set(rows)), register=bits)
         logic = self.shared_logic + lanes * lane + walk + Logic(register=5)
         logic += plan.logic(self.op.requantization, self.op.sum_type, self.op.output.type)
@@ -158,7 +158,7 @@ class _EdgeAverageBlock(PoolBlock):
     def _factor(self, m: Module, step: Signal) -> Signal:
         """What the sum of the window that ends with ``step`` is multiplied by; with the sum, a cycle later."""
         rows, columns = self.op.factors
-        words = self.unit.raster.words
+        words = self.unit.window.raster.words
         nest = LoopNest(m, [("word", words), ("x", len(columns)), ("y", len(rows))], step)
         kinds = sorted(set(rows))
         kind = lookup(m, nest.index["y"], [kinds.index(row) for row in rows], "kind")

@@ -10,16 +10,15 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.cost.actor import CREDIT, Actor, Give, Take
+from hwgen.cost.actor import Actor, Give
 from hwgen.cost.logic import Logic, adder_register, adder_tree, counter, delayed
 from hwgen.cost.needs import MemoryNeed, Products
 from hwgen.memory.queue import Outlet, queue_depth, queue_logic
-from hwgen.memory.ram import ram_need, read_register
-from hwgen.memory.raster import Raster
-from hwgen.memory.ring import RingWindow
-from hwgen.memory.sliding import SlidingWindow, WindowCut
+from hwgen.memory.ram import ram_need
 from hwgen.memory.store import images
 from hwgen.memory.weights import ROM, STORE, WEIGHT_SOURCES, WeightSource
+from hwgen.memory.window import WINDOW_CREDIT, WindowBuffer, WindowCut
+from hwgen.memory.window_kinds import WINDOWS
 
 from .arithmetic import dot_latency
 from .mac_layer import MacLayer
@@ -27,19 +26,6 @@ from .multiplier import SINGLE, Multiplier
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
 from .step_search import StepSearchPlan, requantizer_plan
-from .windowing import (
-    column_rasters,
-    line_actor,
-    line_logic,
-    line_memories,
-    map_raster,
-    ring_capacity,
-    ring_logic,
-    ring_take,
-    slide_actors,
-    slide_logic,
-    slide_memories,
-)
 
 
 @dataclass(frozen=True)
@@ -87,25 +73,11 @@ class MacPlan:
     folding: MacFolding
 
     @cached_property
-    def raster(self) -> Raster:
-        return map_raster(self.layer.input, self.layer.window, self.folding.lanes_in)
-
-    @property
-    def rasters(self) -> tuple[Raster, Raster]:
-        """With ``"columns"``: what the line memories see, and the raster of columns that the ring sees."""
-        return column_rasters(self.raster)
-
-    @cached_property
-    def ring(self) -> Raster | None:
-        """What a ring is read by; None where there is none."""
-        if self.folding.window == "sliding":
-            return None
-        return self.rasters[1] if self.folding.window == "columns" else self.raster
-
-    @property
-    def rows_at_once(self) -> int:
-        """Kernel rows that a ring delivers together."""
-        return self.layer.window.kernel[0] if self.folding.window == "columns" else 1
+    def window(self) -> WindowBuffer:
+        """The window buffer."""
+        layer, folding = self.layer, self.folding
+        cut = WindowCut(self.packs, folding.parallel, folding.portion, self.passes)
+        return WINDOWS[folding.window](layer.input, layer.window, folding.lanes_in, cut, layer.input_zero)
 
     @cached_property
     def packs(self) -> int:
@@ -120,10 +92,6 @@ class MacPlan:
     def passes(self) -> int:
         """How often a window is read: once for each set of output channels."""
         return -(-self.layer.group_outputs // self.folding.outputs)
-
-    @property
-    def cut(self) -> WindowCut:
-        return WindowCut(self.packs, self.folding.parallel, self.folding.portion, self.passes)
 
     @property
     def multipliers(self) -> int:
@@ -159,20 +127,13 @@ class MacPlan:
         """Weights int64 [words, weights in a word]: a word for each pack, pass and portion; in it group, output
         channel, element."""
         layer, folding = self.layer, self.folding
-        weights = self._issued(layer.weights)
+        weights = self.window.issued(layer.weights)
         weights = weights.reshape(self.packs, folding.parallel, layer.group_outputs, layer.elements)
         outputs, elements = self.passes * folding.outputs, self.portions * folding.portion
         padded = np.zeros((self.packs, folding.parallel, outputs, elements), np.int64)
         padded[:, :, : layer.group_outputs, : layer.elements] = weights
         shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
         return padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
-
-    def _issued(self, weights: np.ndarray) -> np.ndarray:
-        """``weights`` with the elements of a window in the order in which it is issued."""
-        if self.folding.window != "columns":
-            return weights
-        lanes = self.folding.lanes_in // self.folding.parallel
-        return weights.reshape(*weights.shape[:3], -1, lanes).transpose(0, 2, 3, 1, 4)
 
     @property
     def packing(self) -> Packing:
@@ -186,32 +147,20 @@ class MacPlan:
     @cached_property
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
-        front = RingWindow.LATENCY if self.ring else SlidingWindow.LATENCY
         dot = dot_latency(self.multiplier, self.folding.portion, self.weights.latency)
         packer = Packer.LATENCY if self.packing.partial else 0
-        return front + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
+        return self.window.latency + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
 
     @cached_property
     def queue(self) -> int:
         return queue_depth(self.latency, self.portions, max(self.beats))
 
-    @property
-    def capacity(self) -> int:
-        """Words in the ring: a window's span, and what comes while one is worked on."""
-        return ring_capacity(self.ring)
-
     def actors(self) -> tuple[Actor, ...]:
-        """Timing of the unit: one actor with a ring, three with a sliding window."""
-        windows = self.raster.positions * self.packs
-        give = np.cumsum(np.tile(self.beats, windows))
+        """Timing of the unit: those of the window buffer, and one that works."""
+        give = np.cumsum(np.tile(self.beats, self.window.windows))
         reserve = np.append(0, give[:-1]) + max(self.beats)
-        gives = (Give(give, self.latency, self.queue, reserve, CREDIT + 1, self.requantizer.spacing),)
-        busy = np.full(len(give), self.portions)
-        if self.ring:
-            ring = Actor("mac", busy, (ring_take(self.ring, self.packs * self.passes),), gives)
-            return (line_actor(self.rasters[0]), ring) if self.folding.window == "columns" else (ring,)
-        take = Take(np.repeat(np.arange(1, windows + 1), self.passes), lead=1)
-        return (*slide_actors(self.raster, self.packs), Actor("mac", busy, (take,), gives))
+        gives = (Give(give, self.latency, self.queue, reserve, WINDOW_CREDIT, self.requantizer.spacing),)
+        return (*self.window.front, Actor("mac", np.full(len(give), self.portions), (self.window.take,), gives))
 
     @property
     def products(self) -> tuple[Products, ...]:
@@ -225,28 +174,17 @@ class MacPlan:
         """Weights, window buffer, constants, queue."""
         return (
             *self.weights.memories,
-            *self._window_memories(),
+            *self.window.memories,
             *self.requantizer.memories(self.layer.requantization),
             ram_need("queue", self.layer.output.type.width * self.folding.lanes_out, self.queue),
         )
-
-    @property
-    def _word(self) -> int:
-        """Bits of an input beat."""
-        return self.layer.input.type.width * self.folding.lanes_in
-
-    def _window_memories(self) -> tuple[MemoryNeed, ...]:
-        if not self.ring:
-            return slide_memories(self.raster, self.packs, self._word)
-        lines = line_memories(self.rasters[0], self._word) if self.folding.window == "columns" else ()
-        return (*lines, ram_need("window", self.rows_at_once * self._word, self.capacity))
 
     @property
     def logic(self) -> Logic:
         """What is not a memory or a multiplier."""
         layer = self.layer
         return (
-            self._window_logic()
+            self.window.logic
             + self._dot_logic()
             + counter(self.weight_depth)
             + self.weights.logic
@@ -266,15 +204,6 @@ class MacPlan:
         lanes = folding.parallel * folding.outputs
         delays = delayed(x, weights + self.multiplier.x_registers)
         return elements * self.multiplier.logic + lanes * lane + delays + flags
-
-    def _window_logic(self) -> Logic:
-        if not self.ring:
-            held = self.portions * self.folding.parallel * self.folding.portion * self.layer.input.type.width
-            return slide_logic(self.raster, self.packs, self.passes, self.portions, self._word, held)
-        lines = line_logic(self.rasters[0], self._word) if self.folding.window == "columns" else Logic()
-        column = self.rows_at_once * self._word
-        padding = Logic(mux=column if any(self.ring.window.pads) else 0)
-        return lines + ring_logic(self.ring, self.packs, self.passes) + padding + read_register(column, self.capacity)
 
 
 def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | StepSearchPlan:

@@ -5,15 +5,18 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 
-from hwgen.memory.columns import ColumnBuffer, slide_raster
+from hwgen.memory.column_ring import ColumnRing
+from hwgen.memory.columns import ColumnBuffer
+from hwgen.memory.raster import SHARED
 from hwgen.memory.rom import rom_style
+from hwgen.memory.sliding import Sliding
 from hwgen.memory.weights import WEIGHT_SOURCES
+from hwgen.memory.window_kinds import WINDOWS
 
 from .mac import MacFolding, MacPlan, unit_requantizer
 from .mac_layer import MacLayer, MacShape
 from .multiplier import IN_LUTS, PAIR, SINGLE
 from .operator import Offer
-from .windowing import SHARED, column_rasters, map_raster
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
 SLIDING_LIMIT = 1024
@@ -54,11 +57,7 @@ def mac_interval(layer: MacShape, folding: MacFolding) -> int:
 @lru_cache(SHARED)
 def _pixels_taken(layer: MacShape, window: str) -> int:
     """Pixels that go into a window buffer, padding included that it takes time for."""
-    raster = map_raster(layer.input, layer.window, layer.input.channels)
-    if window == "ring":
-        return raster.height * raster.width
-    rows, columns = slide_raster(raster if window == "sliding" else column_rasters(raster)[0])
-    return rows * columns
+    return WINDOWS[window].pixels(layer.input, layer.window)
 
 
 def _digits(layer: MacShape, folding: MacFolding) -> int:
@@ -75,8 +74,10 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
             problems.append(problem)
 
     parallel, outputs = folding.parallel, layer.group_outputs
-    kinds = ("ring", "columns", "sliding")
-    require(folding.window in kinds, f"window {folding.window!r} is not 'ring', 'columns' or 'sliding'")
+    *some, last = map(repr, WINDOWS)
+    require(folding.window in WINDOWS, f"window {folding.window!r} is not {', '.join(some)} or {last}")
+    if problems:
+        return problems
     require(
         parallel in divisors(layer.group), f"parallel {parallel} does not divide the {layer.group} groups of channels"
     )
@@ -96,8 +97,9 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         f"lanes_out {folding.lanes_out} does not divide the {parallel * outputs} channels, or is more than the "
         f"{parallel * folding.outputs} outputs",
     )
-    if folding.window != "sliding":
-        rows = layer.window.kernel[0] if folding.window == "columns" else 1
+    window = WINDOWS[folding.window]
+    rows = window.rows(layer.window)
+    if rows:
         what = "parallel * portion = lanes_in" + (f" * {rows} rows" if rows > 1 else "")
         require(
             parallel * folding.portion == rows * folding.lanes_in,
@@ -124,16 +126,9 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         plan.busy <= portions,
         f"requantising {plan.results} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out",
     )
-    slides = folding.window == "ring" or _slides(layer, folding.lanes_in, folding.window)
-    require(slides, f"this window is not one for {folding.window!r}; use 'ring'")
+    fits = window.fits(layer.input, layer.window, folding.lanes_in)
+    require(fits, f"this window is not one for {folding.window!r}; use 'ring'")
     return problems
-
-
-def _slides(layer: MacLayer | MacShape, lanes: int, kind: str = "sliding") -> bool:
-    """Whether line memories can be built: padding within the window, rows of two words at least."""
-    window, source = layer.window, layer.input
-    within = window.pads[0] < window.extent[0] and (kind == "columns" or window.pads[1] < window.extent[1])
-    return within and (window.kernel[0] == 1 or source.width * source.channels // lanes >= 2)
 
 
 def _shapes(layer: MacShape, parallel: int) -> Iterator[MacFolding]:
@@ -145,7 +140,7 @@ def _shapes(layer: MacShape, parallel: int) -> Iterator[MacFolding]:
     for portion, some in product(portions, outputs):
         lanes, rows = parallel * portion, layer.window.kernel[0]
         yield MacFolding("ring", portion, some, lanes, 1, parallel=parallel)
-        if rows > 1 and _slides(layer, lanes, "columns"):
+        if rows > 1 and ColumnRing.fits(layer.input, layer.window, lanes):
             yield MacFolding("columns", rows * portion, some, lanes, 1, parallel=parallel)
     if layer.flat:
         return
@@ -174,7 +169,9 @@ def _input_lanes(layer: MacShape, parallel: int, portion: int, outputs: int) -> 
 
 @lru_cache(SHARED)
 def _sliding_lanes(layer: MacShape, parallel: int) -> list[int]:
-    return [lanes for lanes in divisors(parallel * layer.group_inputs) if _slides(layer, lanes)]
+    return [
+        lanes for lanes in divisors(parallel * layer.group_inputs) if Sliding.fits(layer.input, layer.window, lanes)
+    ]
 
 
 def _requantized(layer: MacShape, shape: MacFolding) -> Iterator[MacFolding]:

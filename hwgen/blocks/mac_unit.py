@@ -1,14 +1,10 @@
 """The hardware of a multiply-accumulate unit: window buffer -> weights -> dot products -> requantiser -> queue."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Value
+from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.memory.columns import ColumnBuffer
 from hwgen.memory.queue import Outlet, wrapping_increment
-from hwgen.memory.ring import RingWindow
-from hwgen.memory.rom import pack
-from hwgen.memory.sliding import SlidingWindow
 from hwgen.memory.store import LOAD_PORTS, pass_on
 
 from .arithmetic import DotProduct
@@ -32,11 +28,6 @@ class MacBlock(wiring.Component):
             "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
         }
         return streams | (LOAD_PORTS if self.plan.weights.loads else {})
-
-    def ring(self, layout) -> RingWindow:
-        """The window buffer for words of ``layout``, where it is a ring."""
-        plan = self.plan
-        return RingWindow(layout, plan.ring, plan.packs, plan.passes, plan.capacity)
 
     def permit(self, m: Module, window, outlet: Outlet):
         """Whether there is room for what a step gives."""
@@ -71,7 +62,7 @@ class MacBlock(wiring.Component):
             dot.strobe.eq(window.strobe),
             dot.first.eq(window.first),
             dot.last.eq(window.last),
-            dot.x.eq(self._elements(window)),
+            dot.x.eq(plan.window.elements(window)),
             dot.weights.as_value().eq(weights.data),
             requantizer.done.eq(dot.done),
             requantizer.sums.eq(dot.sums),
@@ -80,7 +71,7 @@ class MacBlock(wiring.Component):
         join(m, outlet.o, wiring.flipped(self.o), "output")
         return m
 
-    def _announce(self, m: Module, window: RingWindow | SlidingWindow, outlet: Outlet) -> None:
+    def _announce(self, m: Module, window: wiring.Component, outlet: Outlet) -> None:
         """Tell the outlet how many beats the step that starts will give, where that differs from pass to pass."""
         packing, beats = self.plan.packing, self.plan.beats
         few, many = packing.results // packing.lanes, max(beats)
@@ -100,33 +91,12 @@ class MacBlock(wiring.Component):
             source, payload = packer.push, packer.o
         m.d.comb += [outlet.push.eq(source), outlet.payload.eq(payload)]
 
-    def _window(self, m: Module) -> RingWindow | SlidingWindow:
+    def _window(self, m: Module) -> wiring.Component:
         """The window buffer, fed from the input."""
-        plan, zero, source = self.plan, self.plan.layer.input_zero, wiring.flipped(self.i)
-        layout = source.payload.shape()
-        if plan.folding.window == "columns":
-            m.submodules.columns = columns = ColumnBuffer(layout, plan.rasters[0], zero)
-            join(m, source, columns.i, "input of the line memories")
-            source = columns.o
-        sliding = None if plan.ring else SlidingWindow(layout, plan.raster, plan.cut, zero)
-        m.submodules.window = window = sliding or self.ring(source.payload.shape())
-        join(m, source, window.i, "input of the window buffer")
-        return window
-
-    def _elements(self, window: RingWindow | SlidingWindow) -> Value:
-        """What the window gives, group by group, with padding put in; a sliding window has done so already."""
-        plan, folding = self.plan, self.plan.folding
-        if not plan.ring:
-            return window.data
-        width, words, lanes = plan.layer.input.type.width, plan.rows_at_once, folding.lanes_in
-        data = window.data.as_value()
-        if any(plan.ring.window.pads):
-            data = Mux(window.outside, Const(pack([plan.layer.input_zero] * words * lanes, width), len(data)), data)
-        share = lanes // folding.parallel * width
-        return Cat(
-            *(
-                data.word_select(row * folding.parallel + group, share)
-                for group in range(folding.parallel)
-                for row in range(words)
-            )
-        )
+        source = wiring.flipped(self.i)
+        parts = self.plan.window.parts(source.payload.shape())
+        for name, part in parts:
+            m.submodules[name] = part
+            join(m, source, part.i, f"input of {name}")
+            source = getattr(part, "o", None)
+        return parts[-1][1]

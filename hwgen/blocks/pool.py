@@ -11,7 +11,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.cost.actor import CREDIT, Actor, Give, counting
+from hwgen.cost.actor import Actor, Give, counting
 from hwgen.cost.logic import Logic, adder, adder_register, clipped
 from hwgen.cost.needs import Cost
 from hwgen.graph.errors import ModelError
@@ -21,10 +21,10 @@ from hwgen.graph.network import Site
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.queue import Outlet, queue_depth, queue_logic
-from hwgen.memory.ram import ram_need, read_register
-from hwgen.memory.raster import Raster
-from hwgen.memory.ring import RingWindow
+from hwgen.memory.ram import ram_need
+from hwgen.memory.ring import Ring, RingWindow
 from hwgen.memory.store import LOAD_PORTS, pass_on
+from hwgen.memory.window import WINDOW_CREDIT, WindowCut
 
 from .loaded import LoadedRequantizer, LoadedUnit, window_text
 from .mac_folding import divisors
@@ -33,7 +33,6 @@ from .requantizer import RequantizerPlan
 from .staircase import Staircase, requantization, requantization_gap
 from .step_search import StepSearchPlan, requantizer_plan
 from .stream import beat_layout, beat_stream, element_shape, join
-from .windowing import ring_capacity, ring_logic, ring_take
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +49,12 @@ class Pool(Operator):
 class PoolUnit(OperatorUnit):
     """Hardware for :class:`Pool`."""
 
-    @property
-    def raster(self) -> Raster:
-        source = self.op.input
-        return Raster(source.height, source.width, source.channels // self.folding.lanes, self.op.window)
+    @cached_property
+    def window(self) -> Ring:
+        """The window buffer: a window for each word of a pixel, its lanes side by side."""
+        source, lanes = self.op.input, self.folding.lanes
+        cut = WindowCut(source.channels // lanes, parallel=lanes, portion=1, passes=1)
+        return Ring(source, self.op.window, lanes, cut, pad=None)
 
     @property
     @abstractmethod
@@ -62,30 +63,24 @@ class PoolUnit(OperatorUnit):
 
     @property
     def queue(self) -> int:
-        return queue_depth(self.reduction_latency + RingWindow.LATENCY + 1, self.op.window.taps, 1)
+        return queue_depth(self.reduction_latency + self.window.latency + 1, self.op.window.taps, 1)
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
-        raster = self.raster
-        give = counting(raster.positions * raster.words)
-        latency = RingWindow.LATENCY + self.reduction_latency + Outlet.LATENCY - 1
-        gives = (Give(give, latency, self.queue, credit_delay=CREDIT + 1),)
-        busy = np.full(len(give), self.op.window.taps)
-        return (Actor(type(self.op).__name__.lower(), busy, (ring_take(raster, raster.words),), gives),)
+        give = counting(self.window.windows)
+        latency = self.window.latency + self.reduction_latency + Outlet.LATENCY - 1
+        gives = (Give(give, latency, self.queue, credit_delay=WINDOW_CREDIT),)
+        busy = np.full(len(give), self.window.portions)
+        return (Actor(type(self.op).__name__.lower(), busy, (self.window.take,), gives),)
 
     @property
     def shared_logic(self) -> Logic:
-        raster = self.raster
-        width = self.op.output.type.width * self.folding.lanes
-        word = self.op.input.type.width * self.folding.lanes
-        window = ring_logic(raster, raster.words, 1) + read_register(word, ring_capacity(raster))
-        return window + queue_logic(self.queue, width)
+        return self.window.logic + queue_logic(self.queue, self.op.output.type.width * self.folding.lanes)
 
     @property
     def memories(self) -> list:
-        word = self.op.input.type.width * self.folding.lanes
         return [
-            ram_need("window", word, ring_capacity(self.raster)),
+            *self.window.memories,
             ram_need("queue", self.op.output.type.width * self.folding.lanes, self.queue),
         ]
 
@@ -269,9 +264,7 @@ class PoolBlock(LanesBlock):
     def frame(self, m: Module) -> tuple[RingWindow, Outlet]:
         """Window buffer and outlet, connected to the ports and to each other."""
         op, folding = self.op, self.folding
-        raster = self.unit.raster
-        layout = beat_layout(op.input.type, folding.lanes)
-        window = RingWindow(layout, raster, raster.words, 1, ring_capacity(raster))
+        ((_, window),) = self.unit.window.parts(beat_layout(op.input.type, folding.lanes))
         outlet = Outlet(beat_layout(op.output.type, folding.lanes), self.unit.queue)
         m.submodules.window, m.submodules.outlet = window, outlet
         join(m, wiring.flipped(self.i), window.i, "input of the window buffer")

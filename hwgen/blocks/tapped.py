@@ -13,13 +13,14 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from hwgen.cost.actor import CREDIT, Actor, Give
+from hwgen.cost.actor import Actor, Give
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
 from hwgen.memory.queue import Outlet, queue_logic
 from hwgen.memory.ram import ram_need
-from hwgen.memory.ring import RingTap, RingWindow
+from hwgen.memory.ring import Ring, RingTap, RingWindow
+from hwgen.memory.window import WINDOW_CREDIT
 
 from .conv import Conv
 from .mac import MacFolding, MacPlan
@@ -107,8 +108,9 @@ class TappedPlan(MacPlan):
     depth: int
 
     @cached_property
-    def tap(self) -> RingTap:
-        return RingTap.of(self.layer.window.pads[1], self.top, self.raster.words, self.passes)
+    def window(self) -> Ring:
+        ring = super().window
+        return replace(ring, tap=RingTap.of(self.layer.window.pads[1], self.top, ring.raster.words, self.passes))
 
     @property
     def tap_lanes(self) -> int:
@@ -117,8 +119,9 @@ class TappedPlan(MacPlan):
     def actors(self) -> tuple[Actor, ...]:
         """The actor of the unit, each of whose steps is cut in two where its share of the tap begins."""
         (whole,) = super().actors()
-        tap, (height, width) = self.tap, self.raster.outputs
-        starts = np.array([tap.column * self.raster.words + begin for begin in tap.begins])
+        raster, tap = self.window.raster, self.window.tap
+        height, width = raster.outputs
+        starts = np.array([tap.column * raster.words + begin for begin in tap.begins])
         busy = np.tile(np.stack([starts, self.portions - starts], axis=1).ravel(), height * width)
         shares = np.zeros((height, width, self.passes, 2), np.int64)
         shares[tap.first_row :, :, :, 0] = tap.shares
@@ -128,7 +131,7 @@ class TappedPlan(MacPlan):
         give = replace(give, give=_second_half(give.give), reserve=reserve, debit=debit)
         handed = shares.ravel().cumsum()
         room = np.repeat(np.append(0, handed[:-2:2]) + max(tap.shares), 2)
-        second = Give(handed, RingWindow.LATENCY + Outlet.LATENCY, self.depth, room, CREDIT + 1)
+        second = Give(handed, RingWindow.LATENCY + Outlet.LATENCY, self.depth, room, WINDOW_CREDIT)
         return (Actor(whole.name, busy, (take,), (give, second)),)
 
     @property
@@ -138,7 +141,7 @@ class TappedPlan(MacPlan):
 
     @property
     def logic(self) -> Logic:
-        tests = Logic(logic=4 * self.raster.words.bit_length() + self.passes, register=1)
+        tests = Logic(logic=4 * self.window.raster.words.bit_length() + self.passes, register=1)
         return super().logic + tests + queue_logic(self.depth, self.layer.input.type.width * self.tap_lanes)
 
 
@@ -156,13 +159,9 @@ class TappedBlock(MacBlock):
         plan = self.plan
         return super().ports() | {"o_tap": Out(beat_stream(plan.layer.input.type, plan.tap_lanes))}
 
-    def ring(self, layout) -> RingWindow:
-        plan = self.plan
-        return RingWindow(layout, plan.ring, plan.packs, plan.passes, plan.capacity, plan.tap)
-
     def permit(self, m: Module, window: RingWindow, outlet: Outlet):
         shape = self.o_tap.payload.shape()
-        m.submodules.tap = tap = Outlet(shape, self.plan.depth, max(self.plan.tap.shares))
+        m.submodules.tap = tap = Outlet(shape, self.plan.depth, max(self.plan.window.tap.shares))
         join(m, tap.o, wiring.flipped(self.o_tap), "tap")
         m.d.comb += [
             tap.amount.eq(window.tap_share),

@@ -1,12 +1,19 @@
 """Line memories: turns a raster of words into a raster of columns, padding included."""
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.actor import Actor, Give, Take, ones
+from hwgen.cost.logic import Logic, counter, index_bits, loop, total
+from hwgen.cost.needs import MemoryNeed
+from hwgen.graph.semantics.window import Window
+from hwgen.graph.types import FeatureMap
+
 from .loops import LoopNest, lookup
-from .queue import Outlet, wrapping_increment
-from .ram import RAM_ATTRIBUTES, ram_style
+from .queue import Outlet, queue_logic, wrapping_increment
+from .ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
 from .raster import Raster
 from .rom import pack
 
@@ -21,6 +28,12 @@ def completing_rows(raster: Raster) -> list[bool]:
     """For each row that slides in, whether windows are complete with it; the columns of others are of no use."""
     last = set((raster.corners[0] + raster.window.extent[0] - 1).tolist())
     return [row in last for row in range(slide_raster(raster)[0])]
+
+
+def lines_fit(map_: FeatureMap, window: Window, lanes: int) -> bool:
+    """Whether line memories can be built: padding within the window, rows of two words at least."""
+    within = window.pads[0] < window.extent[0]
+    return within and (window.kernel[0] == 1 or map_.width * map_.channels // lanes >= 2)
 
 
 class ColumnBuffer(wiring.Component):
@@ -102,3 +115,42 @@ class ColumnBuffer(wiring.Component):
         with m.If(step & nest.last("column")):
             m.d.sync += valid.eq(Mux(nest.last("row"), 0, Cat(valid[1:], 1)))
         return valid
+
+
+def line_actor(raster: Raster) -> Actor:
+    """The timing of a :class:`ColumnBuffer`: a word of the padded raster per cycle, of which only rows that complete
+    windows leave it."""
+    rows, columns = slide_raster(raster)
+    left = raster.window.pads[1]
+    inside = np.zeros((rows, columns, raster.words), np.int64)
+    inside[: raster.height, left : left + raster.width] = 1
+    given = np.cumsum(np.repeat(completing_rows(raster), columns * raster.words))
+    give = Give(given, ColumnBuffer.LATENCY, ColumnBuffer.QUEUE)
+    return Actor("columns", ones(inside.size), (Take(np.cumsum(inside.ravel())),), (give,))
+
+
+def line_memories(raster: Raster, word: int) -> tuple[MemoryNeed, ...]:
+    """The rows before the newest, in words of ``word`` bits, and the queue of columns."""
+    lines = raster.window.extent[0] - 1
+    queue = ram_need("columns", raster.window.kernel[0] * word, ColumnBuffer.QUEUE)
+    return (ram_need("lines", word * lines, raster.width * raster.words), queue) if lines else (queue,)
+
+
+def line_logic(raster: Raster, word: int) -> Logic:
+    """Padding and the oldest rows moved up, counters."""
+    lines, depth = raster.window.extent[0] - 1, raster.width * raster.words
+    queue = queue_logic(ColumnBuffer.QUEUE, raster.window.kernel[0] * word)
+    counters = total(map(loop, (*slide_raster(raster), raster.words)))
+    padding = Logic(fixed=word, register=word + 1, logic=8, constant=2 * index_bits(slide_raster(raster)[1]))
+    if not lines:
+        return queue + counters + padding
+    rows = Logic(logic=3 * lines, register=2 * lines + 1 + index_bits(depth))
+    return (
+        queue
+        + counters
+        + padding
+        + rows
+        + counter(depth)
+        + Logic(mux=lines * word)
+        + read_register(lines * word, depth)
+    )

@@ -1,11 +1,15 @@
 """Which words of a raster-order frame a window needs, and which it sets free: plain numbers, no hardware."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from hwgen.graph.semantics.window import Window
+from hwgen.graph.types import FeatureMap
+
+#: Results kept: the foldings of a layer share them.
+SHARED = 64
 
 
 @dataclass(frozen=True)
@@ -70,3 +74,9 @@ class Raster:
     def release_steps(self) -> np.ndarray:
         """``release`` as increments [OH, OW]."""
         return np.diff(self.release.ravel(), prepend=0).reshape(self.release.shape)
+
+
+@lru_cache(SHARED)
+def map_raster(map_: FeatureMap, window: Window, lanes: int) -> Raster:
+    """``window`` over ``map_`` in beats of ``lanes``."""
+    return Raster(map_.height, map_.width, map_.channels // lanes, window)

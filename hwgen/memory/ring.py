@@ -5,16 +5,25 @@ later window needs and the newest that has come. One word per cycle is what it c
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.actor import Take
+from hwgen.cost.logic import Logic, adder_register, counter, index_bits, loop, running, total
+from hwgen.cost.needs import MemoryNeed
+from hwgen.graph.semantics.window import Window
+from hwgen.graph.types import FeatureMap
+
 from .loops import LoopNest, lookup, lookup_2d
 from .queue import wrapping_increment
-from .ram import RAM_ATTRIBUTES, ram_style
-from .raster import Raster
+from .ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
+from .raster import SHARED, Raster
+from .rom import pack
+from .window import WindowBuffer
 
 
 @dataclass(frozen=True)
@@ -201,3 +210,108 @@ def _tap_steps(raster: Raster, row: int, column: int) -> dict[str, int]:
         "x": window.strides[1] * column,
         "y": window.strides[0] * row,
     }
+
+
+@lru_cache(SHARED)
+def _counted(raster: Raster, packs: int, passes: int) -> Logic:
+    """Counters, addresses and bookkeeping of a window buffer."""
+    outer, capacity = [passes, packs, *raster.outputs], ring_capacity(raster)
+    step = [raster.words // packs, *raster.window.kernel, *outer]
+    levels = sum(count > 1 for count in step)
+    skipped = max(int((raster.release - raster.need).max()), 0)
+    arrived, free = (capacity + raster.frame_words).bit_length(), (capacity + skipped).bit_length()
+    book = adder_register(arrived) + Logic(step=arrived) + adder_register(free)
+    lookups = Logic(logic=sum(map(index_bits, raster.outputs)) + arrived + free // 2)
+    address = running(index_bits(capacity), levels, modulus=True)
+    return (
+        total(map(loop, [*step, *outer]))
+        + counter(capacity)
+        + address
+        + _outside_logic(raster, levels)
+        + book
+        + lookups
+        + Logic(logic=4, register=4)
+    )
+
+
+def _outside_logic(raster: Raster, levels: int) -> Logic:
+    """Where the tap lies, and whether that is in the padding."""
+    window = raster.window
+    if not any(window.pads):
+        return Logic()
+    ends = zip((raster.height, raster.width), window.pads[:2], window.pads[2:], strict=True)
+    widths = [max(size + after - 1, before).bit_length() + (before > 0) for size, before, after in ends]
+    return total(running(width, levels) + Logic(constant=width) for width in widths) + Logic(logic=2, register=1)
+
+
+@lru_cache(SHARED)
+def ring_capacity(raster: Raster) -> int:
+    """Words for a window and for what comes in while it is worked on: rows skipped by the stride, or a whole pixel.
+
+    A map of one pixel is buffered twice, so that a frame comes in while the one before is worked on.
+    """
+    if raster.height * raster.width == 1:
+        return 2 * raster.words
+    rows, columns = raster.window.strides
+    return raster.span + ((rows - 1) * raster.width + columns) * raster.words + 4
+
+
+@dataclass(frozen=True)
+class Ring(WindowBuffer):
+    """All in one RAM; with ``tap`` words leave a second time, see :class:`RingTap`."""
+
+    tap: RingTap | None = None
+
+    @classmethod
+    def pixels(cls, map_: FeatureMap, window: Window) -> int:
+        return map_.height * map_.width
+
+    @property
+    def ring(self) -> Raster:
+        """The raster that the ring sees."""
+        return self.raster
+
+    @property
+    def capacity(self) -> int:
+        """Words in the ring: a window's span, and what comes while one is worked on."""
+        return ring_capacity(self.ring)
+
+    @property
+    def width(self) -> int:
+        """Bits of a word in the ring."""
+        return self.rows(self.window) * self.word
+
+    @property
+    def _padded(self) -> bool:
+        """Whether it puts padding in."""
+        return self.pad is not None and any(self.ring.window.pads)
+
+    @property
+    def logic(self) -> Logic:
+        padding = Logic(mux=self.width if self._padded else 0)
+        return _counted(self.ring, self.cut.packs, self.cut.passes) + padding + read_register(self.width, self.capacity)
+
+    @property
+    def memories(self) -> tuple[MemoryNeed, ...]:
+        return (ram_need("window", self.width, self.capacity),)
+
+    @property
+    def take(self) -> Take:
+        steps, raster = self.cut.packs * self.cut.passes, self.ring
+        need = np.repeat(raster.need.ravel(), steps)
+        release = np.repeat(np.append(0, raster.release.ravel()[:-1]), steps)
+        release[steps - 1 :: steps] = raster.release.ravel()
+        return Take(need, release, self.capacity)
+
+    def parts(self, layout: data.ArrayLayout) -> list[tuple[str, wiring.Component]]:
+        return [("window", RingWindow(layout, self.ring, self.cut.packs, self.cut.passes, self.capacity, self.tap))]
+
+    def elements(self, last: RingWindow) -> Value:
+        width, parallel, rows = self.map.type.width, self.cut.parallel, self.rows(self.window)
+        word = last.data.as_value()
+        if self._padded:
+            word = Mux(last.outside, Const(pack([self.pad] * rows * self.lanes, width), len(word)), word)
+        share = self.lanes // parallel * width
+        return Cat(
+            *(word.word_select(row * parallel + group, share) for group in range(parallel) for row in range(rows))
+        )

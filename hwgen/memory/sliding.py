@@ -8,29 +8,23 @@ is done in the next, so that each decision drives registers only.
 
 from dataclasses import dataclass
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .columns import ColumnBuffer, slide_raster
+from hwgen.cost.actor import Actor, Give, Take, counting, ones
+from hwgen.cost.logic import Logic, counter, index_bits, loop, total
+from hwgen.cost.needs import MemoryNeed
+from hwgen.graph.semantics.window import Window
+from hwgen.graph.types import FeatureMap
+
+from .columns import ColumnBuffer, completing_rows, line_actor, line_logic, line_memories, lines_fit, slide_raster
 from .delay import DelayLine
 from .loops import LoopNest, lookup
-from .raster import Raster
-
-
-@dataclass(frozen=True)
-class WindowCut:
-    """How the windows of a map are taken apart.
-
-    The channels of a pixel are cut into ``packs`` of whole words, each with a window of its own, and a pack into
-    ``parallel`` groups. The window of a pack is issued ``passes`` times, each time ``portion`` elements of every
-    group in a cycle.
-    """
-
-    packs: int
-    parallel: int
-    portion: int
-    passes: int
+from .ram import ram_need, read_register
+from .raster import Raster, map_raster
+from .window import WindowBuffer, WindowCut
 
 
 class SlidingWindow(wiring.Component):
@@ -167,3 +161,82 @@ class SlidingWindow(wiring.Component):
 def _elements(layout: data.ArrayLayout, word: Signal) -> list:
     width = layout.elem_shape.width
     return [word[lane * width : (lane + 1) * width] for lane in range(layout.length)]
+
+
+@dataclass(frozen=True)
+class Sliding(WindowBuffer):
+    """All in registers, behind line memories."""
+
+    latency = SlidingWindow.LATENCY
+
+    @classmethod
+    def rows(cls, window: Window) -> int:
+        return 0
+
+    @classmethod
+    def fits(cls, map_: FeatureMap, window: Window, lanes: int) -> bool:
+        return lines_fit(map_, window, lanes) and window.pads[1] < window.extent[1]
+
+    @classmethod
+    def pixels(cls, map_: FeatureMap, window: Window) -> int:
+        rows, columns = slide_raster(map_raster(map_, window, map_.channels))
+        return rows * columns
+
+    @property
+    def _gap(self) -> int:
+        """Words between those of neighbouring taps of a row."""
+        raster = self.raster
+        return raster.window.dilations[1] * raster.words - raster.words // self.cut.packs
+
+    @property
+    def _delays(self) -> int:
+        """Bits of all delay lines side by side."""
+        rows, columns = self.window.kernel
+        return rows * (columns - 1) * self.word
+
+    @property
+    def _in_memory(self) -> bool:
+        """Whether delay lines are RAM."""
+        return self._delays > 0 and DelayLine.in_memory(self._gap)
+
+    @property
+    def logic(self) -> Logic:
+        """Window registers, delay lines, a holding register, counters; and the line memories'."""
+        raster, cut, gap, delays, portions = self.raster, self.cut, self._gap, self._delays, self.portions
+        (rows, columns), pack = self.window.kernel, raster.words // cut.packs
+        held = portions * cut.parallel * cut.portion * self.map.type.width
+        delay = Logic(register=delays * gap)
+        if self._in_memory:
+            delay = counter(gap) + Logic(register=index_bits(gap)) + read_register(delays, gap)
+        window = rows * columns * pack * self.word
+        registers = Logic(mux=held if portions > 1 else 0, register=window + held + rows * self.word)
+        loops = [pack, cut.packs, slide_raster(raster)[1], portions, cut.passes, cut.passes]
+        control = Logic(logic=10 + raster.outputs[1].bit_length(), register=7)
+        return line_logic(raster, self.word) + registers + delay + total(map(loop, loops)) + control
+
+    @property
+    def memories(self) -> tuple[MemoryNeed, ...]:
+        delays = (ram_need("delays", self._delays, self._gap),) if self._in_memory else ()
+        return (*line_memories(self.raster, self.word), *delays)
+
+    @property
+    def front(self) -> tuple[Actor, ...]:
+        """What the line memories do, and what slides in up to complete windows."""
+        raster, extent, left = self.raster, self.window.extent, self.window.pads[1]
+        rows, columns = sum(completing_rows(raster)), slide_raster(raster)[1]
+        pack = raster.words // self.cut.packs
+        ends = np.zeros((rows, columns, raster.words), np.int64)
+        ends[:, raster.corners[1] + extent[1] - 1 + left, pack - 1 :: pack] = 1
+        given = np.cumsum(ends.ravel())
+        give = Give(given, latency=0, queue=1, reserve=np.append(0, given[:-1]) + 1, credit_delay=0)
+        return line_actor(raster), Actor("window", ones(ends.size), (Take(counting(ends.size)),), (give,))
+
+    @property
+    def take(self) -> Take:
+        return Take(np.repeat(np.arange(1, self.windows + 1), self.cut.passes), lead=1)
+
+    def parts(self, layout: data.ArrayLayout) -> list[tuple[str, wiring.Component]]:
+        return [("window", SlidingWindow(layout, self.raster, self.cut, self.pad))]
+
+    def elements(self, last: SlidingWindow) -> data.View:
+        return last.data
