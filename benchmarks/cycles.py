@@ -20,8 +20,9 @@ import onnx
 from hwgen import flow
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import FoldingSearch
 from hwgen.dataflow.search.latency import least_latency
+from hwgen.dataflow.search.search import USUAL, Search
+from hwgen.device.targets import device
 from hwgen.graph import golden
 from hwgen.simulate.compiled import CompiledPlan
 from hwgen.testing import random_frames
@@ -74,14 +75,13 @@ def read(file: Path | None, name: str):
 def measured(network, budget: int, rtl: int, latency: bool) -> str:
     """The cells of a row; ``rtl`` frames go through the hardware."""
     began = time.perf_counter()
-    found = FoldingSearch(network)
-    chosen = found.for_budget(budget)
-    plan = found.plan(chosen)
+    search = Search(network, device(USUAL), budget, bound=False)
+    picks = search.picks()
     if latency:
-        chosen = least_latency(found, plan, budget)
-        plan = found.plan(chosen)
+        picks = least_latency(search.offers, picks, budget)
+    plan = search.plan(picks)
     seconds = time.perf_counter() - began
-    timing, used = schedule(plan), sum(option.multipliers for option in chosen)
+    timing, used = schedule(plan), sum(choice.multipliers for choice in search.offers.choices(picks))
     cells = f"{budget:,}", f"{used:,}", f"{timing.interval:,}", f"{timing.latency:,}", f"{seconds:.1f}"
     return " | ".join((*cells, agreement(plan, rtl) if rtl else "not run"))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from hwgen.dataflow.search.sizing import Sizing
+from hwgen.dataflow.search.search import Search
 from hwgen.dataflow.stage_synth import StageCounts, count_stages
 from hwgen.device.needs import Needs
 from hwgen.device.targets import device
@@ -91,10 +91,10 @@ def table(models: Path, name: str, only: Sequence[str], jobs: int) -> Iterator[s
 
 
 def measured(name: str, file: Path | None, target: str, jobs: int) -> Row:
-    """A network folded for the device, and synthesised."""
+    """A network laid out for the device, and synthesised."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        plan = Sizing(read(file, name), device(target), lenient=True).fastest()
+        plan = Search(read(file, name), device(target), lenient=True).fastest()
     return Row(name, count_stages(plan, device(target), jobs), plan.multipliers)
 
 

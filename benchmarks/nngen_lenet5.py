@@ -132,7 +132,7 @@ def pictures(count: int) -> np.ndarray:
 
 def hwgen(file: Path, budget: int, images: int) -> Measured:
     from hwgen import flow
-    from hwgen.dataflow.search.folding import search
+    from hwgen.dataflow.search.search import search
     from hwgen.graph import golden
     from hwgen.simulate.compiled import CompiledPlan
 

@@ -15,10 +15,10 @@ import click
 
 from hwgen.cost.actor import Actor, Give, Take, counting, ones
 from hwgen.cost.timing import run
-from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.queues import size_queues
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import FoldingSearch
+from hwgen.dataflow.search.search import USUAL, Search
+from hwgen.device.targets import device
 
 from .cycles import read
 
@@ -44,12 +44,11 @@ def main(only: str | None, budget: int | None, model: Path | None) -> None:
 
 def measured(network, budget: int) -> str:
     """The cells of a row."""
-    found = FoldingSearch(network)
-    chosen = found.for_budget(budget)
-    pairs = zip(network.layers, chosen, strict=True)
-    plan = Plan(network, tuple(PlannedLayer(layer.name, layer.op.unit(option.folding)) for layer, option in pairs))
+    search = Search(network, device(USUAL), budget, bound=False)
+    picks = search.picks()
+    plan = search.offers.plan(picks)
     processor, began = time.process_time(), time.perf_counter()
-    plan = size_queues(plan, max(option.cycles for option in chosen))
+    plan = size_queues(plan, search.cycles(picks))
     timing = schedule(plan)
     seconds = f"{time.process_time() - processor:.1f}", f"{time.perf_counter() - began:.1f}"
     steps = sum(actor.steps for stage in plan.stages for actor in stage.actors)

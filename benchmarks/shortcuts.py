@@ -13,7 +13,7 @@ import click
 from hwgen.blocks.rows import RowFork
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.dataflow.taps import waiting
 
 from .cycles import read

@@ -26,7 +26,8 @@ import onnx
 from hwgen import flow
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import FoldingSearch, search
+from hwgen.dataflow.search.search import USUAL, Search, search
+from hwgen.device.targets import device
 from hwgen.graph import golden
 from hwgen.hdl.export import export
 from hwgen.simulate.runtime import against_onnxruntime
@@ -107,10 +108,10 @@ class Models:
         began = time.perf_counter()
         golden.run(network, frame)
         frame_seconds = time.perf_counter() - began
-        found = FoldingSearch(network)
-        chosen = found.for_budget(self.multipliers)
+        found = Search(network, device(USUAL), self.multipliers, bound=False)
+        picks = found.picks()
         began = time.perf_counter()
-        plan = found.plan(chosen)
+        plan = found.plan(picks)
         plan_seconds = time.perf_counter() - began
         began = time.perf_counter()
         schedule(plan, 1)

@@ -6,13 +6,15 @@ layer, one or more whole groups are worked on at a time.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from hwgen.cost.actor import Actor, Give
 from hwgen.cost.logic import Logic, adder_register, adder_tree, counter, delayed
 from hwgen.cost.needs import MemoryNeed, Products
+from hwgen.graph.exact.requantize import Requantization
+from hwgen.graph.types import IntType
 from hwgen.memory.queue import Outlet, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
 from hwgen.memory.store import images
@@ -25,6 +27,7 @@ from .mac_layer import MacLayer
 from .multiplier import SINGLE, Multiplier
 from .packer import Packer, Packing
 from .requantizer import RequantizerPlan
+from .staircase import Staircase
 from .step_search import StepSearchPlan, requantizer_plan
 
 
@@ -175,9 +178,15 @@ class MacPlan:
         return (
             *self.weights.memories,
             *self.window.memories,
-            *self.requantizer.memories(self.layer.requantization),
+            *self._requantizing[0],
             ram_need("queue", self.layer.output.type.width * self.folding.lanes_out, self.queue),
         )
+
+    @cached_property
+    def _requantizing(self) -> tuple[tuple[MemoryNeed, ...], Logic]:
+        """Memories and logic of the requantiser."""
+        layer = self.layer
+        return _requantizer_cost(self.requantizer, layer.requantization, layer.sum_type, layer.output.type)
 
     @property
     def logic(self) -> Logic:
@@ -188,7 +197,7 @@ class MacPlan:
             + self._dot_logic()
             + counter(self.weight_depth)
             + self.weights.logic
-            + self.requantizer.logic(layer.requantization, layer.sum_type, layer.output.type)
+            + self._requantizing[1]
             + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * self.folding.lanes_out)
         )
@@ -204,6 +213,13 @@ class MacPlan:
         lanes = folding.parallel * folding.outputs
         delays = delayed(x, weights + self.multiplier.x_registers)
         return elements * self.multiplier.logic + lanes * lane + delays + flags
+
+
+@lru_cache(1024)  # many foldings of a layer have the same requantiser
+def _requantizer_cost(
+    plan: RequantizerPlan | StepSearchPlan, requantization: Requantization | Staircase, sum_: IntType, out: IntType
+) -> tuple[tuple[MemoryNeed, ...], Logic]:
+    return plan.memories(requantization), plan.logic(requantization, sum_, out)
 
 
 def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | StepSearchPlan:

@@ -1,9 +1,11 @@
 """Which foldings of a multiply-accumulate layer are worth considering."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+
+import numpy as np
 
 from hwgen.memory.column_ring import ColumnRing
 from hwgen.memory.columns import ColumnBuffer
@@ -16,7 +18,7 @@ from hwgen.memory.window_kinds import WINDOWS
 from .mac import MacFolding, MacPlan, unit_requantizer
 from .mac_layer import MacLayer, MacShape
 from .multiplier import IN_LUTS, PAIR, SINGLE
-from .operator import Offer
+from .operator import OfferTable
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
 SLIDING_LIMIT = 1024
@@ -29,21 +31,53 @@ def mac_foldings(layer: MacShape) -> tuple[MacFolding, ...]:
     return tuple(folding for shape in shapes for folding in _requantized(layer, shape))
 
 
+@dataclass(frozen=True, eq=False)
+class MacTable:
+    """:func:`mac_foldings` of a layer, and their figures: where a multiplier makes a ``single`` product, and where it
+    makes a ``pair``, for two output channels that share an activation. Kinds of products: single ones, pairs, and
+    those of the requantiser. ``deep`` int64: numbers of those whose weights are too many words for logic."""
+
+    foldings: tuple[MacFolding, ...]
+    single: OfferTable
+    pair: OfferTable
+    deep: np.ndarray
+
+    def folding(self, at: int, products: int) -> MacFolding:
+        """One of them, with so many products to a multiplier wherever outputs share an activation."""
+        folding = self.foldings[at]
+        return replace(folding, products=products if folding.outputs > 1 else SINGLE)
+
+    def moved(self, table: OfferTable) -> OfferTable:
+        """``table`` of the deep ones alone."""
+        return OfferTable(table.cycles[self.deep], table.counts[:, self.deep], table.kinds[self.deep])
+
+
 @lru_cache(SHARED)
-def mac_offers(layer: MacShape, mac: int, digit: int, at_once: int) -> tuple[Offer, ...]:
-    """:func:`mac_foldings` with lower bounds of their cycles and with their multipliers, of which each of the dot
-    products weighs ``mac`` and each of the requantiser ``digit``. One of the dot products makes ``at_once`` products,
-    for as many output channels that share an activation."""
-    return tuple(_offer(layer, folding, mac, digit, at_once) for folding in mac_foldings(layer))
+def mac_table(layer: MacShape) -> MacTable:
+    """All that layers of a shape offer."""
+    foldings = mac_foldings(layer)
+    styles = [rom_style(_words(layer, folding)) for folding in foldings]
+    names = [(folding.window, folding.in_luts, style) for folding, style in zip(foldings, styles, strict=True)]
+    numbers = {name: n for n, name in enumerate(dict.fromkeys(names))}
+    kinds = np.array([numbers[name] for name in names], np.int64)
+    cycles = np.array([mac_interval(layer, folding) for folding in foldings], np.int64)
+    tables = (OfferTable(cycles, _counts(layer, foldings, at_once), kinds) for at_once in (SINGLE, PAIR))
+    return MacTable(foldings, *tables, np.flatnonzero(np.array(styles) == "block"))
 
 
-def _offer(layer: MacShape, folding: MacFolding, mac: int, digit: int, at_once: int) -> Offer:
+def _counts(layer: MacShape, foldings: tuple[MacFolding, ...], at_once: int) -> np.ndarray:
+    """Hardware multipliers int64 [kinds, foldings] where each of the dot products makes ``at_once`` products."""
+    elements = np.array([folding.parallel * folding.portion for folding in foldings], np.int64)
+    outputs = np.array([folding.outputs for folding in foldings], np.int64)
+    digits = np.array([_digits(layer, folding) for folding in foldings], np.int64)
+    pairs = np.where((outputs > 1) & (at_once == PAIR), elements * -(-outputs // PAIR), 0)
+    return np.stack([np.where(pairs > 0, 0, elements * outputs), pairs, digits])
+
+
+def _words(layer: MacShape, folding: MacFolding) -> int:
+    """How deep the weight memory is."""
     passes, portions = -(-layer.group_outputs // folding.outputs), -(-layer.elements // folding.portion)
-    each = at_once if folding.outputs > 1 else SINGLE
-    products = folding.parallel * folding.portion * -(-folding.outputs // each)
-    weight = mac * products + digit * _digits(layer, folding)
-    kind = folding.window, folding.in_luts, rom_style(layer.group // folding.parallel * passes * portions)
-    return Offer(replace(folding, products=each), mac_interval(layer, folding), weight, kind)
+    return layer.group // folding.parallel * passes * portions
 
 
 def mac_interval(layer: MacShape, folding: MacFolding) -> int:

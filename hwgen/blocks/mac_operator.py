@@ -1,20 +1,22 @@
 """What operators on the multiply-accumulate unit have in common: all hardware faces."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
+import numpy as np
 from amaranth.lib import wiring
 
 from hwgen.cost.actor import Actor
 from hwgen.cost.needs import Cost
+from hwgen.memory.weights import LARGE
 
 from .mac import MacFolding, MacPlan
-from .mac_folding import mac_foldings, mac_interval, mac_offers, mac_problems
+from .mac_folding import MacTable, mac_foldings, mac_interval, mac_problems, mac_table
 from .mac_layer import MacLayer, MacShape
 from .mac_unit import MacBlock
 from .multiplier import PAIR, SINGLE, Multiplier
-from .operator import Offer, Operator, OperatorUnit, Weigh
+from .operator import Offers, Operator, OperatorUnit
 
 
 class MacOperator(Operator):
@@ -33,12 +35,23 @@ class MacOperator(Operator):
     def unit(self, folding: MacFolding) -> "MacUnit":
         return MacUnit(self, folding)
 
-    def offers(self, weigh: Weigh) -> Sequence[Offer]:
-        """Two products in a multiplier, wherever a pair weighs no more than a single one."""
-        single, digit = (weigh(product) for product in self.layer.product_kinds)
+    def offers(self) -> tuple[Offers, ...]:
+        """One product in a multiplier, or two; weights in block RAM in large RAM, too."""
+        table, (single, digit) = mac_table(self.shape), self.layer.product_kinds
         (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
-        paired = weigh(pair)
-        return mac_offers(self.shape, min(single, paired), digit, PAIR if paired <= single else SINGLE)
+        kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
+        usual = [Offers(figures, kinds, partial(self._made, table, at_once)) for at_once, figures in both]
+        moved = [Offers(table.moved(x.table), kinds, partial(_moved, x.make, table.deep), table.deep) for x in usual]
+        return (*usual, *(moved if len(table.deep) else ()))
+
+    def _made(self, table: MacTable, at_once: int, at: int) -> "MacUnit":
+        return self.unit(table.folding(at, at_once))
+
+
+def _moved(make: Callable[[int], "MacUnit"], deep: np.ndarray, at: int) -> "MacUnit":
+    """The unit with its weights in large RAM."""
+    unit = make(int(deep[at]))
+    return unit.op.unit(replace(unit.folding, weights=LARGE))
 
 
 @dataclass(frozen=True)

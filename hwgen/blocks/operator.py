@@ -7,9 +7,9 @@ face that is missing is an error, not a zero.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from amaranth.lib import wiring
@@ -24,20 +24,6 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 
 from .stream import Port
-
-#: What one multiplier of a kind takes of a budget, for ``Products`` with a count of 1.
-Weigh = Callable[[Products], int]
-
-
-@dataclass(frozen=True)
-class Offer:
-    """A folding for the search to choose from: a lower bound of its ``cycles`` per frame, and its ``multipliers`` as
-    they were weighed. Those of different ``kind`` may differ much in what else they take."""
-
-    folding: Any
-    cycles: int
-    multipliers: int
-    kind: Hashable = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +170,55 @@ class OperatorUnit(Unit):
         return [f"folding {self.folding} is not one of those the operator offers: {', '.join(map(str, offered))}"]
 
 
+@dataclass(frozen=True, eq=False)
+class OfferTable:
+    """Figures of offers side by side, the same object for operators that are alike.
+
+    ``cycles`` int64 [offers]: lower bounds of those per frame. ``counts`` int64 [kinds of products, offers]: hardware
+    multipliers. ``kinds`` int64 [offers]: offers of different kinds may differ much in what else they take.
+    """
+
+    cycles: np.ndarray
+    counts: np.ndarray
+    kinds: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Offers(Sequence[Unit]):
+    """Units for one operator to choose from, each made when it is looked at, of whatever class.
+
+    ``products`` are the kinds that :attr:`OfferTable.counts` counts, with a count of 1. ``moved``: these have their
+    weights in RAM of the device's large kind, and are otherwise the offers of the operator's first :class:`Offers` with
+    these numbers.
+    """
+
+    table: OfferTable
+    products: tuple[Products, ...]
+    make: Callable[[int], Unit]
+    moved: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.table.cycles)
+
+    @overload
+    def __getitem__(self, at: int) -> Unit: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Unit]: ...
+    def __getitem__(self, at: int | slice) -> Unit | list[Unit]:
+        numbers = range(len(self))[at]
+        return self.make(numbers) if isinstance(numbers, int) else [self.make(n) for n in numbers]
+
+    @staticmethod
+    def of(units: Sequence[Unit]) -> "Offers":
+        """``units``, all of one kind."""
+        made = [{replace(each, count=1): each.count for each in unit.cost.products} for unit in units]
+        kinds = tuple(dict.fromkeys(kind for products in made for kind in products))
+        counts = np.array([[products.get(kind, 0) for products in made] for kind in kinds], np.int64)
+        cycles = np.array([unit.interval for unit in units], np.int64)
+        table = OfferTable(cycles, counts.reshape(len(kinds), len(units)), np.zeros(len(units), np.int64))
+        return Offers(table, kinds, units.__getitem__)
+
+
 class Operator(ABC):
     """The base of all operators; subclasses are frozen dataclasses with an ``input`` feature map."""
 
@@ -254,11 +289,12 @@ class Operator(ABC):
     def unit(self, folding: Any) -> OperatorUnit:
         """Hardware for it, laid out by ``folding``."""
 
-    def offers(self, weigh: Weigh) -> Sequence[Offer]:
-        """The foldings as the search looks at them. Operators that need not be told apart give the same object."""
-        units = [self.unit(folding) for folding in self.foldings()]
-        weights = [sum(each.count * weigh(replace(each, count=1)) for each in unit.cost.products) for unit in units]
-        return tuple(Offer(unit.folding, unit.interval, weight) for unit, weight in zip(units, weights, strict=True))
+    def offers(self) -> tuple[Offers, ...]:
+        """Units as the search looks at them: further ones are the same units with something else of the device.
+
+        Of two that have the same cycles the search takes the one that never takes more multipliers of the device.
+        """
+        return (Offers.of([self.unit(folding) for folding in self.foldings()]),)
 
 
 class GoldenOnly(Operator):

@@ -15,8 +15,7 @@ from hwgen.cli.as_json import say
 from hwgen.cli.json_answers import build_answer, explore_answer, simulate_answer
 from hwgen.dataflow.schedule import Schedule
 from hwgen.dataflow.search import explore as exploring
-from hwgen.dataflow.search.folding import FoldingSearch
-from hwgen.dataflow.search.sizing import weigher
+from hwgen.dataflow.search.search import Search
 from hwgen.device.clocks import Clock
 from hwgen.device.targets import device as find_device
 from hwgen.frames.inputs import FrameSpec, Preparation, file_spec
@@ -34,6 +33,7 @@ from hwgen.simulate.runtime import Comparison
 from hwgen.simulate.simulation import Simulation
 from hwgen.simulate.waves import Waves
 from hwgen.simulate.workers import Workers
+from hwgen.top.loading import FIXED
 
 _MOST_ANSWERS = 20  # frames whose answer is printed
 _MOST_NAMES = 5  # of tensors that differ, beside the first
@@ -145,10 +145,11 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
         network = flow.quantised(**front(given)).with_weights(given["weights"]).network
         clock = target.clock(given["clock"])
         tell("sizing layers")
-        found = FoldingSearch(network, weigher(target))
-        budgets = exploring.usual_budgets(found, given["multipliers"], points)
+        bound, large = flow.binds(given["device"], given["multipliers"], None), given["weights"] != FIXED
+        search = Search(network, target, given["multipliers"], bound, large=large)
+        budgets = exploring.usual_budgets(search, given["multipliers"], points)
         tell("exploring")
-        front_line = exploring.explore(found, budgets, lambda share: tell("exploring", share))
+        front_line = exploring.explore(search, budgets, lambda share: tell("exploring", share))
         picture_bytes = BytesIO()
         exploring.draw(front_line, picture_bytes, file.suffix[1:], network.name, clock)
     write_whole(file, picture_bytes.getvalue())

@@ -12,7 +12,7 @@ from hwgen.cli.as_json import say
 from hwgen.cli.commands import arguments, attempt, front, steps, text_width
 from hwgen.cli.json_check import check_answer
 from hwgen.dataflow.fit import fit_table
-from hwgen.dataflow.search.large_ram import has_large_ram
+from hwgen.dataflow.search.resources import has_large_ram
 from hwgen.dataflow.search.smallest import Verdict, memory_bits, shared, smallest, takes, weight_bits
 from hwgen.device.targets import DEVICES, Device
 from hwgen.device.targets import device as find_device
@@ -101,7 +101,7 @@ def _fits(network: Network, target: Device, weights: str) -> None:
     """FitError unless the device takes the network at some speed."""
     large = weights != FIXED
     needed, there = weight_bits(network), memory_bits(target)
-    if needed > HOPELESS * there:  # then no folding need be looked at
+    if needed > HOPELESS * there:  # then no unit need be looked at
         other = _smallest(network, weights).line()
         raise FitError(
             f"device {target.name} is too small: the weights take {needed:,} bits, and all of its memories and LUTs "
@@ -111,10 +111,10 @@ def _fits(network: Network, target: Device, weights: str) -> None:
     if verdict.device is not None:
         return
     if verdict.most_lacking < HOPELESS:
-        flow.choose_plan(network, target, large=large)  # which looks at all foldings
+        flow.choose_plan(network, target, large=large)  # which looks at all units
         return
     other = _smallest(network, weights).line()
-    raise FitError(f"device {target.name} is too small: with the least foldings it takes {verdict.lack}. {other}")
+    raise FitError(f"device {target.name} is too small: with the least hardware it takes {verdict.lack}. {other}")
 
 
 def _smallest(network: Network, weights: str) -> Verdict:

@@ -12,7 +12,7 @@ from hwgen.cli.json_answers import fit_answer
 from hwgen.dataflow.fit import FitTable, fit_needs
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.sizing import Sizing
+from hwgen.dataflow.search.search import Search
 from hwgen.dataflow.stage_synth import StageCounts, count_stages
 from hwgen.device.needs import Needs
 from hwgen.device.synth import check_synthesis
@@ -39,7 +39,7 @@ def fit(synth: bool, jobs: int | None, quiet: bool, settings: dict[str, Any]) ->
             counts = count_stages(design.plan, design.device, jobs, lambda share: tell(_STEP, share))
         table = fit_needs(counts.total, design.device) if counts else design.fit
         if not table.fits:
-            tell("looking for the fastest folding that fits")
+            tell("looking for the fastest design that fits")
         problems, other = ([], None) if table.fits else instead(design, table)
     say(lambda: fit_answer(design, counts, table, other))
     click.echo("\n".join(lines(design, counts, text_width())))
@@ -52,7 +52,7 @@ def fit(synth: bool, jobs: int | None, quiet: bool, settings: dict[str, Any]) ->
 def instead(design: Design, table: FitTable) -> tuple[list[str], Plan | None]:
     """What is in the way of a design, and the fastest plan that fits by estimate; if there is none, what it lacks."""
     try:
-        found = Sizing(design.network, design.device, large=design.plan.loading).fastest()
+        found = Search(design.network, design.device, large=design.plan.loading).fastest()
     except FitError as error:
         return list(error.problems), None
     return table.problems, found if found.to_json() != design.plan.to_json() else None

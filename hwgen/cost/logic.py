@@ -5,6 +5,7 @@ Counts are of bits. What a family of devices makes of each kind is in :class:`hw
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from operator import add, attrgetter
 
 #: Bits up to which an adder is no carry chain.
@@ -83,6 +84,7 @@ def clipped(width: int, low: int, high: int, out: int) -> Logic:
     return below(width, low) + below(width, high + 1) + Logic(mux=out)
 
 
+@lru_cache(1024)
 def adder_register(width: int) -> Logic:
     """:func:`adder` and the register behind it."""
     return adder(width) + Logic(register=max(width, 0))
@@ -101,7 +103,8 @@ def delayed(width: int, cycles: int, apart: int | None = None) -> Logic:
 
 def total(parts: Iterable[Logic]) -> Logic:
     """The sum of ``parts``."""
-    return sum(parts, Logic())
+    counts = [_counts(part) for part in parts]
+    return Logic(*map(sum, zip(*counts, strict=True)))
 
 
 def counter(modulus: int) -> Logic:
@@ -134,6 +137,7 @@ def index_bits(count: int) -> int:
     return max(count - 1, 0).bit_length()
 
 
+@lru_cache(1024)
 def adder_tree(width: int, count: int) -> Logic:
     """The sum of ``count`` numbers of ``width`` bits: an adder and a register for each pair at each level."""
     widths, logic = [width] * count, Logic()

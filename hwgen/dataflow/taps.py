@@ -13,11 +13,13 @@ from hwgen.blocks.convert import WidthConverter
 from hwgen.blocks.fork import Fork
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.multiplier import SINGLE
-from hwgen.blocks.operator import SeveralInputs, Weigh
+from hwgen.blocks.operator import SeveralInputs
 from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.rows import SHORT_QUEUE, RowFork
 from hwgen.blocks.tapped import RowConv, least_depth
 from hwgen.cost.timing import Deadlock
+from hwgen.device.mapping import counted
+from hwgen.device.targets import Device
 
 from .plan import Plan, PlannedLayer
 from .queues import by_pixel
@@ -91,10 +93,10 @@ def _handed_bits(plan: Plan, joint: Stage, made: Stage) -> int:
     return beats * whole.width
 
 
-def tap_shortcuts(plan: Plan, target: int, spare: int, weigh: Weigh) -> Plan:
+def tap_shortcuts(plan: Plan, target: int, spare: int, device: Device) -> Plan:
     """``plan`` with the shortcuts that wait for a row or longer handed on by convolutions, where it takes at most
-    ``spare`` multipliers more, as ``weigh`` counts them, and at most ``target`` cycles per frame all the same; else as
-    it is."""
+    ``spare`` multipliers more, as budgets count those of ``device``, and at most ``target`` cycles per frame all the
+    same; else as it is."""
     layers = {layer.name: layer for layer in plan.layers}
     tapped: dict[str, PlannedLayer] = {}
     found = []
@@ -103,9 +105,9 @@ def tap_shortcuts(plan: Plan, target: int, spare: int, weigh: Weigh) -> Plan:
         lanes = max(other.unit.lanes_in, _lanes_before(plan, shortcut))
         if other.queues[shortcut.place] * lanes < shortcut.map.width * shortcut.map.channels:
             continue  # less than a row
-        folding = _folding(layer.op, layer.folding, target, spare, weigh)
+        folding = _folding(layer.op, layer.folding, target, spare, device)
         if folding:
-            spare -= _multipliers(layer.op, folding, weigh) - _multipliers(layer.op, layer.folding, weigh)
+            spare -= _multipliers(layer.op, folding, device) - _multipliers(layer.op, layer.folding, device)
             tapped[layer.name] = replace(layer.folded(folding), queues=(0,))
             found.append(shortcut)
     if not found:
@@ -133,19 +135,21 @@ def _depth(plan: Plan, shortcut: Shortcut, halves: int) -> int:
     return max(-(-halves * shortcut.map.channels // (2 * lanes)) - LEAST_FORK, 0)
 
 
-def _multipliers(conv: Conv, folding: MacFolding, weigh: Weigh) -> int:
-    return sum(map(weigh, conv.unit(folding).plan.products))
+def _multipliers(conv: Conv, folding: MacFolding, device: Device) -> int:
+    return counted(conv.unit(folding).plan.products, device)
 
 
-def _folding(conv: Conv, folding: MacFolding, target: int, spare: int, weigh: Weigh) -> MacFolding | None:
+def _folding(conv: Conv, folding: MacFolding, target: int, spare: int, device: Device) -> MacFolding | None:
     """The cheapest folding in columns that is as fast as asked for and takes at most ``spare`` multipliers more than
     ``folding``."""
-    most, fitting = _multipliers(conv, folding, weigh) + spare, []
+    most, fitting = _multipliers(conv, folding, device) + spare, []
     for each in [folding] if folding.window == "columns" else conv.foldings():
         if each.window == "columns" and conv.unit(each).interval <= target:
             alike = replace(each, products=folding.products if each.outputs > 1 else SINGLE)
+            moved = replace(alike, weights=folding.weights)
+            alike = alike if conv.unit(moved).plan.weights.problems else moved
             depth = max(2 * least_depth(conv, alike), SHORT_QUEUE)  # so that no pass waits for the one before
-            count = _multipliers(conv, alike, weigh)
+            count = _multipliers(conv, alike, device)
             if count <= most:
                 fitting.append((count, conv.unit(alike).cost.area, len(fitting), replace(alike, tap=depth)))
     return min(fitting)[-1] if fitting else None

@@ -5,6 +5,7 @@ The models of :func:`dsps` and :func:`brams` are exact: they follow the rules of
 flip-flops are estimates.
 """
 
+from collections.abc import Iterable
 from dataclasses import fields
 
 from hwgen.cost.logic import Logic
@@ -33,6 +34,11 @@ def needs(cost: Cost, device: Device) -> Needs:
 def dsps(products: Products, device: Device) -> int:
     """What all of ``products`` take of DSP blocks, in the family's unit."""
     return products.count * _product(products, device.family.dsp)[0]
+
+
+def counted(products: Iterable[Products], device: Device) -> int:
+    """What ``products`` take of a budget: multipliers of ``device``; those it makes of LUTs are not for nothing."""
+    return sum(max(dsps(each, device), each.count) for each in products)
 
 
 def product_luts(products: Products, device: Device) -> int:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import plan_file, read_document
-from hwgen.dataflow.search.large_ram import require_large_ram
-from hwgen.dataflow.search.sizing import Sizing
+from hwgen.dataflow.search.resources import require_large_ram
+from hwgen.dataflow.search.search import Search
 from hwgen.device.clocks import Clock
 from hwgen.device.targets import Device
 from hwgen.graph.errors import FitError, InputError
@@ -45,7 +45,7 @@ def choose_plan(
     lenient: bool = False,
     large: bool = False,
 ) -> Plan:
-    """The plan in the file ``plan``, or the one found by the folding search within what is asked for.
+    """The plan in the file ``plan``, or the one found by the search within what is asked for.
 
     With ``bound`` it is one that fits ``device``; where there is none that is a FitError, unless ``lenient``. With
     ``latency`` one frame takes the least time from end to end, otherwise frames follow each other at the highest rate.
@@ -55,11 +55,11 @@ def choose_plan(
     if plan is not None:
         return _checked_plan(read_plan(network, plan), device, large)
 
-    sizing = Sizing(network, device, multipliers, bound, lenient, large)
+    search = Search(network, device, multipliers, bound, lenient, large)
     if fps is None:
-        return sizing.least_latency() if latency else sizing.fastest()
-    found = sizing.for_rate(int(clock.rate(fps)))
-    needed = sizing.spent(found)
+        return search.least_latency() if latency else search.fastest()
+    found = search.for_rate(int(clock.rate(fps)))
+    needed = search.spent(found)
     if multipliers is not None and needed > multipliers:
         raise FitError(
             f"{fps:g} frames per second at {clock} take {needed} multipliers "

@@ -5,7 +5,7 @@ import pytest
 
 from hwgen import flow
 from hwgen.blocks import MadeUp, Pad, Rearrange, ShuffleChannels, Slice
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.graph.lower.value import NOWHERE
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import S8, FeatureMap, Quantization

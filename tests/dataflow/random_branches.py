@@ -5,7 +5,8 @@ import numpy as np
 from hwgen.blocks import Add, AveragePool, Concat, GlobalAveragePool, MaxPool, Mul, ShuffleChannels, Slice, Upsample
 from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.queues import size_queues
-from hwgen.dataflow.search.folding import FoldingSearch
+from hwgen.dataflow.search.search import USUAL, Search
+from hwgen.device.targets import device
 from hwgen.graph.network import Layer, Network, Output, QuantizedTensor
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap, Quantization
@@ -155,8 +156,10 @@ def random_plan(seed: int) -> Plan:
     """A plan of :func:`random_branches`: foldings found for a random budget, or any at all; queues sized for it."""
     network, generator = random_branches(seed), np.random.default_rng(seed)
     if generator.random() < 0.5:
-        found = FoldingSearch(network)
-        return found.plan(found.for_budget(int(generator.integers(found.least, min(found.most, found.least + 40) + 1))))
+        search = Search(network, device(USUAL), bound=False)
+        least, most = search.offers.least, search.offers.most
+        search = search.within(int(generator.integers(least, min(most, least + 40) + 1)))
+        return search.plan(search.picks())
     layers = []
     for layer in network.layers:
         foldings = list(layer.op.foldings())

@@ -6,7 +6,7 @@ import pytest
 from hwgen.cost.actor import Actor, Give, Take
 from hwgen.dataflow.activity import KINDS, _Row, activity
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
 from tests.blocks.cases import conv

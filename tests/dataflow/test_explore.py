@@ -6,13 +6,15 @@ from itertools import pairwise
 import pytest
 
 from hwgen.dataflow.search.explore import draw, explore, usual_budgets
-from hwgen.dataflow.search.folding import FoldingSearch, default_weigh
+from hwgen.dataflow.search.search import USUAL, Search
+from hwgen.device.mapping import counted
+from hwgen.device.targets import device
 from tests.dataflow.nets import small
 
 
 @pytest.fixture(scope="module")
 def found():
-    return FoldingSearch(small())
+    return Search(small(), device(USUAL), bound=False)
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +31,8 @@ def test_every_point_is_faster_than_all_with_fewer_multipliers(found, points):
 
 def test_a_point_is_the_plan_that_the_search_makes(found, points):
     point = points[len(points) // 2]
-    plan = found.plan(found.for_budget(point.multipliers))
-    products = [product for layer in plan.layers for product in layer.cost.products]
-    assert sum(map(default_weigh, products)) == point.multipliers
+    plan = found.within(point.multipliers).fastest()
+    assert sum(counted(layer.cost.products, device(USUAL)) for layer in plan.layers) == point.multipliers
     assert max(layer.cost.cycles for layer in plan.layers) == point.cycles
     assert {layer.name: layer.cost.cycles for layer in plan.layers}[point.bottleneck] == point.cycles
     assert sum(layer.cost.memory_bits for layer in plan.layers) == point.memory_bits
@@ -41,10 +42,10 @@ def test_a_point_is_the_plan_that_the_search_makes(found, points):
 
 def test_budgets_run_from_the_least_to_the_last_that_helps(found):
     budgets = usual_budgets(found)
-    assert (budgets[0], budgets[-1]) == (found.least, found.most)
-    assert max(option.cycles for option in found.for_budget(found.most)) == max(
-        option.cycles for option in found.for_budget(10 * found.most)
-    )
+    least, most = found.offers.least, found.offers.most
+    assert (budgets[0], budgets[-1]) == (least, most)
+    cycles = [found.cycles(found.within(budget).picks()) for budget in (most, 10 * most)]
+    assert cycles[0] == cycles[1]
 
 
 @pytest.mark.parametrize(("form", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])

@@ -12,7 +12,7 @@ from hwgen import flow
 from hwgen.cli.main import cli
 from hwgen.dataflow import stage_synth
 from hwgen.dataflow.fit import by_layer, fit_table
-from hwgen.dataflow.search.folding import FoldingSearch, search
+from hwgen.dataflow.search.search import USUAL, Search, search
 from hwgen.dataflow.stage_synth import count_stages, remembered
 from hwgen.device.needs import Needs
 from hwgen.device.synth import count
@@ -49,7 +49,8 @@ def lenet5_plan():
 
 @pytest.fixture
 def plan():
-    return FoldingSearch(small()).plan(FoldingSearch(small()).for_budget(12))
+    found = Search(small(), device(USUAL), 12, bound=False)
+    return found.plan(found.picks())
 
 
 def fit(*arguments):

@@ -12,8 +12,7 @@ from amaranth.sim import Simulator
 import hwgen
 from hwgen.cost.needs import MemoryNeed
 from hwgen.dataflow.fit import fit_table
-from hwgen.dataflow.search.large_ram import placed
-from hwgen.dataflow.search.sizing import Sizing
+from hwgen.dataflow.search.search import Search
 from hwgen.device.mapping import brams, large_rams, needs
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
@@ -98,7 +97,7 @@ def huge(plan) -> list[str]:
 
 def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
     network = small()
-    plan = Sizing(network, UP5K, 8, bound=False).fastest()
+    plan = Search(network, UP5K, 8, bound=False).fastest()
     assert not huge(plan)
     bits = {layer.name: layer.unit.plan.weights.width for layer in plan.layers if hasattr(layer.unit, "plan")}
     sizes = {
@@ -107,7 +106,8 @@ def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
         for name in [layer.name]
         if name in bits
     }
-    taken = [huge(placed(plan, replace(UP5K, large_rams=count))) for count in range(9)]
+    devices = [replace(UP5K, large_rams=count) for count in range(9)]
+    taken = [huge(Search(network, each, 8, bound=False, large=True).fastest()) for each in devices]
     assert taken[0] == []
     assert len(taken[8]) > 1
     largest = max(taken[8], key=sizes.get)
@@ -120,11 +120,11 @@ def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
 
 def test_a_network_fits_with_spram_that_does_not_without():
     network = small()
-    free = fit_table(Sizing(network, UP5K, 8, bound=False).fastest(), UP5K).total
+    free = fit_table(Search(network, UP5K, 8, bound=False).fastest(), UP5K).total
     short = replace(UP5K, name="short", brams=free.brams - 6)
     with pytest.raises(FitError, match="device short is too small"):
-        Sizing(network, replace(short, brams=8), 8).fastest()
-    found = Sizing(network, replace(short, brams=8), 8, large=True).fastest()
+        Search(network, replace(short, brams=8), 8).fastest()
+    found = Search(network, replace(short, brams=8), 8, large=True).fastest()
     assert huge(found)
     assert fit_table(found, short).fits
 
@@ -162,7 +162,7 @@ def test_the_table_of_a_device_counts_spram(design):
 def test_devices_without_spram_are_not_touched():
     network = made_loadable(small())
     ecp5 = device("lfe5u-25f")
-    plans = [Sizing(network, ecp5, 20, large=large).fastest() for large in (False, True)]
+    plans = [Search(network, ecp5, 20, large=large).fastest() for large in (False, True)]
     assert plans[0].to_json() == plans[1].to_json()
     assert not huge(plans[1])
 
@@ -189,7 +189,7 @@ def test_too_few_words_are_refused(design):
 def sprammed(make, multipliers: int, load: bool):
     """A plan with all weights that can be in SPRAM, and that of another network in the same hardware."""
     network = made_loadable(make()) if load else make()
-    plan = Sizing(network, replace(UP5K, large_rams=50), multipliers, bound=False, large=True).fastest()
+    plan = Search(network, replace(UP5K, large_rams=50), multipliers, bound=False, large=True).fastest()
     assert huge(plan)
     return plan, laid_out(retrain(make(), 50) if load else network, plan_text(plan), "build")
 

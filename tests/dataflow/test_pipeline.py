@@ -11,9 +11,7 @@ from hwgen.blocks.multiplier import PAIR
 from hwgen.blocks.queue import StreamQueue
 from hwgen.dataflow.pipeline import LONGEST_NAME, Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import search
-from hwgen.dataflow.search.sizing import weigher
-from hwgen.device.targets import device
+from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.graph.semantics.window import Window
@@ -60,7 +58,7 @@ def test_small_network(budget):
 
 def test_two_products_in_a_multiplier():
     network = small()
-    plan = search(network, multipliers=12, weigh=weigher(device("xczu3eg")))
+    plan = search(network, multipliers=12, on="xczu3eg")
     assert {layer.folding.products for layer in plan.layers if hasattr(layer.folding, "products")} >= {PAIR}
     agree(network, plan)
 

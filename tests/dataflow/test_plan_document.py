@@ -12,7 +12,7 @@ from hwgen.blocks import OPERATORS
 from hwgen.blocks.mac import MacFolding
 from hwgen.blocks.operator import GoldenOnly, LaneFolding, OperatorUnit
 from hwgen.dataflow.plan import FOLDINGS, FORMAT, LARGEST_QUEUE, Plan
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.flow import compile as compiled
 from hwgen.graph.errors import InputError
 from hwgen.top.loading import forms_in, made_loadable, plan_text

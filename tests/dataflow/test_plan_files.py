@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import schema
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.graph.errors import InputError
 
 from .nets import random_network

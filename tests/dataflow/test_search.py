@@ -11,8 +11,9 @@ from hwgen.blocks.operator import GoldenOnly
 from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import default_weigh, search
-from hwgen.dataflow.search.sizing import weigher
+from hwgen.dataflow.search.offers import LayerOffers
+from hwgen.dataflow.search.search import USUAL, search
+from hwgen.device.mapping import counted
 from hwgen.device.targets import device
 from hwgen.graph.errors import FitError, InputError, ModelError
 from hwgen.graph.lower.lower import lower
@@ -32,7 +33,7 @@ def network():
 
 
 def spent(plan):
-    return sum(default_weigh(products) for layer in plan.layers for products in layer.cost.products)
+    return sum(counted(layer.cost.products, device(USUAL)) for layer in plan.layers)
 
 
 @pytest.mark.parametrize("budget", [8, 12, 30, 100])
@@ -43,11 +44,10 @@ def test_a_budget_is_kept_and_more_is_never_slower(network, budget):
 
 
 def test_a_target_whose_multipliers_hold_two_products_gets_twice_the_work_done(network):
-    narrow, wide = (weigher(device(name)) for name in ("lfe5u-85f", "xczu3eg"))
-    single, paired = (search(network, multipliers=40, weigh=weigh) for weigh in (narrow, wide))
+    single, paired = (search(network, multipliers=40, on=name) for name in ("lfe5u-85f", "xczu3eg"))
     assert 1.6 * single.multipliers < paired.multipliers
     assert schedule(paired).interval < schedule(single).interval
-    needed = sum(wide(products) for layer in paired.layers for products in layer.cost.products)
+    needed = sum(counted(layer.cost.products, device("xczu3eg")) for layer in paired.layers)
     assert needed == fit_table(paired, device("xczu3eg")).total.dsps <= 40
     assert Plan.from_json(network, paired.to_json()).multipliers == paired.multipliers
 
@@ -74,29 +74,29 @@ def test_no_combination_of_offered_foldings_is_faster(network):
         best = min(
             max(cost.cycles for _, cost in pair)
             for pair in product(*choices)
-            if sum(default_weigh(products) for _, cost in pair for products in cost.products) <= budget
+            if sum(counted(cost.products, device(USUAL)) for _, cost in pair) <= budget
         )
         assert max(layer.cost.cycles for layer in search(two, multipliers=budget).layers) == best
 
 
+@pytest.mark.parametrize("name", [USUAL, "xczu3eg"])
 @pytest.mark.parametrize("place", range(4))
-def test_offers_are_what_foldings_cost(place):
+def test_offers_are_what_units_cost(place, name):
     """Multipliers as they are, cycles never more than they are: what is optimal by offers is optimal."""
-    op = separable().layers[place].op
-    offers = op.offers(default_weigh)
-    assert [offer.folding for offer in offers] == list(op.foldings())
-    for offer in offers:
-        assert op.unit(offer.folding).problems() == []
-        cost = op.unit(offer.folding).cost
-        assert offer.multipliers == sum(map(default_weigh, cost.products))
-        assert offer.cycles <= cost.cycles
+    layer = LayerOffers("layer", separable().layers[place].op, device(name), True, {})
+    assert {layer.moved(at) for at in range(len(layer))} > {None}
+    for at in range(len(layer)):
+        unit = layer.unit(at)
+        assert unit.problems() == []
+        assert layer.multipliers[at] == counted(unit.cost.products, device(name))
+        assert layer.cycles[at] <= unit.cost.cycles
 
 
 def test_layers_that_differ_in_weights_alone_share_their_offers():
     window, source = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 6, 4, U8)
     op = conv(source, window, 4)
     other = replace(op, weights=op.weights[:, ::-1])
-    assert other.offers(default_weigh) is op.offers(default_weigh)
+    assert [offers.table for offers in other.offers()][:2] == [offers.table for offers in op.offers()][:2]
 
 
 def test_too_small_a_budget_says_what_is_needed(network):

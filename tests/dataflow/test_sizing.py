@@ -9,9 +9,8 @@ import pytest
 from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.plan import Plan, PlannedLayer
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import FoldingSearch
 from hwgen.dataflow.search.latency import least_latency
-from hwgen.dataflow.search.sizing import Sizing, weigher
+from hwgen.dataflow.search.search import Search
 from hwgen.device.targets import device
 from hwgen.graph.errors import FitError
 from tests.dataflow.nets import chain, random_network, separable, small
@@ -28,7 +27,7 @@ def network(request):
 @pytest.fixture(scope="module")
 def free(network):
     """The plan that only multipliers limit, and what it takes."""
-    plan = Sizing(network, ECP5, 60, bound=False).fastest()
+    plan = Search(network, ECP5, 60, bound=False).fastest()
     return plan, fit_table(plan, ECP5).total
 
 
@@ -37,20 +36,20 @@ def test_a_plan_fits_whatever_runs_out(network, free, resource):
     plan, taken = free
     smaller = replace(ECP5, **{resource: int(0.8 * getattr(taken, resource))})
     assert not fit_table(plan, smaller).fits
-    fitting = Sizing(network, smaller, 60).fastest()
+    fitting = Search(network, smaller, 60).fastest()
     assert fit_table(fitting, smaller).fits
-    assert Sizing(network, smaller, 60).spent(fitting) <= 60
+    assert Search(network, smaller, 60).spent(fitting) <= 60
     assert schedule(fitting).interval >= schedule(plan).interval
 
 
 def test_a_plan_fits_where_several_things_run_out(network, free):
     _, taken = free
     smaller = replace(ECP5, luts=int(0.8 * taken.luts), ffs=int(0.7 * taken.ffs), brams=int(0.9 * taken.brams))
-    assert fit_table(Sizing(network, smaller, 60).fastest(), smaller).fits
+    assert fit_table(Search(network, smaller, 60).fastest(), smaller).fits
 
 
 def test_nothing_changes_where_multipliers_alone_are_scarce(network, free):
-    assert Sizing(network, ECP5, 60).fastest().to_json() == free[0].to_json()
+    assert Search(network, ECP5, 60).fastest().to_json() == free[0].to_json()
 
 
 @pytest.mark.parametrize("resource", ["luts", "ffs", "brams"])
@@ -58,7 +57,7 @@ def test_no_combination_of_foldings_that_fits_is_faster(resource):
     """Exhaustive, on two layers and what joins them."""
     two = chain(*(layer.op for layer in small().layers[:2]))
     choices = [[(folding, x.op.unit(folding).cost.cycles) for folding in x.op.foldings()] for x in two.layers]
-    taken = fit_table(Sizing(two, ECP5, 40, bound=False).fastest(), ECP5).total
+    taken = fit_table(Search(two, ECP5, 40, bound=False).fastest(), ECP5).total
     smaller = replace(ECP5, **{resource: int(0.7 * getattr(taken, resource))})
     for pair in sorted(product(*choices), key=lambda pair: max(cycles for _, cycles in pair)):
         layers = zip(two.layers, pair, strict=True)
@@ -66,19 +65,19 @@ def test_no_combination_of_foldings_that_fits_is_faster(resource):
         if fit_table(plan, smaller).fits:
             break
     best = max(cycles for _, cycles in pair)
-    assert schedule(Sizing(two, smaller, 1000).fastest()).interval == best
+    assert schedule(Search(two, smaller, 1000).fastest()).interval == best
 
 
 def test_what_does_not_fit_is_said_in_one_line(network):
     tiny = replace(ECP5, name="tiny", brams=1, luts=500)
     with pytest.raises(FitError) as caught:
-        Sizing(network, tiny).fastest()
+        Search(network, tiny).fastest()
     (line,) = caught.value.problems
     assert line.startswith("device tiny is too small: the design needs ")
     assert "LUT4 (limit 500, " in line
     assert re.search(r"too many\); take a larger --device \(lfe5u-\d5f\)$", line)
-    lenient = Sizing(network, tiny, lenient=True).fastest()
-    assert lenient.to_json() == Sizing(network, tiny, bound=False).fastest().to_json()
+    lenient = Search(network, tiny, lenient=True).fastest()
+    assert lenient.to_json() == Search(network, tiny, bound=False).fastest().to_json()
 
 
 def test_a_rate_that_fits_no_more_names_one_that_does(network, free):
@@ -86,7 +85,7 @@ def test_a_rate_that_fits_no_more_names_one_that_does(network, free):
     cycles = schedule(plan).interval
     smaller = replace(ECP5, name="smaller", luts=int(0.6 * taken.luts))
     with pytest.raises(FitError) as caught:
-        Sizing(network, smaller).for_rate(cycles)
+        Search(network, smaller).for_rate(cycles)
     (line,) = caught.value.problems
     assert line.startswith(f"device smaller is too small: {cycles:,} cycles per frame need ")
     assert "cycles do fit, so lower --fps or take a larger --device" in line
@@ -96,27 +95,25 @@ def test_a_rate_is_reached_with_what_is_there(network, free):
     """A folding with more multipliers but less of what is scarce."""
     plan, _ = free
     cycles = 2 * schedule(plan).interval
-    cheapest = Sizing(network, ECP5).for_rate(cycles)
+    cheapest = Search(network, ECP5).for_rate(cycles)
     short = replace(ECP5, brams=fit_table(cheapest, ECP5).total.brams - 1)
-    fitting = Sizing(network, short).for_rate(cycles)
+    fitting = Search(network, short).for_rate(cycles)
     assert fit_table(fitting, short).fits
     assert schedule(fitting).interval <= cycles
 
 
 def test_a_single_frame_takes_less_time(network):
-    sizing = Sizing(network, ECP5, 60)
-    usual, quick = sizing.fastest(), sizing.least_latency()
+    search = Search(network, ECP5, 60)
+    usual, quick = search.fastest(), search.least_latency()
     assert schedule(quick).latency < schedule(usual).latency
-    assert sizing.spent(quick) <= 60
+    assert search.spent(quick) <= 60
     assert fit_table(quick, ECP5).fits
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_latency_is_never_bought_beyond_the_budget(seed):
     network = random_network(seed)
-    found = FoldingSearch(network, weigher(ECP5))
-    chosen = least_latency(found, found.plan(found.for_budget(20)), 20)
-    assert sum(option.multipliers for option in chosen) <= 20
-    assert [option.cycles for option in chosen] == [
-        layer.op.unit(option.folding).timed()[0] for layer, option in zip(network.layers, chosen, strict=True)
-    ]
+    found = Search(network, ECP5, 20, bound=False)
+    chosen = found.offers.choices(least_latency(found.offers, found.picks(), 20))
+    assert sum(choice.multipliers for choice in chosen) <= 20
+    assert [choice.cycles for choice in chosen] == [choice.unit.timed()[0] for choice in chosen]

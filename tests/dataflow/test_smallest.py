@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hwgen.dataflow.fit import fit_table
-from hwgen.dataflow.search.sizing import Sizing
+from hwgen.dataflow.search.search import Search
 from hwgen.dataflow.search.smallest import by_size, smallest
 from hwgen.device.targets import device
 from tests.dataflow.nets import random_network
@@ -17,9 +17,9 @@ ECP5 = device("lfe5u-85f")
 def test_the_smallest_device_takes_a_plan_and_smaller_ones_do_not(seed):
     network = random_network(seed)
     found = smallest(network).device
-    assert fit_table(Sizing(network, found).fastest(), found).fits
+    assert fit_table(Search(network, found).fastest(), found).fits
     before = by_size()[: by_size().index(found)]
-    assert not any(fit_table(Sizing(network, smaller, lenient=True).fastest(), smaller).fits for smaller in before)
+    assert not any(fit_table(Search(network, smaller, lenient=True).fastest(), smaller).fits for smaller in before)
 
 
 def test_where_nothing_is_large_enough_the_nearest_is_named():

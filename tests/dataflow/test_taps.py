@@ -9,9 +9,10 @@ from hwgen.blocks.rows import RowFork
 from hwgen.blocks.tapped import RowConv
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import FoldingSearch, default_weigh
+from hwgen.dataflow.search.search import USUAL, Search
 from hwgen.dataflow.shortcuts import shortcuts
 from hwgen.dataflow.taps import tap_shortcuts, waiting
+from hwgen.device.targets import device
 from hwgen.graph.errors import InputError
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap, Quantization
@@ -25,9 +26,9 @@ from .watched import faults
 
 
 def planned(network, budget):
-    found = FoldingSearch(network)
-    chosen = found.for_budget(budget)
-    return found.plan(chosen), max(option.cycles for option in chosen)
+    found = Search(network, device(USUAL), budget, bound=False)
+    picks = found.picks()
+    return found.plan(picks), found.cycles(picks)
 
 
 @pytest.mark.parametrize(("size", "channels", "budget"), [(8, 4, 40), (6, 4, 45)])
@@ -36,7 +37,7 @@ def test_a_shortcut_is_handed_on(size, channels, budget):
     target = max(target, schedule(plan).interval)
     (shortcut,) = shortcuts(plan.network)
     assert (shortcut.layer, shortcut.other, shortcut.place) == ("layer1", "layer3", 1)
-    handing = tap_shortcuts(plan, target, 8, default_weigh)
+    handing = tap_shortcuts(plan, target, 8, device(USUAL))
     assert any(isinstance(stage.unit, RowFork) for stage in handing.stages)
     assert schedule(handing).interval <= target
     agree(handing.network, handing)
@@ -51,12 +52,12 @@ def test_places_of_a_tapped_convolution_are_taken_as_its_step_starts():
 
 def test_without_a_shortcut_the_plan_stays_as_it_is():
     plan, target = planned(small(), 20)
-    assert tap_shortcuts(plan, target, 0, default_weigh) is plan
+    assert tap_shortcuts(plan, target, 0, device(USUAL)) is plan
 
 
 def test_what_waits_is_counted():
     plan, target = planned(residual(8, 4), 40)
-    handing = tap_shortcuts(plan, target, 8, default_weigh)
+    handing = tap_shortcuts(plan, target, 8, device(USUAL))
     before, after = (
         {(each.layer, each.place): each for each in waiting(made) if each.layer == "layer3"} for made in (plan, handing)
     )
@@ -100,7 +101,7 @@ def test_a_queue_stands_before_a_projection():
 )
 def test_a_plan_that_hands_on_what_it_cannot_is_refused(name, change, said):
     plan, target = planned(residual(8, 4), 40)
-    data = json.loads(tap_shortcuts(plan, target, 8, default_weigh).to_json())
+    data = json.loads(tap_shortcuts(plan, target, 8, device(USUAL)).to_json())
     (layer,) = (layer for layer in data["layers"] if layer["name"] == name)
     layer["folding"] |= change
     with pytest.raises(InputError, match=f"layer '{name}': .*{said}"):

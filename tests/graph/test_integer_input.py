@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto
 
 from hwgen import flow
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.graph.onnx.reader import read_model

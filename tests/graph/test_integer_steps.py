@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from hwgen import flow
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.simulate.exact_session import exact_session

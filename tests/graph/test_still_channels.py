@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.flow.front import quantised
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError

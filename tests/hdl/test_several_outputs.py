@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.hdl.export import to_verilog

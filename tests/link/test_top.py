@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.dataflow.pipeline import Pipeline
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.device.clocks import Clock
 from hwgen.graph import golden
 from hwgen.graph.network import Output

@@ -7,8 +7,9 @@ import pytest
 from hwgen.dataflow.activity import activity
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import FoldingSearch, default_weigh
+from hwgen.dataflow.search.search import USUAL, Search
 from hwgen.dataflow.taps import tap_shortcuts
+from hwgen.device.targets import device
 from hwgen.report.graph import edges
 from hwgen.report.picture import LEAST, MOST, path, picture, side
 from tests.dataflow.nets import residual, small
@@ -79,13 +80,13 @@ def test_squares_stand_for_shares_by_their_area():
 
 
 def planned(network) -> Plan:
-    search = FoldingSearch(network)
-    return search.plan(search.for_budget(40))
+    search = Search(network, device(USUAL), 40, bound=False)
+    return search.plan(search.picks())
 
 
 def handing_on() -> Plan:
     plan = planned(residual())
-    return tap_shortcuts(plan, schedule(plan).interval, 8, default_weigh)
+    return tap_shortcuts(plan, schedule(plan).interval, 8, device(USUAL))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hwgen import testing
 from hwgen.blocks import Concat
 from hwgen.blocks.stream import beat_stream, port_names
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.types import U8, FeatureMap, IntType

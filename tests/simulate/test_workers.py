@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from distributed import LocalCluster
 
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.simulate.simulation import Simulation, simulate

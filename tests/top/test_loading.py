@@ -18,7 +18,7 @@ from hwgen.blocks.mac_operator import MacOperator
 from hwgen.blocks.requantizer import lane_form
 from hwgen.blocks.requantizer_lane import LaneForm
 from hwgen.dataflow.schedule import schedule
-from hwgen.dataflow.search.folding import search
+from hwgen.dataflow.search.search import search
 from hwgen.flow.retraining import retrained
 from hwgen.frames.inputs import USUAL, FrameSpec
 from hwgen.frames.load import load_frames

@@ -6,13 +6,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hwgen.dataflow.search.folding import FoldingSearch
 from hwgen.device.clocks import Clock
+from hwgen.graph.errors import FitError
+
+from .search import Search
 
 
 @dataclass(frozen=True)
 class Point:
-    """The fastest foldings within a budget.
+    """The fastest units within a budget.
 
     ``multipliers`` are those used, ``cycles`` per frame, ``memory_bits`` of weights, windows and the blocks' own
     queues. ``useful`` is the share of multiplier cycles that do one of the network's multiplications. ``bottleneck``
@@ -31,29 +33,46 @@ class Point:
 
 
 def explore(
-    found: FoldingSearch, budgets: Sequence[int], progress: Callable[[float], None] = lambda share: None
+    search: Search, budgets: Sequence[int], progress: Callable[[float], None] = lambda share: None
 ) -> tuple[Point, ...]:
-    """The Pareto front: a point for each of ``budgets`` that buys anything, fewest multipliers first."""
+    """The Pareto front: a point for each of ``budgets`` that buys anything, fewest multipliers first. Each is what
+    ``search`` finds within that budget; FitError where that is nothing for any of them."""
     points: list[Point] = []
-    macs = sum(layer.op.macs for layer in found.network.layers)
-    for n, budget in enumerate(sorted(budgets)):
+    for n, budget in enumerate(sorted(budgets, reverse=True)):
         progress(n / len(budgets))
-        chosen = found.for_budget(budget)
-        multipliers, cycles = sum(option.multipliers for option in chosen), max(option.cycles for option in chosen)
-        if points and cycles >= points[-1].cycles:
+        if points and budget >= points[-1].multipliers:
             continue
-        layers = list(zip(found.network.layers, chosen, strict=True))
-        memory = sum(layer.op.unit(option.folding).cost.memory_bits for layer, option in layers)
-        slowest = max(layers, key=lambda pair: pair[1].cycles)[0].name
-        points.append(Point(multipliers, cycles, memory, macs / (multipliers * cycles), slowest))
+        try:
+            point = _point(search if budget == search.budget else search.within(budget))
+        except FitError:
+            if not points:
+                raise
+            break
+        while points and point.cycles <= points[-1].cycles:  # as fast for less
+            points.pop()
+        points.append(point)
     progress(1.0)
-    return tuple(points)
+    return tuple(reversed(points))
 
 
-def usual_budgets(found: FoldingSearch, most: int | None = None, count: int = 24) -> list[int]:
-    """``count`` budgets in equal steps of ratio, from the least that will do to ``most``, or to the last that helps."""
-    least, most = found.least, min(most or found.most, found.most)
-    return sorted({int(budget) for budget in np.ceil(np.geomspace(least, max(most, least), count))})
+def _point(search: Search) -> Point:
+    chosen = search.choices()
+    macs = sum(layer.op.macs for layer in search.network.layers)
+    multipliers, cycles = sum(choice.multipliers for choice in chosen), max(choice.cycles for choice in chosen)
+    memory = sum(choice.unit.cost.memory_bits for choice in chosen)
+    layers = zip(search.network.layers, chosen, strict=True)
+    slowest = max(layers, key=lambda pair: pair[1].cycles)[0].name
+    return Point(multipliers, cycles, memory, macs / (multipliers * cycles), slowest)
+
+
+def usual_budgets(search: Search, most: int | None = None, count: int = 24) -> list[int]:
+    """``count`` budgets in equal steps of ratio, from the least that will do to ``most``, or to the last that helps, or
+    to all that the device has."""
+    least, last = search.offers.least, search.offers.most
+    most = min(most or (search.budget if search.bound else last), last)
+    if least >= most:
+        return [most if search.bound else least]
+    return sorted({int(budget) for budget in np.ceil(np.geomspace(least, most, count))})
 
 
 def draw(points: Sequence[Point], file: BinaryIO, form: str, name: str, clock: Clock) -> None:

@@ -1,13 +1,15 @@
-"""Foldings for the shortest way of a single frame through the pipeline, instead of the most frames a second."""
+"""Units for the shortest way of a single frame through the pipeline, instead of the most frames a second."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import Schedule, schedule
-from hwgen.dataflow.search.folding import FoldingSearch, Option
 from hwgen.dataflow.stages import INPUT, Source
+
+from .layers import NetworkOffers
 
 #: How much a layer's cycles may change at a time at first, in one try after the other: where the way leads depends on
 #: it by luck. And when to stop trying.
@@ -17,50 +19,50 @@ _HALVINGS = 60
 
 @dataclass(frozen=True)
 class _Trial:
-    """Foldings by number, the cycles after which a single frame has left, and for each layer how long it goes on after
+    """Offers by number, the cycles after which a single frame has left, and for each layer how long it goes on after
     what it reads has ended: these tails add up along the way."""
 
-    chosen: list[int]
+    picks: list[int]
     latency: int
     tails: list[int]
 
 
-def least_latency(found: FoldingSearch, start: Plan, budget: int) -> list[Option]:
-    """Foldings within ``budget`` multipliers with which a frame takes less time from end to end than with ``start``.
+def least_latency(
+    offers: NetworkOffers, start: list[int], budget: int, fits: Callable[[list[int]], bool] = lambda picks: True
+) -> list[int]:
+    """Offers within ``budget`` multipliers, and such that all ``fits``, with which a frame takes less time from end to
+    end than with ``start``; those themselves where none do.
 
     A layer's tail is taken to be in proportion to its cycles. With that the budget is shared out anew, cycles changing
     no more than by a factor; the schedule says whether it was better, and the factor falls where it was not. The best
     of several such ways is taken.
     """
-    numbers = [
-        next(at for at, offer in enumerate(layer.offers) if offer.folding == placed.folding)
-        for layer, placed in zip(found.layers, start.layers, strict=True)
-    ]
-    first = _tried(found, numbers)
-    best = min((_descent(found, first, budget, factor) for factor in WIDEST), key=lambda trial: trial.latency)
-    return [layer.option(at) for layer, at in zip(found.layers, best.chosen, strict=True)]
+    first = _tried(offers, start)
+    ways = (_descent(offers, first, budget, factor, fits) for factor in WIDEST)
+    return min(ways, key=lambda trial: trial.latency).picks
 
 
-def _descent(found: FoldingSearch, first: _Trial, budget: int, factor: float) -> _Trial:
+def _descent(
+    offers: NetworkOffers, first: _Trial, budget: int, factor: float, fits: Callable[[list[int]], bool]
+) -> _Trial:
     """From ``first`` on to better ones, until ``factor`` is as good as 1."""
     best = first
     while factor > NARROWEST:
-        chosen = _shared_out(found, best, budget, factor)
-        trial = _tried(found, chosen) if chosen != best.chosen else best
-        if trial.latency < best.latency:
+        chosen = _shared_out(offers, best, budget, factor)
+        trial = _tried(offers, chosen) if chosen != best.picks else best
+        if trial.latency < best.latency and fits(trial.picks):
             best = trial
         else:
             factor **= 0.5
     return best
 
 
-def _tried(found: FoldingSearch, chosen: list[int]) -> _Trial:
+def _tried(offers: NetworkOffers, picks: list[int]) -> _Trial:
     """One frame through a pipeline whose queues have no end."""
-    for layer, at in zip(found.layers, chosen, strict=True):
-        layer.settle(at)
-    plan = found.without_queues([layer.option(at) for layer, at in zip(found.layers, chosen, strict=True)])
+    offers.settled(picks)
+    plan = offers.plan(picks)
     timing = schedule(plan, 1, unbounded=range(len(plan.stages)))
-    return _Trial(chosen, timing.latency, _tails(plan, timing))
+    return _Trial(picks, timing.latency, _tails(plan, timing))
 
 
 def _tails(plan: Plan, timing: Schedule) -> list[int]:
@@ -73,19 +75,19 @@ def _tails(plan: Plan, timing: Schedule) -> list[int]:
     return [tails[layer.name] for layer in plan.layers]
 
 
-def _shared_out(found: FoldingSearch, best: _Trial, budget: int, factor: float) -> list[int]:
+def _shared_out(offers: NetworkOffers, best: _Trial, budget: int, factor: float) -> list[int]:
     """The least sum of tails within the budget, by the price of a multiplier in cycles at which it is just kept."""
     rows = []
-    for layer, at, tail in zip(found.layers, best.chosen, best.tails, strict=True):
+    for layer, at, tail in zip(offers.layers, best.picks, best.tails, strict=True):
         now = layer.cycles[at]
         near = np.flatnonzero((layer.cycles <= now * factor) & (layer.cycles * factor >= now))
         rows.append((near, tail / now * layer.cycles[near], layer.multipliers[near], layer.cycles[near]))
     low, high = 0.0, float(best.latency)
-    chosen = best.chosen
+    chosen = best.picks
     for _ in range(_HALVINGS):
         price = (low + high) / 2
         picks = [int(near[np.lexsort((cycles, cost + price * few))[0]]) for near, cost, few, cycles in rows]
-        if sum(layer.multipliers[at] for layer, at in zip(found.layers, picks, strict=True)) <= budget:
+        if sum(layer.multipliers[at] for layer, at in zip(offers.layers, picks, strict=True)) <= budget:
             chosen, high = picks, price
         else:
             low = price

@@ -1,6 +1,6 @@
 """The smallest known device that takes a network, without a search for the fastest design on it.
 
-Each device is asked for the foldings that take least of what it has, with all the time of the world for a frame. What
+Each device is asked for the units that take least of what it has, with all the time of the world for a frame. What
 these are made of is looked at once for all devices, and taken together once for each family.
 """
 
@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hwgen.blocks.operator import Operator
+from hwgen.blocks.operator import Operator, Unit
 from hwgen.cost.needs import Cost
 from hwgen.dataflow.fit import FitRow, FitTable, fit_table
-from hwgen.dataflow.search.sizing import Sizing
 from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.network import Network
 from hwgen.graph.types import IntType
+
+from .search import Search
 
 #: Seconds of processor time after which no further device is tried.
 SECONDS = 10.0
@@ -65,12 +66,12 @@ def smallest(
 ) -> Verdict:
     """The smallest of ``devices`` that takes ``network``; weights may be in ``large`` RAM."""
     end = time.process_time() + seconds
-    sizings = shared(network, large)
+    searches = shared(network, large)
     best = None
     weights = weight_bits(network)
     able = [device for device in by_size(devices) if memory_bits(device) >= weights]
     for device in able or by_size(devices)[-1:]:
-        verdict = takes(sizings(device))
+        verdict = takes(searches(device))
         if verdict.device is not None:
             return verdict
         best = verdict if best is None or verdict.most_lacking <= best.most_lacking else best
@@ -79,17 +80,17 @@ def smallest(
     return best
 
 
-def shared(network: Network, large: bool = False) -> Callable[[Device], Sizing]:
+def shared(network: Network, large: bool = False) -> Callable[[Device], Search]:
     """Searches on any device, which share what they have found of the layers."""
-    costs: dict[tuple[int, object], Cost] = {}
-    families: dict[str, Sizing] = {}
+    costs: dict[Unit, Cost] = {}
+    families: dict[str, Search] = {}
 
-    def sizing(device: Device) -> Sizing:
+    def search(device: Device) -> Search:
         first = families.get(device.family.name)
-        made = first.on(device) if first else Sizing(network, device, large=large, costs=costs)
+        made = first.on(device) if first else Search(network, device, large=large, costs=costs)
         return families.setdefault(device.family.name, made) if first is None else made
 
-    return sizing
+    return search
 
 
 def memory_bits(device: Device) -> int:
@@ -109,11 +110,11 @@ def _weight_bits(op: Operator) -> int:
     return 0 if weights is None else weights.size * IntType.holding(int(weights.min()), int(weights.max())).width
 
 
-def takes(sizing: Sizing) -> Verdict:
+def takes(search: Search) -> Verdict:
     """Whether the device takes the network at any speed."""
-    plan, queues = sizing.slowest()
-    table = fit_table(plan, sizing.device)
-    return Verdict(sizing.device if table.fits else None, table, queues=queues)
+    plan, queues = search.slowest()
+    table = fit_table(plan, search.device)
+    return Verdict(search.device if table.fits else None, table, queues=queues)
 
 
 def _share(row: FitRow) -> float:

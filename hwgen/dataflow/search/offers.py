@@ -1,0 +1,158 @@
+"""What the layers of a network offer on a device: units with their cycles and what they take, by number."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.blocks.operator import Offers, Operator, Unit
+from hwgen.cost.needs import Cost
+from hwgen.device.mapping import counted
+from hwgen.device.targets import Device
+from hwgen.graph.errors import ModelError
+
+#: One in so many multipliers more than the least may be worth it for what else a unit takes.
+NEARLY = 8
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A unit for a layer with its exact ``cycles`` per frame, and its ``multipliers`` as budgets count them."""
+
+    unit: Unit
+    cycles: int
+    multipliers: int
+
+
+class LayerOffers:
+    """The offers of one layer, by number. Cycles are lower bounds until an offer is settled.
+
+    ``front``: the cycles at which fewer multipliers than before will do, rising, and those multipliers. ``alike`` is
+    the same for layers with the same offers, whatever their weights.
+    """
+
+    def __init__(self, name: str, op: Operator, device: Device, large: bool, costs: dict[Unit, Cost]):
+        groups = op.offers()
+        if not len(groups[0]):
+            raise ModelError(f"node {name!r}: {type(op).__name__} has no hardware for {op.input}")
+        prices = {kind: counted([kind], device) for group in groups for kind in group.products}
+        able = [(group, _multipliers(group, prices)) for group in groups if large or group.moved is None]
+        kept = [
+            (group, own) for n, (group, own) in enumerate(able) if not _outdone(group, own, able[:n], able[n + 1 :])
+        ]
+        self.name, self.op, self.groups = name, op, [group for group, _ in kept]
+        self.cycles = np.concatenate([group.table.cycles for group in self.groups])
+        self.multipliers = np.concatenate([own for _, own in kept])
+        self.starts = np.cumsum([0, *map(len, self.groups)])
+        self.alike = id(groups[0].table), tuple(prices[kind] for kind in groups[0].products), len(kept)
+        self._settled, self._costs = set[int](), costs
+        self._lanes: dict[int, tuple[int, int]] = {}
+        self._find_front()
+
+    def __len__(self) -> int:
+        return len(self.cycles)
+
+    def _find_front(self) -> None:
+        order = np.lexsort((self.multipliers, self.cycles))
+        least = np.minimum.accumulate(self.multipliers[order])
+        better = np.flatnonzero(np.diff(least, prepend=least[0] + 1))
+        self.front = self.cycles[order][better].tolist(), least[better].tolist()
+
+    def unit(self, at: int) -> Unit:
+        """An offer."""
+        group = int(np.searchsorted(self.starts, at, side="right")) - 1
+        return self.groups[group][int(at - self.starts[group])]
+
+    def lanes(self, some: np.ndarray) -> np.ndarray:
+        """Lanes in and lanes out, int64 [2, offers], of some offers."""
+        for at in set(some.tolist()) - self._lanes.keys():
+            unit = self.unit(at)
+            self._lanes[at] = unit.lanes_in, unit.lanes_out
+        return np.array([self._lanes[at] for at in some.tolist()], np.int64).T
+
+    def cost(self, at: int) -> Cost:
+        """What an offer is made of, which no device changes."""
+        unit = self.unit(at)
+        if unit not in self._costs:
+            self._costs[unit] = unit.cost
+        return self._costs[unit]
+
+    def choice(self, at: int) -> Choice:
+        """An offer that has been settled."""
+        return Choice(self.unit(at), int(self.cycles[at]), int(self.multipliers[at]))
+
+    def settle(self, at: int) -> bool:
+        """Make the cycles of an offer exact; True if that changed them."""
+        if at in self._settled:
+            return False
+        self._settled.add(at)
+        cycles = self.unit(at).timed()[0]
+        changed, self.cycles[at] = cycles != self.cycles[at], cycles
+        if changed:
+            self._find_front()
+        return changed
+
+    def least(self, cycles: int) -> float:
+        """The multipliers with which it takes at most ``cycles``, infinite if none do."""
+        at = bisect_right(self.front[0], cycles)
+        return self.front[1][at - 1] if at else float("inf")
+
+    def cheapest(self, cycles: int) -> int:
+        """Of the offers with the :meth:`least` multipliers and weights where they usually are the one with the least
+        area."""
+        usual = len(self.groups[0])
+        same = np.flatnonzero((self.cycles <= cycles) & (self.multipliers == self.least(cycles)))
+        same = same[same < usual] if (same < usual).any() else same
+        return min(same.tolist(), key=lambda at: (self.cost(at).area, self.cycles[at], at))
+
+    def within(self, cycles: int, multipliers: float) -> np.ndarray:
+        """The offers that take at most so many cycles and multipliers."""
+        return np.flatnonzero((self.cycles <= cycles) & (self.multipliers <= multipliers))
+
+    def near(self, cycles: int) -> np.ndarray:
+        """The offers that take at most ``cycles`` and, among those of their kind, nearly the least multipliers."""
+        fast, found = self.cycles <= cycles, []
+        for own in self._kinds:
+            some = own[fast[own]]
+            least = self.multipliers[some].min(initial=np.iinfo(np.int64).max // 2)
+            found.append(some[self.multipliers[some] <= least + least // NEARLY])
+        return np.concatenate(found)
+
+    @cached_property
+    def plainest(self) -> np.ndarray:
+        """Of the offers of each kind the first with the least multipliers."""
+        return np.array([own[np.argmin(self.multipliers[own])] for own in self._kinds])
+
+    @cached_property
+    def _kinds(self) -> list[np.ndarray]:
+        """Numbers of the offers of each kind."""
+        return [
+            start + np.flatnonzero(group.table.kinds == kind)
+            for start, group in zip(self.starts, self.groups, strict=False)
+            for kind in dict.fromkeys(group.table.kinds.tolist())
+        ]
+
+    def moved(self, at: int) -> int | None:
+        """The same unit as offer ``at`` with its weights in large RAM; None where that is not offered."""
+        for start, group in zip(self.starts[1:], self.groups[1:], strict=False):
+            if group.moved is not None:
+                found = np.flatnonzero(group.moved == at)
+                return int(start + found[0]) if len(found) else None
+        return None
+
+
+def _multipliers(group: Offers, prices: dict) -> np.ndarray:
+    """int64 [offers]"""
+    return np.array([prices[kind] for kind in group.products], np.int64) @ group.table.counts
+
+
+def _outdone(group: Offers, own: np.ndarray, before: Sequence, behind: Sequence) -> bool:
+    """Whether others are the same offers for never more multipliers; of two that are equal the first stays."""
+
+    def alike(other: Offers) -> bool:
+        return (other.moved is None) == (group.moved is None) and np.array_equal(other.table.cycles, group.table.cycles)
+
+    first = any(alike(other) and (few <= own).all() for other, few in before)
+    return first or any(alike(other) and (few <= own).all() and (few < own).any() for other, few in behind)

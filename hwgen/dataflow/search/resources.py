@@ -1,0 +1,47 @@
+"""What a design takes, and what there is for it: one number for each resource, which add up."""
+
+import numpy as np
+
+from hwgen.cost.needs import Cost
+from hwgen.device.mapping import counted, needs
+from hwgen.device.needs import Needs
+from hwgen.device.targets import DEVICES, Device
+from hwgen.graph.errors import InputError
+
+#: The order of resources in vectors: multipliers as budgets count them, then what :class:`Needs` says.
+RESOURCES = ("multipliers", "luts", "ram_luts", "ffs", "dsps", "brams", "large")
+#: More than there is of anything.
+NO_END = 1e15
+
+
+def vector(taken: Needs, multipliers: int) -> np.ndarray:
+    """float64 [resources]."""
+    return np.array([multipliers, *(getattr(taken, name) for name in RESOURCES[1:])], float)
+
+
+def cost_vector(cost: Cost, device: Device) -> np.ndarray:
+    """What ``cost`` takes of ``device`` and of a budget."""
+    return vector(needs(cost, device), counted(cost.products, device))
+
+
+def limits(device: Device, budget: float, *, large: bool, bound: bool = True) -> np.ndarray:
+    """What there is: a ``budget`` of multipliers, and of ``device`` all it has, or no end of it unless ``bound``. There
+    is large RAM only where ``large`` says that it may be used."""
+    has = (device.luts, device.ram_luts, device.ffs, device.dsps, device.brams)
+    rest = has if bound else (NO_END,) * len(has)
+    return np.array([budget, *rest, device.large_rams if large else 0], float)
+
+
+def has_large_ram(device: Device) -> bool:
+    """Whether designs can have weights in RAM of its large kind: SPRAM, which has nothing in it at power-up."""
+    return device.family.large is not None and device.large_rams > 0
+
+
+def require_large_ram(device: Device) -> None:
+    """Raise InputError where there is none."""
+    if not has_large_ram(device):
+        able = ", ".join(each.name for each in DEVICES if has_large_ram(each))
+        raise InputError(
+            f"device {device.name} has no SPRAM for weights: take a --device that has ({able}), or --weights fixed or "
+            "loadable"
+        )

@@ -1,0 +1,291 @@
+"""The search: of what layers offer one unit each, so that all fit a device and frames follow each other fastest.
+
+The least target, in cycles per frame, at which some units fit: the cheapest by multipliers where these alone are
+scarce, else any that keep within all that the device has (:mod:`hwgen.dataflow.search.choose`). What joins the layers
+is counted in, but for queues, which are known once a plan is made, and set aside then. Cycles of units are made exact
+only when they are about to be chosen: as none is faster than its bound, none that was not looked at could do better.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.blocks.operator import Unit
+from hwgen.cost.needs import Cost
+from hwgen.dataflow.fit import FitTable, fit_table
+from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.queues import size_queues
+from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.taps import tap_shortcuts
+from hwgen.device.mapping import counted
+from hwgen.device.targets import Device, device
+from hwgen.graph.errors import FitError
+from hwgen.graph.network import Network
+
+from .latency import least_latency
+from .layers import NetworkOffers
+from .offers import Choice
+from .resources import has_large_ram, limits, vector
+
+MULTIPLIERS = 100  # for a device without any
+#: Rounds in which what queues take is set aside.
+ROUNDS = 12
+#: Cycles of a frame times stages beyond which the slowest plan gets no queues: scheduling would take too long.
+MOST_SCHEDULED = 1 << 28
+#: What counts multipliers where nothing else of a device matters.
+USUAL = "lfe5u-85f"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Offers by number, and the plan with their units."""
+
+    picks: list[int]
+    plan: Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The search for ``network`` on ``device`` with at most ``multipliers``, as many as the device has unless given.
+
+    With ``bound`` the plan must fit the device: where none does that is an error, or with ``lenient`` it is as without.
+    With ``large`` weights may be in large RAM, if the device has any. ``costs`` of units are kept there for searches
+    on other devices.
+    """
+
+    network: Network
+    device: Device
+    multipliers: int | None = None
+    bound: bool = True
+    lenient: bool = False
+    large: bool = False
+    costs: dict[Unit, Cost] = field(default_factory=dict)
+
+    def on(self, device: Device) -> "Search":
+        """The same on another device, with what is known of the layers."""
+        return self._with_offers(replace(self, device=device))
+
+    def within(self, multipliers: int) -> "Search":
+        """The same with another budget."""
+        return self._with_offers(replace(self, multipliers=multipliers))
+
+    def _with_offers(self, other: "Search") -> "Search":
+        if other.device.family is self.device.family and self._large == other._large:
+            other.__dict__["offers"] = self.offers
+        return other
+
+    @cached_property
+    def offers(self) -> NetworkOffers:
+        """What the layers offer."""
+        return NetworkOffers(self.network, self.device, self._large, self.costs)
+
+    @property
+    def _large(self) -> bool:
+        return self.large and has_large_ram(self.device)
+
+    @property
+    def budget(self) -> int:
+        """Multipliers that it may take."""
+        return self.multipliers or self.device.multipliers or MULTIPLIERS
+
+    def spent(self, plan: Plan) -> int:
+        """Multipliers of ``plan``, as the budget counts them."""
+        return sum(counted(stage.cost.products, self.device) for stage in plan.stages)
+
+    # What is asked for
+
+    def fastest(self) -> Plan:
+        """The plan with the fewest cycles per frame; FitError where none fits."""
+        return self._fastest().plan
+
+    def choices(self) -> list[Choice]:
+        """The units of :meth:`fastest`; that takes no queues where nothing but multipliers limits it."""
+        return self.offers.choices(self._fastest().picks if self.bound else self.picks())
+
+    def picks(self) -> list[int]:
+        """Offers by number with the fewest cycles per frame within the budget, whatever else they take."""
+        return self._exact(self._within_budget)
+
+    def plan(self, picks: list[int], spare: int = 0) -> Plan:
+        """The plan with the offers picked, and queues such that it is as fast as its slowest layer. Convolutions hand
+        shortcuts on where they can, for at most ``spare`` multipliers more."""
+        target = self.cycles(picks)
+        return tap_shortcuts(size_queues(self.offers.plan(picks), target), target, spare, self.device)
+
+    def cycles(self, picks: Sequence[int]) -> int:
+        """Of the slowest of the offers picked."""
+        return max(choice.cycles for choice in self.offers.choices(picks))
+
+    def for_rate(self, cycles: int) -> Plan:
+        """The plan with the least hardware that takes at most ``cycles`` per frame; FitError where none fits."""
+        cheapest = self.plan(self._exact(lambda: self._cheapest_in(cycles)))
+        if self._suffices(cheapest):
+            return cheapest
+        fitting = self._fitting(lambda left: self.offers.within(cycles, left))
+        if fitting:
+            return fitting.plan
+        if self.lenient:
+            return cheapest
+        other = self._fastest_fitting(cycles)
+        best = f"{schedule(other.plan).interval:,} cycles do fit, so lower --fps or " if other else ""
+        table = fit_table(cheapest, self.device)
+        raise FitError(
+            f"device {self.device.name} is too small: {cycles:,} cycles per frame need {_excess(table, best)}"
+        )
+
+    def least_latency(self) -> Plan:
+        """The plan with which a single frame takes the fewest cycles; never more than that of :meth:`fastest`."""
+        usual = self._fastest()
+        picks = least_latency(self.offers, usual.picks, self.budget, self._fits)
+        quick = self.plan(self.offers.moved(picks, self._limits[-1]))
+        better = schedule(quick).latency < schedule(usual.plan).latency
+        return quick if better and self._suffices(quick) and self.spent(quick) <= self.budget else usual.plan
+
+    def slowest(self) -> tuple[Plan, bool]:
+        """A plan, however slow, that fits if one is found that does; and whether it has its queues, which are not
+        looked for where a frame takes too long to be scheduled."""
+        offers, rest = self.offers, np.zeros_like(self._limits)
+        plainest = [layer.plainest for layer in offers.layers]
+        for _ in range(ROUNDS):
+            picks = offers.moved(offers.nearest(plainest, self._limits - rest), self._limits[-1])
+            plan = offers.plan(picks)
+            if fit_table(plan, self.device).fits:
+                return self._queued(plan, picks)
+            more = np.maximum(rest, self._besides(picks, plan))
+            if (more <= rest).all() or (self._limits - more < 0).any():
+                break
+            rest = more
+        return plan, False
+
+    def _queued(self, plan: Plan, picks: list[int]) -> tuple[Plan, bool]:
+        beats = max(layer.cycles[at] for layer, at in zip(self.offers.layers, picks, strict=True)) * len(plan.stages)
+        return (plan, False) if beats > MOST_SCHEDULED else (self.plan(self._exact(lambda: picks)), True)
+
+    # How it is found
+
+    def _fastest(self) -> Found:
+        """The fastest that fits; FitError where there is none."""
+        picks = self.picks()
+        cheapest = self._found(picks, self.budget - sum(choice.multipliers for choice in self.offers.choices(picks)))
+        if self._suffices(cheapest.plan):
+            return cheapest
+        fitting = self._fastest_fitting(self.cycles(picks))
+        if fitting:
+            return fitting
+        if self.lenient:
+            return cheapest
+        nearest = fit_table(self._nearest.plan, self.device)
+        raise FitError(f"device {self.device.name} is too small: the design needs {_excess(nearest)}")
+
+    def _fastest_fitting(self, least: int) -> Found | None:
+        """The fastest that fits and takes no fewer than ``least`` cycles per frame."""
+        fitting = self._fitting(lambda left: self._fewest_cycles(left, least))
+        return self._nearest if fitting is None and self._suffices(self._nearest.plan) else fitting
+
+    def _fitting(self, choose: Callable[[np.ndarray], list[int] | None]) -> Found | None:
+        """What fits, of offers chosen within limits that leave room for the queues."""
+        rest = np.zeros_like(self._limits)
+        for _ in range(ROUNDS):
+            picks = self._exact(lambda left=self._limits - rest: choose(left))
+            if picks is None:
+                return None
+            picks = self.offers.moved(picks, self._limits[-1])
+            plan = self.offers.plan(picks)
+            if self._suffices(plan):  # queues take a run of the whole schedule
+                found = self._found(picks)
+                if self._suffices(found.plan) and self.spent(found.plan) <= self.budget:
+                    return found
+                plan = found.plan
+            rest = np.maximum(rest, self._besides(picks, plan))
+        return None
+
+    def _besides(self, picks: Sequence[int], plan: Plan) -> np.ndarray:
+        """What a plan takes besides what is known of its units and what joins them."""
+        return vector(fit_table(plan, self.device).total, self.spent(plan)) - self.offers.taken(picks)
+
+    def _exact(self, choose: Callable[[], list[int] | None]) -> list[int] | None:
+        """What ``choose`` picks once cycles of all that it picks are exact."""
+        while True:
+            picks = choose()
+            if picks is None or self.offers.settled(picks):
+                return picks
+
+    def _within_budget(self) -> list[int]:
+        """The least target whose cheapest units by multipliers keep within the budget."""
+        targets = self.offers.fronts
+        at = bisect_left(targets, True, key=lambda cycles: self.offers.multipliers(cycles) <= self.budget)
+        if at < len(targets):
+            return self.offers.cheapest(targets[at], self._limits[-1])
+        needed = f"the network needs at least {self.offers.least:.0f} multipliers (limit {self.budget})"
+        if self.multipliers is not None:
+            raise FitError(f"{needed}; raise --multipliers")
+        raise FitError(
+            f"device {self.device.name} is too small: {needed}; raise --multipliers, or take a larger --device"
+        )
+
+    def _cheapest_in(self, cycles: int) -> list[int]:
+        """The cheapest units by multipliers that take at most ``cycles``."""
+        slow = next((layer for layer in self.offers.layers if layer.least(cycles) == float("inf")), None)
+        if slow:
+            raise FitError(
+                f"layer {slow.name!r}: {cycles} cycles per frame cannot be reached (limit {slow.cycles.min()} "
+                "cycles); ask for a lower frame rate or a higher clock"
+            )
+        return self.offers.cheapest(cycles, self._limits[-1])
+
+    def _fewest_cycles(self, left: np.ndarray, least: int) -> list[int] | None:
+        """Offers within what is ``left`` for the least target that has any, from ``least`` on."""
+        targets = [target for target in self.offers.targets if target >= least]
+        low, high, best = 0, len(targets), None
+        while low < high:
+            middle = (low + high) // 2
+            picks = self.offers.within(targets[middle], left)
+            low, high, best = (low, middle, picks) if picks else (middle + 1, high, best)
+        return best
+
+    @cached_property
+    def _nearest(self) -> Found:
+        """What lacks as little as can be, however slow."""
+        offers, slowest = self.offers, self.offers.targets[-1]
+        able = [layer.near(slowest) for layer in offers.layers]
+        picks = self._exact(lambda: offers.nearest(able, self._limits))
+        return self._found(offers.moved(picks, self._limits[-1]))
+
+    @cached_property
+    def _limits(self) -> np.ndarray:
+        return limits(self.device, self.budget, large=self._large)
+
+    def _found(self, picks: list[int], spare: int = 0) -> Found:
+        return Found(picks, self.plan(picks, spare))
+
+    def _fits(self, picks: list[int]) -> bool:
+        """Whether they do, before there are queues."""
+        return not self.bound or bool((self.offers.taken(picks) <= self._limits).all())
+
+    def _suffices(self, plan: Plan) -> bool:
+        return not self.bound or fit_table(plan, self.device).fits
+
+
+def search(network: Network, *, multipliers: int | None = None, cycles: int | None = None, on: str = USUAL) -> Plan:
+    """The plan with the fewest cycles per frame within ``multipliers``, or the cheapest within ``cycles``, whatever
+    else it takes; multipliers are counted as those of device ``on``.
+
+    With neither, the fastest within 100 multipliers. Raises :class:`FitError` naming what would do, and
+    :class:`ModelError` where layers have no hardware.
+    """
+    found = Search(network, device(on), multipliers or MULTIPLIERS, bound=False)
+    return found.fastest() if cycles is None else found.for_rate(cycles)
+
+
+def _excess(table: FitTable, remedy: str = "") -> str:
+    """What is too much, by how much, and what would do."""
+    needed = ", ".join(
+        f"{row.used:,} {row.resource} (limit {row.available:,}, {-row.free:,} too many)"
+        for row in table.rows
+        if row.free < 0
+    )
+    larger = f" ({table.larger})" if table.larger else ""
+    return f"{needed}; {remedy}take a larger --device{larger}"
