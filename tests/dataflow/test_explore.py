@@ -1,15 +1,22 @@
 """The Pareto front: what each point claims can be had, and the picture is drawn."""
 
+from dataclasses import replace
 from io import BytesIO
 from itertools import pairwise
 
 import pytest
 
+from hwgen.dataflow.fit import fit_table
+from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.explore import draw, explore, usual_budgets
 from hwgen.dataflow.search.search import USUAL, Search
+from hwgen.dataflow.search.smallest import takes
+from hwgen.device.clocks import Clock
 from hwgen.device.mapping import counted
 from hwgen.device.targets import device
-from tests.dataflow.nets import small
+from hwgen.flow.planning import choose_plan
+from hwgen.graph.errors import FitError
+from tests.dataflow.nets import random_network, separable, small
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +49,48 @@ def test_a_point_is_the_plan_that_the_search_makes(found, points):
 
 def test_budgets_run_from_the_least_to_the_last_that_helps(found):
     budgets = usual_budgets(found)
-    least, most = found.offers.least, found.offers.most
-    assert (budgets[0], budgets[-1]) == (least, most)
-    cycles = [found.cycles(found.within(budget).picks()) for budget in (most, 10 * most)]
-    assert cycles[0] == cycles[1]
+    assert budgets[0] == found.offers.least
+    picks = [found.within(budget).picks() for budget in (budgets[-1], 10 * budgets[-1], budgets[-1] - 1)]
+    cycles = list(map(found.cycles, picks))
+    assert cycles[0] == cycles[1] < cycles[2]
+
+
+FRONTS = [
+    ("ice40up5k", random_network(0)),
+    ("ice40up5k", random_network(5)),
+    ("lfe5u-25f", small()),
+    ("gw1nr-9c", small()),
+    ("xc7a35t", separable()),
+]
+
+
+@pytest.mark.parametrize(("name", "network"), FRONTS, ids=[f"{n}-{name}" for n, (name, _) in enumerate(FRONTS)])
+def test_on_a_device_the_fastest_point_is_the_plan_of_fit_and_build_and_all_points_fit(name, network):
+    target = device(name)
+    search = Search(network, target)
+    points = explore(search, usual_budgets(search, count=5))
+    plan = choose_plan(network, target)
+    assert points[-1].cycles == schedule(plan).interval
+    assert points[-1].multipliers == search.spent(plan)
+    for point in points:
+        built = choose_plan(network, target, multipliers=point.multipliers)
+        assert fit_table(built, target).fits
+        assert (schedule(built).interval, search.spent(built)) == (point.cycles, point.multipliers)
+
+
+def test_where_nothing_fits_exploring_says_what_building_does():
+    network, target = small(), replace(device("ice40up5k"), luts=500)
+    search = Search(network, target)
+    with pytest.raises(FitError) as exploring:
+        explore(search, usual_budgets(search))
+    with pytest.raises(FitError) as building:
+        choose_plan(network, target)
+    assert exploring.value.problems == building.value.problems
+    assert takes(search).device is None
 
 
 @pytest.mark.parametrize(("form", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_the_picture_is_drawn(points, form, begins):
     file = BytesIO()
-    draw(points, file, form, "small", 1e8)
+    draw(points, file, form, "small", Clock.of_mhz(100))
     assert file.getvalue().startswith(begins)

@@ -9,6 +9,7 @@ import numpy as np
 from hwgen.device.clocks import Clock
 from hwgen.graph.errors import FitError
 
+from .resources import NO_END
 from .search import Search
 
 
@@ -68,11 +69,12 @@ def _point(search: Search) -> Point:
 def usual_budgets(search: Search, most: int | None = None, count: int = 24) -> list[int]:
     """``count`` budgets in equal steps of ratio, from the least that will do to ``most``, or to the last that helps, or
     to all that the device has."""
-    least, last = search.offers.least, search.offers.most
+    offers, fastest = search.offers, search.within(NO_END).picks()
+    last = sum(choice.multipliers for choice in offers.choices(fastest))
     most = min(most or (search.budget if search.bound else last), last)
-    if least >= most:
-        return [most if search.bound else least]
-    return sorted({int(budget) for budget in np.ceil(np.geomspace(least, most, count))})
+    if offers.least >= most:
+        return [most if search.bound else offers.least]
+    return sorted({int(budget) for budget in np.ceil(np.geomspace(offers.least, most, count))})
 
 
 def draw(points: Sequence[Point], file: BinaryIO, form: str, name: str, clock: Clock) -> None:

@@ -11,7 +11,7 @@ from hwgen.graph.errors import InputError
 #: The order of resources in vectors: multipliers as budgets count them, then what :class:`Needs` says.
 RESOURCES = ("multipliers", "luts", "ram_luts", "ffs", "dsps", "brams", "large")
 #: More than there is of anything.
-NO_END = 1e15
+NO_END = 1 << 50
 
 
 def vector(taken: Needs, multipliers: int) -> np.ndarray:
