@@ -200,7 +200,8 @@ def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:
     given["preparation"] = Preparation(**numbers)
     given["recipe"] = Recipe(**{name: given.pop(name) for name in ("ranges", "equalize", "correct_bias", "wide")})
     given["input_shape"] = dict(given["input_shape"])
-    given["clock"] = given["clock"] and Clock.of_mhz(given["clock"])
+    if given.get("clock"):
+        given["clock"] = Clock.of_mhz(given["clock"])
     return {**given, "progress": tell, "warn": lambda line: tell.print(f"warning: {line}")}
 
 

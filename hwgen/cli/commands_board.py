@@ -43,7 +43,7 @@ def run(
         loaded = session.hello.held or hardware
         folder = _hardware(hardware, model, session.hello.design) if loaded else None
         source = network_file(model or folder or built(session.hello.design))
-        given = commands.arguments({"model": source, "clock": board.clock.mhz, **settings}, tell)
+        given = commands.arguments({"model": source, **settings}, tell)
         taken = commands.front(given)
         holds = retrained(taken.pop("model"), folder, **taken).plan if folder else flow.quantised(**taken).network
         runner = Runner(holds, session.line, session, lambda share: tell("loading weights", share))

@@ -51,10 +51,8 @@ def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> Non
     from hwgen.flow.retraining import retrained
     from hwgen.names import weights_folder
 
-    unused = {"clock": 0}
     with steps(quiet) as tell:
-        given = arguments({**settings, **unused}, tell)
-        del given["clock"]
+        given = arguments(settings, tell)
         made = retrained(given.pop("model"), hardware, **given)
         folder = output or weights_folder(settings["model"])
         made.write(folder)
