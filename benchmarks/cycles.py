@@ -25,6 +25,7 @@ from hwgen.dataflow.search.search import USUAL, Search
 from hwgen.device.targets import device
 from hwgen.graph import golden
 from hwgen.simulate.compiled import CompiledPlan
+from hwgen.simulate.feed import Feed
 from hwgen.testing import random_frames
 
 from .random_networks import NETWORKS
@@ -94,15 +95,15 @@ def agreement(plan: Plan, count: int) -> str:
     compiled.design.load()
     made = time.perf_counter()
     for stall in (None, 3):
-        tensors, beats = compiled.run(frames, stall=stall)
+        tensors, _, (given, *_) = compiled.run(Feed.of(plan, frames), stall=stall)
         wrong += sum(np.count_nonzero(tensors[name] != integers) for name, integers in want.items())
-        cycles += int(beats["o"].cycles[-1])
+        cycles += int(given[-1])
         if stall is None:
-            late = np.count_nonzero(beats["o"].cycles != schedule(plan, count).run.given)
+            late = np.count_nonzero(given != schedule(plan, count).run.given)
     speed = cycles / (time.perf_counter() - made)
     total = 2 * sum(integers.size for integers in want.values())
     return (
-        f"{wrong} of {total:,} integers differ, {late} of {len(beats['o'].cycles):,} results at another "
+        f"{wrong} of {total:,} integers differ, {late} of {len(given):,} results at another "
         f"cycle; {made - began:.0f} s to compile, {speed:,.0f} cycles a second"
     )
 

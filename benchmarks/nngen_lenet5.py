@@ -135,6 +135,7 @@ def hwgen(file: Path, budget: int, images: int) -> Measured:
     from hwgen.dataflow.search.search import search
     from hwgen.graph import golden
     from hwgen.simulate.compiled import CompiledPlan
+    from hwgen.simulate.feed import Feed
 
     network = flow.quantised(file, calibration=pictures(30)).network
     integers = golden.network_input(network, pictures(images))
@@ -144,11 +145,11 @@ def hwgen(file: Path, budget: int, images: int) -> Measured:
         compiled = CompiledPlan(search(network, multipliers=budget))
         compiled.design.load()
         made = time.perf_counter()
-        tensors, beats = compiled.run(integers)
+        tensors, _, (given,) = compiled.run(Feed.of(compiled.plan, integers))
         ended = time.perf_counter()
     want = golden.run(network, integers)
     wrong = sum(int(np.count_nonzero(tensors[name] != values)) for name, values in want.items())
-    ends = beats["o"].cycles.reshape(images, -1)[:, -1]
+    ends = given.reshape(images, -1)[:, -1]
     products = sum(layer.cost.multipliers for layer in compiled.plan.layers)
     return Measured(str(products), int(ends[-1] - ends[-2]), wrong, made - began, ended - made, images)
 

@@ -19,8 +19,9 @@ from hwgen.names import identifier
 from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
 from hwgen.projects import built_projects, loaded_files
+from hwgen.simulate.feed import Step
 from hwgen.simulate.load_files import Load
-from hwgen.simulate.reloading import Step, simulate_steps
+from hwgen.simulate.reloading import simulate_steps
 from hwgen.simulate.simulation import Simulation
 from hwgen.simulate.testbench import vector_files
 from hwgen.top.loading import hardware_plan, kept_quantisations, laid_out

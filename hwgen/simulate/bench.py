@@ -9,6 +9,7 @@ from amaranth.sim import Simulator
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import FeatureMap, IntType
+from hwgen.simulate.feed import Feed, Ran
 from hwgen.simulate.waves import Waves
 from hwgen.top.loader import LoadedPipeline
 
@@ -32,32 +33,21 @@ def from_beats(beats: Sequence[int], type_: IntType, lanes: int) -> np.ndarray:
 
 
 def run_amaranth(
-    plan: Plan, integers: np.ndarray, progress: Progress, stall: int | None = None, trace: Waves | None = None
-) -> tuple[dict[str, np.ndarray], list[int], list[list[int]]]:
-    """Every layer's integers [N, H, W, C] by tensor; the cycles in which beats were taken, and given by each output.
+    plan: Plan, feed: Feed, progress: Progress, stall: int | None = None, trace: Waves | None = None
+) -> Ran:
+    """What comes of ``feed`` in the hardware of ``plan``.
 
     ``stall`` is a seed for random pauses at both ends; ``trace`` names a file for waveforms. Raises TimeoutError where
     the hardware stops.
     """
-    return run_bench(Pipeline(plan), integers, None, progress, stall, trace)
-
-
-def run_bench(
-    pipeline: Pipeline | LoadedPipeline,
-    integers: np.ndarray,
-    beats: list[int] | None,
-    progress: Progress,
-    stall: int | None = None,
-    trace: Waves | None = None,
-) -> tuple[dict[str, np.ndarray], list[int], list[list[int]]]:
-    """:func:`run_amaranth` of ``pipeline``; ``beats`` are what comes in, unless they are all that frames are."""
+    pipeline = Pipeline(plan) if feed.loads is None else LoadedPipeline(Pipeline(plan))
     simulator = Simulator(pipeline)  # elaborates, so that there are blocks to watch
-    bench = _Bench(pipeline, integers, beats, progress, stall)
+    bench = _Bench(pipeline, feed, progress, stall)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench.run)
     with _waves(simulator, trace):
         simulator.run()
-    return bench.tensors(), bench.source.cycles, [result.cycles for result in bench.results]
+    return Ran(bench.tensors(), bench.source.cycles, [result.cycles for result in bench.results])
 
 
 @contextmanager
@@ -71,20 +61,13 @@ def _waves(simulator: Simulator, trace: Waves | None) -> Iterator[None]:
 
 
 class _Recorder:
-    """Watches one stream: what moved, and when."""
+    """Watches one stream, of which ``expected`` beats are to come: what moved, and when."""
 
-    def __init__(self, stream, tensor: str, map_: FeatureMap, frames: int):
+    def __init__(self, stream, expected: int):
         self.valid, self.ready, self.payload = stream.valid, stream.ready, stream.payload.as_value()
-        self.tensor, self.map, self.frames = tensor, map_, frames
-        self.lanes = len(self.payload) // map_.type.width
-        self.per_frame = map_.elements // self.lanes
+        self.expected = expected
         self.beats: list[int] = []
         self.cycles: list[int] = []
-
-    @property
-    def expected(self) -> int:
-        """Beats of all frames."""
-        return self.frames * self.per_frame
 
     @property
     def full(self) -> bool:
@@ -98,47 +81,39 @@ class _Recorder:
             self.cycles.append(cycle)
         return moves
 
+
+class _Frames(_Recorder):
+    """Watches a stream of frames of ``map``."""
+
+    def __init__(self, stream, tensor: str, map_: FeatureMap, frames: int):
+        self.tensor, self.map, self.frames = tensor, map_, frames
+        self.lanes = len(stream.payload.as_value()) // map_.type.width
+        super().__init__(stream, frames * map_.elements // self.lanes)
+
     def integers(self) -> np.ndarray:
         flat = from_beats(self.beats[: self.expected], self.map.type, self.lanes)
         return flat.reshape(self.frames, *self.map.shape).astype(self.map.type.dtype)
 
 
-class _Source(_Recorder):
-    """Watches the stream of a :class:`LoadedPipeline`, whose beats are more than those of frames."""
-
-    def __init__(self, stream, beats: list[int]):
-        self.valid, self.ready, self.payload = stream.valid, stream.ready, stream.payload.as_value()
-        self.all = beats
-        self.beats: list[int] = []
-        self.cycles: list[int] = []
-
-    @property
-    def expected(self) -> int:
-        return len(self.all)
-
-
 class _Bench:
     """A source that always offers and a sink that always takes, or both with pauses; every layer is recorded."""
 
-    def __init__(self, pipeline, integers: np.ndarray, beats: list[int] | None, progress: Progress, stall: int | None):
-        network, frames = pipeline.plan.network, len(integers)
+    def __init__(self, pipeline: Pipeline | LoadedPipeline, feed: Feed, progress: Progress, stall: int | None):
+        network, frames = pipeline.plan.network, len(feed.integers)
         self.random = None if stall is None else np.random.default_rng(stall)
         self.progress, self.pipeline = progress, pipeline
         self.offered = 0  # beats that were offered so far
         # Some layer moves a beat at least once a frame.
         self.patience = 1000 + 2 * max(layer.cost.cycles for layer in pipeline.plan.layers)
-        self.integers = integers
-        if beats is None:
-            self.source = _Recorder(pipeline.i, network.input.name, network.input.map, frames)
-            self.beats = to_beats(integers, network.input.map.type, self.source.lanes)
-        else:
-            self.source, self.beats = _Source(pipeline.i, beats), beats
+        self.integers = feed.integers
+        self.beats = [int.from_bytes(payload.tobytes(), "little") for payload in feed.payloads]
+        self.source = _Recorder(pipeline.i, len(self.beats))
         self.layers = [
-            _Recorder(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
+            _Frames(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
             for layer in network.layers
         ]
         self.results = [
-            _Recorder(getattr(pipeline, name), stream.name, stream.map, frames)
+            _Frames(getattr(pipeline, name), stream.name, stream.map, frames)
             for name, stream in pipeline.results.items()
         ]
 

@@ -4,16 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
-import numpy as np
-
 from hwgen.dataflow.pipeline import Pipeline, module_names, output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError, near
-from hwgen.graph.types import IntType
-from hwgen.hdl.contents import pack_rows
-from hwgen.simulate.verilated import Beats, CompiledDesign
+from hwgen.simulate.feed import Feed, Ran, unpacked
+from hwgen.simulate.verilated import CompiledDesign
 from hwgen.simulate.waves import Waves
 from hwgen.tools.verilator import FAST, QUICK
+from hwgen.top.loader import LoadedPipeline
 from hwgen.top.made import library_of
 
 #: Frames that a program takes less time for than a compiler takes to make it faster: 9 for ResNet-8, 30 for LeNet-5.
@@ -26,53 +24,60 @@ def level(frames: int) -> str:
 
 
 class CompiledPlan:
-    """A plan as a program; compiled when it is first run. ``level`` is of :func:`hwgen.tools.verilator.library`."""
+    """A plan as a program; compiled when it is first run. ``level`` is of :func:`hwgen.tools.verilator.library`; with
+    ``loaded`` it takes loads among the frames."""
 
-    def __init__(self, plan: Plan, level: str = FAST):
-        self.plan, self.level = plan, level
+    def __init__(self, plan: Plan, level: str = FAST, loaded: bool = False):
+        self.plan, self.level, self.loaded = plan, level, loaded
+
+    @property
+    def _pipeline(self) -> Pipeline | LoadedPipeline:
+        pipeline = Pipeline(self.plan, watched=True)
+        return LoadedPipeline(pipeline) if self.loaded else pipeline
 
     @cached_property
     def design(self) -> CompiledDesign:
-        return CompiledDesign(Pipeline(self.plan, watched=True), self.level, made=library_of(self.plan))
+        return CompiledDesign(self._pipeline, self.level, made=library_of(self.plan))
 
     @cached_property
     def traced(self) -> CompiledDesign:
         """The same with waveforms; it takes longer to compile and to run."""
-        return CompiledDesign(Pipeline(self.plan, watched=True), trace=True, made=library_of(self.plan))
+        return CompiledDesign(self._pipeline, trace=True, made=library_of(self.plan))
 
     def run(
         self,
-        integers: np.ndarray,
+        feed: Feed,
         stall: int | None = None,
         progress: Callable[[float], None] = lambda share: None,
         trace: Waves | None = None,
-    ) -> tuple[dict[str, np.ndarray], dict[str, Beats]]:
-        """Every layer's integers [N, H, W, C] by tensor, and the beats of every stream, for input integers of frames.
+    ) -> Ran:
+        """What comes of ``feed``.
 
-        Streams are ``i``, ``o`` (``o_0`` and so on of several) and ``watch_n`` for layer ``n``. ``stall`` is a seed for
-        random pauses at both ends, ``trace`` says what waveforms to write.
+        ``stall`` is a seed for random pauses at both ends, ``trace`` says what waveforms to write.
         Raises :class:`hwgen.simulate.verilated.CompiledError` where the hardware stops or breaks the stream contract.
         """
-        network, plan, frames = self.plan.network, self.plan, len(integers)
+        network, plan, frames = self.plan.network, self.plan, len(feed.integers)
         layers = list(zip(plan.layers, network.layers, strict=True))
         counts = {f"watch_{n}": frames * x.op.output.elements // x.unit.lanes_out for n, (x, _) in enumerate(layers)}
-        results = zip(output_names(len(network.results)), network.results, plan.lanes_out, strict=True)
+        outputs = output_names(len(network.results))
+        results = zip(outputs, network.results, plan.lanes_out, strict=True)
         counts |= {name: frames * stream.map.elements // lanes for name, stream, lanes in results}
+        loading = 2 * feed.loads.load_bytes if feed.loads else 0
         design = self.traced if trace else self.design
         beats = design.run(
-            {"i": packed(integers, network.input.map.type, plan.lanes_in)},
+            {"i": feed.payloads},
             counts,
             stall=stall,
-            patience=10_000 + 4 * max(layer.cost.cycles for layer in plan.layers),
+            patience=10_000 + 4 * max(layer.cost.cycles for layer in plan.layers) + loading,
             progress=progress,
             trace=trace and replace(trace, layers=self._cells(trace.layers)),
         )
-        tensors = {network.input.name: integers}
+        tensors = {network.input.name: feed.integers}
         for n, (layer, place) in enumerate(layers):
             map_ = layer.op.output
             flat = unpacked(beats[f"watch_{n}"].payloads, map_.type, layer.unit.lanes_out)
             tensors[place.output] = flat.reshape(frames, *map_.shape)
-        return tensors, beats
+        return Ran(tensors, beats["i"].cycles, [beats[name].cycles for name in outputs])
 
     def _cells(self, layers: tuple[str, ...]) -> tuple[str, ...]:
         """The instances of ``layers`` in the Verilog."""
@@ -85,19 +90,3 @@ class CompiledPlan:
                 *(f"there is no layer {name!r} to trace; near are {near(name, cells)}" for name in unknown)
             )
         return tuple(cells[layer] for layer in layers)
-
-
-def packed(values: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:
-    """Integers in raster order as payloads of ``lanes``, the first lowest: uint8 [beats, bytes], little-endian."""
-    return pack_rows(np.asarray(values).reshape(-1, lanes), type_.width)
-
-
-def unpacked(payloads: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:
-    """The integers of payloads, flat, in the type's own dtype."""
-    if type_.width == 8:
-        return np.ascontiguousarray(payloads[:, :lanes]).view(type_.dtype).reshape(-1)
-    bits = np.unpackbits(payloads, axis=1, count=type_.width * lanes, bitorder="little")
-    values = bits.reshape(-1, type_.width).astype(np.int64) @ (1 << np.arange(type_.width, dtype=np.int64))
-    if type_.signed:
-        values -= (values >> (type_.width - 1)) << type_.width
-    return values.astype(type_.dtype)

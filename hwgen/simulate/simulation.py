@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hwgen.dataflow.pipeline import output_names
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.graph import golden
@@ -18,6 +17,7 @@ from hwgen.graph.errors import InputError
 from hwgen.graph.network import Network
 from hwgen.simulate.bench import run_amaranth
 from hwgen.simulate.compiled import CompiledPlan, level
+from hwgen.simulate.feed import Cycles, Feed
 from hwgen.simulate.waves import Waves
 from hwgen.simulate.workers import HERE, Workers
 
@@ -50,9 +50,6 @@ class Mismatch:
         )
 
 
-Cycles = Sequence[int] | np.ndarray  # int64 [beats]
-
-
 @dataclass(frozen=True)
 class Timing:
     """Cycles seen or predicted: ``taken[n]`` and ``done[n]`` are those in which the first beat of frame ``n`` was taken
@@ -63,15 +60,13 @@ class Timing:
 
     @staticmethod
     def of(plan: Plan, taken: Cycles, given: Sequence[Cycles]) -> "Timing":
-        """From the cycles of all beats of whole frames, those given for each output stream."""
-        network = plan.network
-        per_frame = network.input.map.elements // plan.lanes_in
+        """From the cycles of the first beats of frames, and of all beats given for each output stream."""
         ends = []
-        for stream, lanes, cycles in zip(network.results, plan.lanes_out, given, strict=True):
+        for stream, lanes, cycles in zip(plan.network.results, plan.lanes_out, given, strict=True):
             beats = stream.map.elements // lanes
             ends.append(cycles[beats - 1 :: beats])
         done = tuple(max(map(int, frame)) for frame in zip(*ends, strict=False))
-        return Timing(tuple(map(int, taken[: len(done) * per_frame : per_frame])), done)
+        return Timing(tuple(map(int, taken[: len(done)])), done)
 
     @property
     def latency(self) -> int:
@@ -209,25 +204,29 @@ class _Task:
         timing = None
         if self.engine == "schedule":
             run = schedule(self.built, len(integers)).run
-            timing = Timing.of(self.built, run.taken, [run.moved[sink] for sink in run.sinks])
+            per_frame = self.network.input.map.elements // self.built.lanes_in
+            timing = Timing.of(self.built, run.taken[::per_frame], [run.moved[sink] for sink in run.sinks])
         results = golden.network_outputs(self.network, streams)
         return Simulation(self.engine, self.network, streams, results, timing=timing)
 
     def _hardware(self, integers: np.ndarray, stall: int | None, progress: Progress) -> Simulation:
         """Every layer from the hardware, compared with golden."""
-        network, plan = self.network, self.built
+        feed = Feed.of(self.built, integers)
         if self.compiled:
-            tensors, beats = self.compiled.run(integers, stall, progress, self.trace)
-            names = output_names(len(network.results))
-            timing = Timing.of(plan, beats["i"].cycles, [beats[name].cycles for name in names])
+            ran = self.compiled.run(feed, stall, progress, self.trace)
         else:
-            tensors, taken, given = run_amaranth(plan, integers, progress, stall, self.trace)
-            timing = Timing.of(plan, taken, given)
-        mismatches = compare(network, golden.run(network, integers), tensors)
-        streams = {stream.name: tensors[stream.name] for stream in network.results}
-        results = golden.network_outputs(network, streams)
-        compared = sum(tensors[layer.output].size for layer in network.layers)
-        return Simulation(self.engine, network, streams, results, tensors, timing, mismatches, compared)
+            ran = run_amaranth(self.built, feed, progress, stall, self.trace)
+        timing = Timing.of(self.built, [ran.taken[n] for n in feed.firsts], ran.given)
+        return compared(self.engine, self.network, ran.tensors, timing)
+
+
+def compared(engine: str, network: Network, tensors: dict[str, np.ndarray], timing: Timing) -> Simulation:
+    """Every layer's integers from hardware, held against golden."""
+    mismatches = compare(network, golden.run(network, tensors[network.input.name]), tensors)
+    streams = {stream.name: tensors[stream.name] for stream in network.results}
+    results = golden.network_outputs(network, streams)
+    count = sum(tensors[layer.output].size for layer in network.layers)
+    return Simulation(engine, network, streams, results, tensors, timing, mismatches, count)
 
 
 def _joined(parts: Sequence[tuple[int, Simulation]]) -> Simulation:

@@ -26,7 +26,8 @@ from hwgen.link.host import LinkError, Session
 from hwgen.link.runner import Runner
 from hwgen.link.simulated import SimulatedLine, simulated_board
 from hwgen.memory.store import Store, StoreShape
-from hwgen.simulate.reloading import Step, simulate_steps
+from hwgen.simulate.feed import Step
+from hwgen.simulate.reloading import simulate_steps
 from hwgen.testing import random_frames
 from hwgen.top.loading import laid_out, made_loadable, plan_text
 from tests import tiny

@@ -18,7 +18,8 @@ from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.simulate.bench import to_beats
-from hwgen.simulate.compiled import CompiledPlan, packed, unpacked
+from hwgen.simulate.compiled import CompiledPlan
+from hwgen.simulate.feed import Feed, packed, unpacked
 from hwgen.simulate.simulation import simulate
 from hwgen.simulate.verilated import CompiledDesign, CompiledError
 from hwgen.simulate.waves import Waves
@@ -56,16 +57,16 @@ def compiled(plan):
 def test_every_layer_is_golden_and_every_cycle_predicted(network, plan, compiled, stall):
     frames = random_frames(network.input.map, FRAMES)
     want = golden.run(network, frames)
-    tensors, beats = compiled.run(frames, stall=stall)
+    tensors, taken, (given,) = compiled.run(Feed.of(plan, frames), stall=stall)
     assert tensors.keys() == want.keys()
     for name, integers in want.items():
         np.testing.assert_array_equal(tensors[name], integers, err_msg=name)
     if stall is None:
         predicted = schedule(plan, FRAMES).run
-        np.testing.assert_array_equal(beats["o"].cycles, predicted.given)
-        np.testing.assert_array_equal(beats["i"].cycles, predicted.taken[: len(beats["i"].cycles)])
+        np.testing.assert_array_equal(given, predicted.given)
+        np.testing.assert_array_equal(taken, predicted.taken[: len(taken)])
     else:
-        assert beats["o"].cycles[-1] > schedule(plan, FRAMES).run.given[-1]
+        assert given[-1] > schedule(plan, FRAMES).run.given[-1]
 
 
 def test_simulate_compares_every_layer_with_golden(network, plan):
@@ -78,7 +79,8 @@ def test_simulate_compares_every_layer_with_golden(network, plan):
 def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_path):
     frames, layer = random_frames(network.input.map, 1), network.layers[0].name
     waves = Waves(tmp_path / "some.vcd", 5, 9, (layer,))
-    tensors, _ = compiled.run(frames, trace=waves)
+    feed = Feed.of(compiled.plan, frames)
+    tensors = compiled.run(feed, trace=waves).tensors
     assert {name: values.tolist() for name, values in tensors.items()} == {
         name: values.tolist() for name, values in golden.run(network, frames).items()
     }
@@ -95,7 +97,7 @@ def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_p
     assert traced == {("TOP", "top", layer)}
     assert sorted({int(time) // 2 for time in re.findall(r"^#(\d+)$", text, re.MULTILINE)}) == [5, 6, 7, 8, 9]
     with pytest.raises(InputError, match="there is no layer 'x' to trace; near are "):
-        compiled.run(frames, trace=replace(waves, layers=("x",)))
+        compiled.run(feed, trace=replace(waves, layers=("x",)))
 
 
 def test_the_harness_sees_the_same_beats_in_the_same_cycles_in_both_engines():

@@ -30,7 +30,8 @@ from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.hdl.contents import Contents
 from hwgen.hdl.export import to_verilog
 from hwgen.memory.store import Store
-from hwgen.simulate.reloading import Step, simulate_steps
+from hwgen.simulate.feed import Step
+from hwgen.simulate.reloading import simulate_steps
 from hwgen.testing import random_frames, simulate
 from hwgen.top.loader import LoadGate, LoadPlan
 from hwgen.top.loading import forms_in, laid_out, made_loadable, plan_text

@@ -1,0 +1,95 @@
+"""What hardware in simulation is fed with: frames, and loads between them, as beats of one stream; and what comes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from hwgen.dataflow.plan import Plan
+from hwgen.graph.types import IntType
+from hwgen.hdl.contents import pack_rows
+from hwgen.top.axi import tdata_words
+from hwgen.top.loader import LoadPlan
+
+Cycles = Sequence[int] | np.ndarray  # int64 [beats]
+
+
+class Ran(NamedTuple):
+    """Every layer's integers [N, H, W, C] by tensor; the cycles in which beats were taken, and given by each output."""
+
+    tensors: dict[str, np.ndarray]
+    taken: Cycles
+    given: Sequence[Cycles]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """``integers`` [N, H, W, C] through the hardware with the constants of ``plan``, which are loaded before unless
+    ``loads`` is False: then it has them already."""
+
+    plan: Plan
+    integers: np.ndarray
+    loads: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """``integers`` [N, H, W, C] of all frames in ``payloads``, uint8 [beats, bytes], of which ``firsts`` are the first
+    beats of frames. With ``loads`` it is for a :class:`hwgen.top.loader.LoadedPipeline`."""
+
+    integers: np.ndarray
+    payloads: np.ndarray
+    firsts: Sequence[int]
+    loads: LoadPlan | None = None
+
+    @staticmethod
+    def of(plan: Plan, integers: np.ndarray) -> "Feed":
+        """Frames alone."""
+        map_, lanes = plan.network.input.map, plan.lanes_in
+        payloads = packed(integers, map_.type, lanes)
+        return Feed(integers, payloads, range(0, len(payloads), map_.elements // lanes))
+
+    @staticmethod
+    def of_steps(steps: Sequence[Step]) -> "Feed":
+        """Loads and frames, for the hardware of the first step."""
+        loads = LoadPlan.of(steps[0].plan)
+        beats: list[int] = []
+        firsts: list[int] = []
+        for step in steps:
+            if step.loads:
+                beats += _load_beats(step.plan.load_image(), loads)
+            firsts += range(len(beats), len(beats) + len(step.integers) * loads.beats, loads.beats)
+            words = tdata_words(step.integers, loads.type, loads.lanes)
+            beats += [_beat(word, loads, n % loads.beats == loads.beats - 1, False) for n, word in enumerate(words)]
+        size = -(-loads.layout.size // 8)
+        payloads = np.frombuffer(b"".join(beat.to_bytes(size, "little") for beat in beats), np.uint8)
+        return Feed(np.concatenate([step.integers for step in steps]), payloads.reshape(-1, size), firsts, loads)
+
+
+def _load_beats(image: bytes, loads: LoadPlan) -> list[int]:
+    """A load of ``image`` as beats of :attr:`LoadPlan.layout`, the last byte filled up with zeros."""
+    size = loads.beat_bytes
+    words = [int.from_bytes(image[at : at + size], "little") for at in range(0, len(image), size)]
+    return [_beat(word, loads, n == len(words) - 1, True) for n, word in enumerate(words)]
+
+
+def _beat(word: int, loads: LoadPlan, last: bool, load: bool) -> int:
+    bits = 8 * loads.beat_bytes
+    return word | last << bits | load << bits + 1
+
+
+def packed(values: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:
+    """Integers in raster order as payloads of ``lanes``, the first lowest: uint8 [beats, bytes], little-endian."""
+    return pack_rows(np.asarray(values).reshape(-1, lanes), type_.width)
+
+
+def unpacked(payloads: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:
+    """The integers of payloads, flat, in the type's own dtype."""
+    if type_.width == 8:
+        return np.ascontiguousarray(payloads[:, :lanes]).view(type_.dtype).reshape(-1)
+    bits = np.unpackbits(payloads, axis=1, count=type_.width * lanes, bitorder="little")
+    values = bits.reshape(-1, type_.width).astype(np.int64) @ (1 << np.arange(type_.width, dtype=np.int64))
+    if type_.signed:
+        values -= (values >> (type_.width - 1)) << type_.width
+    return values.astype(type_.dtype)
