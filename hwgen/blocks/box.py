@@ -50,6 +50,9 @@ class _Box(Streamed):
 class _BoxUnit(StreamedUnit):
     """Hardware for a box: what is not in it is dropped."""
 
+    op: "_Box"
+    folding: "LaneFolding"
+
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Rows, columns and words of ``outer``."""
@@ -119,8 +122,10 @@ class Slice(_Box):
         steps = [int(np.unravel_index(n, source.shape)[axis] - first[axis]) or 1 for axis, n in enumerate(seconds)]
         if min(steps) < 0:
             return None  # backwards: to be reordered
-        op = cls(source, site.output.map, tuple(map(int, first)), tuple(steps))
-        return op if op._places() is not None and np.array_equal(op._places(), places) else None
+        row, column, channel = map(int, first)
+        op = cls(source, site.output.map, (row, column, channel), (steps[0], steps[1], steps[2]))
+        found = op._places()
+        return op if found is not None and np.array_equal(found, places) else None
 
     @property
     def outer(self) -> FeatureMap:
@@ -129,7 +134,8 @@ class Slice(_Box):
     @property
     def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         settings = zip(self.starts, self.steps, self.output.shape, strict=True)
-        return tuple(start + step * np.arange(count) for start, step, count in settings)
+        rows, columns, channels = (start + step * np.arange(count) for start, step, count in settings)
+        return rows, columns, channels
 
     def _places(self) -> np.ndarray | None:
         indices = self.indices
@@ -205,7 +211,8 @@ class Pad(_Box):
     @property
     def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         settings = zip(self.pads, self.input.shape, strict=True)
-        return tuple(before + np.arange(count) for (before, _), count in settings)
+        rows, columns, channels = (before + np.arange(count) for (before, _), count in settings)
+        return rows, columns, channels
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         return np.pad(x, ((0, 0), *self.pads), constant_values=self.fill)
@@ -217,6 +224,8 @@ class Pad(_Box):
 class PadUnit(_BoxUnit):
     """Hardware for :class:`Pad`: what is around the box is made up."""
 
+    op: "Pad"
+
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         inside = self.inside
@@ -225,6 +234,8 @@ class PadUnit(_BoxUnit):
 
 class _BoxBlock(StreamedBlock):
     """Three counters say whether the step at hand is in the box; a register before the outlet."""
+
+    unit: "_BoxUnit"
 
     def elaborate(self, platform):
         m = Module()

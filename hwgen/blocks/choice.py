@@ -12,6 +12,7 @@ import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 
 from hwgen.cost.logic import Logic, adder, delayed, total
+from hwgen.graph.complete import complete
 from hwgen.graph.expression import Expression
 from hwgen.graph.types import IntType, Quantization
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
@@ -40,19 +41,26 @@ class _Choice:
     table: np.ndarray | None = None
     always: int = 0
 
+    @property
+    def entries(self) -> np.ndarray:
+        """``table`` where there is one; ValueError where integers stay."""
+        if self.table is None:
+            raise ValueError("the integers of this choice stay as they are")
+        return self.table
+
     @cached_property
     def words(self) -> list[int]:
         """The table by the operand's bits: 0 comes first, negative ones last."""
-        width = IntType.holding(int(self.table.min()), int(self.table.max())).width
-        return [pack([value], width) for value in np.roll(self.table, self.type.min).tolist()]
+        width = IntType.holding(int(self.entries.min()), int(self.entries.max())).width
+        return [pack([value], width) for value in np.roll(self.entries, self.type.min).tolist()]
 
 
 @dataclass(frozen=True, eq=False)
 class Chooses(Form):
     """``op`` (Max, Min or Where, which has its mask behind) of ``choices``."""
 
-    op: str = "Max"
-    choices: tuple[_Choice, ...] = ()
+    op: str
+    choices: tuple[_Choice, ...]
 
     @classmethod
     def of(cls, definition: Definition) -> "Chooses | None":
@@ -84,7 +92,7 @@ class Chooses(Form):
     def hardware(self) -> Hardware:
         width = self.definition.out.width
         roms = [rom_need("table", width, len(choice.words)) for choice in self._tabled]
-        columns = [Columns.of(choice.table[:, None], [width]) for choice in self._tabled]
+        columns = [Columns.of(choice.entries[:, None], [width]) for choice in self._tabled]
         logic = Logic(register=sum(column.registers for column in columns))
         logic += total(delayed(choice.type.width, self._wait) for choice in self.choices if choice.table is None)
         each = Logic(mux=width, register=width) + (Logic() if self.op == "Where" else adder(width))
@@ -156,8 +164,8 @@ class _Maker:
         return self._form(_OPPOSITE[op] if (changes < 0).any() else op, list(dict.fromkeys(names)), [])
 
     def _form(self, op: str, names: Sequence[str], fixed: list[FixedConstant]) -> Chooses | None:
-        choices = [self._choice(name, fixed) for name in names]
-        if None in choices:
+        choices = complete(self._choice(name, fixed) for name in names)
+        if choices is None:
             return None
         return Chooses(self.definition, tuple(fixed), op, tuple(choices))
 

@@ -75,6 +75,9 @@ class Concat(SeveralInputs, Streamed):
 class ConcatUnit(StreamedUnit):
     """Hardware for :class:`Concat`."""
 
+    op: "Concat"
+    folding: "LaneFolding"
+
     @property
     def runs(self) -> tuple[int, ...]:
         """Beats that come from each input before it is the next one's turn."""
@@ -122,6 +125,9 @@ class ConcatUnit(StreamedUnit):
 
 class _ConcatBlock(StreamedBlock):
     """One map has its turn at a time; what it gives goes through a register to the outlet."""
+
+    unit: "ConcatUnit"
+    op: "Concat"
 
     def elaborate(self, platform):
         m = Module()

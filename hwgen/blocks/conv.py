@@ -42,7 +42,7 @@ class Conv(Loadable, MacOperator):
             return None
         settings = site.attributes
         window = Window(settings["kernel"], settings["strides"], settings["dilations"], settings["pads"])
-        weights = stored_weights(site.weight).transpose(0, 2, 3, 1)
+        weights = stored_weights(site.weights).transpose(0, 2, 3, 1)
         return cls(
             site.input.map,
             site.output.map,
@@ -51,7 +51,7 @@ class Conv(Loadable, MacOperator):
             site.input.quantization.zero_point,
             site_requantization(site, weights),
             settings["group"],
-            stored_type(site.weight),
+            stored_type(site.weights),
         )
 
     def golden(self, x: np.ndarray) -> np.ndarray:
@@ -109,4 +109,4 @@ def site_requantization(site: Site, weights: np.ndarray) -> Requantization | Sta
     bias = np.zeros(channels, np.int64) if site.bias is None else site.bias.astype(np.int64)
     bias = bias - source.zero_point * weights.reshape(channels, -1).sum(axis=1)
     low, high = raw_range(weights, source.type)
-    return requantization(site, np.broadcast_to(site.weight.scale, channels), bias, low, high)
+    return requantization(site, np.broadcast_to(site.weights.scale, channels), bias, low, high)

@@ -52,19 +52,20 @@ class ConvTranspose(GoldenOnly):
         low, high = raw_range(weights, source.type)
         zeros = np.abs(weights.reshape(len(weights), -1)).sum(axis=1) * abs(source.zero_point)
         bias = np.zeros(len(weights), np.int64) if site.bias is None else site.bias.astype(np.int64)
-        unit = np.resize(site.weight.scale, len(weights))  # the same scales for each group
+        unit = np.resize(site.weights.scale, len(weights))  # the same scales for each group
         form = requantization(site, unit, bias, low - zeros, high + zeros)
         phases = Phases.of(site, window, weights, unit, bias)
         return cls(site.input.map, site.output.map, window, weights, source.zero_point, form, group, phases)
 
     @property
     def parts(self) -> tuple[Operator, ...]:
-        strides, parts = self.window.strides, [self.phases]
+        strides = self.window.strides
+        parts: list[Operator] = [self.phases]
         if strides != (1, 1):
             parts.append(_interleaved(self.phases.output, self.output, strides, self.group))
         if parts[-1].output.shape != self.output.shape:
-            starts = (before % stride for before, stride in zip(_before(self.window), strides, strict=True))
-            parts.append(Slice(parts[-1].output, self.output, (*starts, 0), (1, 1, 1)))
+            row, column = (before % stride for before, stride in zip(_before(self.window), strides, strict=True))
+            parts.append(Slice(parts[-1].output, self.output, (row, column, 0), (1, 1, 1)))
         return tuple(parts)
 
     def golden(self, x: np.ndarray) -> np.ndarray:
@@ -100,13 +101,13 @@ class Phases(Conv):
         zero = source.quantization.zero_point
         bias = bias[owner] - zero * split.reshape(len(split), -1).sum(axis=1)
         (top, bottom), (left, right) = (way.pads for way in ways)
-        plain = Window(tuple(way.taps for way in ways), pads=(top, left, bottom, right))
+        plain = Window((ways[0].taps, ways[1].taps), pads=(top, left, bottom, right))
         rows, columns = plain.output_size(*sizes)
         low, high = raw_range(split, source.map.type)
         function = None if site.function is None else _for_each(site.function, owner)
         form = requantization(replace(site, function=function), unit[owner], bias, low, high)
         output = FeatureMap(rows, columns, len(owner), target.type)
-        return Phases(source.map, output, plain, split, zero, form, group, stored_type(site.weight), taps=weights.size)
+        return Phases(source.map, output, plain, split, zero, form, group, stored_type(site.weights), taps=weights.size)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ def _split(weights: np.ndarray, ways: list[_Phase], group: int) -> np.ndarray:
 
 def _before(window: TransposedWindow) -> tuple[int, int]:
     """Rows and columns of the full result that come before the first one wanted."""
-    return tuple(extent - 1 - pad for extent, pad in zip(window.window.extent, window.pads[:2], strict=True))
+    (rows, columns), (top, left, _, _) = window.window.extent, window.pads
+    return rows - 1 - top, columns - 1 - left
 
 
 def _interleaved(phases: FeatureMap, result: FeatureMap, strides: tuple[int, int], group: int) -> Rearrange:
@@ -164,7 +166,7 @@ def _for_each(function: Expression, owner: np.ndarray) -> Expression:
 
 def turned(site: Site, group: int) -> np.ndarray:
     """[IC, OC/group, KH, KW] as [OC, KH, KW, IC/group], last tap first."""
-    values, zero = site.weight.values.astype(np.int64), site.weight.zero_point
+    values, zero = site.weights.values.astype(np.int64), site.weights.zero_point
     values = values - (zero.reshape(1, -1, 1, 1) if zero.size > 1 else zero.reshape(()))
     parts = [part.transpose(1, 2, 3, 0) for part in np.split(values, group)]
     return np.concatenate(parts)[:, ::-1, ::-1]

@@ -87,8 +87,8 @@ class _Stage:
         if self.up:
             give, reserve = _widening(beats, self.ratio)
             return Actor("widen", ones(beats), (Take(need),), (Give(give, 1, self.queue, reserve),))
-        give = Give(need * self.ratio, 3 - self.ratio, self.queue)
-        return Actor("narrow", np.full(beats, self.ratio), (Take(need),), (give,))
+        gives = (Give(need * self.ratio, 3 - self.ratio, self.queue),)
+        return Actor("narrow", np.full(beats, self.ratio), (Take(need),), gives)
 
     @property
     def logic(self) -> Logic:

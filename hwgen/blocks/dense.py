@@ -39,9 +39,9 @@ class Dense(Loadable, MacOperator):
     def from_site(cls, site: Site) -> "Dense | None":
         if site.op != "Gemm":
             return None
-        weights = stored_weights(site.weight)
+        weights = stored_weights(site.weights)
         return cls(
-            site.input.map, site.output.map, weights, site_requantization(site, weights), stored_type(site.weight)
+            site.input.map, site.output.map, weights, site_requantization(site, weights), stored_type(site.weights)
         )
 
     def golden(self, x: np.ndarray) -> np.ndarray:

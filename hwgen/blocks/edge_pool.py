@@ -45,7 +45,7 @@ class EdgeAveragePool(AveragePool):
         whole = lcm(*counts[0]) * lcm(*counts[1])
         channels = np.ones(site.input.map.channels, np.int64)
         low, high = ((end - source.zero_point) * whole * channels for end in (kind.min, kind.max))
-        scale = output_scale(source.scale, np.float32(1), np.float32(target.scale) * np.float32(whole))
+        scale = output_scale(source.step, np.ones((), np.float32), np.float32(target.step) * np.float32(whole))
         unit = (np.float32(1) / np.float32(whole)) * channels.astype(np.float32)
         form = requantization(site, unit, 0 * channels, low, high, scale * channels.astype(np.float32))
         return cls(site.input.map, window, site.output.map, source.zero_point, form)
@@ -53,7 +53,8 @@ class EdgeAveragePool(AveragePool):
     @cached_property
     def factors(self) -> tuple[list[int], list[int]]:
         """Of every row of windows, and of every column."""
-        return tuple([lcm(*counts) // count for count in counts] for counts in _counts(self.window, self.input.shape))
+        rows, columns = _counts(self.window, self.input.shape)
+        return [lcm(*rows) // count for count in rows], [lcm(*columns) // count for count in columns]
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         sums = self.window.patches(x.astype(np.int64) - self.input_zero).sum(axis=(3, 4))
@@ -90,6 +91,8 @@ class EdgeAveragePool(AveragePool):
 
 class EdgeAveragePoolUnit(AveragePoolUnit):
     """Hardware for :class:`EdgeAveragePool`."""
+
+    op: "EdgeAveragePool"
 
     @property
     def reduction_latency(self) -> int:
@@ -130,6 +133,9 @@ def _choices(values: list[int]) -> int:
 
 class _EdgeAverageBlock(PoolBlock):
     """Like a plain average pool, with one multiplication between the sum and the requantiser."""
+
+    unit: "EdgeAveragePoolUnit"
+    op: "EdgeAveragePool"
 
     def elaborate(self, platform):
         m = Module()

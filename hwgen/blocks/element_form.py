@@ -61,7 +61,7 @@ class Form(ABC):
 
     definition: Definition
 
-    fixed: Sequence[FixedConstant] = ()
+    fixed: Sequence[FixedConstant]
 
     @property
     @abstractmethod

@@ -34,7 +34,7 @@ class Tabulates(Form):
 
     @classmethod
     def if_small(cls, definition: Definition) -> "Tabulates | None":
-        return cls(definition) if definition.uniform and definition.bits <= LARGEST_INPUT else None
+        return cls(definition, ()) if definition.uniform and definition.bits <= LARGEST_INPUT else None
 
     @classmethod
     def of(cls, definition: Definition) -> "Tabulates":
@@ -42,7 +42,7 @@ class Tabulates(Form):
             raise ValueError("another function at every channel or place")
         if definition.bits > LARGEST_TABLE:
             raise ValueError(f"{definition.bits} bits in all (limit {LARGEST_TABLE} bits for a table)")
-        return cls(definition)
+        return cls(definition, ())
 
     @cached_property
     def words(self) -> list[int]:
@@ -72,7 +72,7 @@ class Tabulates(Form):
 class StraightLine(Form):
     """A sum or difference of two integers of up to 8 bits, and clips: equal on all pairs."""
 
-    line: Line | None = None
+    line: Line
 
     @classmethod
     def of(cls, definition: Definition) -> "StraightLine | None":
@@ -85,7 +85,7 @@ class StraightLine(Form):
         a, b = (np.arange(kind.type.min, kind.type.max + 1) for kind in definition.kinds)
         values = definition(a[:, None, None, None], b[:, None, None])[..., 0, 0]
         terms = [sign * x for sign, x in zip(signs, (a[:, None], b), strict=True)]
-        ratios = [kind.scale / definition.target.scale for kind in definition.kinds]
+        ratios = [kind.step / definition.target.step for kind in definition.kinds]
         line = fit_line(terms, ratios, values)
         if line is None:
             return None
@@ -94,8 +94,8 @@ class StraightLine(Form):
 
     @cached_property
     def plan(self) -> ScaledSumPlan:
-        types = tuple(kind.type for kind in self.definition.kinds)
-        return ScaledSumPlan(self.line, types, types, self.definition.out)
+        first, second = types = tuple(kind.type for kind in self.definition.kinds)
+        return ScaledSumPlan(self.line, types, (first, second), self.definition.out)
 
     @property
     def latency(self) -> int:
@@ -130,8 +130,8 @@ def _signs(before: Expression) -> tuple[int, int] | None:
 class Computes(Form):
     """The float32 arithmetic itself in fixed point, and a :class:`~hwgen.blocks.finish.Finish`."""
 
-    computation: Computation | None = None
-    end: Finish | None = None
+    computation: Computation
+    end: Finish
 
     @classmethod
     def of(cls, definition: Definition) -> "Computes":

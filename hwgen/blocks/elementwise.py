@@ -59,7 +59,7 @@ class Elementwise(SeveralInputs, Zipped):
     @cached_property
     def _found(self) -> Form | str:
         """The first form that there is, or why there is none."""
-        reasons = []
+        reasons: list[str] = []
         for form in self._forms(reasons):
             return form
         return reasons[0]
@@ -77,7 +77,7 @@ class Elementwise(SeveralInputs, Zipped):
     @property
     def form(self) -> Form:
         """How hardware does it. ModelError where there is a :attr:`gap`."""
-        if self.gap:
+        if isinstance(self._found, str):
             raise self.golden_only()
         return self._found
 

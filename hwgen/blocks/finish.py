@@ -190,7 +190,7 @@ class Divided(Finish):
     @cached_property
     def fraction(self) -> tuple[int, int]:
         """What the number is shifted by, and the divisor."""
-        mantissa, exponent = exact(self.target.scale)
+        mantissa, exponent = exact(self.target.step)
         shift = self.number.exponent - exponent
         return max(shift, 0), mantissa << max(-shift, 0)
 
@@ -278,8 +278,9 @@ def finish(
     number, bounds, target, out = computation.result, tail.bounds(), definition.target, definition.out
     if bounds is not None:
         ends = integer_clamp(target, bounds)
-        limits = tuple(min(max(end, ends[0]), ends[1]) for end in definition.clamp)
-        mantissa, exponent = exact(target.scale)
+        low, high = (min(max(end, ends[0]), ends[1]) for end in definition.clamp)
+        limits = low, high
+        mantissa, exponent = exact(target.step)
         as_float = Computation(rounded(number))
         if mantissa == 1:
             return as_float, Shifted(as_float.result, out, exponent - number.exponent, target.zero_point, limits)

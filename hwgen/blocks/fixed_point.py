@@ -115,7 +115,7 @@ class Scalar(Number):
         return Const(self.low, element_shape(self.type))
 
     def apply(self, *parents: np.ndarray) -> np.ndarray:
-        return np.int64(self.low)
+        return np.array(self.low, np.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,9 +51,9 @@ class Float(SeveralInputs, GoldenOnly):
             operands.append(self._operand(*next(streams)) if is_stream else constant)
         real = run_node(self.node, operands).astype(np.float32, copy=False)
         count = len(inputs[0])
-        stream = np.empty((count, self.output.elements), np.float32)
-        stream[:, settings["places"].reshape(-1)] = real.reshape(count, -1)
-        stream = stream.reshape(count, *self.output.shape)
+        flat = np.empty((count, self.output.elements), np.float32)
+        flat[:, settings["places"].reshape(-1)] = real.reshape(count, -1)
+        stream = flat.reshape(count, *self.output.shape)
         stream = self.site.function(stream) if self.site.function else stream
         result = self.target.quantize(stream).astype(np.int64)
         return np.clip(result, *self.clamp).astype(self.output.type.dtype)

@@ -52,6 +52,8 @@ class GlobalMaxPool(GlobalPool):
 class GlobalMaxPoolUnit(GlobalPoolUnit):
     """Hardware for :class:`GlobalMaxPool`."""
 
+    op: "GlobalMaxPool"
+
     @property
     def reduction_latency(self) -> int:
         return 1
@@ -74,6 +76,8 @@ class GlobalMaxPoolUnit(GlobalPoolUnit):
 
 class _MaxBlock(GlobalPoolBlock):
     """Every beat is compared with its channels' maxima; those of the last pixel go into the queue."""
+
+    op: "GlobalMaxPool"
 
     def elaborate(self, platform):
         m = Module()

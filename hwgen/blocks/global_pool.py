@@ -26,9 +26,9 @@ from .loaded import LoadedRequantizer, LoadedUnit
 from .mac_folding import divisors
 from .operator import LaneFolding, Operator, OperatorUnit
 from .pool import LanesBlock, average_requantization, sum_type
-from .requantizer import RequantizerPlan
+from .requantizer import ResultPlan
 from .staircase import Staircase, requantization_gap
-from .step_search import StepSearchPlan, requantizer_plan
+from .step_search import requantizer_plan
 from .stream import element_shape, join
 
 
@@ -46,6 +46,9 @@ class GlobalPool(Operator):
 
 class GlobalPoolUnit(OperatorUnit):
     """Hardware for :class:`GlobalPool`."""
+
+    op: "GlobalPool"
+    folding: "LaneFolding"
 
     @property
     def words(self) -> int:
@@ -131,8 +134,10 @@ class GlobalAveragePool(LoadedRequantizer, GlobalPool):
 class GlobalAveragePoolUnit(LoadedUnit, GlobalPoolUnit):
     """Hardware for :class:`GlobalAveragePool`."""
 
+    op: "GlobalAveragePool"
+
     @property
-    def requantizer(self) -> RequantizerPlan | StepSearchPlan:
+    def requantizer(self) -> ResultPlan:
         return requantizer_plan(self.op.requantization, self.folding.lanes, self.folding.lanes)
 
     @property
@@ -172,6 +177,9 @@ class Arrival(NamedTuple):
 class GlobalPoolBlock(LanesBlock):
     """What takes beats."""
 
+    unit: "GlobalPoolUnit"
+    op: "GlobalPool"
+
     def arrive(self, m: Module, outlet: Outlet, payload: data.View) -> Arrival:
         """Take beats while ``outlet`` has room for a result; ``payload`` is what to make of the one that is offered."""
         op = self.op
@@ -195,6 +203,9 @@ class GlobalPoolBlock(LanesBlock):
 
 class _AverageBlock(GlobalPoolBlock):
     """Every beat is added to its channels' sums; those of the last pixel go on to the requantiser."""
+
+    unit: "GlobalAveragePoolUnit"
+    op: "GlobalAveragePool"
 
     def elaborate(self, platform):
         m = Module()

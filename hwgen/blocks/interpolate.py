@@ -15,6 +15,7 @@ from amaranth.lib import data, memory, wiring
 from hwgen.cost.actor import Actor, Give, Take
 from hwgen.cost.logic import Logic, counter
 from hwgen.cost.needs import Products
+from hwgen.graph.complete import complete
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import Site
 from hwgen.graph.semantics.resize import resized, taps
@@ -113,7 +114,9 @@ class LinearResize(GoldenOnly):
     @property
     def parts(self) -> tuple[Operator, ...]:
         kept = FeatureMap(len(self.rows.kept), len(self.columns.kept), self.input.channels, self.input.type)
-        parts = [] if kept == self.input else [Keep(self.input, kept, self.rows.kept, self.columns.kept)]
+        parts: list[Operator] = (
+            [] if kept == self.input else [Keep(self.input, kept, self.rows.kept, self.columns.kept)]
+        )
         for axis, shares in enumerate((self.rows, self.columns)):
             if shares.changes:
                 parts.append(Interpolate(parts[-1].output if parts else self.input, axis, shares))
@@ -138,8 +141,8 @@ def _ways(site: Site) -> tuple[Shares, Shares] | None:
     if size[:2] != shape[:2] or factors[:2] != (1, 1):
         return None
     coordinates = node.attributes.get("coordinate_transformation_mode", "asymmetric")
-    ways = [Shares.of(*way, coordinates) for way in zip(shape[2:], size[2:], factors[2:], strict=True)]
-    return None if None in ways else tuple(ways)
+    ways = complete(Shares.of(*way, coordinates) for way in zip(shape[2:], size[2:], factors[2:], strict=True))
+    return (ways[0], ways[1]) if ways else None
 
 
 _MODES = ("mode", "coordinate_transformation_mode", "nearest_mode", "axes", "keep_aspect_ratio_policy")
@@ -179,7 +182,8 @@ class Interpolate(Streamed):
     def output(self) -> FeatureMap:
         size, type_, whole = list(self.input.shape), self.input.type, self.shares.whole
         size[self.axis] = len(self.shares.first)
-        return FeatureMap(*size, IntType.holding(type_.min * whole, type_.max * whole))
+        height, width, channels = size
+        return FeatureMap(height, width, channels, IntType.holding(type_.min * whole, type_.max * whole))
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         shares, x = self.shares, x.astype(np.int64)
@@ -199,6 +203,9 @@ class Interpolate(Streamed):
 
 class InterpolateUnit(StreamedUnit):
     """Hardware for :class:`Interpolate`."""
+
+    op: "Interpolate"
+    folding: "LaneFolding"
 
     @property
     def block_beats(self) -> int:
@@ -238,6 +245,9 @@ class InterpolateUnit(StreamedUnit):
 
 class _InterpolateBlock(StreamedBlock):
     """A ring of lines, in two memories alike, so that the two lines of a step are read at once."""
+
+    unit: "InterpolateUnit"
+    op: "Interpolate"
 
     def elaborate(self, platform):
         m = Module()

@@ -47,7 +47,7 @@ class Line:
     def apply(self, *terms: np.ndarray) -> np.ndarray:
         """The table that hardware computes, for terms int64 that broadcast to it."""
         total = sum(term * by for term, by in zip(terms, self.multipliers, strict=True)) + self.offset
-        result = total >> self.shift
+        result: np.ndarray = total >> self.shift
         if self.ties is not None:
             result = result - ((total & ((1 << self.shift) - 1) == 0) & (result & 1 != self.ties))
         if len(self.exceptions):
@@ -152,7 +152,7 @@ def _with_exceptions(
         for offset in (_middle(least, greatest), least):
             line = Line(tuple(nearest[0].tolist()), offset, shift, levels.clamp, ties)
             delta = values - line.apply(*terms)
-            count = np.count_nonzero(delta)
+            count = int(np.count_nonzero(delta))
             few = count <= FEW and np.abs(delta).max() <= 1
             if (few or {delta.min(), delta.max()} <= {-1, 0}) and (not few, count) < fewest:
                 places = np.argwhere(delta)

@@ -16,7 +16,7 @@ from hwgen.graph.types import IntType
 from hwgen.memory.store import images
 
 from .operator import Operator, OperatorUnit
-from .requantizer import RequantizerPlan
+from .requantizer import ResultPlan
 from .requantizer_lane import DIGIT_BITS
 
 #: Bits that integers of a model are taken to have: those that its file stores, or fewer where so few are used.
@@ -38,6 +38,7 @@ class Loadable(Operator):
     hardware is made then."""
 
     requantization: Requantization | object
+    weights: np.ndarray  # where it has any
     loading: LoadForm | None
 
     @property
@@ -45,8 +46,8 @@ class Loadable(Operator):
         """The type that all weights have which may be loaded; None for an operator without."""
         return getattr(self, "stored", None)
 
-    def load_sums(self, weights: IntType | None) -> IntType:
-        """Holds the raw sums of any ``weights`` of this type."""
+    def load_sums(self, weights: Any) -> IntType:
+        """Holds the raw sums of any ``weights`` of this type, None where it has none."""
         raise NotImplementedError(f"{type(self).__name__} does not say how large its sums become")
 
     def loadable(self, form: LoadForm | None = None) -> "Loadable":
@@ -69,13 +70,17 @@ class Loadable(Operator):
             needed = IntType.holding(min(int(values.min()), -1), int(values.max()))
             if needed.width > form.weights.width:
                 raise ModelError(f"weights from {values.min()} to {values.max()} (limit {form.weights}); build anew")
-        return replace(self, loading=form, requantization=fit_within(form, source, self.load_sums(form.weights), out))
+        same: Any = self  # a dataclass, as all operators with fields are
+        return replace(same, loading=form, requantization=fit_within(form, source, self.load_sums(form.weights), out))
 
 
 class LoadedRequantizer(Loadable):
     """A :class:`Loadable` without weights: all that is loaded is what its :meth:`requantizer` holds."""
 
-    sum_type: IntType
+    @property
+    @abstractmethod
+    def sum_type(self) -> IntType:
+        """Of what is requantised."""
 
     def load_sums(self, weights: None) -> IntType:
         return self.sum_type
@@ -84,9 +89,11 @@ class LoadedRequantizer(Loadable):
 class LoadedUnit(OperatorUnit):
     """Hardware for :class:`LoadedRequantizer`."""
 
+    op: "Loadable"
+
     @property
     @abstractmethod
-    def requantizer(self) -> RequantizerPlan:
+    def requantizer(self) -> ResultPlan:
         """How its sums are requantised."""
 
     @property

@@ -58,7 +58,8 @@ def _in_a_box(site: Site, places: np.ndarray, fill: int) -> tuple[Operator, ...]
     if (box == NOWHERE).any():
         return None
     pads = tuple((int(a), int(size - b)) for a, b, size in zip(low, high, places.shape, strict=True))
-    inner = FeatureMap(*box.shape, site.output.map.type)
+    rows, columns, channels = box.shape
+    inner = FeatureMap(rows, columns, channels, site.output.map.type)
     return _order(site, site.input.map, inner, box), Pad(inner, site.output.map, pads, fill)
 
 

@@ -9,7 +9,7 @@ face that is missing is an error, not a zero.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 from amaranth.lib import wiring
@@ -59,8 +59,8 @@ class Unit(ABC):
         """What leaves."""
 
     @abstractmethod
-    def golden(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The definition: integers [N, H, W, C] of each input to those of each output."""
+    def golden(self, *inputs: Any, **unused: Any) -> tuple[np.ndarray, ...]:
+        """The definition: integers [N, H, W, C] of each of ``inputs`` to those of each output."""
 
     @property
     @abstractmethod
@@ -225,17 +225,25 @@ class Operator(ABC):
     #: The ``op`` of the sites it takes (:data:`hwgen.graph.network.SITE_OPS`), for messages.
     sites: ClassVar[tuple[str, ...]] = ()
 
-    #: What its hardware is made for where its constants are loaded at run time; None where they are not.
-    loading: ClassVar[LoadForm | TableForm | None] = None
+    if TYPE_CHECKING:  # each is a field of some operators and a property of others
 
-    input: FeatureMap
-    #: The type of the result: a field or a property.
-    output: FeatureMap
+        @property
+        def input(self) -> FeatureMap:
+            """The type of the first operand."""
+
+        @property
+        def output(self) -> FeatureMap:
+            """The type of the result."""
 
     @classmethod
     @abstractmethod
     def from_site(cls, site: Site) -> "Operator | None":
         """The operator for a site, or None where it is not of this kind. Raises ModelError where it cannot be."""
+
+    @property
+    def loading(self) -> LoadForm | TableForm | None:
+        """What its hardware is made for where its constants are loaded at run time; None where they are not."""
+        return None
 
     @property
     def inputs(self) -> tuple[FeatureMap, ...]:
@@ -268,7 +276,7 @@ class Operator(ABC):
         weights = getattr(self, "weights", None)
         return 0 if weights is None else weights.size * self.output.height * self.output.width
 
-    def loadable(self, form: LoadForm | TableForm | None = None) -> "Operator":
+    def loadable(self, form: Any = None) -> "Operator":
         """The same with constants that are loaded at run time, in hardware made for ``form``, or for one chosen around
         these; itself where it has none to load. Raises ModelError where that cannot be."""
         return self
@@ -278,8 +286,9 @@ class Operator(ABC):
         return ModelError(f"{self.gap} has no hardware yet: golden only")
 
     @abstractmethod
-    def golden(self, *inputs: np.ndarray) -> np.ndarray:
-        """The definition: integers [N, H, W, C] to integers [N, H, W, C]."""
+    def golden(self, *inputs: Any, **unused: Any) -> np.ndarray:
+        """The definition: integers [N, H, W, C] of each of ``inputs`` to integers [N, H, W, C]. How many there are is
+        the operator's to say."""
 
     @abstractmethod
     def foldings(self) -> Iterable[Any]:

@@ -49,8 +49,8 @@ class _Pair(SeveralInputs, Zipped):
         arithmetic = cls.fused if is_fused(site) else cls.plain
         steps = arithmetic(a[:, None], b[None, :], *site.inputs, site.output)
         values = np.clip(steps, *site.clamp).astype(site.output.map.type.dtype)
-        zeros = tuple(tensor.quantization.zero_point for tensor in site.inputs)
-        op = cls(maps, site.output.map, values, cls.steps(*site.inputs, site.output), zeros)
+        first, second = (tensor.quantization.zero_point for tensor in site.inputs)
+        op = cls(maps, site.output.map, values, cls.steps(*site.inputs, site.output), (first, second))
         return op.with_constant(site) or op
 
     def with_constant(self, site: Site) -> ChannelTable | None:
@@ -140,7 +140,7 @@ class _Pair(SeveralInputs, Zipped):
         return Hardware(self._sum.logic, self._sum.memories) if self._sum else Hardware(registers, rom)
 
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
-        if self.line is None:
+        if self._sum is None:
             return self._all_pairs(m, lane, operands)
         m.submodules[f"sum_{lane}"] = scaled = ScaledSum(self._sum)
         m.d.comb += [scaled.terms.eq(Cat(*operands)), scaled.pair.eq(Cat(*operands))]
@@ -171,7 +171,7 @@ class Add(_Pair):
         if tensors[0].map.elements < tensors[1].map.elements:
             (a, b), tensors = (b, a), (tensors[1], tensors[0], tensors[2])
         x, y, result = (tensor.quantization for tensor in tensors)
-        first, second = (np.float32(q.scale) / np.float32(result.scale) for q in (x, y))
+        first, second = (np.float32(q.step) / np.float32(result.step) for q in (x, y))
         zeros = fused_multiply_add(np.array(x.zero_point), first, second * np.float32(y.zero_point))
         fixed = np.float32(result.zero_point) - zeros
         return np.rint(fused_multiply_add(a, first, fused_multiply_add(b, second, fixed)))
@@ -182,7 +182,7 @@ class Add(_Pair):
 
     @staticmethod
     def steps(*tensors: QuantizedTensor) -> tuple[float, ...]:
-        x, y, result = (tensor.quantization.scale for tensor in tensors)
+        x, y, result = (tensor.quantization.step for tensor in tensors)
         return x / result, y / result
 
     @property
@@ -203,7 +203,7 @@ class Mul(_Pair):
     def fused(a: np.ndarray, b: np.ndarray, *tensors: QuantizedTensor) -> np.ndarray:
         """The product of the integers times a scale, plus the zero point, each in float32; then it is rounded."""
         x, y, result = (tensor.quantization for tensor in tensors)
-        scale = np.float32(x.scale) * np.float32(y.scale) / np.float32(result.scale)
+        scale = np.float32(x.step) * np.float32(y.step) / np.float32(result.step)
         product = (a - x.zero_point) * (b - y.zero_point)
         return np.rint(product.astype(np.float32) * scale + np.float32(result.zero_point))
 
@@ -213,7 +213,7 @@ class Mul(_Pair):
 
     @staticmethod
     def steps(*tensors: QuantizedTensor) -> tuple[float, ...]:
-        x, y, result = (tensor.quantization.scale for tensor in tensors)
+        x, y, result = (tensor.quantization.step for tensor in tensors)
         return (x * y / result,)
 
     @property
@@ -235,7 +235,7 @@ class Mul(_Pair):
 
     def combine_hardware(self) -> Hardware:
         logic, memories, _ = super().combine_hardware()
-        if self.line is None:
+        if self._sum is None:
             return Hardware(logic, memories)
         a, b = self.centred_types
         logic += total(
@@ -248,7 +248,7 @@ class Mul(_Pair):
         return Hardware(logic, memories, [Products(1, *(type_.width + (not type_.signed) for type_ in (a, b)))])
 
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
-        if self.line is None:
+        if self._sum is None:
             return super().combine(m, lane, operands)
         centred = []
         for n, (operand, type_, zero) in enumerate(zip(operands, self.centred_types, self.zeros, strict=True)):
@@ -269,7 +269,7 @@ def is_fused(site: Site) -> bool:
     return types == {type_} and type_.width == LARGEST_OPERAND and site.clamp == (type_.min, type_.max)
 
 
-def fused_multiply_add(a: np.ndarray, b: np.float32, c: np.ndarray) -> np.ndarray:
+def fused_multiply_add(a: np.ndarray, b: np.float32, c: np.ndarray | np.float32) -> np.ndarray:
     """``a * b + c`` rounded once to float32; ``a`` are integers of up to 24 bits, ``c`` is float32.
 
     The product is exact in float64. The sum is rounded to odd there, so that rounding it again does no harm

@@ -29,9 +29,9 @@ from hwgen.memory.window import WINDOW_CREDIT, WindowCut
 from .loaded import LoadedRequantizer, LoadedUnit, window_text
 from .mac_folding import divisors
 from .operator import LaneFolding, Operator, OperatorUnit
-from .requantizer import RequantizerPlan
+from .requantizer import ResultPlan
 from .staircase import Staircase, requantization, requantization_gap
-from .step_search import StepSearchPlan, requantizer_plan
+from .step_search import requantizer_plan
 from .stream import beat_layout, beat_stream, element_shape, join
 
 
@@ -48,6 +48,9 @@ class Pool(Operator):
 
 class PoolUnit(OperatorUnit):
     """Hardware for :class:`Pool`."""
+
+    op: "Pool"
+    folding: "LaneFolding"
 
     @cached_property
     def window(self) -> Ring:
@@ -118,6 +121,8 @@ class MaxPool(Pool):
 class MaxPoolUnit(PoolUnit):
     """Hardware for :class:`MaxPool`."""
 
+    op: "MaxPool"
+
     @property
     def reduction_latency(self) -> int:
         return 2
@@ -186,8 +191,10 @@ class AveragePool(LoadedRequantizer, Pool):
 class AveragePoolUnit(LoadedUnit, PoolUnit):
     """Hardware for :class:`AveragePool`."""
 
+    op: "AveragePool"
+
     @property
-    def requantizer(self) -> RequantizerPlan | StepSearchPlan:
+    def requantizer(self) -> ResultPlan:
         serial = requantizer_plan(self.op.requantization, self.folding.lanes, self.folding.lanes, serial=True)
         return (
             serial
@@ -241,7 +248,7 @@ def average_requantization(site: Site, count: int) -> Requantization | Staircase
     channels = np.ones(site.input.map.channels, np.int64)
     bias = -source.zero_point * count * channels
     low, high = source.type.min * count * channels, source.type.max * count * channels
-    scale = output_scale(source.scale, np.float32(1), np.float32(target.scale) * np.float32(count))
+    scale = output_scale(source.step, np.ones((), np.float32), np.float32(target.step) * np.float32(count))
     unit = np.float32(1) / np.float32(count)
     return requantization(site, unit * channels, bias, low, high, scale * channels.astype(np.float32))
 
@@ -261,6 +268,9 @@ class LanesBlock(wiring.Component):
 class PoolBlock(LanesBlock):
     """The window buffer and what comes behind it."""
 
+    unit: "PoolUnit"
+    op: "Pool"
+
     def frame(self, m: Module) -> tuple[RingWindow, Outlet]:
         """Window buffer and outlet, connected to the ports and to each other."""
         op, folding = self.op, self.folding
@@ -274,6 +284,8 @@ class PoolBlock(LanesBlock):
 
 
 class _MaxBlock(PoolBlock):
+    op: "MaxPool"
+
     def elaborate(self, platform):
         m = Module()
         window, outlet = self.frame(m)
@@ -299,6 +311,9 @@ def limited(value: Signal, clamp: tuple[int, int], type_: IntType):
 
 
 class _AverageBlock(PoolBlock):
+    unit: "AveragePoolUnit"
+    op: "AveragePool"
+
     def elaborate(self, platform):
         m = Module()
         op, lanes = self.op, self.folding.lanes

@@ -121,6 +121,9 @@ class _Reorder(Streamed):
 class ReorderUnit(StreamedUnit):
     """Hardware for :class:`_Reorder`."""
 
+    op: "_Reorder"
+    folding: "LaneFolding"
+
     @property
     def order(self) -> Order:
         """What goes where, for beats of so many lanes."""
@@ -245,6 +248,9 @@ class ShuffleChannels(_Reorder):
 
 class _ReorderBlock(StreamedBlock):
     """A ring of two blocks: a block is read in its new order once all of it has come, then its places are free."""
+
+    unit: "ReorderUnit"
+    op: "_Reorder"
 
     def elaborate(self, platform):
         m = Module()

@@ -6,7 +6,9 @@ multiply, add up, offset, test for ties, choose, correct, clip; and one that rou
 that is needed.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value
@@ -28,8 +30,47 @@ from .requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bi
 from .stream import element_shape
 
 
+class ResultPlan(Packed, ABC):
+    """How sums become results: a plan of either kind, made for one requantisation, which it is then asked about."""
+
+    @property
+    @abstractmethod
+    def spacing(self) -> int:
+        """Cycles from beat to beat."""
+
+    @property
+    @abstractmethod
+    def busy(self) -> int:
+        """Cycles that a set of sums takes."""
+
+    @property
+    @abstractmethod
+    def latency(self) -> int:
+        """From ``done`` to the first push."""
+
+    @abstractmethod
+    def logic(self, requantization: Any, sum_: IntType, out: IntType) -> Logic:
+        """Counted bits."""
+
+    @abstractmethod
+    def memories(self, requantization: Any) -> tuple[MemoryNeed, ...]:
+        """Constants, thresholds, values."""
+
+    @abstractmethod
+    def products(self, requantization: Any) -> tuple[Products, ...]:
+        """The multipliers by their operand widths."""
+
+    @abstractmethod
+    def component(self, requantization: Any, sum_: IntType, out: IntType) -> wiring.Component:
+        """The hardware."""
+
+    def contents(self, requantization: Any, out: IntType) -> tuple[Contents, ...]:
+        """What is loaded."""
+        raise NotImplementedError(f"{type(self).__name__} holds nothing that can be loaded")
+
+
 @dataclass(frozen=True)
-class RequantizerPlan(Packed):
+class RequantizerPlan(ResultPlan):
     """How results are requantised: ``results`` sums come in together, ``lanes`` leave in a beat.
 
     Sets start anew after every ``period`` channels, the last of them cut short where ``results`` does not divide it.
@@ -65,7 +106,7 @@ class RequantizerPlan(Packed):
         """
         channels = requantization.channels
         bits = requantization.multiplier_bits if multiplies(requantization) else 0
-        common = {"period": period or channels, "rounded": requantization.rounds}
+        common: dict[str, Any] = {"period": period or channels, "rounded": requantization.rounds}
         if lut_cycles and bits:
             cycles = min(max(lut_cycles // -(-results // lanes), 1), bits)
             size = -(-bits // cycles)
@@ -160,7 +201,7 @@ class RequantizerPlan(Packed):
         return total(needless_rows(lane, self.digit_bits, width) for lane in multipliers.T)
 
 
-def serialiser_logic(plan: Packed, sum_: IntType) -> Logic:
+def serialiser_logic(plan: ResultPlan, sum_: IntType) -> Logic:
     """Counted bits of what holds a set of sums and counts beats and digits."""
     packing = plan.packing
     hold = Logic(mux=(plan.results - plan.lanes) * sum_.width, register=plan.results * sum_.width)
@@ -175,7 +216,7 @@ def multiplies(requantization: object) -> bool:
     return loaded or bool((getattr(requantization, "multiplier", np.ones(1)) != 1).any())
 
 
-def digits(requantization: object) -> int:
+def digits(requantization: Any) -> int:
     """Digits of the constant multiplier, 0 where there is none or it is always 1."""
     return -(-requantization.multiplier_bits // DIGIT_BITS) if multiplies(requantization) else 0
 
@@ -193,7 +234,7 @@ class Requantizer(wiring.Component):
     ``load`` and ``loaded``.
     """
 
-    def __init__(self, requantization: Requantization, plan: RequantizerPlan, sum_: IntType, out: IntType):
+    def __init__(self, requantization: Any, plan: Any, sum_: IntType, out: IntType):
         self.requantization, self.plan, self.sum_type, self.out_type = requantization, plan, sum_, out
         self.loaded_constants = getattr(requantization, "widths", None) is not None
         members = {

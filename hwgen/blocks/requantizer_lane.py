@@ -143,7 +143,8 @@ def needless_rows(multipliers: np.ndarray, digit: int, width: int) -> Logic:
     bits = (multipliers[:, None] >> np.arange(digit) & 1).astype(bool)
     there = bits.any(axis=0)
     switched = {column.tobytes() for column in bits[:, there & ~bits.all(axis=0)].T}
-    rows, saved = there.tolist(), 0
+    rows: list[bool] = there.tolist()
+    saved = 0
     while len(rows) > 1:
         pairs = [rows[at : at + 2] for at in range(0, len(rows), 2)]
         saved += sum(len(pair) == 2 and not all(pair) for pair in pairs)
@@ -250,7 +251,7 @@ class RequantizerLane(Element):
             pairs = [rows[n : n + 2] for n in range(0, len(rows), 2)]
             rows = []
             for n, pair in enumerate(pairs):
-                value = _shifted_sum(*pair, 1 << level) if len(pair) == 2 else pair[0]
+                value = _shifted_sum(pair[0], pair[1], 1 << level) if len(pair) == 2 else pair[0]
                 row = Signal(value.shape(), name=f"{name}_row{level}_{n}", reset_less=True)
                 m.d.sync += row.eq(value)
                 rows.append(row)

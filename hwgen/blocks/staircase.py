@@ -56,8 +56,8 @@ class Staircase:
     @property
     def steps(self) -> Steps:
         """What hardware searches through. ModelError where there is a :attr:`gap`."""
-        if self.gap:
-            raise ModelError(self.gap)
+        if isinstance(self._search, str):
+            raise ModelError(f"{self.what} that {self._search}")
         return self._search
 
     @property
@@ -102,10 +102,10 @@ def requantization(
     if site.raw:
         return raw_sums(bias, target.type)
     if site.function is not None:
-        real = np.float32(source.scale) * np.asarray(unit, np.float32)
+        real = source.scales * np.asarray(unit, np.float32)
         what = f"{site.op} with {site.function}"
         return Staircase(real, bias, target, site.clamp, low, high, what, site.function)
-    scale = output_scale(source.scale, unit, target.scale) if scale is None else scale
+    scale = output_scale(source.step, unit, target.step) if scale is None else scale
     try:
         return fit(np.asarray(scale, np.float32), target.zero_point, site.clamp, low + bias, high + bias, bias)
     except ModelError as error:

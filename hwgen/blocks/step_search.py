@@ -16,14 +16,13 @@ from hwgen.graph.types import IntType
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
 
 from .arithmetic import delay
-from .packer import Packed
-from .requantizer import Requantizer, RequantizerPlan, serialiser_logic
+from .requantizer import Requantizer, RequantizerPlan, ResultPlan, serialiser_logic
 from .staircase import Staircase
 from .stream import element_shape
 
 
 @dataclass(frozen=True)
-class StepSearchPlan(Packed):
+class StepSearchPlan(ResultPlan):
     """How ``results`` sums at a time become beats of ``lanes`` integers; like :class:`RequantizerPlan`, which see."""
 
     results: int
@@ -87,7 +86,7 @@ class StepSearchPlan(Packed):
         steps = staircase.steps
         parts = [(steps.level(level), point_type(steps)) for level in range(self.levels)]
         if self.tabled:
-            parts.append((steps.values, value_type(steps)))
+            parts.append((steps.table, value_type(steps)))
         owns = [self.slots[lane :: self.lanes] for lane in range(self.lanes)]
         return [Columns.of(values[own].reshape(-1, 1), [type_.width]) for own in owns for values, type_ in parts]
 
@@ -102,7 +101,7 @@ def requantizer_plan(
     serial: bool = False,
     period: int | None = None,
     lut_cycles: int = 0,
-) -> RequantizerPlan | StepSearchPlan:
+) -> ResultPlan:
     """The plan for ``requantization``, in whichever form it is; see :meth:`RequantizerPlan.of`."""
     if not isinstance(requantization, Staircase):
         return RequantizerPlan.of(requantization, results, lanes, serial, period, lut_cycles)
@@ -119,14 +118,14 @@ def point_type(steps: Steps) -> IntType:
 
 def value_type(steps: Steps) -> IntType:
     """Of the table of values."""
-    return IntType.holding(int(steps.values.min()), int(steps.values.max()))
+    return IntType.holding(int(steps.table.min()), int(steps.table.max()))
 
 
 class StepSearch(Requantizer):
     """A :class:`Requantizer` that looks results up: the same ports, another pipeline."""
 
     def __init__(self, staircase: Staircase, plan: StepSearchPlan, sum_: IntType, out: IntType):
-        self.steps = staircase.steps
+        self.steps, self.search = staircase.steps, plan
         super().__init__(staircase, plan, sum_, out)
 
     def elaborate(self, platform):
@@ -142,7 +141,7 @@ class StepSearch(Requantizer):
 
     def _result(self, m: Module, lane: int, x: Value, beat: Value) -> Value:
         """The value of the step in which ``x`` lies; the comparisons made are its number, the first one highest."""
-        plan, steps, index = self.plan, self.steps, Cat()
+        plan, steps, index = self.search, self.steps, Cat()
         points = point_type(steps)
         for level in range(plan.levels):
             threshold = self._rom(m, f"thresholds{level}_{lane}", steps.level(level), points, lane, Cat(index, beat))
@@ -159,7 +158,7 @@ class StepSearch(Requantizer):
             )
             index = Cat(above, index)
         if plan.tabled:
-            return self._rom(m, f"values_{lane}", steps.values, value_type(steps), lane, Cat(index, beat))
+            return self._rom(m, f"values_{lane}", steps.table, value_type(steps), lane, Cat(index, beat))
         result = Signal(element_shape(self.out_type), name=f"result_{lane}", reset_less=True)
         m.d.sync += result.eq(index + steps.base)
         return result

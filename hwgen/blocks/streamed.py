@@ -47,6 +47,9 @@ class Streamed(Operator):
 class StreamedUnit(OperatorUnit):
     """Hardware that starts a step in every cycle and has as many lanes at all its ends."""
 
+    op: "Streamed"
+    folding: "LaneFolding"
+
     @property
     @abstractmethod
     def hardware(self) -> Hardware:

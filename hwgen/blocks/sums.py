@@ -18,7 +18,9 @@ def exact_float(weights: np.ndarray, x: IntType) -> type:
     return np.float32 if most < 1 << 24 else np.float64
 
 
-def window_sums(x: np.ndarray, weights: np.ndarray, window: Window, outside: int, exact: type) -> np.ndarray:
+def window_sums(
+    x: np.ndarray, weights: np.ndarray, window: Window, outside: int, exact: type[np.floating]
+) -> np.ndarray:
     """Sums [N, OH, OW, OC] over every window of ``x`` [N, H, W, C], with ``outside`` around it.
 
     ``weights`` are [OC, KH, KW, C]; ``exact`` is a float type that holds every sum of theirs.
@@ -32,7 +34,9 @@ def window_sums(x: np.ndarray, weights: np.ndarray, window: Window, outside: int
     return sums
 
 
-def channel_sums(x: np.ndarray, weights: np.ndarray, window: Window, outside: int, exact: type) -> np.ndarray:
+def channel_sums(
+    x: np.ndarray, weights: np.ndarray, window: Window, outside: int, exact: type[np.floating]
+) -> np.ndarray:
     """Sums [N, OH, OW, C * R] of every channel for itself, one tap of the window after the other.
 
     ``weights`` are [C * R, KH, KW]: each channel of ``x`` has ``R`` of its own, one after the other.

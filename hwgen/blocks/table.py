@@ -20,6 +20,7 @@ from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
 from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, images, pass_on
 
 from .arithmetic import delay
+from .operator import LaneFolding
 from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 
 #: Bits of the input up to which a table is sensible: one block RAM a lane.
@@ -54,6 +55,9 @@ class _Tabulated(Streamed):
 
 class TableUnit(StreamedUnit):
     """Hardware for :class:`_Tabulated`."""
+
+    op: "_Tabulated"
+    folding: "LaneFolding"
 
     def rom_words(self, lane: int) -> list[int]:
         """The tables that a lane meets in turn, each by the input's bits: 0 comes first, negative ones last."""
@@ -172,6 +176,9 @@ def tabulated(site: Site) -> np.ndarray:
 
 class _TableBlock(StreamedBlock):
     """Beats address the memories of their lanes; a counter says which table is a channel's."""
+
+    unit: "TableUnit"
+    op: "_Tabulated"
 
     def ports(self) -> dict:
         return super().ports() | (LOAD_PORTS if self.op.loading else {})

@@ -14,6 +14,7 @@ from hwgen.memory.loops import LoopNest
 
 from .arithmetic import delay
 from .fixed_constant import FixedConstant
+from .operator import LaneFolding
 from .spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
 from .streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 
@@ -54,6 +55,9 @@ class Zipped(Streamed):
 
 class ZippedUnit(StreamedUnit):
     """Hardware for :class:`Zipped`."""
+
+    op: "Zipped"
+    folding: "LaneFolding"
 
     @property
     def spreads(self) -> list[Spread]:
@@ -98,6 +102,9 @@ class ZippedUnit(StreamedUnit):
 
 class _ZippedBlock(StreamedBlock):
     """A step starts when all that it takes is offered and there is room for what it gives."""
+
+    unit: "ZippedUnit"
+    op: "Zipped"
 
     def elaborate(self, platform):
         m = Module()

@@ -78,6 +78,13 @@ class Site:
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
+    def weights(self) -> QuantizedConstant:
+        """``weight`` of an operator that has some; ValueError for others."""
+        if self.weight is None:
+            raise ValueError(f"{self.op} has no weights")
+        return self.weight
+
+    @property
     def varying(self) -> tuple[QuantizedTensor, ...]:
         """The inputs that are not constant."""
         return tuple(tensor for tensor in self.inputs if tensor.name not in self.constants)
@@ -106,8 +113,8 @@ class GoldenOperator(Protocol):
     def infer(self, *inputs: FeatureMap) -> FeatureMap:
         """``output``, after checking that ``inputs`` are what the operator was made for."""
 
-    def golden(self, *inputs: np.ndarray) -> np.ndarray:
-        """The definition: integers [N, H, W, C] to integers [N, H, W, C]."""
+    def golden(self, *inputs: Any, **unused: Any) -> np.ndarray:
+        """The definition: integers [N, H, W, C] of each of ``inputs`` to integers [N, H, W, C]."""
 
     @property
     def parts(self) -> tuple["GoldenOperator", ...]: ...

@@ -97,7 +97,7 @@ class LoopNest:
         return result
 
 
-def lookup(m: Module, index: Signal, values: Sequence[int], name: str) -> Signal:
+def lookup(m: Module, index: Signal, values: Sequence[int] | np.ndarray, name: str) -> Signal:
     """``values[index]`` as logic: the commonest value by default, a case for every other index."""
     values = [int(value) for value in values]
     common = max(set(values), key=values.count)

@@ -45,7 +45,7 @@ def rounded(steps: np.ndarray, zero_point: int, clamp: tuple[int, int], dtype: n
     return steps.astype(dtype)
 
 
-def output_scale(input_scale: float, weight_scale: np.ndarray, output_scale: float) -> np.ndarray:
+def output_scale(input_scale: float, weight_scale: np.ndarray, output_scale: float | np.floating) -> np.ndarray:
     """``x_scale * w_scale / y_scale`` in float32 and in ONNX Runtime's order of operations."""
     product = np.float32(input_scale) * np.asarray(weight_scale, np.float32)
     return np.atleast_1d(product / np.float32(output_scale))
@@ -157,7 +157,7 @@ class Requantization:
         exponents = [bits - 1 + self.shift - 25 for bits in range(65)]
         return tuple(1 << exponent if 0 <= exponent < 62 else 0 for exponent in exponents)
 
-    def select(self, channels: slice | list[int]) -> "Requantization":
+    def select(self, channels: slice | list[int] | np.ndarray) -> "Requantization":
         """The same for some of the channels, in any order."""
         names = ("scale", "low", "high", "layer_bias", "bias", "multiplier", "offset")
         return replace(self, **{name: getattr(self, name)[channels] for name in names})

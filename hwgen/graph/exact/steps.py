@@ -43,6 +43,13 @@ class Steps:
         return len(self.points)
 
     @property
+    def table(self) -> np.ndarray:
+        """``values`` where there are any; ValueError where there is but a ``base``."""
+        if self.values is None:
+            raise ValueError("the values follow each other, and need no table")
+        return self.values
+
+    @property
     def levels(self) -> int:
         """Comparisons that a search takes."""
         return self.points.shape[1].bit_length()
