@@ -192,7 +192,7 @@ def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
     """Find the fastest design of MODEL (.onnx) for many numbers of multipliers, up to --multipliers.
 
     Each line is a design that no other beats in both multipliers and frames per second, with the layer that is its
-    bottleneck. `build --multipliers N` builds it.
+    bottleneck. `build --multipliers N` builds it. With --device, or without --multipliers, all of them fit the device.
 
     \b
     Example:

@@ -1,1 +1,2 @@
-"""Plans within what is asked for: ``sizing`` for a device or a rate, ``latency``, and ``explore`` for all budgets."""
+"""Plans within what is asked for: ``search`` for a device, a budget or a rate, ``latency`` for a single frame,
+``smallest`` for the least device, and ``explore`` for all budgets."""
