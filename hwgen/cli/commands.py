@@ -18,6 +18,7 @@ from hwgen.dataflow.search import explore as exploring
 from hwgen.dataflow.search.search import Search
 from hwgen.device.clocks import Clock
 from hwgen.device.targets import device as find_device
+from hwgen.flow.planning import binds
 from hwgen.frames.inputs import FrameSpec, Preparation, file_spec
 from hwgen.frames.load import Frames, load_labels, raw_frames
 from hwgen.graph.errors import HwgenError, InputError, Problems
@@ -145,7 +146,7 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
         network = flow.quantised(**front(given)).with_weights(given["weights"]).network
         clock = target.clock(given["clock"])
         tell("sizing layers")
-        bound, large = flow.binds(given["device"], given["multipliers"], None), given["weights"] != FIXED
+        bound, large = binds(given["device"], given["multipliers"], None), given["weights"] != FIXED
         search = Search(network, target, given["multipliers"], bound, large=large)
         budgets = exploring.usual_budgets(search, given["multipliers"], points)
         tell("exploring")

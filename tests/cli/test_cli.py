@@ -199,6 +199,13 @@ def test_a_picture_of_another_kind_is_refused():
     ]
 
 
+def test_explore_lists_what_fits_the_device_and_says_so_where_nothing_does(folder):
+    done = ok("explore", "tiny.onnx", *OPTIONS[2:], "--device", "ice40up5k", "--points", "3", "--picture", "front.svg")
+    assert max(int(line.split()[0]) for line in done.stdout.splitlines() if line[:1].isdigit()) <= 8
+    (line,) = errors("explore", "tiny.onnx", *OPTIONS[2:], "--device", "lfe5u-25f", "--multipliers", "1")
+    assert line == "the network needs at least 2 multipliers (limit 1); raise --multipliers"
+
+
 def test_explore_refuses_what_it_would_not_heed():
     message = "explore tries many budgets of multipliers and takes no --fps; leave it out"
     assert errors("explore", "tiny.onnx", *OPTIONS, "--fps", "10") == [message]
