@@ -62,37 +62,61 @@ def simulate(
     :class:`StreamViolation` when the contract is broken. ``watch`` is called in every cycle, with what Amaranth gives a
     test bench and the number of the cycle. Raises :class:`TimeoutError` after ``limit`` cycles.
     """
-    random = None if stall is None else Random(stall)
-    sources = [_Source(getattr(block, name), list(beats), random) for name, beats in inputs.items()]
-    sinks = [_Sink(name, getattr(block, name), count, random) for name, count in outputs.items()]
-    ports: list[_Source | _Sink] = [*sources, *sinks]
+    return Simulated(block)(inputs, outputs, stall, limit=limit, vcd=vcd, watch=watch)
 
-    async def bench(ctx):
-        for cycle in range(limit):
+
+class Simulated:
+    """A block in Amaranth's simulator, elaborated once and run any number of times, see :func:`simulate`."""
+
+    def __init__(self, block: wiring.Component):
+        self.block = block
+        self._simulator = Simulator(block)
+        self._simulator.add_clock(1e-6)
+        self._simulator.add_testbench(self._bench)
+        self._ran = False
+
+    def __call__(
+        self,
+        inputs: Inputs,
+        outputs: Outputs,
+        stall: int | None = None,
+        *,
+        limit: int = 1_000_000,
+        vcd: str | None = None,
+        watch: Callable[[Any, int], None] | None = None,
+    ) -> Moved:
+        random = None if stall is None else Random(stall)
+        self._sources = [_Source(getattr(self.block, name), list(beats), random) for name, beats in inputs.items()]
+        self._sinks = [_Sink(name, getattr(self.block, name), count, random) for name, count in outputs.items()]
+        self._limit, self._watch = limit, watch
+        if self._ran:
+            self._simulator.reset()
+        self._ran = True
+        with self._simulator.write_vcd(vcd) if vcd else nullcontext():
+            self._simulator.run()
+        return (
+            {name: source.trace for name, source in zip(inputs, self._sources, strict=True)},
+            {name: sink.trace for name, sink in zip(outputs, self._sinks, strict=True)},
+        )
+
+    async def _bench(self, ctx) -> None:
+        ports: list[_Source | _Sink] = [*self._sources, *self._sinks]
+        for cycle in range(self._limit):
             for port in ports:
                 port.drive(ctx)
             for port in ports:
                 port.sample(ctx, cycle)
-            if watch:
-                watch(ctx, cycle)
-            if all(len(sink.cycles) >= sink.count for sink in sinks):
+            if self._watch:
+                self._watch(ctx, cycle)
+            if all(len(sink.cycles) >= sink.count for sink in self._sinks):
                 return
             await ctx.tick()
-        raise TimeoutError(f"after {limit} cycles only {[len(sink.cycles) for sink in sinks]} beats came")
-
-    simulator = Simulator(block)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    with simulator.write_vcd(vcd) if vcd else nullcontext():
-        simulator.run()
-    return (
-        {name: source.trace for name, source in zip(inputs, sources, strict=True)},
-        {name: sink.trace for name, sink in zip(outputs, sinks, strict=True)},
-    )
+        raise TimeoutError(f"after {self._limit} cycles only {[len(sink.cycles) for sink in self._sinks]} beats came")
 
 
-#: Cycles that Amaranth's simulator needs less time for than a compiler takes to make a program of a block.
-FEW_CYCLES = 2500
+#: Cycles that Amaranth's simulator needs less time for than a compiler takes to make a program of a block, where it has
+#: few multipliers; with this many more a cycle takes twice the time.
+FEW_CYCLES, MANY_MULTIPLIERS = 2500, 16
 
 
 def simulation(make: Callable[[], wiring.Component], cycles: int) -> Simulation:
@@ -101,13 +125,7 @@ def simulation(make: Callable[[], wiring.Component], cycles: int) -> Simulation:
     of a pipeline are the cycles of all its blocks."""
     if cycles > FEW_CYCLES and available():
         return partial(_run_compiled, CompiledDesign(make(), QUICK))
-    return partial(_run_made, make)
-
-
-def _run_made(
-    make: Callable[[], wiring.Component], inputs: Inputs, outputs: Outputs, stall: int | None = None
-) -> Moved:
-    return simulate(make(), inputs, outputs, stall=stall)
+    return Simulated(make())
 
 
 def _run_compiled(design: CompiledDesign, inputs: Inputs, outputs: Outputs, stall: int | None = None) -> Moved:
@@ -209,7 +227,8 @@ def check_unit(unit: Unit, frames: int = STEADY_FRAMES, seed: int = 0) -> None:
         if want.shape != (frames, *port.map.shape):
             raise AssertionError(f"golden gives {want.shape[1:]}, the type says {port.map.shape}")
     stalls, cost = (None, seed + 1, seed + 2), unit.cost
-    simulated = simulation(unit.block, len(stalls) * frames * cost.cycles)
+    work = 1 + sum(products.count for products in cost.products) / MANY_MULTIPLIERS
+    simulated = simulation(unit.block, int(len(stalls) * frames * cost.cycles * work))
     for stall in stalls:
         taken, given = simulated(beats, {name: frames * port.beats for name, (_, port) in wanted.items()}, stall)
         for name, (want, port) in wanted.items():

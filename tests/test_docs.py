@@ -5,6 +5,7 @@ is left out, of a line or of the lines. Blocks marked ``python`` are run, by pyt
 after an HTML comment that begins with ``illustrative`` is only shown; one after ``from FILE`` is a piece of that file.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -83,8 +84,16 @@ def run(command, folder):
     return done.stdout
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind == "console"], ids=str)
-def test_commands_print_what_is_shown(block, folder):
+@pytest.mark.parametrize("document", {block.document: None for block in BLOCKS}, ids=lambda path: path.name)
+def test_blocks_do_what_is_shown(document, folder, subtests):
+    """One after the other: what a block makes, those below it in the document may use."""
+    for block in (block for block in BLOCKS if block.document == document):
+        with subtests.test(str(block)):
+            (check_commands if block.kind == "console" else check_python)(block, folder)
+
+
+def check_commands(block, folder):
+    """Every command prints the lines below it."""
     for command, shown in commands(block.text):
         rest = INSTALL.sub("", command)
         if not rest or TESTS.match(rest):
@@ -97,8 +106,8 @@ def test_commands_print_what_is_shown(block, folder):
             assert found, f"{block}: `{rest}` does not print {line!r} but\n{printed}"
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind == "python"], ids=str)
-def test_python_runs(block, folder):
+def check_python(block, folder):
+    """It runs to its end."""
     file = folder / f"test_{block.document.stem.replace('-', '_')}_{block.line}.py"
     file.write_text(block.text, encoding="utf-8")
     runner = "-m pytest -p no:cacheprovider" if "def test_" in block.text else ""
@@ -112,6 +121,33 @@ def test_pieces_of_files_are_as_they_are_there():
         assert any(indent(piece, " " * deep) in source for deep in range(0, 13, 4)), f"not in {file}:\n{piece}"
     marks = sum(document.read_text(encoding="utf-8").count("<!-- from ") for document in DOCUMENTS)
     assert len(found) == marks >= 4
+
+
+def test_python_files_that_are_named_are_there():
+    """From the root, in ``hwgen``, beside the one named before, or a name that some file has."""
+    for document in DOCUMENTS:
+        for name in re.findall(r"`([\w/-]+\.py)`", document.read_text(encoding="utf-8")):
+            places = (ROOT / name, ROOT / "hwgen" / name)
+            assert any(place.is_file() for place in places) or [*ROOT.glob(f"hwgen/**/{name}")], f"{document}: {name}"
+
+
+WALK = re.compile(r"`(hwgen/[\w/]+\.py)`: (`\w+(?:\.\w+)?`(?:, `\w+(?:\.\w+)?`)*)")
+
+
+def definitions(file):
+    """Functions and classes of a Python file, methods as ``Class.method``."""
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if name := getattr(node, "name", None):
+            yield name
+            yield from (f"{name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef))
+
+
+def test_all_that_a_walk_goes_through_is_there():
+    steps = WALK.findall((ROOT / "docs/how-it-works.md").read_text(encoding="utf-8"))
+    assert len(steps) >= 20
+    for file, names in steps:
+        missing = set(re.findall(r"[\w.]+", names)) - set(definitions(ROOT / file))
+        assert not missing, f"{file} has no {', '.join(sorted(missing))}"
 
 
 def test_something_is_found_in_the_documents():

@@ -15,7 +15,7 @@ from hwgen.dataflow.schedule import schedule, web_of
 from hwgen.graph import golden
 from hwgen.memory.queue import Outlet
 from hwgen.simulate.bench import from_beats, to_beats
-from hwgen.testing import random_frames, simulate
+from hwgen.testing import Simulated, random_frames
 
 FRAMES = 3
 
@@ -98,14 +98,16 @@ def faults(plan: Plan, seed: int = 0) -> list[str]:
     network, found = plan.network, []
     frames = random_frames(network.input.map, FRAMES, seed)
     wanted = golden.run(network, frames)
+    pipeline = Watched(plan)
+    beats = to_beats(frames, network.input.map.type, pipeline.lanes_in)
+    lanes = dict(zip(pipeline.results, pipeline.lanes_out, strict=True))
+    counts = {name: wanted[stream.name].size // lanes[name] for name, stream in pipeline.results.items()}
+    with pipeline.counting():
+        simulated = Simulated(pipeline)
     for stall in (None, seed + 1):
-        pipeline = Watched(plan)
-        beats = to_beats(frames, network.input.map.type, pipeline.lanes_in)
-        lanes, watch = dict(zip(pipeline.results, pipeline.lanes_out, strict=True)), _Watch(pipeline)
-        counts = {name: wanted[stream.name].size // lanes[name] for name, stream in pipeline.results.items()}
+        watch = _Watch(pipeline)
         try:
-            with pipeline.counting():
-                taken, given = simulate(pipeline, {"i": beats}, counts, stall=stall, limit=200_000, watch=watch)
+            taken, given = simulated({"i": beats}, counts, stall, limit=200_000, watch=watch)
         except TimeoutError as error:
             found.append(f"stall {stall}: {error}")
             continue

@@ -65,19 +65,22 @@ def test_other_frames_plans_weights_and_versions_are_checked_anew(design, simula
     assert len(simulated) == 5
 
 
-@pytest.mark.parametrize(
-    "damage",
-    ["", "{", "[]", "null", '{"engine": "x"}', '{"engine": "x", "taken": [1, 2], "done": [3]}',
-     '{"engine": "x", "taken": null, "done": 3}', '{"engine": "x", "taken": ["a"], "done": [3]}'],
+DAMAGES = (
+    "", "{", "[]", "null", '{"engine": "x"}', '{"engine": "x", "taken": [1, 2], "done": [3]}',
+    '{"engine": "x", "taken": null, "done": 3}', '{"engine": "x", "taken": ["a"], "done": [3]}',
 )  # fmt: skip
-def test_what_is_damaged_is_checked_anew_and_mended(design, simulated, own_cache, damage):
+
+
+def test_what_is_damaged_is_checked_anew_and_mended(design, simulated, own_cache, subtests):
     design.checked()
     (file,) = kept(own_cache)
     whole = file.read_text()
-    file.write_text(damage)
-    assert not design.checked().check.remembered
-    assert len(simulated) == 2
-    assert json.loads(file.read_text()) == json.loads(whole)
+    for times, damage in enumerate(DAMAGES, 2):
+        with subtests.test(damage):
+            file.write_text(damage)
+            assert not design.checked().check.remembered
+            assert len(simulated) == times
+            assert json.loads(file.read_text()) == json.loads(whole)
 
 
 def test_a_wrong_time_is_no_less_wrong_when_it_is_remembered(design, own_cache):

@@ -25,17 +25,11 @@ from hwgen.simulate.verilated import CompiledDesign, CompiledError
 from hwgen.simulate.waves import Waves
 from hwgen.testing import check_unit, random_frames, simulation
 from hwgen.tools import verilator
+from hwgen.tools.verilator import QUICK
 from tests.blocks.cases import CASES, kind
 from tests.dataflow.nets import small
 
 FRAMES = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HWGEN_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +70,8 @@ def test_simulate_compares_every_layer_with_golden(network, plan):
     assert result.timing.latency == schedule(plan).latency
 
 
-def test_waveforms_hold_the_layers_and_cycles_asked_for(network, compiled, tmp_path):
+def test_waveforms_hold_the_layers_and_cycles_asked_for(network, plan, tmp_path):
+    compiled = CompiledPlan(plan, QUICK)
     frames, layer = random_frames(network.input.map, 1), network.layers[0].name
     waves = Waves(tmp_path / "some.vcd", 5, 9, (layer,))
     feed = Feed.of(compiled.plan, frames)
@@ -175,7 +170,9 @@ class Faulty(wiring.Component):
 )
 def test_a_faulty_design_is_caught(fault, stall, message):
     with pytest.raises(CompiledError, match=message):
-        CompiledDesign(Faulty(fault)).run({"i": np.zeros((90, 1), np.uint8)}, {"o": 90}, stall=stall, patience=2000)
+        CompiledDesign(Faulty(fault), QUICK).run(
+            {"i": np.zeros((90, 1), np.uint8)}, {"o": 90}, stall=stall, patience=2000
+        )
 
 
 def test_a_broken_compiler_is_named(monkeypatch, network):
