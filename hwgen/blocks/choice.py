@@ -64,6 +64,7 @@ class Chooses(Form):
 
     @classmethod
     def of(cls, definition: Definition) -> "Chooses | None":
+        """None where the function is no one Max, Min or Where of operands of few enough bits."""
         before, tail = split(definition.function)
         ops = {node.op for node in before.nodes}
         if len(ops) != 1 or any(kind.per_channel or kind.type.width > MOST_BITS for kind in definition.kinds):

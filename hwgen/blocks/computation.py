@@ -87,11 +87,13 @@ def plus(a: Number, b: Number, sign: int = 1) -> Number:
 
 
 def greatest(a: Number, b: Number) -> Number:
+    """The greater of two numbers, in the finer of their steps."""
     exponent, ends = _lifted((a, b))
     return Greatest(max(low for low, _ in ends), max(high for _, high in ends), exponent, (a, b))
 
 
 def least(a: Number, b: Number) -> Number:
+    """The lesser of two numbers, in the finer of their steps."""
     exponent, ends = _lifted((a, b))
     return Least(min(low for low, _ in ends), min(high for _, high in ends), exponent, (a, b))
 
@@ -133,6 +135,7 @@ class Computation:
 
     @property
     def latency(self) -> int:
+        """Cycles from the operands to the result."""
         return self.result.latency
 
     @cached_property

@@ -69,6 +69,7 @@ class Dense(Loadable, MacOperator):
         return widest_sums(self.weights, weights, self.input.type)
 
     def built_for(self) -> dict[str, object]:
+        """What weights that are loaded later must keep to."""
         return {"input": str(self.input), "output": str(self.output)}
 
     @cached_property

@@ -83,6 +83,7 @@ class EdgeAveragePool(AveragePool):
         return IntType.holding(min((kind.min - zero) * whole, -1), max((kind.max - zero) * whole, 0))
 
     def built_for(self) -> dict[str, object]:
+        """What constants that are loaded later must keep to."""
         return super().built_for() | {"zero point of the input": self.input_zero, "padding": "left out"}
 
     def unit(self, folding: Any) -> "EdgeAveragePoolUnit":

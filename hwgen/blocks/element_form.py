@@ -28,6 +28,7 @@ class Definition:
         return self.quantized(self.function(*(k.dequantize(x) for k, x in zip(self.kinds, integers, strict=True))))
 
     def quantized(self, real: np.ndarray) -> np.ndarray:
+        """Integers int64 of real numbers of any shape, within ``clamp``."""
         return np.clip(self.target.quantize(real).astype(np.int64), *self.clamp)
 
     @property
@@ -42,6 +43,7 @@ class Definition:
 
     @property
     def out(self) -> IntType:
+        """The type of the result."""
         return self.target.type
 
     @property
@@ -65,7 +67,8 @@ class Form(ABC):
 
     @property
     @abstractmethod
-    def latency(self) -> int: ...
+    def latency(self) -> int:
+        """Cycles from the operands to the result."""
 
     @property
     @abstractmethod

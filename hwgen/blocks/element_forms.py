@@ -34,10 +34,12 @@ class Tabulates(Form):
 
     @classmethod
     def if_small(cls, definition: Definition) -> "Tabulates | None":
+        """The table, where it is no larger than other forms would be; else None."""
         return cls(definition, ()) if definition.uniform and definition.bits <= LARGEST_INPUT else None
 
     @classmethod
     def of(cls, definition: Definition) -> "Tabulates":
+        """The table, however large up to a limit; ValueError where there is none."""
         if not definition.uniform:
             raise ValueError("another function at every channel or place")
         if definition.bits > LARGEST_TABLE:
@@ -46,6 +48,7 @@ class Tabulates(Form):
 
     @cached_property
     def words(self) -> list[int]:
+        """The table by the operands' bits, the first lowest."""
         values = self.definition(*(x[:, None, None, None] for x in self.definition.combinations)).ravel()
         return [pack([value], self.definition.out.width) for value in values.tolist()]
 
@@ -76,6 +79,7 @@ class StraightLine(Form):
 
     @classmethod
     def of(cls, definition: Definition) -> "StraightLine | None":
+        """None where there are not two narrow operands, or no line equals the definition on all pairs."""
         if len(definition.kinds) != 2 or not definition.uniform:
             return None
         before, tail = split(definition.function)
@@ -94,6 +98,7 @@ class StraightLine(Form):
 
     @cached_property
     def plan(self) -> ScaledSumPlan:
+        """How the line is computed."""
         first, second = types = tuple(kind.type for kind in self.definition.kinds)
         return ScaledSumPlan(self.line, types, (first, second), self.definition.out)
 
@@ -135,6 +140,7 @@ class Computes(Form):
 
     @classmethod
     def of(cls, definition: Definition) -> "Computes":
+        """The arithmetic of any definition; ValueError where an operation has no exact form in fixed point."""
         head = head_of(definition.function, definition.kinds)
         every = None
         if definition.bits <= LARGEST_TABLE and not head.fixed:

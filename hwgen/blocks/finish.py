@@ -40,11 +40,13 @@ class Finish(ABC):
 
     @property
     @abstractmethod
-    def latency(self) -> int: ...
+    def latency(self) -> int:
+        """Cycles from the number to the integer."""
 
     @property
     @abstractmethod
-    def hardware(self) -> Hardware: ...
+    def hardware(self) -> Hardware:
+        """What a lane takes."""
 
     @abstractmethod
     def emit(self, m: Module, name: str, x: Value) -> Value:
@@ -110,6 +112,7 @@ class Searched(Finish):
 
     @property
     def channel_bits(self) -> int:
+        """Bits of the channel's number, which goes with the number; 0 where all channels have the same steps."""
         return index_bits(self.steps.channels)
 
     def depth(self, level: int) -> int:

@@ -32,6 +32,7 @@ class FixedConstant:
         return [pack(beat, self.type.width) for beat in values.reshape(-1, lanes).tolist()]
 
     def memory(self, lanes: int) -> MemoryNeed:
+        """The ROM that gives ``lanes`` elements a beat."""
         return rom_need("constant", self.type.width * lanes, len(self.words(lanes)))
 
     def logic(self, lanes: int) -> Logic:

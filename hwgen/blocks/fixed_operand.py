@@ -50,10 +50,12 @@ class FixedOperand(Zipped):
 
     @property
     def input(self) -> FeatureMap:
+        """The first stream."""
         return self.inputs[0]
 
     @property
     def output(self) -> FeatureMap:
+        """As of the operator whose operands are all streams."""
         return self.op.output
 
     @property

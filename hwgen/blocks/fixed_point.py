@@ -58,6 +58,7 @@ class Number(ABC):
 
     @property
     def cycles(self) -> int:
+        """From the parents to the number."""
         return 0
 
     @cached_property
@@ -79,6 +80,7 @@ class Number(ABC):
         """Its integers, int64, for those of its parents."""
 
     def register(self, m: Module, name: str, value: Value) -> Signal:
+        """``value``, a cycle later, in this number's type."""
         result = Signal(element_shape(self.type), name=name, reset_less=True)
         m.d.sync += result.eq(value)
         return result
@@ -158,6 +160,7 @@ class Times(Number):
 
     @cached_property
     def tables(self) -> list[np.ndarray]:
+        """For each chunk of the parent's bits, what each of its values is multiplied to."""
         return [part * self.by for part in chunks(self.parents[0].type)]
 
     @property
@@ -241,6 +244,7 @@ class Joined(Number):
         return 1
 
     def lifts(self) -> list[int]:
+        """By how many bits each parent is shifted left, so that all have the same step."""
         return [parent.exponent - self.exponent for parent in self.parents]
 
     @property

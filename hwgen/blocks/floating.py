@@ -30,6 +30,7 @@ class Float(SeveralInputs, GoldenOnly):
 
     @property
     def node(self) -> Node:
+        """The node of the model that it computes, as the file has it."""
         return self.site.attributes["node"]
 
     @property

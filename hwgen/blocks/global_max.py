@@ -40,6 +40,7 @@ class GlobalMaxPool(GlobalPool):
 
     @property
     def output(self) -> FeatureMap:
+        """One pixel, of the input's integers."""
         return FeatureMap(1, 1, self.input.channels, self.input.type)
 
     def golden(self, x: np.ndarray) -> np.ndarray:

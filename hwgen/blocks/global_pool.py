@@ -121,6 +121,7 @@ class GlobalAveragePool(LoadedRequantizer, GlobalPool):
         return super().foldings()
 
     def built_for(self) -> dict[str, object]:
+        """What constants that are loaded later must keep to."""
         return {"input": str(self.input), "output": str(self.output)}
 
     @property

@@ -180,6 +180,7 @@ class Interpolate(Streamed):
 
     @cached_property
     def output(self) -> FeatureMap:
+        """Lines along ``axis`` as the shares say, of sums that are not rounded."""
         size, type_, whole = list(self.input.shape), self.input.type, self.shares.whole
         size[self.axis] = len(self.shares.first)
         height, width, channels = size
@@ -192,6 +193,7 @@ class Interpolate(Streamed):
         return ((shares.whole - share) * first + share * second).astype(self.output.type.dtype)
 
     def certificate(self) -> dict[str, object]:
+        """What the report says of it: nothing is rounded here."""
         return {"form": "none", "proved": "exact sums"}
 
     def foldings(self) -> Iterable[LaneFolding]:

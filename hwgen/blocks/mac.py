@@ -89,6 +89,7 @@ class MacPlan:
 
     @cached_property
     def portions(self) -> int:
+        """Steps of one window position, ``portion`` elements each."""
         return -(-self.layer.elements // self.folding.portion)
 
     @cached_property
@@ -98,18 +99,22 @@ class MacPlan:
 
     @property
     def multipliers(self) -> int:
+        """Products in each cycle."""
         return self.folding.parallel * self.folding.portion * self.folding.outputs
 
     @cached_property
     def multiplier(self) -> Multiplier:
+        """How elements and weights are multiplied."""
         return Multiplier(self.layer.input.type, self.layer.weight_type, self.folding.products)
 
     @cached_property
     def requantizer(self) -> RequantizerPlan | StepSearchPlan:
+        """How sums become results."""
         return unit_requantizer(self.layer, self.folding)
 
     @property
     def weight_depth(self) -> int:
+        """Words of the weight memory."""
         return self.packs * self.passes * self.portions
 
     @cached_property
@@ -140,6 +145,7 @@ class MacPlan:
 
     @property
     def packing(self) -> Packing:
+        """How the channels of results lie in beats."""
         return self.requantizer.packing
 
     @property
@@ -156,6 +162,7 @@ class MacPlan:
 
     @cached_property
     def queue(self) -> int:
+        """Places of the queue at the end, for what is on its way when its reader stops."""
         return queue_depth(self.latency, self.portions, max(self.beats))
 
     def actors(self) -> tuple[Actor, ...]:

@@ -107,14 +107,12 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         if not holds:
             problems.append(problem)
 
-    parallel, outputs = folding.parallel, layer.group_outputs
+    parallel, outputs, groups = folding.parallel, layer.group_outputs, layer.group
     *some, last = map(repr, WINDOWS)
     require(folding.window in WINDOWS, f"window {folding.window!r} is not {', '.join(some)} or {last}")
     if problems:
         return problems
-    require(
-        parallel in divisors(layer.group), f"parallel {parallel} does not divide the {layer.group} groups of channels"
-    )
+    require(parallel in divisors(groups), f"parallel {parallel} does not divide the {groups} groups of channels")
     require(1 <= folding.portion <= layer.elements, f"portion {folding.portion} is not within 1 to {layer.elements}")
     require(1 <= folding.outputs <= outputs, f"outputs {folding.outputs} is not within 1 to {outputs}")
     require(

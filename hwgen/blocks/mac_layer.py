@@ -33,10 +33,12 @@ class MacShape:
 
     @cached_property
     def group_inputs(self) -> int:
+        """Input channels that an output channel sees."""
         return self.input.channels // self.group
 
     @cached_property
     def group_outputs(self) -> int:
+        """Output channels of a group."""
         return self.output.channels // self.group
 
     @cached_property
@@ -46,6 +48,7 @@ class MacShape:
 
     @cached_property
     def positions(self) -> int:
+        """Windows of a frame."""
         return self.output.height * self.output.width
 
 
@@ -69,14 +72,17 @@ class MacLayer:
 
     @cached_property
     def shape(self) -> MacShape:
+        """All that foldings are chosen by."""
         return MacShape(self.input, self.output, self.window, self.group, digits(self.requantization))
 
     @property
     def group_inputs(self) -> int:
+        """Input channels that an output channel sees."""
         return self.shape.group_inputs
 
     @property
     def group_outputs(self) -> int:
+        """Output channels of a group."""
         return self.shape.group_outputs
 
     @property
@@ -93,6 +99,7 @@ class MacLayer:
 
     @cached_property
     def weight_type(self) -> IntType:
+        """Holds all weights: these, or all that may be loaded."""
         if self.loading:
             return self.loading.weights
         return IntType.holding(int(self.weights.min()), int(self.weights.max()))
@@ -106,6 +113,7 @@ class MacLayer:
         return IntType.holding(min(int(low.min()), -1), int(high.max()))
 
     def golden(self, x: np.ndarray) -> np.ndarray:
+        """Integers [N, H, W, C] to integers [N, OH, OW, OC]."""
         return self.requantization.golden(self.raw(x), self.output.type.dtype)
 
     def raw(self, x: np.ndarray) -> np.ndarray:

@@ -42,10 +42,12 @@ class Multiplier:
 
     @property
     def lanes(self) -> int:
+        """Products that it gives at once."""
         return PAIR if self.at_once == PAIR else 1
 
     @property
     def x_delay(self) -> int:
+        """Cycles by which ``x`` must come later than the weights."""
         return 1 if self.at_once == PAIR else 0
 
     @property
@@ -63,6 +65,7 @@ class Multiplier:
 
     @cached_property
     def product(self) -> IntType:
+        """The type of a product."""
         return product_type(self.x, self.weight)
 
     @cached_property

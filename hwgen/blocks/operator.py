@@ -34,10 +34,12 @@ class LaneFolding:
 
     @property
     def lanes_in(self) -> int:
+        """Elements in a beat of each input."""
         return self.lanes
 
     @property
     def lanes_out(self) -> int:
+        """Elements in a beat of each output."""
         return self.lanes
 
     def __str__(self) -> str:
@@ -328,6 +330,7 @@ class SeveralInputs(Operator):
 
     @property
     def input(self) -> FeatureMap:
+        """The first of ``maps``."""
         return self.maps[0]
 
     @property

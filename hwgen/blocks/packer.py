@@ -29,6 +29,7 @@ class Packing:
 
     @property
     def sets(self) -> int:
+        """Sets of ``results`` in which a period comes."""
         return -(-self.period // self.results)
 
     @property

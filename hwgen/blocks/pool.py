@@ -66,6 +66,7 @@ class PoolUnit(OperatorUnit):
 
     @property
     def queue(self) -> int:
+        """Places of the queue at the end."""
         return queue_depth(self.reduction_latency + self.window.latency + 1, self.op.window.taps, 1)
 
     @cached_property
@@ -78,10 +79,12 @@ class PoolUnit(OperatorUnit):
 
     @property
     def shared_logic(self) -> Logic:
+        """Window buffer and queue."""
         return self.window.logic + queue_logic(self.queue, self.op.output.type.width * self.folding.lanes)
 
     @property
     def memories(self) -> list:
+        """Those of the window buffer, and the queue."""
         return [
             *self.window.memories,
             ram_need("queue", self.op.output.type.width * self.folding.lanes, self.queue),
@@ -105,6 +108,7 @@ class MaxPool(Pool):
 
     @property
     def output(self) -> FeatureMap:
+        """A pixel for each window, of the input's integers."""
         rows, columns = self.window.output_size(self.input.height, self.input.width)
         return FeatureMap(rows, columns, self.input.channels, self.input.type)
 
@@ -177,6 +181,7 @@ class AveragePool(LoadedRequantizer, Pool):
         return self.requantization.reference(sums).astype(self.output.type.dtype)
 
     def built_for(self) -> dict[str, object]:
+        """What constants that are loaded later must keep to: padding counts as the input's zero point."""
         padding = {"zero point of the padding": self.input_zero} if any(self.window.pads) else {}
         return {"input": str(self.input), "output": str(self.output), "window": window_text(self.window), **padding}
 

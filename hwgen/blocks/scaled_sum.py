@@ -62,6 +62,7 @@ class ScaledSumPlan:
 
     @property
     def excepted(self) -> bool:
+        """Whether the line misses some pairs, by one, which are known by heart."""
         return len(self.line.exceptions) > 0
 
     @property
@@ -82,6 +83,7 @@ class ScaledSumPlan:
 
     @property
     def memories(self) -> list[MemoryNeed]:
+        """Tables of the terms, and the ROM of exceptions."""
         width = self.table_shape.width
         tables = zip(self.tables, self._columns, strict=True)
         memories = [rom_need("table", width, len(table), columns) for table, columns in tables]

@@ -76,6 +76,7 @@ class Spread:
         return held + Logic(mux=width) + address + read_register(width, self.depth)
 
     def memories(self, width: int) -> Sequence[MemoryNeed]:
+        """What is kept of an operand of ``width`` bits to give it again."""
         return [ram_need("operand", width, self.depth)] if self.depth else []
 
 

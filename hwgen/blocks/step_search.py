@@ -42,6 +42,7 @@ class StepSearchPlan(ResultPlan):
 
     @property
     def multipliers(self) -> int:
+        """None: it compares."""
         return 0
 
     def depth(self, level: int) -> int:

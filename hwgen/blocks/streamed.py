@@ -67,6 +67,7 @@ class StreamedUnit(OperatorUnit):
 
     @property
     def queue(self) -> int:
+        """Places of the outlet's queue."""
         return queue_depth(self.latency, 1, 1)
 
     def direct(self, needs: Sequence[np.ndarray], give: np.ndarray) -> tuple[Actor, ...]:

@@ -114,6 +114,7 @@ class TappedPlan(MacPlan):
 
     @property
     def tap_lanes(self) -> int:
+        """Elements of a row in a beat."""
         return self.folding.lanes_in // self.rows
 
     def actors(self) -> tuple[Actor, ...]:

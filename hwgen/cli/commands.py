@@ -113,6 +113,7 @@ def simulate(
 
 
 def golden(network: Network, frames: Frames, workers: Workers, tell: Steps) -> Simulation:
+    """``frames`` through the golden model, on ``workers``."""
     step = "simulating (golden)"
     tell(step)
     return engines.simulate(network, None, frames.values, "golden", lambda share: tell(step, share), workers=workers)
@@ -268,6 +269,7 @@ def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
 
 
 def comparison(result: Simulation) -> list[str]:
+    """Whether the hardware's integers were golden's, in lines for people."""
     if not result.equal:
         return [f"Different: {mismatch}" for mismatch in result.mismatches]
     return [f"RTL equals golden in all {result.compared:,} integers of {len(result.network.layers)} layers."]

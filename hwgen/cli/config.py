@@ -41,6 +41,7 @@ class ConfiguredCommand(GroupedCommand):
             self.params.append(CONFIG)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """What the command line leaves open is taken from the file, and said on stderr."""
         file = _file(self, ctx, args)
         if file is None:
             return super().parse_args(ctx, args)

@@ -36,6 +36,7 @@ class MemoryNeed:
 
     @property
     def bits(self) -> int:
+        """All that it holds."""
         return self.width * self.depth
 
 
@@ -69,6 +70,7 @@ class Cost:
 
     @property
     def memory_bits(self) -> int:
+        """Of all memories together."""
         return sum(memory.bits for memory in self.memories)
 
     @property

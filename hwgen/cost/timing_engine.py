@@ -138,14 +138,17 @@ class Engine:
 
     @property
     def offered(self) -> list[np.ndarray]:
+        """For each link the cycle in which each beat was offered."""
         return [self._offered[at : at + n] for at, n in zip(self._links[:, layout.OFFERED], self._beats, strict=True)]
 
     @property
     def moved(self) -> list[np.ndarray]:
+        """For each link the cycle in which each beat was taken."""
         return [self._moved[at : at + n] for at, n in zip(self._links[:, layout.MOVED], self._beats, strict=True)]
 
     @property
     def starts(self) -> list[np.ndarray]:
+        """For each actor the cycle in which each step began."""
         return [self._starts[row[layout.STARTS] : row[layout.STARTS] + row[layout.STEPS]] for row in self._tables[0]]
 
     def frame(self, offers: Mapping[int, np.ndarray]) -> list[int]:

@@ -35,6 +35,7 @@ class Cycles:
 
     @property
     def total(self) -> int:
+        """Those of a frame."""
         return self.works + self.waits + self.held + self.idle
 
 

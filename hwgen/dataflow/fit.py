@@ -24,6 +24,7 @@ class FitRow:
 
     @property
     def free(self) -> int:
+        """What is left; negative where it is too much."""
         return self.available - self.used
 
 
@@ -38,10 +39,12 @@ class FitTable:
 
     @cached_property
     def rows(self) -> tuple[FitRow, ...]:
+        """A row for each resource that the device has."""
         return _rows(self.total, self.device)
 
     @property
     def fits(self) -> bool:
+        """Whether nothing takes more than there is."""
         return all(row.free >= 0 for row in self.rows)
 
     @property

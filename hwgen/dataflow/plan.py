@@ -110,10 +110,12 @@ class Plan:
 
     @property
     def multipliers(self) -> int:
+        """Products that all stages make at once."""
         return sum(stage.cost.multipliers for stage in self.stages)
 
     @property
     def memory_bits(self) -> int:
+        """Of all memories of all stages."""
         return sum(stage.cost.memory_bits for stage in self.stages)
 
     def with_queues(self, depths: Mapping[tuple[str, int], int]) -> "Plan":

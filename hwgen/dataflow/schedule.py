@@ -32,10 +32,12 @@ class Schedule:
 
     @property
     def interval(self) -> int:
+        """Cycles from frame to frame in steady state."""
         return self.run.interval
 
     @property
     def latency(self) -> int:
+        """Cycles from the first beat of the first frame to the last of its result."""
         return int(self.run.frame_ends[0] - self.run.taken[0])
 
     @property

@@ -48,10 +48,12 @@ class Stage:
 
     @property
     def actors(self) -> tuple[Actor, ...]:
+        """When the unit takes and gives beats."""
         return self.unit.actors
 
     @property
     def cost(self) -> Cost:
+        """What the unit takes."""
         return self.unit.cost
 
     @property

@@ -14,10 +14,12 @@ class Clock:
 
     @staticmethod
     def of_mhz(mhz: float) -> "Clock":
+        """The clock of a rate in MHz, as the command line has it."""
         return Clock(mhz * MHZ)
 
     @property
     def mhz(self) -> float:
+        """The rate in MHz, for people."""
         return self.hz / MHZ
 
     def rate(self, cycles: float) -> float:

@@ -8,19 +8,24 @@ class Resources(Protocol):
     """What a device has."""
 
     @property
-    def luts(self) -> int: ...
+    def luts(self) -> int:
+        """Look-up tables."""
 
     @property
-    def ffs(self) -> int: ...
+    def ffs(self) -> int:
+        """Flip-flops."""
 
     @property
-    def dsps(self) -> int: ...
+    def dsps(self) -> int:
+        """Multipliers."""
 
     @property
-    def brams(self) -> int: ...
+    def brams(self) -> int:
+        """Block RAMs, in the family's units."""
 
     @property
-    def large_rams(self) -> int: ...
+    def large_rams(self) -> int:
+        """Memories beside the block RAM."""
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,13 @@ class FrameSpec:
 
     @staticmethod
     def of_graph(graph: Graph) -> "FrameSpec":
+        """The frames that the only input of ``graph`` takes."""
         info = graph.tensors[graph.inputs[0]]
         return FrameSpec(graph.inputs[0], tuple(info.shape[1:]), np.dtype(info.dtype))
 
     @staticmethod
     def of_network(network: Network) -> "FrameSpec":
+        """The frames that ``network`` takes, and how it quantises them."""
         dtype = network.input.map.type.dtype if network.integer_input else np.dtype(np.float32)
         return FrameSpec(network.input.name, tuple(network.input_shape), dtype, network.input.quantization)
 
@@ -75,6 +77,7 @@ class FrameSpec:
         return height, width, self.shape[axis]
 
     def describe(self) -> str:
+        """The shapes of arrays that fit, for messages."""
         return f"{['N', *self.shape]}, or one frame of {list(self.shape)}"
 
 

@@ -33,6 +33,7 @@ class Editor:
         return name
 
     def constant(self, wanted: str, value: np.ndarray) -> str:
+        """The name, as near to ``wanted`` as is free, of a new constant."""
         name = self.fresh(wanted)
         self.constants[name] = value
         return name
@@ -67,6 +68,7 @@ class Editor:
         self.nodes[index + 1 : index + 1] = new
 
     def done(self) -> Graph:
+        """The new graph, its shapes inferred, without nodes and constants that nothing reads."""
         nodes = live_nodes(self.nodes, self.outputs)
         read = {name for node in nodes for name in node.inputs} | set(self.outputs)
         constants = {name: value for name, value in self.constants.items() if name in read}

@@ -42,9 +42,11 @@ class Problems:
         self.lines: list[str] = []
 
     def add(self, *lines: str) -> None:
+        """Note what is wrong; the same line is told once."""
         self.lines.extend(line for line in lines if line not in self.lines)
 
     def raise_any(self) -> None:
+        """Raise the error with all lines, if there are any."""
         if self.lines:
             raise self.error(*self.lines)
 

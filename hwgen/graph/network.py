@@ -117,7 +117,8 @@ class GoldenOperator(Protocol):
         """The definition: integers [N, H, W, C] of each of ``inputs`` to integers [N, H, W, C]."""
 
     @property
-    def parts(self) -> tuple["GoldenOperator", ...]: ...
+    def parts(self) -> tuple["GoldenOperator", ...]:
+        """The layers that it is made of, each reading the one before; itself unless there are several."""
 
 
 #: The operators of a network: :class:`hwgen.blocks.operator.Operator` where hardware is made of it.

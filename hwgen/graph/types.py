@@ -18,10 +18,12 @@ class IntType:
 
     @property
     def min(self) -> int:
+        """The least integer of the type."""
         return -(1 << (self.width - 1)) if self.signed else 0
 
     @property
     def max(self) -> int:
+        """The greatest integer of the type."""
         return (1 << (self.width - self.signed)) - 1
 
     @property
@@ -122,10 +124,12 @@ class FeatureMap:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """[H, W, C], as arrays of one frame have it."""
         return (self.height, self.width, self.channels)
 
     @property
     def elements(self) -> int:
+        """Integers of a frame."""
         return self.height * self.width * self.channels
 
     def __str__(self) -> str:

@@ -22,6 +22,7 @@ class Weight:
 
     @property
     def real(self) -> np.ndarray:
+        """The real numbers, float32, dequantised if need be."""
         if self.scale is None:
             return self.values
         return dequantize_linear(self.values, self.scale, self.zero_point, axis=self.axis)

@@ -49,6 +49,7 @@ class Contents(Sequence):
 
     @property
     def bits(self) -> int:
+        """All words together."""
         return len(self) * self.width
 
     @cached_property

@@ -45,7 +45,8 @@ class Line(Protocol):
         """The line's own time in seconds."""
         ...
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> None:
+        """Send ``data``, all of it."""
 
     def read(self, wait: float) -> bytes:
         """What has come, at least one byte unless there was none within ``wait`` seconds."""

@@ -77,10 +77,12 @@ class Hello:
     SIZE = 2 + 1 + ID_BYTES
 
     def packed(self) -> bytes:
+        """Its bytes, as a packet carries them."""
         return self.number.to_bytes(2, "little") + bytes((self.version,)) + self.design + self.held
 
     @staticmethod
     def read(data: bytes) -> "Hello":
+        """What :meth:`packed` makes, of any version that begins likewise."""
         size = Hello.SIZE
         return Hello(int.from_bytes(data[:2], "little"), bytes(data[3:size]), data[2], bytes(data[size:]))
 

@@ -45,6 +45,7 @@ class SerialLine:
         self._port.reset_input_buffer()
 
     def close(self) -> None:
+        """Others may open the port then."""
         self._port.close()
 
     def __enter__(self) -> "SerialLine":
@@ -54,12 +55,15 @@ class SerialLine:
         self.close()
 
     def now(self) -> float:
+        """Seconds, from any start."""
         return time.monotonic()
 
     def write(self, data: bytes) -> None:
+        """Send ``data``; LinkError where the port is gone."""
         self._try(lambda: self._port.write(data))
 
     def read(self, wait: float) -> bytes:
+        """What has come, or comes within ``wait`` seconds; LinkError where the port is gone."""
         self._port.timeout = wait
         return self._try(lambda: self._port.read(max(1, self._port.in_waiting)))
 

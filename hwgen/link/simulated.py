@@ -62,6 +62,7 @@ class SimulatedLine:
         self.byte, self.patience = clock.seconds(cycles), patience
 
     def now(self) -> float:
+        """Seconds of the simulated clock."""
         return self.clock.seconds(self.running.cycle)
 
     def write(self, data: bytes) -> None:
@@ -71,6 +72,7 @@ class SimulatedLine:
             self.running.run(_STEP)
 
     def read(self, wait: float) -> bytes:
+        """What the hardware sends within ``wait`` seconds of its own clock."""
         left = max(int(wait * self.clock.hz), _STEP)
         while left > 0:
             self.running.run(_STEP)
@@ -91,12 +93,15 @@ class Noisy:
         self.bytes = self.corrupted = 0
 
     def now(self) -> float:
+        """Seconds of the line behind."""
         return self.line.now()
 
     def write(self, data: bytes) -> None:
+        """Send ``data``, some of it damaged."""
         self.line.write(self._through(data))
 
     def read(self, wait: float) -> bytes:
+        """What has come, some of it damaged."""
         return self._through(self.line.read(wait))
 
     def _through(self, data: bytes) -> bytes:

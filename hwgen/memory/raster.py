@@ -23,14 +23,17 @@ class Raster:
 
     @property
     def frame_words(self) -> int:
+        """Words of a map."""
         return self.height * self.width * self.words
 
     @property
     def outputs(self) -> tuple[int, int]:
+        """Rows and columns of windows."""
         return self.window.output_size(self.height, self.width)
 
     @property
     def positions(self) -> int:
+        """Windows of a map."""
         return self.outputs[0] * self.outputs[1]
 
     @cached_property

@@ -45,6 +45,7 @@ class RingTap:
 
     @property
     def begins(self) -> tuple[int, ...]:
+        """Where each share begins: where the one before ends."""
         return (0, *self.ends[:-1])
 
     @property

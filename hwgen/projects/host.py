@@ -68,6 +68,7 @@ class Dialect:
         return tuple(filter(None, (self.data, self.valid, self.ready, self.last, self.side, self.first)))
 
     def side_bits(self, width: int) -> int:
+        """Bits of what says how much of a word of ``width`` bytes counts: a bit for each, or a number."""
         return width if self.first is None else (width - 1).bit_length()
 
     def side_of(self, used: int, width: int) -> int:
@@ -89,6 +90,7 @@ class HostPort:
 
     @property
     def frame_bytes(self) -> int:
+        """A frame as it lies in the host's memory."""
         return frame_bytes(self.port)
 
     def words(self, blob: bytes) -> list[tuple[int, int, bool]]:

@@ -9,14 +9,17 @@ _NEAREST = 3
 
 
 def is_amd(device: Device) -> bool:
+    """Whether Vivado knows it."""
     return device.family.maker == "AMD"
 
 
 def is_intel(device: Device) -> bool:
+    """Whether Quartus knows it."""
     return device.family.maker == "Intel"
 
 
 def has_system(device: Device) -> bool:
+    """Whether there is a processor beside the logic."""
     return device.system is not None
 
 

@@ -33,6 +33,7 @@ class Report:
     activity: Activity | None = None
 
     def to_json(self) -> str:
+        """As report.json has it."""
         return json.dumps(self.data, indent=2) + "\n"
 
     def text(self, width: int = WIDTH) -> str:

@@ -31,12 +31,14 @@ def text_of(data: dict[str, Any], width: int) -> str:
 
 
 def heading(data: dict[str, Any]) -> list[str]:
+    """The network's name, and what goes in and comes out."""
     network = data["network"]
     ends = " -> ".join(f"{by(network[end]['shape'])} {network[end]['type']}" for end in ("input", "output"))
     return [f"{network['name']}: {ends}"]
 
 
 def layer_table(data: dict[str, Any], width: int) -> list[str]:
+    """A row for each layer, in ``width`` columns of a terminal."""
     columns = ("layer", "output", "folding", "<multi-\npliers", "<memory\nbits", "<cycles\nper frame", "<busy")
     names = labelled([(layer["name"], layer["node"]) for layer in data["layers"]], width - _NUMBERS)
     rows = [
@@ -57,6 +59,7 @@ def layer_table(data: dict[str, Any], width: int) -> list[str]:
 
 
 def speed_lines(data: dict[str, Any]) -> list[str]:
+    """Bottleneck, throughput, latency, clock."""
     speed = data["speed"]
     clock = Clock(speed["clock_hz"], speed["clock_origin"])
     return [
@@ -192,6 +195,7 @@ def proof_numbers(proof: dict[str, Any]) -> tuple[str, ...]:
 
 
 def closing_lines(data: dict[str, Any]) -> list[str]:
+    """What the host has to do, and warnings."""
     head, tail = data["network"]["left_to_the_host"], data["network"]["tail"]
     lines = [f"Left to the host: {', '.join(head)}"] if head else []
     lines += [f"Left to the host in tail.onnx: {tail}"] if tail else []

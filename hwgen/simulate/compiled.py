@@ -37,6 +37,7 @@ class CompiledPlan:
 
     @cached_property
     def design(self) -> CompiledDesign:
+        """The program; made when it is first asked for."""
         return CompiledDesign(self._pipeline, self.level, made=library_of(self.plan))
 
     @cached_property

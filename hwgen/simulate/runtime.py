@@ -59,6 +59,7 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
+        """Whether every integer that was compared is the same."""
         return not self.differences
 
 

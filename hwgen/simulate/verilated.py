@@ -230,6 +230,7 @@ class Running:
 
     @property
     def cycle(self) -> int:
+        """Clock cycles until now."""
         return self._library.hwgen_cycle(self._simulation)
 
     def _moved(self, name: str) -> int:

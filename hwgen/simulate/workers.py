@@ -39,6 +39,7 @@ class Workers:
 
     @property
     def several(self) -> bool:
+        """Whether frames are shared out at all."""
         return self.jobs > 1 or self.dask is not None
 
     def run(

@@ -34,6 +34,7 @@ class LoadPlan:
 
     @property
     def element_bytes(self) -> int:
+        """Bytes of an element in the stream: whole ones."""
         return -(-self.type.width // 8)
 
     @property
@@ -58,6 +59,7 @@ class LoadPlan:
 
     @staticmethod
     def of(plan: Plan) -> "LoadPlan":
+        """What hardware of ``plan`` takes, where weights are loaded."""
         map_, lanes = plan.network.input.map, plan.lanes_in
         loaded = [stage for stage in plan.stages if stage.unit.loads]
         stores = sum(max(_STORES, stage.unit.lanes_out) for stage in loaded)

@@ -35,6 +35,7 @@ class LoadForm:
     rounds: bool
 
     def to_json(self) -> dict[str, object]:
+        """As plan.json has it."""
         weights = None if self.weights is None else str(self.weights)
         return {
             "weights": weights, "operand": self.operand.width, "multiplier": self.multiplier, "shift": self.shift,
@@ -54,6 +55,7 @@ class TableForm:
     """A table whose entries are loaded: any of the output's type."""
 
     def to_json(self) -> dict[str, object]:
+        """As plan.json has it."""
         return {"table": True}
 
 

@@ -91,6 +91,7 @@ class Requantization:
 
     @property
     def channels(self) -> int:
+        """How many channels have constants of their own."""
         return len(self.multiplier)
 
     @property
@@ -100,6 +101,7 @@ class Requantization:
 
     @property
     def multiplier_bits(self) -> int:
+        """Of the widest multiplier, or of the widest that may be loaded."""
         if self.widths:
             return self.widths[1]
         return max(int(self.multiplier.max()).bit_length(), 1)

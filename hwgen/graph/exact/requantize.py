@@ -141,6 +141,7 @@ class Problem:
         return Problem(form.scale, form.zero_point, form.clamp, form.low, form.high, form.layer_bias)
 
     def forms(self) -> Iterator[Requantization]:
+        """The forms to try, the cheapest in hardware first."""
         exact = self.exact_line()
         if self.clamp[1] - self.clamp[0] <= _LINE_OUTPUTS:
             points = self.points(slice(None))[self.live]

@@ -40,6 +40,7 @@ class Steps:
 
     @property
     def channels(self) -> int:
+        """How many step functions there are."""
         return len(self.points)
 
     @property

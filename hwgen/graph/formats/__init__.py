@@ -65,6 +65,7 @@ class Expansion:
         self.result: list[Node] = []
 
     def run(self) -> list[Node]:
+        """All nodes in standard form, in topological order."""
         for node in self.nodes:
             if all(name in self.tensors for name in node.inputs if name):
                 try:
@@ -74,6 +75,7 @@ class Expansion:
         return self.result
 
     def visit(self, node: Node) -> None:
+        """Add what stands for ``node``; ValueError where it has no standard form."""
         foreign = find_format(node.domain, node.op)
         if foreign is None:
             self.add(node)
@@ -91,11 +93,13 @@ class Expansion:
             self.add(new)
 
     def add(self, node: Node) -> None:
+        """A standard node, whose results' shapes, and values if constant, are known from then on."""
         self.result.append(node)
         self.tensors |= infer_node(node, self.tensors, self.values)
         self.values |= known_results(node, self.tensors, self.values)
 
     def fresh(self, wanted: str) -> str:
+        """A name like ``wanted`` that no tensor or node has yet."""
         name, count = wanted, 1
         while name in self.names:
             name, count = f"{wanted}_{count}", count + 1

@@ -24,12 +24,15 @@ class Call:
 
     @property
     def attributes(self) -> dict[str, Any]:
+        """A copy, to be changed on the way to another operator."""
         return dict(self.node.attributes)
 
     def has(self, place: int) -> bool:
+        """Whether there is an operand at ``place``: optional ones may be absent."""
         return place < len(self.operands) and self.operands[place] is not None
 
     def input(self, place: int) -> str:
+        """The tensor at ``place``, ``""`` where it is absent."""
         return self.node.inputs[place] if self.has(place) else ""
 
     def operand(self, place: int, what: str = "operand") -> Operand:
@@ -51,6 +54,7 @@ class Call:
         return value.item()
 
     def constant(self, value: np.ndarray, what: str) -> str:
+        """The name of a new constant for the node's ``what``."""
         name = self.fresh(f"{self.node.name}/{what}")
         self.constants[name] = value
         return name
@@ -79,6 +83,7 @@ class Call:
         return self.constant(self.value(place, what).reshape(-1), what)
 
     def zero_point(self, place: int, dtype: np.dtype) -> str:
+        """The name of the operand at ``place``, or of a zero of ``dtype`` where it is absent."""
         return self.vector(place, "zero point") if self.has(place) else self.constant(np.zeros((), dtype), "zero_point")
 
 

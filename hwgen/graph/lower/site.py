@@ -20,10 +20,12 @@ INT32 = IntType(32, True)
 
 
 def int_type(dtype: np.dtype) -> IntType:
+    """The integers that a numpy type holds."""
     return IntType(8 * dtype.itemsize, dtype.kind == "i")
 
 
 def site_op(node: Node) -> str:
+    """What sites of the node are called; a node that passes made up is called as it is."""
     return OPERATORS[node.op].site if node.op in OPERATORS else node.op
 
 

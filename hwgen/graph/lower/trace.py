@@ -46,9 +46,11 @@ class Trace:
 
     @property
     def sites(self) -> list[Site]:
+        """Those found so far, in topological order."""
         return self.emitter.sites
 
     def run(self) -> "Trace":
+        """Walk over all nodes; ``problems`` then has a line for each that has no place in a network."""
         graph = self.graph
         if len(graph.inputs) != 1:
             self.problems.add(
@@ -69,6 +71,7 @@ class Trace:
         return self
 
     def visit(self, node: Node) -> Value | tuple[Value, ...]:
+        """What the results of ``node`` are; ValueError where it has no integer form."""
         if node.op in ELEMENTWISE:
             return self.elementwise(node)
         if node.op == "Concat":
@@ -88,6 +91,7 @@ class Trace:
     # Quantisation
 
     def visit_QuantizeLinear(self, node: Node, value: Value) -> Value:
+        """What is pending becomes a stream; a stream is requantised where its integers change."""
         quantization = self.quantization(node, node.outputs[0])
         limits = node.attributes.get("limits")
         if (
@@ -132,6 +136,7 @@ class Trace:
         return replace(value, tensor=None, pending=Pending(pending.leaves, expression))
 
     def visit_DequantizeLinear(self, node: Node, value: Value) -> Value:
+        """The same integers, which mean real numbers from here on."""
         quantization = self.quantization(node, node.inputs[0])
         if value.tensor is None and value.entering not in (None, quantization):  # it means something else from here on
             value = self.start(value, node.inputs[0])
@@ -211,12 +216,14 @@ class Trace:
     # Operators with weights or windows
 
     def pend(self, node: Node, *sources: Value, shape: tuple[int, ...] | None = None) -> Value:
+        """The result of ``node`` on ``sources``, until it is known what it is quantised to."""
         shape = shape or self.graph.tensors[node.outputs[0]].shape
         name = node.outputs[0]
         size = stream_map(shape)
         return Value(shape, size, pending=Pending({name: Leaf(node, sources, size)}, identity(name)))
 
     def visit_product(self, node: Node, value: Value) -> Value:
+        """A convolution, or an average: it looks at rows and columns."""
         return self.pend(node, self.feature_map(node, value))
 
     visit_average = visit_product
@@ -379,6 +386,7 @@ class Trace:
         return tuple(moved)
 
     def visit_resize(self, node: Node, value: Value) -> Value | tuple[Value, ...]:
+        """To the nearest pixel it only moves elements about."""
         return self.moved(node, value) if node.attributes["mode"] == "nearest" else self.in_float(node)
 
     def concat(self, node: Node) -> Value:

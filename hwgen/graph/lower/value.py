@@ -62,6 +62,7 @@ class Value:
         return count(self.map).transpose(2, 0, 1).reshape(self.shape[1:])
 
     def reordered(self, shape: tuple[int, ...], places: np.ndarray) -> "Value":
+        """The same stream, seen as another ``shape`` whose elements lie at ``places``."""
         return replace(self, shape=shape, order=places)
 
     @property
@@ -142,6 +143,7 @@ def stream_map(shape: tuple[int, ...]) -> Size:
 
 
 def count(shape: tuple[int, ...]) -> np.ndarray:
+    """0, 1, 2 and so on as int64 of ``shape``: the places of elements that lie one after the other."""
     return np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
 
 

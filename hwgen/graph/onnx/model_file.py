@@ -25,6 +25,7 @@ MAX_CALLS = 50  # functions that call each other
 
 
 def load(path: Path) -> onnx.ModelProto:
+    """The model in a file; ModelError where there is none that can be read."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ModelError(f"{str(path)!r} is {path.stat().st_size} bytes long; an ONNX file has at most 2 GiB")

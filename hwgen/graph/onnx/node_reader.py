@@ -132,6 +132,7 @@ class NodeReader:
         return given
 
     def attribute_as_constant(self, node: Node, name: str, value: Any) -> str:
+        """The name of a new constant with the ``value`` of an attribute, which newer opsets have as an operand."""
         tensor = f"{node.outputs[0]}/{name}"
         while tensor in self.constants:
             tensor += "_"

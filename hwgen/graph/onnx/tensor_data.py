@@ -22,6 +22,7 @@ _REMEDIES = {"FLOAT8": "quantise to INT8 or UINT8, or give the float model"}
 
 
 def type_name(code: int) -> str:
+    """What ONNX calls the type with number ``code``, for messages."""
     return onnx.TensorProto.DataType.Name(code) if code in onnx.TensorProto.DataType.values() else f"type {code}"
 
 

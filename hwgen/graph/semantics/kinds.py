@@ -81,6 +81,7 @@ class Attribute:
         return not self.ignored and not self.only
 
     def default_at(self, opset: int) -> Any:
+        """What it is in ``opset`` where a file does not say."""
         return self.older[1] if self.older and opset < self.older[0] else self.default
 
 

@@ -25,6 +25,7 @@ class Operand:
     value: np.ndarray | None = None
 
     def constant(self, what: str) -> np.ndarray:
+        """Its value; ValueError, calling it ``what``, where it is known only at run time."""
         if self.value is None:
             raise ValueError(f"its {what} must be a constant")
         return self.value
@@ -37,6 +38,7 @@ class Operand:
         return value.reshape(-1)
 
     def rank(self, *allowed: int) -> int:
+        """Its number of dimensions; ValueError where that is none of ``allowed``."""
         if len(self.shape) not in allowed:
             ranks = " or ".join(map(str, allowed))
             raise ValueError(f"an operand of shape {list(self.shape)}; {ranks} dimensions are supported")
@@ -68,6 +70,7 @@ def broadcast(x: Operand, *others: Operand) -> TensorInfo:
 
 
 def broadcast_shape(*operands: Operand) -> tuple[int, ...]:
+    """What shapes broadcast to, as numpy's; ValueError where they do not."""
     try:
         return np.broadcast_shapes(*(operand.shape for operand in operands))
     except ValueError:

@@ -205,6 +205,7 @@ def reduce(x: Operand, axes: Operand | None = None, *, keepdims: int, noop_with_
 
 
 def reduced_axes(rank: int, axes: np.ndarray | None, noop: bool) -> tuple[int, ...]:
+    """The axes that a Reduce operator drops: all where none are given, unless ``noop`` says none."""
     if axes is None or not np.asarray(axes).size:
         return () if noop else tuple(range(rank))
     return tuple(sorted({axis_index(int(axis), rank) for axis in np.asarray(axes).reshape(-1)}))

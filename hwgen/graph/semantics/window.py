@@ -43,9 +43,11 @@ class Window:
 
     @property
     def taps(self) -> int:
+        """Pixels in a window, padding included."""
         return self.kernel[0] * self.kernel[1]
 
     def padded_size(self, height: int, width: int) -> Pair:
+        """Rows and columns of a map with its padding."""
         top, left, bottom, right = self.pads
         return height + top + bottom, width + left + right
 
