@@ -152,6 +152,7 @@ class _Source:
         self.port, self.beats, self.random = port, beats, random
         self.cycles: list[int] = []
         self.offering = False
+        self.shown: int | None = None  # the beat at the port; setting it in every cycle would take its time
 
     @property
     def trace(self) -> Trace:
@@ -160,9 +161,13 @@ class _Source:
     def drive(self, ctx) -> None:
         left = len(self.cycles) < len(self.beats)
         self.offering = left and (self.offering or self.random is None or self.random.random() < 0.6)
+        beat = len(self.cycles) if self.offering else -1
+        if beat == self.shown:
+            return
+        self.shown = beat
         ctx.set(self.port.valid, self.offering)
         if self.offering:
-            ctx.set(self.port.payload.as_value(), self.beats[len(self.cycles)])
+            ctx.set(self.port.payload.as_value(), self.beats[beat])
 
     def sample(self, ctx, cycle: int) -> None:
         if self.offering and ctx.get(self.port.ready):
@@ -179,16 +184,20 @@ class _Sink:
         self.cycles: list[int] = []
         self.held: int | None = None
         self.seen = False
+        self.ready: bool | None = None
 
     @property
     def trace(self) -> Trace:
         return Trace(tuple(self.payloads), tuple(self.cycles))
 
     def drive(self, ctx) -> None:
-        ctx.set(self.port.ready, self.random is None or (self.seen and self.random.random() < 0.5))
+        ready = self.random is None or (self.seen and self.random.random() < 0.5)
+        if ready != self.ready:
+            ctx.set(self.port.ready, ready)
+            self.ready = ready
 
     def sample(self, ctx, cycle: int) -> None:
-        valid, ready = ctx.get(self.port.valid), ctx.get(self.port.ready)
+        valid, ready = ctx.get(self.port.valid), self.ready
         payload: int | None = ctx.get(self.port.payload.as_value()) if valid else None
         if self.held is not None and payload != self.held:
             raise StreamViolation(f"cycle {cycle}: {self.name} offered {self.held:#x}, then {payload}")
