@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.logic import Logic, adder_register, adder_tree, delayed
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
 
@@ -148,3 +149,14 @@ def delay(m: Module, value: Value, cycles: int, name: str, reset_less: bool = Tr
         m.d.sync += later.eq(value)
         value = later
     return value
+
+
+def dot_logic(
+    multiplier: Multiplier, portion: int, lanes: int, sum_: IntType, weight_latency: int, parallel: int = 1
+) -> Logic:
+    """What a :class:`DotProduct` takes: delayed operands, products, trees, accumulators."""
+    lane = adder_tree(multiplier.product.width, portion) + adder_register(sum_.width) + Logic(gated=sum_.width)
+    flags = Logic(register=3 * (dot_latency(multiplier, portion, weight_latency) - 1) + 1, logic=1)
+    elements = parallel * portion * -(-lanes // multiplier.lanes)
+    delays = delayed(parallel * portion * multiplier.x.width, weight_latency + multiplier.x_registers)
+    return elements * multiplier.logic + parallel * lanes * lane + delays + flags

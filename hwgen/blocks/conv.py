@@ -12,8 +12,8 @@ from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
 
 from .loaded import Loadable, stored_type, window_text
+from .mac import MacOperator
 from .mac_layer import MacLayer, raw_range, widest_sums
-from .mac_operator import MacOperator
 from .staircase import Staircase, requantization, requantization_gap
 
 

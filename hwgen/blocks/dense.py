@@ -13,9 +13,9 @@ from hwgen.graph.types import FeatureMap, IntType
 
 from .conv import site_requantization, stored_weights
 from .loaded import Loadable, stored_type
-from .mac import MacFolding
+from .mac import MacOperator, MacUnit
+from .mac_folding import MacFolding
 from .mac_layer import MacLayer, MacShape, widest_sums
-from .mac_operator import MacOperator, MacUnit
 from .staircase import Staircase, requantization_gap
 
 

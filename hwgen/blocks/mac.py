@@ -1,79 +1,124 @@
-"""A multiply-accumulate layer laid out in hardware: the plan that block, timing and cost share.
+"""The multiply-accumulate unit: operators that are computed on it, and its hardware, timing and cost.
 
 Window buffer -> weights -> dot products -> requantiser -> queue. The window is read once for each set of output
 channels; neither the portions of the window nor the sets need divide what they cut up. In a grouped or depthwise
 layer, one or more whole groups are worked on at a time.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
+from amaranth.hdl import Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from hwgen.cost.actor import Actor, Give
-from hwgen.cost.logic import Logic, adder_register, adder_tree, counter, delayed
-from hwgen.cost.needs import MemoryNeed, Products
+from hwgen.cost.logic import Logic, counter
+from hwgen.cost.needs import Cost, MemoryNeed, Products
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import IntType
-from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.queue import Outlet, queue_depth, queue_logic, wrapping_increment
 from hwgen.memory.ram import ram_need
-from hwgen.memory.store import images
-from hwgen.memory.weights import ROM, STORE, WEIGHT_SOURCES, WeightSource
+from hwgen.memory.store import LOAD_PORTS, images, pass_on
+from hwgen.memory.weights import LARGE, WEIGHT_SOURCES, WeightSource
 from hwgen.memory.window import WINDOW_CREDIT, WindowBuffer, WindowCut
 from hwgen.memory.window_kinds import WINDOWS
 
-from .arithmetic import dot_latency
-from .mac_layer import MacLayer
-from .multiplier import SINGLE, Multiplier
-from .packer import Packer, Packing
+from .arithmetic import DotProduct, dot_latency, dot_logic
+from .mac_folding import (
+    MacFolding,
+    MacTable,
+    mac_foldings,
+    mac_interval,
+    mac_limits,
+    mac_problems,
+    mac_table,
+    unit_requantizer,
+)
+from .mac_layer import MacLayer, MacShape
+from .multiplier import PAIR, SINGLE, Multiplier
+from .operator import Offers, Operator, OperatorUnit
+from .packer import Packer, Packing, left_over
 from .requantizer import RequantizerPlan
 from .staircase import Staircase
-from .step_search import StepSearchPlan, requantizer_plan
+from .step_search import StepSearchPlan
+from .stream import beat_stream, join
+
+
+class MacOperator(Operator):
+    """An operator that says with :attr:`layer` what the unit computes; the rest follows."""
+
+    layer: MacLayer
+
+    def foldings(self) -> Iterable[MacFolding]:
+        return mac_foldings(self.shape)
+
+    @cached_property
+    def shape(self) -> MacShape:
+        """What layers have in common that take the same foldings and cycles."""
+        return self.layer.shape
+
+    def unit(self, folding: MacFolding) -> "MacUnit":
+        return MacUnit(self, folding)
+
+    def offers(self) -> tuple[Offers, ...]:
+        """One product in a multiplier, or two; weights in block RAM in large RAM, too."""
+        table, (single, digit) = mac_table(self.shape), self.layer.product_kinds
+        (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
+        kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
+        usual = [Offers(figures, kinds, partial(self._made, table, at_once)) for at_once, figures in both]
+        moved = [Offers(table.moved(x.table), kinds, partial(_moved, x.make, table.deep), table.deep) for x in usual]
+        return (*usual, *(moved if len(table.deep) else ()))
+
+    def _made(self, table: MacTable, at_once: int, at: int) -> "MacUnit":
+        return self.unit(table.folding(at, at_once))
+
+
+def _moved(make: Callable[[int], "MacUnit"], deep: np.ndarray, at: int) -> "MacUnit":
+    """The unit with its weights in large RAM."""
+    unit = make(int(deep[at]))
+    return unit.op.unit(replace(unit.folding, weights=LARGE))
 
 
 @dataclass(frozen=True)
-class MacFolding:
-    """How a layer is laid out in hardware.
+class MacUnit(OperatorUnit):
+    """Hardware for a :class:`MacOperator`."""
 
-    ``window``: ``"ring"`` (one word a cycle from RAM, so ``parallel * portion`` equals ``lanes_in``), ``"columns"``
-    (a column of words a cycle, from RAM behind line memories: kernel rows times as many) or ``"sliding"`` (registers;
-    any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
-    of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
-    elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
-    sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
-    ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0 where it does
-    not (see :mod:`hwgen.blocks.tapped`). ``weights``: where they are, one of
-    :data:`hwgen.memory.weights.WEIGHT_SOURCES`.
-    """
-
-    window: str
-    portion: int
-    outputs: int
-    lanes_in: int
-    lanes_out: int
-    serial: bool = False
-    parallel: int = 1
-    in_luts: bool = False
-    products: int = SINGLE
-    tap: int = 0
-    weights: str = ROM
-
-    def __str__(self) -> str:
-        groups = f"{self.parallel} of " if self.parallel > 1 else ""
-        return f"{groups}{self.portion}x{self.outputs} {self.window}"
-
-    def holding(self, loaded: bool) -> "MacFolding":
-        """The same with weights where constants that are ``loaded``, or fixed, can be; large RAM holds both."""
-        fitting = STORE if loaded else ROM
-        return replace(self, weights=fitting) if self.weights in {ROM, STORE} - {fitting} else self
-
-
-@dataclass(frozen=True, eq=False)
-class MacPlan:
-    """A layer with its folding: every number that hardware, timing and cost share."""
-
-    layer: MacLayer
+    op: MacOperator
     folding: MacFolding
+
+    def __post_init__(self):
+        object.__setattr__(self, "folding", self.folding.holding(self.op.loading is not None))
+
+    @cached_property
+    def layer(self) -> MacLayer:
+        """What it computes."""
+        return self.op.layer
+
+    @property
+    def loads(self) -> bool:
+        return self.weights.loads
+
+    @property
+    def waits(self) -> bool:
+        return self.weights.waits
+
+    @cached_property
+    def cost(self) -> Cost:
+        return self.costing(self.logic, self.memories, self.products)
+
+    @property
+    def interval(self) -> int:
+        return mac_interval(self.layer.shape, self.folding)
+
+    def problems(self) -> list[str]:
+        wrong = mac_problems(self.layer, self.folding)
+        return wrong or [*self.weights.problems, *mac_limits(self.layer, self.folding)]
+
+    def block(self) -> wiring.Component:
+        return MacBlock(self)
 
     @cached_property
     def window(self) -> WindowBuffer:
@@ -124,6 +169,7 @@ class MacPlan:
         source = WEIGHT_SOURCES[self.folding.weights]
         return source(self.weight_depth, self.multipliers, self.layer.weight_type.width, self._weight_matrix)
 
+    @property
     def image(self) -> bytes:
         """What loads the weights and the requantiser's constants, in the order in which they take it."""
         layer, weights = self.layer, self.weights.image
@@ -165,6 +211,7 @@ class MacPlan:
         """Places of the queue at the end, for what is on its way when its reader stops."""
         return queue_depth(self.latency, self.portions, max(self.beats))
 
+    @cached_property
     def actors(self) -> tuple[Actor, ...]:
         """Timing of the unit: those of the window buffer, and one that works."""
         give = np.cumsum(np.tile(self.beats, self.window.windows))
@@ -201,7 +248,7 @@ class MacPlan:
         layer = self.layer
         return (
             self.window.logic
-            + self._dot_logic()
+            + self._dot_logic
             + counter(self.weight_depth)
             + self.weights.logic
             + self._requantizing[1]
@@ -209,17 +256,12 @@ class MacPlan:
             + queue_logic(self.queue, layer.output.type.width * self.folding.lanes_out)
         )
 
+    @property
     def _dot_logic(self) -> Logic:
-        """Delayed operands, products, trees, accumulators."""
-        layer, folding, sums = self.layer, self.folding, self.layer.sum_type.width
-        lane = adder_tree(self.multiplier.product.width, folding.portion) + adder_register(sums) + Logic(gated=sums)
-        x = folding.parallel * folding.portion * layer.input.type.width
-        weights = self.weights.latency
-        flags = Logic(register=3 * (dot_latency(self.multiplier, folding.portion, weights) - 1) + 1, logic=1)
-        elements = folding.parallel * folding.portion * -(-folding.outputs // self.multiplier.lanes)
-        lanes = folding.parallel * folding.outputs
-        delays = delayed(x, weights + self.multiplier.x_registers)
-        return elements * self.multiplier.logic + lanes * lane + delays + flags
+        folding, sums = self.folding, self.layer.sum_type
+        return dot_logic(
+            self.multiplier, folding.portion, folding.outputs, sums, self.weights.latency, folding.parallel
+        )
 
 
 @lru_cache(1024)  # many foldings of a layer have the same requantiser
@@ -229,8 +271,90 @@ def _requantizer_cost(
     return plan.memories(requantization), plan.logic(requantization, sum_, out)
 
 
-def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | StepSearchPlan:
-    """The requantiser behind ``folding``: it starts anew with every window's channels."""
-    results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
-    lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
-    return requantizer_plan(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)
+class MacBlock(wiring.Component):
+    """The hardware of a :class:`MacUnit`."""
+
+    def __init__(self, unit: MacUnit):
+        self.unit = unit
+        super().__init__(self.ports())
+
+    def ports(self) -> dict:
+        """The streams, and what loads the weights."""
+        layer, folding = self.unit.layer, self.unit.folding
+        streams = {
+            "i": In(beat_stream(layer.input.type, folding.lanes_in)),
+            "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
+        }
+        return streams | (LOAD_PORTS if self.unit.weights.loads else {})
+
+    def permit(self, m: Module, window, outlet: Outlet):
+        """Whether there is room for what a step gives."""
+        return outlet.permit
+
+    def elaborate(self, platform):
+        m = Module()
+        unit, layer, folding = self.unit, self.unit.layer, self.unit.folding
+        window = self._window(m)
+        m.submodules.weights = weights = unit.weights.component()
+        m.submodules.dot = dot = DotProduct(
+            unit.multiplier,
+            folding.portion,
+            folding.outputs,
+            layer.sum_type,
+            weights.latency,
+            folding.parallel,
+        )
+        m.submodules.requantizer = requantizer = unit.requantizer.component(
+            layer.requantization, layer.sum_type, layer.output.type
+        )
+        if unit.weights.loads:
+            pass_on(m, self, weights, *([requantizer] if layer.loading else []))
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), unit.queue, max(unit.beats))
+        self._announce(m, window, outlet)
+        if unit.weight_depth > 1:
+            with m.If(window.strobe):
+                m.d.sync += weights.address.eq(wrapping_increment(weights.address, unit.weight_depth))
+        m.d.comb += [
+            window.permit.eq(self.permit(m, window, outlet)),
+            outlet.debit.eq(window.go),
+            dot.strobe.eq(window.strobe),
+            dot.first.eq(window.first),
+            dot.last.eq(window.last),
+            dot.x.eq(unit.window.elements(window)),
+            dot.weights.as_value().eq(weights.data),
+            requantizer.done.eq(dot.done),
+            requantizer.sums.eq(dot.sums),
+        ]
+        self._pack(m, requantizer, outlet)
+        join(m, outlet.o, wiring.flipped(self.o), "output")
+        return m
+
+    def _announce(self, m: Module, window: wiring.Component, outlet: Outlet) -> None:
+        """Tell the outlet how many beats the step that starts will give, where that differs from pass to pass."""
+        packing, beats = self.unit.packing, self.unit.beats
+        few, many = packing.results // packing.lanes, max(beats)
+        usual = many
+        if packing.partial:
+            _, completes = left_over(m, packing, window.go, window.go_final, "left_over")
+            usual = Mux(completes, many, few)
+        if len(beats) > 1:
+            m.d.comb += outlet.amount.eq(Mux(window.go_final, beats[-1], usual))
+
+    def _pack(self, m: Module, requantizer: wiring.Component, outlet: Outlet) -> None:
+        """Push what the requantiser gives into the outlet, with idle lanes closed up."""
+        source, payload = requantizer.push, requantizer.o
+        if self.unit.packing.partial:
+            m.submodules.packer = packer = Packer(self.o.payload.shape(), self.unit.packing)
+            m.d.comb += [packer.take.eq(source), packer.i.eq(payload)]
+            source, payload = packer.push, packer.o
+        m.d.comb += [outlet.push.eq(source), outlet.payload.eq(payload)]
+
+    def _window(self, m: Module) -> wiring.Component:
+        """The window buffer, fed from the input."""
+        source = wiring.flipped(self.i)
+        parts = self.unit.window.parts(source.payload.shape())
+        for name, part in parts:
+            m.submodules[name] = part
+            join(m, source, part.i, f"input of {name}")
+            source = getattr(part, "o", None)
+        return parts[-1][1]

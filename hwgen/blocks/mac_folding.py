@@ -1,4 +1,4 @@
-"""Which foldings of a multiply-accumulate layer are worth considering."""
+"""Foldings of a multiply-accumulate layer: what they are, and which are worth considering."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,16 +12,61 @@ from hwgen.memory.columns import ColumnBuffer
 from hwgen.memory.raster import SHARED
 from hwgen.memory.rom import rom_style
 from hwgen.memory.sliding import Sliding
-from hwgen.memory.weights import WEIGHT_SOURCES
+from hwgen.memory.weights import ROM, STORE, WEIGHT_SOURCES
 from hwgen.memory.window_kinds import WINDOWS
 
-from .mac import MacFolding, MacPlan, unit_requantizer
 from .mac_layer import MacLayer, MacShape
 from .multiplier import IN_LUTS, PAIR, SINGLE
 from .operator import OfferTable
+from .requantizer import RequantizerPlan
+from .step_search import StepSearchPlan, requantizer_plan
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
 SLIDING_LIMIT = 1024
+
+
+@dataclass(frozen=True)
+class MacFolding:
+    """How a layer is laid out in hardware.
+
+    ``window``: ``"ring"`` (one word a cycle from RAM, so ``parallel * portion`` equals ``lanes_in``), ``"columns"``
+    (a column of words a cycle, from RAM behind line memories: kernel rows times as many) or ``"sliding"`` (registers;
+    any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
+    of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
+    elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
+    sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
+    ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0 where it does
+    not (see :mod:`hwgen.blocks.tapped`). ``weights``: where they are, one of
+    :data:`hwgen.memory.weights.WEIGHT_SOURCES`.
+    """
+
+    window: str
+    portion: int
+    outputs: int
+    lanes_in: int
+    lanes_out: int
+    serial: bool = False
+    parallel: int = 1
+    in_luts: bool = False
+    products: int = SINGLE
+    tap: int = 0
+    weights: str = ROM
+
+    def __str__(self) -> str:
+        groups = f"{self.parallel} of " if self.parallel > 1 else ""
+        return f"{groups}{self.portion}x{self.outputs} {self.window}"
+
+    def holding(self, loaded: bool) -> "MacFolding":
+        """The same with weights where constants that are ``loaded``, or fixed, can be; large RAM holds both."""
+        fitting = STORE if loaded else ROM
+        return replace(self, weights=fitting) if self.weights in {ROM, STORE} - {fitting} else self
+
+
+def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | StepSearchPlan:
+    """The requantiser behind ``folding``: it starts anew with every window's channels."""
+    results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
+    lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
+    return requantizer_plan(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)
 
 
 @lru_cache(SHARED)
@@ -129,8 +174,7 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         f"lanes_out {folding.lanes_out} does not divide the {parallel * outputs} channels, or is more than the "
         f"{parallel * folding.outputs} outputs",
     )
-    window = WINDOWS[folding.window]
-    rows = window.rows(layer.window)
+    rows = WINDOWS[folding.window].rows(layer.window)
     if rows:
         what = "parallel * portion = lanes_in" + (f" * {rows} rows" if rows > 1 else "")
         require(
@@ -149,17 +193,19 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     )
     places = ", ".join(map(repr, WEIGHT_SOURCES))
     require(folding.weights in WEIGHT_SOURCES, f"weights {folding.weights!r} are in none of {places}")
-    if problems:
-        return problems
-    problems += MacPlan(layer, folding).weights.problems
-    portions = -(-layer.elements // folding.portion)
+    return problems
+
+
+def mac_limits(layer: MacLayer, folding: MacFolding) -> list[str]:
+    """The same of one that divides what it must: whether its parts keep up, and can be built."""
+    problems, portions = [], -(-layer.elements // folding.portion)
     plan = unit_requantizer(layer, folding)
-    require(
-        plan.busy <= portions,
-        f"requantising {plan.results} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out",
-    )
-    fits = window.fits(layer.input, layer.window, folding.lanes_in)
-    require(fits, f"this window is not one for {folding.window!r}; use 'ring'")
+    if plan.busy > portions:
+        problems.append(
+            f"requantising {plan.results} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out"
+        )
+    if not WINDOWS[folding.window].fits(layer.input, layer.window, folding.lanes_in):
+        problems.append(f"this window is not one for {folding.window!r}; use 'ring'")
     return problems
 
 

@@ -23,12 +23,11 @@ from hwgen.memory.ring import Ring, RingTap, RingWindow
 from hwgen.memory.window import WINDOW_CREDIT
 
 from .conv import Conv
-from .mac import MacFolding, MacPlan
+from .mac import MacBlock, MacUnit
+from .mac_folding import MacFolding
 from .mac_layer import MacLayer
-from .mac_operator import MacUnit
-from .mac_unit import MacBlock
 from .rows import WindowRows
-from .stream import Port, beat_stream, join
+from .stream import Port, join
 
 
 def tap_obstacles(conv: Conv) -> list[str]:
@@ -49,18 +48,28 @@ def least_depth(conv: Conv, folding: MacFolding) -> int:
 
 @dataclass(frozen=True)
 class RowConv(MacUnit):
-    """The convolution ``op``, laid out in columns by ``folding``, over rows side by side; what it hands on leaves by
-    the second output, through a queue of ``depth``."""
+    """The convolution ``op``, laid out in columns by ``folding``, over rows side by side, which come from a ring then;
+    what it hands on leaves by the second output, through a queue of ``depth``: the topmost row, word by word."""
 
     op: Conv
     depth: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.folding.window == "columns":
+            lanes_in = self.op.window.kernel[0] * self.folding.lanes_in
+            object.__setattr__(self, "folding", replace(self.folding, window="ring", lanes_in=lanes_in, tap=0))
+
+    @property
+    def row_lanes(self) -> int:
+        """Elements of each row in a beat."""
+        return self.folding.lanes_in // self.op.window.kernel[0]
 
     @property
     def rows(self) -> WindowRows:
         """What puts the rows side by side."""
         conv = self.op
-        source = Port(conv.input, self.folding.lanes_in)
-        return WindowRows(source, conv.window.kernel[0], conv.window.pads[0], conv.input_zero)
+        return WindowRows(Port(conv.input, self.row_lanes), conv.window.kernel[0], conv.window.pads[0], conv.input_zero)
 
     @property
     def inputs(self) -> tuple[Port, ...]:
@@ -71,55 +80,32 @@ class RowConv(MacUnit):
         """The result, and the rows that are handed on: all but as many at the end as there is padding above."""
         map_ = self.op.input
         handed = replace(map_, height=map_.height - self.op.window.pads[0])
-        return (*super().outputs, Port(handed, self.folding.lanes_in))
+        return (*super().outputs, Port(handed, self.row_lanes))
 
     def golden(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
-        topmost = x.reshape(*x.shape[:3], -1, self.op.window.kernel[0], self.folding.lanes_in)[..., 0, :]
+        topmost = x.reshape(*x.shape[:3], -1, self.op.window.kernel[0], self.row_lanes)[..., 0, :]
         handed = topmost[:, self.op.window.pads[0] :]
-        return self.plan.layer.golden(x), handed.reshape(*handed.shape[:3], -1)
+        return self.layer.golden(x), handed.reshape(*handed.shape[:3], -1)
 
     @cached_property
-    def plan(self) -> "TappedPlan":
-        window, folding = self.op.window, self.folding
-        in_rows = replace(folding, window="ring", lanes_in=window.kernel[0] * folding.lanes_in, tap=0)
-        return TappedPlan(self._layer, in_rows, window.pads[0], window.kernel[0], self.depth)
-
-    @property
-    def _layer(self) -> MacLayer:
+    def layer(self) -> MacLayer:
         conv, (rows,) = self.op, self.rows.outputs
         (_, left, _, right), (height, columns) = conv.window.pads, conv.window.kernel
         window = Window((1, columns), pads=(0, left, 0, right))
-        weights = conv.weights.reshape(len(conv.weights), height, columns, -1, self.folding.lanes_in)
+        weights = conv.weights.reshape(len(conv.weights), height, columns, -1, self.row_lanes)
         weights = weights.transpose(0, 2, 3, 1, 4).reshape(len(weights), 1, columns, -1)
         requantization, zero = conv.requantization, conv.input_zero
         return MacLayer(rows.map, conv.output, window, weights, zero, requantization, loading=conv.loading)
 
-    def block(self) -> wiring.Component:
-        return TappedBlock(self.plan)
-
-
-@dataclass(frozen=True, eq=False)
-class TappedPlan(MacPlan):
-    """A plan with a tap: the topmost of ``rows`` rows side by side leaves from output row ``top`` on, through a
-    queue of ``depth``."""
-
-    top: int
-    rows: int
-    depth: int
-
     @cached_property
     def window(self) -> Ring:
-        ring = super().window
-        return replace(ring, tap=RingTap.of(self.layer.window.pads[1], self.top, ring.raster.words, self.passes))
+        ring, (top, left, *_) = super().window, self.op.window.pads
+        return replace(ring, tap=RingTap.of(left, top, ring.raster.words, self.passes))
 
-    @property
-    def tap_lanes(self) -> int:
-        """Elements of a row in a beat."""
-        return self.folding.lanes_in // self.rows
-
+    @cached_property
     def actors(self) -> tuple[Actor, ...]:
         """The actor of the unit, each of whose steps is cut in two where its share of the tap begins."""
-        (whole,) = super().actors()
+        (whole,) = super().actors
         raster, tap = self.window.raster, self.window.tap
         height, width = raster.outputs
         starts = np.array([tap.column * raster.words + begin for begin in tap.begins])
@@ -137,13 +123,15 @@ class TappedPlan(MacPlan):
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
-        width = self.layer.input.type.width * self.tap_lanes
-        return (*super().memories, ram_need("tap", width, self.depth))
+        return (*super().memories, ram_need("tap", self.outputs[1].width, self.depth))
 
     @property
     def logic(self) -> Logic:
         tests = Logic(logic=4 * self.window.raster.words.bit_length() + self.passes, register=1)
-        return super().logic + tests + queue_logic(self.depth, self.layer.input.type.width * self.tap_lanes)
+        return super().logic + tests + queue_logic(self.depth, self.outputs[1].width)
+
+    def block(self) -> wiring.Component:
+        return TappedBlock(self)
 
 
 def _second_half(counts: np.ndarray) -> np.ndarray:
@@ -157,12 +145,11 @@ class TappedBlock(MacBlock):
     """A :class:`MacBlock` with the output ``o_tap``."""
 
     def ports(self) -> dict:
-        plan = self.plan
-        return super().ports() | {"o_tap": Out(beat_stream(plan.layer.input.type, plan.tap_lanes))}
+        return super().ports() | {"o_tap": Out(self.unit.outputs[1].stream)}
 
     def permit(self, m: Module, window: RingWindow, outlet: Outlet):
         shape = self.o_tap.payload.shape()
-        m.submodules.tap = tap = Outlet(shape, self.plan.depth, max(self.plan.window.tap.shares))
+        m.submodules.tap = tap = Outlet(shape, self.unit.depth, max(self.unit.window.tap.shares))
         join(m, tap.o, wiring.flipped(self.o_tap), "tap")
         m.d.comb += [
             tap.amount.eq(window.tap_share),

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from hwgen.blocks.mac import MacFolding
+from hwgen.blocks.mac_folding import MacFolding
 from hwgen.blocks.operator import LaneFolding, Operator, OperatorUnit
 from hwgen.cost.needs import Cost
 from hwgen.graph.errors import InputError, ModelError, near

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from hwgen.blocks import Conv
 from hwgen.blocks.convert import WidthConverter
 from hwgen.blocks.fork import Fork
-from hwgen.blocks.mac import MacFolding
+from hwgen.blocks.mac_folding import MacFolding
 from hwgen.blocks.multiplier import SINGLE
 from hwgen.blocks.operator import SeveralInputs
 from hwgen.blocks.queue import StreamQueue
@@ -136,7 +136,7 @@ def _depth(plan: Plan, shortcut: Shortcut, halves: int) -> int:
 
 
 def _multipliers(conv: Conv, folding: MacFolding, device: Device) -> int:
-    return counted(conv.unit(folding).plan.products, device)
+    return counted(conv.unit(folding).products, device)
 
 
 def _folding(conv: Conv, folding: MacFolding, target: int, spare: int, device: Device) -> MacFolding | None:
@@ -147,7 +147,7 @@ def _folding(conv: Conv, folding: MacFolding, target: int, spare: int, device: D
         if each.window == "columns" and conv.unit(each).interval <= target:
             alike = replace(each, products=folding.products if each.outputs > 1 else SINGLE)
             moved = replace(alike, weights=folding.weights)
-            alike = alike if conv.unit(moved).plan.weights.problems else moved
+            alike = alike if conv.unit(moved).weights.problems else moved
             depth = max(2 * least_depth(conv, alike), SHORT_QUEUE)  # so that no pass waits for the one before
             count = _multipliers(conv, alike, device)
             if count <= most:

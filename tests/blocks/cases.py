@@ -16,7 +16,7 @@ from hwgen.blocks import (
 )
 from hwgen.blocks.convert import WidthConverter
 from hwgen.blocks.fork import Fork
-from hwgen.blocks.mac import MacFolding
+from hwgen.blocks.mac_folding import MacFolding
 from hwgen.blocks.operator import LaneFolding, OperatorUnit
 from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.rows import SHORT_QUEUE, RowFork, WindowRows, row_ranges

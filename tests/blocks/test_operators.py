@@ -8,7 +8,7 @@ import pytest
 from hwgen.blocks import OPERATORS
 from hwgen.blocks.convert import WidthConverter
 from hwgen.blocks.fork import Fork
-from hwgen.blocks.mac_operator import MacUnit
+from hwgen.blocks.mac import MacUnit
 from hwgen.blocks.operator import GoldenOnly, OperatorUnit
 from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.rows import RowFork, WindowRows

@@ -5,7 +5,7 @@ import pytest
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
 
-from hwgen.blocks.mac import MacFolding
+from hwgen.blocks.mac_folding import MacFolding
 from hwgen.blocks.requantizer import lane_form
 from hwgen.blocks.requantizer_lane import needless_rows, to_significand
 from hwgen.graph.types import U8, FeatureMap, IntType, Quantization
@@ -55,7 +55,7 @@ def test_constants_are_there_for_as_long_as_digits_come(kind, elements):
     op = dense(source, 6, target, weight_bits=16 if target else 8)
     op = op.loadable() if kind == "loaded" else op
     folding = MacFolding("ring", 1, 2 if elements > 7 else 1, 1, 1, in_luts=True)
-    form = op.unit(folding).plan.requantizer
+    form = op.unit(folding).requantizer
     assert form.serial
     assert form.rounded == (kind == "rounded")
     check_operator(op, folding)
@@ -68,6 +68,6 @@ def test_the_offset_waits_in_one_register_where_digits_take_long():
 
 
 def form_of(op):
-    plan = op.unit(MacFolding("ring", 1, 1, 1, 1, in_luts=True)).plan
-    layer = plan.layer
-    return lane_form(layer.requantization, plan.requantizer, layer.sum_type, layer.output.type)
+    unit = op.unit(MacFolding("ring", 1, 1, 1, 1, in_luts=True))
+    layer = unit.layer
+    return lane_form(layer.requantization, unit.requantizer, layer.sum_type, layer.output.type)

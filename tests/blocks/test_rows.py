@@ -16,7 +16,7 @@ from .cases import CASES, conv
 @pytest.mark.parametrize("unit", [unit for _, unit in CASES if isinstance(unit, RowConv)], ids=str)
 def test_a_tapped_convolution(unit):
     conv, rows = unit.op, unit.rows
-    assert not conv.unit(unit.folding).problems()
+    assert not unit.problems()
     assert not tap_obstacles(conv)
     x, source = random_frames(conv.input, 3), rows.source
     parts = RowFork(source, tuple(row_ranges(source.map.height, rows.rows, rows.top)), (16,) * rows.rows).golden(x)

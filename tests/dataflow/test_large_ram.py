@@ -10,6 +10,7 @@ import pytest
 from amaranth.sim import Simulator
 
 import hwgen
+from hwgen.blocks.mac import MacUnit
 from hwgen.cost.needs import MemoryNeed
 from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.search.search import Search
@@ -100,12 +101,9 @@ def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
     network = small()
     plan = Search(network, UP5K, 8, bound=False).fastest()
     assert not huge(plan)
-    bits = {layer.name: layer.unit.plan.weights.width for layer in plan.layers if hasattr(layer.unit, "plan")}
+    bits = {layer.name: layer.unit.weights.width for layer in plan.layers if isinstance(layer.unit, MacUnit)}
     sizes = {
-        name: layer.unit.plan.weights.depth * bits[name]
-        for layer in plan.layers
-        for name in [layer.name]
-        if name in bits
+        name: layer.unit.weights.depth * bits[name] for layer in plan.layers for name in [layer.name] if name in bits
     }
     devices = [replace(UP5K, large_rams=count) for count in range(9)]
     taken = [huge(Search(network, each, 8, bound=False, large=True).fastest()) for each in devices]

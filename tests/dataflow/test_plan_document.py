@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hwgen.blocks import OPERATORS
-from hwgen.blocks.mac import MacFolding
+from hwgen.blocks.mac_folding import MacFolding
 from hwgen.blocks.operator import GoldenOnly, LaneFolding, OperatorUnit
 from hwgen.dataflow.plan import FOLDINGS, FORMAT, LARGEST_QUEUE, Plan
 from hwgen.dataflow.search.search import search

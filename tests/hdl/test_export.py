@@ -14,9 +14,9 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.arithmetic import DotLane
-from hwgen.blocks.mac import MacFolding, MacPlan
-from hwgen.blocks.mac_layer import MacLayer, raw_range
-from hwgen.blocks.mac_unit import MacBlock
+from hwgen.blocks.conv import Conv
+from hwgen.blocks.mac_folding import MacFolding
+from hwgen.blocks.mac_layer import raw_range
 from hwgen.blocks.multiplier import Multiplier
 from hwgen.cost.timing import run
 from hwgen.graph.errors import HwgenError, InputError
@@ -47,28 +47,27 @@ def dense(inputs=20, outputs=7):
     scale = output_scale(0.02, random.uniform(0.01, 0.02, outputs).astype(np.float32), 0.15)
     requantization = fit(scale, 0, (0, 255), low + bias, high + bias, bias)
     maps = FeatureMap(1, 1, inputs, U8), FeatureMap(1, 1, outputs, U8)
-    return MacPlan(
-        MacLayer(*maps, Window((1, 1)), weights, 3, requantization), MacFolding("ring", 1, 1, lanes_in=1, lanes_out=1)
-    )
+    op = Conv(*maps, Window((1, 1)), weights, 3, requantization)
+    return op.unit(MacFolding("ring", 1, 1, lanes_in=1, lanes_out=1))
 
 
-def top_of(plan):
-    layer = plan.layer
-    return AxiTop(MacBlock(plan), AxiPort(U8, 1, layer.input.channels), [AxiPort(U8, 1, layer.output.channels)])
+def top_of(unit):
+    layer = unit.layer
+    return AxiTop(unit.block(), AxiPort(U8, 1, layer.input.channels), [AxiPort(U8, 1, layer.output.channels)])
 
 
 @cache
 def files():
     """Everything a user gets for the small layer: name -> text."""
-    plan = dense()
-    top = top_of(plan)
-    timing = run(plan.actors(), 4)
-    x = random_frames(plan.layer.input, FRAMES)
+    unit = dense()
+    top = top_of(unit)
+    timing = run(unit.actors, 4)
+    x = random_frames(unit.layer.input, FRAMES)
     expect = {"cycles": timing.interval, "latency": timing.latency + AxiTop.LATENCY}
     return {
         "net.v": to_verilog(top, "net"),
         "net_tb.v": verilog_testbench("net", top, FRAMES, timeout=5000, **expect),
-        **Vectors.of(top, x, plan.layer.golden(x)).files(top),
+        **Vectors.of(top, x, unit.layer.golden(x)).files(top),
     }
 
 

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hwgen
 from hwgen.blocks import Add, ChannelTable, GlobalAveragePool, Table
+from hwgen.blocks.mac import MacOperator
 from hwgen.blocks.mac_layer import raw_range
-from hwgen.blocks.mac_operator import MacOperator
 from hwgen.blocks.requantizer import lane_form
 from hwgen.blocks.requantizer_lane import LaneForm
 from hwgen.dataflow.schedule import schedule
@@ -126,7 +126,7 @@ def test_hardware_is_the_same_whatever_the_weights(hardware):
 
 def lane(stage) -> LaneForm:
     """All that its requantiser depends on."""
-    plan = stage.unit.plan
+    plan = stage.unit
     return lane_form(plan.layer.requantization, plan.requantizer, plan.layer.sum_type, plan.layer.output.type)
 
 
