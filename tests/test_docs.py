@@ -84,6 +84,7 @@ def run(command, folder):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", {block.document: None for block in BLOCKS}, ids=lambda path: path.name)
 def test_blocks_do_what_is_shown(document, folder, subtests):
     """One after the other: what a block makes, those below it in the document may use."""

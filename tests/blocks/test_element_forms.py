@@ -48,7 +48,9 @@ def test_fixed_point_is_float32(name):
     np.testing.assert_array_equal(op.form.end.apply(number(op, integers)), op.definition(*integers))
 
 
-@pytest.mark.parametrize("name", COMPUTED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if n % 5 else []) for n, name in enumerate(COMPUTED)]
+)
 def test_the_hardware_is_float32(name):
     op, folding = OPERATORS[name], LaneFolding(6)
     hard = [x.astype(m.type.dtype) for x, m in zip(hardest(op, operands(op, 3000, seed=2), 30), op.inputs, strict=True)]

@@ -61,6 +61,7 @@ def test_elements_multiply_after_their_latency(x, weight, at_once):
     assert given[kind.latency - 1 : -1] == [[a * b for b in others] for a, *others in operands]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["xczu3eg", "xc7a35t"])
 def test_yosys_makes_one_dsp_of_two_products(name):
     target = device(name)

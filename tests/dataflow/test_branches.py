@@ -16,6 +16,7 @@ def test_hardware_and_schedule_agree(seed):
     assert faults(random_plan(seed), seed) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [({"latency": 2}, "_fork.0: beats move in cycles "), ({"credit_delay": 3, "queue": 15}, "places taken")],

@@ -99,6 +99,7 @@ def test_layers_take_what_their_stages_take(plan):
     assert sum(layers.values(), Needs()) == table.total
 
 
+@pytest.mark.slow
 def test_both_counts_stand_side_by_side_for_every_layer(folder):
     done = fit("--synth", "--device", "lfe5u-25f")
     assert done.exit_code == 0, done.stderr

@@ -193,6 +193,7 @@ def sprammed(make, multipliers: int, load: bool):
     return plan, laid_out(retrain(make(), 50) if load else network, plan_text(plan), "build")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "make", "load"),
     [("amaranth", small, False), ("compiled", small, True), ("compiled", residual, True)],
@@ -242,6 +243,7 @@ def test_the_test_bench_loads_the_weights_first(design, tmp_path):
 # The board
 
 
+@pytest.mark.slow
 def test_a_board_without_weights_is_given_them(design):
     hardware = simulated_board(design, BUFFERS, CYCLES)
     frames = tiny.frames(5)

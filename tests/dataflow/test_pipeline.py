@@ -63,12 +63,14 @@ def test_two_products_in_a_multiplier():
     agree(network, plan)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [10, 40, 150])
 def test_separable_network(budget):
     network = separable()
     agree(network, search(network, multipliers=budget))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [14, 40, 150])
 def test_a_map_waits_for_what_is_computed_of_all_of_it(budget):
     plan = search(squeezed(), multipliers=budget)

@@ -276,6 +276,7 @@ def test_loose_ends(tmp_path):
     assert host_nodes(graph) == {"e_node"}
 
 
+@pytest.mark.slow
 def test_a_build_writes_the_tail(tmp_path):
     nodes = [*LAYERS, *LEAVE, node("Exp", "hd", "y")]
     design = flow.build(saved(tmp_path, nodes, "y"), tmp_path / "build", multipliers=60)

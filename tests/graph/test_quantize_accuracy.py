@@ -254,6 +254,7 @@ def persons():
     return shared["x"] / np.float32(255), shared["y"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "load", "step"),
     [("kws_dscnn_fp32.tf2onnx.onnx", keywords, 10), ("vww96_mbv1_025_fp32.tf2onnx.onnx", persons, 4)],

@@ -93,6 +93,7 @@ def test_outputs_of_16_bits_take_the_float_form():
     np.testing.assert_array_equal(form.apply(acc), form.reference(acc))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clamp", [(-128, 127), (-32768, 32767)])
 def test_sums_beyond_24_bits_are_rounded_as_float32_does(clamp):
     scale = clamp[1] / np.float32([3e7, 1e8, 5e8])

@@ -39,6 +39,7 @@ def line(running):
     return SimulatedLine(running, cycles=CYCLES)
 
 
+@pytest.mark.slow
 def test_a_thousand_frames_with_a_hundredth_of_all_bytes_corrupted(design, hardware, frames):
     with hardware.running() as running:
         noisy = Noisy(line(running), 0.01, seed=3)

@@ -61,6 +61,7 @@ def check(runner, plan, frames):
     return expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.01], ids=["good line", "bad line"])
 def test_load_infer_load_another_infer(hardware, plans, frames, share):
     with hardware.running() as running:

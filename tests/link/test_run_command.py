@@ -144,6 +144,7 @@ def loadable(folder):
     return design
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "loads"),
     [
@@ -164,6 +165,7 @@ def test_weights_are_loaded_where_the_board_has_others(folder, loadable, termina
     assert "The board equals golden in all 15 integers." in out
 
 
+@pytest.mark.slow
 def test_a_folder_with_fixed_weights_is_one_line(folder, loadable, terminal):
     master, port = terminal
     hardware = simulated_board(loadable, BUFFERS, CYCLES)
@@ -174,6 +176,7 @@ def test_a_folder_with_fixed_weights_is_one_line(folder, loadable, terminal):
     assert err == "error: the hardware in 'build/tiny' has fixed weights; build it with --weights loadable\n"
 
 
+@pytest.mark.slow
 def test_another_design_on_the_board_is_one_line(folder, terminal, tmp_path):
     master, port = terminal
     other = tiny.save(tmp_path / "other.onnx", weight=np.ones((4, 1, 3, 3), np.float32))

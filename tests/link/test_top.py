@@ -83,6 +83,7 @@ def check(network, hardware, count=4, cycles=2, clock=USUAL_CLOCK):
     assert result.equal
 
 
+@pytest.mark.slow
 def test_bit_by_bit_over_wires():
     network = small()
     check(network, Wired(link(network, 20)), count=2, cycles=60, clock=CLOCK)

@@ -70,6 +70,7 @@ def test_simulate_compares_every_layer_with_golden(network, plan):
     assert result.timing.latency == schedule(plan).latency
 
 
+@pytest.mark.slow
 def test_waveforms_hold_the_layers_and_cycles_asked_for(network, plan, tmp_path):
     compiled = CompiledPlan(plan, QUICK)
     frames, layer = random_frames(network.input.map, 1), network.layers[0].name

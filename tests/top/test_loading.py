@@ -82,7 +82,10 @@ def built(make, multipliers: int):
     return network, plan, laid_out(retrain(network, 50), plan_text(plan), "build")
 
 
-@pytest.fixture(scope="module", params=[nets.separable, nets.residual, tabled], ids=lambda make: make.__name__)
+LARGER = [pytest.param(make, marks=pytest.mark.slow) for make in (nets.separable, nets.residual)]
+
+
+@pytest.fixture(scope="module", params=[*LARGER, tabled], ids=lambda make: make.__name__)
 def hardware(request):
     return built(request.param, 30)
 
@@ -358,6 +361,7 @@ def branched(path: Path, seed: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_float_network_with_sums_keeps_their_scales(tmp_path):
     frames = tiny.frames()
     design = hwgen.compile(branched(tmp_path / "one.onnx", 0), calibration=frames, multipliers=12, weights="loadable")
