@@ -7,11 +7,9 @@ from itertools import product
 
 import numpy as np
 
-from hwgen.memory.column_ring import ColumnRing
 from hwgen.memory.columns import ColumnBuffer
 from hwgen.memory.raster import SHARED
 from hwgen.memory.rom import rom_style
-from hwgen.memory.sliding import Sliding
 from hwgen.memory.weights import ROM, STORE, WEIGHT_SOURCES
 from hwgen.memory.window_kinds import WINDOWS
 
@@ -216,24 +214,24 @@ def _shapes(layer: MacShape, parallel: int) -> Iterator[MacFolding]:
     if layer.flat:
         portions = [portion for portion in portions if layer.flat % portion == 0]
     for portion, some in product(portions, outputs):
-        lanes, rows = parallel * portion, layer.window.kernel[0]
-        yield MacFolding("ring", portion, some, lanes, 1, parallel=parallel)
-        if rows > 1 and ColumnRing.fits(layer.input, layer.window, lanes):
-            yield MacFolding("columns", rows * portion, some, lanes, 1, parallel=parallel)
+        for name, kind in WINDOWS.items():
+            lanes, rows = parallel * portion, kind.rows(layer.window)
+            if rows and kind.suits(layer.input, layer.window, lanes):
+                yield MacFolding(name, rows * portion, some, lanes, 1, parallel=parallel)
     if layer.flat:
         return
     held = parallel * layer.elements
     wide = [portion for portion in _useful(layer.elements) if held <= max(SLIDING_LIMIT, 4 * parallel * portion)]
-    for portion, some in product(wide, outputs):
-        for lanes in _input_lanes(layer, parallel, portion, some):
-            yield MacFolding("sliding", portion, some, lanes, 1, parallel=parallel)
+    free = [name for name, kind in WINDOWS.items() if not kind.rows(layer.window)]
+    for portion, some, name in product(wide, outputs, free):
+        for lanes in _input_lanes(layer, _suiting(layer, parallel, name), parallel, portion, some):
+            yield MacFolding(name, portion, some, lanes, 1, parallel=parallel)
 
 
-def _input_lanes(layer: MacShape, parallel: int, portion: int, outputs: int) -> list[int]:
+def _input_lanes(layer: MacShape, lanes: list[int], parallel: int, portion: int, outputs: int) -> list[int]:
     """The narrowest beats that come in no slower than windows are worked on, or the widest; and the narrowest with
     which rows that complete no window pass while those windows are worked on that the queue of columns holds, so that
-    no pause comes between rows and frames. Empty where none slide."""
-    lanes = _sliding_lanes(layer, parallel)
+    no pause comes between rows and frames. Empty where there are no ``lanes``."""
     channels, (top, left, bottom, right) = layer.input.channels, layer.window.pads
     window = -(-layer.group_outputs // outputs) * (layer.group // parallel) * -(-layer.elements // portion)
     row = (layer.input.width + left + right) * channels
@@ -246,10 +244,9 @@ def _input_lanes(layer: MacShape, parallel: int, portion: int, outputs: int) -> 
 
 
 @lru_cache(SHARED)
-def _sliding_lanes(layer: MacShape, parallel: int) -> list[int]:
-    return [
-        lanes for lanes in divisors(parallel * layer.group_inputs) if Sliding.fits(layer.input, layer.window, lanes)
-    ]
+def _suiting(layer: MacShape, parallel: int, kind: str) -> list[int]:
+    lanes = divisors(parallel * layer.group_inputs)
+    return [each for each in lanes if WINDOWS[kind].suits(layer.input, layer.window, each)]
 
 
 def _requantized(layer: MacShape, shape: MacFolding) -> Iterator[MacFolding]:

@@ -41,6 +41,10 @@ class ColumnRing(Ring):
         return lines_fit(map_, window, lanes)
 
     @classmethod
+    def suits(cls, map_: FeatureMap, window: Window, lanes: int) -> bool:
+        return cls.rows(window) > 1 and cls.fits(map_, window, lanes)
+
+    @classmethod
     def pixels(cls, map_: FeatureMap, window: Window) -> int:
         rows, columns = slide_raster(column_rasters(map_raster(map_, window, map_.channels))[0])
         return rows * columns

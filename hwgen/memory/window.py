@@ -65,6 +65,11 @@ class WindowBuffer(ABC):
         return True
 
     @classmethod
+    def suits(cls, map_: FeatureMap, window: Window, lanes: int) -> bool:
+        """Whether that is worth looking at."""
+        return cls.fits(map_, window, lanes)
+
+    @classmethod
     @abstractmethod
     def pixels(cls, map_: FeatureMap, window: Window) -> int:
         """Pixels that go in, with padding that it takes time for."""
