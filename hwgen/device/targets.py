@@ -6,7 +6,6 @@ called is in :mod:`hwgen.device.synth`.
 """
 
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import Any
 
 from .clocks import Clock
@@ -64,13 +63,8 @@ def _read(row: dict[str, str]) -> Device:
     return Device(**values | {"dram_gbps": float(row["dram_gbps"]) if row["dram_gbps"] else None})
 
 
-@lru_cache(maxsize=1)
-def devices() -> tuple[Device, ...]:
-    """Every device known, by family and size. Xilinx block RAM is counted in halves of 18 kbit."""
-    return tuple(map(_read, device_rows()))
-
-
-DEVICES = devices()
+#: Every device known, by family and size. Xilinx block RAM is counted in halves of 18 kbit.
+DEVICES = tuple(map(_read, device_rows()))
 
 
 def device(name: str) -> Device:
