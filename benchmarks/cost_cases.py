@@ -65,7 +65,7 @@ def laid(op: Operator, folding: Any) -> Case:
 def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False) -> Case:
     """``op`` with the first folding of its kind that comes nearest to so many multipliers."""
     kind = [f for f in op.foldings() if f.window == window and f.in_luts == in_luts]
-    return laid(op, min(kind, key=lambda f: abs(op.unit(f).plan.multipliers - multipliers)))
+    return laid(op, min(kind, key=lambda f: abs(op.unit(f).multipliers - multipliers)))
 
 
 def _convolutions() -> Iterator[Case]:

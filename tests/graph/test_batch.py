@@ -10,7 +10,8 @@ from hwgen.graph.lower.lower import lower
 from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
-from hwgen.graph.quantize.quantize import calibrate, quantize
+from hwgen.graph.quantize import calibrate
+from hwgen.graph.quantize.quantize import quantize
 from hwgen.graph.quantize.recipe import Recipe
 from hwgen.graph.semantics.float_model import run_float
 from hwgen.simulate.runtime import against_onnxruntime
