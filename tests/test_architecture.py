@@ -150,3 +150,40 @@ def test_only_files_that_read_and_write_models_know_onnx():
 def test_the_link_knows_no_board():
     for path in (ROOT / "link").glob("*.py"):
         assert not {name for name in imported(path) if name.startswith("hwgen.board")}, path.name
+
+
+def test_no_operator_has_a_way_from_a_site_that_leads_nowhere():
+    """What is no operator of a model has no ``from_site``, rather than one that gives nothing."""
+    stubs = []
+    for path in (ROOT / "blocks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and node.name == "from_site":
+                body = [line for line in node.body if not isinstance(line, ast.Expr)]
+                stubs += [path.name] * all(isinstance(line, ast.Return) and _is_none(line.value) for line in body)
+    assert stubs == []
+
+
+def _is_none(value: ast.expr | None) -> bool:
+    return value is None or (isinstance(value, ast.Constant) and value.value is None)
+
+
+def test_few_ask_of_what_class_an_operator_or_unit_is():
+    """What others want to know of one it says itself; each place that asks all the same has its reason above it."""
+    found = {}
+    for name, path in MODULES.items():
+        if rank(name) <= ORDER.index("blocks"):
+            continue
+        lines = path.read_text(encoding="utf-8").splitlines()
+        tree = ast.parse("\n".join(lines))
+        ours = {
+            alias.asname or alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hwgen.blocks")
+            for alias in node.names
+        }
+        for node in ast.walk(tree):
+            asks = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance"
+            if asks and ours & {inner.id for inner in ast.walk(node.args[1]) if isinstance(inner, ast.Name)}:
+                found[f"{name}:{node.lineno}"] = lines[node.lineno - 2].strip()
+    assert len(found) <= 3
+    assert all(before.startswith("#") for before in found.values()), found

@@ -47,7 +47,7 @@ class _Box(Streamed):
         return [LaneFolding(lanes) for lanes in whole]
 
 
-class _BoxUnit(StreamedUnit):
+class BoxUnit(StreamedUnit):
     """Hardware for a box: what is not in it is dropped."""
 
     op: "_Box"
@@ -147,8 +147,12 @@ class Slice(_Box):
         rows, columns, channels = self.indices
         return x[:, rows][:, :, columns][:, :, :, channels]
 
-    def unit(self, folding: Any) -> "_BoxUnit":
-        return _BoxUnit(self, folding)
+    @property
+    def by_pixel(self) -> bool:
+        return True
+
+    def unit(self, folding: Any) -> "BoxUnit":
+        return BoxUnit(self, folding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,12 +161,6 @@ class Keep(_Box):
 
     rows: np.ndarray
     columns: np.ndarray
-
-    sites = ()
-
-    @classmethod
-    def from_site(cls, site: Site) -> None:
-        """Never: it is a part of a resize to a smaller map."""
 
     @property
     def outer(self) -> FeatureMap:
@@ -175,8 +173,8 @@ class Keep(_Box):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return x[:, self.rows][:, :, self.columns]
 
-    def unit(self, folding: Any) -> "_BoxUnit":
-        return _BoxUnit(self, folding)
+    def unit(self, folding: Any) -> "BoxUnit":
+        return BoxUnit(self, folding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,11 +215,15 @@ class Pad(_Box):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return np.pad(x, ((0, 0), *self.pads), constant_values=self.fill)
 
+    @property
+    def by_pixel(self) -> bool:
+        return True
+
     def unit(self, folding: Any) -> "PadUnit":
         return PadUnit(self, folding)
 
 
-class PadUnit(_BoxUnit):
+class PadUnit(BoxUnit):
     """Hardware for :class:`Pad`: what is around the box is made up."""
 
     op: "Pad"
@@ -235,7 +237,7 @@ class PadUnit(_BoxUnit):
 class _BoxBlock(StreamedBlock):
     """Three counters say whether the step at hand is in the box; a register before the outlet."""
 
-    unit: "_BoxUnit"
+    unit: "BoxUnit"
 
     def elaborate(self, platform):
         m = Module()

@@ -81,6 +81,17 @@ class Conv(Loadable, MacOperator):
             self.loading,
         )
 
+    @property
+    def by_pixel(self) -> bool:
+        return self.window.kernel == (1, 1)
+
+    @property
+    def hands_on(self) -> bool:
+        """In one group, without stride or dilation, as large as its input, with rows of padding."""
+        moves = self.group, self.window.strides, self.window.dilations
+        plain = moves == (1, (1, 1), (1, 1)) and self.output.shape[:2] == self.input.shape[:2]
+        return plain and 0 < self.window.pads[0] < self.window.kernel[0] and not self.gap
+
     def load_sums(self, weights: IntType) -> IntType:
         return widest_sums(self.weights, weights, self.input.type)
 

@@ -30,6 +30,10 @@ class Fork(Joint):
         return f"{', '.join(map(str, self.depths))} deep"
 
     @property
+    def holds(self) -> tuple[int, ...]:
+        return self.depths
+
+    @property
     def outputs(self) -> tuple[Port, ...]:
         return (self.source,) * len(self.depths)
 

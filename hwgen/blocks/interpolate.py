@@ -172,12 +172,6 @@ class Interpolate(Streamed):
     axis: int
     shares: Shares
 
-    sites = ()
-
-    @classmethod
-    def from_site(cls, site: Site) -> None:
-        """Never: it is a part of a :class:`LinearResize`."""
-
     @cached_property
     def output(self) -> FeatureMap:
         """Lines along ``axis`` as the shares say, of sums that are not rounded."""

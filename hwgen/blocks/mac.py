@@ -89,6 +89,9 @@ class MacUnit(OperatorUnit):
     op: MacOperator
     folding: MacFolding
 
+    folds = MacFolding
+    settings_in = "multiplying"
+
     def __post_init__(self):
         object.__setattr__(self, "folding", self.folding.holding(self.op.loading is not None))
 

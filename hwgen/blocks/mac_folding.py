@@ -33,9 +33,7 @@ class MacFolding:
     of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
     sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
-    ``tap``: places of the queue by which the layer hands its input on to the other reader of the map, 0 where it does
-    not (see :mod:`hwgen.blocks.tapped`). ``weights``: where they are, one of
-    :data:`hwgen.memory.weights.WEIGHT_SOURCES`.
+    ``weights``: where they are, one of :data:`hwgen.memory.weights.WEIGHT_SOURCES`.
     """
 
     window: str
@@ -47,7 +45,6 @@ class MacFolding:
     parallel: int = 1
     in_luts: bool = False
     products: int = SINGLE
-    tap: int = 0
     weights: str = ROM
 
     def __str__(self) -> str:

@@ -8,8 +8,8 @@ face that is missing is an error, not a zero.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, overload
 
 import numpy as np
 from amaranth.lib import wiring
@@ -44,6 +44,18 @@ class LaneFolding:
 
     def __str__(self) -> str:
         return f"{self.lanes} lane{'s' * (self.lanes != 1)}"
+
+
+#: An output of a block of a unit, by numbers; block -1 is whatever the unit reads.
+End = tuple[int, int]
+
+
+class Block(NamedTuple):
+    """A block of a unit: what it is called behind the unit's name, and the ends that it reads."""
+
+    suffix: str
+    unit: "Unit"
+    sources: tuple[End, ...]
 
 
 class Unit(ABC):
@@ -81,6 +93,29 @@ class Unit(ABC):
     @abstractmethod
     def __str__(self) -> str:
         """How it is laid out, in a few words."""
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks that a pipeline has for it, the first ones first; itself unless there are several."""
+        return (Block("", self, tuple((-1, n) for n in range(len(self.inputs)))),)
+
+    @property
+    def ends(self) -> tuple[End, ...]:
+        """The end of a block that each output is."""
+        return tuple((0, n) for n in range(len(self.outputs)))
+
+    #: Whether it only joins other units, each of its outputs giving elements as they come in.
+    joins: ClassVar[bool] = False
+
+    @property
+    def by_pixel(self) -> bool:
+        """Whether each pixel that leaves needs one pixel that comes in."""
+        return self.joins
+
+    @property
+    def holds(self) -> tuple[int, ...]:
+        """Beats that it keeps behind each output for whoever reads that, as what it is there for."""
+        return (0,) * len(self.outputs)
 
     @property
     def lanes_in(self) -> int:
@@ -127,6 +162,8 @@ class Joint(Unit):
 
     source: Port
 
+    joins = True
+
     @property
     def inputs(self) -> tuple[Port, ...]:
         return (self.source,)
@@ -146,6 +183,25 @@ class OperatorUnit(Unit):
     op: "Operator"
     folding: Any
 
+    #: What its folding is, and the definition of its settings in ``schemas/plan.json``.
+    folds: ClassVar[type] = LaneFolding
+    settings_in: ClassVar[str] = "lanes"
+
+    @classmethod
+    def suits(cls, op: "Operator") -> bool:
+        """Whether it computes ``op``; a unit that an operator does not name as its own says so here."""
+        return type(op.unit(next(iter(op.foldings())))) is cls
+
+    @classmethod
+    def read(cls, op: "Operator", settings: dict[str, Any]) -> "OperatorUnit":
+        """The unit of ``op`` with the :attr:`settings` of a plan."""
+        return cls(op, cls.folds(**settings))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How it is laid out, as plain values for a plan."""
+        return asdict(self.folding)
+
     @property
     def inputs(self) -> tuple[Port, ...]:
         return tuple(Port(map_, self.folding.lanes_in) for map_ in self.op.inputs)
@@ -159,6 +215,10 @@ class OperatorUnit(Unit):
 
     def __str__(self) -> str:
         return str(self.folding)
+
+    @property
+    def by_pixel(self) -> bool:
+        return self.op.by_pixel
 
     @property
     def loads(self) -> bool:
@@ -238,9 +298,11 @@ class Operator(ABC):
             """The type of the result."""
 
     @classmethod
-    @abstractmethod
     def from_site(cls, site: Site) -> "Operator | None":
-        """The operator for a site, or None where it is not of this kind. Raises ModelError where it cannot be."""
+        """The operator for a site, or None where it is not of this kind. Raises ModelError where it cannot be.
+
+        What is only a part of other operators has none."""
+        raise NotImplementedError(f"{cls.__name__} is not made of a site")
 
     @property
     def loading(self) -> LoadForm | TableForm | None:
@@ -271,6 +333,16 @@ class Operator(ABC):
         Golden computes it all the same. The other faces raise :meth:`golden_only` then.
         """
         return None
+
+    @property
+    def by_pixel(self) -> bool:
+        """Whether each pixel of the result needs one pixel of the input."""
+        return False
+
+    @property
+    def hands_on(self) -> bool:
+        """Whether there is hardware for it from which its input leaves, too, for another reader."""
+        return False
 
     @property
     def macs(self) -> int:

@@ -42,6 +42,10 @@ class Pool(Operator):
     input: FeatureMap
     window: Window
 
+    @property
+    def by_pixel(self) -> bool:
+        return self.window.kernel == (1, 1)
+
     def foldings(self) -> Iterable[LaneFolding]:
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 

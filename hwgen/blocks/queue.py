@@ -25,6 +25,10 @@ class StreamQueue(Joint):
     def __str__(self) -> str:
         return f"{self.depth} deep"
 
+    @property
+    def holds(self) -> tuple[int, ...]:
+        return (self.depth,)
+
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         beats = counting(self.source.beats)

@@ -49,6 +49,10 @@ class _Tabulated(Streamed):
     def built_for(self) -> dict[str, object]:
         return {"input": str(self.input), "output": str(self.output)}
 
+    @property
+    def by_pixel(self) -> bool:
+        return True
+
     def unit(self, folding: Any) -> "TableUnit":
         return TableUnit(self, folding)
 

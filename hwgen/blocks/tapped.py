@@ -7,6 +7,7 @@ residual block that is about when the sum at the end asks for it.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module
@@ -22,22 +23,86 @@ from hwgen.memory.ram import ram_need
 from hwgen.memory.ring import Ring, RingTap, RingWindow
 from hwgen.memory.window import WINDOW_CREDIT
 
+from .concat import Concat
 from .conv import Conv
 from .mac import MacBlock, MacUnit
 from .mac_folding import MacFolding
 from .mac_layer import MacLayer
-from .rows import WindowRows
+from .operator import Block, End, LaneFolding, Operator
+from .rows import SHORT_QUEUE, RowFork, WindowRows, row_ranges
 from .stream import Port, join
 
 
-def tap_obstacles(conv: Conv) -> list[str]:
-    """Why the input of ``conv`` cannot be tapped; empty if it can."""
-    window, source = conv.window, conv.input
-    if conv.group > 1 or window.strides != (1, 1) or window.dilations != (1, 1):
-        return ["only a convolution in one group, without stride or dilation, can be tapped"]
-    if conv.output.shape[:2] != source.shape[:2] or not 0 < window.pads[0] < window.kernel[0]:
-        return ["only a convolution whose result is as large as its input, with rows of padding, can be tapped"]
-    return []
+@dataclass(frozen=True)
+class TappedConv(MacUnit):
+    """The convolution ``op``, laid out in columns by ``folding``, which gives its input, too: through a queue of
+    ``depth`` places. It is made of several blocks; actors and cost are those of the convolution alone."""
+
+    op: Conv
+    depth: int
+
+    settings_in = "tapped"
+
+    @classmethod
+    def suits(cls, op: Operator) -> bool:
+        return op.hands_on
+
+    @classmethod
+    def read(cls, op: Conv, settings: dict[str, Any]) -> "TappedConv":
+        return cls(op, MacFolding(**settings["folding"]), settings["depth"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"folding": super().settings, "depth": self.depth}
+
+    @property
+    def outputs(self) -> tuple[Port, ...]:
+        return (*super().outputs, *self.inputs)
+
+    def golden(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        return (*super().golden(x), x)
+
+    def problems(self) -> list[str]:
+        if self.folding.window != "columns":
+            return [f"with window {self.folding.window!r} nothing is handed on; take 'columns', or the unit 'mac'"]
+        least = least_depth(self.op, self.folding)
+        short = [f"depth {self.depth} is less than the {least} beats that a pass hands on"] * (self.depth < least)
+        return super().problems() or short
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """A chain of rows, the convolution over them, and what puts the last rows of a frame behind those that the
+        convolution hands on."""
+        conv = RowConv(self.op, self.folding, self.depth)
+        count, top, whole = conv.rows.rows, conv.rows.top, conv.rows.source
+        pixel, row = whole.map.channels // whole.lanes, whole.beats // whole.map.height
+        chain = []
+        for n, used in reversed(list(enumerate(row_ranges(whole.map.height, count, top)))):
+            onward = (0 if n else whole.map.height - top, whole.map.height)
+            behind = row + SHORT_QUEUE + pixel * (n < count - 1) if n else max(2 * SHORT_QUEUE, pixel)
+            fork = RowFork(whole, (used, onward), (SHORT_QUEUE, behind))
+            chain.append(Block(f"_row{n}", fork, ((len(chain) - 1, 1 if chain else 0),)))
+        rows = tuple((n, 0) for n in reversed(range(count)))
+        handed = Concat((conv.outputs[1].map, replace(whole.map, height=top)), whole.map, 0)
+        return (
+            *chain,
+            Block("_rows", conv.rows, rows),
+            Block("", conv, ((count, 0),)),
+            Block("_handed", handed.unit(LaneFolding(whole.lanes)), ((count + 1, 1), (count - 1, 1))),
+        )
+
+    @property
+    def ends(self) -> tuple[End, ...]:
+        count = len(self.blocks)
+        return ((count - 2, 0), (count - 1, 0))
+
+    @property
+    def held(self) -> int:
+        """Bits of its queues on the way of its input, less those that hold whole rows of a window."""
+        whole, joint = self.inputs[0], self.blocks[-1].unit
+        row = whole.beats // whole.map.height
+        behind = sum(unit.depths[1] % row for _, unit, _ in self.blocks if isinstance(unit, RowFork))
+        return (joint.queue + self.depth + behind) * whole.width
 
 
 def least_depth(conv: Conv, folding: MacFolding) -> int:
@@ -58,7 +123,7 @@ class RowConv(MacUnit):
         super().__post_init__()
         if self.folding.window == "columns":
             lanes_in = self.op.window.kernel[0] * self.folding.lanes_in
-            object.__setattr__(self, "folding", replace(self.folding, window="ring", lanes_in=lanes_in, tap=0))
+            object.__setattr__(self, "folding", replace(self.folding, window="ring", lanes_in=lanes_in))
 
     @property
     def row_lanes(self) -> int:

@@ -1,38 +1,56 @@
 """The plan: which layer is laid out how, decided before any hardware is generated, and editable as JSON."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from hwgen.blocks.mac_folding import MacFolding
-from hwgen.blocks.operator import LaneFolding, Operator, OperatorUnit
+from hwgen.blocks import UNITS
+from hwgen.blocks.operator import Operator, OperatorUnit
 from hwgen.cost.needs import Cost
-from hwgen.graph.errors import InputError, ModelError, near
-from hwgen.graph.network import Network, screenful
+from hwgen.graph.errors import ModelError
+from hwgen.graph.network import Layer, Network, screenful
 
-from .plan_file import FORMAT, folding_differences, place, read_document
-from .shortcuts import tap_problems
+from .plan_file import FORMAT
 from .stages import INPUT, Layout, Source, Stage
 
 LARGEST_QUEUE = 1 << 20
-#: Kinds of foldings of layers, and their definitions in the schema of plans.
-FOLDINGS = {MacFolding: "multiplying", LaneFolding: "lanes"}
+
+#: An output of a layer, by its name and number; that of "" is the network's input.
+Edge = tuple[str, int]
+#: An input of a layer, by its name and number; those of "" are the network's outputs.
+Place = tuple[str, int]
 
 _REMEDY = "end the network before it with --outputs"
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedLayer:
-    """A layer with its unit; ``queues[n]`` beats are kept in front of its input ``n`` (0: no queue)."""
+    """A unit in its place. It ``covers`` layers of the network, the last of which gives its result; each of its inputs
+    comes from an edge, with ``queues[n]`` beats in front of input ``n`` (0: no queue)."""
 
-    name: str
+    covers: tuple[Layer, ...]
     unit: OperatorUnit
+    inputs: tuple[Edge, ...]
     queues: tuple[int, ...] = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "queues", self.queues or (0,) * len(self.op.inputs))
+        object.__setattr__(self, "queues", self.queues or (0,) * len(self.inputs))
+
+    @property
+    def name(self) -> str:
+        return self.covers[-1].name
+
+    @property
+    def node(self) -> str:
+        """What it was made of, by the model's name."""
+        return self.covers[-1].node
+
+    @property
+    def output(self) -> str:
+        """The tensor of the network that is its result."""
+        return self.covers[-1].output
 
     @property
     def op(self) -> Operator:
@@ -50,16 +68,43 @@ class PlannedLayer:
         return self.unit.cost
 
     def folded(self, folding: Any) -> "PlannedLayer":
-        """The layer laid out in another way."""
-        return replace(self, unit=self.op.unit(folding))
+        """The layer with its unit laid out in another way."""
+        return replace(self, unit=replace(self.unit, folding=folding))
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Layers in topological order, each with its folding."""
+    """Layers in topological order, each with its unit and what it reads."""
 
     network: Network
     layers: tuple[PlannedLayer, ...]
+
+    @staticmethod
+    def of(network: Network, units: Iterable[OperatorUnit]) -> "Plan":
+        """The plan with a unit for each layer of the network."""
+        edges = {network.input.name: ("", 0)} | {layer.output: (layer.name, 0) for layer in network.layers}
+        layers = (
+            PlannedLayer((layer,), unit, tuple(edges[name] for name in layer.inputs))
+            for layer, unit in zip(network.layers, units, strict=True)
+        )
+        return Plan(network, tuple(layers))
+
+    @cached_property
+    def named(self) -> dict[str, PlannedLayer]:
+        """The layers by their names."""
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def readers(self) -> dict[Edge, list[Place]]:
+        """Who reads each edge, the network's outputs last."""
+        edges = {layer.output: (layer.name, 0) for layer in self.layers} | {self.network.input.name: ("", 0)}
+        readers: dict[Edge, list[Place]] = {}
+        for layer in self.layers:
+            for n, edge in enumerate(layer.inputs):
+                readers.setdefault(edge, []).append((layer.name, n))
+        for n, stream in enumerate(self.network.results):
+            readers.setdefault(edges[stream.name], []).append(("", n))
+        return readers
 
     def __repr__(self) -> str:
         layers = [f"  {x.name:15} {x.folding}, {x.cost.cycles:,} cycles" for x in self.layers]
@@ -118,59 +163,29 @@ class Plan:
         """Of all memories of all stages."""
         return sum(stage.cost.memory_bits for stage in self.stages)
 
-    def with_queues(self, depths: Mapping[tuple[str, int], int]) -> "Plan":
-        """The same plan with other queues in front of the inputs named: layer and number."""
-        return Plan(
-            self.network,
-            tuple(
-                replace(x, queues=tuple(depths.get((x.name, n), queue) for n, queue in enumerate(x.queues)))
-                for x in self.layers
-            ),
+    def with_queues(self, depths: Mapping[Place, int]) -> "Plan":
+        """The same plan with other queues in front of the inputs named."""
+        layers = (
+            replace(x, queues=tuple(depths.get((x.name, n), queue) for n, queue in enumerate(x.queues)))
+            for x in self.layers
         )
+        return replace(self, layers=tuple(layers))
 
     def to_json(self) -> str:
-        """A form to look at, edit and feed back."""
+        """A form to look at, edit and feed back: see :func:`hwgen.dataflow.plan_reader.parse_plan`."""
+        names = {kind: name for name, kind in UNITS.items()}
         layers = [
             {
                 "name": layer.name,
-                "node": placed.node,
+                "node": layer.node,
                 "operator": type(layer.op).__name__,
-                "folding": asdict(layer.folding),
+                "unit": names[type(layer.unit)],
+                "settings": layer.unit.settings,
                 "queues": list(layer.queues),
             }
-            for layer, placed in zip(self.layers, self.network.layers, strict=True)
+            for layer in self.layers
         ]
         return json.dumps({"format": FORMAT, "network": self.network.name, "layers": layers}, indent=2) + "\n"
-
-    @staticmethod
-    def from_json(network: Network, text: str, file: str = "plan") -> "Plan":
-        """Read an edited plan; :class:`InputError` lists everything that is wrong with it, and where in ``file``."""
-        check_hardware(network)
-        entries = read_document(text, file)["layers"]
-        places, problems = {}, []
-        for n, entry in enumerate(entries):
-            first = places.setdefault(network.own_name(entry["name"]), n)
-            if first != n:
-                problems.append(f"{file}: {place(n, entry)}: the layer stands in layers[{first}], too")
-        names = [layer.name for layer in network.layers]
-        problems += [
-            f"{file}: layer {name!r} is not in the model; near are {near(name, names)}"
-            for name in places
-            if name not in names
-        ]
-        problems += [f"{file}: layer {name!r} of the model is missing" for name in names if name not in places]
-        layers = []
-        for layer in network.layers:
-            if layer.name in places:
-                entry = entries[places[layer.name]]
-                try:
-                    layers.append(_read_layer(network, layer.name, layer.op, entry))
-                except InputError as error:
-                    where = f"{file}: {place(places[layer.name], entry)}"
-                    problems += [f"{where}: {line}" for line in error.problems]
-        if problems:
-            raise InputError(*problems)
-        return Plan(network, tuple(layers))
 
 
 def check_hardware(network: Network) -> None:
@@ -193,18 +208,3 @@ def check_hardware(network: Network) -> None:
             lines.append(f"{layer.place}: nothing reads its result; take it out of the model")
     if lines:
         raise ModelError(*lines)
-
-
-def _read_layer(network: Network, name: str, op: Operator, entry: dict[str, Any]) -> PlannedLayer:
-    """The layer as ``entry``, of a document that was read, has it; :class:`InputError` where ``op`` cannot be so."""
-    kind = type(next(iter(op.foldings())))
-    problems = folding_differences(entry["folding"], FOLDINGS[kind])
-    queues = entry.get("queues", [0] * len(op.inputs))
-    if len(queues) != len(op.inputs):
-        problems.append(f"queues must have a depth for each of the {len(op.inputs)} inputs, not {queues!r}")
-    if not problems:
-        unit = op.unit(kind(**entry["folding"]))
-        problems = unit.problems() + tap_problems(network, name, op, unit.folding)
-    if problems:
-        raise InputError(*problems)
-    return PlannedLayer(name, unit, tuple(queues))

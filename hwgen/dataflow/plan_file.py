@@ -9,7 +9,7 @@ from typing import Any
 
 from hwgen.graph.errors import InputError, middle_cut
 
-FORMAT = 2
+FORMAT = 3
 #: Operators that each Conv, ConvTranspose, Gemm or MatMul of a model becomes one of.
 WEIGHTED = ("Conv", "ConvTranspose", "Dense")
 
@@ -41,8 +41,8 @@ def schema() -> dict[str, Any]:
 
 
 def read_document(text: str, file: str) -> dict[str, Any]:
-    """The plan in ``text`` as plain values in which every field is of the right kind; what is foldings is not looked
-    into, as that depends on the layer. :class:`InputError` lists all that is wrong, each with its place in ``file``."""
+    """The plan in ``text`` as plain values in which every field is of the right kind; settings are not looked
+    into, as these depend on the unit. :class:`InputError` lists all that is wrong, each with its place in ``file``."""
     try:
         data = json.loads(text, object_pairs_hook=_object)
         version, layers = data["format"], data["layers"]
@@ -79,9 +79,9 @@ def place(number: int, entry: Any) -> str:
     return f"layers[{number}]" + (f", layer {middle_cut(name)!r}" if isinstance(name, str) else "")
 
 
-def folding_differences(folding: dict[str, Any], kind: str) -> list[str]:
-    """What is wrong with the fields of a folding of the ``kind`` ``"multiplying"`` or ``"lanes"``."""
-    return list(differences(folding, schema()["$defs"][kind], "folding"))
+def settings_differences(settings: dict[str, Any], kind: str) -> list[str]:
+    """What is wrong with the settings of a unit, of the ``kind`` that the schema has a definition of."""
+    return list(differences(settings, schema()["$defs"][kind], "settings"))
 
 
 def differences(value: Any, wanted: dict[str, Any], path: str = "") -> Iterator[str]:

@@ -9,23 +9,15 @@ spread over the target, so that no layer runs ahead. The room that was used then
 have it can do the same, and with a source that offers earlier no beat comes later.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 
-from hwgen.blocks import ChannelTable, Pad, Slice, Table
-from hwgen.blocks.convert import WidthConverter
-from hwgen.blocks.fork import Fork
 from hwgen.blocks.operator import Operator
-from hwgen.blocks.queue import StreamQueue
 from hwgen.cost.timing import Deadlock
 from hwgen.graph.errors import FitError
 
-from .plan import LARGEST_QUEUE, Plan
+from .plan import LARGEST_QUEUE, Place, Plan
 from .schedule import Port, rooms, schedule
 from .stages import INPUT
-
-#: An input of a layer: its name and which one.
-Place = tuple[str, int]
 
 #: Words of a LUT memory: depths are multiples of it.
 _ROUND = 16
@@ -73,21 +65,17 @@ def _lacking(plan: Plan, target: int) -> dict[Place, int]:
 def _narrowed(plan: Plan, places: dict[Place, int]) -> dict[Place, int]:
     """``places`` with the queues of shortcuts moved to where they hold least: further up the branch, as far as its
     layers take a pixel at a time."""
-    layers = {layer.name: (layer, placed) for layer, placed in zip(plan.layers, plan.network.layers, strict=True)}
-    makers = {placed.output: placed.name for placed in plan.network.layers}
-    readers = Counter(name for placed in plan.network.layers for name in placed.inputs)
-    readers.update(stream.name for stream in plan.network.results)
     moved = {}
     for (name, n), depth in places.items():
-        layer, placed = layers[name]
-        tensor, best = placed.inputs[n], (_bits(layer.op, n), name, n)
-        joins = len(placed.inputs) > 1
-        while joins and readers[tensor] == 1 and tensor in makers:
-            layer, placed = layers[makers[tensor]]
-            if len(placed.inputs) > 1 or not by_pixel(layer.op):
+        layer = plan.named[name]
+        edge, best = layer.inputs[n], (_bits(layer.op, n), name, n)
+        joins = len(layer.inputs) > 1
+        while joins and len(plan.readers[edge]) == 1 and edge[0]:
+            layer = plan.named[edge[0]]
+            if len(layer.inputs) > 1 or not layer.op.by_pixel:
                 break
-            tensor, best = placed.inputs[0], min(best, (_bits(layer.op, 0), placed.name, 0))
-        moved[best[1:] if readers[tensor] > 1 else (name, n)] = depth
+            edge, best = layer.inputs[0], min(best, (_bits(layer.op, 0), layer.name, 0))
+        moved[best[1:] if len(plan.readers[edge]) > 1 else (name, n)] = depth
     return moved
 
 
@@ -96,18 +84,12 @@ def _bits(op: Operator, n: int) -> int:
     return op.inputs[n].elements * op.inputs[n].type.width
 
 
-def by_pixel(op: Operator) -> bool:
-    """Whether each pixel of the result needs one pixel of the input."""
-    window = getattr(op, "window", None)
-    return window.kernel == (1, 1) if window else isinstance(op, Slice | Pad | Table | ChannelTable)
-
-
 def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
     """The plan with queues at ``places`` as deep as they were used; None where it deadlocks all the same."""
     holders = {}
     for place, feed in _feeds(plan):
         if place in places:
-            holders[place] = next(at for at in feed if isinstance(plan.stages[at[0]].unit, Fork | StreamQueue))
+            holders[place] = next(at for at in feed if plan.stages[at[0]].unit.holds[at[1]])
     try:
         room = _free_rooms(plan, target, set(holders.values()))
     except Deadlock:
@@ -140,7 +122,7 @@ def _feeds(plan: Plan) -> Iterator[tuple[Place, list[tuple[int, int]]]]:
         while source != INPUT:
             feed.append((source.stage, source.port))
             before = plan.stages[source.stage]
-            if not isinstance(before.unit, StreamQueue | WidthConverter):
+            if not before.unit.joins or len(before.unit.outputs) > 1:
                 break
             (source,) = before.sources
         yield place, feed

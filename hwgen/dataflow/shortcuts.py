@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hwgen.blocks import Conv
-from hwgen.blocks.operator import Operator, SeveralInputs
-from hwgen.blocks.tapped import least_depth, tap_obstacles
+from hwgen.blocks.operator import Unit
 from hwgen.graph.network import Network
 from hwgen.graph.types import FeatureMap
 
@@ -30,22 +28,16 @@ def shortcuts(network: Network) -> Iterator[Shortcut]:
     for tensor, readers in places.items():
         if len(readers) == 2 and tensor not in results:
             (first, _), (other, place) = readers
-            op, joins = ops[first], isinstance(ops[other], SeveralInputs) and other != first
-            if joins and isinstance(op, Conv) and not op.gap and not tap_obstacles(op):
+            op, joins = ops[first], len(ops[other].inputs) > 1 and other != first
+            if joins and op.hands_on:
                 yield Shortcut(first, other, place, op.input)
 
 
-def tap_problems(network: Network, name: str, op: Operator, folding) -> list[str]:
-    """Why layer ``name`` cannot hand its input on as ``folding`` says; empty if it can, or does not."""
-    tap = getattr(folding, "tap", 0)
-    if not tap:
+def tap_problems(network: Network, name: str, unit: Unit) -> list[str]:
+    """Why layer ``name`` cannot hand its input on as ``unit`` does; empty if it can, or does not."""
+    if len(unit.outputs) == 1 or name in {shortcut.layer for shortcut in shortcuts(network)}:
         return []
-    if name not in {shortcut.layer for shortcut in shortcuts(network)}:
-        return [
-            f"tap {tap}: only a convolution with rows of padding and without stride can hand its input on, to one "
-            "layer further on that joins streams; take tap 0"
-        ]
-    if folding.window != "columns":
-        return [f"tap {tap}: with window {folding.window!r} nothing is handed on; take 'columns', or tap 0"]
-    least = least_depth(op, folding)
-    return [f"tap {tap} is less than the {least} beats that a pass hands on"] if tap < least else []
+    return [
+        "only a convolution with rows of padding and without stride can hand its input on, to one layer further on "
+        'that joins streams; take the unit "mac"'
+    ]

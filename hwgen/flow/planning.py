@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import plan_file, read_document
+from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.search.resources import require_large_ram
 from hwgen.dataflow.search.search import Search
 from hwgen.device.clocks import Clock
@@ -84,4 +85,4 @@ def _checked_plan(plan: Plan, device: Device, large: bool) -> Plan:
 
 def read_plan(network: Network, path: str | Path) -> Plan:
     """An edited ``plan.json``; InputError where it cannot be read or does not fit the network."""
-    return Plan.from_json(network, plan_file(path), str(path))
+    return parse_plan(network, plan_file(path), str(path))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwgen.dataflow.plan_file import FORMAT
 from hwgen.device.clocks import Clock
 from hwgen.graph.errors import InputError
 from hwgen.report.tables import table
@@ -83,7 +84,12 @@ def _stream(tensor: dict[str, Any]) -> str:
 
 
 def _of_plan(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {str(layer["name"]): {**layer["folding"], "queues": layer["queues"]} for layer in data["layers"]}
+    if data["format"] != FORMAT:
+        raise ValueError(f"format {data['format']!r} is not the {FORMAT} that this version reads")
+    return {
+        str(layer["name"]): {"unit": layer["unit"], **layer["settings"], "queues": layer["queues"]}
+        for layer in data["layers"]
+    }
 
 
 def _number(value: Any) -> float:

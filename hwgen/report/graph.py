@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from hwgen.blocks.fork import Fork
 from hwgen.dataflow.activity import Activity
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.stages import INPUT, Source
@@ -33,7 +32,7 @@ class _Walk:
             queue = stage.ports[source.port][1].queue
             if queue > places:
                 places, peak = queue, self.peaks[source.stage, source.port]
-            if stage.layer != reader and not isinstance(stage.unit, Fork):
+            if stage.layer != reader and not stage.unit.joins:
                 return [_edge(stage.layer, reader, places, peak, handed=True)]
             source = stage.sources[0]
         return [_edge("", reader, places, peak, handed=False)]

@@ -139,22 +139,21 @@ def _tensor(tensor: QuantizedTensor, shape: tuple[int, ...]) -> dict[str, Any]:
 def layers_data(made: Accelerator) -> list[dict[str, Any]]:
     """What each layer is, takes and does."""
     hardware = by_layer(made.plan, made.fit.stages)
-    nodes = [layer.node for layer in made.network.layers]
-    return [_layer(made, layer, node, hardware) for layer, node in zip(made.plan.layers, nodes, strict=True)]
+    return [_layer(made, layer, hardware) for layer in made.plan.layers]
 
 
-def _layer(made: Accelerator, layer: PlannedLayer, node: str, needs: Mapping[str, Needs]) -> dict[str, Any]:
-    """One layer, ``node`` in the model, with the queue and width converter in front of it."""
+def _layer(made: Accelerator, layer: PlannedLayer, needs: Mapping[str, Needs]) -> dict[str, Any]:
+    """One layer with the queue and width converter in front of it."""
     hardware = needs[layer.name]
     stages = [stage for stage in made.plan.stages if stage.layer == layer.name]
     return {
         "name": layer.name,
-        "node": node,
+        "node": layer.node,
         "operator": type(layer.op).__name__,
         "input": list(layer.op.input.shape),
         "output": list(layer.op.output.shape),
         "type": str(layer.op.output.type),
-        "folding": str(layer.folding),
+        "folding": str(layer.unit),
         "lanes_in": layer.unit.lanes_in,
         "lanes_out": layer.unit.lanes_out,
         "queue_beats": sum(layer.queues),

@@ -58,8 +58,7 @@ class CompiledPlan:
         Raises :class:`hwgen.simulate.verilated.CompiledError` where the hardware stops or breaks the stream contract.
         """
         network, plan, frames = self.plan.network, self.plan, len(feed.integers)
-        layers = list(zip(plan.layers, network.layers, strict=True))
-        counts = {f"watch_{n}": frames * x.op.output.elements // x.unit.lanes_out for n, (x, _) in enumerate(layers)}
+        counts = {f"watch_{n}": frames * layer.unit.outputs[0].beats for n, layer in enumerate(plan.layers)}
         outputs = output_names(len(network.results))
         results = zip(outputs, network.results, plan.lanes_out, strict=True)
         counts |= {name: frames * stream.map.elements // lanes for name, stream, lanes in results}
@@ -74,10 +73,10 @@ class CompiledPlan:
             trace=trace and replace(trace, layers=self._cells(trace.layers)),
         )
         tensors = {network.input.name: feed.integers}
-        for n, (layer, place) in enumerate(layers):
-            map_ = layer.op.output
-            flat = unpacked(beats[f"watch_{n}"].payloads, map_.type, layer.unit.lanes_out)
-            tensors[place.output] = flat.reshape(frames, *map_.shape)
+        for n, layer in enumerate(plan.layers):
+            port = layer.unit.outputs[0]
+            flat = unpacked(beats[f"watch_{n}"].payloads, port.map.type, port.lanes)
+            tensors[layer.output] = flat.reshape(frames, *port.map.shape)
         return Ran(tensors, beats["i"].cycles, [beats[name].cycles for name in outputs])
 
     def _cells(self, layers: tuple[str, ...]) -> tuple[str, ...]:

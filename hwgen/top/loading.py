@@ -15,6 +15,7 @@ import numpy as np
 from hwgen.blocks.loaded import described
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import place, read_document
+from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.graph.errors import InputError, ModelError, Problems
 from hwgen.graph.exact.loadable import LoadForm, TableForm, read_form
 from hwgen.graph.network import Network
@@ -48,10 +49,10 @@ def plan_text(plan: Plan) -> str:
     data = json.loads(plan.to_json())
     if not plan.loading:
         return plan.to_json()
-    entries = zip(data.pop("layers"), plan.network.layers, strict=True)
+    entries = zip(data.pop("layers"), plan.layers, strict=True)
     data["weights"] = LOADABLE if any(layer.op.loading for layer in plan.layers) else SPRAM
     data["input"] = str(plan.network.input.map)
-    data["layers"] = [entry | _of_layer(plan.network, layer) for entry, layer in entries]
+    data["layers"] = [entry | _of_layer(plan.network, planned.covers[-1]) for entry, planned in entries]
     return json.dumps(data, indent=2) + "\n"
 
 
@@ -153,7 +154,7 @@ def laid_out(network: Network, text: str, where: str) -> Plan:
     problems.raise_any()
     renamed = [entry | {"name": layer.name} for layer, entry in zip(network.layers, entries, strict=True)]
     loaded = made_loadable(network, forms) if forms else network
-    return Plan.from_json(loaded, json.dumps(data | {"layers": renamed}), f"{where}/plan.json")
+    return parse_plan(loaded, json.dumps(data | {"layers": renamed}), f"{where}/plan.json")
 
 
 def _differences(network: Network, entries: list, forms: Mapping[str, Form], where: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from hwgen.blocks import OPERATORS
+from hwgen.blocks import OPERATORS, PARTS
 from hwgen.blocks.convert import WidthConverter
 from hwgen.blocks.fork import Fork
 from hwgen.blocks.mac import MacUnit
@@ -72,5 +72,5 @@ def contents(modules: dict[str, str], name: str = "\\top") -> tuple[Counter, int
 
 def test_every_operator_has_a_case():
     operators = {type(unit.op) for _, unit in CASES if isinstance(unit, OperatorUnit)}
-    assert operators == {kind for kind in OPERATORS if not issubclass(kind, GoldenOnly)}
+    assert operators == {kind for kind in (*OPERATORS, *PARTS) if not issubclass(kind, GoldenOnly)}
     assert {type(unit) for _, unit in CASES} >= {Fork, StreamQueue, WidthConverter, RowFork, WindowRows, RowConv}

@@ -22,7 +22,7 @@ from tests.blocks.random_models import lowered, random_model
 from tests.shared import model
 
 SIZED = ("build", "fit", "check", "verilog", "explore", "simulate")
-WRITTEN = {"layers": [{"name": "conv", "folding": {}, "queues": [0]}], "format": 2}
+WRITTEN = {"layers": [{"name": "conv", "unit": "mac", "settings": {}, "queues": [0]}], "format": 3}
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +46,9 @@ def folder(tmp_path, monkeypatch):
     Path("notes.txt").write_text("hello")
     Path("file").write_text("")
     for name, plan in {
-        "old": WRITTEN | {"format": 1},
+        "old": {"layers": [{"name": "conv", "folding": {}, "queues": [0]}], "format": 2},
         "list": [],
-        "bare": {"layers": [{"name": "conv"}], "format": 2},
+        "bare": {"layers": [{"name": "conv", "unit": "mac"}], "format": 3},
     }.items():
         Path(f"{name}.json").write_text(json.dumps(plan))
     Path("torn.json").write_text(json.dumps(WRITTEN)[:-9])
@@ -99,8 +99,8 @@ PLANS = {
     "nosuch.json": "cannot read the plan 'nosuch.json': No such file or directory; check the path",
     "torn.json": "torn.json: not a plan file (",
     "list.json": "list.json: not a plan file (",
-    "old.json": "old.json: format 1 is not the 2 that this version reads; build it anew",
-    "bare.json": "bare.json: layers[0], layer 'conv': 'folding' is missing",
+    "old.json": "old.json: format 2 is not the 3 that this version reads; build it anew",
+    "bare.json": "bare.json: layers[0], layer 'conv': 'settings' is missing",
     "tiny.onnx": "cannot read the plan 'tiny.onnx': it is not text",
 }
 
@@ -114,7 +114,7 @@ def test_plans_that_are_none(command, plan):
 
 @pytest.mark.parametrize("command", ["build", "fit", "check", "verilog"])
 def test_a_plan_of_another_network(command):
-    entry = {"name": "conv", "operator": "Conv", "folding": {}, "queues": [0]}
+    entry = {"name": "conv", "operator": "Conv", "unit": "mac", "settings": {}, "queues": [0]}
     Path("other.json").write_text(json.dumps(WRITTEN | {"layers": [entry] * 5}))
     (line,) = refused(command, "--plan", "other.json")
     assert line == (
@@ -217,7 +217,7 @@ def test_a_board_that_is_not_known():
         ({"calibration": np.zeros((2, 1, 8, 9))}, r"calibration frames of shape \[2, 1, 8, 9\]"),
         ({"device": "nosuch"}, "device 'nosuch' is not known"),
         ({"plan": "torn.json"}, "torn.json: not a plan file"),
-        ({"plan": "old.json"}, "old.json: format 1"),
+        ({"plan": "old.json"}, "old.json: format 2"),
         ({"weights": "x"}, "weights 'x' are unknown"),
         ({"fps": 1e9}, "leave no cycle for a frame"),
     ],

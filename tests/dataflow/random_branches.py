@@ -3,7 +3,7 @@
 import numpy as np
 
 from hwgen.blocks import Add, AveragePool, Concat, GlobalAveragePool, MaxPool, Mul, ShuffleChannels, Slice, Upsample
-from hwgen.dataflow.plan import Plan, PlannedLayer
+from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.queues import size_queues
 from hwgen.dataflow.search.search import USUAL, Search
 from hwgen.device.targets import device
@@ -160,9 +160,9 @@ def random_plan(seed: int) -> Plan:
         least, most = search.offers.least, search.offers.most
         search = search.within(int(generator.integers(least, min(most, least + 40) + 1)))
         return search.plan(search.picks())
-    layers = []
+    units = []
     for layer in network.layers:
         foldings = list(layer.op.foldings())
-        layers.append(PlannedLayer(layer.name, layer.op.unit(foldings[generator.integers(len(foldings))])))
-    plan = Plan(network, tuple(layers))
+        units.append(layer.op.unit(foldings[generator.integers(len(foldings))]))
+    plan = Plan.of(network, units)
     return size_queues(plan, max(stage.cost.cycles for stage in plan.stages))

@@ -2,16 +2,19 @@
 
 import json
 import re
-from dataclasses import asdict, fields
+from dataclasses import fields
 from importlib.resources import files
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from hwgen.blocks import OPERATORS
+from hwgen.blocks import UNITS
 from hwgen.blocks.mac_folding import MacFolding
-from hwgen.blocks.operator import GoldenOnly, LaneFolding, OperatorUnit
-from hwgen.dataflow.plan import FOLDINGS, FORMAT, LARGEST_QUEUE, Plan
+from hwgen.blocks.operator import LaneFolding
+from hwgen.blocks.tapped import TappedConv
+from hwgen.dataflow.plan import LARGEST_QUEUE
+from hwgen.dataflow.plan_file import FORMAT
+from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.search.search import search
 from hwgen.flow import compile as compiled
 from hwgen.graph.errors import InputError
@@ -34,12 +37,13 @@ def test_every_field_is_documented(tmp_path):
     tiny.save(tmp_path / "tiny.onnx")
     plan = compiled(tmp_path / "tiny.onnx", calibration=tiny.frames(), multipliers=10).plan
     data = json.loads(plan.to_json())
-    whole, layer, folding = documented()
+    whole, layer, folding, tapped = documented()
     assert whole == set(SCHEMA["properties"]) >= set(data)
     assert layer == set(SCHEMA["$defs"]["layer"]["properties"])
     assert layer >= {name for entry in data["layers"] for name in entry}
     assert folding == {field.name for field in fields(MacFolding)}
-    assert {name for entry in data["layers"] for name in entry["folding"]} <= folding | {"lanes"}
+    assert tapped == set(SCHEMA["$defs"]["tapped"]["properties"])
+    assert {name for entry in data["layers"] for name in entry["settings"]} <= folding | {"lanes"}
 
 
 def test_other_foldings_and_the_format_are_as_documented():
@@ -62,8 +66,10 @@ def test_the_schema_is_one_and_its_numbers_are_those_of_the_plan():
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["properties"]["format"]["const"] == FORMAT
     assert SCHEMA["$defs"]["layer"]["properties"]["queues"]["items"]["maximum"] == LARGEST_QUEUE
-    for kind, name in FOLDINGS.items():
-        assert list(SCHEMA["$defs"][name]["properties"]) == [field.name for field in fields(kind)]
+    for kind in UNITS.values():
+        if kind is not TappedConv:
+            properties = SCHEMA["$defs"][kind.settings_in]["properties"]
+            assert list(properties) == [field.name for field in fields(kind.folds)]
 
 
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
@@ -80,14 +86,16 @@ def test_it_takes_plans_with_loaded_weights():
     assert len(forms_in(text)) == 3
 
 
-def test_it_takes_every_folding_of_every_operator_of_the_cases():
-    seen = set()
-    for op, folding in [(unit.op, unit.folding) for _, unit in CASES if isinstance(unit, OperatorUnit)]:
-        name = type(op).__name__
+def test_it_takes_every_unit_of_the_cases_which_is_read_again():
+    names, seen = {kind: name for name, kind in UNITS.items()}, set()
+    for unit in [unit for _, unit in CASES if type(unit) in names]:
+        name = names[type(unit)]
         seen.add(name)
-        entry = {"name": "x", "operator": name, "folding": asdict(folding), "queues": [0] * len(op.inputs)}
+        entry = {"name": "x", "unit": name, "settings": unit.settings, "queues": [0] * len(unit.inputs)}
         assert list(VALID.iter_errors({"format": FORMAT, "network": "n", "layers": [entry]})) == []
-    assert seen >= {kind.__name__ for kind in OPERATORS if not issubclass(kind, GoldenOnly)}
+        assert UNITS[name].suits(unit.op)
+        assert UNITS[name].read(unit.op, json.loads(json.dumps(unit.settings))) == unit
+    assert seen | {"tapped"} == set(UNITS)
 
 
 def edited(data, path, value):
@@ -105,16 +113,16 @@ def edited(data, path, value):
 
 FIRST = "layers[0], layer 'layer0'"
 DAMAGED = [
-    (("layers", 0, "folding", "portion"), "x", f"{FIRST}: folding.portion must be a whole number, not \"x\""),
-    (("layers", 0, "folding", "portion"), True, f"{FIRST}: folding.portion must be a whole number, not true"),
-    (("layers", 0, "folding", "outputs"), 0, f"{FIRST}: folding.outputs must be 1 to 1048576, not 0"),
-    (("layers", 0, "folding", "outputs"), 1 << 40, f"{FIRST}: folding.outputs must be 1 to 1048576, not {1 << 40}"),
-    (("layers", 0, "folding", "window"), "box",
-     f'{FIRST}: folding.window must be "ring" or "columns" or "sliding", not "box"'),
-    (("layers", 0, "folding", "lanes_in"), ..., f"{FIRST}: 'folding.lanes_in' is missing"),
-    (("layers", 0, "folding", "lane"), 1, f"{FIRST}: 'folding.lane' is not a field of a plan; known here: window, "),
-    (("layers", 0, "folding"), [], f"{FIRST}: folding must be an object, not []"),
-    (("layers", 0, "folding"), ..., f"{FIRST}: 'folding' is missing"),
+    (("layers", 0, "settings", "portion"), "x", f"{FIRST}: settings.portion must be a whole number, not \"x\""),
+    (("layers", 0, "settings", "portion"), True, f"{FIRST}: settings.portion must be a whole number, not true"),
+    (("layers", 0, "settings", "outputs"), 0, f"{FIRST}: settings.outputs must be 1 to 1048576, not 0"),
+    (("layers", 0, "settings", "outputs"), 1 << 40, f"{FIRST}: settings.outputs must be 1 to 1048576, not {1 << 40}"),
+    (("layers", 0, "settings", "window"), "box",
+     f'{FIRST}: settings.window must be "ring" or "columns" or "sliding", not "box"'),
+    (("layers", 0, "settings", "lanes_in"), ..., f"{FIRST}: 'settings.lanes_in' is missing"),
+    (("layers", 0, "settings", "lane"), 1, f"{FIRST}: 'settings.lane' is not a field of a plan; known here: window, "),
+    (("layers", 0, "settings"), [], f"{FIRST}: settings must be an object, not []"),
+    (("layers", 0, "settings"), ..., f"{FIRST}: 'settings' is missing"),
     (("layers", 0, "name"), 7, "layers[0]: name must be a text, not 7"),
     (("layers", 0, "name"), ..., "layers[0]: 'name' is missing"),
     (("layers", 0, "node"), None, f"{FIRST}: node must be a text, not null"),
@@ -128,8 +136,8 @@ DAMAGED = [
     (("layer",), [], "'layer' is not a field of a plan; known here: format, network, "),
     (("layers",), {}, "not a plan file (layers must be a list, not {})"),
     (("layers",), ..., "not a plan file ('layers' is missing)"),
-    (("format",), 3, "format 3 is not the 2 that this version reads; build it anew"),
-    (("format",), "2", "format '2' is not the 2 that this version reads; build it anew"),
+    (("format",), 2, "format 2 is not the 3 that this version reads; build it anew"),
+    (("format",), "3", "format '3' is not the 3 that this version reads; build it anew"),
 ]  # fmt: skip
 
 
@@ -139,33 +147,36 @@ def test_what_is_damaged_is_refused_by_the_schema_and_said_with_its_place(path, 
     data = edited(json.loads(search(network).to_json()), path, value)
     assert list(VALID.iter_errors(data)) != []
     with pytest.raises(InputError) as caught:
-        Plan.from_json(network, json.dumps(data), "f.json")
+        parse_plan(network, json.dumps(data), "f.json")
     assert caught.value.problems[0].startswith(f"f.json: {words}")
 
 
 def test_what_only_the_network_tells_is_said_with_its_place():
     network = nets.small()
     data = json.loads(search(network).to_json())
-    other = edited(data, ("layers", 1, "folding", "lanes"), 5)
+    other = edited(data, ("layers", 1, "settings", "lanes"), 5)
     with pytest.raises(InputError, match=r"^f: layers\[1\], layer 'layer1': folding 5 lanes is not one of those the "
                        r"operator offers: 1 lane, 2 lanes, 3 lanes, 6 lanes$"):  # fmt: skip
-        Plan.from_json(network, json.dumps(other), "f")
-    kind = edited(data, ("layers", 0, "folding"), {"lanes": 1})
-    with pytest.raises(InputError, match=r"'folding.window' is missing\n(.*\n)*.*'folding.lanes' is not a field"):
-        Plan.from_json(network, json.dumps(kind), "f")
+        parse_plan(network, json.dumps(other), "f")
+    unit = edited(data, ("layers", 0, "unit"), "max_pool")
+    with pytest.raises(InputError, match=r'layer .layer0.: unit must be "mac" or "tapped" for Conv, not "max_pool"$'):
+        parse_plan(network, json.dumps(unit), "f")
+    kind = edited(data, ("layers", 0, "settings"), {"lanes": 1})
+    with pytest.raises(InputError, match=r"'settings.window' is missing\n(.*\n)*.*'settings.lanes' is not a field"):
+        parse_plan(network, json.dumps(kind), "f")
     twice = edited(data, ("layers",), [*data["layers"], data["layers"][0]])
     with pytest.raises(InputError, match=r"^f: layers\[4\], layer 'layer0': the layer stands in layers\[0\], too$"):
-        Plan.from_json(network, json.dumps(twice), "f")
+        parse_plan(network, json.dumps(twice), "f")
     field = json.dumps(data).replace('"queues": ', '"queues": [1], "queues": ', 1)
     with pytest.raises(InputError, match=r"^f: not a plan file \(the field 'queues' stands twice\)"):
-        Plan.from_json(network, field, "f")
+        parse_plan(network, field, "f")
 
 
 def test_bad_json_is_said_with_its_line():
     with pytest.raises(
         InputError, match=r"^f: not a plan file \(Expecting ',' delimiter: line 1 column 14 .*build writes"
     ):
-        Plan.from_json(nets.small(), '{"format": 2 "layers": []}', "f")
+        parse_plan(nets.small(), '{"format": 3 "layers": []}', "f")
 
 
 def test_forms_that_lack_something_are_said_with_the_file():

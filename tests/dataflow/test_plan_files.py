@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import schema
+from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.search.search import search
 from hwgen.graph.errors import InputError
 
@@ -48,7 +48,7 @@ def test_any_mutilated_plan_is_read_or_refused_in_words(seed):
     for _ in range(25):
         changed = mutation(data, rng)
         try:
-            Plan.from_json(network, json.dumps(changed), "build/x/plan.json")
+            parse_plan(network, json.dumps(changed), "build/x/plan.json")
             assert valid.is_valid(changed)
         except InputError as error:
             lines += error.problems
@@ -59,12 +59,12 @@ def test_any_mutilated_plan_is_read_or_refused_in_words(seed):
 @pytest.mark.parametrize("text", ["", "[" * 100000, "[]", "null", "{}", '{"layers": [1]}', '{"layers": {"a": 1}}'])
 def test_what_is_no_plan_is_said(text):
     with pytest.raises(InputError, match=r"^f\.json: not a plan file"):
-        Plan.from_json(random_network(0), text, "f.json")
+        parse_plan(random_network(0), text, "f.json")
 
 
 def test_the_place_in_the_file_is_named():
     network = random_network(0)
     data = json.loads(search(network).to_json())
-    del data["layers"][0]["folding"]
-    with pytest.raises(InputError, match=r"^f\.json: layers\[0\], layer '.*': 'folding' is missing$"):
-        Plan.from_json(network, json.dumps(data), "f.json")
+    del data["layers"][0]["settings"]
+    with pytest.raises(InputError, match=r"^f\.json: layers\[0\], layer '.*': 'settings' is missing$"):
+        parse_plan(network, json.dumps(data), "f.json")

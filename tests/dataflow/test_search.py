@@ -9,7 +9,7 @@ import pytest
 from hwgen.blocks import OPERATORS
 from hwgen.blocks.operator import GoldenOnly
 from hwgen.dataflow.fit import fit_table
-from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.offers import LayerOffers
 from hwgen.dataflow.search.search import USUAL, search
@@ -49,7 +49,7 @@ def test_a_target_whose_multipliers_hold_two_products_gets_twice_the_work_done(n
     assert schedule(paired).interval < schedule(single).interval
     needed = sum(counted(layer.cost.products, device("xczu3eg")) for layer in paired.layers)
     assert needed == fit_table(paired, device("xczu3eg")).total.dsps <= 40
-    assert Plan.from_json(network, paired.to_json()).multipliers == paired.multipliers
+    assert parse_plan(network, paired.to_json()).multipliers == paired.multipliers
 
 
 def test_the_pipeline_is_as_fast_as_its_slowest_layer(network):
@@ -111,7 +111,7 @@ def test_too_high_a_rate_names_the_layer(network):
 
 def test_a_plan_survives_its_json(network):
     plan = search(network, multipliers=30)
-    again = Plan.from_json(network, plan.to_json())
+    again = parse_plan(network, plan.to_json())
     assert again.to_json() == plan.to_json()
     assert schedule(again).interval == schedule(plan).interval
 
@@ -120,7 +120,7 @@ def test_a_plan_survives_its_json(network):
     ("edit", "message"),
     [
         (lambda text: "{", "not a plan file"),
-        (lambda text: text.replace('"format": 2', '"format": 9'), "format 9 is not the 2"),
+        (lambda text: text.replace('"format": 3', '"format": 9'), "format 9 is not the 3"),
         (lambda text: text.replace("layer1", "layerX"), "layer 'layerX' is not in the model"),
         (lambda text: text.replace('"portion": ', '"portion": 99'), r"portion 99\d+ is not within 1 to"),
         (lambda text: text.replace('"lanes_out": ', '"lanes_out": 7'), "does not divide the"),
@@ -134,16 +134,16 @@ def test_a_plan_survives_its_json(network):
         ),
         (
             lambda text: text.replace('"outputs": ', '"outputz": '),
-            r"'folding.outputs' is missing\n.*'folding.outputz' is not a field of a plan; known here: window, portion",
+            r"'settings.outputs' is missing\n.*'settings.outputz' is not a field of a plan; known here: window, ",
         ),
-        (lambda text: text.replace('"serial": false', '"serial": 3'), "folding.serial must be true or false, not 3"),
+        (lambda text: text.replace('"serial": false', '"serial": 3'), "settings.serial must be true or false, not 3"),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_said(network, edit, message):
     text = search(network, multipliers=30).to_json()
     assert edit(text) != text
     with pytest.raises(InputError, match=message):
-        Plan.from_json(network, edit(text))
+        parse_plan(network, edit(text))
 
 
 @dataclass(frozen=True)

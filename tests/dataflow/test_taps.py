@@ -7,7 +7,7 @@ import pytest
 from hwgen.blocks import Add
 from hwgen.blocks.rows import RowFork
 from hwgen.blocks.tapped import RowConv
-from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import USUAL, Search
 from hwgen.dataflow.shortcuts import shortcuts
@@ -41,7 +41,7 @@ def test_a_shortcut_is_handed_on(size, channels, budget):
     assert any(isinstance(stage.unit, RowFork) for stage in handing.stages)
     assert schedule(handing).interval <= target
     agree(handing.network, handing)
-    agree(handing.network, Plan.from_json(handing.network, handing.to_json()))
+    agree(handing.network, parse_plan(handing.network, handing.to_json()))
 
 
 def test_places_of_a_tapped_convolution_are_taken_as_its_step_starts():
@@ -92,17 +92,19 @@ def test_a_queue_stands_before_a_projection():
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("layer1", {"tap": 1, "window": "ring", "portion": 2}, "with window 'ring' nothing is handed on"),
-        ("layer1", {"tap": -1}, "tap must be 0 to 1048576, not -1"),
-        ("layer1", {"tap": 1, "outputs": 4}, "tap 1 is less than the 2 beats that a pass hands on"),
-        ("layer2", {"tap": 8}, "only a convolution with rows of padding and without stride can hand its input on"),
-        ("layer8", {"tap": 8}, "only a convolution with rows of padding and without stride can hand its input on"),
+        ("layer1", {"folding": {"window": "ring", "portion": 2}}, "with window 'ring' nothing is handed on"),
+        ("layer1", {"depth": 0}, "settings.depth must be 1 to 1048576, not 0"),
+        ("layer1", {"depth": 1, "folding": {"outputs": 4}}, "depth 1 is less than the 2 beats that a pass hands on"),
+        ("layer2", {}, "only a convolution with rows of padding and without stride can hand its input on"),
+        ("layer8", {}, 'unit must be "dense" for Dense, not "tapped"'),
     ],
 )
 def test_a_plan_that_hands_on_what_it_cannot_is_refused(name, change, said):
     plan, target = planned(residual(8, 4), 40)
     data = json.loads(tap_shortcuts(plan, target, 8, device(USUAL)).to_json())
-    (layer,) = (layer for layer in data["layers"] if layer["name"] == name)
-    layer["folding"] |= change
+    layers = {layer["name"]: layer for layer in data["layers"]}
+    layer, settings = layers[name], json.loads(json.dumps(layers["layer1"]["settings"]))
+    settings["folding"] |= change.pop("folding", {})
+    layer |= {"unit": "tapped", "settings": settings | change}
     with pytest.raises(InputError, match=f"layer '{name}': .*{said}"):
-        Plan.from_json(plan.network, json.dumps(data))
+        parse_plan(plan.network, json.dumps(data))

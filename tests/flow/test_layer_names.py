@@ -7,7 +7,7 @@ import pytest
 
 import hwgen
 from hwgen import Recipe
-from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.flow.front import cut_model, quantised
 from hwgen.graph.errors import InputError, ModelError
 from tests import tiny
@@ -41,13 +41,13 @@ def test_a_plan_may_have_the_model_s_names_as_older_ones_do(design):
     data = json.loads(design.plan.to_json())
     for layer in data["layers"]:
         layer["name"] = layer.pop("node")
-    assert Plan.from_json(design.network, json.dumps(data)).to_json() == design.plan.to_json()
+    assert parse_plan(design.network, json.dumps(data)).to_json() == design.plan.to_json()
     data["layers"][1]["name"] = "maxpool2"
     with pytest.raises(
         InputError,
         match="layer 'maxpool2' is not in the model; near are 'maxpool1'\nplan: layer 'maxpool1' of the model is",
     ):
-        Plan.from_json(design.network, json.dumps(data))
+        parse_plan(design.network, json.dumps(data))
 
 
 def test_a_layer_to_trace_may_be_named_either_way(design):
@@ -135,4 +135,4 @@ def test_a_plan_or_trace_of_an_unknown_layer_names_near_ones(design):
     data = json.loads(design.plan.to_json())
     data["layers"][0]["name"] = "conv2"
     with pytest.raises(InputError, match="layer 'conv2' is not in the model; near are 'conv1'"):
-        Plan.from_json(design.network, json.dumps(data))
+        parse_plan(design.network, json.dumps(data))

@@ -66,9 +66,9 @@ def test_speed_resources_and_layers_stand_side_by_side(builds):
     shown = compare(Build.read("slow"), Build.read("fast"))["layers"]
     assert [layer["name"] for layer in shown if layer["changes"]] == changed
     for old, new in zip(before, after, strict=True):
-        for field, value in old["folding"].items():
+        for field, value in old["settings"].items():
             told = f"{field} {json.dumps(value)} -> " if not isinstance(value, str) else f"{field} {value} -> "
-            assert (told in " ".join(result.stdout.split())) or value == new["folding"][field]
+            assert (told in " ".join(result.stdout.split())) or value == new["settings"][field]
 
 
 def test_a_build_is_like_itself(builds):
@@ -143,9 +143,18 @@ def test_json_is_what_was_found_and_as_the_schema_says(builds, other):
         ("report.json", b"{}", "fast/report.json: damaged ('network' is missing)"),
         ("report.json", b"\xff", "fast/report.json: damaged ('utf-8' codec"),
         ("report.json", b"[" * 99999, "fast/report.json: damaged ("),
-        ("plan.json", b'{"layers": [{"name": "a"}]}', "fast/plan.json: damaged ('folding' is missing)"),
-        ("plan.json", b'{"layers": [{"name": "a", "queues": [], "folding": 1}]}', "fast/plan.json: damaged ("),
-        ("plan.json", b'{"layers": []}', "fast: report.json and plan.json do not have the same layers"),
+        ("plan.json", b'{"format": 3, "layers": [{"name": "a"}]}', "fast/plan.json: damaged ('unit' is missing)"),
+        (
+            "plan.json",
+            b'{"format": 3, "layers": [{"name": "a", "unit": "mac", "queues": [], "settings": 1}]}',
+            "fast/plan.json: damaged (",
+        ),
+        (
+            "plan.json",
+            b'{"format": 2, "layers": []}',
+            "fast/plan.json: damaged (format 2 is not the 3 that this version",
+        ),
+        ("plan.json", b'{"format": 3, "layers": []}', "fast: report.json and plan.json do not have the same layers"),
     ],
 )
 def test_what_is_no_build_is_one_line(builds, file, text, words):

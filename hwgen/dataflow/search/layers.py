@@ -7,7 +7,7 @@ import numpy as np
 
 from hwgen.blocks.operator import Unit
 from hwgen.cost.needs import Cost
-from hwgen.dataflow.plan import Plan, PlannedLayer, check_hardware
+from hwgen.dataflow.plan import Plan, check_hardware
 from hwgen.device.mapping import needs
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
@@ -75,8 +75,7 @@ class NetworkOffers:
 
     def plan(self, picks: Sequence[int]) -> Plan:
         """The plan with the offers picked and no queues but the layers' own."""
-        units = [layer.unit(at) for layer, at in zip(self.layers, picks, strict=True)]
-        return Plan(self.network, tuple(map(PlannedLayer, [layer.name for layer in self.layers], units)))
+        return Plan.of(self.network, (layer.unit(at) for layer, at in zip(self.layers, picks, strict=True)))
 
     def cheapest(self, cycles: int, large_rams: int) -> list[int]:
         """Offers with the least multipliers that take at most ``cycles``, weights in large RAM as far as there is."""
