@@ -96,7 +96,7 @@ def test_a_queue_stands_before_a_projection():
         ("layer1", {"depth": 0}, "settings.depth must be 1 to 1048576, not 0"),
         ("layer1", {"depth": 1, "folding": {"outputs": 4}}, "depth 1 is less than the 2 beats that a pass hands on"),
         ("layer2", {}, "only a convolution with rows of padding and without stride can hand its input on"),
-        ("layer8", {}, 'unit must be "dense" for Dense, not "tapped"'),
+        ("layer8", {}, 'unit must be "mac" for Conv, not "tapped"'),
     ],
 )
 def test_a_plan_that_hands_on_what_it_cannot_is_refused(name, change, said):
