@@ -20,9 +20,8 @@ from hwgen.projects import project_files
 from hwgen.report.report import Report, make_report
 from hwgen.simulate.checking import check
 from hwgen.simulate.load_files import Load
-from hwgen.simulate.reloading import run_engine
 from hwgen.simulate.runtime import Comparison
-from hwgen.simulate.simulation import Simulation
+from hwgen.simulate.simulation import Simulation, simulate
 from hwgen.simulate.testbench import bench_files
 from hwgen.simulate.waves import Waves, whole
 from hwgen.simulate.workers import HERE, Workers
@@ -69,7 +68,7 @@ class Design(Accelerator):
         self.progress(step)
         tell = partial(self.progress, step)
         with whole(trace) as waves:
-            return run_engine(self.plan, frames, engine, tell, stall, waves, workers)
+            return simulate(self.network, self.plan, frames, engine, tell, stall, waves, workers)
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """:meth:`Quantised.against_onnxruntime`."""

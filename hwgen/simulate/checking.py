@@ -16,8 +16,7 @@ import numpy as np
 from hwgen.accelerator import Hardware
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
-from hwgen.simulate.reloading import run_engine
-from hwgen.simulate.simulation import Simulation, Timing
+from hwgen.simulate.simulation import Simulation, Timing, simulate
 from hwgen.tools import cache, verilator
 
 COMPILED_FROM = 100_000  # places in multipliers, busy or not, that Amaranth simulates in a few seconds
@@ -59,7 +58,7 @@ def _simulated(made: Hardware, frames: np.ndarray, engine: str) -> Simulation:
     step = f"{STEP} ({_SHOWN[engine]})"
     made.progress(step)
     try:
-        return run_engine(made.plan, frames, engine, partial(made.progress, step))
+        return simulate(made.plan.network, made.plan, frames, engine, partial(made.progress, step))
     except InputError:
         if engine != "compiled":
             raise

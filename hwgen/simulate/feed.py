@@ -45,7 +45,9 @@ class Feed:
 
     @staticmethod
     def of(plan: Plan, integers: np.ndarray) -> "Feed":
-        """Frames alone."""
+        """Frames alone; with a load before them where the hardware holds no weights at power-up."""
+        if plan.waits_for_load:
+            return Feed.of_steps([Step(plan, integers)])
         map_, lanes = plan.network.input.map, plan.lanes_in
         payloads = packed(integers, map_.type, lanes)
         return Feed(integers, payloads, range(0, len(payloads), map_.elements // lanes))

@@ -2,52 +2,15 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from hwgen.dataflow.plan import Plan
-from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.simulate.bench import run_amaranth
 from hwgen.simulate.compiled import CompiledPlan, level
 from hwgen.simulate.feed import Feed, Ran, Step
-from hwgen.simulate.simulation import HARDWARE, Progress, Simulation, Timing, check_engine, compared, simulate
-from hwgen.simulate.waves import Waves
-from hwgen.simulate.workers import HERE, Workers
-
-
-def simulate_loaded(
-    plan: Plan,
-    frames: np.ndarray,
-    engine: str,
-    progress: Progress = lambda share: None,
-    stall: int | None = None,
-    trace: Waves | None = None,
-    workers: Workers = HERE,
-) -> Simulation:
-    """:func:`hwgen.simulate.simulation.simulate` of hardware that works only once it is loaded.
-
-    InputError for ``trace`` and ``workers``, which it does not have.
-    """
-    check_engine(engine, stall, trace, workers)
-    if trace is not None or workers.several:
-        raise InputError(
-            "weights in SPRAM are loaded in one run, of which there are no waveforms: leave --trace, --jobs "
-            "and --dask out, or build with --weights fixed"
-        )
-    integers = golden.network_input(plan.network, frames)
-    if not len(integers):
-        raise InputError("no frames given")
-    (result,) = simulate_steps([Step(plan, integers)], engine, stall, progress)
-    return result
-
-
-def run_engine(plan: Plan, frames: np.ndarray, engine: str, *how: Any) -> Simulation:
-    """``frames`` through ``engine``; hardware that holds no weights at power-up is loaded first."""
-    if engine in HARDWARE and plan.waits_for_load:
-        return simulate_loaded(plan, frames, engine, *how)
-    return simulate(plan.network, plan, frames, engine, *how)
+from hwgen.simulate.simulation import HARDWARE, Progress, Simulation, Timing, compared
 
 
 def simulate_steps(

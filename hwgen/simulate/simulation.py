@@ -163,7 +163,13 @@ def simulate(
     if not len(integers):
         raise InputError("no frames given")
     progress = progress or (lambda share: None)
-    compiled = CompiledPlan(plan, level(len(integers))) if plan is not None and engine == "compiled" else None
+    waits = plan is not None and plan.waits_for_load and engine in HARDWARE
+    if waits and (trace is not None or workers.several):
+        raise InputError(
+            "weights in SPRAM are loaded in one run, of which there are no waveforms: leave --trace, --jobs "
+            "and --dask out, or build with --weights fixed"
+        )
+    compiled = CompiledPlan(plan, level(len(integers)), waits) if plan is not None and engine == "compiled" else None
     task = _Task(engine, network, plan, compiled, trace)
     if not workers.several:
         return task(integers, stall, progress)

@@ -30,8 +30,8 @@ def design(tmp_path):
 def simulated(monkeypatch):
     """The engines that were asked."""
     asked = []
-    ask = checking.run_engine
-    monkeypatch.setattr(checking, "run_engine", lambda *given: asked.append(given[2]) or ask(*given))
+    ask = checking.simulate
+    monkeypatch.setattr(checking, "simulate", lambda *given: asked.append(given[3]) or ask(*given))
     return asked
 
 
