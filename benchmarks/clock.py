@@ -137,7 +137,7 @@ def designs(name: str, plan: Plan, layers: bool, stage: str | None) -> Iterator[
         return
     for part, label in zip(plan.stages, module_names([part.name for part in plan.stages]), strict=True):
         if stage is None or stage in label:
-            yield f"{name} {label} ({part.folding})", part.op.unit(part.folding).block()
+            yield f"{name} {label} ({part.unit})", part.unit.block()
 
 
 def row(found: Routed, cycles: int) -> str:

@@ -59,13 +59,13 @@ def cases() -> list[Case]:
 
 def laid(op: Operator, folding: Any) -> Case:
     """``op`` with a folding."""
-    return Case(op.unit(folding))
+    return Case(replace(next(iter(op.units())), folding=folding))
 
 
 def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False) -> Case:
     """``op`` with the first folding of its kind that comes nearest to so many multipliers."""
-    kind = [f for f in op.foldings() if f.window == window and f.in_luts == in_luts]
-    return laid(op, min(kind, key=lambda f: abs(op.unit(f).multipliers - multipliers)))
+    kind = [unit for unit in op.units() if (unit.folding.window, unit.folding.in_luts) == (window, in_luts)]
+    return Case(min(kind, key=lambda unit: abs(unit.multipliers - multipliers)))
 
 
 def _convolutions() -> Iterator[Case]:

@@ -13,7 +13,6 @@ import click
 import numpy as np
 
 from hwgen.blocks import OPERATORS, Add, Mul
-from hwgen.blocks.operator import LaneFolding
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device
 from hwgen.graph.lower.lower import lower
@@ -87,7 +86,8 @@ def column(certificate: dict[str, object]) -> str:
 
 def synthesis(form: str, op: Add | Mul, name: str) -> None:
     """What Yosys takes for one lane."""
-    result = synthesise(to_rtlil(op.unit(LaneFolding(1)).block(), "lane"), "lane", device(name))
+    unit = next(unit for unit in op.units() if unit.lanes_in == 1)
+    result = synthesise(to_rtlil(unit.block(), "lane"), "lane", device(name))
     print(f"| {form} | {result.luts} | {result.ffs} | {result.dsps} | {result.brams} |", flush=True)
 
 

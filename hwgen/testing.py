@@ -1,7 +1,7 @@
 """Simulate blocks in pytest.
 
->>> from hwgen.testing import check_operator
->>> check_operator(operator, folding)          # golden, stalls, exact cycles
+>>> from hwgen.testing import check_unit
+>>> check_unit(unit)          # golden, stalls, exact cycles
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from hwgen.blocks.operator import Operator, Unit
+from hwgen.blocks.operator import Unit
 from hwgen.blocks.stream import port_names
 from hwgen.cost.needs import Cost
 from hwgen.cost.timing import STEADY_FRAMES, Run, run
@@ -215,11 +215,6 @@ def random_frames(map_: FeatureMap, frames: int, seed: int = 0) -> np.ndarray:
     extreme = generator.random(values.shape) < 0.1
     values[extreme] = generator.choice([map_.type.min, map_.type.max], int(extreme.sum()))
     return values.astype(map_.type.dtype)
-
-
-def check_operator(operator: Operator, folding, frames: int = STEADY_FRAMES, seed: int = 0) -> None:
-    """:func:`check_unit` of an operator's unit."""
-    check_unit(operator.unit(folding), frames, seed)
 
 
 def check_unit(unit: Unit, frames: int = STEADY_FRAMES, seed: int = 0) -> None:

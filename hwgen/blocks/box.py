@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal
@@ -151,8 +150,8 @@ class Slice(_Box):
     def by_pixel(self) -> bool:
         return True
 
-    def unit(self, folding: Any) -> "BoxUnit":
-        return BoxUnit(self, folding)
+    def units(self) -> Iterable["BoxUnit"]:
+        return [BoxUnit(self, folding) for folding in self.foldings()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,8 +172,8 @@ class Keep(_Box):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return x[:, self.rows][:, :, self.columns]
 
-    def unit(self, folding: Any) -> "BoxUnit":
-        return BoxUnit(self, folding)
+    def units(self) -> Iterable["BoxUnit"]:
+        return [BoxUnit(self, folding) for folding in self.foldings()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,8 +218,8 @@ class Pad(_Box):
     def by_pixel(self) -> bool:
         return True
 
-    def unit(self, folding: Any) -> "PadUnit":
-        return PadUnit(self, folding)
+    def units(self) -> Iterable["PadUnit"]:
+        return [PadUnit(self, folding) for folding in self.foldings()]
 
 
 class PadUnit(BoxUnit):

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from math import gcd, prod
 from operator import or_
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value
@@ -68,8 +67,8 @@ class Concat(SeveralInputs, Streamed):
     def foldings(self) -> Iterable[LaneFolding]:
         return [LaneFolding(lanes) for lanes in divisors(reduce(gcd, (map_.channels for map_ in self.maps)))]
 
-    def unit(self, folding: Any) -> "ConcatUnit":
-        return ConcatUnit(self, folding)
+    def units(self) -> Iterable["ConcatUnit"]:
+        return [ConcatUnit(self, folding) for folding in self.foldings()]
 
 
 class ConcatUnit(StreamedUnit):

@@ -76,7 +76,7 @@ class Dense(Loadable, MacOperator):
     def shape(self) -> MacShape:
         return replace(self.layer.shape, flat=self.input.channels)
 
-    def unit(self, folding: MacFolding) -> "DenseUnit":
+    def _laid_out(self, folding: MacFolding) -> "DenseUnit":
         return DenseUnit(self, folding)
 
 

@@ -1,9 +1,9 @@
 """Average pooling that leaves padding out: at the edges fewer pixels are added up, and divided by their number."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import lcm
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Array, Module, Mux, Signal
@@ -86,8 +86,8 @@ class EdgeAveragePool(AveragePool):
         """What constants that are loaded later must keep to."""
         return super().built_for() | {"zero point of the input": self.input_zero, "padding": "left out"}
 
-    def unit(self, folding: Any) -> "EdgeAveragePoolUnit":
-        return EdgeAveragePoolUnit(self, folding)
+    def units(self) -> Iterable["EdgeAveragePoolUnit"]:
+        return [EdgeAveragePoolUnit(self, folding) for folding in self.foldings()]
 
 
 class EdgeAveragePoolUnit(AveragePoolUnit):

@@ -1,8 +1,8 @@
 """Maximum over a whole map: the greatest integer of each channel kept while the map passes, no window buffer."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
@@ -46,8 +46,8 @@ class GlobalMaxPool(GlobalPool):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return np.clip(x.max(axis=(1, 2), keepdims=True), *self.clamp).astype(x.dtype)
 
-    def unit(self, folding: Any) -> "GlobalMaxPoolUnit":
-        return GlobalMaxPoolUnit(self, folding)
+    def units(self) -> Iterable["GlobalMaxPoolUnit"]:
+        return [GlobalMaxPoolUnit(self, folding) for folding in self.foldings()]
 
 
 class GlobalMaxPoolUnit(GlobalPoolUnit):

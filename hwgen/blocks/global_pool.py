@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
@@ -128,8 +128,8 @@ class GlobalAveragePool(LoadedRequantizer, GlobalPool):
     def sum_type(self) -> IntType:
         return sum_type(self.input.type, self.pixels)
 
-    def unit(self, folding: Any) -> "GlobalAveragePoolUnit":
-        return GlobalAveragePoolUnit(self, folding)
+    def units(self) -> Iterable["GlobalAveragePoolUnit"]:
+        return [GlobalAveragePoolUnit(self, folding) for folding in self.foldings()]
 
 
 class GlobalAveragePoolUnit(LoadedUnit, GlobalPoolUnit):

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value, unsigned
@@ -193,8 +192,8 @@ class Interpolate(Streamed):
     def foldings(self) -> Iterable[LaneFolding]:
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
-    def unit(self, folding: Any) -> "InterpolateUnit":
-        return InterpolateUnit(self, folding)
+    def units(self) -> Iterable["InterpolateUnit"]:
+        return [InterpolateUnit(self, folding) for folding in self.foldings()]
 
 
 class InterpolateUnit(StreamedUnit):

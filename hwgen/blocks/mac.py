@@ -52,15 +52,15 @@ class MacOperator(Operator):
 
     layer: MacLayer
 
-    def foldings(self) -> Iterable[MacFolding]:
-        return mac_foldings(self.shape)
-
     @cached_property
     def shape(self) -> MacShape:
         """What layers have in common that take the same foldings and cycles."""
         return self.layer.shape
 
-    def unit(self, folding: MacFolding) -> "MacUnit":
+    def units(self) -> Iterable["MacUnit"]:
+        return (self._laid_out(folding) for folding in mac_foldings(self.shape))
+
+    def _laid_out(self, folding: MacFolding) -> "MacUnit":
         return MacUnit(self, folding)
 
     def offers(self) -> tuple[Offers, ...]:
@@ -73,13 +73,13 @@ class MacOperator(Operator):
         return (*usual, *(moved if len(table.deep) else ()))
 
     def _made(self, table: MacTable, at_once: int, at: int) -> "MacUnit":
-        return self.unit(table.folding(at, at_once))
+        return self._laid_out(table.folding(at, at_once))
 
 
 def _moved(make: Callable[[int], "MacUnit"], deep: np.ndarray, at: int) -> "MacUnit":
     """The unit with its weights in large RAM."""
     unit = make(int(deep[at]))
-    return unit.op.unit(replace(unit.folding, weights=LARGE))
+    return replace(unit, folding=replace(unit.folding, weights=LARGE))
 
 
 @dataclass(frozen=True)

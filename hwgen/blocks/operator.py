@@ -190,7 +190,7 @@ class OperatorUnit(Unit):
     @classmethod
     def suits(cls, op: "Operator") -> bool:
         """Whether it computes ``op``; a unit that an operator does not name as its own says so here."""
-        return type(op.unit(next(iter(op.foldings())))) is cls
+        return any(type(unit) is cls for unit in op.units())
 
     @classmethod
     def read(cls, op: "Operator", settings: dict[str, Any]) -> "OperatorUnit":
@@ -226,8 +226,8 @@ class OperatorUnit(Unit):
 
     def problems(self) -> list[str]:
         """Why it cannot be built; empty if it can."""
-        offered = list(self.op.foldings())
-        if self.folding in offered:
+        offered = list(self.op.units())
+        if self in offered:
             return []
         return [f"folding {self.folding} is not one of those the operator offers: {', '.join(map(str, offered))}"]
 
@@ -365,19 +365,15 @@ class Operator(ABC):
         the operator's to say."""
 
     @abstractmethod
-    def foldings(self) -> Iterable[Any]:
-        """Useful foldings, cheapest first or not; each with ``lanes_in`` and ``lanes_out``."""
-
-    @abstractmethod
-    def unit(self, folding: Any) -> OperatorUnit:
-        """Hardware for it, laid out by ``folding``."""
+    def units(self) -> Iterable[OperatorUnit]:
+        """Useful hardware for it, of whatever classes, cheapest first or not."""
 
     def offers(self) -> tuple[Offers, ...]:
         """Units as the search looks at them: further ones are the same units with something else of the device.
 
         Of two that have the same cycles the search takes the one that never takes more multipliers of the device.
         """
-        return (Offers.of([self.unit(folding) for folding in self.foldings()]),)
+        return (Offers.of(list(self.units())),)
 
 
 class GoldenOnly(Operator):
@@ -387,10 +383,7 @@ class GoldenOnly(Operator):
     def gap(self) -> str:
         return type(self).__name__
 
-    def foldings(self) -> Iterable[Any]:
-        raise self.golden_only()
-
-    def unit(self, folding: Any) -> OperatorUnit:
+    def units(self) -> Iterable[OperatorUnit]:
         raise self.golden_only()
 
 

@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal
@@ -122,8 +121,8 @@ class MaxPool(Pool):
         taps = [patches[:, :, :, ky, kx] for ky in range(rows) for kx in range(columns)]
         return np.clip(reduce(np.maximum, taps), *self.clamp).astype(x.dtype)
 
-    def unit(self, folding: Any) -> "MaxPoolUnit":
-        return MaxPoolUnit(self, folding)
+    def units(self) -> Iterable["MaxPoolUnit"]:
+        return [MaxPoolUnit(self, folding) for folding in self.foldings()]
 
 
 class MaxPoolUnit(PoolUnit):
@@ -193,8 +192,8 @@ class AveragePool(LoadedRequantizer, Pool):
     def sum_type(self) -> IntType:
         return sum_type(self.input.type, self.window.taps)
 
-    def unit(self, folding: Any) -> "AveragePoolUnit":
-        return AveragePoolUnit(self, folding)
+    def units(self) -> Iterable["AveragePoolUnit"]:
+        return [AveragePoolUnit(self, folding) for folding in self.foldings()]
 
 
 class AveragePoolUnit(LoadedUnit, PoolUnit):

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal, unsigned
@@ -114,8 +113,8 @@ class _Reorder(Streamed):
     def foldings(self) -> Iterable[LaneFolding]:
         return [LaneFolding(lanes) for lanes in self._orders]
 
-    def unit(self, folding: Any) -> "ReorderUnit":
-        return ReorderUnit(self, folding)
+    def units(self) -> Iterable["ReorderUnit"]:
+        return [ReorderUnit(self, folding) for folding in self.foldings()]
 
 
 class ReorderUnit(StreamedUnit):

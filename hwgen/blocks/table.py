@@ -1,9 +1,9 @@
 """Any function of one narrow integer, as a table: requantisation between streams, activations."""
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal
@@ -53,8 +53,8 @@ class _Tabulated(Streamed):
     def by_pixel(self) -> bool:
         return True
 
-    def unit(self, folding: Any) -> "TableUnit":
-        return TableUnit(self, folding)
+    def units(self) -> Iterable["TableUnit"]:
+        return [TableUnit(self, folding) for folding in self.foldings()]
 
 
 class TableUnit(StreamedUnit):

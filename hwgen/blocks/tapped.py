@@ -23,7 +23,7 @@ from hwgen.memory.ram import ram_need
 from hwgen.memory.ring import Ring, RingTap, RingWindow
 from hwgen.memory.window import WINDOW_CREDIT
 
-from .concat import Concat
+from .concat import Concat, ConcatUnit
 from .conv import Conv
 from .mac import MacBlock, MacUnit
 from .mac_folding import MacFolding
@@ -65,7 +65,7 @@ class TappedConv(MacUnit):
     def problems(self) -> list[str]:
         if self.folding.window != "columns":
             return [f"with window {self.folding.window!r} nothing is handed on; take 'columns', or the unit 'mac'"]
-        least = least_depth(self.op, self.folding)
+        least = least_depth(self)
         short = [f"depth {self.depth} is less than the {least} beats that a pass hands on"] * (self.depth < least)
         return super().problems() or short
 
@@ -88,7 +88,7 @@ class TappedConv(MacUnit):
             *chain,
             Block("_rows", conv.rows, rows),
             Block("", conv, ((count, 0),)),
-            Block("_handed", handed.unit(LaneFolding(whole.lanes)), ((count + 1, 1), (count - 1, 1))),
+            Block("_handed", ConcatUnit(handed, LaneFolding(whole.lanes)), ((count + 1, 1), (count - 1, 1))),
         )
 
     @property
@@ -105,9 +105,9 @@ class TappedConv(MacUnit):
         return (joint.queue + self.depth + behind) * whole.width
 
 
-def least_depth(conv: Conv, folding: MacFolding) -> int:
-    """The most beats that a pass hands on."""
-    words, passes = conv.input.channels // folding.lanes_in, -(-conv.output.channels // folding.outputs)
+def least_depth(unit: MacUnit) -> int:
+    """The most beats that a pass of a convolution hands on."""
+    words, passes = unit.op.input.channels // unit.lanes_in, -(-unit.op.output.channels // unit.folding.outputs)
     return -(-words // passes)
 
 

@@ -1,9 +1,8 @@
 """Operators that combine several streams element by element, any of which may be broadcast."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any
 
 from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, wiring
@@ -49,8 +48,8 @@ class Zipped(Streamed):
         whole = all(map_.shape == self.output.shape for map_ in self.inputs)
         return 0 if whole and not self.fixed else SPREAD_LATENCY
 
-    def unit(self, folding: Any) -> "ZippedUnit":
-        return ZippedUnit(self, folding)
+    def units(self) -> Iterable["ZippedUnit"]:
+        return [ZippedUnit(self, folding) for folding in self.foldings()]
 
 
 class ZippedUnit(StreamedUnit):

@@ -43,7 +43,7 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
         model = None if problems.lines else attempt(problems, lambda: flow.quantised(**front(given)))
         loaded = model and attempt(problems, partial(model.with_weights, given["weights"], given["plan"]))
         for layer in loaded.network.layers if loaded else ():
-            attempt(problems, partial(_first_folding, layer.op), f"{layer.place}: ")
+            attempt(problems, partial(_first_unit, layer.op), f"{layer.place}: ")
         room = device = None
         if loaded and not problems.lines:
             tell("sizing layers")
@@ -59,9 +59,9 @@ def check(quiet: bool, settings: dict[str, Any]) -> None:
         click.echo(f"\nNothing is in the way of {loaded.network.name}: its integers are proved exact. {room}")
 
 
-def _first_folding(op: Operator) -> Any:
+def _first_unit(op: Operator) -> Any:
     """ModelError where it has no hardware."""
-    return next(iter(op.foldings()))
+    return next(iter(op.units()))
 
 
 def layer_lines(network: Network, width: int) -> list[str]:

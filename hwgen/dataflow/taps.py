@@ -139,13 +139,14 @@ def _tapped(now: MacUnit, target: int, spare: int, device: Device) -> TappedConv
     """The cheapest unit in columns that is as fast as asked for and takes at most ``spare`` multipliers more than the
     one that there is ``now``."""
     most, fitting, conv = _multipliers(now, device) + spare, [], now.op
-    for each in [now.folding] if now.folding.window == "columns" else conv.foldings():
-        if each.window == "columns" and conv.unit(each).interval <= target:
-            alike = replace(each, products=now.folding.products if each.outputs > 1 else SINGLE)
-            moved = replace(alike, weights=now.folding.weights)
-            alike = alike if conv.unit(moved).weights.problems else moved
-            depth = max(2 * least_depth(conv, alike), SHORT_QUEUE)  # so that no pass waits for the one before
-            unit = TappedConv(conv, alike, depth)
+    for each in [now] if now.folding.window == "columns" else conv.units():
+        if each.folding.window == "columns" and each.interval <= target:
+            products = now.folding.products if each.folding.outputs > 1 else SINGLE
+            alike = replace(each, folding=replace(each.folding, products=products))
+            moved = replace(alike, folding=replace(alike.folding, weights=now.folding.weights))
+            alike = alike if moved.weights.problems else moved
+            depth = max(2 * least_depth(alike), SHORT_QUEUE)  # so that no pass waits for the one before
+            unit = TappedConv(conv, alike.folding, depth)
             count = _multipliers(unit, device)
             if count <= most:
                 fitting.append((count, unit.cost.area, len(fitting), unit))

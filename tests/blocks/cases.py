@@ -28,6 +28,7 @@ from hwgen.graph.lower.site import sum_quantization
 from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
+from tests.blocks.unit_of import unit_of
 
 from .element_cases import elements
 from .stream_cases import moves, pairs
@@ -313,5 +314,5 @@ def kind(unit) -> str:
 
 
 CONVOLUTIONS = (*_convolutions(), *_packed(), *_grouped(), *_searched(), *_in_columns(), *_multiplied())
-UNITS = [op.unit(folding) for op, folding in (*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing())]
+UNITS = [unit_of(op, folding) for op, folding in (*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing())]
 CASES = _named([*UNITS, *_tapped(), *_joints()])

@@ -52,9 +52,10 @@ def test_a_table_that_is_no_line_takes_a_rom_of_all_pairs():
 
 def test_sums_take_no_multiplier_and_products_one_a_lane():
     sums, products = (joint(kind, ((2, 2, 4),) * 2, PAIRS["line"][:2], PAIRS["line"][2]) for kind in (Add, Mul))
-    for folding in sums.foldings():
-        assert sums.unit(folding).cost.multipliers == 0
-        assert products.unit(folding).cost.multipliers == folding.lanes
+    for added, multiplied in zip(sums.units(), products.units(), strict=True):
+        assert added.folding == multiplied.folding
+        assert added.cost.multipliers == 0
+        assert multiplied.cost.multipliers == multiplied.folding.lanes
 
 
 def awkward(op, count=1500):

@@ -10,7 +10,7 @@ from hwgen.graph.lower.value import NOWHERE
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import S8, FeatureMap, Quantization
 from hwgen.simulate.simulation import simulate
-from hwgen.testing import check_operator
+from hwgen.testing import check_unit
 from tests.graph.models import build, node, save
 
 SOURCE = FeatureMap(3, 4, 2, S8)
@@ -52,7 +52,7 @@ def test_its_parts_are_what_it_is(name):
     x = np.random.default_rng(0).integers(-128, 128, (3, *SOURCE.shape)).astype(np.int8)
     found = x
     for part in op.parts:
-        check_operator(part, next(iter(part.foldings())))
+        check_unit(next(iter(part.units())))
         found = part.golden(found)
     assert np.array_equal(found, op.golden(x))
     expected = np.where(places == NOWHERE, -7, x.reshape(3, -1)[:, places])
@@ -65,7 +65,7 @@ def test_what_makes_nothing_up_is_another_operator():
 
 def test_beats_stay_wide_where_nothing_is_torn():
     op = made_up(SPREAD)
-    assert [folding.lanes for folding in op.parts[1].foldings()] == [1, 2]
+    assert [unit.folding.lanes for unit in op.parts[1].units()] == [1, 2]
 
 
 def test_a_padded_map_with_rows_run_on_in_hardware(tmp_path):

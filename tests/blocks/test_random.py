@@ -8,7 +8,8 @@ from hwgen.blocks import AveragePool, GlobalMaxPool, MaxPool
 from hwgen.blocks.mac_folding import MacFolding
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
-from hwgen.testing import check_operator
+from hwgen.testing import check_unit
+from tests.blocks.unit_of import unit_of
 
 from .cases import conv, edge_pool, pool
 
@@ -39,8 +40,8 @@ def test_convolutions(case, data):
     source, window = case
     target = Quantization(data.draw(st.sampled_from([U8, S8])), 0.05, data.draw(st.integers(0, 9)))
     op = conv(source, window, data.draw(st.integers(1, 6)), target, seed=data.draw(st.integers(0, 9)))
-    foldings = list(op.foldings())
-    check_operator(op, data.draw(st.sampled_from(foldings)), frames=3)
+    units = list(op.units())
+    check_unit(data.draw(st.sampled_from(units)), frames=3)
 
 
 @settings(deadline=None, max_examples=25)
@@ -49,7 +50,7 @@ def test_convolutions_in_groups(case, data):
     source, window = case
     group = data.draw(st.sampled_from([n for n in range(1, source.channels + 1) if source.channels % n == 0]))
     op = conv(source, window, group * data.draw(st.integers(1, 3)), group=group, seed=data.draw(st.integers(0, 9)))
-    check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
+    check_unit(data.draw(st.sampled_from(list(op.units()))), frames=3)
 
 
 @settings(deadline=None, max_examples=25)
@@ -64,8 +65,9 @@ def test_sets_of_channels_of_any_size(data):
     folding = MacFolding("sliding", portion, outputs, 1, lanes, serial and not in_luts, in_luts=in_luts)
     source, window = FeatureMap(3, 4, 2 * group, U8), Window((2, 3), pads=(1, 1, 0, 1))
     op = conv(source, window, group * channels, Quantization(U8, 0.05, 3), group=group)
-    assume(not op.unit(folding).problems())
-    check_operator(op, folding, frames=3)
+    unit = unit_of(op, folding)
+    assume(not unit.problems())
+    check_unit(unit, frames=3)
 
 
 @settings(deadline=None, max_examples=20)
@@ -74,7 +76,7 @@ def test_pools(case, kind, data):
     source, window = case
     target = Quantization(source.type, 0.02, 3) if kind is MaxPool else Quantization(U8, 0.03, 7)
     op = pool(kind, source, window, target)
-    check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
+    check_unit(data.draw(st.sampled_from(list(op.units()))), frames=3)
 
 
 @settings(deadline=None, max_examples=20)
@@ -84,7 +86,7 @@ def test_maxima_over_whole_maps(case, data):
     ends = st.integers(kind.min, kind.max)
     clamp = data.draw(st.sampled_from([(kind.min, kind.max), tuple(sorted((data.draw(ends), data.draw(ends))))]))
     op = GlobalMaxPool(source, clamp)
-    check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
+    check_unit(data.draw(st.sampled_from(list(op.units()))), frames=3)
 
 
 @st.composite
@@ -103,4 +105,4 @@ def edged(draw):
 @given(edged(), st.data())
 def test_average_pools_that_leave_padding_out(case, data):
     op = edge_pool(*case, Quantization(U8, 0.03, 7))
-    check_operator(op, data.draw(st.sampled_from(list(op.foldings()))), frames=3)
+    check_unit(data.draw(st.sampled_from(list(op.units()))), frames=3)

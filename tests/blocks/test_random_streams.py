@@ -5,7 +5,7 @@ import pytest
 
 from hwgen.blocks import Add, ChannelTable, FixedOperand, Mul
 from hwgen.blocks.streamed import Streamed
-from hwgen.testing import check_operator
+from hwgen.testing import check_unit
 from tests.graph.reference import compare
 
 from .test_runtime import Model, lowered
@@ -29,8 +29,8 @@ def test_layers_in_hardware(tmp_path, step):
         network, _ = lowered(model, tmp_path)
         for layer in network.layers:
             if isinstance(layer.op, Streamed) and not layer.op.gap:
-                foldings = list(layer.op.foldings())
-                check_operator(layer.op, foldings[rng.integers(len(foldings))], frames=2, seed=seed)
+                units = list(layer.op.units())
+                check_unit(units[rng.integers(len(units))], frames=2, seed=seed)
                 checked += 1
     assert checked
 
@@ -55,4 +55,4 @@ def test_a_constant_operand_goes_into_tables_or_into_a_rom_where_it_differs_alon
     assert type(layer.op) is (ChannelTable if per_channel else FixedOperand)
     assert per_channel or type(layer.op.op) is {"Add": Add, "Mul": Mul}[op]
     assert (len(network.constants), len(layer.inputs)) == (0, 1)
-    check_operator(layer.op, list(layer.op.foldings())[-1], frames=2)
+    check_unit(list(layer.op.units())[-1], frames=2)

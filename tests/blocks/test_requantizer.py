@@ -9,7 +9,8 @@ from hwgen.blocks.mac_folding import MacFolding
 from hwgen.blocks.requantizer import lane_form
 from hwgen.blocks.requantizer_lane import needless_rows, to_significand
 from hwgen.graph.types import U8, FeatureMap, IntType, Quantization
-from hwgen.testing import check_operator
+from hwgen.testing import check_unit
+from tests.blocks.unit_of import unit_of
 
 from .cases import dense
 
@@ -55,10 +56,11 @@ def test_constants_are_there_for_as_long_as_digits_come(kind, elements):
     op = dense(source, 6, target, weight_bits=16 if target else 8)
     op = op.loadable() if kind == "loaded" else op
     folding = MacFolding("ring", 1, 2 if elements > 7 else 1, 1, 1, in_luts=True)
-    form = op.unit(folding).requantizer
+    unit = unit_of(op, folding)
+    form = unit.requantizer
     assert form.serial
     assert form.rounded == (kind == "rounded")
-    check_operator(op, folding)
+    check_unit(unit)
 
 
 def test_the_offset_waits_in_one_register_where_digits_take_long():
@@ -68,6 +70,6 @@ def test_the_offset_waits_in_one_register_where_digits_take_long():
 
 
 def form_of(op):
-    unit = op.unit(MacFolding("ring", 1, 1, 1, 1, in_luts=True))
+    unit = unit_of(op, MacFolding("ring", 1, 1, 1, 1, in_luts=True))
     layer = unit.layer
     return lane_form(layer.requantization, unit.requantizer, layer.sum_type, layer.output.type)

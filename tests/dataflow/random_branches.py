@@ -162,7 +162,7 @@ def random_plan(seed: int) -> Plan:
         return search.plan(search.picks())
     units = []
     for layer in network.layers:
-        foldings = list(layer.op.foldings())
-        units.append(layer.op.unit(foldings[generator.integers(len(foldings))]))
+        offered = list(layer.op.units())
+        units.append(offered[generator.integers(len(offered))])
     plan = Plan.of(network, units)
     return size_queues(plan, max(stage.cost.cycles for stage in plan.stages))

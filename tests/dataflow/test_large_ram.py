@@ -113,7 +113,7 @@ def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
     assert next(some for some in taken if some) == [largest]
     for layer in plan.layers:
         moved = replace(layer.folding, weights="large") if layer.name in taken[8] else layer.folding
-        saved = needs(layer.cost, UP5K).brams - needs(layer.op.unit(moved).cost, UP5K).brams
+        saved = needs(layer.cost, UP5K).brams - needs(replace(layer.unit, folding=moved).cost, UP5K).brams
         assert (saved > 0) == (layer.name in taken[8])
 
 
@@ -179,7 +179,10 @@ def test_spram_on_a_device_without_is_one_line(tmp_path):
 def test_too_few_words_are_refused(design):
     layer = next(layer for layer in design.plan.layers if layer.name == "conv")
     few = replace(layer.folding, window="sliding", portion=9, outputs=4, weights="large")
-    assert any("too few for large RAM (weights 'large'): 17 or more" in each for each in layer.op.unit(few).problems())
+    assert any(
+        "too few for large RAM (weights 'large'): 17 or more" in each
+        for each in replace(layer.unit, folding=few).problems()
+    )
 
 
 # Hardware

@@ -69,7 +69,7 @@ def test_a_rate_is_reached_with_the_least_multipliers(network):
 def test_no_combination_of_offered_foldings_is_faster(network):
     """Exhaustive, on the first two layers."""
     two = chain(*(layer.op for layer in network.layers[:2]))
-    choices = [[(folding, layer.op.unit(folding).cost) for folding in layer.op.foldings()] for layer in two.layers]
+    choices = [[(unit, unit.cost) for unit in layer.op.units()] for layer in two.layers]
     for budget in (6, 15, 40):
         best = min(
             max(cost.cycles for _, cost in pair)
@@ -181,8 +181,8 @@ def test_a_layer_that_nobody_reads_is_refused(network):
 def test_lanes_that_cut_a_pixel_are_refused():
     """Beats never straddle pixels, not even into a fully connected layer, whose input is flat."""
     op = small().layers[-1].op
-    folding = next(iter(op.foldings()))
-    problems = op.unit(replace(folding, portion=2, lanes_in=2)).problems()
+    unit = next(iter(op.units()))
+    problems = replace(unit, folding=replace(unit.folding, portion=2, lanes_in=2)).problems()
     assert problems == ["lanes_in 2 does not divide the 5 channels of a pixel"]
 
 

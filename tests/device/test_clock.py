@@ -5,6 +5,7 @@ import re
 from benchmarks.clock import Surrounded, read_report, row
 from hwgen.blocks import MaxPool
 from hwgen.blocks.operator import LaneFolding
+from hwgen.blocks.pool import MaxPoolUnit
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.hdl.rtlil import to_rtlil
@@ -12,7 +13,7 @@ from tests.blocks.cases import pool
 
 
 def test_what_is_routed_has_one_pin_in_and_one_out():
-    core = pool(MaxPool, FeatureMap(4, 4, 3, U8), Window((2, 2), (2, 2))).unit(LaneFolding(3)).block()
+    core = MaxPoolUnit(pool(MaxPool, FeatureMap(4, 4, 3, U8), Window((2, 2), (2, 2))), LaneFolding(3)).block()
     top = re.search(r"^module \\top\n(.*?)^end$", to_rtlil(Surrounded(core), "top"), re.DOTALL | re.MULTILINE)[1]
     ports = re.findall(r"wire width (\d+) (input|output) \d+ +\\(\w+)", top)
     assert sorted((name, kind, int(width)) for width, kind, name in ports) == [

@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.arithmetic import DotLane
 from hwgen.blocks.conv import Conv
+from hwgen.blocks.mac import MacUnit
 from hwgen.blocks.mac_folding import MacFolding
 from hwgen.blocks.mac_layer import raw_range
 from hwgen.blocks.multiplier import Multiplier
@@ -48,7 +49,7 @@ def dense(inputs=20, outputs=7):
     requantization = fit(scale, 0, (0, 255), low + bias, high + bias, bias)
     maps = FeatureMap(1, 1, inputs, U8), FeatureMap(1, 1, outputs, U8)
     op = Conv(*maps, Window((1, 1)), weights, 3, requantization)
-    return op.unit(MacFolding("ring", 1, 1, lanes_in=1, lanes_out=1))
+    return MacUnit(op, MacFolding("ring", 1, 1, lanes_in=1, lanes_out=1))
 
 
 def top_of(unit):

@@ -119,5 +119,5 @@ def test_one_weight_makes_another_design(written, tmp_path):
     layer = design.plan.layers[0]
     weights = layer.op.weights.copy()
     weights.flat[0] += 1
-    changed = replace(layer, unit=replace(layer.op, weights=weights).unit(layer.folding))
+    changed = replace(layer, unit=replace(layer.unit, op=replace(layer.op, weights=weights)))
     assert fingerprint(design.plan) != fingerprint(replace(design.plan, layers=(changed, *design.plan.layers[1:])))
