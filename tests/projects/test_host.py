@@ -138,7 +138,20 @@ def frames(count, type_, elements, seed=0):
 @DIALECTS
 @pytest.mark.parametrize(
     ("type_", "lanes", "beats", "width"),
-    [(U8, 1, 5, 4), (U8, 3, 7, 4), (S5, 4, 2, 4), (U12, 3, 5, 8), (S8, 16, 2, 4), (U8, 25, 3, 16), (U8, 1, 1, 4)],
+    [
+        (U8, 3, 7, 4),
+        *(
+            pytest.param(*shape, marks=pytest.mark.slow)
+            for shape in (
+                (U8, 1, 5, 4),
+                (S5, 4, 2, 4),
+                (U12, 3, 5, 8),
+                (S8, 16, 2, 4),
+                (U8, 25, 3, 16),
+                (U8, 1, 1, 4),
+            )
+        ),
+    ],
 )
 def test_transfers_come_back_in_memory_order(dialect, type_, lanes, beats, width):
     blobs = frames(9, type_, lanes * beats)

@@ -21,7 +21,10 @@ from .test_host import DIALECTS, drive, frames
 
 BYTES, FRAME = 10, 12
 KEYS = [bytes(range(17 * n, 17 * n + BYTES)) for n in range(3)]
-SHAPES = pytest.mark.parametrize(("lanes", "width"), [(3, 4), (3, 16), (4, 4), (1, 8), (2, 4)])
+SHAPES = pytest.mark.parametrize(
+    ("lanes", "width"),
+    [(3, 4), *(pytest.param(*shape, marks=pytest.mark.slow) for shape in ((3, 16), (4, 4), (1, 8), (2, 4)))],
+)
 
 
 class Keyed(LoadedPipeline):
@@ -109,7 +112,9 @@ HARMLESS = ("empty load", "no frames", "unknown", "frames without a first word",
 
 
 @DIALECTS
-@pytest.mark.parametrize("name", BAD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if n else []) for n, name in enumerate(BAD)]
+)
 def test_a_bad_transfer_is_remembered_and_does_no_harm_to_later_ones(dialect, name):
     blobs = frames(5, U8, FRAME)
     first, then, last = b"".join(blobs[:2]), b"".join(blobs[2:4]), blobs[4]
