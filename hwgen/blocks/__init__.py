@@ -1,5 +1,7 @@
 """Operators and the units that compute them. To add one, write its file and name it here."""
 
+from collections.abc import Mapping
+
 from .box import BoxUnit, Keep, Pad, PadUnit, Slice
 from .concat import Concat, ConcatUnit
 from .conv import Conv
@@ -14,6 +16,7 @@ from .global_pool import GlobalAveragePool, GlobalAveragePoolUnit
 from .interpolate import Interpolate, InterpolateUnit, LinearResize
 from .mac import MacUnit
 from .made_up import MadeUp
+from .operator import OperatorUnit
 from .pair import Add, Mul
 from .pool import AveragePool, AveragePoolUnit, MaxPool, MaxPoolUnit
 from .reorder import Rearrange, ReorderUnit, ShuffleChannels, Upsample
@@ -31,7 +34,7 @@ OPERATORS = (
 PARTS = (Interpolate, Keep)
 
 #: Every unit that computes an operator, by what plans call it. A further one for an operator is a file and a line.
-UNITS = {
+UNITS: Mapping[str, type[OperatorUnit]] = {
     "average_pool": AveragePoolUnit,
     "box": BoxUnit,
     "concat": ConcatUnit,

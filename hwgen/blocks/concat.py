@@ -65,6 +65,7 @@ class Concat(SeveralInputs, Streamed):
         return np.concatenate([parts[n] for n in range(len(parts))], axis=1 + self.axis)
 
     def foldings(self) -> Iterable[LaneFolding]:
+        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         return [LaneFolding(lanes) for lanes in divisors(reduce(gcd, (map_.channels for map_ in self.maps)))]
 
     def units(self) -> Iterable["ConcatUnit"]:

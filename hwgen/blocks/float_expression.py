@@ -131,7 +131,7 @@ _OPERATORS: dict[str, Callable[..., Number]] = {
     "Min": _fold(least),
     "Relu": lambda node, x: greatest(x, scalar(0)),
     "Clip": _clip,
-    "LeakyRelu": lambda node, x: sloped(x, times(x, scalar(np.float32(node.attributes["alpha"])))),
+    "LeakyRelu": lambda node, x: sloped(x, times(x, scalar(float(np.float32(node.attributes["alpha"]))))),
     "PRelu": lambda node, x, slope: sloped(x, times(x, slope)),
     "Where": lambda node, mask, a, b: chosen(mask, a, b),
 }

@@ -36,6 +36,7 @@ class GlobalPool(Operator):
     """What all share: each beat is joined to what is kept of its channels; with the last pixel the results go on."""
 
     def foldings(self) -> Iterable[LaneFolding]:
+        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
     @property
@@ -116,6 +117,7 @@ class GlobalAveragePool(LoadedRequantizer, GlobalPool):
         return requantization_gap(self)
 
     def foldings(self) -> Iterable[LaneFolding]:
+        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         if self.gap:
             raise self.golden_only()
         return super().foldings()

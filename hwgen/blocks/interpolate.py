@@ -190,6 +190,7 @@ class Interpolate(Streamed):
         return {"form": "none", "proved": "exact sums"}
 
     def foldings(self) -> Iterable[LaneFolding]:
+        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
     def units(self) -> Iterable["InterpolateUnit"]:

@@ -46,8 +46,8 @@ class Line:
 
     def apply(self, *terms: np.ndarray) -> np.ndarray:
         """The table that hardware computes, for terms int64 that broadcast to it."""
-        total = sum(term * by for term, by in zip(terms, self.multipliers, strict=True)) + self.offset
-        result: np.ndarray = total >> self.shift
+        total = np.asarray(sum(term * by for term, by in zip(terms, self.multipliers, strict=True))) + self.offset
+        result = total >> self.shift
         if self.ties is not None:
             result = result - ((total & ((1 << self.shift) - 1) == 0) & (result & 1 != self.ties))
         if len(self.exceptions):

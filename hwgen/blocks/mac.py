@@ -5,6 +5,7 @@ channels; neither the portions of the window nor the sets need divide what they 
 layer, one or more whole groups are worked on at a time.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
@@ -41,16 +42,18 @@ from .mac_layer import MacLayer, MacShape
 from .multiplier import PAIR, SINGLE, Multiplier
 from .operator import Offers, Operator, OperatorUnit
 from .packer import Packer, Packing, left_over
-from .requantizer import RequantizerPlan
+from .requantizer import ResultPlan
 from .staircase import Staircase
-from .step_search import StepSearchPlan
 from .stream import beat_stream, join
 
 
 class MacOperator(Operator):
     """An operator that says with :attr:`layer` what the unit computes; the rest follows."""
 
-    layer: MacLayer
+    @property
+    @abstractmethod
+    def layer(self) -> MacLayer:
+        """What the unit computes."""
 
     @cached_property
     def shape(self) -> MacShape:
@@ -68,8 +71,9 @@ class MacOperator(Operator):
         table, (single, digit) = mac_table(self.shape), self.layer.product_kinds
         (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
         kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
-        usual = [Offers(figures, kinds, partial(self._made, table, at_once)) for at_once, figures in both]
-        moved = [Offers(table.moved(x.table), kinds, partial(_moved, x.make, table.deep), table.deep) for x in usual]
+        made = [(figures, partial(self._made, table, at_once)) for at_once, figures in both]
+        usual = [Offers(figures, kinds, make) for figures, make in made]
+        moved = [Offers(table.moved(each), kinds, partial(_moved, make, table.deep), table.deep) for each, make in made]
         return (*usual, *(moved if len(table.deep) else ()))
 
     def _made(self, table: MacTable, at_once: int, at: int) -> "MacUnit":
@@ -156,7 +160,7 @@ class MacUnit(OperatorUnit):
         return Multiplier(self.layer.input.type, self.layer.weight_type, self.folding.products)
 
     @cached_property
-    def requantizer(self) -> RequantizerPlan | StepSearchPlan:
+    def requantizer(self) -> ResultPlan:
         """How sums become results."""
         return unit_requantizer(self.layer, self.folding)
 
@@ -269,7 +273,7 @@ class MacUnit(OperatorUnit):
 
 @lru_cache(1024)  # many foldings of a layer have the same requantiser
 def _requantizer_cost(
-    plan: RequantizerPlan | StepSearchPlan, requantization: Requantization | Staircase, sum_: IntType, out: IntType
+    plan: ResultPlan, requantization: Requantization | Staircase, sum_: IntType, out: IntType
 ) -> tuple[tuple[MemoryNeed, ...], Logic]:
     return plan.memories(requantization), plan.logic(requantization, sum_, out)
 

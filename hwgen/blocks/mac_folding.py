@@ -16,8 +16,8 @@ from hwgen.memory.window_kinds import WINDOWS
 from .mac_layer import MacLayer, MacShape
 from .multiplier import IN_LUTS, PAIR, SINGLE
 from .operator import OfferTable
-from .requantizer import RequantizerPlan
-from .step_search import StepSearchPlan, requantizer_plan
+from .requantizer import ResultPlan
+from .step_search import requantizer_plan
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
 SLIDING_LIMIT = 1024
@@ -57,7 +57,7 @@ class MacFolding:
         return replace(self, weights=fitting) if self.weights in {ROM, STORE} - {fitting} else self
 
 
-def unit_requantizer(layer: MacLayer, folding: MacFolding) -> RequantizerPlan | StepSearchPlan:
+def unit_requantizer(layer: MacLayer, folding: MacFolding) -> ResultPlan:
     """The requantiser behind ``folding``: it starts anew with every window's channels."""
     results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
     lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
@@ -101,8 +101,8 @@ def mac_table(layer: MacShape) -> MacTable:
     numbers = {name: n for n, name in enumerate(dict.fromkeys(names))}
     kinds = np.array([numbers[name] for name in names], np.int64)
     cycles = np.array([mac_interval(layer, folding) for folding in foldings], np.int64)
-    tables = (OfferTable(cycles, _counts(layer, foldings, at_once), kinds) for at_once in (SINGLE, PAIR))
-    return MacTable(foldings, *tables, np.flatnonzero(np.array(styles) == "block"))
+    single, pair = (OfferTable(cycles, _counts(layer, foldings, at_once), kinds) for at_once in (SINGLE, PAIR))
+    return MacTable(foldings, single, pair, np.flatnonzero(np.array(styles) == "block"))
 
 
 def _counts(layer: MacShape, foldings: tuple[MacFolding, ...], at_once: int) -> np.ndarray:
@@ -252,7 +252,7 @@ def _requantized(layer: MacShape, shape: MacFolding) -> Iterator[MacFolding]:
     ends = shape.parallel * shape.outputs, shape.parallel * layer.group_outputs
     few = least_lanes(*ends, portions)
     slow = least_lanes(*ends, portions // layer.digits) if layer.digits > 1 else None
-    if slow and slow < few * layer.digits:
+    if slow and few and slow < few * layer.digits:
         yield replace(shape, lanes_out=slow, serial=True)
     elif few:
         yield replace(shape, lanes_out=few)

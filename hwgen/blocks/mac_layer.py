@@ -100,7 +100,7 @@ class MacLayer:
     @cached_property
     def weight_type(self) -> IntType:
         """Holds all weights: these, or all that may be loaded."""
-        if self.loading:
+        if self.loading and self.loading.weights:
             return self.loading.weights
         return IntType.holding(int(self.weights.min()), int(self.weights.max()))
 
@@ -108,7 +108,7 @@ class MacLayer:
     def sum_type(self) -> IntType:
         """Holds every sum, partial ones included."""
         if self.loading:
-            return widest_sums(self.weights, self.loading.weights, self.input.type)
+            return widest_sums(self.weights, self.weight_type, self.input.type)
         low, high = raw_range(self.weights, self.input.type)
         return IntType.holding(min(int(low.min()), -1), int(high.max()))
 

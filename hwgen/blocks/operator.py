@@ -193,7 +193,7 @@ class OperatorUnit(Unit):
         return any(type(unit) is cls for unit in op.units())
 
     @classmethod
-    def read(cls, op: "Operator", settings: dict[str, Any]) -> "OperatorUnit":
+    def read(cls, op: Any, settings: dict[str, Any]) -> "OperatorUnit":
         """The unit of ``op`` with the :attr:`settings` of a plan."""
         return cls(op, cls.folds(**settings))
 
@@ -210,7 +210,7 @@ class OperatorUnit(Unit):
     def outputs(self) -> tuple[Port, ...]:
         return (Port(self.op.output, self.folding.lanes_out),)
 
-    def golden(self, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+    def golden(self, *inputs: Any, **unused: Any) -> tuple[np.ndarray, ...]:
         return (self.op.golden(*inputs),)
 
     def __str__(self) -> str:
@@ -246,7 +246,7 @@ class OfferTable:
 
 
 @dataclass(frozen=True, eq=False)
-class Offers(Sequence[Unit]):
+class Offers(Sequence["OperatorUnit"]):
     """Units for one operator to choose from, each made when it is looked at, of whatever class.
 
     ``products`` are the kinds that :attr:`OfferTable.counts` counts, with a count of 1. ``moved``: these have their
@@ -256,22 +256,22 @@ class Offers(Sequence[Unit]):
 
     table: OfferTable
     products: tuple[Products, ...]
-    make: Callable[[int], Unit]
+    make: Callable[[int], "OperatorUnit"]
     moved: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.table.cycles)
 
     @overload
-    def __getitem__(self, at: int) -> Unit: ...
+    def __getitem__(self, at: int) -> "OperatorUnit": ...
     @overload
-    def __getitem__(self, at: slice) -> list[Unit]: ...
-    def __getitem__(self, at: int | slice) -> Unit | list[Unit]:
+    def __getitem__(self, at: slice) -> list["OperatorUnit"]: ...
+    def __getitem__(self, at: int | slice) -> "OperatorUnit | list[OperatorUnit]":
         numbers = range(len(self))[at]
         return self.make(numbers) if isinstance(numbers, int) else [self.make(n) for n in numbers]
 
     @staticmethod
-    def of(units: Sequence[Unit]) -> "Offers":
+    def of(units: Sequence["OperatorUnit"]) -> "Offers":
         """``units``, all of one kind."""
         made = [{replace(each, count=1): each.count for each in unit.cost.products} for unit in units]
         kinds = tuple(dict.fromkeys(kind for products in made for kind in products))

@@ -46,6 +46,7 @@ class Pool(Operator):
         return self.window.kernel == (1, 1)
 
     def foldings(self) -> Iterable[LaneFolding]:
+        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
 
@@ -175,6 +176,7 @@ class AveragePool(LoadedRequantizer, Pool):
         return requantization_gap(self)
 
     def foldings(self) -> Iterable[LaneFolding]:
+        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         if self.gap:
             raise self.golden_only()
         return super().foldings()

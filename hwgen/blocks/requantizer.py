@@ -221,7 +221,7 @@ def digits(requantization: Any) -> int:
     return -(-requantization.multiplier_bits // DIGIT_BITS) if multiplies(requantization) else 0
 
 
-def digit_products(requantization: Requantization, count: int) -> Products:
+def digit_products(requantization: Any, count: int) -> Products:
     """``count`` multipliers of an operand by a digit."""
     operand = requantization.factor_type
     return Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1)

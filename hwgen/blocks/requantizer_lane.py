@@ -141,9 +141,9 @@ def needless_rows(multipliers: np.ndarray, digit: int, width: int) -> Logic:
     0 is not added. Tools that keep modules apart do not see it.
     """
     bits = (multipliers[:, None] >> np.arange(digit) & 1).astype(bool)
-    there = bits.any(axis=0)
+    there: np.ndarray = np.any(bits, axis=0)
     switched = {column.tobytes() for column in bits[:, there & ~bits.all(axis=0)].T}
-    rows: list[bool] = there.tolist()
+    rows = [bool(row) for row in there]
     saved = 0
     while len(rows) > 1:
         pairs = [rows[at : at + 2] for at in range(0, len(rows), 2)]

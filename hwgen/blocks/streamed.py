@@ -38,6 +38,7 @@ class Streamed(Operator):
     """
 
     def foldings(self) -> Iterable[LaneFolding]:
+        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         if self.gap:
             raise self.golden_only()
         channels = reduce(gcd, (map_.channels for map_ in (*self.inputs, self.output)))

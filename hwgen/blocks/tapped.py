@@ -7,7 +7,7 @@ residual block that is about when the sum at the end asks for it.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from amaranth.hdl import Module
@@ -48,7 +48,7 @@ class TappedConv(MacUnit):
         return op.hands_on
 
     @classmethod
-    def read(cls, op: Conv, settings: dict[str, Any]) -> "TappedConv":
+    def read(cls, op: Any, settings: dict[str, Any]) -> "TappedConv":
         return cls(op, MacFolding(**settings["folding"]), settings["depth"])
 
     @property
@@ -76,7 +76,7 @@ class TappedConv(MacUnit):
         conv = RowConv(self.op, self.folding, self.depth)
         count, top, whole = conv.rows.rows, conv.rows.top, conv.rows.source
         pixel, row = whole.map.channels // whole.lanes, whole.beats // whole.map.height
-        chain = []
+        chain: list[Block] = []
         for n, used in reversed(list(enumerate(row_ranges(whole.map.height, count, top)))):
             onward = (0 if n else whole.map.height - top, whole.map.height)
             behind = row + SHORT_QUEUE + pixel * (n < count - 1) if n else max(2 * SHORT_QUEUE, pixel)
@@ -99,7 +99,7 @@ class TappedConv(MacUnit):
     @property
     def held(self) -> int:
         """Bits of its queues on the way of its input, less those that hold whole rows of a window."""
-        whole, joint = self.inputs[0], self.blocks[-1].unit
+        whole, joint = self.inputs[0], cast(ConcatUnit, self.blocks[-1].unit)
         row = whole.beats // whole.map.height
         behind = sum(unit.depths[1] % row for _, unit, _ in self.blocks if isinstance(unit, RowFork))
         return (joint.queue + self.depth + behind) * whole.width
@@ -163,23 +163,30 @@ class RowConv(MacUnit):
         return MacLayer(rows.map, conv.output, window, weights, zero, requantization, loading=conv.loading)
 
     @cached_property
+    def tap(self) -> RingTap:
+        """Which words of the ring leave a second time."""
+        top, left, *_ = self.op.window.pads
+        return RingTap.of(left, top, super().window.raster.words, self.passes)
+
+    @cached_property
     def window(self) -> Ring:
-        ring, (top, left, *_) = super().window, self.op.window.pads
-        return replace(ring, tap=RingTap.of(left, top, ring.raster.words, self.passes))
+        return replace(cast(Ring, super().window), tap=self.tap)  # as its folding says
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         """The actor of the unit, each of whose steps is cut in two where its share of the tap begins."""
         (whole,) = super().actors
-        raster, tap = self.window.raster, self.window.tap
+        raster, tap = self.window.raster, self.tap
         height, width = raster.outputs
         starts = np.array([tap.column * raster.words + begin for begin in tap.begins])
         busy = np.tile(np.stack([starts, self.portions - starts], axis=1).ravel(), height * width)
         shares = np.zeros((height, width, self.passes, 2), np.int64)
         shares[tap.first_row :, :, :, 0] = tap.shares
         (take,), (give,) = whole.takes, whole.gives
-        take = replace(take, need=np.repeat(take.need, 2), release=_second_half(take.release))
-        debit, reserve = np.repeat(give.give, 2), np.repeat(give.reserve, 2)
+        release = None if take.release is None else _second_half(take.release)
+        take = replace(take, need=np.repeat(take.need, 2), release=release)
+        reserve = np.repeat(give.give if give.reserve is None else give.reserve, 2)
+        debit = np.repeat(give.give, 2)
         give = replace(give, give=_second_half(give.give), reserve=reserve, debit=debit)
         handed = shares.ravel().cumsum()
         room = np.repeat(np.append(0, handed[:-2:2]) + max(tap.shares), 2)
@@ -209,12 +216,14 @@ def _second_half(counts: np.ndarray) -> np.ndarray:
 class TappedBlock(MacBlock):
     """A :class:`MacBlock` with the output ``o_tap``."""
 
+    unit: RowConv
+
     def ports(self) -> dict:
         return super().ports() | {"o_tap": Out(self.unit.outputs[1].stream)}
 
     def permit(self, m: Module, window: RingWindow, outlet: Outlet):
         shape = self.o_tap.payload.shape()
-        m.submodules.tap = tap = Outlet(shape, self.unit.depth, max(self.unit.window.tap.shares))
+        m.submodules.tap = tap = Outlet(shape, self.unit.depth, max(self.unit.tap.shares))
         join(m, tap.o, wiring.flipped(self.o_tap), "tap")
         m.d.comb += [
             tap.amount.eq(window.tap_share),

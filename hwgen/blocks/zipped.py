@@ -34,6 +34,10 @@ class Zipped(Streamed):
     def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
         """Add one lane to ``m``; gives its result, ``combine_latency`` cycles after ``operands``."""
 
+    @abstractmethod
+    def certificate(self) -> dict[str, object]:
+        """The form in hardware, and what was proved of it, for reports."""
+
     @property
     def fixed(self) -> Sequence[FixedConstant]:
         """Constants that are combined, too."""

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hwgen.device.clocks import Clock
 from hwgen.device.flow import Flow
@@ -104,7 +104,7 @@ def read_board(file: Path) -> Board:
     if said.keys() != names:
         missing, unknown = (", ".join(sorted(keys)) or "none" for keys in (names - said.keys(), said.keys() - names))
         raise InputError(f"{file}: keys that are missing: {missing}; that no board has: {unknown}")
-    typed = {name: Clock(said[name]) for name in ("oscillator", "clock")}
+    typed: dict[str, Any] = {name: Clock(said[name]) for name in ("oscillator", "clock")}
     typed |= {"rates": tuple(said["rates"]), "buffers": Buffers(**said["buffers"])}
     return Board(file.stem, **said | typed)
 

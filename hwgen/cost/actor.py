@@ -57,7 +57,7 @@ class Take:
     @property
     def beats(self) -> int:
         """Beats of a frame."""
-        return int(self.release[-1] if self.capacity else self.need[-1])
+        return int(self.need[-1] if self.release is None or not self.capacity else self.release[-1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +94,11 @@ class Actor:
     gives: tuple[Give, ...]
 
     @property
+    def ports(self) -> tuple[Take | Give, ...]:
+        """All inputs, then all outputs."""
+        return (*self.takes, *self.gives)
+
+    @property
     def steps(self) -> int:
         """Steps of a frame."""
         return len(self.busy)
@@ -101,4 +106,4 @@ class Actor:
     @property
     def interval(self) -> int:
         """Cycles a frame takes at least: the greatest of taking, working and giving."""
-        return max(int(self.busy.sum()), *(port.beats for port in (*self.takes, *self.gives)))
+        return max(int(self.busy.sum()), *(port.beats for port in self.ports))

@@ -90,7 +90,7 @@ class Web:
         actor, then what each takes besides; its outputs are the first of its last actor, then what each gives besides.
         """
         main, *rest = inputs
-        outputs = []
+        outputs: list[int] = []
         for actor in block:
             more = len(actor.takes) - 1
             besides, rest = rest[:more], rest[more:]
@@ -155,7 +155,7 @@ class Web:
         """Beats of a frame on each link."""
         beats = [0] * self._links
         for actor, taken, given in zip(self.actors, self.takes, self.gives, strict=True):
-            for link, port in [*zip(taken, actor.takes, strict=True), *zip(given, actor.gives, strict=True)]:
+            for link, port in zip((*taken, *given), actor.ports, strict=True):
                 if beats[link] not in (0, port.beats):
                     raise ValueError(f"{actor.name}: {port.beats} beats on a stream of {beats[link]}")
                 beats[link] = port.beats
@@ -202,8 +202,8 @@ def steady(actors: Sequence[Actor]) -> tuple[int, int]:
     """Cycles per frame and latency of one block alone; remembered, for layers of a network are often alike."""
     digest = blake2b()
     for actor in actors:
-        for value in (actor.busy, *(value for port in (*actor.takes, *actor.gives) for value in vars(port).values())):
-            digest.update(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else f"{value};".encode())
+        for value in (actor.busy, *(value for port in actor.ports for value in vars(port).values())):
+            digest.update(np.ascontiguousarray(value).data if isinstance(value, np.ndarray) else f"{value};".encode())
     key = digest.digest()
     if key not in _STEADY:
         result = run(actors, STEADY_FRAMES)

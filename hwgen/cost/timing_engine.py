@@ -71,7 +71,7 @@ class _Rows:
         return self.length - frame
 
     def array(self, dtype: type) -> np.ndarray:
-        array = np.zeros(self.length, dtype)
+        array: np.ndarray = np.zeros(self.length, dtype)
         for begin, kept, _ in self.spans:
             array[begin : begin + kept] = NEVER
         return array
@@ -98,7 +98,10 @@ class Engine:
         beats: Sequence[int],
         latest: int | None = None,
     ):
-        flat, actor_table, take_table, give_table = _Flat(), [], [], []
+        flat = _Flat()
+        actor_table: list[tuple[int, ...]] = []
+        take_table: list[tuple[int, ...]] = []
+        give_table: list[tuple[int, ...]] = []
         kept = [(actor.takes, actor.gives) for actor in actors]  # alive, so that no two arrays have one identity
         links, steps, self._freed_rows = np.full((len(beats), 4), -1, np.int64), 0, _Rows()
         memory = [1] * len(beats)
@@ -107,19 +110,19 @@ class Engine:
             first = len(take_table), len(give_table)
             for link, port in zip(takes[n], taken, strict=True):
                 release, freed, delay = -1, -1, port.lead
-                if port.capacity:
+                if port.release is not None and port.capacity:
                     release, freed = flat.counts(port.release), self._freed_rows.add(port.beats, port.capacity)
                     delay = port.start_delay
                     if port.need[0] == 0:  # it starts as if a beat had come just before the first cycle
                         free_at[n] = max(free_at[n], delay - 1)
                 take_table.append((link, flat.counts(port.need), release, port.capacity, delay, freed))
                 links[link, layout.CONSUMER] = n
-            for link, port in zip(gives[n], given, strict=True):
-                reserve = flat.counts(port.give if port.reserve is None else port.reserve)
-                timing = port.latency, port.queue, port.credit_delay, port.spacing
-                give_table.append((link, flat.counts(port.give), reserve, *timing))
+            for link, end in zip(gives[n], given, strict=True):
+                reserve = flat.counts(end.give if end.reserve is None else end.reserve)
+                timing = end.latency, end.queue, end.credit_delay, end.spacing
+                give_table.append((link, flat.counts(end.give), reserve, *timing))
                 links[link, layout.PRODUCER] = n
-                memory[link] = 1 if port.queue >= NO_END else port.queue + 1
+                memory[link] = 1 if end.queue >= NO_END else end.queue + 1
             ends = first[0], len(take_table), first[1], len(give_table)
             actor_table.append((*ends, actor.steps, flat.cycles(actor.busy), steps))
             steps += actor.steps
@@ -163,7 +166,7 @@ class Engine:
         if max(int(cycles[-1]) for cycles in offers.values()) >= self._latest:
             self._widen()
         begun = self._evaluated(offers)
-        if begun is None:
+        while begun is None:
             self._widen()
             begun = self._evaluated(offers)
         return np.flatnonzero(begun < self._tables[0][:, layout.STEPS]).tolist()

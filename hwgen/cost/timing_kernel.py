@@ -4,6 +4,8 @@ Everything is laid out in flat arrays, which :class:`hwgen.cost.timing_engine.En
 :mod:`hwgen.cost.timing_layout` has their columns. This is imported where it is first run: numba takes half a second.
 """
 
+from typing import Any
+
 from numba import njit
 
 from hwgen.cost.timing_layout import (
@@ -34,8 +36,9 @@ from hwgen.cost.timing_layout import (
 )
 
 # References to arrays are not counted inside, and nothing is called: both took longer than the evaluation itself.
-_compiled = njit(cache=True, nogil=True, _nrt=False)
-_inlined = njit(cache=True, nogil=True, _nrt=False, forceinline=True)
+_UNCOUNTED: dict[str, Any] = {"_nrt": False}  # an option that numba has not told type checkers of
+_compiled = njit(cache=True, nogil=True, **_UNCOUNTED)
+_inlined = njit(cache=True, nogil=True, forceinline=True, **_UNCOUNTED)
 
 
 @_compiled

@@ -1,5 +1,7 @@
 """The assembled pipeline: every stage of a plan, joined by streams."""
 
+from typing import Any
+
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -28,7 +30,7 @@ class Pipeline(wiring.Component):
 
     def __init__(self, plan: Plan, watched: bool = False):
         self.plan, self.watched = plan, watched
-        self.streams: dict[str, object] = {}
+        self.streams: dict[str, Any] = {}
         self.blocks: list[wiring.Component] = []
         self.lanes_in, self.lanes_out = plan.lanes_in, plan.lanes_out
         network = plan.network

@@ -40,6 +40,7 @@ class PlannedLayer:
 
     @property
     def name(self) -> str:
+        """That of the last layer that it covers: whose result it makes."""
         return self.covers[-1].name
 
     @property

@@ -19,7 +19,8 @@ def parse_plan(network: Network, text: str, file: str = "plan") -> Plan:
     check_hardware(network)
     entries = read_document(text, file)["layers"]
     places, problems = _places(network, entries, file)
-    units, queues = [], {}
+    units: list[OperatorUnit] = []
+    queues: dict[tuple[str, int], int] = {}
     for layer in network.layers:
         if layer.name in places:
             entry = entries[places[layer.name]]
@@ -37,7 +38,8 @@ def parse_plan(network: Network, text: str, file: str = "plan") -> Plan:
 
 def _places(network: Network, entries: list[dict[str, Any]], file: str) -> tuple[dict[str, int], list[str]]:
     """The number of each layer's entry by its name, and what is wrong with the names."""
-    places, problems = {}, []
+    places: dict[str, int] = {}
+    problems: list[str] = []
     for n, entry in enumerate(entries):
         first = places.setdefault(network.own_name(entry["name"]), n)
         if first != n:

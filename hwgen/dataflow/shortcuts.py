@@ -20,7 +20,8 @@ class Shortcut:
 
 def shortcuts(network: Network) -> Iterator[Shortcut]:
     """Maps with two readers, the first a convolution that could hand it on to the second, which joins streams."""
-    places, ops = {}, {layer.name: layer.op for layer in network.layers}
+    places: dict[str, list[tuple[str, int]]] = {}
+    ops = {layer.name: layer.op for layer in network.layers}
     for layer in network.layers:
         for place, tensor in enumerate(layer.inputs):
             places.setdefault(tensor, []).append((layer.name, place))

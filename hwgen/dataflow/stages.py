@@ -129,12 +129,13 @@ class Layout:
         """
         stream, wanted = self._waiting.pop((layer.name, place)), layer.unit.lanes_in
         suffix, source = str(place) if len(layer.queues) > 1 else "", stream.source
-        added, port = [], stream.port
+        port = stream.port
+        added: list[tuple[str, Unit]] = []
         if port.lanes != wanted:
             added.append((f"{layer.name}_lanes{suffix}", WidthConverter(port, wanted)))
         if layer.queues[place] > stream.queue:
-            unit = StreamQueue(Port(port.map, max(port.lanes, wanted)), layer.queues[place])
-            added.insert(wanted > port.lanes, (f"{layer.name}_queue{suffix}", unit))
+            queue = StreamQueue(Port(port.map, max(port.lanes, wanted)), layer.queues[place])
+            added.insert(wanted > port.lanes, (f"{layer.name}_queue{suffix}", queue))
         for name, unit in added:
             source = self._add(name, unit, layer.name, source)
         return source

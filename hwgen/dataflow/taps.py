@@ -8,9 +8,12 @@ the pixels that come while the second convolution works.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
+from hwgen.blocks.conv import Conv
 from hwgen.blocks.mac import MacUnit
 from hwgen.blocks.multiplier import SINGLE
+from hwgen.blocks.operator import OperatorUnit
 from hwgen.blocks.rows import SHORT_QUEUE
 from hwgen.blocks.tapped import TappedConv, least_depth
 from hwgen.cost.timing import Deadlock
@@ -68,7 +71,8 @@ def _held(plan: Plan, source: Source) -> tuple[int, str | None] | None:
         if not unit.by_pixel:
             if stage.is_layer:
                 return None
-            return bits + plan.named[stage.layer].unit.held, stage.layer  # what stands behind a tapped convolution
+            tapped = cast(TappedConv, plan.named[stage.layer].unit)  # nobody else has stages that hold pixels up
+            return bits + tapped.held, stage.layer
         bits += unit.holds[source.port] * unit.inputs[0].width
         if len(unit.outputs) > 1:
             return bits, None
@@ -76,7 +80,7 @@ def _held(plan: Plan, source: Source) -> tuple[int, str | None] | None:
     return None
 
 
-def hand_on(plan: Plan, units: Mapping[str, TappedConv]) -> Plan:
+def hand_on(plan: Plan, units: Mapping[str, OperatorUnit]) -> Plan:
     """``plan`` with ``units`` for these layers: whoever else reads the input of one has it from that one's second
     output."""
     handed = {
@@ -104,9 +108,10 @@ def tap_shortcuts(plan: Plan, target: int, spare: int, device: Device) -> Plan:
         lanes = max(other.unit.lanes_in, _lanes_before(plan, shortcut))
         if other.queues[shortcut.place] * lanes < shortcut.map.width * shortcut.map.channels:
             continue  # less than a row
-        unit = _tapped(layer.unit, target, spare, device)
+        now = cast(MacUnit, layer.unit)  # shortcuts begin at convolutions
+        unit = _tapped(now, target, spare, device)
         if unit:
-            spare -= _multipliers(unit, device) - _multipliers(layer.unit, device)
+            spare -= _multipliers(unit, device) - _multipliers(now, device)
             tapped[layer.name] = unit
             found.append(shortcut)
     if not found:
@@ -138,7 +143,8 @@ def _multipliers(unit: MacUnit, device: Device) -> int:
 def _tapped(now: MacUnit, target: int, spare: int, device: Device) -> TappedConv | None:
     """The cheapest unit in columns that is as fast as asked for and takes at most ``spare`` multipliers more than the
     one that there is ``now``."""
-    most, fitting, conv = _multipliers(now, device) + spare, [], now.op
+    most, conv = _multipliers(now, device) + spare, cast(Conv, now.op)
+    fitting: list[tuple[int, int, int, TappedConv]] = []
     for each in [now] if now.folding.window == "columns" else conv.units():
         if each.folding.window == "columns" and each.interval <= target:
             products = now.folding.products if each.folding.outputs > 1 else SINGLE

@@ -75,5 +75,5 @@ class ColumnRing(Ring):
         return (line_actor(self.lines),)
 
     def parts(self, layout: data.ArrayLayout) -> list[tuple[str, wiring.Component]]:
-        columns = ColumnBuffer(layout, self.lines, self.pad)
+        columns = ColumnBuffer(layout, self.lines, self.padding)
         return [("columns", columns), *super().parts(columns.o.payload.shape())]

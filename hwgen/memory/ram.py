@@ -1,5 +1,8 @@
 """RAM: where one of so many words goes, what it takes, and the register behind it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import MemoryNeed
 
@@ -13,7 +16,7 @@ def ram_style(depth: int) -> str:
 
 
 #: How the styles of RAM are spelled for synthesis tools.
-RAM_ATTRIBUTES = {
+RAM_ATTRIBUTES: Mapping[str, Mapping[str, Any]] = {
     "lutram": {"ram_style": "distributed"},
     "block": {"ram_style": "block", "no_rw_check": 1},
     "huge": {"ram_style": "huge"},

@@ -136,12 +136,12 @@ class RingWindow(wiring.Component):
             self.outside.eq(self._outside(nest)),
         ]
         if self.tap:
-            m.d.sync += self.tapped.eq(run & self._tapped(m, nest))
+            m.d.sync += self.tapped.eq(run & self._tapped(m, nest, self.tap))
         return m
 
-    def _tapped(self, m: Module, nest: LoopNest):
+    def _tapped(self, m: Module, nest: LoopNest, tap: RingTap) -> Value:
         """The word that is read now leaves a second time."""
-        tap, index = self.tap, nest.index
+        index = nest.index
         begin = lookup(m, index["pass"], tap.begins, "tap_begin")
         end = lookup(m, index["pass"], tap.ends, "tap_end")
         word = (index["word"] >= begin) & (index["word"] < end)
@@ -310,7 +310,7 @@ class Ring(WindowBuffer):
     def elements(self, last: RingWindow) -> Value:
         width, parallel, rows = self.map.type.width, self.cut.parallel, self.rows(self.window)
         word = last.data.as_value()
-        if self._padded:
+        if self.pad is not None and self._padded:
             word = Mux(last.outside, Const(pack([self.pad] * rows * self.lanes, width), len(word)), word)
         share = self.lanes // parallel * width
         return Cat(

@@ -62,8 +62,10 @@ class Columns:
     @staticmethod
     def joined(parts: "Sequence[Columns]") -> "Columns":
         """Of words that have ``parts`` side by side."""
-        sums = (sum(getattr(part, name) for part in parts) for name in ("changing", "different", "wired"))
-        return Columns(*sums, any(part.set_ for part in parts))
+        changing, different, wired = (
+            sum(getattr(part, name) for part in parts) for name in ("changing", "different", "wired")
+        )
+        return Columns(changing, different, wired, any(part.set_ for part in parts))
 
     @property
     def registers(self) -> int:

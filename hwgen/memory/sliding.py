@@ -236,7 +236,7 @@ class Sliding(WindowBuffer):
         return Take(np.repeat(np.arange(1, self.windows + 1), self.cut.passes), lead=1)
 
     def parts(self, layout: data.ArrayLayout) -> list[tuple[str, wiring.Component]]:
-        return [("window", SlidingWindow(layout, self.raster, self.cut, self.pad))]
+        return [("window", SlidingWindow(layout, self.raster, self.cut, self.padding))]
 
     def elements(self, last: SlidingWindow) -> data.View:
         return last.data

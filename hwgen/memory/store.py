@@ -5,6 +5,7 @@ is cut into columns of up to :data:`COLUMN` bits, each a RAM with a write enable
 is collected in a register that all columns of a store share.
 """
 
+import builtins
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -103,7 +104,7 @@ class StoreShape:
             for low, high in pairwise(ends)
         ]
 
-    def image(self, contents: Contents) -> bytes:
+    def image(self, contents: Contents) -> builtins.bytes:
         """``contents`` as the bytes that load them: word by word, column by column."""
         return np.concatenate([column.rows for column in self.cut(contents)], axis=1).tobytes()
 

@@ -54,6 +54,13 @@ class WindowBuffer(ABC):
     #: Cycles from the start of a step (the cycle after ``go``) to its first ``strobe``.
     latency: ClassVar[int] = 1
 
+    @property
+    def padding(self) -> int:
+        """``pad``, of buffers that put it in themselves; ValueError where the reader does."""
+        if self.pad is None:
+            raise ValueError(f"{type(self).__name__} puts padding in itself, and must be told which integer")
+        return self.pad
+
     @classmethod
     def rows(cls, window: Window) -> int:
         """Of how many rows of the kernel a word comes in every cycle; 0 where portions may be of any size."""

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from hwgen.blocks.operator import Unit
+from hwgen.blocks.operator import OperatorUnit
 from hwgen.cost.needs import Cost
 from hwgen.dataflow.plan import Plan, check_hardware
 from hwgen.device.mapping import needs
@@ -29,7 +29,7 @@ class NetworkOffers:
     there, for devices of other families. Raises :class:`ModelError` where layers have no hardware.
     """
 
-    def __init__(self, network: Network, device: Device, large: bool, costs: dict[Unit, Cost] | None = None):
+    def __init__(self, network: Network, device: Device, large: bool, costs: dict[OperatorUnit, Cost] | None = None):
         check_hardware(network)
         costs = {} if costs is None else costs
         self.network, self.device, self.large = network, device, large

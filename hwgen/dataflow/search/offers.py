@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hwgen.blocks.operator import Offers, Operator, Unit
+from hwgen.blocks.operator import Offers, Operator, OperatorUnit
 from hwgen.cost.needs import Cost
 from hwgen.device.mapping import counted
 from hwgen.device.targets import Device
@@ -21,7 +21,7 @@ NEARLY = 8
 class Choice:
     """A unit for a layer with its exact ``cycles`` per frame, and its ``multipliers`` as budgets count them."""
 
-    unit: Unit
+    unit: OperatorUnit
     cycles: int
     multipliers: int
 
@@ -33,7 +33,7 @@ class LayerOffers:
     the same for layers with the same offers, whatever their weights.
     """
 
-    def __init__(self, name: str, op: Operator, device: Device, large: bool, costs: dict[Unit, Cost]):
+    def __init__(self, name: str, op: Operator, device: Device, large: bool, costs: dict[OperatorUnit, Cost]):
         groups = op.offers()
         if not len(groups[0]):
             raise ModelError(f"node {name!r}: {type(op).__name__} has no hardware for {op.input}")
@@ -60,7 +60,7 @@ class LayerOffers:
         better = np.flatnonzero(np.diff(least, prepend=least[0] + 1))
         self.front = self.cycles[order][better].tolist(), least[better].tolist()
 
-    def unit(self, at: int) -> Unit:
+    def unit(self, at: int) -> OperatorUnit:
         """An offer."""
         group = int(np.searchsorted(self.starts, at, side="right")) - 1
         return self.groups[group][int(at - self.starts[group])]

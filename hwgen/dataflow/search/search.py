@@ -9,11 +9,12 @@ only when they are about to be chosen: as none is faster than its bound, none th
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import TypeVar
 
 import numpy as np
 
-from hwgen.blocks.operator import Unit
+from hwgen.blocks.operator import OperatorUnit
 from hwgen.cost.needs import Cost
 from hwgen.dataflow.fit import FitTable, fit_table
 from hwgen.dataflow.plan import Plan
@@ -37,6 +38,9 @@ ROUNDS = 12
 MOST_SCHEDULED = 1 << 28
 #: What counts multipliers where nothing else of a device matters.
 USUAL = "lfe5u-85f"
+
+#: Offers by number, one for each layer, or None where nothing suffices.
+Picks = TypeVar("Picks", list[int], list[int] | None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,7 @@ class Search:
     bound: bool = True
     lenient: bool = False
     large: bool = False
-    costs: dict[Unit, Cost] = field(default_factory=dict)
+    costs: dict[OperatorUnit, Cost] = field(default_factory=dict)
 
     def on(self, device: Device) -> "Search":
         """The same on another device, with what is known of the layers."""
@@ -189,7 +193,7 @@ class Search:
         """What fits, of offers chosen within limits that leave room for the queues."""
         rest = np.zeros_like(self._limits)
         for _ in range(ROUNDS):
-            picks = self._exact(lambda left=self._limits - rest: choose(left))
+            picks = self._exact(partial(choose, self._limits - rest))
             if picks is None:
                 return None
             picks = self.offers.moved(picks, self._limits[-1])
@@ -206,7 +210,7 @@ class Search:
         """What a plan takes besides what is known of its units and what joins them."""
         return vector(fit_table(plan, self.device).total, self.spent(plan)) - self.offers.taken(picks)
 
-    def _exact(self, choose: Callable[[], list[int] | None]) -> list[int] | None:
+    def _exact(self, choose: Callable[[], Picks]) -> Picks:
         """What ``choose`` picks once cycles of all that it picks are exact."""
         while True:
             picks = choose()

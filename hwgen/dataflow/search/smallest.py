@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hwgen.blocks.operator import Operator, Unit
+from hwgen.blocks.operator import Operator, OperatorUnit
 from hwgen.cost.needs import Cost
 from hwgen.dataflow.fit import FitRow, FitTable, fit_table
 from hwgen.device.targets import DEVICES, Device
@@ -77,12 +77,14 @@ def smallest(
         best = verdict if best is None or verdict.most_lacking <= best.most_lacking else best
         if time.process_time() > end:
             return Verdict(None, verdict.table, late=True)
+    if best is None:
+        raise ValueError("there are no devices to choose from")
     return best
 
 
 def shared(network: Network, large: bool = False) -> Callable[[Device], Search]:
     """Searches on any device, which share what they have found of the layers."""
-    costs: dict[Unit, Cost] = {}
+    costs: dict[OperatorUnit, Cost] = {}
     families: dict[str, Search] = {}
 
     def search(device: Device) -> Search:
