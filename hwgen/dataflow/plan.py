@@ -4,73 +4,19 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from hwgen.blocks import UNITS
-from hwgen.blocks.operator import Operator, OperatorUnit
-from hwgen.cost.needs import Cost
+from hwgen.blocks.operator import OperatorUnit
 from hwgen.graph.errors import ModelError
-from hwgen.graph.network import Layer, Network, screenful
+from hwgen.graph.network import Network, screenful
 
 from .plan_file import FORMAT
+from .planned import Edge, Place, PlannedLayer
 from .stages import INPUT, Layout, Source, Stage
 
 LARGEST_QUEUE = 1 << 20
 
-#: An output of a layer, by its name and number; that of "" is the network's input.
-Edge = tuple[str, int]
-#: An input of a layer, by its name and number; those of "" are the network's outputs.
-Place = tuple[str, int]
-
 _REMEDY = "end the network before it with --outputs"
-
-
-@dataclass(frozen=True, eq=False)
-class PlannedLayer:
-    """A unit in its place. It ``covers`` layers of the network, the last of which gives its result; each of its inputs
-    comes from an edge, with ``queues[n]`` beats in front of input ``n`` (0: no queue)."""
-
-    covers: tuple[Layer, ...]
-    unit: OperatorUnit
-    inputs: tuple[Edge, ...]
-    queues: tuple[int, ...] = ()
-
-    def __post_init__(self):
-        object.__setattr__(self, "queues", self.queues or (0,) * len(self.inputs))
-
-    @property
-    def name(self) -> str:
-        """That of the last layer that it covers: whose result it makes."""
-        return self.covers[-1].name
-
-    @property
-    def node(self) -> str:
-        """What it was made of, by the model's name."""
-        return self.covers[-1].node
-
-    @property
-    def output(self) -> str:
-        """The tensor of the network that is its result."""
-        return self.covers[-1].output
-
-    @property
-    def op(self) -> Operator:
-        """What it computes."""
-        return self.unit.op
-
-    @property
-    def folding(self) -> Any:
-        """How its unit is laid out."""
-        return self.unit.folding
-
-    @property
-    def cost(self) -> Cost:
-        """What its unit takes."""
-        return self.unit.cost
-
-    def folded(self, folding: Any) -> "PlannedLayer":
-        """The layer with its unit laid out in another way."""
-        return replace(self, unit=replace(self.unit, folding=folding))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +59,7 @@ class Plan:
 
     @cached_property
     def _layout(self) -> Layout:
-        return Layout(self)
+        return Layout(self.network, self.named, self.readers)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

@@ -15,7 +15,8 @@ from hwgen.blocks.operator import Operator
 from hwgen.cost.timing import Deadlock
 from hwgen.graph.errors import FitError
 
-from .plan import LARGEST_QUEUE, Place, Plan
+from .plan import LARGEST_QUEUE, Plan
+from .planned import Place
 from .schedule import Port, rooms, schedule
 from .stages import INPUT
 

@@ -1,7 +1,7 @@
 """Every block of a pipeline: layers, the forks behind them, the queues and width converters in front of them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from hwgen.blocks.convert import WidthConverter
 from hwgen.blocks.fork import Fork
@@ -10,9 +10,9 @@ from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.stream import Port
 from hwgen.cost.actor import Actor, Give
 from hwgen.cost.needs import Cost
+from hwgen.graph.network import Network
 
-if TYPE_CHECKING:
-    from .plan import Edge, Plan, PlannedLayer
+from .planned import Edge, Place, PlannedLayer
 
 #: Beats that each reader of a fork may be behind at least: what a LUT memory gives at no extra cost.
 LEAST_FORK = 16
@@ -77,27 +77,27 @@ class Layout:
     converter in front of it, or what is before that.
     """
 
-    def __init__(self, plan: "Plan"):
+    def __init__(self, network: Network, layers: Mapping[str, PlannedLayer], readers: Mapping[Edge, Sequence[Place]]):
         self.stages: list[Stage] = []
         self.entries: dict[tuple[str, int], Source] = {}
         self._waiting: dict[tuple[str, int], _Stream] = {}
-        self._plan = plan
+        self._layers, self._readers = layers, readers
         network_input = ("", 0)
-        first = plan.readers[network_input][0][0]
-        port = Port(plan.network.input.map, plan.named[first].unit.lanes_in)
+        first = readers[network_input][0][0]
+        port = Port(network.input.map, layers[first].unit.lanes_in)
         self._hand_out(network_input, _Stream(INPUT, port), first)
-        for layer in plan.layers:
+        for layer in layers.values():
             inputs = tuple(self._arrive(layer, place) for place in range(len(layer.inputs)))
             self.entries |= {(layer.name, place): source for place, source in enumerate(inputs)}
             for n, stream in enumerate(self._lay_out(layer, inputs)):
                 self._hand_out((layer.name, n), stream, layer.name)
-        self.outputs = tuple(self._waiting.pop(("", n)).source for n in range(len(plan.network.results)))
+        self.outputs = tuple(self._waiting.pop(("", n)).source for n in range(len(network.results)))
 
     def _add(self, name: str, unit: Unit, layer: str, *sources: Source) -> Source:
         self.stages.append(Stage(name, unit, layer, sources))
         return Source(len(self.stages) - 1)
 
-    def _lay_out(self, layer: "PlannedLayer", inputs: tuple[Source, ...]) -> list[_Stream]:
+    def _lay_out(self, layer: PlannedLayer, inputs: tuple[Source, ...]) -> list[_Stream]:
         """The blocks of a layer, which reads ``inputs``; what leaves it."""
         ends = {(-1, n): source for n, source in enumerate(inputs)}
         for n, (suffix, unit, sources) in enumerate(layer.unit.blocks):
@@ -105,9 +105,9 @@ class Layout:
             ends |= {(n, port): Source(made.stage, port) for port in range(len(unit.outputs))}
         return [_Stream(ends[end], port) for end, port in zip(layer.unit.ends, layer.unit.outputs, strict=True)]
 
-    def _hand_out(self, edge: "Edge", stream: _Stream, layer: str) -> None:
+    def _hand_out(self, edge: Edge, stream: _Stream, layer: str) -> None:
         """Give a stream to those who read it, through a fork if they are several."""
-        readers, layers = self._plan.readers[edge], self._plan.named
+        readers, layers = self._readers[edge], self._layers
         if len(readers) == 1:
             self._waiting[readers[0]] = stream
             return
@@ -121,7 +121,7 @@ class Layout:
         for port, (reader, depth) in enumerate(zip(readers, held, strict=True)):
             self._waiting[reader] = _Stream(Source(fork.stage, port), stream.port, depth)
 
-    def _arrive(self, layer: "PlannedLayer", place: int) -> Source:
+    def _arrive(self, layer: PlannedLayer, place: int) -> Source:
         """What input ``place`` of ``layer`` reads: the stream through a queue and a width converter, where asked.
 
         The queue is where beats are wide. In front of a converter that widens it would not help: one that is as busy

@@ -10,7 +10,7 @@ from hwgen.accelerator import Accelerator
 from hwgen.board.bitstream import Implementation
 from hwgen.dataflow.activity import Activity
 from hwgen.dataflow.fit import by_layer
-from hwgen.dataflow.plan import PlannedLayer
+from hwgen.dataflow.planned import PlannedLayer
 from hwgen.dataflow.taps import waiting
 from hwgen.device.needs import Needs
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
