@@ -22,10 +22,10 @@ from hwgen.blocks import (
     Table,
     Upsample,
 )
-from hwgen.blocks.convert import WidthConverter
-from hwgen.blocks.fork import Fork
+from hwgen.blocks.joints.convert import WidthConverter
+from hwgen.blocks.joints.fork import Fork
+from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.blocks.operator import LaneFolding, Operator, Unit
-from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.stream import Port
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node

@@ -15,8 +15,8 @@ from collections import Counter
 
 import click
 
-from hwgen.blocks.fork import Fork
-from hwgen.blocks.queue import StreamQueue
+from hwgen.blocks.joints.fork import Fork
+from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.dataflow.schedule import schedule
 from tests.dataflow.random_branches import random_plan
 from tests.dataflow.watched import FRAMES, faults

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from hwgen.blocks.rows import RowFork
+from hwgen.blocks.joints.rows import RowFork
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import search

@@ -150,7 +150,7 @@ def test_the_link_knows_no_board():
 def test_no_operator_has_a_way_from_a_site_that_leads_nowhere():
     """What is no operator of a model has no ``from_site``, rather than one that gives nothing."""
     stubs = []
-    for path in (ROOT / "blocks").glob("*.py"):
+    for path in (ROOT / "blocks").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and node.name == "from_site":
                 body = [line for line in node.body if not isinstance(line, ast.Expr)]

@@ -2,27 +2,28 @@
 
 from collections.abc import Mapping
 
-from .box import BoxUnit, Keep, Pad, PadUnit, Slice
-from .concat import Concat, ConcatUnit
-from .conv import Conv
-from .conv_transpose import ConvTranspose
-from .dense import Dense, DenseUnit
-from .edge_pool import EdgeAveragePool, EdgeAveragePoolUnit
-from .elementwise import Elementwise
-from .fixed_operand import FixedOperand
-from .floating import Float
-from .global_max import GlobalMaxPool, GlobalMaxPoolUnit
-from .global_pool import GlobalAveragePool, GlobalAveragePoolUnit
-from .interpolate import Interpolate, InterpolateUnit, LinearResize
-from .mac import MacUnit
-from .made_up import MadeUp
+from hwgen.blocks.mac.conv import Conv
+from hwgen.blocks.mac.conv_transpose import ConvTranspose
+from hwgen.blocks.mac.dense import Dense, DenseUnit
+from hwgen.blocks.mac.mac import MacUnit
+from hwgen.blocks.mac.tapped import TappedConv
+from hwgen.blocks.move.box import BoxUnit, Keep, Pad, PadUnit, Slice
+from hwgen.blocks.move.concat import Concat, ConcatUnit
+from hwgen.blocks.move.interpolate import Interpolate, InterpolateUnit, LinearResize
+from hwgen.blocks.move.made_up import MadeUp
+from hwgen.blocks.move.reorder import Rearrange, ReorderUnit, ShuffleChannels, Upsample
+from hwgen.blocks.pointwise.elementwise import Elementwise
+from hwgen.blocks.pointwise.fixed_operand import FixedOperand
+from hwgen.blocks.pointwise.floating import Float
+from hwgen.blocks.pointwise.pair import Add, Mul
+from hwgen.blocks.pointwise.table import ChannelTable, Table, TableUnit
+from hwgen.blocks.pointwise.zipped import ZippedUnit
+from hwgen.blocks.pool.edge_pool import EdgeAveragePool, EdgeAveragePoolUnit
+from hwgen.blocks.pool.global_max import GlobalMaxPool, GlobalMaxPoolUnit
+from hwgen.blocks.pool.global_pool import GlobalAveragePool, GlobalAveragePoolUnit
+from hwgen.blocks.pool.pool import AveragePool, AveragePoolUnit, MaxPool, MaxPoolUnit
+
 from .operator import OperatorUnit
-from .pair import Add, Mul
-from .pool import AveragePool, AveragePoolUnit, MaxPool, MaxPoolUnit
-from .reorder import Rearrange, ReorderUnit, ShuffleChannels, Upsample
-from .table import ChannelTable, Table, TableUnit
-from .tapped import TappedConv
-from .zipped import ZippedUnit
 
 #: Every operator, in the order in which they are asked whether they take a site: the particular before the general.
 OPERATORS = (

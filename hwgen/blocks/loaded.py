@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from hwgen.blocks.requantize.requantizer import ResultPlan
+from hwgen.blocks.requantize.requantizer_lane import DIGIT_BITS
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.loadable import LoadForm, choose, fit_within
 from hwgen.graph.exact.requantize import Requantization
@@ -16,8 +18,6 @@ from hwgen.graph.types import IntType
 from hwgen.memory.store import images
 
 from .operator import Operator, OperatorUnit
-from .requantizer import ResultPlan
-from .requantizer_lane import DIGIT_BITS
 
 #: Bits that integers of a model are taken to have: those that its file stores, or fewer where so few are used.
 _WEIGHT_BITS = (2, 4, 8, 16)

@@ -11,13 +11,13 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.blocks.mac.mac_folding import divisors
 from hwgen.cost.actor import Actor, Give, Take, ones
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import Cost, MemoryNeed, Products
 from hwgen.memory.queue import Outlet, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
 
-from .mac_folding import divisors
 from .operator import LaneFolding, Operator, OperatorUnit
 from .stream import beat_stream, join
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hwgen.blocks.convert import WidthConverter
-from hwgen.blocks.fork import Fork
+from hwgen.blocks.joints.convert import WidthConverter
+from hwgen.blocks.joints.fork import Fork
+from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.blocks.operator import Unit
-from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.stream import Port
 from hwgen.cost.actor import Actor, Give
 from hwgen.cost.needs import Cost

@@ -2,20 +2,20 @@
 
 In a residual block the sum at the end wants a row of the block's input when the last convolution gives that row.
 The first convolution has just done with it then. So the input is not copied into a queue of some rows: it stays in the
-first convolution's window buffer, and leaves from there (:mod:`hwgen.blocks.tapped`). What is left of the queue holds
-the pixels that come while the second convolution works.
+first convolution's window buffer, and leaves from there (:mod:`hwgen.blocks.mac.tapped`). What is left of the queue
+holds the pixels that come while the second convolution works.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from hwgen.blocks.conv import Conv
-from hwgen.blocks.mac import MacUnit
-from hwgen.blocks.multiplier import SINGLE
+from hwgen.blocks.joints.rows import SHORT_QUEUE
+from hwgen.blocks.mac.conv import Conv
+from hwgen.blocks.mac.mac import MacUnit
+from hwgen.blocks.mac.multiplier import SINGLE
+from hwgen.blocks.mac.tapped import TappedConv, least_depth
 from hwgen.blocks.operator import OperatorUnit
-from hwgen.blocks.rows import SHORT_QUEUE
-from hwgen.blocks.tapped import TappedConv, least_depth
 from hwgen.cost.timing import Deadlock
 from hwgen.device.mapping import counted
 from hwgen.device.targets import Device

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hwgen.blocks.multiplier import PAIR, SINGLE, Multiplier
+from hwgen.blocks.mac.multiplier import PAIR, SINGLE, Multiplier
 from hwgen.graph.errors import InputError
 from hwgen.graph.types import IntType
 

@@ -14,14 +14,14 @@ from hwgen.blocks import (
     MaxPool,
     Table,
 )
-from hwgen.blocks.convert import WidthConverter
-from hwgen.blocks.fork import Fork
-from hwgen.blocks.mac_folding import MacFolding
+from hwgen.blocks.joints.convert import WidthConverter
+from hwgen.blocks.joints.fork import Fork
+from hwgen.blocks.joints.queue import StreamQueue
+from hwgen.blocks.joints.rows import SHORT_QUEUE, RowFork, WindowRows, row_ranges
+from hwgen.blocks.mac.mac_folding import MacFolding
+from hwgen.blocks.mac.tapped import RowConv
 from hwgen.blocks.operator import LaneFolding, OperatorUnit
-from hwgen.blocks.queue import StreamQueue
-from hwgen.blocks.rows import SHORT_QUEUE, RowFork, WindowRows, row_ranges
 from hwgen.blocks.stream import Port
-from hwgen.blocks.tapped import RowConv
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.lower.site import sum_quantization

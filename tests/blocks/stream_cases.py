@@ -19,7 +19,7 @@ from hwgen.blocks import (
     Slice,
     Upsample,
 )
-from hwgen.blocks.interpolate import Shares
+from hwgen.blocks.move.interpolate import Shares
 from hwgen.blocks.operator import LaneFolding
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node

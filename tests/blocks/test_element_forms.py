@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from hwgen.blocks import Elementwise
-from hwgen.blocks.choice import Chooses
-from hwgen.blocks.element_forms import Computes, StraightLine, Tabulates
 from hwgen.blocks.operator import LaneFolding
+from hwgen.blocks.pointwise.choice import Chooses
+from hwgen.blocks.pointwise.element_forms import Computes, StraightLine, Tabulates
 from hwgen.graph.types import S8, U8, IntType, Quantization
 from hwgen.simulate.bench import from_beats, to_beats
 from hwgen.testing import simulate

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.blocks import OPERATORS, AveragePool, Conv, Float, Interpolate, Keep
-from hwgen.blocks.interpolate import Shares
+from hwgen.blocks.move.interpolate import Shares
 from hwgen.flow.front import quantised
 from hwgen.graph import golden
 from hwgen.graph.semantics.resize import COORDINATES, taps

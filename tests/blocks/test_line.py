@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwgen.blocks import Add, Mul
-from hwgen.blocks.line import FEW
-from hwgen.blocks.scaled_sum import ScaledSum
+from hwgen.blocks.arith.line import FEW
+from hwgen.blocks.arith.scaled_sum import ScaledSum
 from hwgen.graph.types import S8, U8, Quantization
 from hwgen.memory.rom import pack
 

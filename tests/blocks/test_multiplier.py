@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hwgen.blocks.multiplier import IN_LUTS, PAIR, SINGLE, Multiplier
+from hwgen.blocks.mac.multiplier import IN_LUTS, PAIR, SINGLE, Multiplier
 from hwgen.device.mapping import dsps
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device

@@ -6,13 +6,13 @@ from collections import Counter
 import pytest
 
 from hwgen.blocks import OPERATORS, PARTS
-from hwgen.blocks.convert import WidthConverter
-from hwgen.blocks.fork import Fork
-from hwgen.blocks.mac import MacUnit
+from hwgen.blocks.joints.convert import WidthConverter
+from hwgen.blocks.joints.fork import Fork
+from hwgen.blocks.joints.queue import StreamQueue
+from hwgen.blocks.joints.rows import RowFork, WindowRows
+from hwgen.blocks.mac.mac import MacUnit
+from hwgen.blocks.mac.tapped import RowConv
 from hwgen.blocks.operator import GoldenOnly, OperatorUnit
-from hwgen.blocks.queue import StreamQueue
-from hwgen.blocks.rows import RowFork, WindowRows
-from hwgen.blocks.tapped import RowConv
 from hwgen.hdl.formal import prove_contract
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.testing import check_unit

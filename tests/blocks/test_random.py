@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hwgen.blocks import AveragePool, GlobalMaxPool, MaxPool
-from hwgen.blocks.mac_folding import MacFolding
+from hwgen.blocks.mac.mac_folding import MacFolding
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
 from hwgen.testing import check_unit

@@ -5,9 +5,9 @@ import pytest
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
 
-from hwgen.blocks.mac_folding import MacFolding
-from hwgen.blocks.requantizer import lane_form
-from hwgen.blocks.requantizer_lane import needless_rows, to_significand
+from hwgen.blocks.mac.mac_folding import MacFolding
+from hwgen.blocks.requantize.requantizer import lane_form
+from hwgen.blocks.requantize.requantizer_lane import needless_rows, to_significand
 from hwgen.graph.types import U8, FeatureMap, IntType, Quantization
 from hwgen.testing import check_unit
 from tests.blocks.unit_of import unit_of

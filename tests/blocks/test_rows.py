@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hwgen.blocks.rows import RowFork, WindowRows, row_ranges
+from hwgen.blocks.joints.rows import RowFork, WindowRows, row_ranges
+from hwgen.blocks.mac.tapped import RowConv, TappedConv
 from hwgen.blocks.stream import Port
-from hwgen.blocks.tapped import RowConv, TappedConv
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.testing import random_frames

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hwgen.blocks import sums
+from hwgen.blocks.arith import sums
 from hwgen.graph.semantics.window import Window
 
 WINDOWS = (Window((1, 1)), Window((3, 3), pads=(1, 1, 1, 1)), Window((2, 3), (2, 1), (1, 2), (0, 3, 1, 0)))

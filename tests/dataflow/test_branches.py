@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hwgen.blocks.fork import Fork
+from hwgen.blocks.joints.fork import Fork
 from hwgen.dataflow.plan import Plan
 
 from .random_branches import random_plan

@@ -10,7 +10,7 @@ import pytest
 from amaranth.sim import Simulator
 
 import hwgen
-from hwgen.blocks.mac import MacUnit
+from hwgen.blocks.mac.mac import MacUnit
 from hwgen.cost.needs import MemoryNeed
 from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.search.search import Search

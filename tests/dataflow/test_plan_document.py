@@ -9,9 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hwgen.blocks import UNITS
-from hwgen.blocks.mac_folding import MacFolding
+from hwgen.blocks.mac.mac_folding import MacFolding
+from hwgen.blocks.mac.tapped import TappedConv
 from hwgen.blocks.operator import LaneFolding
-from hwgen.blocks.tapped import TappedConv
 from hwgen.dataflow.plan import LARGEST_QUEUE
 from hwgen.dataflow.plan_file import FORMAT
 from hwgen.dataflow.plan_reader import parse_plan

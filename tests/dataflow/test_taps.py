@@ -5,8 +5,8 @@ import json
 import pytest
 
 from hwgen.blocks import Add
-from hwgen.blocks.rows import RowFork
-from hwgen.blocks.tapped import RowConv
+from hwgen.blocks.joints.rows import RowFork
+from hwgen.blocks.mac.tapped import RowConv
 from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import USUAL, Search

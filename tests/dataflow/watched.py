@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 from amaranth.hdl import Cat, Mux, Signal
 
-from hwgen.blocks.convert import WidthConverter
+from hwgen.blocks.joints.convert import WidthConverter
 from hwgen.blocks.stream import port_names
 from hwgen.dataflow.activity import activity
 from hwgen.dataflow.pipeline import Pipeline

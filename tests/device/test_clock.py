@@ -5,7 +5,7 @@ import re
 from benchmarks.clock import Surrounded, read_report, row
 from hwgen.blocks import MaxPool
 from hwgen.blocks.operator import LaneFolding
-from hwgen.blocks.pool import MaxPoolUnit
+from hwgen.blocks.pool.pool import MaxPoolUnit
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.hdl.rtlil import to_rtlil

@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks.cost_cases import SAME, Case, laid, laid_out
 from hwgen.blocks import GlobalMaxPool, MaxPool
+from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.blocks.operator import LaneFolding
-from hwgen.blocks.queue import StreamQueue
 from hwgen.blocks.stream import Port
 from hwgen.device.mapping import needs
 from hwgen.device.synth import synthesise

@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from hwgen.blocks import OPERATORS
-from hwgen.blocks.table import ChannelTable, Table
+from hwgen.blocks.pointwise.table import ChannelTable, Table
 from hwgen.graph import golden
 from hwgen.graph.lower.lower import lower
 from hwgen.graph.onnx.reader import read_model

@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from hwgen.blocks import OPERATORS
-from hwgen.blocks.table import Table
+from hwgen.blocks.pointwise.table import Table
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
 from hwgen.graph.lower.lower import lower

@@ -13,10 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 import hwgen
 from hwgen.blocks import Add, ChannelTable, GlobalAveragePool, Table
-from hwgen.blocks.mac import MacOperator
-from hwgen.blocks.mac_layer import raw_range
-from hwgen.blocks.requantizer import lane_form
-from hwgen.blocks.requantizer_lane import LaneForm
+from hwgen.blocks.mac.mac import MacOperator
+from hwgen.blocks.mac.mac_layer import raw_range
+from hwgen.blocks.requantize.requantizer import lane_form
+from hwgen.blocks.requantize.requantizer_lane import LaneForm
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import search
 from hwgen.flow.retraining import retrained

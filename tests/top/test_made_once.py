@@ -9,7 +9,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 import hwgen
-from hwgen.blocks.requantizer import Requantizer
+from hwgen.blocks.requantize.requantizer import Requantizer
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.hdl.contents import Contents
 from hwgen.hdl.elements import CONTENTS

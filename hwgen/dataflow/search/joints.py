@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hwgen.blocks.convert import WidthConverter
-from hwgen.blocks.fork import Fork
+from hwgen.blocks.joints.convert import WidthConverter
+from hwgen.blocks.joints.fork import Fork
 from hwgen.blocks.operator import Joint
 from hwgen.blocks.stream import Port
 from hwgen.dataflow.stages import LEAST_FORK

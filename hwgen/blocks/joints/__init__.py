@@ -1,0 +1,1 @@
+"""What stands between layers: forks, queues, width converters, rows side by side."""

@@ -1,0 +1,366 @@
+"""The multiply-accumulate unit: operators that are computed on it, and its hardware, timing and cost.
+
+Window buffer -> weights -> dot products -> requantiser -> queue. The window is read once for each set of output
+channels; neither the portions of the window nor the sets need divide what they cut up. In a grouped or depthwise
+layer, one or more whole groups are worked on at a time.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
+
+import numpy as np
+from amaranth.hdl import Module, Mux
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.blocks.arith.arithmetic import DotProduct, dot_latency, dot_logic
+from hwgen.blocks.mac.mac_folding import (
+    MacFolding,
+    MacTable,
+    mac_foldings,
+    mac_interval,
+    mac_limits,
+    mac_problems,
+    mac_table,
+    unit_requantizer,
+)
+from hwgen.blocks.mac.mac_layer import MacLayer, MacShape
+from hwgen.blocks.mac.multiplier import PAIR, SINGLE, Multiplier
+from hwgen.blocks.mac.packer import Packer, Packing, left_over
+from hwgen.blocks.operator import Offers, Operator, OperatorUnit
+from hwgen.blocks.requantize.requantizer import ResultPlan
+from hwgen.blocks.requantize.staircase import Staircase
+from hwgen.blocks.stream import beat_stream, join
+from hwgen.cost.actor import Actor, Give
+from hwgen.cost.logic import Logic, counter
+from hwgen.cost.needs import Cost, MemoryNeed, Products
+from hwgen.graph.exact.requantize import Requantization
+from hwgen.graph.types import IntType
+from hwgen.memory.queue import Outlet, queue_depth, queue_logic, wrapping_increment
+from hwgen.memory.ram import ram_need
+from hwgen.memory.store import LOAD_PORTS, images, pass_on
+from hwgen.memory.weights import LARGE, WEIGHT_SOURCES, WeightSource
+from hwgen.memory.window import WINDOW_CREDIT, WindowBuffer, WindowCut
+from hwgen.memory.window_kinds import WINDOWS
+
+
+class MacOperator(Operator):
+    """An operator that says with :attr:`layer` what the unit computes; the rest follows."""
+
+    @property
+    @abstractmethod
+    def layer(self) -> MacLayer:
+        """What the unit computes."""
+
+    @cached_property
+    def shape(self) -> MacShape:
+        """What layers have in common that take the same foldings and cycles."""
+        return self.layer.shape
+
+    def units(self) -> Iterable["MacUnit"]:
+        return (self._laid_out(folding) for folding in mac_foldings(self.shape))
+
+    def _laid_out(self, folding: MacFolding) -> "MacUnit":
+        return MacUnit(self, folding)
+
+    def offers(self) -> tuple[Offers, ...]:
+        """One product in a multiplier, or two; weights in block RAM in large RAM, too."""
+        table, (single, digit) = mac_table(self.shape), self.layer.product_kinds
+        (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
+        kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
+        made = [(figures, partial(self._made, table, at_once)) for at_once, figures in both]
+        usual = [Offers(figures, kinds, make) for figures, make in made]
+        moved = [Offers(table.moved(each), kinds, partial(_moved, make, table.deep), table.deep) for each, make in made]
+        return (*usual, *(moved if len(table.deep) else ()))
+
+    def _made(self, table: MacTable, at_once: int, at: int) -> "MacUnit":
+        return self._laid_out(table.folding(at, at_once))
+
+
+def _moved(make: Callable[[int], "MacUnit"], deep: np.ndarray, at: int) -> "MacUnit":
+    """The unit with its weights in large RAM."""
+    unit = make(int(deep[at]))
+    return replace(unit, folding=replace(unit.folding, weights=LARGE))
+
+
+@dataclass(frozen=True)
+class MacUnit(OperatorUnit):
+    """Hardware for a :class:`MacOperator`."""
+
+    op: MacOperator
+    folding: MacFolding
+
+    folds = MacFolding
+    settings_in = "multiplying"
+
+    def __post_init__(self):
+        object.__setattr__(self, "folding", self.folding.holding(self.op.loading is not None))
+
+    @cached_property
+    def layer(self) -> MacLayer:
+        """What it computes."""
+        return self.op.layer
+
+    @property
+    def loads(self) -> bool:
+        return self.weights.loads
+
+    @property
+    def waits(self) -> bool:
+        return self.weights.waits
+
+    @cached_property
+    def cost(self) -> Cost:
+        return self.costing(self.logic, self.memories, self.products)
+
+    @property
+    def interval(self) -> int:
+        return mac_interval(self.layer.shape, self.folding)
+
+    def problems(self) -> list[str]:
+        wrong = mac_problems(self.layer, self.folding)
+        return wrong or [*self.weights.problems, *mac_limits(self.layer, self.folding)]
+
+    def block(self) -> wiring.Component:
+        return MacBlock(self)
+
+    @cached_property
+    def window(self) -> WindowBuffer:
+        """The window buffer."""
+        layer, folding = self.layer, self.folding
+        cut = WindowCut(self.packs, folding.parallel, folding.portion, self.passes)
+        return WINDOWS[folding.window](layer.input, layer.window, folding.lanes_in, cut, layer.input_zero)
+
+    @cached_property
+    def packs(self) -> int:
+        """Windows of a position: ``parallel`` groups of channels have one together."""
+        return self.layer.group // self.folding.parallel
+
+    @cached_property
+    def portions(self) -> int:
+        """Steps of one window position, ``portion`` elements each."""
+        return -(-self.layer.elements // self.folding.portion)
+
+    @cached_property
+    def passes(self) -> int:
+        """How often a window is read: once for each set of output channels."""
+        return -(-self.layer.group_outputs // self.folding.outputs)
+
+    @property
+    def multipliers(self) -> int:
+        """Products in each cycle."""
+        return self.folding.parallel * self.folding.portion * self.folding.outputs
+
+    @cached_property
+    def multiplier(self) -> Multiplier:
+        """How elements and weights are multiplied."""
+        return Multiplier(self.layer.input.type, self.layer.weight_type, self.folding.products)
+
+    @cached_property
+    def requantizer(self) -> ResultPlan:
+        """How sums become results."""
+        return unit_requantizer(self.layer, self.folding)
+
+    @property
+    def weight_depth(self) -> int:
+        """Words of the weight memory."""
+        return self.packs * self.passes * self.portions
+
+    @cached_property
+    def weights(self) -> WeightSource:
+        """The weight memory. What loads it does not load the requantiser's constants unless the layer's ``loading``
+        says so."""
+        source = WEIGHT_SOURCES[self.folding.weights]
+        return source(self.weight_depth, self.multipliers, self.layer.weight_type.width, self._weight_matrix)
+
+    @property
+    def image(self) -> bytes:
+        """What loads the weights and the requantiser's constants, in the order in which they take it."""
+        layer, weights = self.layer, self.weights.image
+        if not layer.loading:
+            return weights
+        return weights + images(*self.requantizer.contents(layer.requantization, layer.output.type))
+
+    def _weight_matrix(self) -> np.ndarray:
+        """Weights int64 [words, weights in a word]: a word for each pack, pass and portion; in it group, output
+        channel, element."""
+        layer, folding = self.layer, self.folding
+        weights = self.window.issued(layer.weights)
+        weights = weights.reshape(self.packs, folding.parallel, layer.group_outputs, layer.elements)
+        outputs, elements = self.passes * folding.outputs, self.portions * folding.portion
+        padded = np.zeros((self.packs, folding.parallel, outputs, elements), np.int64)
+        padded[:, :, : layer.group_outputs, : layer.elements] = weights
+        shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
+        return padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
+
+    @property
+    def packing(self) -> Packing:
+        """How the channels of results lie in beats."""
+        return self.requantizer.packing
+
+    @property
+    def beats(self) -> tuple[int, ...]:
+        """Output beats of each pass over a window."""
+        return self.packing.dense
+
+    @cached_property
+    def latency(self) -> int:
+        """From the end of a step to its first beat being offered."""
+        dot = dot_latency(self.multiplier, self.folding.portion, self.weights.latency)
+        packer = Packer.LATENCY if self.packing.partial else 0
+        return self.window.latency + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
+
+    @cached_property
+    def queue(self) -> int:
+        """Places of the queue at the end, for what is on its way when its reader stops."""
+        return queue_depth(self.latency, self.portions, max(self.beats))
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        """Timing of the unit: those of the window buffer, and one that works."""
+        give = np.cumsum(np.tile(self.beats, self.window.windows))
+        reserve = np.append(0, give[:-1]) + max(self.beats)
+        gives = (Give(give, self.latency, self.queue, reserve, WINDOW_CREDIT, self.requantizer.spacing),)
+        return (*self.window.front, Actor("mac", np.full(len(give), self.portions), (self.window.take,), gives))
+
+    @property
+    def products(self) -> tuple[Products, ...]:
+        """Multipliers of the dot products and of the requantiser, by operand widths."""
+        folding = self.folding
+        mac = self.multiplier.hardware(folding.outputs, folding.parallel * folding.portion)
+        return (*mac, *self.requantizer.products(self.layer.requantization))
+
+    @property
+    def memories(self) -> tuple[MemoryNeed, ...]:
+        """Weights, window buffer, constants, queue."""
+        return (
+            *self.weights.memories,
+            *self.window.memories,
+            *self._requantizing[0],
+            ram_need("queue", self.layer.output.type.width * self.folding.lanes_out, self.queue),
+        )
+
+    @cached_property
+    def _requantizing(self) -> tuple[tuple[MemoryNeed, ...], Logic]:
+        """Memories and logic of the requantiser."""
+        layer = self.layer
+        return _requantizer_cost(self.requantizer, layer.requantization, layer.sum_type, layer.output.type)
+
+    @property
+    def logic(self) -> Logic:
+        """What is not a memory or a multiplier."""
+        layer = self.layer
+        return (
+            self.window.logic
+            + self._dot_logic
+            + counter(self.weight_depth)
+            + self.weights.logic
+            + self._requantizing[1]
+            + self.packing.logic(layer.output.type.width)
+            + queue_logic(self.queue, layer.output.type.width * self.folding.lanes_out)
+        )
+
+    @property
+    def _dot_logic(self) -> Logic:
+        folding, sums = self.folding, self.layer.sum_type
+        return dot_logic(
+            self.multiplier, folding.portion, folding.outputs, sums, self.weights.latency, folding.parallel
+        )
+
+
+@lru_cache(1024)  # many foldings of a layer have the same requantiser
+def _requantizer_cost(
+    plan: ResultPlan, requantization: Requantization | Staircase, sum_: IntType, out: IntType
+) -> tuple[tuple[MemoryNeed, ...], Logic]:
+    return plan.memories(requantization), plan.logic(requantization, sum_, out)
+
+
+class MacBlock(wiring.Component):
+    """The hardware of a :class:`MacUnit`."""
+
+    def __init__(self, unit: MacUnit):
+        self.unit = unit
+        super().__init__(self.ports())
+
+    def ports(self) -> dict:
+        """The streams, and what loads the weights."""
+        layer, folding = self.unit.layer, self.unit.folding
+        streams = {
+            "i": In(beat_stream(layer.input.type, folding.lanes_in)),
+            "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
+        }
+        return streams | (LOAD_PORTS if self.unit.weights.loads else {})
+
+    def permit(self, m: Module, window, outlet: Outlet):
+        """Whether there is room for what a step gives."""
+        return outlet.permit
+
+    def elaborate(self, platform):
+        m = Module()
+        unit, layer, folding = self.unit, self.unit.layer, self.unit.folding
+        window = self._window(m)
+        m.submodules.weights = weights = unit.weights.component()
+        m.submodules.dot = dot = DotProduct(
+            unit.multiplier,
+            folding.portion,
+            folding.outputs,
+            layer.sum_type,
+            weights.latency,
+            folding.parallel,
+        )
+        m.submodules.requantizer = requantizer = unit.requantizer.component(
+            layer.requantization, layer.sum_type, layer.output.type
+        )
+        if unit.weights.loads:
+            pass_on(m, self, weights, *([requantizer] if layer.loading else []))
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), unit.queue, max(unit.beats))
+        self._announce(m, window, outlet)
+        if unit.weight_depth > 1:
+            with m.If(window.strobe):
+                m.d.sync += weights.address.eq(wrapping_increment(weights.address, unit.weight_depth))
+        m.d.comb += [
+            window.permit.eq(self.permit(m, window, outlet)),
+            outlet.debit.eq(window.go),
+            dot.strobe.eq(window.strobe),
+            dot.first.eq(window.first),
+            dot.last.eq(window.last),
+            dot.x.eq(unit.window.elements(window)),
+            dot.weights.as_value().eq(weights.data),
+            requantizer.done.eq(dot.done),
+            requantizer.sums.eq(dot.sums),
+        ]
+        self._pack(m, requantizer, outlet)
+        join(m, outlet.o, wiring.flipped(self.o), "output")
+        return m
+
+    def _announce(self, m: Module, window: wiring.Component, outlet: Outlet) -> None:
+        """Tell the outlet how many beats the step that starts will give, where that differs from pass to pass."""
+        packing, beats = self.unit.packing, self.unit.beats
+        few, many = packing.results // packing.lanes, max(beats)
+        usual = many
+        if packing.partial:
+            _, completes = left_over(m, packing, window.go, window.go_final, "left_over")
+            usual = Mux(completes, many, few)
+        if len(beats) > 1:
+            m.d.comb += outlet.amount.eq(Mux(window.go_final, beats[-1], usual))
+
+    def _pack(self, m: Module, requantizer: wiring.Component, outlet: Outlet) -> None:
+        """Push what the requantiser gives into the outlet, with idle lanes closed up."""
+        source, payload = requantizer.push, requantizer.o
+        if self.unit.packing.partial:
+            m.submodules.packer = packer = Packer(self.o.payload.shape(), self.unit.packing)
+            m.d.comb += [packer.take.eq(source), packer.i.eq(payload)]
+            source, payload = packer.push, packer.o
+        m.d.comb += [outlet.push.eq(source), outlet.payload.eq(payload)]
+
+    def _window(self, m: Module) -> wiring.Component:
+        """The window buffer, fed from the input."""
+        source = wiring.flipped(self.i)
+        parts = self.unit.window.parts(source.payload.shape())
+        for name, part in parts:
+            m.submodules[name] = part
+            join(m, source, part.i, f"input of {name}")
+            source = getattr(part, "o", None)
+        return parts[-1][1]

@@ -1,0 +1,276 @@
+"""Foldings of a multiply-accumulate layer: what they are, and which are worth considering."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import product
+
+import numpy as np
+
+from hwgen.blocks.mac.mac_layer import MacLayer, MacShape
+from hwgen.blocks.mac.multiplier import IN_LUTS, PAIR, SINGLE
+from hwgen.blocks.operator import OfferTable
+from hwgen.blocks.requantize.requantizer import ResultPlan
+from hwgen.blocks.requantize.step_search import requantizer_plan
+from hwgen.memory.columns import ColumnBuffer
+from hwgen.memory.raster import SHARED
+from hwgen.memory.rom import rom_style
+from hwgen.memory.weights import ROM, STORE, WEIGHT_SOURCES
+from hwgen.memory.window_kinds import WINDOWS
+
+#: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
+SLIDING_LIMIT = 1024
+
+
+@dataclass(frozen=True)
+class MacFolding:
+    """How a layer is laid out in hardware.
+
+    ``window``: ``"ring"`` (one word a cycle from RAM, so ``parallel * portion`` equals ``lanes_in``), ``"columns"``
+    (a column of words a cycle, from RAM behind line memories: kernel rows times as many) or ``"sliding"`` (registers;
+    any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
+    of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
+    elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
+    sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
+    ``weights``: where they are, one of :data:`hwgen.memory.weights.WEIGHT_SOURCES`.
+    """
+
+    window: str
+    portion: int
+    outputs: int
+    lanes_in: int
+    lanes_out: int
+    serial: bool = False
+    parallel: int = 1
+    in_luts: bool = False
+    products: int = SINGLE
+    weights: str = ROM
+
+    def __str__(self) -> str:
+        groups = f"{self.parallel} of " if self.parallel > 1 else ""
+        return f"{groups}{self.portion}x{self.outputs} {self.window}"
+
+    def holding(self, loaded: bool) -> "MacFolding":
+        """The same with weights where constants that are ``loaded``, or fixed, can be; large RAM holds both."""
+        fitting = STORE if loaded else ROM
+        return replace(self, weights=fitting) if self.weights in {ROM, STORE} - {fitting} else self
+
+
+def unit_requantizer(layer: MacLayer, folding: MacFolding) -> ResultPlan:
+    """The requantiser behind ``folding``: it starts anew with every window's channels."""
+    results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
+    lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
+    return requantizer_plan(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)
+
+
+@lru_cache(SHARED)
+def mac_foldings(layer: MacShape) -> tuple[MacFolding, ...]:
+    """All kinds of window buffer, every number of portions, passes and groups at a time that makes a difference."""
+    shapes = [shape for parallel in divisors(layer.group) for shape in _shapes(layer, parallel)]
+    return tuple(folding for shape in shapes for folding in _requantized(layer, shape))
+
+
+@dataclass(frozen=True, eq=False)
+class MacTable:
+    """:func:`mac_foldings` of a layer, and their figures: where a multiplier makes a ``single`` product, and where it
+    makes a ``pair``, for two output channels that share an activation. Kinds of products: single ones, pairs, and
+    those of the requantiser. ``deep`` int64: numbers of those whose weights are too many words for logic."""
+
+    foldings: tuple[MacFolding, ...]
+    single: OfferTable
+    pair: OfferTable
+    deep: np.ndarray
+
+    def folding(self, at: int, products: int) -> MacFolding:
+        """One of them, with so many products to a multiplier wherever outputs share an activation."""
+        folding = self.foldings[at]
+        return replace(folding, products=products if folding.outputs > 1 else SINGLE)
+
+    def moved(self, table: OfferTable) -> OfferTable:
+        """``table`` of the deep ones alone."""
+        return OfferTable(table.cycles[self.deep], table.counts[:, self.deep], table.kinds[self.deep])
+
+
+@lru_cache(SHARED)
+def mac_table(layer: MacShape) -> MacTable:
+    """All that layers of a shape offer."""
+    foldings = mac_foldings(layer)
+    styles = [rom_style(_words(layer, folding)) for folding in foldings]
+    names = [(folding.window, folding.in_luts, style) for folding, style in zip(foldings, styles, strict=True)]
+    numbers = {name: n for n, name in enumerate(dict.fromkeys(names))}
+    kinds = np.array([numbers[name] for name in names], np.int64)
+    cycles = np.array([mac_interval(layer, folding) for folding in foldings], np.int64)
+    single, pair = (OfferTable(cycles, _counts(layer, foldings, at_once), kinds) for at_once in (SINGLE, PAIR))
+    return MacTable(foldings, single, pair, np.flatnonzero(np.array(styles) == "block"))
+
+
+def _counts(layer: MacShape, foldings: tuple[MacFolding, ...], at_once: int) -> np.ndarray:
+    """Hardware multipliers int64 [kinds, foldings] where each of the dot products makes ``at_once`` products."""
+    elements = np.array([folding.parallel * folding.portion for folding in foldings], np.int64)
+    outputs = np.array([folding.outputs for folding in foldings], np.int64)
+    digits = np.array([_digits(layer, folding) for folding in foldings], np.int64)
+    pairs = np.where((outputs > 1) & (at_once == PAIR), elements * -(-outputs // PAIR), 0)
+    return np.stack([np.where(pairs > 0, 0, elements * outputs), pairs, digits])
+
+
+def _words(layer: MacShape, folding: MacFolding) -> int:
+    """How deep the weight memory is."""
+    passes, portions = -(-layer.group_outputs // folding.outputs), -(-layer.elements // folding.portion)
+    return layer.group // folding.parallel * passes * portions
+
+
+def mac_interval(layer: MacShape, folding: MacFolding) -> int:
+    """A lower bound of the cycles per frame: working, taking, giving."""
+    passes, portions = -(-layer.group_outputs // folding.outputs), -(-layer.elements // folding.portion)
+    work = layer.positions * (layer.group // folding.parallel) * passes * portions
+    taken = _pixels_taken(layer, folding.window) * (layer.input.channels // folding.lanes_in)
+    return max(work, taken, layer.output.elements // folding.lanes_out)
+
+
+@lru_cache(SHARED)
+def _pixels_taken(layer: MacShape, window: str) -> int:
+    """Pixels that go into a window buffer, padding included that it takes time for."""
+    return WINDOWS[window].pixels(layer.input, layer.window)
+
+
+def _digits(layer: MacShape, folding: MacFolding) -> int:
+    """Hardware multipliers of the requantiser."""
+    return 0 if folding.in_luts else folding.lanes_out * (1 if folding.serial else layer.digits)
+
+
+def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
+    """Why a folding cannot be built; empty if it can. More can be built than :func:`mac_foldings` offers."""
+    problems = []
+
+    def require(holds: bool, problem: str) -> None:
+        if not holds:
+            problems.append(problem)
+
+    parallel, outputs, groups = folding.parallel, layer.group_outputs, layer.group
+    *some, last = map(repr, WINDOWS)
+    require(folding.window in WINDOWS, f"window {folding.window!r} is not {', '.join(some)} or {last}")
+    if problems:
+        return problems
+    require(parallel in divisors(groups), f"parallel {parallel} does not divide the {groups} groups of channels")
+    require(1 <= folding.portion <= layer.elements, f"portion {folding.portion} is not within 1 to {layer.elements}")
+    require(1 <= folding.outputs <= outputs, f"outputs {folding.outputs} is not within 1 to {outputs}")
+    require(
+        parallel == 1 or folding.outputs == outputs,
+        f"outputs {folding.outputs} of {parallel} groups at a time would come out of order: "
+        f"all {outputs}, or parallel 1",
+    )
+    require(
+        folding.lanes_in in divisors(parallel * layer.group_inputs),
+        f"lanes_in {folding.lanes_in} does not divide the input",
+    )
+    require(
+        folding.lanes_out in divisors(parallel * outputs) and folding.lanes_out <= parallel * folding.outputs,
+        f"lanes_out {folding.lanes_out} does not divide the {parallel * outputs} channels, or is more than the "
+        f"{parallel * folding.outputs} outputs",
+    )
+    rows = WINDOWS[folding.window].rows(layer.window)
+    if rows:
+        what = "parallel * portion = lanes_in" + (f" * {rows} rows" if rows > 1 else "")
+        require(
+            parallel * folding.portion == rows * folding.lanes_in,
+            f"{folding.window} take as many elements as a beat has: {what}",
+        )
+        require(
+            parallel == 1 or folding.portion == rows * layer.group_inputs,
+            f"portion {folding.portion} of {parallel} groups at a time does not come from {folding.window} in one "
+            f"beat: all {rows * layer.group_inputs} of a group, or parallel 1",
+        )
+    require(folding.products in (IN_LUTS, SINGLE, PAIR), f"products {folding.products} is not 0 (LUTs), 1 or 2 at once")
+    require(
+        folding.products != PAIR or folding.outputs > 1,
+        "products 2 needs two outputs that share an activation: outputs 2, or products 1",
+    )
+    places = ", ".join(map(repr, WEIGHT_SOURCES))
+    require(folding.weights in WEIGHT_SOURCES, f"weights {folding.weights!r} are in none of {places}")
+    return problems
+
+
+def mac_limits(layer: MacLayer, folding: MacFolding) -> list[str]:
+    """The same of one that divides what it must: whether its parts keep up, and can be built."""
+    problems, portions = [], -(-layer.elements // folding.portion)
+    plan = unit_requantizer(layer, folding)
+    if plan.busy > portions:
+        problems.append(
+            f"requantising {plan.results} outputs takes {plan.busy} cycles (limit {portions}); use more lanes_out"
+        )
+    if not WINDOWS[folding.window].fits(layer.input, layer.window, folding.lanes_in):
+        problems.append(f"this window is not one for {folding.window!r}; use 'ring'")
+    return problems
+
+
+def _shapes(layer: MacShape, parallel: int) -> Iterator[MacFolding]:
+    """Foldings with ``parallel`` groups at a time, but for the requantiser."""
+    outputs = _useful(layer.group_outputs) if parallel == 1 else [layer.group_outputs]
+    portions = divisors(layer.group_inputs) if parallel == 1 else [layer.group_inputs]
+    if layer.flat:
+        portions = [portion for portion in portions if layer.flat % portion == 0]
+    for portion, some in product(portions, outputs):
+        for name, kind in WINDOWS.items():
+            lanes, rows = parallel * portion, kind.rows(layer.window)
+            if rows and kind.suits(layer.input, layer.window, lanes):
+                yield MacFolding(name, rows * portion, some, lanes, 1, parallel=parallel)
+    if layer.flat:
+        return
+    held = parallel * layer.elements
+    wide = [portion for portion in _useful(layer.elements) if held <= max(SLIDING_LIMIT, 4 * parallel * portion)]
+    free = [name for name, kind in WINDOWS.items() if not kind.rows(layer.window)]
+    for portion, some, name in product(wide, outputs, free):
+        for lanes in _input_lanes(layer, _suiting(layer, parallel, name), parallel, portion, some):
+            yield MacFolding(name, portion, some, lanes, 1, parallel=parallel)
+
+
+def _input_lanes(layer: MacShape, lanes: list[int], parallel: int, portion: int, outputs: int) -> list[int]:
+    """The narrowest beats that come in no slower than windows are worked on, or the widest; and the narrowest with
+    which rows that complete no window pass while those windows are worked on that the queue of columns holds, so that
+    no pause comes between rows and frames. Empty where there are no ``lanes``."""
+    channels, (top, left, bottom, right) = layer.input.channels, layer.window.pads
+    window = -(-layer.group_outputs // outputs) * (layer.group // parallel) * -(-layer.elements // portion)
+    row = (layer.input.width + left + right) * channels
+    skipped = max(layer.window.extent[0] - 1 - top, layer.window.strides[0] - 1)
+    pause = skipped * row + layer.window.extent[1] * channels
+    work = layer.output.height * layer.output.width * window
+    enough = [few for few in lanes if (layer.input.height + bottom) * row // few <= work] or lanes[-1:]
+    smooth = [few for few in enough if pause // few <= (1 + ColumnBuffer.QUEUE * few // channels) * window]
+    return sorted({*enough[:1], *smooth[:1]})
+
+
+@lru_cache(SHARED)
+def _suiting(layer: MacShape, parallel: int, kind: str) -> list[int]:
+    lanes = divisors(parallel * layer.group_inputs)
+    return [each for each in lanes if WINDOWS[kind].suits(layer.input, layer.window, each)]
+
+
+def _requantized(layer: MacShape, shape: MacFolding) -> Iterator[MacFolding]:
+    """``shape`` with the cheapest requantiser that keeps up with the sums, in hardware multipliers and in LUTs."""
+    portions = -(-layer.elements // shape.portion)
+    ends = shape.parallel * shape.outputs, shape.parallel * layer.group_outputs
+    few = least_lanes(*ends, portions)
+    slow = least_lanes(*ends, portions // layer.digits) if layer.digits > 1 else None
+    if slow and few and slow < few * layer.digits:
+        yield replace(shape, lanes_out=slow, serial=True)
+    elif few:
+        yield replace(shape, lanes_out=few)
+    if few and layer.digits:
+        yield replace(shape, lanes_out=few, in_luts=True)
+
+
+@lru_cache(4096)
+def least_lanes(results: int, channels: int, cycles: int) -> int | None:
+    """The fewest lanes that divide ``channels`` and take ``results`` in so many cycles; None if none do."""
+    return next((few for few in divisors(channels) if few <= results <= few * cycles), None)
+
+
+@lru_cache(4096)
+def divisors(n: int) -> tuple[int, ...]:
+    """All divisors of ``n``, rising."""
+    return tuple(d for d in range(1, n + 1) if n % d == 0)
+
+
+def _useful(n: int) -> list[int]:
+    """Sizes of a part, of which no smaller one cuts ``n`` into as few parts."""
+    return sorted({-(-n // parts) for parts in range(1, n + 1)})

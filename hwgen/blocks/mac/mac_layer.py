@@ -1,0 +1,142 @@
+"""What a multiply-accumulate unit computes: windows of a map times weights, all channels together or in groups."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.blocks.arith.sums import channel_sums, exact_float, window_sums
+from hwgen.blocks.requantize.requantizer import digit_products, digits
+from hwgen.blocks.requantize.staircase import Staircase
+from hwgen.cost.needs import Products
+from hwgen.graph.exact.loadable import LoadForm
+from hwgen.graph.exact.requantize import Requantization
+from hwgen.graph.semantics.window import Window
+from hwgen.graph.types import FeatureMap, IntType
+
+
+@dataclass(frozen=True)
+class MacShape:
+    """All of a layer that its useful foldings and their cycles depend on: no weights, no widths.
+
+    ``digits``: hardware multipliers of a product by the requantiser's constant, 0 where that is always 1. ``flat``:
+    channels of a pixel, where whole maps are flattened into windows; beats do not straddle pixels.
+    """
+
+    input: FeatureMap
+    output: FeatureMap
+    window: Window
+    group: int
+    digits: int
+    flat: int | None = None
+
+    @cached_property
+    def group_inputs(self) -> int:
+        """Input channels that an output channel sees."""
+        return self.input.channels // self.group
+
+    @cached_property
+    def group_outputs(self) -> int:
+        """Output channels of a group."""
+        return self.output.channels // self.group
+
+    @cached_property
+    def elements(self) -> int:
+        """Elements of a group's window."""
+        return self.window.taps * self.group_inputs
+
+    @cached_property
+    def positions(self) -> int:
+        """Windows of a frame."""
+        return self.output.height * self.output.width
+
+
+@dataclass(frozen=True, eq=False)
+class MacLayer:
+    """``weights`` int64 [OC, KH, KW, IC/group] (zero point taken off) over ``window``s of ``input``.
+
+    Channels in and out are cut into ``group`` equal groups, of which each sees only its own; 1 is the usual
+    convolution, as many as there are channels a depthwise one. With ``loading`` hardware is made for any weights of its
+    type, and these are what it starts with.
+    """
+
+    input: FeatureMap
+    output: FeatureMap
+    window: Window
+    weights: np.ndarray
+    input_zero: int
+    requantization: Requantization | Staircase
+    group: int = 1
+    loading: LoadForm | None = None
+
+    @cached_property
+    def shape(self) -> MacShape:
+        """All that foldings are chosen by."""
+        return MacShape(self.input, self.output, self.window, self.group, digits(self.requantization))
+
+    @property
+    def group_inputs(self) -> int:
+        """Input channels that an output channel sees."""
+        return self.shape.group_inputs
+
+    @property
+    def group_outputs(self) -> int:
+        """Output channels of a group."""
+        return self.shape.group_outputs
+
+    @property
+    def elements(self) -> int:
+        """Elements of a group's window."""
+        return self.shape.elements
+
+    @cached_property
+    def product_kinds(self) -> tuple[Products, Products]:
+        """One multiplier of the dot products, and one of the requantiser, if it has any."""
+        x, weight = self.input.type, self.weight_type
+        mac = Products(1, x.width + (not x.signed), weight.width + (not weight.signed))
+        return mac, digit_products(self.requantization, 1) if self.shape.digits else replace(mac, count=0)
+
+    @cached_property
+    def weight_type(self) -> IntType:
+        """Holds all weights: these, or all that may be loaded."""
+        if self.loading and self.loading.weights:
+            return self.loading.weights
+        return IntType.holding(int(self.weights.min()), int(self.weights.max()))
+
+    @cached_property
+    def sum_type(self) -> IntType:
+        """Holds every sum, partial ones included."""
+        if self.loading:
+            return widest_sums(self.weights, self.weight_type, self.input.type)
+        low, high = raw_range(self.weights, self.input.type)
+        return IntType.holding(min(int(low.min()), -1), int(high.max()))
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        """Integers [N, H, W, C] to integers [N, OH, OW, OC]."""
+        return self.requantization.golden(self.raw(x), self.output.type.dtype)
+
+    def raw(self, x: np.ndarray) -> np.ndarray:
+        """Raw sums [N, OH, OW, OC] of ``x`` [N, H, W, C], neither bias nor zero points taken into account.
+
+        Integers held exactly by floats, so that the products run in BLAS: float32 below 2^24, else float64.
+        """
+        exact = exact_float(self.weights, self.input.type)
+        if self.group == self.input.channels:
+            return channel_sums(x, self.weights[..., 0], self.window, self.input_zero, exact)
+        parts = zip(np.split(x, self.group, axis=3), np.split(self.weights, self.group), strict=True)
+        sums = [window_sums(part, weights, self.window, self.input_zero, exact) for part, weights in parts]
+        return sums[0] if self.group == 1 else np.concatenate(sums, axis=3)
+
+
+def widest_sums(weights: np.ndarray, type_: IntType, x: IntType) -> IntType:
+    """Holds all raw sums, partial ones included, of any weights of ``type_`` in the place of ``weights`` [OC, ...]."""
+    elements = weights[0].size
+    corners = [a * b for a in (type_.min, type_.max) for b in (x.min, x.max)]
+    return IntType.holding(min(elements * min(corners), -1), elements * max(corners))
+
+
+def raw_range(weights: np.ndarray, x: IntType) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest raw sum of each output channel, partial sums included; int64 [OC]."""
+    flat = weights.reshape(len(weights), -1)
+    corners = np.stack([flat * x.min, flat * x.max, np.zeros_like(flat)])
+    return corners.min(axis=0).sum(axis=1), corners.max(axis=0).sum(axis=1)

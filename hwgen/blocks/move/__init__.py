@@ -1,0 +1,1 @@
+"""Elements in other places: reordered, cut, padded, joined, made up; and resized."""

@@ -1,0 +1,353 @@
+"""The requantising pipeline that every accumulating block ends with: wide sums in, narrow integers out.
+
+One requantiser serves all results of a block in turn. What it computes is said by
+:class:`hwgen.graph.exact.requantize.Requantization`. One register after each of: hold, constants, bias, saturate,
+multiply, add up, offset, test for ties, choose, correct, clip; and one that rounds the operand as float32 does, where
+that is needed.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.blocks.arith.arithmetic import delay
+from hwgen.blocks.mac.packer import Packed
+from hwgen.blocks.requantize.requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits, needless_rows
+from hwgen.blocks.stream import element_shape
+from hwgen.cost.logic import Logic, counter, delayed, index_bits, stepper, total
+from hwgen.cost.needs import MemoryNeed, Products
+from hwgen.graph.exact.requantization import Requantization
+from hwgen.graph.types import IntType
+from hwgen.hdl.contents import Contents
+from hwgen.memory.queue import wrapping_increment
+from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
+from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, pass_on
+
+
+class ResultPlan(Packed, ABC):
+    """How sums become results: a plan of either kind, made for one requantisation, which it is then asked about."""
+
+    @property
+    @abstractmethod
+    def spacing(self) -> int:
+        """Cycles from beat to beat."""
+
+    @property
+    @abstractmethod
+    def busy(self) -> int:
+        """Cycles that a set of sums takes."""
+
+    @property
+    @abstractmethod
+    def latency(self) -> int:
+        """From ``done`` to the first push."""
+
+    @abstractmethod
+    def logic(self, requantization: Any, sum_: IntType, out: IntType) -> Logic:
+        """Counted bits."""
+
+    @abstractmethod
+    def memories(self, requantization: Any) -> tuple[MemoryNeed, ...]:
+        """Constants, thresholds, values."""
+
+    @abstractmethod
+    def products(self, requantization: Any) -> tuple[Products, ...]:
+        """The multipliers by their operand widths."""
+
+    @abstractmethod
+    def component(self, requantization: Any, sum_: IntType, out: IntType) -> wiring.Component:
+        """The hardware."""
+
+    def contents(self, requantization: Any, out: IntType) -> tuple[Contents, ...]:
+        """What is loaded."""
+        raise NotImplementedError(f"{type(self).__name__} holds nothing that can be loaded")
+
+
+@dataclass(frozen=True)
+class RequantizerPlan(ResultPlan):
+    """How results are requantised: ``results`` sums come in together, ``lanes`` leave in a beat.
+
+    Sets start anew after every ``period`` channels, the last of them cut short where ``results`` does not divide it.
+    ``lanes`` divides ``period``, which divides ``channels``; where it does not divide ``results``, the last beat of a
+    set has idle lanes (:class:`Packing`). ``digits`` is the length of the constant multiplier in digits of
+    ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all at once. With
+    ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed. ``rounded`` says that
+    operands are rounded before.
+    """
+
+    results: int
+    lanes: int
+    channels: int
+    digits: int
+    serial: bool
+    period: int
+    digit_bits: int = DIGIT_BITS
+    in_luts: bool = False
+    rounded: bool = False
+
+    @staticmethod
+    def of(
+        requantization: Requantization,
+        results: int,
+        lanes: int,
+        serial: bool = False,
+        period: int | None = None,
+        lut_cycles: int = 0,
+    ) -> "RequantizerPlan":
+        """The plan for the channels of ``requantization``; ``period`` is all of them unless given.
+
+        With ``lut_cycles`` for a set of results it multiplies in LUTs, with digits as small as these allow.
+        """
+        channels = requantization.channels
+        bits = requantization.multiplier_bits if multiplies(requantization) else 0
+        common: dict[str, Any] = {"period": period or channels, "rounded": requantization.rounds}
+        if lut_cycles and bits:
+            cycles = min(max(lut_cycles // -(-results // lanes), 1), bits)
+            size = -(-bits // cycles)
+            count = -(-bits // size)
+            return RequantizerPlan(results, lanes, channels, count, count > 1, digit_bits=size, in_luts=True, **common)
+        count = digits(requantization)
+        return RequantizerPlan(results, lanes, channels, count, serial and count > 1, **common)
+
+    @property
+    def spacing(self) -> int:
+        """Cycles from beat to beat."""
+        return self.digits if self.serial else 1
+
+    @property
+    def busy(self) -> int:
+        """Cycles that a set of results takes; the next must not come sooner."""
+        return self.packing.loose * self.spacing
+
+    @property
+    def multipliers(self) -> int:
+        """Hardware multipliers, each of an operand by a digit."""
+        return 0 if self.in_luts else self.lanes * (1 if self.serial else self.digits)
+
+    @property
+    def part_latency(self) -> int:
+        """Cycles from an operand and a digit to their product."""
+        return max((self.digit_bits - 1).bit_length(), 1) if self.in_luts else 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``done`` to the first ``push``."""
+        return 1 + rom_latency(self.rounds) + self.before_product + self.part_latency + self.spacing + 5
+
+    @property
+    def before_product(self) -> int:
+        """Registers from a sum to what is multiplied."""
+        return 2 + self.rounded
+
+    def _columns(self, requantization: Requantization) -> list[Columns]:
+        """What the constant memory holds of bias, multiplier and offset."""
+        fields = (requantization.bias, requantization.multiplier, requantization.offset)
+        values = [field[self.slots].reshape(self.rounds, self.lanes) for field in fields]
+        widths = constant_bits(requantization)
+        return [Columns.of(each, [width] * self.lanes) for each, width in zip(values, widths, strict=True)]
+
+    def contents(self, requantization: Requantization, out: IntType) -> tuple[Contents, Contents]:
+        """What is loaded: the constants of channels, and what is the same for all of them."""
+        shape = self._store(requantization)
+        words = constant_words(requantization.select(self.slots), self.lanes)
+        settings = pack((requantization.zero_point, *requantization.clamp), out.width)
+        return Contents.of(words, shape.width), Contents.of([settings], 3 * out.width)
+
+    def products(self, requantization: Requantization) -> tuple[Products, ...]:
+        """The multipliers by their operand widths."""
+        return (digit_products(requantization, self.multipliers),) if self.multipliers else ()
+
+    def component(self, requantization: Requantization, sum_: IntType, out: IntType) -> "Requantizer":
+        """The hardware, for sums and results of these types."""
+        return Requantizer(requantization, self, sum_, out)
+
+    def memories(self, requantization: Requantization) -> tuple[MemoryNeed, ...]:
+        """The constants."""
+        if requantization.widths:
+            return self._store(requantization).needs("constants")
+        columns = Columns.joined(self._columns(requantization))
+        return (rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds, columns),)
+
+    def _store(self, requantization: Requantization) -> StoreShape:
+        """The constant memory where it is loaded."""
+        return StoreShape(self.lanes * sum(constant_bits(requantization)), self.rounds)
+
+    def logic(self, requantization: Requantization, sum_: IntType, out: IntType) -> Logic:
+        """Counted bits of the pipeline, its constants' registers included."""
+        form = lane_form(requantization, self, sum_, out)
+        widths = [self.lanes * width for width in form.constant_bits]
+        if form.loaded:
+            constants = self._store(requantization).logic + StoreShape(3 * out.width, 1).logic
+            bits = widths
+        else:
+            bits = [columns.registers for columns in self._columns(requantization)]
+            constants = Logic(register=sum(bits)) + self._needless(requantization, form.factor.width)
+        constants += total(map(delayed, bits[1:], form.waits, widths[1:]))
+        sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
+        sums += delayed(index_bits(self.spacing), rom_latency(self.rounds))  # the digit's number
+        return serialiser_logic(self, sum_) + sums + constants + self.lanes * form.logic
+
+    def _needless(self, requantization: Requantization, width: int) -> Logic:
+        """What constants save, as bits below 0, of the rows that are added up in LUTs instead of multiplied."""
+        if not self.in_luts or self.serial:
+            return Logic()
+        multipliers = requantization.multiplier[self.slots].reshape(self.rounds, self.lanes)
+        return total(needless_rows(lane, self.digit_bits, width) for lane in multipliers.T)
+
+
+def serialiser_logic(plan: ResultPlan, sum_: IntType) -> Logic:
+    """Counted bits of what holds a set of sums and counts beats and digits."""
+    packing = plan.packing
+    hold = Logic(mux=(plan.results - plan.lanes) * sum_.width, register=plan.results * sum_.width)
+    cut = packing.rounds if packing.last_loose < packing.loose and plan.period < plan.channels else 1
+    left = stepper(plan.busy.bit_length()) + Logic(logic=4)
+    return hold + left + total(map(counter, (plan.rounds, plan.spacing, cut))) + Logic(register=plan.latency - 1)
+
+
+def multiplies(requantization: object) -> bool:
+    """Whether there is a constant multiplier at all, and it may be another than 1."""
+    loaded = getattr(requantization, "widths", None) is not None
+    return loaded or bool((getattr(requantization, "multiplier", np.ones(1)) != 1).any())
+
+
+def digits(requantization: Any) -> int:
+    """Digits of the constant multiplier, 0 where there is none or it is always 1."""
+    return -(-requantization.multiplier_bits // DIGIT_BITS) if multiplies(requantization) else 0
+
+
+def digit_products(requantization: Any, count: int) -> Products:
+    """``count`` multipliers of an operand by a digit."""
+    operand = requantization.factor_type
+    return Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1)
+
+
+class Requantizer(wiring.Component):
+    """Takes ``plan.results`` sums with ``done``, gives the loose beats of ``plan.packing`` with ``push``.
+
+    Channels follow each other in order and start again after the last. Where constants are loaded there are buses
+    ``load`` and ``loaded``.
+    """
+
+    def __init__(self, requantization: Any, plan: Any, sum_: IntType, out: IntType):
+        self.requantization, self.plan, self.sum_type, self.out_type = requantization, plan, sum_, out
+        self.loaded_constants = getattr(requantization, "widths", None) is not None
+        members = {
+            "done": In(1),
+            "sums": In(data.ArrayLayout(element_shape(sum_), plan.results)),
+            "push": Out(1),
+            "o": Out(data.ArrayLayout(element_shape(out), plan.lanes)),
+        }
+        super().__init__(members | (LOAD_PORTS if self.loaded_constants else {}))
+
+    def _constants(self, m: Module) -> tuple[Rom | Store, Value | None]:
+        """The memory of what channels have, and what all have where that is loaded, too."""
+        plan = self.plan
+        if not self.loaded_constants:
+            words = constant_words(self.requantization.select(plan.slots), plan.lanes)
+            m.submodules.constants = rom = Rom(words, plan.lanes * sum(constant_bits(self.requantization)))
+            return rom, None
+        constants, settings = map(Store, plan.contents(self.requantization, self.out_type))
+        m.submodules.constants, m.submodules.settings = constants, settings
+        pass_on(m, self, constants, settings)
+        return constants, settings.data
+
+    def elaborate(self, platform):
+        m = Module()
+        plan, size = self.plan, sum(constant_bits(self.requantization))
+        sums, beat, phase, issue = self._serialise(m)
+        rom, settings = self._constants(m)
+        m.d.comb += rom.address.eq(beat)
+        sums = delay(m, sums, rom.latency, "sums")
+        phase = delay(m, phase, rom.latency, "phase")
+        m.d.comb += self.push.eq(delay(m, issue, plan.latency - 1, "push", reset_less=False))
+        form = lane_form(self.requantization, plan, self.sum_type, self.out_type)
+        for n in range(plan.lanes):
+            m.submodules[f"lane_{n}"] = lane = RequantizerLane(form)
+            m.d.comb += [
+                lane.sum.eq(sums.word_select(n, self.sum_type.width)),
+                lane.constants.as_value().eq(rom.data.word_select(n, size)),
+                lane.phase.eq(phase),
+                self.o[n].eq(lane.o),
+            ]
+            if form.loaded:
+                m.d.comb += lane.settings.as_value().eq(settings)
+        return m
+
+    def _serialise(self, m: Module) -> tuple[Value, Signal, Signal, Value]:
+        """Hold a set of sums and shift it out; gives this beat's sums, its number, the digit's, and when it starts."""
+        plan = self.plan
+        width = plan.lanes * self.sum_type.width
+        hold = Signal(plan.results * self.sum_type.width, reset_less=True)
+        left, beat = Signal(range(plan.busy + 1)), Signal(range(max(plan.rounds, 2)))
+        phase = Signal(range(max(plan.spacing, 2)))
+        beat_end = phase == plan.spacing - 1
+        with m.If(left != 0):
+            m.d.sync += left.eq(left - 1)
+            if plan.serial:
+                m.d.sync += phase.eq(wrapping_increment(phase, plan.spacing))
+            with m.If(beat_end):
+                m.d.sync += hold.eq(hold >> width)
+                if plan.rounds > 1:
+                    m.d.sync += beat.eq(wrapping_increment(beat, plan.rounds))
+                if plan.packing.last_loose < plan.packing.loose:
+                    self._cut_short(m, beat, left)
+        with m.If(self.done):
+            m.d.sync += [hold.eq(self.sums.as_value()), left.eq(plan.busy)]
+        return hold[:width], beat, phase, (left != 0) & (phase == 0)
+
+    def _cut_short(self, m: Module, beat: Signal, left: Signal) -> None:
+        """Stop after the last beat of a period."""
+        plan = self.plan
+        beats, within = plan.packing.rounds, beat
+        if plan.period < plan.channels:
+            within = Signal(range(beats), name="within")
+            m.d.sync += within.eq(wrapping_increment(within, beats))
+        with m.If(within == beats - 1):
+            m.d.sync += left.eq(0)
+
+
+def lane_form(requantization: Requantization, plan: RequantizerPlan, sum_: IntType, out: IntType) -> LaneForm:
+    """What all lanes of a requantiser are."""
+    loaded = requantization.widths is not None
+    low, high = (end - requantization.zero_point for end in requantization.clamp)
+    reach = 1 << out.width if loaded else max(abs(low), abs(high))
+    longest = (2 * reach + 1).bit_length()
+    margins = requantization.margins if requantization.form == "float" else (0,) * 65
+    names = ("digits", "digit_bits", "serial", "in_luts", "rounded", "before_product", "part_latency", "spacing")
+    return LaneForm(
+        sum_,
+        requantization.operand_type,
+        requantization.factor_type,
+        out,
+        constant_bits(requantization),
+        requantization.shift,
+        0 if loaded else requantization.zero_point,
+        (out.min, out.max) if loaded else requantization.clamp,
+        requantization.ties,
+        margins[1 : longest + 1] if requantization.ties else (),
+        **{name: getattr(plan, name) for name in names},
+        loaded=loaded,
+    )
+
+
+def constant_words(requantization: Requantization, lanes: int) -> list[int]:
+    """The contents of the constant memory: in each word ``lanes`` channels, the first lowest; in each of them bias,
+    multiplier, offset."""
+    widths = constant_bits(requantization)
+    channels = []
+    offset = requantization.offset
+    if requantization.widths:  # the zero point is loaded apart
+        offset = offset - (requantization.zero_point << requantization.shift)
+    columns = (requantization.bias, requantization.multiplier, offset)
+    for row in zip(*columns, strict=True):
+        word, at = 0, 0
+        for value, width in zip(row, widths, strict=True):
+            word |= pack([value], width) << at
+            at += width
+        channels.append(word)
+    return [pack(channels[at : at + lanes], sum(widths)) for at in range(0, len(channels), lanes)]
