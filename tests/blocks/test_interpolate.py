@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from hwgen.blocks import OPERATORS, AveragePool, Conv, Float, Interpolate, Keep
+from hwgen.blocks import OPERATORS, PARTS, AveragePool, Conv, Float, Interpolate, Keep
 from hwgen.blocks.move.interpolate import Shares
 from hwgen.flow.front import quantised
 from hwgen.graph import golden
@@ -88,7 +88,7 @@ def outcome(network, scales, mode):
 def test_models_are_resized_in_hardware(tmp_path, mode, scales):
     network = resized(tmp_path, mode, scales)
     assert not any(isinstance(layer.op, Float) for layer in network.layers)
-    assert all(layer.op.gap is None and type(layer.op) in OPERATORS for layer in network.layers)
+    assert all(layer.op.gap is None and type(layer.op) in (*OPERATORS, *PARTS) for layer in network.layers)
     ours, wanted = outcome(network, scales, mode)
     # Half a step is what rounding may do.
     assert np.abs(ours - wanted).max() <= 1.01 * network.output.quantization.scale
