@@ -111,7 +111,7 @@ def test_hardware_follows_the_table_on_the_awkward_pairs(op):
 scales = st.floats(0.004, 0.4)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.sampled_from([Add, Mul]), st.sampled_from([U8, S8]), scales, scales, st.floats(0.1, 4), st.data())
 def test_random_scales(kind, type_, a, b, ratio, data):
     zeros = [data.draw(st.integers(type_.min, type_.max)) for _ in range(3)]

@@ -34,7 +34,7 @@ def windowed(draw):
     return source, window
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(windowed(), st.data())
 def test_convolutions(case, data):
     source, window = case
@@ -44,7 +44,7 @@ def test_convolutions(case, data):
     check_unit(data.draw(st.sampled_from(units)), frames=3)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(windowed(), st.data())
 def test_convolutions_in_groups(case, data):
     source, window = case
@@ -53,7 +53,7 @@ def test_convolutions_in_groups(case, data):
     check_unit(data.draw(st.sampled_from(list(op.units()))), frames=3)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data())
 def test_sets_of_channels_of_any_size(data):
     """Neither the channels nor the lanes of the requantiser divide a set, or are divided by it."""
@@ -70,7 +70,7 @@ def test_sets_of_channels_of_any_size(data):
     check_unit(unit, frames=3)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(windowed(), st.sampled_from([MaxPool, AveragePool]), st.data())
 def test_pools(case, kind, data):
     source, window = case
@@ -79,7 +79,7 @@ def test_pools(case, kind, data):
     check_unit(data.draw(st.sampled_from(list(op.units()))), frames=3)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(windowed(), st.data())
 def test_maxima_over_whole_maps(case, data):
     source, kind = case[0], case[0].type
@@ -101,7 +101,7 @@ def edged(draw):
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(edged(), st.data())
 def test_average_pools_that_leave_padding_out(case, data):
     op = edge_pool(*case, Quantization(U8, 0.03, 7))

@@ -22,7 +22,7 @@ def models(draw):
     return rng, model
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(models())
 def test_any_graph(tmp_path, case):
     """10,000 more: ``python -m benchmarks.random_graphs``."""

@@ -57,7 +57,7 @@ def convolutions(draw):
     return build(nodes, "y", constants, ("x", ("N", group * per_group, 7, 8))), frames
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(convolutions())
 def test_any_convolution(tmp_path, case):
     compile_and_compare(save(case[0], tmp_path), case[1], tmp_path, case[1])

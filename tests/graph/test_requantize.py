@@ -31,7 +31,7 @@ def test_thresholds_are_the_first_accumulators_of_each_output():
             assert point == (reached[0] if len(reached) else 3001)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_every_form_equals_the_definition(data):
     bits = data.draw(st.sampled_from([1, 2, 4, 8, 8, 8]))
@@ -134,7 +134,7 @@ def test_outputs_of_16_bits_of_a_whole_scale():
     np.testing.assert_array_equal(form.apply(every), form.reference(every))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_every_form_of_wide_sums_equals_the_definition(data):
     """Scales and ranges of any size: whatever form is found is exact where float32 rounds, and right beside it."""

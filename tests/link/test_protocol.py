@@ -33,7 +33,7 @@ def packets(draw, header=BOARD_HEADER):
 
 
 @pytest.mark.parametrize("header", [HOST_HEADER, BOARD_HEADER])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_packets_are_read_as_they_were_written(header, data):
     sent = data.draw(st.lists(packets(header), max_size=4))
@@ -43,7 +43,7 @@ def test_packets_are_read_as_they_were_written(header, data):
     assert [*reader.feed(line[:cut]), *reader.feed(line[cut:])] == sent
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(packet=packets(), garbage=st.binary(max_size=400))
 def test_a_packet_is_found_after_any_garbage(packet, garbage):
     reader = Reader()
@@ -51,7 +51,7 @@ def test_a_packet_is_found_after_any_garbage(packet, garbage):
     assert list(reader.feed(on_line(packet)))[-1:] == [packet]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(packet=packets(), data=st.data())
 def test_no_changed_packet_is_taken(packet, data):
     line = bytearray(on_line(packet))

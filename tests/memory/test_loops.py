@@ -12,7 +12,7 @@ from hwgen.memory.loops import LoopNest, lookup_2d
 from hwgen.memory.raster import Raster
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(-5, 9)), min_size=1, max_size=4), st.integers(0, 40))
 def test_affine_quantities_follow_the_loops(loops, modulus):
     m, advance = Module(), Signal(init=1)
@@ -40,7 +40,7 @@ def test_affine_quantities_follow_the_loops(loops, modulus):
     simulator.run()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_window_bookkeeping_fits_its_tables_and_its_definition(data):
     pair = st.tuples(st.integers(1, 4), st.integers(1, 4))
