@@ -104,5 +104,5 @@ def test_latency_is_never_bought_beyond_the_budget(seed):
 def test_a_network_that_hands_shortcuts_on_has_a_least_latency_too():
     network = residual()
     search = Search(network, ECP5, 60, bound=False)
-    assert any(getattr(layer.folding, "tap", 0) for layer in search.fastest().layers)
+    assert any(len(layer.unit.outputs) > 1 for layer in search.fastest().layers)
     assert schedule(search.least_latency()).latency <= schedule(search.fastest()).latency

@@ -99,7 +99,7 @@ def network_of(path, outputs, **settings):
     """Without calibration frames what is not quantised stays so."""
     with pytest.MonkeyPatch.context() as patch:
         if not settings:
-            patch.setattr(flow, "quantize", lambda graph, *frames, **options: graph)
+            patch.setattr("hwgen.flow.front.quantize", lambda graph, *frames, **options: graph)
         return flow.quantised(path, outputs=outputs, warn=lambda line: None, **settings).network
 
 

@@ -105,7 +105,7 @@ def test_edges_are_what_layers_read(make):
         assert (entry["from"] == pair[0]) != entry["handed"]
         assert 0 <= entry["peak"] <= entry["places"]
     handed = {(entry["from"], entry["to"]) for entry in found if entry["handed"]}
-    assert len(handed) == sum(bool(getattr(layer.folding, "tap", 0)) for layer in plan.layers)
+    assert len(handed) == sum(len(layer.unit.outputs) > 1 for layer in plan.layers)
     listed = [layer.name for layer in plan.layers]
     free_of_each_other(picture(listed, found, len(network.results)))
 

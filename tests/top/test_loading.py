@@ -38,7 +38,6 @@ from hwgen.top.loader import LoadGate, LoadPlan
 from hwgen.top.loading import forms_in, laid_out, made_loadable, plan_text
 from tests import tiny
 from tests.blocks.cases import conv, dense, site
-from tests.blocks.unit_of import unit_of
 from tests.dataflow import nets
 from tests.shared import EXAMPLES
 
@@ -137,7 +136,7 @@ def lane(stage) -> LaneForm:
 def test_cycles_are_those_of_fixed_weights(hardware):
     network, plan, _ = hardware
     fixed = replace(plan, network=network, layers=tuple(
-        replace(layer, unit=unit_of(placed.op, layer.folding))
+        replace(layer, unit=replace(layer.unit, op=placed.op))
         for layer, placed in zip(plan.layers, network.layers, strict=True)
     ))  # fmt: skip
     before, after = schedule(fixed), schedule(plan)
