@@ -189,7 +189,8 @@ class _TableBlock(StreamedBlock):
     def elaborate(self, platform):
         m = Module()
         op, outlet, (source,) = self.op, self.outlet(m), self.sources
-        take, turns = Signal(), self.unit.turns
+        take = Signal()
+        turns = self.unit.turns
         turn = Signal(range(turns)) if turns > 1 else Cat()
         if turns > 1:
             with m.If(take):
