@@ -280,6 +280,7 @@ def test_a_clock_that_no_pll_makes_is_refused_with_the_range():
 # The tools
 
 
+@pytest.mark.slow
 def test_a_real_bitstream():
     printed = ok(*BUILD, "--board", "icebreaker", "--bitstream").stdout
     found = re.search(r"the routed design reaches (\d+\.\d) MHz", printed)

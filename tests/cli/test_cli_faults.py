@@ -74,6 +74,7 @@ def test_a_full_disk_for_what_is_remembered_only_means_that_it_is_not(tmp_path, 
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.suffix != ".so"] == []
 
 
+@pytest.mark.slow
 def test_waveforms_of_a_compiled_program_on_a_full_disk_end_in_one_line_and_nothing_is_left():
     """Verilator itself would end the program, or wait for ever for a lock that it has."""
     resource = pytest.importorskip("resource", reason="no limits to the size of files on this system")

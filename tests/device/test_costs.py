@@ -38,6 +38,7 @@ def tried():
         for n, case in enumerate(CASES):
             off = OFF.get((name, n))
             marks = [pytest.mark.xfail(reason=off, strict=True)] if off else []
+            marks += [pytest.mark.slow] if name != "lfe5u-25f" or case.unit.loads else []  # Yosys takes a while
             yield pytest.param(name, case, id=f"{name}-{case}{', loaded' * case.unit.loads}", marks=marks)
 
 
