@@ -9,6 +9,7 @@ import numpy as np
 
 from hwgen.blocks.requantize.requantizer import ResultPlan
 from hwgen.blocks.requantize.requantizer_lane import DIGIT_BITS
+from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.loadable import LoadForm, choose, fit_within
 from hwgen.graph.exact.requantize import Requantization
@@ -40,6 +41,11 @@ class Loadable(Operator):
     requantization: Requantization | object
     weights: np.ndarray  # where it has any
     loading: LoadForm | None
+
+    @property
+    def gap(self) -> str | None:
+        """Why its sums cannot be requantised in hardware; None where they can."""
+        return self.requantization.gap if isinstance(self.requantization, Staircase) else None
 
     @property
     def load_weights(self) -> IntType | None:

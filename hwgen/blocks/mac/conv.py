@@ -8,7 +8,7 @@ import numpy as np
 from hwgen.blocks.loaded import Loadable, stored_type, window_text
 from hwgen.blocks.mac.mac import MacOperator
 from hwgen.blocks.mac.mac_layer import MacLayer, raw_range, widest_sums
-from hwgen.blocks.requantize.staircase import Staircase, requantization, requantization_gap
+from hwgen.blocks.requantize.staircase import Staircase, requantization
 from hwgen.graph.exact.loadable import LoadForm
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import QuantizedConstant, Site
@@ -55,17 +55,6 @@ class Conv(Loadable, MacOperator):
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         return self._layer.golden(x)
-
-    @property
-    def gap(self) -> str | None:
-        return requantization_gap(self)
-
-    @property
-    def layer(self) -> MacLayer:
-        """What the multiply-accumulate unit computes. ModelError where there is a :attr:`gap`."""
-        if self.gap:
-            raise self.golden_only()
-        return self._layer
 
     @cached_property
     def _layer(self) -> MacLayer:

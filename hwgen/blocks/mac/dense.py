@@ -10,7 +10,7 @@ from hwgen.blocks.mac.conv import site_requantization, stored_weights
 from hwgen.blocks.mac.mac import MacOperator, MacUnit
 from hwgen.blocks.mac.mac_folding import MacFolding
 from hwgen.blocks.mac.mac_layer import MacLayer, MacShape, widest_sums
-from hwgen.blocks.requantize.staircase import Staircase, requantization_gap
+from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.graph.exact.loadable import LoadForm
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import Site
@@ -45,17 +45,6 @@ class Dense(Loadable, MacOperator):
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         return self._layer.golden(x.reshape(len(x), *self._layer.input.shape))
-
-    @property
-    def gap(self) -> str | None:
-        return requantization_gap(self)
-
-    @property
-    def layer(self) -> MacLayer:
-        """What the multiply-accumulate unit computes. ModelError where there is a :attr:`gap`."""
-        if self.gap:
-            raise self.golden_only()
-        return self._layer
 
     @cached_property
     def _layer(self) -> MacLayer:

@@ -51,8 +51,15 @@ class MacOperator(Operator):
 
     @property
     @abstractmethod
+    def _layer(self) -> MacLayer:
+        """What the unit computes, whether there is hardware or not."""
+
+    @property
     def layer(self) -> MacLayer:
-        """What the unit computes."""
+        """What the unit computes. ModelError where there is a :attr:`gap`."""
+        if self.gap:
+            raise self.golden_only()
+        return self._layer
 
     @cached_property
     def shape(self) -> MacShape:

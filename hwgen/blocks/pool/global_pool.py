@@ -15,7 +15,7 @@ from hwgen.blocks.mac.mac_folding import divisors
 from hwgen.blocks.operator import LaneFolding, Operator, OperatorUnit
 from hwgen.blocks.pool.pool import LanesBlock, average_requantization, sum_type
 from hwgen.blocks.requantize.requantizer import ResultPlan
-from hwgen.blocks.requantize.staircase import Staircase, requantization_gap
+from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.blocks.requantize.step_search import requantizer_plan
 from hwgen.blocks.stream import element_shape, join
 from hwgen.cost.actor import Actor, Give, Take, counting, ones
@@ -36,6 +36,8 @@ class GlobalPool(Operator):
 
     def foldings(self) -> Iterable[LaneFolding]:
         """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
+        if self.gap:
+            raise self.golden_only()
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
     @property
@@ -110,16 +112,6 @@ class GlobalAveragePool(LoadedRequantizer, GlobalPool):
     def golden(self, x: np.ndarray) -> np.ndarray:
         sums = x.sum(axis=(1, 2), keepdims=True, dtype=np.int64)
         return self.requantization.reference(sums).astype(self.output.type.dtype)
-
-    @property
-    def gap(self) -> str | None:
-        return requantization_gap(self)
-
-    def foldings(self) -> Iterable[LaneFolding]:
-        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
-        if self.gap:
-            raise self.golden_only()
-        return super().foldings()
 
     def built_for(self) -> dict[str, object]:
         """What constants that are loaded later must keep to."""

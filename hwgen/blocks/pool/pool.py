@@ -14,7 +14,7 @@ from hwgen.blocks.loaded import LoadedRequantizer, LoadedUnit, window_text
 from hwgen.blocks.mac.mac_folding import divisors
 from hwgen.blocks.operator import LaneFolding, Operator, OperatorUnit
 from hwgen.blocks.requantize.requantizer import ResultPlan
-from hwgen.blocks.requantize.staircase import Staircase, requantization, requantization_gap
+from hwgen.blocks.requantize.staircase import Staircase, requantization
 from hwgen.blocks.requantize.step_search import requantizer_plan
 from hwgen.blocks.stream import beat_layout, beat_stream, element_shape, join
 from hwgen.cost.actor import Actor, Give, counting
@@ -46,6 +46,8 @@ class Pool(Operator):
 
     def foldings(self) -> Iterable[LaneFolding]:
         """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
+        if self.gap:
+            raise self.golden_only()
         return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
 
@@ -169,16 +171,6 @@ class AveragePool(LoadedRequantizer, Pool):
             return None
         form = average_requantization(site, window.taps)
         return cls(site.input.map, window, site.output.map, site.input.quantization.zero_point, form)
-
-    @property
-    def gap(self) -> str | None:
-        return requantization_gap(self)
-
-    def foldings(self) -> Iterable[LaneFolding]:
-        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
-        if self.gap:
-            raise self.golden_only()
-        return super().foldings()
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         sums = self.window.patches(x.astype(np.int64), self.input_zero).sum(axis=(3, 4))

@@ -110,8 +110,3 @@ def requantization(
         return fit(np.asarray(scale, np.float32), target.zero_point, site.clamp, low + bias, high + bias, bias)
     except ModelError as error:
         return Staircase(scale, bias, target, site.clamp, low, high, f"{site.op} ({error})")
-
-
-def requantization_gap(op) -> str | None:
-    """What :attr:`Operator.gap` is for an operator that ends in a requantisation."""
-    return op.requantization.gap if isinstance(op.requantization, Staircase) else None

@@ -12,14 +12,17 @@ _ERF = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def add(x: Array, y: Array) -> Array:
+    """``x + y``, broadcast, in the type of both."""
     return x + y
 
 
 def sub(x: Array, y: Array) -> Array:
+    """``x - y``, broadcast, in the type of both."""
     return x - y
 
 
 def mul(x: Array, y: Array) -> Array:
+    """``x * y``, broadcast, in the type of both."""
     return x * y
 
 
@@ -32,112 +35,139 @@ def div(x: Array, y: Array) -> Array:
 
 
 def bit_shift(x: Array, y: Array, *, direction: str) -> Array:
+    """Whole numbers moved by ``y`` bits, to the ``"RIGHT"`` or to the left."""
     return x >> y if direction == "RIGHT" else x << y
 
 
 def power(x: Array, y: Array) -> Array:
+    """``x`` to the power of ``y``, in the type of ``x``."""
     return np.power(x, y.astype(x.dtype) if x.dtype.kind == "f" else y).astype(x.dtype)
 
 
 def add_all(*operands: Array) -> Array:
+    """The sum of any number of operands, from left to right."""
     return reduce(np.add, operands)
 
 
 def mean_all(*operands: Array) -> Array:
+    """The sum of any number of operands, divided by how many they are."""
     return add_all(*operands) / operands[0].dtype.type(len(operands))
 
 
 def maximum(*operands: Array) -> Array:
+    """The greatest of any number of operands, element by element."""
     return reduce(np.maximum, operands)
 
 
 def minimum(*operands: Array) -> Array:
+    """The least of any number of operands, element by element."""
     return reduce(np.minimum, operands)
 
 
 def relu(x: Array) -> Array:
+    """``max(x, 0)``."""
     return np.maximum(x, x.dtype.type(0))
 
 
 def leaky_relu(x: Array, *, alpha: float) -> Array:
+    """``alpha * x`` below 0, ``x`` elsewhere."""
     return np.where(x < 0, x * x.dtype.type(alpha), x)
 
 
 def prelu(x: Array, slope: Array) -> Array:
+    """``slope * x`` below 0, ``x`` elsewhere; a slope for each channel or for all."""
     return np.where(x < 0, x * slope, x)
 
 
 def sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``."""
     one = x.dtype.type(1)
     return one / (one + np.exp(-x))
 
 
 def hard_sigmoid(x: Array, *, alpha: float, beta: float) -> Array:
+    """``alpha * x + beta``, clipped to 0 and 1."""
     return np.clip(x * x.dtype.type(alpha) + x.dtype.type(beta), x.dtype.type(0), x.dtype.type(1))
 
 
 def hard_swish(x: Array) -> Array:
+    """``x`` times a :func:`hard_sigmoid` that rises from -3 to 3."""
     return x * hard_sigmoid(x, alpha=1 / 6, beta=0.5)
 
 
 def tanh(x: Array) -> Array:
+    """The hyperbolic tangent."""
     return np.tanh(x)
 
 
 def sin(x: Array) -> Array:
+    """The sine, of radians."""
     return np.sin(x)
 
 
 def cos(x: Array) -> Array:
+    """The cosine, of radians."""
     return np.cos(x)
 
 
 def tan(x: Array) -> Array:
+    """The tangent, of radians."""
     return np.tan(x)
 
 
 def sinh(x: Array) -> Array:
+    """The hyperbolic sine."""
     return np.sinh(x)
 
 
 def cosh(x: Array) -> Array:
+    """The hyperbolic cosine."""
     return np.cosh(x)
 
 
 def arcsin(x: Array) -> Array:
+    """The inverse of :func:`sin`, in radians; NaN outside of -1 to 1."""
     return np.arcsin(x)
 
 
 def arccos(x: Array) -> Array:
+    """The inverse of :func:`cos`, in radians; NaN outside of -1 to 1."""
     return np.arccos(x)
 
 
 def arctan(x: Array) -> Array:
+    """The inverse of :func:`tan`, in radians."""
     return np.arctan(x)
 
 
 def arcsinh(x: Array) -> Array:
+    """The inverse of :func:`sinh`."""
     return np.arcsinh(x)
 
 
 def arccosh(x: Array) -> Array:
+    """The inverse of :func:`cosh`; NaN below 1."""
     return np.arccosh(x)
 
 
 def arctanh(x: Array) -> Array:
+    """The inverse of :func:`tanh`; NaN outside of -1 to 1."""
     return np.arctanh(x)
 
 
 def elu(x: Array, *, alpha: float) -> Array:
+    """``alpha * (exp(x) - 1)`` below 0, ``x`` elsewhere."""
     return np.where(x < 0, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)), x)
 
 
 def celu(x: Array, *, alpha: float) -> Array:
+    """``alpha * (exp(x / alpha) - 1)`` below 0, ``x`` elsewhere."""
     alpha = x.dtype.type(alpha)
     return np.where(x < 0, alpha * np.expm1(np.minimum(x, 0) / alpha), x)
 
 
 def selu(x: Array, *, alpha: float, gamma: float) -> Array:
+    """``gamma`` times :func:`elu`."""
     return x.dtype.type(gamma) * elu(x, alpha=alpha)
 
 
@@ -148,75 +178,93 @@ def gelu(x: Array, *, approximate: str) -> Array:
 
 
 def swish(x: Array, *, alpha: float) -> Array:
+    """``x * sigmoid(alpha * x)``."""
     return x * sigmoid(x * x.dtype.type(alpha))
 
 
 def shrink(x: Array, *, bias: float, lambd: float) -> Array:
+    """``x`` moved by ``bias`` towards 0; 0 from ``-lambd`` to ``lambd``."""
     bias, zero = x.dtype.type(bias), x.dtype.type(0)
     return np.where(x < -lambd, x + bias, np.where(x > lambd, x - bias, zero))
 
 
 def softplus(x: Array) -> Array:
+    """``log(1 + exp(x))``, without overflow."""
     return np.logaddexp(x, x.dtype.type(0))
 
 
 def softsign(x: Array) -> Array:
+    """``x / (1 + |x|)``."""
     return x / (1 + np.abs(x))
 
 
 def mish(x: Array) -> Array:
+    """``x * tanh(softplus(x))``."""
     return x * np.tanh(softplus(x))
 
 
 def thresholded_relu(x: Array, *, alpha: float) -> Array:
+    """``x`` above ``alpha``, 0 elsewhere."""
     return np.where(x > alpha, x, x.dtype.type(0))
 
 
 def sign(x: Array) -> Array:
+    """-1, 0 or 1."""
     return np.sign(x)
 
 
 def erf(x: Array) -> Array:
+    """The error function, computed in float64."""
     return _ERF(x).astype(x.dtype)
 
 
 def floor(x: Array) -> Array:
+    """The next whole number below."""
     return np.floor(x)
 
 
 def ceil(x: Array) -> Array:
+    """The next whole number above."""
     return np.ceil(x)
 
 
 def round_(x: Array) -> Array:
+    """The nearest whole number; of two the even one."""
     return np.rint(x)
 
 
 def sqrt(x: Array) -> Array:
+    """The square root; NaN below 0."""
     return np.sqrt(x)
 
 
 def exp(x: Array) -> Array:
+    """The exponential function."""
     return np.exp(x)
 
 
 def log(x: Array) -> Array:
+    """The natural logarithm; NaN below 0."""
     return np.log(x)
 
 
 def negative(x: Array) -> Array:
+    """``-x``."""
     return -x
 
 
 def absolute(x: Array) -> Array:
+    """``|x|``."""
     return np.abs(x)
 
 
 def reciprocal(x: Array) -> Array:
+    """``1 / x``, in the type of ``x``."""
     return x.dtype.type(1) / x
 
 
 def clip(x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+    """``x`` within ``low`` and ``high``, scalars, of which either may be missing."""
     x = x if low is None else np.maximum(x, low.reshape(()))
     return x if high is None else np.minimum(x, high.reshape(()))
 
@@ -228,4 +276,5 @@ def lookup(x: Array, *, table: Sequence[float], scale: float, first: int) -> Arr
 
 
 def identity(x: Array, *_: Array, **__: Any) -> Array:
+    """``x``, whatever else the node has."""
     return x

@@ -21,12 +21,14 @@ def concat(*operands: Array, axis: int) -> Array:
 
 
 def split(x: Array, sizes: Array | None = None, *, axis: int, num_outputs: int) -> tuple[Array, ...]:
+    """Pieces along ``axis``: of ``sizes``, else ``num_outputs`` equal ones, the last smaller if need be."""
     given = None if sizes is None else sizes.reshape(-1)
     ends = list(accumulate(split_sizes(x.shape[axis], given, num_outputs)))
     return tuple(np.split(x, ends[:-1], axis))
 
 
 def slice_(x: Array, starts: Array, ends: Array, axes: Array | None = None, steps: Array | None = None) -> Array:
+    """``x`` from ``starts`` to ``ends`` in ``steps`` along ``axes``, as in Python."""
     for axis, indices in enumerate(slice_ranges(x.shape, starts, ends, axes, steps)):
         if len(indices) != x.shape[axis] or indices.step != 1:
             x = x.take(indices, axis)
@@ -34,6 +36,7 @@ def slice_(x: Array, starts: Array, ends: Array, axes: Array | None = None, step
 
 
 def pad(x: Array, pads: Array, value: Array | None = None, axes: Array | None = None, *, mode: PadMode) -> Array:
+    """``pads`` more elements at begin and end of ``axes``, fewer where negative; made up as ``mode`` says."""
     widths = pad_widths(x.ndim, pads, axes)
     crop = tuple(slice(max(-begin, 0), size - max(-end, 0)) for size, (begin, end) in zip(x.shape, widths, strict=True))
     grow = [(max(begin, 0), max(end, 0)) for begin, end in widths]
@@ -64,10 +67,12 @@ def _resample(x: Array, axis: int, pairs: tuple[tuple[Array, Array], ...]) -> Ar
 
 
 def upsample(x: Array, scales: Array, *, mode: str) -> Array:
+    """The older form of :func:`resize`: factors alone, pixels counted from their corners."""
     return resize(x, None, scales, mode=mode)
 
 
 def depth_to_space(x: Array, *, blocksize: int, mode: str) -> Array:
+    """[N, C, H, W] to [N, C/b^2, H*b, W*b]: channels become blocks of ``b`` by ``b`` pixels."""
     batch, channels, height, width = x.shape
     rest = channels // blocksize**2
     if mode == "DCR":
@@ -78,6 +83,7 @@ def depth_to_space(x: Array, *, blocksize: int, mode: str) -> Array:
 
 
 def space_to_depth(x: Array, *, blocksize: int, mode: str) -> Array:
+    """[N, C, H, W] to [N, C*b^2, H/b, W/b]: the reverse of :func:`depth_to_space`."""
     batch, channels, height, width = x.shape
     blocks = x.reshape(batch, channels, height // blocksize, blocksize, width // blocksize, blocksize)
     blocks = blocks.transpose((0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4))
@@ -85,6 +91,7 @@ def space_to_depth(x: Array, *, blocksize: int, mode: str) -> Array:
 
 
 def shape(x: Array, *, start: int, end: int | None) -> Array:
+    """The sizes of dimensions ``start`` to ``end``, int64."""
     return np.array(x.shape[start:end], np.int64)
 
 
@@ -95,18 +102,22 @@ def constant_of_shape(sizes: Array, *, value: Array | None) -> Array:
 
 
 def gather(x: Array, indices: Array, *, axis: int) -> Array:
+    """The elements ``indices`` along ``axis``, whose dimensions stand in its place."""
     return x.take(indices, axis)
 
 
 def expand(x: Array, sizes: Array) -> Array:
+    """``x`` broadcast with a tensor of ``sizes``."""
     return np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(sizes.reshape(-1).tolist())))
 
 
 def cast(x: Array, *, to: int) -> Array:
+    """``x`` in ONNX's type ``to``."""
     return x.astype(NUMPY_TYPES[to])
 
 
 def cast_like(x: Array, like: Array) -> Array:
+    """``x`` in the type of ``like``."""
     return x.astype(like.dtype)
 
 
@@ -120,23 +131,28 @@ def top_k(x: Array, k: Array, *, axis: int, largest: int, sorted: int) -> tuple[
 
 
 def reduce_mean(x: Array, axes: Array | None = None, *, keepdims: int, noop_with_empty_axes: int) -> Array:
+    """The mean over ``axes``, in the type of ``x``; over all where none are given, unless that means none."""
     dropped = reduced_axes(x.ndim, axes, bool(noop_with_empty_axes))
     return x.mean(dropped, keepdims=bool(keepdims), dtype=x.dtype) if dropped else x
 
 
 def reduce_sum(x: Array, axes: Array | None = None, *, keepdims: int, noop_with_empty_axes: int) -> Array:
+    """The sum over ``axes``; see :func:`reduce_mean`."""
     dropped = reduced_axes(x.ndim, axes, bool(noop_with_empty_axes))
     return x.sum(dropped, keepdims=bool(keepdims), dtype=x.dtype) if dropped else x
 
 
 def reduce_max(x: Array, axes: Array | None = None, *, keepdims: int, noop_with_empty_axes: int) -> Array:
+    """The greatest over ``axes``; see :func:`reduce_mean`."""
     dropped = reduced_axes(x.ndim, axes, bool(noop_with_empty_axes))
     return x.max(dropped, keepdims=bool(keepdims)) if dropped else x
 
 
 def where(condition: Array, x: Array, y: Array) -> Array:
+    """``x`` where ``condition`` holds, ``y`` elsewhere, broadcast."""
     return np.where(condition, x, y)
 
 
 def equal(x: Array, y: Array) -> Array:
+    """Where both are the same, as booleans, broadcast."""
     return x == y

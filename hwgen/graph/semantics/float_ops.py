@@ -57,11 +57,13 @@ def _depthwise(patches: Array, w: Array) -> Array:
 
 
 def max_pool(x: Array, *, kernel_shape: Sequence[int], **window: Any) -> Array:
+    """The greatest of each window of [N, C, (H,) W]; padding never wins."""
     lowest = -np.inf if np.issubdtype(x.dtype, np.floating) else np.iinfo(x.dtype).min
     return _channels_first(_patches(x, window, kernel_shape, lowest).max(axis=(3, 4)), x.ndim)
 
 
 def average_pool(x: Array, *, kernel_shape: Sequence[int], count_include_pad: int, **window: Any) -> Array:
+    """The mean of each window of [N, C, (H,) W], padding counted where ``count_include_pad`` says so."""
     window["count_include_pad"] = count_include_pad
     total = _patches(x, window, kernel_shape, 0).sum(axis=(3, 4))
     ones = np.ones((1, 1, *x.shape[2:]), x.dtype)
@@ -82,14 +84,17 @@ def _channels_first(x: Array, rank: int) -> Array:
 
 
 def global_average_pool(x: Array) -> Array:
+    """The mean of each channel of [N, C, (H,) W], summed in float64."""
     return x.mean(axis=tuple(range(2, x.ndim)), keepdims=True, dtype=np.float64).astype(x.dtype)
 
 
 def global_max_pool(x: Array) -> Array:
+    """The greatest of each channel of [N, C, (H,) W]."""
     return x.max(axis=tuple(range(2, x.ndim)), keepdims=True)
 
 
 def batch_normalization(x: Array, scale: Array, bias: Array, mean: Array, variance: Array, *, epsilon: float) -> Array:
+    """[N, C, ...] along the line of each channel (:func:`batch_normalization_line`)."""
     gain, offset = batch_normalization_line(scale, bias, mean, variance, epsilon)
     shape = (1, -1) + (1,) * (x.ndim - 2)
     return (x * gain.reshape(shape) + offset.reshape(shape)).astype(x.dtype)
@@ -114,6 +119,7 @@ def lrn(x: Array, *, alpha: float, beta: float, bias: float, size: int) -> Array
 
 
 def gemm(a: Array, b: Array, c: Array | None = None, *, alpha: float, beta: float, transA: int, transB: int) -> Array:
+    """``alpha * a @ b + beta * c``, either matrix turned where asked; :func:`matmul`'s sums."""
     product = alpha * matmul(a.T if transA else a, b.T if transB else b)
     return (product if c is None else product + beta * c).astype(a.dtype)
 
@@ -124,36 +130,44 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def flatten(x: Array, *, axis: int) -> Array:
+    """The dimensions before ``axis`` as one, those from it on as another."""
     return x.reshape(int(np.prod(x.shape[:axis], dtype=np.int64)), -1)
 
 
 def reshape(x: Array, shape: Array, *, allowzero: int) -> Array:
+    """In ``shape``, in which 0 copies a size (unless ``allowzero``) and -1 is whatever is left."""
     return x.reshape(resolve_shape(x.shape, shape, bool(allowzero)))
 
 
 def squeeze(x: Array, axes: Array | None = None) -> Array:
+    """Without the dimensions ``axes``, all of size 1; without all such where none are given."""
     return np.squeeze(x, None if axes is None else tuple(axes.reshape(-1).tolist()))
 
 
 def unsqueeze(x: Array, axes: Array) -> Array:
+    """With dimensions of size 1 at ``axes`` of the result."""
     return np.expand_dims(x, tuple(axes.reshape(-1).tolist()))
 
 
 def transpose(x: Array, *, perm: Sequence[int] | None) -> Array:
+    """Dimension ``n`` of the result is ``perm[n]`` of ``x``; all reversed without."""
     return x.transpose(perm or None)
 
 
 def softmax(x: Array, *, axis: int) -> Array:
+    """Exponentials along ``axis`` divided by their sum, without overflow."""
     exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
     return exponentials / exponentials.sum(axis=axis, keepdims=True)
 
 
 def log_softmax(x: Array, *, axis: int) -> Array:
+    """The logarithm of :func:`softmax`, without its loss of digits."""
     shifted = x - x.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
 def argmax(x: Array, *, axis: int, keepdims: int, select_last_index: int) -> Array:
+    """The place of the greatest along ``axis``, int64; of several the first, or the last where asked."""
     if select_last_index:
         index = x.shape[axis] - 1 - np.argmax(np.flip(x, axis), axis=axis, keepdims=True)
     else:

@@ -51,18 +51,21 @@ def same(x: Operand, *_: Operand, **__: Any) -> TensorInfo:
 
 
 def dropout(x: Operand, ratio: Operand | None = None, training: Operand | None = None) -> TensorInfo:
+    """As ``x``; refused in training mode."""
     if training is not None and training.constant("training mode").any():
         raise ValueError("it is in training mode; export the model for inference")
     return TensorInfo(x.shape, x.dtype)
 
 
 def bit_shift(x: Operand, y: Operand, *, direction: str) -> TensorInfo:
+    """As :func:`broadcast`; refused in another direction than left and right."""
     if direction not in ("LEFT", "RIGHT"):
         raise ValueError(f"a shift {direction!r}; it is LEFT or RIGHT")
     return broadcast(x, y)
 
 
 def broadcast(x: Operand, *others: Operand) -> TensorInfo:
+    """The shape that all broadcast to, in their common type."""
     for y in others:
         if x.dtype != y.dtype:
             raise ValueError(f"operands of different types, {x.dtype} and {y.dtype}")
@@ -79,10 +82,12 @@ def broadcast_shape(*operands: Operand) -> tuple[int, ...]:
 
 
 def power(x: Operand, y: Operand) -> TensorInfo:
+    """The shape that both broadcast to, in the type of ``x``."""
     return TensorInfo(broadcast_shape(x, y), x.dtype)
 
 
 def prelu(x: Operand, slope: Operand) -> TensorInfo:
+    """As ``x``, to which the slopes must broadcast."""
     result = broadcast(x, slope)
     if result.shape != x.shape:
         raise ValueError(f"slopes of shape {list(slope.shape)} on shape {list(x.shape)}")
@@ -90,6 +95,7 @@ def prelu(x: Operand, slope: Operand) -> TensorInfo:
 
 
 def conv(x: Operand, w: Operand, b: Operand | None = None, *, group: int, **window: Any) -> TensorInfo:
+    """[N, M, (OH,) OW] of [N, C, (H,) W] and weights [M, C/group, (KH,) KW]."""
     rank = x.rank(3, 4)
     if len(w.shape) != rank or group < 1 or w.shape[0] % group or w.shape[1] * group != x.shape[1]:
         raise ValueError(
@@ -105,6 +111,7 @@ def conv(x: Operand, w: Operand, b: Operand | None = None, *, group: int, **wind
 
 
 def conv_transpose(x: Operand, w: Operand, b: Operand | None = None, *, group: int, **window: Any) -> TensorInfo:
+    """[N, M, (OH,) OW] of [N, C, (H,) W] and weights [C, M/group, (KH,) KW]."""
     rank = x.rank(3, 4)
     if len(w.shape) != rank or group < 1 or x.shape[1] % group or w.shape[0] != x.shape[1]:
         raise ValueError(f"weights of shape {list(w.shape)} with group {group} on {x.shape[1]} channels")
@@ -123,6 +130,7 @@ def _two(spatial: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def pool(x: Operand, *, kernel_shape: Sequence[int], **window: Any) -> TensorInfo:
+    """[N, C, (OH,) OW] of [N, C, (H,) W]."""
     x.rank(3, 4)
     return _windowed(x, kernel_shape, x.shape[1], window)
 
@@ -135,11 +143,13 @@ def _windowed(x: Operand, kernel: Sequence[int], channels: int, attributes: dict
 
 
 def global_pool(x: Operand) -> TensorInfo:
+    """[N, C, (1,) 1] of [N, C, (H,) W]."""
     x.rank(3, 4)
     return TensorInfo(x.shape[:2] + (1,) * (len(x.shape) - 2), x.dtype)
 
 
 def lrn(x: Operand, *, alpha: float, beta: float, bias: float, size: int) -> TensorInfo:
+    """As ``x``, [N, C, (H,) W]; ``size`` within limits."""
     x.rank(3, 4)
     if not 1 <= size <= LIMIT:
         raise ValueError(f"size {size}")
@@ -147,6 +157,7 @@ def lrn(x: Operand, *, alpha: float, beta: float, bias: float, size: int) -> Ten
 
 
 def batch_normalization(x: Operand, *parameters: Operand, epsilon: float) -> TensorInfo:
+    """As ``x``, [N, C, ...], with a number a channel of each parameter."""
     x.rank(2, 3, 4)
     if any(parameter.shape != (x.shape[1],) for parameter in parameters):
         shapes = ", ".join(str(list(parameter.shape)) for parameter in parameters)
@@ -159,6 +170,7 @@ def batch_normalization(x: Operand, *parameters: Operand, epsilon: float) -> Ten
 def gemm(
     a: Operand, b: Operand, c: Operand | None = None, *, alpha: float, beta: float, transA: int, transB: int
 ) -> TensorInfo:
+    """[rows, columns] of two matrices, either turned where asked; the bias must broadcast to that."""
     a.rank(2), b.rank(2)
     rows, inner = a.shape[::-1] if transA else a.shape
     features, columns = b.shape[::-1] if transB else b.shape
@@ -179,11 +191,13 @@ def matmul(a: Operand, b: Operand) -> TensorInfo:
 
 
 def flatten(x: Operand, *, axis: int) -> TensorInfo:
+    """[dimensions before ``axis`` multiplied, those from it on multiplied]."""
     cut = axis_index(axis, len(x.shape) + 1) if axis >= 0 else axis_index(axis, len(x.shape))
     return TensorInfo((math.prod(x.shape[:cut]), math.prod(x.shape[cut:])), x.dtype)
 
 
 def reshape(x: Operand, shape: Operand, *, allowzero: int) -> TensorInfo:
+    """As :func:`resolve_shape` says."""
     return TensorInfo(resolve_shape(x.shape, shape.integers("shape"), bool(allowzero)), x.dtype)
 
 
@@ -202,6 +216,7 @@ def resolve_shape(old: tuple[int, ...], wanted: np.ndarray, allowzero: bool) -> 
 
 
 def squeeze(x: Operand, axes: Operand | None = None) -> TensorInfo:
+    """Without ``axes``, which must be of size 1; without all such where none are given."""
     rank = len(x.shape)
     if axes is None:
         dropped = {index for index, size in enumerate(x.shape) if size == 1}
@@ -213,6 +228,7 @@ def squeeze(x: Operand, axes: Operand | None = None) -> TensorInfo:
 
 
 def unsqueeze(x: Operand, axes: Operand) -> TensorInfo:
+    """With dimensions of size 1 at ``axes`` of the result, each once."""
     added = axes.integers("axes")
     rank = len(x.shape) + len(added)
     places = {axis_index(int(axis), rank) for axis in added}
@@ -223,6 +239,7 @@ def unsqueeze(x: Operand, axes: Operand) -> TensorInfo:
 
 
 def transpose(x: Operand, *, perm: Sequence[int] | None) -> TensorInfo:
+    """The dimensions in the order of ``perm``, which must be one of all; reversed without."""
     perm = perm or tuple(reversed(range(len(x.shape))))
     if sorted(perm) != list(range(len(x.shape))):
         raise ValueError(f"perm {list(perm)} on shape {list(x.shape)}")
@@ -230,11 +247,13 @@ def transpose(x: Operand, *, perm: Sequence[int] | None) -> TensorInfo:
 
 
 def softmax(x: Operand, *, axis: int) -> TensorInfo:
+    """As ``x``, which must have ``axis``."""
     axis_index(axis, len(x.shape))
     return TensorInfo(x.shape, x.dtype)
 
 
 def argmax(x: Operand, *, axis: int, keepdims: int, select_last_index: int) -> TensorInfo:
+    """int64, with size 1 along ``axis``, or without it."""
     axis = axis_index(axis, len(x.shape))
     kept = (1,) if keepdims else ()
     return TensorInfo(x.shape[:axis] + kept + x.shape[axis + 1 :], np.dtype(np.int64))
@@ -248,6 +267,7 @@ def quantize_linear(
     axis: int,
     limits: tuple[int, int] | None = None,
 ) -> TensorInfo:
+    """As ``x``, in the type of the zero point, an integer; uint8 without."""
     if zero_point is not None and zero_point.dtype.kind not in "iu":
         raise ValueError(f"a zero point of type {zero_point.dtype}; numbers are quantised to integers")
     _quantization(x, scale, zero_point, axis)
@@ -262,6 +282,7 @@ def dequantize_linear(
     axis: int,
     limits: tuple[int, int] | None = None,
 ) -> TensorInfo:
+    """As ``x``, which must be of integers, in the type of the scale."""
     if not np.issubdtype(x.dtype, np.integer):
         raise ValueError(f"an operand of type {x.dtype}; integers are dequantised")
     if zero_point is not None and zero_point.dtype != x.dtype:

@@ -49,6 +49,7 @@ def concat(*operands: Operand, axis: int) -> TensorInfo:
 
 
 def split(x: Operand, sizes: Operand | None = None, *, axis: int, num_outputs: int) -> tuple[TensorInfo, ...]:
+    """A piece for each of ``sizes``, else ``num_outputs`` of them, along ``axis``."""
     axis = axis_index(axis, len(x.shape))
     given = None if sizes is None else sizes.integers("sizes")
     return tuple(
@@ -73,6 +74,7 @@ def split_sizes(total: int, sizes: Iterable[int] | None, count: int) -> list[int
 def slice_(
     x: Operand, starts: Operand, ends: Operand, axes: Operand | None = None, steps: Operand | None = None
 ) -> TensorInfo:
+    """What is left of each dimension (:func:`slice_ranges`)."""
     settings = [o.integers(what) if o else None for what, o in zip(_SLICE, (starts, ends, axes, steps), strict=True)]
     ranges = slice_ranges(x.shape, *settings)
     return TensorInfo(tuple(len(indices) for indices in ranges), x.dtype)
@@ -100,6 +102,7 @@ def slice_ranges(shape: Sequence[int], starts: Any, ends: Any, axes: Any = None,
 def pad(
     x: Operand, pads: Operand, value: Operand | None = None, axes: Operand | None = None, *, mode: str
 ) -> TensorInfo:
+    """Each dimension with its pads (:func:`pad_widths`); refused where it would be cropped below nothing."""
     if mode not in ("constant", "reflect", "edge", "wrap"):
         raise ValueError(f"mode {mode!r} is not one of constant, reflect, edge, wrap")
     if value is not None and math.prod(value.shape) != 1:
@@ -127,15 +130,18 @@ def pad_widths(rank: int, pads: np.ndarray, axes: np.ndarray | None) -> list[tup
 def resize(
     x: Operand, roi: Operand | None = None, scales: Operand | None = None, sizes: Operand | None = None, **mode: Any
 ) -> TensorInfo:
+    """By constant scales or sizes (:func:`hwgen.graph.semantics.resize.resized_shape`)."""
     known = (o.constant(what) if o else None for what, o in (("scales", scales), ("sizes", sizes)))
     return TensorInfo(resized_shape(x.shape, *known, **mode), x.dtype)
 
 
 def upsample(x: Operand, scales: Operand, *, mode: str) -> TensorInfo:
+    """As :func:`resize` by scales."""
     return resize(x, None, scales, mode=mode)
 
 
 def depth_to_space(x: Operand, *, blocksize: int, mode: str) -> TensorInfo:
+    """[N, C/b^2, H*b, W*b] of [N, C, H, W], where that divides."""
     x.rank(4)
     if blocksize < 1 or x.shape[1] % (blocksize * blocksize) or mode not in ("DCR", "CRD"):
         raise ValueError(f"blocksize {blocksize}, mode {mode!r} on {x.shape[1]} channels")
@@ -144,6 +150,7 @@ def depth_to_space(x: Operand, *, blocksize: int, mode: str) -> TensorInfo:
 
 
 def space_to_depth(x: Operand, *, blocksize: int, mode: str) -> TensorInfo:
+    """[N, C*b^2, H/b, W/b] of [N, C, H, W], where that divides."""
     x.rank(4)
     batch, channels, height, width = x.shape
     if blocksize < 1 or height % blocksize or width % blocksize or mode not in ("DCR", "CRD"):
@@ -152,10 +159,12 @@ def space_to_depth(x: Operand, *, blocksize: int, mode: str) -> TensorInfo:
 
 
 def shape(x: Operand, *, start: int, end: int | None) -> TensorInfo:
+    """A vector of int64 with a number for each dimension asked for."""
     return TensorInfo((len(x.shape[start:end]),), np.dtype(np.int64))
 
 
 def constant_of_shape(sizes: Operand, *, value: np.ndarray | None) -> TensorInfo:
+    """Of ``sizes``, which must be a constant, in the type of ``value``."""
     wanted = [int(size) for size in sizes.integers("shape")]
     if min(wanted, default=0) < 0 or (value is not None and value.size != 1):
         raise ValueError(f"shape {wanted} filled with {0 if value is None else value.tolist()}")
@@ -163,6 +172,7 @@ def constant_of_shape(sizes: Operand, *, value: np.ndarray | None) -> TensorInfo
 
 
 def gather(x: Operand, indices: Operand, *, axis: int) -> TensorInfo:
+    """The dimensions of ``indices`` in the place of ``axis``; constant indices are checked."""
     axis = axis_index(axis, len(x.shape))
     if indices.dtype.kind not in "iu":
         raise ValueError(f"indices of type {indices.dtype}")
@@ -172,6 +182,7 @@ def gather(x: Operand, indices: Operand, *, axis: int) -> TensorInfo:
 
 
 def expand(x: Operand, sizes: Operand) -> TensorInfo:
+    """What ``x`` and a tensor of constant ``sizes`` broadcast to."""
     wanted = tuple(int(size) for size in sizes.integers("shape"))
     try:
         return TensorInfo(np.broadcast_shapes(x.shape, wanted), x.dtype)
@@ -180,16 +191,19 @@ def expand(x: Operand, sizes: Operand) -> TensorInfo:
 
 
 def cast(x: Operand, *, to: int) -> TensorInfo:
+    """As ``x``, in ONNX's type ``to``; refused where that is not imported."""
     if to not in NUMPY_TYPES:
         raise ValueError(f"a cast to ONNX type {to}; {', '.join(str(t) for t in NUMPY_TYPES.values())} are supported")
     return TensorInfo(x.shape, NUMPY_TYPES[to])
 
 
 def cast_like(x: Operand, like: Operand) -> TensorInfo:
+    """As ``x``, in the type of ``like``."""
     return TensorInfo(x.shape, like.dtype)
 
 
 def top_k(x: Operand, k: Operand, *, axis: int, largest: int, sorted: int) -> tuple[TensorInfo, TensorInfo]:
+    """Values in the type of ``x`` and places in int64, ``k``, a constant, along ``axis``."""
     axis = axis_index(axis, len(x.shape))
     count = k.integers("count")
     if count.size != 1 or not 0 <= count[0] <= x.shape[axis]:
@@ -199,6 +213,7 @@ def top_k(x: Operand, k: Operand, *, axis: int, largest: int, sorted: int) -> tu
 
 
 def reduce(x: Operand, axes: Operand | None = None, *, keepdims: int, noop_with_empty_axes: int) -> TensorInfo:
+    """With size 1 along the axes (:func:`reduced_axes`), or without them."""
     dropped = reduced_axes(len(x.shape), axes.integers("axes") if axes else None, bool(noop_with_empty_axes))
     kept = ((1 if axis in dropped else size) for axis, size in enumerate(x.shape) if keepdims or axis not in dropped)
     return TensorInfo(tuple(kept), x.dtype)
@@ -212,10 +227,12 @@ def reduced_axes(rank: int, axes: np.ndarray | None, noop: bool) -> tuple[int, .
 
 
 def where(condition: Operand, x: Operand, y: Operand) -> TensorInfo:
+    """What all three broadcast to; the condition must be of booleans."""
     if condition.dtype != np.bool_ or x.dtype != y.dtype:
         raise ValueError(f"operands of types {condition.dtype}, {x.dtype} and {y.dtype}")
     return TensorInfo(broadcast_shape(condition, x, y), x.dtype)
 
 
 def equal(x: Operand, y: Operand) -> TensorInfo:
+    """Booleans in the shape that both broadcast to."""
     return TensorInfo(broadcast_shape(x, y), np.dtype(np.bool_))
