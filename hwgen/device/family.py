@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hwgen.blocks.mac.multiplier import PAIR, SINGLE, Multiplier
 from hwgen.graph.errors import InputError
-from hwgen.graph.types import IntType
 
 from .flow import Flow
 from .needs import Needs
@@ -49,12 +47,6 @@ class Dsp:
     """A family's multipliers: ``shapes`` in the order in which Yosys tries them. What none takes is made of LUTs."""
 
     shapes: tuple[Shape, ...]
-
-    def units(self, a: int, b: int) -> int | None:
-        """What one multiplier for ``a`` by ``b`` bits, signed, takes; None where no shape holds that."""
-        a, b = max(a, b), min(a, b)
-        fitting = (shape.units for shape in self.shapes if a <= max(shape.a, shape.b) and b <= min(shape.a, shape.b))
-        return min(fitting, default=None)
 
 
 @dataclass(frozen=True)
@@ -143,11 +135,3 @@ class Family:
         if self.synth is None:
             raise InputError(f"Yosys has no synthesis for {self.label}")
         return self.synth.format(top=top)
-
-    def products_at_once(self, x: IntType, weight: IntType) -> int:
-        """How many products of ``x`` by a weight each a multiplier makes: two, where one for both weights, joined,
-        takes less than two for one each."""
-        (pair,) = Multiplier(x, weight, PAIR).hardware(lanes=PAIR, each=1)
-        (single,) = Multiplier(x, weight, SINGLE).hardware(lanes=SINGLE, each=1)
-        joined, alone = self.dsp.units(pair.a, pair.b), self.dsp.units(single.a, single.b)
-        return PAIR if joined and joined < PAIR * (alone or 1) else SINGLE
