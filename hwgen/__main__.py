@@ -1,5 +1,6 @@
 """``python -m hwgen``."""
 
+import _thread
 import atexit
 import gc
 import os
@@ -7,6 +8,7 @@ import signal
 import sys
 import warnings
 from contextlib import suppress
+from threading import Timer, main_thread
 
 INTERRUPTED = 130
 
@@ -31,6 +33,26 @@ def _leave() -> None:
     os._exit(INTERRUPTED)
 
 
+def _told_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """What is raised while Python calls back by itself, as where an import's lock goes, it ignores. If that is being
+    told to stop, it is told again in a moment, when it is elsewhere."""
+    end = ignored.exc_value
+    if isinstance(end, KeyboardInterrupt):
+        Timer(0.01, _tell, [signal.SIGINT]).start()
+    elif isinstance(end, SystemExit) and isinstance(end.code, int):
+        Timer(0.01, _tell, [signal.Signals(end.code - 128)]).start()
+    else:
+        sys.__unraisablehook__(ignored)
+
+
+def _tell(number: signal.Signals) -> None:
+    """The signal for the main thread: a real one, where there are such, ends what it waits for."""
+    if (thread := main_thread().ident) and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(thread, number)
+    else:
+        _thread.interrupt_main(number)
+
+
 def _run() -> None:
     """The command line.
 
@@ -40,6 +62,7 @@ def _run() -> None:
     warnings.filterwarnings("ignore", message=r"(?s).* created but never used")
     # Hardware is many small objects, most of which stay: looking through them for rubbish was a sixth of the time.
     gc.set_threshold(200_000, 20, 20)
+    sys.unraisablehook = _told_again
     try:
         for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
             signal.signal(number, lambda number, frame: sys.exit(128 + number))

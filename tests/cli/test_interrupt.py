@@ -99,6 +99,32 @@ def test_ctrl_c_in_code_made_of_text_is_no_death_by_signal(tmp_path):
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+@pytest.mark.parametrize(
+    ("told", "status"), [("raise KeyboardInterrupt", 130), ("sys.exit(128 + signal.SIGTERM)", 128 + signal.SIGTERM)]
+)
+def test_being_told_to_stop_while_python_calls_back_is_not_lost(told, status, tmp_path):
+    """What a callback raises Python only ignores, as it happened once in an import's lock."""
+    code = (
+        "import signal, sys, time, weakref, hwgen.cli.main as cli, hwgen.__main__ as program\n"
+        "class Lock: pass\n"
+        f"def gone(reference): {told}\n"
+        "def command(**given):\n"
+        "    lock = Lock()\n"
+        "    reference = weakref.ref(lock, gone)\n"
+        "    del lock\n"
+        "    time.sleep(20)\n"
+        "cli.cli.main = command\n"
+        "program.main()\n"
+    )
+    (tmp_path / "interrupted_there.py").write_text(code)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command = [sys.executable, "-m", "interrupted_there"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False, timeout=15
+    )
+    assert (done.returncode, done.stderr) == (status, "interrupted\n" if status == 130 else "")
+
+
 def sleeping(file: Path) -> list[str]:
     """A tool that says in ``file`` which process of its own it has started, and waits for that."""
     code = (
