@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+from hwgen.blocks.array.multiplier import SINGLE
 from hwgen.blocks.joints.rows import SHORT_QUEUE
 from hwgen.blocks.mac.conv import Conv
 from hwgen.blocks.mac.mac import MacUnit
-from hwgen.blocks.mac.multiplier import SINGLE
 from hwgen.blocks.mac.tapped import TappedConv, least_depth
 from hwgen.blocks.operator import OperatorUnit
 from hwgen.cost.timing import Deadlock

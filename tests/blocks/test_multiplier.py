@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hwgen.blocks.mac.multiplier import IN_LUTS, PAIR, SINGLE, Multiplier
+from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE, Multiplier
 from hwgen.device.mapping import counted, dsps
 from hwgen.device.synth import synthesise
 from hwgen.device.targets import device

@@ -6,9 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from hwgen.blocks.array.multiplier import PAIR
 from hwgen.blocks.joints.fork import Fork
 from hwgen.blocks.joints.queue import StreamQueue
-from hwgen.blocks.mac.multiplier import PAIR
 from hwgen.dataflow.pipeline import LONGEST_NAME, Pipeline, module_name, module_names
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import search

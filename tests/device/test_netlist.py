@@ -9,7 +9,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.mac.multiplier import Multiplier
+from hwgen.blocks.array.multiplier import Multiplier
 from hwgen.device.families.ecp5_netlist.absorb import GATES, absorb, read_ports, word_bits
 from hwgen.device.families.ecp5_netlist.replicate import FAN_OUT, replicate
 from hwgen.device.families.ecp5_netlist.retime import retime

@@ -13,12 +13,12 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.arith.arithmetic import DotLane
+from hwgen.blocks.array.multiplier import Multiplier
+from hwgen.blocks.array.tree import DotLane
 from hwgen.blocks.mac.conv import Conv
 from hwgen.blocks.mac.mac import MacUnit
 from hwgen.blocks.mac.mac_folding import MacFolding
 from hwgen.blocks.mac.mac_layer import raw_range
-from hwgen.blocks.mac.multiplier import Multiplier
 from hwgen.cost.timing import run
 from hwgen.graph.errors import HwgenError, InputError
 from hwgen.graph.exact.requantize import fit, output_scale

@@ -15,7 +15,8 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.arith.arithmetic import DotProduct, dot_latency, dot_logic
+from hwgen.blocks.array.multiplier import PAIR, SINGLE, Multiplier
+from hwgen.blocks.array.tree import DotProduct, dot_latency, dot_logic
 from hwgen.blocks.mac.mac_folding import (
     MacFolding,
     MacTable,
@@ -27,7 +28,6 @@ from hwgen.blocks.mac.mac_folding import (
     unit_requantizer,
 )
 from hwgen.blocks.mac.mac_layer import MacLayer, MacShape
-from hwgen.blocks.mac.multiplier import PAIR, SINGLE, Multiplier
 from hwgen.blocks.mac.packer import Packer, Packing, left_over
 from hwgen.blocks.operator import Offers, Operator, OperatorUnit
 from hwgen.blocks.requantize.requantizer import ResultPlan

@@ -7,8 +7,8 @@ from itertools import product
 
 import numpy as np
 
+from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE
 from hwgen.blocks.mac.mac_layer import MacLayer, MacShape
-from hwgen.blocks.mac.multiplier import IN_LUTS, PAIR, SINGLE
 from hwgen.blocks.operator import OfferTable
 from hwgen.blocks.requantize.requantizer import ResultPlan
 from hwgen.blocks.requantize.step_search import requantizer_plan

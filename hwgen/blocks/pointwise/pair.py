@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from hwgen.blocks.arith.arithmetic import delay
 from hwgen.blocks.arith.line import Line, fit_line
 from hwgen.blocks.arith.scaled_sum import ScaledSum, ScaledSumPlan
-from hwgen.blocks.mac.multiplier import product_type
+from hwgen.blocks.array.multiplier import product_type
 from hwgen.blocks.operator import SeveralInputs
 from hwgen.blocks.pointwise.table import ChannelTable
 from hwgen.blocks.pointwise.zipped import Zipped
