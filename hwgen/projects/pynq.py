@@ -121,7 +121,7 @@ def _output(output: Output, ports: dict[str, str]) -> dict[str, Any]:
 
 def _function(expression: Expression | None) -> dict[str, Any] | None:
     """``expression`` in terms of the functions of :mod:`hwgen.graph.semantics.float_elementwise`, which goes with
-    the driver."""
+    the driver, and of numpy."""
     if expression is None:
         return None
     nodes = [

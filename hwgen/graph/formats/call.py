@@ -97,5 +97,4 @@ class Foreign:
     operands: tuple[int, int]
     expand: Callable[[Call], None]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    moved: Mapping[str, int] = field(default_factory=dict)
     results: tuple[int, int] = (1, 1)

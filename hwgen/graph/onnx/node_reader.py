@@ -11,7 +11,7 @@ import onnx
 
 from hwgen.graph.formats import find_format
 from hwgen.graph.formats.call import Foreign
-from hwgen.graph.ir import Node
+from hwgen.graph.ir import Node, without_absent
 from hwgen.graph.onnx.tensor_data import INTEGERS, NARROW_TYPES, decode, type_name
 from hwgen.graph.semantics.operators import ALIASES, STANDARD, Attribute, OnnxOperator
 
@@ -75,17 +75,14 @@ class NodeReader:
         if operator is None:
             raise ValueError("its operator is not known")
         given = self.attributes(operator, protos)
-        inputs = list(node.inputs)
-        for name, place in operator.moved.items():
-            if name in given:
-                inputs += [""] * (place + 1 - len(inputs))
-                inputs[place] = self.attribute_as_constant(node, name, given.pop(name))
-        attributes = {}
+        inputs, attributes = list(node.inputs), {}
         for name, attribute in operator.attributes.items():
-            if name not in operator.moved and attribute.kept:
+            if attribute.operand and name in given:
+                inputs += [""] * (attribute.operand + 1 - len(inputs))
+                inputs[attribute.operand] = self.attribute_as_constant(node, name, given[name])
+            elif attribute.kept:
                 attributes[name] = given.get(name, attribute.default_at(self.opset))
-        while inputs and not inputs[-1]:
-            inputs.pop()
+        inputs = list(without_absent(inputs))
         least, most = operator.operands
         if not least <= len(inputs) <= most or not all(inputs[:least]):
             raise ValueError(f"{len(inputs)} operands; {least} to {most} are allowed")

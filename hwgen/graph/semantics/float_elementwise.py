@@ -1,4 +1,4 @@
-"""What element-wise operators compute. See :mod:`hwgen.graph.semantics.float_ops`."""
+"""What element-wise operators compute that numpy does not have. See :mod:`hwgen.graph.semantics.float_ops`."""
 
 import math
 from collections.abc import Sequence
@@ -9,21 +9,6 @@ import numpy as np
 
 Array = np.ndarray
 _ERF = np.vectorize(math.erf, otypes=[np.float64])
-
-
-def add(x: Array, y: Array) -> Array:
-    """``x + y``, broadcast, in the type of both."""
-    return x + y
-
-
-def sub(x: Array, y: Array) -> Array:
-    """``x - y``, broadcast, in the type of both."""
-    return x - y
-
-
-def mul(x: Array, y: Array) -> Array:
-    """``x * y``, broadcast, in the type of both."""
-    return x * y
 
 
 def div(x: Array, y: Array) -> Array:
@@ -95,66 +80,6 @@ def hard_swish(x: Array) -> Array:
     return x * hard_sigmoid(x, alpha=1 / 6, beta=0.5)
 
 
-def tanh(x: Array) -> Array:
-    """The hyperbolic tangent."""
-    return np.tanh(x)
-
-
-def sin(x: Array) -> Array:
-    """The sine, of radians."""
-    return np.sin(x)
-
-
-def cos(x: Array) -> Array:
-    """The cosine, of radians."""
-    return np.cos(x)
-
-
-def tan(x: Array) -> Array:
-    """The tangent, of radians."""
-    return np.tan(x)
-
-
-def sinh(x: Array) -> Array:
-    """The hyperbolic sine."""
-    return np.sinh(x)
-
-
-def cosh(x: Array) -> Array:
-    """The hyperbolic cosine."""
-    return np.cosh(x)
-
-
-def arcsin(x: Array) -> Array:
-    """The inverse of :func:`sin`, in radians; NaN outside of -1 to 1."""
-    return np.arcsin(x)
-
-
-def arccos(x: Array) -> Array:
-    """The inverse of :func:`cos`, in radians; NaN outside of -1 to 1."""
-    return np.arccos(x)
-
-
-def arctan(x: Array) -> Array:
-    """The inverse of :func:`tan`, in radians."""
-    return np.arctan(x)
-
-
-def arcsinh(x: Array) -> Array:
-    """The inverse of :func:`sinh`."""
-    return np.arcsinh(x)
-
-
-def arccosh(x: Array) -> Array:
-    """The inverse of :func:`cosh`; NaN below 1."""
-    return np.arccosh(x)
-
-
-def arctanh(x: Array) -> Array:
-    """The inverse of :func:`tanh`; NaN outside of -1 to 1."""
-    return np.arctanh(x)
-
-
 def elu(x: Array, *, alpha: float) -> Array:
     """``alpha * (exp(x) - 1)`` below 0, ``x`` elsewhere."""
     return np.where(x < 0, x.dtype.type(alpha) * np.expm1(np.minimum(x, 0)), x)
@@ -208,54 +133,9 @@ def thresholded_relu(x: Array, *, alpha: float) -> Array:
     return np.where(x > alpha, x, x.dtype.type(0))
 
 
-def sign(x: Array) -> Array:
-    """-1, 0 or 1."""
-    return np.sign(x)
-
-
 def erf(x: Array) -> Array:
     """The error function, computed in float64."""
     return _ERF(x).astype(x.dtype)
-
-
-def floor(x: Array) -> Array:
-    """The next whole number below."""
-    return np.floor(x)
-
-
-def ceil(x: Array) -> Array:
-    """The next whole number above."""
-    return np.ceil(x)
-
-
-def round_(x: Array) -> Array:
-    """The nearest whole number; of two the even one."""
-    return np.rint(x)
-
-
-def sqrt(x: Array) -> Array:
-    """The square root; NaN below 0."""
-    return np.sqrt(x)
-
-
-def exp(x: Array) -> Array:
-    """The exponential function."""
-    return np.exp(x)
-
-
-def log(x: Array) -> Array:
-    """The natural logarithm; NaN below 0."""
-    return np.log(x)
-
-
-def negative(x: Array) -> Array:
-    """``-x``."""
-    return -x
-
-
-def absolute(x: Array) -> Array:
-    """``|x|``."""
-    return np.abs(x)
 
 
 def reciprocal(x: Array) -> Array:

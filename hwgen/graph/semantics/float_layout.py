@@ -146,13 +146,3 @@ def reduce_max(x: Array, axes: Array | None = None, *, keepdims: int, noop_with_
     """The greatest over ``axes``; see :func:`reduce_mean`."""
     dropped = reduced_axes(x.ndim, axes, bool(noop_with_empty_axes))
     return x.max(dropped, keepdims=bool(keepdims)) if dropped else x
-
-
-def where(condition: Array, x: Array, y: Array) -> Array:
-    """``x`` where ``condition`` holds, ``y`` elsewhere, broadcast."""
-    return np.where(condition, x, y)
-
-
-def equal(x: Array, y: Array) -> Array:
-    """Where both are the same, as booleans, broadcast."""
-    return x == y

@@ -64,7 +64,8 @@ class Attribute:
 
     ``older`` is (opset, value): the default below that opset. ``only`` lists the values that are understood.
     ``ignored`` marks those without influence on inference; they are read and dropped. ``own`` marks those that files do
-    not have: passes set them.
+    not have: passes set them. ``operand`` is the place of the operand, never the first, that took the place of one of
+    older opsets; 0 for those that still are attributes.
     """
 
     kind: str
@@ -74,11 +75,12 @@ class Attribute:
     only: tuple[Any, ...] = ()
     ignored: bool = False
     own: bool = False
+    operand: int = 0
 
     @property
     def kept(self) -> bool:
-        """Whether nodes carry it: values that must be what they are, or do not matter, are left out."""
-        return not self.ignored and not self.only
+        """Whether nodes carry it: values that must be what they are, do not matter, or are operands, are left out."""
+        return not (self.ignored or self.only or self.operand)
 
     def default_at(self, opset: int) -> Any:
         """What it is in ``opset`` where a file does not say."""
@@ -87,7 +89,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class OnnxOperator:
-    """``moved`` maps attributes of older opsets to the operand that took their place.
+    """What is known of one operator.
 
     ``operands`` and ``results`` are least and most. Several results make ``infer`` and ``compute`` give tuples.
     ``monotone`` counts the operands, from the first, in each of which it never falls or never rises where the others
@@ -102,7 +104,6 @@ class OnnxOperator:
     infer: Callable[..., Any]
     compute: Callable[..., Any]
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    moved: Mapping[str, int] = field(default_factory=dict)
     results: tuple[int, int] = (1, 1)
     monotone: int = 0
     host: bool = False
@@ -117,4 +118,4 @@ class OnnxOperator:
     @property
     def defaults(self) -> dict[str, Any]:
         """The attributes that every node of this operator carries, at their newest defaults."""
-        return {name: a.default for name, a in self.attributes.items() if a.kept and name not in self.moved}
+        return {name: attribute.default for name, attribute in self.attributes.items() if attribute.kept}

@@ -230,7 +230,8 @@ def apply(function, *operands):
     values |= dict(zip(function["inputs"], operands, strict=True))
     for node in function["nodes"]:
         given = [values[name] if name else None for name in node["inputs"]]
+        compute = getattr(elementwise, node["function"], None) or getattr(np, node["function"])
         with np.errstate(all="ignore"):
-            result = getattr(elementwise, node["function"])(*given, **node["attributes"])
+            result = compute(*given, **node["attributes"])
         values[node["output"]] = np.asarray(result).astype(np.float32, copy=False)
     return values[function["output"]]
