@@ -101,7 +101,8 @@ class Family:
     already. ``lut_inputs``: of one LUT. ``free_mux``: LUTs that can be joined to a wider one at no cost. ``large``: RAM
     with one port and without contents at power-up, None where designs use none. ``dsp_name``, ``bram_name``,
     ``lut_name`` and ``large_name`` are what tables call the resources. ``clock`` is the one that speeds are stated at
-    unless another is asked for. ``flow`` and ``pll`` make bitstreams, None where boards have none.
+    unless another is asked for. ``slices`` are the kinds of DSP blocks that add up along a cascade, by their names in
+    :data:`hwgen.blocks.array.slices.SLICES`. ``flow`` and ``pll`` make bitstreams, None where boards have none.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Family:
     lut_name: str
     large: BlockRam | None = None
     large_name: str = ""
+    slices: tuple[str, ...] = ()
     flow: Flow | None = field(default=None, repr=False, compare=False)
     pll: Pll | None = field(default=None, repr=False, compare=False)
 

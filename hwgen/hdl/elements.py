@@ -3,6 +3,8 @@
 An :class:`Element` is a component of which a design has many alike: a multiplier, a dot product, a requantising lane.
 Where the platform is a :class:`Library`, each becomes an instance of a module that is made for the first of its kind.
 Elsewhere (``amaranth.sim`` has no platform) it is elaborated in its place, so the hardware is the same either way.
+
+A :class:`Primitive` is an element that a device has as cells of its own, which are made for synthesis.
 """
 
 import re
@@ -41,17 +43,37 @@ class Element(wiring.Component):
         return self.inside(platform) if alone else platform.instance(self)
 
 
+class Primitive(Element):
+    """An element that also can be made of a device's own cells, in ways that synthesis does not find by itself.
+
+    :meth:`inside` is its behavioural twin, which is simulated, proved and read by any tool; :meth:`cells` behaves like
+    it in every cycle from the first. Which of the two is taken: :meth:`hwgen.hdl.rtlil.Netlist.with_cells`.
+    """
+
+    def cells(self) -> Module:
+        """The same ports, made of instances of the device's cells."""
+        raise NotImplementedError(f"{type(self).__name__} does not say of which cells it is made")
+
+    def elaborate(self, platform):
+        if isinstance(platform, Library) and platform.made_of_cells is self:
+            return self.cells()
+        return super().elaborate(platform)
+
+
 class Library:
     """A platform that makes a module for every kind of element.
 
-    ``modules`` holds their RTLIL, ``roms`` what is in memories in block RAM: it is kept apart from the text.
+    ``modules`` holds their RTLIL, ``cells`` by name that of those which can be made of a device's cells, ``roms`` what
+    is in memories in block RAM: it is kept apart from the text.
     ``whole`` is the component that is being converted. Names of what only one design has begin with ``prefix``.
     """
 
     def __init__(self, prefix: str):
         self.prefix = prefix
         self.whole: wiring.Component | None = None
+        self.made_of_cells: Primitive | None = None
         self.modules: list[str] = []
+        self.cells: dict[str, str] = {}
         self.roms: dict[tuple[str, Contents], str] = {}
         self._made: dict[Hashable, tuple[str, frozenset[str]]] = {}
         self._labels: dict[str, int] = {}
@@ -79,6 +101,10 @@ class Library:
         """RTLIL of ``component``, without that of :attr:`modules`."""
         outer, self.whole = self.whole, component
         text = rtlil.convert(component, name=name, platform=self, emit_src=False)
+        if isinstance(component, Primitive):
+            self.made_of_cells = component
+            self.cells[name] = rtlil.convert(component, name=name, platform=self, emit_src=False)
+            self.made_of_cells = None
         self.whole = outer
         return text
 
@@ -87,6 +113,8 @@ class Library:
         count = self._labels[label] = self._labels.get(label, 0) + 1
         name = label if count == 1 else f"{label}_{count}"
         text = _without_idle_reset(self.convert(component, name))
+        if name in self.cells:
+            self.cells[name] = _without_idle_reset(self.cells[name])
         self.modules.append(text)
         return name, frozenset(_PORT.findall(text.partition("\nend\n")[0]))
 

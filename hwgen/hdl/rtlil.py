@@ -3,7 +3,7 @@
 Names become letters, digits and underscores, so that the Verilog needs no escaped identifiers; modules
 are named after their place (``top_layer1_weights``). Wires that repeat a part of another one, wires of no
 bits and attributes with paths or versions go. Modules that are equal become one; elements are made once to begin with
-(:mod:`hwgen.hdl.elements`).
+(:mod:`hwgen.hdl.elements`). Where a module can be made of a device's cells, that form is beside the text.
 """
 
 import re
@@ -40,10 +40,19 @@ _KEPT_APART = re.compile(rf"^  attribute \\{CONTENTS} \d+\n", re.MULTILINE)
 @dataclass(frozen=True)
 class Netlist:
     """Tidy RTLIL, and by module the contents of memories that are not in it: these have an attribute in their place,
-    ``CONTENTS``; after :meth:`with_contents` it says which they are."""
+    ``CONTENTS``; after :meth:`with_contents` it says which they are.
+
+    ``cells`` has by name the modules that can be made of a device's cells, in that form; in ``text`` are their twins.
+    """
 
     text: str
     roms: Mapping[str, Contents]
+    cells: Mapping[str, str] = field(default_factory=dict)
+
+    def with_cells(self) -> "Netlist":
+        """The same with the device's cells in place of their twins: for synthesis."""
+        modules = (self.cells.get(_name_of(module), module) for module in _modules(self.text))
+        return Netlist("".join(modules), self.roms)
 
     def with_contents(self, most: int | None = None) -> "Netlist":
         """The same with contents of up to ``most`` bits in the text, or all of them."""
@@ -51,14 +60,22 @@ class Netlist:
         numbers = {name: number for number, name in enumerate(apart)}
 
         def inlined(module: str) -> str:
-            name = module.partition("module \\")[2].partition("\n")[0]
+            name = _name_of(module)
             if name not in self.roms:
                 return module
             if name in apart:
                 return _KEPT_APART.sub(f"  attribute \\\\{CONTENTS} {numbers[name]}\n", module)
             return _KEPT_APART.sub("", module).removesuffix("end\n") + _initial(self.roms[name]) + "end\n"
 
-        return Netlist("".join(map(inlined, re.split(r"(?<=^end\n)", self.text, flags=re.MULTILINE))), apart)
+        return Netlist("".join(map(inlined, _modules(self.text))), apart, self.cells)
+
+
+def _modules(text: str) -> list[str]:
+    return re.split(r"(?<=^end\n)", text, flags=re.MULTILINE)
+
+
+def _name_of(module: str) -> str:
+    return module.partition("module \\")[2].partition("\n")[0]
 
 
 def _initial(contents: Contents) -> str:
@@ -78,45 +95,66 @@ def to_netlist(component: wiring.Component, name: str, library: Library | None =
         raise InputError(f"{name!r} cannot name a module: use letters, digits and underscores, no digit first")
     library = library or Library(f"{name}_core")
     top = library.convert(component, name)
-    text, types = _tidied("\n".join((top, *library.modules)))
+    modules, types = _tidied("\n".join((top, *library.modules)), library.cells)
     names = {types.get(f"\\{module}", ""): contents for (_, contents), module in library.roms.items()}
-    return Netlist(text, {name[1:]: contents for name, contents in names.items() if name})
+    roms = {name[1:]: contents for name, contents in names.items() if name}
+    cells = {module.name[1:]: f"\n{module.cells.text}" for module in modules if module.cells}
+    return Netlist(_text(modules), roms, cells)
 
 
-def to_rtlil(component: wiring.Component, name: str) -> str:
-    """The text of :func:`to_netlist` with all contents in it."""
-    return to_netlist(component, name).with_contents().text
+def to_rtlil(component: wiring.Component, name: str, cells: bool = False) -> str:
+    """The text of :func:`to_netlist` with all contents in it; for synthesis with the device's ``cells``."""
+    netlist = to_netlist(component, name).with_contents()
+    return (netlist.with_cells() if cells else netlist).text
 
 
 def tidy(text: str) -> str:
     """Tidy RTLIL ``text`` as Amaranth writes it. Ports of modules keep their names where these are plain already."""
-    return _tidied(text)[0]
+    return _text(_tidied(text, {})[0])
 
 
-def _tidied(text: str) -> tuple[str, dict[str, str]]:
-    """Tidy text, and the new names of modules."""
+def _text(modules: "list[_Module]") -> str:
+    return "\n".join(module.text for module in modules)
+
+
+def _tidied(text: str, cells: Mapping[str, str]) -> "tuple[list[_Module], dict[str, str]]":
+    """Tidy modules, and their new names. Some can also be made of ``cells``."""
     modules = _used(_split(text))
     for module in modules:
-        module.drop_needless()
-    _drop_empty_ports(modules)
+        if made := cells.get(module.name[1:]):
+            (module.cells,) = _split(made)
+    forms = [form for module in modules for form in module.forms]
+    for form in forms:
+        form.drop_needless()
+    _drop_empty_ports(forms)
     places = _rom_places(modules)
     plain = _plain(places.get(module.name, module.name) for module in modules)
     types = {module.name: plain[places.get(module.name, module.name)] for module in modules}
     ports = {module.name: module.name_map() for module in modules}
-    for module in modules:
-        module.rename(ports[module.name], types, ports)
-    kept = _merge_equal(modules)
-    return "\n".join(line for module in kept for line in (module.head, *module.lines, "end\n")), types
+    for form in forms:
+        form.rename(form.name_map(), types, ports)
+    return _merge_equal(modules), types
 
 
 @dataclass
 class _Module:
     name: str
     lines: list[str] = field(default_factory=list)
+    cells: "_Module | None" = None
 
     @property
-    def head(self) -> str:
-        return f"module {self.name}"
+    def text(self) -> str:
+        return "\n".join((f"module {self.name}", *self.lines, "end\n"))
+
+    @property
+    def forms(self) -> "list[_Module]":
+        """Itself, and of a device's cells where it can be."""
+        return [self, self.cells] if self.cells else [self]
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """What equal modules have in common."""
+        return tuple("\n".join(form.lines) for form in self.forms)
 
     def drop_needless(self) -> None:
         """Remove wires that are assigned and never read: they repeat a field of another signal."""
@@ -253,10 +291,10 @@ def _plain(names: Iterable[str]) -> dict[str, str]:
 def _merge_equal(modules: list[_Module]) -> list[_Module]:
     """Keep one of every set of equal modules; merging leaves may make their parents equal, so repeat."""
     while True:
-        first: dict[str, str] = {}
+        first: dict[tuple[str, ...], str] = {}
         merged = {}
         for module in modules[1:]:  # all but the top
-            kept = first.setdefault("\n".join(module.lines), module.name)
+            kept = first.setdefault(module.content, module.name)
             if kept != module.name:
                 merged[module.name] = kept
         if not merged:

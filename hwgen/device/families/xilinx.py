@@ -20,7 +20,7 @@ _CELLS = {
 
 
 # LUTs with six inputs take in what is in front of an adder, flip-flops what is chosen from a constant.
-def _xilinx(name: str, series: str, dsp: int, lutram: LutRam, clock: UsualClock) -> Family:
+def _xilinx(name: str, series: str, slices: str, dsp: int, lutram: LutRam, clock: UsualClock) -> Family:
     return Family(
         name=name,
         maker="AMD",
@@ -38,6 +38,7 @@ def _xilinx(name: str, series: str, dsp: int, lutram: LutRam, clock: UsualClock)
         dsp_name=f"DSP ({dsp}x18)",
         bram_name="block RAM (18 kbit)",
         lut_name="LUT6",
+        slices=(slices,),
     )
 
 
@@ -48,6 +49,7 @@ FAMILIES = (
     _xilinx(
         "xc7",
         "7 series",
+        "dsp48e1",
         25,
         _SMALL,
         UsualClock(
@@ -60,6 +62,7 @@ FAMILIES = (
     _xilinx(
         "xcu",
         "UltraScale",
+        "dsp48e2",
         27,
         _LARGE,
         UsualClock(
@@ -72,6 +75,7 @@ FAMILIES = (
     _xilinx(
         "xcup",
         "UltraScale+",
+        "dsp48e2",
         27,
         _LARGE,
         UsualClock(
