@@ -1,13 +1,11 @@
 """Operators whose constants can be loaded at run time."""
 
-from abc import abstractmethod
 from dataclasses import fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
-from hwgen.blocks.requantize.requantizer import ResultPlan
 from hwgen.blocks.requantize.requantizer_lane import DIGIT_BITS
 from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.graph.errors import ModelError
@@ -16,9 +14,8 @@ from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import QuantizedConstant
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import IntType
-from hwgen.memory.store import images
 
-from .operator import Operator, OperatorUnit
+from .operator import Operator
 
 #: Bits that integers of a model are taken to have: those that its file stores, or fewer where so few are used.
 _WEIGHT_BITS = (2, 4, 8, 16)
@@ -78,34 +75,6 @@ class Loadable(Operator):
                 raise ModelError(f"weights from {values.min()} to {values.max()} (limit {form.weights}); build anew")
         same: Any = self  # a dataclass, as all operators with fields are
         return replace(same, loading=form, requantization=fit_within(form, source, self.load_sums(form.weights), out))
-
-
-class LoadedRequantizer(Loadable):
-    """A :class:`Loadable` without weights: all that is loaded is what its :meth:`requantizer` holds."""
-
-    @property
-    @abstractmethod
-    def sum_type(self) -> IntType:
-        """Of what is requantised."""
-
-    def load_sums(self, weights: None) -> IntType:
-        return self.sum_type
-
-
-class LoadedUnit(OperatorUnit):
-    """Hardware for :class:`LoadedRequantizer`."""
-
-    op: "Loadable"
-
-    @property
-    @abstractmethod
-    def requantizer(self) -> ResultPlan:
-        """How its sums are requantised."""
-
-    @property
-    def image(self) -> bytes:
-        """What loads its constants."""
-        return images(*self.requantizer.contents(self.op.requantization, self.op.output.type))
 
 
 def window_text(window: Window) -> str:

@@ -1,4 +1,4 @@
-"""What operators share that do one thing per cycle: move beats from streams to a stream, through a fixed pipeline."""
+"""What operators share that move beats from streams to a stream, through a pipeline that ends in a queue."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -17,6 +17,7 @@ from hwgen.cost.logic import Logic
 from hwgen.cost.needs import Cost, MemoryNeed, Products
 from hwgen.memory.queue import Outlet, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
+from hwgen.memory.store import LOAD_PORTS
 
 from .operator import LaneFolding, Operator, OperatorUnit
 from .stream import beat_stream, join
@@ -31,11 +32,7 @@ class Hardware(NamedTuple):
 
 
 class Streamed(Operator):
-    """An operator whose block starts a step in every cycle and has as many lanes at all its ends.
-
-    A step takes at most one beat from each input and gives at most one, ``depth`` cycles later and then through an
-    :class:`Outlet`.
-    """
+    """An operator whose block has as many lanes at all its ends."""
 
     def foldings(self) -> Iterable[LaneFolding]:
         """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
@@ -46,7 +43,11 @@ class Streamed(Operator):
 
 
 class StreamedUnit(OperatorUnit):
-    """Hardware that starts a step in every cycle and has as many lanes at all its ends."""
+    """Hardware with as many lanes at all its ends, which gives through an :class:`Outlet`.
+
+    Most starts a step in every cycle, which takes at most one beat from each input and gives at most one, ``depth``
+    cycles later.
+    """
 
     op: "Streamed"
     folding: "LaneFolding"
@@ -59,7 +60,7 @@ class StreamedUnit(OperatorUnit):
     @property
     @abstractmethod
     def depth(self) -> int:
-        """Cycles from a step to its push into the outlet."""
+        """Cycles from the end of a step to its push into the outlet."""
 
     @property
     def latency(self) -> int:
@@ -89,24 +90,16 @@ class StreamedUnit(OperatorUnit):
 
 
 class StreamedBlock(wiring.Component):
-    """The ports of a :class:`Streamed` operator's block: ``i`` or ``i_0`` and so on, and ``o``."""
+    """The ports of a :class:`Streamed` operator's block: ``i`` or ``i_0`` and so on, and ``o``; and the load bus, where
+    constants are loaded."""
 
     def __init__(self, unit: StreamedUnit):
         self.unit, self.op, self.folding = unit, unit.op, unit.folding
-        super().__init__(self.ports())
-        self.sources = [getattr(self, name) for name in self._names]
-
-    @property
-    def _names(self) -> list[str]:
-        count = len(self.op.inputs)
-        return ["i"] if count == 1 else [f"i_{n}" for n in range(count)]
-
-    def ports(self) -> dict:
-        """The streams."""
-        op, lanes = self.op, self.folding.lanes
-        inputs = zip(self._names, op.inputs, strict=True)
-        ports = {name: In(beat_stream(map_.type, lanes)) for name, map_ in inputs}
-        return {**ports, "o": Out(beat_stream(op.output.type, lanes))}
+        op, lanes, several = unit.op, unit.folding.lanes, len(unit.op.inputs) > 1
+        inputs = {f"i_{n}" if several else "i": In(beat_stream(map_.type, lanes)) for n, map_ in enumerate(op.inputs)}
+        streams = {**inputs, "o": Out(beat_stream(op.output.type, lanes))}
+        super().__init__(streams | (LOAD_PORTS if op.loading else {}))
+        self.sources = [getattr(self, name) for name in inputs]
 
     def outlet(self, m: Module) -> Outlet:
         """The outlet, connected to ``o``."""

@@ -49,7 +49,6 @@ class BoxUnit(StreamedUnit):
     """Hardware for a box: what is not in it is dropped."""
 
     op: "_Box"
-    folding: "LaneFolding"
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -75,7 +75,6 @@ class ConcatUnit(StreamedUnit):
     """Hardware for :class:`Concat`."""
 
     op: "Concat"
-    folding: "LaneFolding"
 
     @property
     def runs(self) -> tuple[int, ...]:

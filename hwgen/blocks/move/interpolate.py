@@ -200,7 +200,6 @@ class InterpolateUnit(StreamedUnit):
     """Hardware for :class:`Interpolate`."""
 
     op: "Interpolate"
-    folding: "LaneFolding"
 
     @property
     def block_beats(self) -> int:

@@ -120,7 +120,6 @@ class ReorderUnit(StreamedUnit):
     """Hardware for :class:`_Reorder`."""
 
     op: "_Reorder"
-    folding: "LaneFolding"
 
     @property
     def order(self) -> Order:

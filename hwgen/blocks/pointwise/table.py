@@ -10,7 +10,6 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 
 from hwgen.blocks.arith.arithmetic import delay
-from hwgen.blocks.operator import LaneFolding
 from hwgen.blocks.streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 from hwgen.cost.actor import Actor, counting
 from hwgen.cost.logic import Logic, counter
@@ -20,7 +19,7 @@ from hwgen.graph.types import FeatureMap
 from hwgen.hdl.contents import Contents
 from hwgen.memory.queue import wrapping_increment
 from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
-from hwgen.memory.store import LOAD_PORTS, Store, StoreShape, images, pass_on
+from hwgen.memory.store import Store, StoreShape, images, pass_on
 
 #: Bits of the input up to which a table is sensible: one block RAM a lane.
 LARGEST_INPUT = 12
@@ -60,7 +59,6 @@ class TableUnit(StreamedUnit):
     """Hardware for :class:`_Tabulated`."""
 
     op: "_Tabulated"
-    folding: "LaneFolding"
 
     def rom_words(self, lane: int) -> list[int]:
         """The tables that a lane meets in turn, each by the input's bits: 0 comes first, negative ones last."""
@@ -182,9 +180,6 @@ class _TableBlock(StreamedBlock):
 
     unit: "TableUnit"
     op: "_Tabulated"
-
-    def ports(self) -> dict:
-        return super().ports() | (LOAD_PORTS if self.op.loading else {})
 
     def elaborate(self, platform):
         m = Module()

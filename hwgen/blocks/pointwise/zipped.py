@@ -8,7 +8,6 @@ from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 
 from hwgen.blocks.arith.arithmetic import delay
-from hwgen.blocks.operator import LaneFolding
 from hwgen.blocks.pointwise.fixed_constant import FixedConstant
 from hwgen.blocks.pointwise.spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
 from hwgen.blocks.streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
@@ -59,7 +58,6 @@ class ZippedUnit(StreamedUnit):
     """Hardware for :class:`Zipped`."""
 
     op: "Zipped"
-    folding: "LaneFolding"
 
     @property
     def spreads(self) -> list[Spread]:

@@ -1,25 +1,26 @@
 """Average pooling that leaves padding out: at the edges fewer pixels are added up, and divided by their number."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import lcm
 
 import numpy as np
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
-from hwgen.blocks.pool.pool import AveragePool, AveragePoolUnit, PoolBlock, site_window
+from hwgen.blocks.pool.pool import AveragePool, AveragePoolBlock, AveragePoolUnit, site_window
 from hwgen.blocks.requantize.staircase import requantization
 from hwgen.blocks.stream import element_shape
+from hwgen.blocks.streamed import Hardware
 from hwgen.cost.logic import Logic, adder, adder_register, loop, total
-from hwgen.cost.needs import Cost, Products
+from hwgen.cost.needs import Products
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.requantize import output_scale
 from hwgen.graph.network import Site
 from hwgen.graph.types import IntType
 from hwgen.memory.loops import LoopNest, lookup
-from hwgen.memory.store import pass_on
+from hwgen.memory.ring import RingWindow
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +96,12 @@ class EdgeAveragePoolUnit(AveragePoolUnit):
     op: "EdgeAveragePool"
 
     @property
-    def reduction_latency(self) -> int:
-        return super().reduction_latency + 1
+    def depth(self) -> int:
+        return super().depth + 1
 
-    @cached_property
-    def cost(self) -> Cost:
-        plan, lanes = self.requantizer, self.folding.lanes
+    @property
+    def hardware(self) -> Hardware:
+        last, lanes = self.requantizing, self.folding.lanes
         term, sums = self.op.term_type.width, self.op.total_type.width
         rows, columns = self.op.factors
         bits = (max(rows) * max(columns)).bit_length()
@@ -108,11 +109,9 @@ class EdgeAveragePoolUnit(AveragePoolUnit):
         lane += adder(term) if self.op.input_zero else Logic()
         sizes = (self.window.raster.words, len(columns), len(rows))
         walk = total(map(loop, sizes)) + Logic(logic=_choices(rows) + bits * len(set(rows)), register=bits)
-        logic = self.shared_logic + lanes * lane + walk + Logic(register=5)
-        logic += plan.logic(self.op.requantization, self.op.sum_type, self.op.output.type)
-        memories = [*self.memories, *plan.memories(self.op.requantization)]
-        products = [Products(lanes, sums, bits + 1), *plan.products(self.op.requantization)]
-        return self.costing(logic, memories, products)
+        logic = self.window.logic + lanes * lane + walk + Logic(register=5) + last.logic
+        products = [Products(lanes, sums, bits + 1), *last.products]
+        return Hardware(logic, [*self.window.memories, *last.memories], products)
 
     def block(self) -> wiring.Component:
         return _EdgeAverageBlock(self)
@@ -131,35 +130,26 @@ def _choices(values: list[int]) -> int:
     return max(values).bit_length() if len(set(values)) > 1 else 0
 
 
-class _EdgeAverageBlock(PoolBlock):
+class _EdgeAverageBlock(AveragePoolBlock):
     """Like a plain average pool, with one multiplication between the sum and the requantiser."""
 
     unit: "EdgeAveragePoolUnit"
     op: "EdgeAveragePool"
 
-    def elaborate(self, platform):
-        m = Module()
-        op = self.op
-        window, outlet = self.frame(m)
-        plan = self.unit.requantizer
-        m.submodules.requantizer = requantizer = plan.component(op.requantization, op.sum_type, op.output.type)
-        if op.loading:
-            pass_on(m, self, requantizer)
-        strobe, first, last, done = Signal(), Signal(), Signal(), Signal()
-        m.d.sync += [strobe.eq(window.strobe), first.eq(window.first), last.eq(window.last)]
-        m.d.sync += [done.eq(strobe & last), requantizer.done.eq(done)]
-        factor = self._factor(m, strobe & last)
-        for lane in range(self.folding.lanes):
-            x = Signal(element_shape(op.term_type), name=f"x_{lane}", reset_less=True)
-            total_ = Signal(element_shape(op.total_type), name=f"total_{lane}", reset_less=True)
-            product = Signal(element_shape(op.sum_type), name=f"product_{lane}", reset_less=True)
-            m.d.sync += x.eq(Mux(window.outside, 0, window.data[lane] - op.input_zero))
-            with m.If(strobe):
-                m.d.sync += total_.eq(Mux(first, 0, total_) + x)
-            m.d.sync += product.eq(total_ * factor)
-            m.d.comb += requantizer.sums[lane].eq(product)
-        m.d.comb += [outlet.push.eq(requantizer.push), outlet.payload.eq(requantizer.o)]
-        return m
+    def term(self, window: RingWindow, lane: int) -> Value:
+        return Mux(window.outside, 0, window.data[lane] - self.op.input_zero)
+
+    def finished(self, m: Module, requantizer: wiring.Component, ends: Value) -> Callable[[int, Signal], Value]:
+        done = Signal()
+        m.d.sync += [done.eq(ends), requantizer.done.eq(done)]
+        factor = self._factor(m, ends)
+
+        def product(lane: int, total: Signal) -> Signal:
+            result = Signal(element_shape(self.op.sum_type), name=f"product_{lane}", reset_less=True)
+            m.d.sync += result.eq(total * factor)
+            return result
+
+        return product
 
     def _factor(self, m: Module, step: Signal) -> Signal:
         """What the sum of the window that ends with ``step`` is multiplied by; with the sum, a cycle later."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
@@ -10,12 +9,11 @@ from amaranth.lib import data, memory, wiring
 
 from hwgen.blocks.pool.global_pool import Arrival, GlobalPool, GlobalPoolBlock, GlobalPoolUnit
 from hwgen.blocks.pool.pool import limited, same_quantization, site_window
-from hwgen.blocks.stream import element_shape, join
+from hwgen.blocks.stream import element_shape
+from hwgen.blocks.streamed import Hardware
 from hwgen.cost.logic import Logic, adder, clipped, index_bits
-from hwgen.cost.needs import Cost
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.queue import Outlet
 from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
 
 
@@ -55,11 +53,11 @@ class GlobalMaxPoolUnit(GlobalPoolUnit):
     op: "GlobalMaxPool"
 
     @property
-    def reduction_latency(self) -> int:
+    def depth(self) -> int:
         return 1
 
-    @cached_property
-    def cost(self) -> Cost:
+    @property
+    def hardware(self) -> Hardware:
         type_, words = self.op.input.type, self.words
         lane = adder(type_.width) + Logic(logic=1, mux=type_.width, register=type_.width)
         if self.op.clamp != (type_.min, type_.max):
@@ -67,8 +65,7 @@ class GlobalMaxPoolUnit(GlobalPoolUnit):
         kept = self.folding.lanes * type_.width
         store = [ram_need("maxima", kept, words)] if words > 1 else []
         address = Logic(register=index_bits(words)) + read_register(kept, words)
-        logic = self.folding.lanes * lane + self.shared_logic + address
-        return self.costing(logic, [*store, self.queue_memory])
+        return Hardware(self.folding.lanes * lane + self.loops + address, store)
 
     def block(self) -> wiring.Component:
         return _MaxBlock(self)
@@ -81,8 +78,7 @@ class _MaxBlock(GlobalPoolBlock):
 
     def elaborate(self, platform):
         m = Module()
-        op, lanes = self.op, self.folding.lanes
-        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.unit.queue)
+        op, lanes, outlet = self.op, self.folding.lanes, self.outlet(m)
         within = Signal(self.i.payload.shape())  # before they are compared, where it delays nothing
         for x, given in zip(within, self.i.payload, strict=True):
             m.d.comb += x.eq(limited(given, op.clamp, op.input.type))
@@ -93,7 +89,6 @@ class _MaxBlock(GlobalPoolBlock):
         for x, kept, greatest in zip(beat.x, earlier, best, strict=True):
             m.d.comb += greatest.eq(Mux(beat.first | (x > kept), x, kept))
         m.d.comb += [outlet.push.eq(beat.strobe & beat.last), outlet.payload.as_value().eq(Cat(*best))]
-        join(m, outlet.o, wiring.flipped(self.o), "output")
         return m
 
     def _earlier(self, m: Module, beat: Arrival, best: Value) -> data.View:

@@ -1,6 +1,5 @@
 """Pooling over a whole map: one value kept per channel while the map passes, no window buffer. The average."""
 
-from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,35 +9,26 @@ import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 
-from hwgen.blocks.loaded import LoadedRequantizer, LoadedUnit
-from hwgen.blocks.mac.mac_folding import divisors
-from hwgen.blocks.operator import LaneFolding, Operator, OperatorUnit
-from hwgen.blocks.pool.pool import LanesBlock, average_requantization, sum_type
+from hwgen.blocks.pool.averages import Average, AverageBlock, AverageUnit
+from hwgen.blocks.pool.pool import average_requantization, sum_type
 from hwgen.blocks.requantize.requantizer import ResultPlan
 from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.blocks.requantize.step_search import requantizer_plan
 from hwgen.blocks.stream import element_shape, join
+from hwgen.blocks.streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 from hwgen.cost.actor import Actor, Give, Take, counting, ones
 from hwgen.cost.logic import Logic, adder_register, loop
-from hwgen.cost.needs import Cost, MemoryNeed
 from hwgen.graph.exact.loadable import LoadForm
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.queue import Outlet
 from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need
-from hwgen.memory.store import pass_on
 
 
-class GlobalPool(Operator):
+class GlobalPool(Streamed):
     """What all share: each beat is joined to what is kept of its channels; with the last pixel the results go on."""
-
-    def foldings(self) -> Iterable[LaneFolding]:
-        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
-        if self.gap:
-            raise self.golden_only()
-        return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
     @property
     def pixels(self) -> int:
@@ -46,53 +36,32 @@ class GlobalPool(Operator):
         return self.input.height * self.input.width
 
 
-class GlobalPoolUnit(OperatorUnit):
+class GlobalPoolUnit(StreamedUnit):
     """Hardware for :class:`GlobalPool`."""
 
     op: "GlobalPool"
-    folding: "LaneFolding"
 
     @property
     def words(self) -> int:
         """Beats of a pixel."""
         return self.op.input.channels // self.folding.lanes
 
-    @property
-    @abstractmethod
-    def reduction_latency(self) -> int:
-        """From the step that takes the last pixel's beat to the push into the queue."""
-
-    @property
-    def _latency(self) -> int:
-        return self.reduction_latency + Outlet.LATENCY - 1
-
-    @property
-    def queue(self) -> int:
-        """Places of the queue at the end."""
-        return queue_depth(self._latency, 1, 1)
-
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         words = self.words
         need = counting(self.op.pixels * words)
         give = np.maximum(need - (self.op.pixels - 1) * words, 0)
-        gives = (Give(give, self._latency, self.queue, reserve=np.append(0, give[:-1]) + 1),)
+        gives = (Give(give, self.latency, self.queue, reserve=np.append(0, give[:-1]) + 1),)
         return (Actor(type(self.op).__name__.lower(), ones(len(need)), (Take(need),), gives),)
 
     @property
-    def shared_logic(self) -> Logic:
-        """Loops over what arrives, and the queue."""
-        loops = loop(self.words) + loop(self.op.pixels) + Logic(logic=6, register=4)
-        return loops + queue_logic(self.queue, self.op.output.type.width * self.folding.lanes)
-
-    @property
-    def queue_memory(self) -> MemoryNeed:
-        """The memory of the queue."""
-        return ram_need("queue", self.op.output.type.width * self.folding.lanes, self.queue)
+    def loops(self) -> Logic:
+        """What counts beats as they arrive."""
+        return loop(self.words) + loop(self.op.pixels) + Logic(logic=6, register=4)
 
 
 @dataclass(frozen=True, eq=False)
-class GlobalAveragePool(LoadedRequantizer, GlobalPool):
+class GlobalAveragePool(Average, GlobalPool):
     """The sum of each channel over the map through ``requantization`` (which divides)."""
 
     input: FeatureMap
@@ -113,10 +82,6 @@ class GlobalAveragePool(LoadedRequantizer, GlobalPool):
         sums = x.sum(axis=(1, 2), keepdims=True, dtype=np.int64)
         return self.requantization.reference(sums).astype(self.output.type.dtype)
 
-    def built_for(self) -> dict[str, object]:
-        """What constants that are loaded later must keep to."""
-        return {"input": str(self.input), "output": str(self.output)}
-
     @property
     def sum_type(self) -> IntType:
         return sum_type(self.input.type, self.pixels)
@@ -125,7 +90,7 @@ class GlobalAveragePool(LoadedRequantizer, GlobalPool):
         return [GlobalAveragePoolUnit(self, folding) for folding in self.foldings()]
 
 
-class GlobalAveragePoolUnit(LoadedUnit, GlobalPoolUnit):
+class GlobalAveragePoolUnit(AverageUnit, GlobalPoolUnit):
     """Hardware for :class:`GlobalAveragePool`."""
 
     op: "GlobalAveragePool"
@@ -135,22 +100,15 @@ class GlobalAveragePoolUnit(LoadedUnit, GlobalPoolUnit):
         return requantizer_plan(self.op.requantization, self.folding.lanes, self.folding.lanes)
 
     @property
-    def reduction_latency(self) -> int:
+    def depth(self) -> int:
         return 2 + self.requantizer.latency
 
-    @cached_property
-    def cost(self) -> Cost:
-        plan, sums = self.requantizer, self.op.sum_type
-        lane = adder_register(sums.width) + Logic(gated=sums.width, register=self.op.input.type.width)
-        words = self.words
-        logic = self.folding.lanes * lane + self.shared_logic + loop(words)
-        logic += plan.logic(self.op.requantization, sums, self.op.output.type)
-        memories = [
-            ram_need("sums", sums.width * self.folding.lanes, words, "lutram"),
-            *plan.memories(self.op.requantization),
-            self.queue_memory,
-        ]
-        return self.costing(logic, memories, plan.products(self.op.requantization))
+    @property
+    def hardware(self) -> Hardware:
+        last, sums, words, lanes = self.requantizing, self.op.sum_type.width, self.words, self.folding.lanes
+        lane = adder_register(sums) + Logic(gated=sums, register=self.op.input.type.width)
+        logic = lanes * lane + self.loops + loop(words) + last.logic
+        return Hardware(logic, [ram_need("sums", sums * lanes, words, "lutram"), *last.memories], last.products)
 
     def block(self) -> wiring.Component:
         return _AverageBlock(self)
@@ -168,7 +126,7 @@ class Arrival(NamedTuple):
     last: Signal
 
 
-class GlobalPoolBlock(LanesBlock):
+class GlobalPoolBlock(StreamedBlock):
     """What takes beats."""
 
     unit: "GlobalPoolUnit"
@@ -195,7 +153,7 @@ class GlobalPoolBlock(LanesBlock):
         return Arrival(take, arriving.index["word"], strobe, x, first, last)
 
 
-class _AverageBlock(GlobalPoolBlock):
+class _AverageBlock(AverageBlock, GlobalPoolBlock):
     """Every beat is added to its channels' sums; those of the last pixel go on to the requantiser."""
 
     unit: "GlobalAveragePoolUnit"
@@ -203,13 +161,8 @@ class _AverageBlock(GlobalPoolBlock):
 
     def elaborate(self, platform):
         m = Module()
-        op = self.op
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.unit.queue)
-        m.submodules.requantizer = requantizer = self.unit.requantizer.component(
-            op.requantization, op.sum_type, op.output.type
-        )
-        if op.loading:
-            pass_on(m, self, requantizer)
+        requantizer = self.requantizer(m)
         beat = self.arrive(m, outlet, self.i.payload)
         sums = self._sums(m, beat)
         m.d.sync += [requantizer.done.eq(beat.strobe & beat.last), requantizer.sums.as_value().eq(sums)]
