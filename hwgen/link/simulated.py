@@ -12,6 +12,7 @@ from hwgen.link.identity import identity
 from hwgen.link.messages import Loads
 from hwgen.link.top import LinkTop
 from hwgen.simulate.verilated import CompiledDesign, Running
+from hwgen.tools.verilator import FAST
 
 USUAL_CLOCK = Clock.of_mhz(100)
 _STEP = 64  # cycles between two looks for bytes
@@ -40,12 +41,12 @@ class ByteLine(wiring.Component):
         return m
 
 
-def simulated_board(made: Hardware, buffers: Buffers, cycles: int) -> CompiledDesign:
+def simulated_board(made: Hardware, buffers: Buffers, cycles: int, level: str = FAST) -> CompiledDesign:
     """The hardware ``made`` behind the link, as a program with streams of bytes ``i`` and ``o``: ready to answer,
-    for a host does not wait for a compiler."""
+    for a host does not wait for a compiler. ``level`` is that of :func:`hwgen.tools.verilator.library`."""
     core = made.component
     top = LinkTop(core, core.source, core.results, buffers, identity(made.plan), Loads.of(made.plan))
-    board = CompiledDesign(ByteLine(top, cycles))
+    board = CompiledDesign(ByteLine(top, cycles), level)
     board.load()
     return board
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hwgen.graph import golden
@@ -22,13 +22,18 @@ def models(draw):
     return rng, model
 
 
-@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(models())
-def test_any_graph(tmp_path, case):
+@pytest.mark.parametrize("graphs", [40, pytest.param(460, marks=pytest.mark.slow)])
+def test_any_graph(tmp_path, graphs):
     """10,000 more: ``python -m benchmarks.random_graphs``."""
-    rng, model = case
-    network, path = lowered(model, tmp_path)
-    compare(network, frames(rng, model.shape), path)
+
+    @settings(max_examples=graphs)
+    @given(models())
+    def agree(case):
+        rng, model = case
+        network, path = lowered(model, tmp_path)
+        compare(network, frames(rng, model.shape), path)
+
+    agree()
 
 
 @pytest.mark.parametrize("step", sorted(set(STEPS)))

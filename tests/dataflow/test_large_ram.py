@@ -30,6 +30,7 @@ from hwgen.memory.store import Store, StoreShape
 from hwgen.simulate.feed import Step
 from hwgen.simulate.reloading import simulate_steps
 from hwgen.testing import random_frames
+from hwgen.tools.verilator import QUICK
 from hwgen.top.loading import laid_out, made_loadable, plan_text
 from tests import tiny
 from tests.cli.test_cli import errors
@@ -55,7 +56,13 @@ def stored(width: int, depth: int) -> tuple[MemoryNeed, ...]:
 # The memory
 
 
-@pytest.mark.parametrize(("width", "depth"), [(8, 700), (32, 700), (20, 20_000), (8, 40_000), (36, 17)])
+@pytest.mark.parametrize(
+    ("width", "depth"),
+    [
+        (8, 700),
+        *(pytest.param(*shape, marks=pytest.mark.slow) for shape in ((32, 700), (20, 20_000), (8, 40_000), (36, 17))),
+    ],
+)
 def test_spram_is_as_yosys_maps_it(width, depth):
     store = Store(random_contents(width, depth, 0), huge=True)
     counted = [synthesise(text, "top", UP5K) for text in (to_rtlil(store, "top"), to_verilog(store, "top"))]
@@ -248,7 +255,7 @@ def test_the_test_bench_loads_the_weights_first(design, tmp_path):
 
 @pytest.mark.slow
 def test_a_board_without_weights_is_given_them(design):
-    hardware = simulated_board(design, BUFFERS, CYCLES)
+    hardware = simulated_board(design, BUFFERS, CYCLES, QUICK)
     frames = tiny.frames(5)
     with hardware.running() as running:
         line = SimulatedLine(running, cycles=CYCLES)

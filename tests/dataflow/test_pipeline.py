@@ -50,7 +50,7 @@ def agree(network, plan):
             check_cycles(replace(timed.run, sinks=sinks), taken, given)
 
 
-@pytest.mark.parametrize("budget", [8, 20, 60])
+@pytest.mark.parametrize("budget", [20, *(pytest.param(budget, marks=pytest.mark.slow) for budget in (8, 60))])
 def test_small_network(budget):
     network = small()
     agree(network, search(network, multipliers=budget))
@@ -87,21 +87,21 @@ def leaving():
     return replace(network, outputs=outputs)
 
 
-@pytest.mark.parametrize("budget", [14, 60])
+@pytest.mark.parametrize("budget", [14, pytest.param(60, marks=pytest.mark.slow)])
 def test_several_streams_leave(budget):
     network = leaving()
     agree(network, search(network, multipliers=budget))
 
 
-def test_both_engines_give_several_streams():
+@pytest.mark.parametrize("engine", ["compiled", pytest.param("amaranth", marks=pytest.mark.slow)])
+def test_both_engines_give_several_streams(engine):
     network = leaving()
     plan = search(network, multipliers=14)
     frames = network.input.quantization.dequantize(random_frames(network.input.map, 2))
     timed = schedule(plan)
-    for engine in ("amaranth", "compiled"):
-        seen = run_engine(replace(network, input_order="flat"), plan, frames, engine)
-        assert seen.equal
-        assert (seen.timing.latency, seen.timing.interval) == (timed.latency, timed.interval)
+    seen = run_engine(replace(network, input_order="flat"), plan, frames, engine)
+    assert seen.equal
+    assert (seen.timing.latency, seen.timing.interval) == (timed.latency, timed.interval)
 
 
 def test_a_transposed_convolution_between_others():

@@ -11,6 +11,7 @@ from hwgen.link.host import LinkError, Session
 from hwgen.link.identity import fingerprint
 from hwgen.link.runner import Runner
 from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
+from hwgen.tools.verilator import QUICK
 
 from .. import tiny
 
@@ -27,7 +28,7 @@ def design(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hardware(design):
-    return simulated_board(design, BUFFERS, CYCLES)
+    return simulated_board(design, BUFFERS, CYCLES, QUICK)
 
 
 @pytest.fixture(scope="module")

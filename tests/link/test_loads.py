@@ -17,6 +17,7 @@ from hwgen.link.messages import Loads, Messages, held_by, load_message
 from hwgen.link.protocol import HELD_BYTES, Hello, Message
 from hwgen.link.runner import Runner
 from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
+from hwgen.tools.verilator import QUICK
 from hwgen.top.loading import laid_out, plan_text
 from tests.top.test_loading import retrain
 
@@ -40,7 +41,7 @@ def plans(design):
 
 @pytest.fixture(scope="module")
 def hardware(design):
-    return simulated_board(design, BUFFERS, CYCLES)
+    return simulated_board(design, BUFFERS, CYCLES, QUICK)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from hwgen.link.host import LinkError
 from hwgen.link.identity import identity
 from hwgen.link.serial_line import RateError, SerialLine
 from hwgen.link.simulated import simulated_board
+from hwgen.tools.verilator import QUICK
 
 from .. import tiny
 from .test_bad_line import BUFFERS, CYCLES
@@ -36,6 +37,13 @@ def folder(tmp_path_factory):
     hwgen.compile(place / "tiny.onnx", calibration=tiny.frames(), multipliers=8).write(place / "build" / "tiny")
     np.save(place / "frames.npy", tiny.frames(5))
     return place
+
+
+@pytest.fixture(scope="module")
+def built(folder):
+    """The build as a design, and a board with it."""
+    design = hwgen.compile(folder / "build" / "tiny" / "tiny_qdq.onnx", multipliers=8)
+    return design, simulated_board(design, BUFFERS, CYCLES, QUICK)
 
 
 @pytest.fixture
@@ -105,14 +113,12 @@ def test_the_rate_is_the_one_at_which_the_board_answers(monkeypatch, unknown):
 
 
 @pytest.mark.parametrize("named", [True, False], ids=["folder named", "folder found"])
-def test_frames_come_back_from_the_board(folder, terminal, named):
-    master, port = terminal
+def test_frames_come_back_from_the_board(folder, built, terminal, named):
+    (master, port), (design, hardware) = terminal, built
     build = folder / "build" / "tiny"
-    design = hwgen.compile(build / "tiny_qdq.onnx", multipliers=8)
     model = [build] if named else []
     if not named:
         mark_as_built(build, design)
-    hardware = simulated_board(design, BUFFERS, CYCLES)
     process = command(folder, *model, "--board", "ulx3s", "--port", port, "--input", "frames.npy", "--save", "o.npz")
     status, out, err = serve(hardware, master, process)
     assert (status, err) == (0, "")
@@ -133,7 +139,7 @@ def mark_as_built(build, design):
 
 @pytest.fixture(scope="module")
 def loadable(folder):
-    """A build whose weights are loaded, and a model for it with other weights."""
+    """A board with a build whose weights are loaded, and a model for it with other weights."""
     build = folder / "build" / "loadable"
     settings = {"calibration": tiny.frames(), "multipliers": 8, "weights": "loadable"}
     design = hwgen.compile(folder / "tiny.onnx", **settings)
@@ -141,7 +147,7 @@ def loadable(folder):
     mark_as_built(build, design)
     tiny.save(folder / "other.onnx", weight=np.random.default_rng(3).normal(size=(4, 1, 3, 3)).astype(np.float32))
     np.save(folder / "calibration.npy", tiny.frames())
-    return design
+    return simulated_board(design, BUFFERS, CYCLES, QUICK)
 
 
 @pytest.mark.slow
@@ -157,9 +163,8 @@ def loadable(folder):
 )
 def test_weights_are_loaded_where_the_board_has_others(folder, loadable, terminal, model, loads):
     master, port = terminal
-    hardware = simulated_board(loadable, BUFFERS, CYCLES)
     process = command(folder, *model, "--board", "ulx3s", "--port", port, "--input", "frames.npy")
-    status, out, err = serve(hardware, master, process)
+    status, out, err = serve(loadable, master, process)
     assert (status, err) == (0, "")
     assert out.startswith("Loaded 346 bytes of weights.\n") == loads
     assert "The board equals golden in all 15 integers." in out
@@ -168,10 +173,9 @@ def test_weights_are_loaded_where_the_board_has_others(folder, loadable, termina
 @pytest.mark.slow
 def test_a_folder_with_fixed_weights_is_one_line(folder, loadable, terminal):
     master, port = terminal
-    hardware = simulated_board(loadable, BUFFERS, CYCLES)
     model = ["tiny.onnx", "--for", "build/tiny", "--calibration", "calibration.npy"]
     process = command(folder, *model, "--board", "ulx3s", "--port", port, "--input", "frames.npy")
-    status, out, err = serve(hardware, master, process)
+    status, out, err = serve(loadable, master, process)
     assert (status, out) == (2, "")
     assert err == "error: the hardware in 'build/tiny' has fixed weights; build it with --weights loadable\n"
 
@@ -181,7 +185,7 @@ def test_another_design_on_the_board_is_one_line(folder, terminal, tmp_path):
     master, port = terminal
     other = tiny.save(tmp_path / "other.onnx", weight=np.ones((4, 1, 3, 3), np.float32))
     design = hwgen.compile(other, calibration=tiny.frames(), multipliers=8)
-    hardware = simulated_board(design, BUFFERS, CYCLES)
+    hardware = simulated_board(design, BUFFERS, CYCLES, QUICK)
     process = command(folder, "build/tiny", "--board", "ulx3s", "--port", port, "--input", "frames.npy")
     status, out, err = serve(hardware, master, process)
     assert (status, out) == (2, "")

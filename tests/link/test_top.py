@@ -24,6 +24,7 @@ from hwgen.link.top import LinkTop
 from hwgen.link.uart import UartReceiver, UartTransmitter
 from hwgen.simulate.verilated import CompiledDesign
 from hwgen.testing import random_frames
+from hwgen.tools.verilator import QUICK
 from hwgen.top.axi import AxiPort, AxiTop
 
 from ..dataflow.nets import small, squeezed
@@ -74,7 +75,7 @@ def check(network, hardware, count=4, cycles=2, clock=USUAL_CLOCK):
     """Frames through ``hardware`` are what golden makes of them."""
     integers = random_frames(network.input.map, count)
     frames = network.input.quantization.dequantize(integers)
-    with CompiledDesign(hardware).running() as running:
+    with CompiledDesign(hardware, QUICK).running() as running:
         line = SimulatedLine(running, clock, cycles)
         result = Runner(network, line, Session(line, give_up=0.01)).simulate(frames)
     expected = golden.run(network, golden.network_input(network, frames))
@@ -89,7 +90,7 @@ def test_bit_by_bit_over_wires():
     check(network, Wired(link(network, 20)), count=2, cycles=60, clock=CLOCK)
 
 
-@pytest.mark.parametrize("multipliers", [14, 200])
+@pytest.mark.parametrize("multipliers", [14, pytest.param(200, marks=pytest.mark.slow)])
 def test_several_results_of_which_each_element_says_whose_it_is(multipliers):
     network = squeezed()
     streams = [network.tensors[name] for name in ("t6", "t4")]
@@ -101,7 +102,7 @@ def test_a_difference_is_told_with_its_place():
     network = small()
     integers = random_frames(network.input.map, 1)
     frames = network.input.quantization.dequantize(integers)
-    with CompiledDesign(ByteLine(link(network, 20), 2)).running() as running:
+    with CompiledDesign(ByteLine(link(network, 20), 2), QUICK).running() as running:
         line = SimulatedLine(running, cycles=2)
         runner = Runner(network, line, Session(line, give_up=0.01))
         took = runner.session.run

@@ -25,7 +25,7 @@ from hwgen.simulate.verilated import CompiledDesign, CompiledError
 from hwgen.simulate.waves import Waves
 from hwgen.testing import check_unit, random_frames, simulation
 from hwgen.tools import verilator
-from hwgen.tools.verilator import QUICK
+from hwgen.tools.verilator import FAST, QUICK
 from tests.blocks.cases import CASES, kind
 from tests.dataflow.nets import small
 
@@ -42,9 +42,9 @@ def plan(network):
     return search(network, multipliers=20)
 
 
-@pytest.fixture(scope="module")
-def compiled(plan):
-    return CompiledPlan(plan)
+@pytest.fixture(scope="module", params=[QUICK, pytest.param(FAST, marks=pytest.mark.slow)])
+def compiled(request, plan):
+    return CompiledPlan(plan, request.param)
 
 
 @pytest.mark.parametrize("stall", [None, 0, 7])
@@ -135,7 +135,7 @@ def test_payloads_hold_integers_of_any_width(type_, lanes):
 def test_the_same_design_is_compiled_once(plan, compiled, monkeypatch):
     compiled.design.load()
     monkeypatch.setattr(verilator, "call", lambda *command: pytest.fail("compiled again"))
-    CompiledPlan(replace(plan)).design.load()  # of which nothing has been made
+    CompiledPlan(replace(plan), compiled.level).design.load()  # of which nothing has been made
 
 
 class Faulty(wiring.Component):
