@@ -99,6 +99,7 @@ def test_build_writes_everything_and_prints_the_report(folder):
     assert [path.name for path in (folder / "build").iterdir()] == ["tiny"]
 
 
+@pytest.mark.slow
 def test_build_again_gives_the_same_bytes(folder, monkeypatch):
     ok("build", "tiny.onnx", *OPTIONS)
     first = {file.name: file.read_bytes() for file in (folder / "build/tiny").iterdir()}
@@ -107,6 +108,7 @@ def test_build_again_gives_the_same_bytes(folder, monkeypatch):
     assert {file.name: file.read_bytes() for file in (folder / "build/tiny").iterdir()} == first
 
 
+@pytest.mark.slow
 def test_an_edited_plan_is_taken(folder):
     ok("build", "tiny.onnx", *OPTIONS, "-o", "one")
     plan = json.loads((folder / "one/plan.json").read_text())
@@ -211,6 +213,7 @@ def test_explore_refuses_what_it_would_not_heed():
     assert errors("explore", "tiny.onnx", *OPTIONS, "--fps", "10") == [message]
 
 
+@pytest.mark.slow
 def test_fit_with_synthesis_puts_both_counts_side_by_side():
     result = ok("fit", "tiny.onnx", *OPTIONS, "--synth")
     (line,) = (line for line in result.stdout.splitlines() if line.startswith("18x18 multipliers"))
@@ -400,11 +403,12 @@ def test_help_is_quick_and_enough():
     loaded = f"import sys, hwgen.cli.main; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
     for command in cli.commands:
-        text = hwgen(command, "--help").stdout
+        text = CliRunner().invoke(cli, [command, "--help"], prog_name="python -m hwgen").stdout
         assert f"Usage: python -m hwgen {command}" in text
         assert f"python -m hwgen {command}" in text.split("\n", 1)[1], "no example"
 
 
+@pytest.mark.slow
 def test_build_from_another_folder_without_yosys_in_the_environment(folder):
     elsewhere = folder / "else where"
     elsewhere.mkdir()

@@ -39,7 +39,9 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] if kind == "weights" else []) for kind in WRITERS]
+)
 def test_a_disk_that_fills_up_ends_in_one_line_and_nothing_is_left(kind):
     resource = pytest.importorskip("resource", reason="no limits to the size of files on this system")
     command, *rest = WRITERS[kind]
@@ -57,7 +59,8 @@ def test_a_disk_that_fills_up_ends_in_one_line_and_nothing_is_left(kind):
     assert "File too large; make room" in line
 
 
-def test_a_full_disk_for_what_is_remembered_only_means_that_it_is_not(tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", [("build",), pytest.param(("fit", "--synth"), marks=pytest.mark.slow)])
+def test_a_full_disk_for_what_is_remembered_only_means_that_it_is_not(command, tmp_path, monkeypatch):
     """The check of the hardware, its Verilog and what Yosys counted are there for the next run alone."""
     monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / "cache"))
     write, keeping = Path.write_bytes, "cache"
@@ -69,8 +72,7 @@ def test_a_full_disk_for_what_is_remembered_only_means_that_it_is_not(tmp_path, 
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
     monkeypatch.setattr(Path, "write_text", lambda self, text, *more, **options: refuse(self, text.encode()))
-    ok("build", "tiny.onnx", *OPTIONS, "--output", "out")
-    ok("fit", "tiny.onnx", *OPTIONS, "--synth")
+    ok(command[0], "tiny.onnx", *OPTIONS, *command[1:])
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.suffix != ".so"] == []
 
 
@@ -129,7 +131,7 @@ def test_an_interrupted_command_says_so_with_status_130(monkeypatch, folder):
     assert not (folder / "build").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_leaves_nothing_behind(folder, number):
     temporary = folder / "temporary"
     temporary.mkdir()

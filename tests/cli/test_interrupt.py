@@ -30,10 +30,13 @@ STEPS = {
     ),
     "in parts": (["simulate", *OPTIONS, "--input", "many.npy", "--engine", "amaranth", "--jobs", "2"], "simulating"),
 }
+SOON = ("writing", "in parts")  # with a tool that runs, and with processes of our own
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes on this system")
-@pytest.mark.parametrize("moment", STEPS)
+@pytest.mark.parametrize(
+    "moment", [pytest.param(moment, marks=[] if moment in SOON else [pytest.mark.slow]) for moment in STEPS]
+)
 def test_ctrl_c_at_a_terminal_ends_every_command_with_one_line(moment, tmp_path):
     """It goes to the command and to all that it has started, as from a terminal."""
     work, temporary, cache = (tmp_path / name for name in ("work", "temporary", "cache"))

@@ -281,8 +281,8 @@ def noise(*shape):
 @pytest.mark.parametrize(
     ("name", "load", "shape"),
     [
-        ("resnet20_cifar10.dynamo.onnx", cifar, None),
-        ("resnet20_cifar10.torchscript_op11_nofold.onnx", cifar, None),
+        pytest.param("resnet20_cifar10.dynamo.onnx", cifar, None, marks=pytest.mark.slow),
+        pytest.param("resnet20_cifar10.torchscript_op11_nofold.onnx", cifar, None, marks=pytest.mark.slow),
         ("ad01_fcae_fp32.tf2onnx.onnx", lambda: noise(640), None),
         ("three_layer_pytorch.onnx", lambda: noise(16), {"0": (1, 16)}),
         ("conv1d_small_keras.onnx", lambda: noise(10, 4), None),

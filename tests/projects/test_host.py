@@ -21,6 +21,10 @@ from .common import facts
 
 U12, S5 = IntType(12, False), IntType(5, True)
 DIALECTS = pytest.mark.parametrize("dialect", [AXI4, AVALON], ids=["axi4", "avalon"])
+#: The same, of which one is slow where the other tests of it are enough at each change.
+ONE_SOON = pytest.mark.parametrize(
+    "dialect", [pytest.param(AXI4, id="axi4"), pytest.param(AVALON, id="avalon", marks=pytest.mark.slow)]
+)
 
 
 class Copy(wiring.Component):
@@ -162,7 +166,7 @@ def test_transfers_come_back_in_memory_order(dialect, type_, lanes, beats, width
         assert not failed
 
 
-@DIALECTS
+@ONE_SOON
 def test_every_output_gets_its_transfers(dialect):
     blobs = frames(5, U8, 6)
     transfers = [b"".join(blobs[:3]), b"".join(blobs[3:])]
@@ -172,7 +176,7 @@ def test_every_output_gets_its_transfers(dialect):
         assert not failed
 
 
-@DIALECTS
+@ONE_SOON
 def test_a_transfer_that_ends_within_a_frame_is_filled_up_and_remembered(dialect):
     blobs = frames(6, U8, 10)
     cut = blobs[2][:6]
@@ -211,7 +215,7 @@ def test_words_are_as_wide_as_the_rate_asks_for():
 
 
 @DIALECTS
-@pytest.mark.parametrize("name", ["tiny", "two"])
+@pytest.mark.parametrize("name", ["two", pytest.param("tiny", marks=pytest.mark.slow)])
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed")
 def test_the_test_bench_passes_and_finds_faults(tmp_path, dialect, name):
     given = facts(name)

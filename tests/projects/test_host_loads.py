@@ -17,7 +17,7 @@ from hwgen.projects.host import AXI4, HostTop
 from hwgen.top.axi import AxiPort, AxiTop
 from hwgen.top.loader import LoadedPipeline, LoadGate, LoadPlan
 
-from .test_host import DIALECTS, drive, frames
+from .test_host import DIALECTS, ONE_SOON, drive, frames
 
 BYTES, FRAME = 10, 12
 KEYS = [bytes(range(17 * n, 17 * n + BYTES)) for n in range(3)]
@@ -111,7 +111,7 @@ BAD = {
 HARMLESS = ("empty load", "no frames", "unknown", "frames without a first word", "one unknown word")
 
 
-@DIALECTS
+@ONE_SOON
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if n else []) for n, name in enumerate(BAD)]
 )
@@ -129,7 +129,7 @@ def test_a_bad_transfer_is_remembered_and_does_no_harm_to_later_ones(dialect, na
         assert failed
 
 
-@DIALECTS
+@ONE_SOON
 def test_a_load_waits_for_a_frame_that_was_cut_off(dialect):
     blobs = frames(3, U8, FRAME)
     for stall in (None, 1):

@@ -57,6 +57,7 @@ def test_the_test_bench_loads_weights(tmp_path, kind, device, dialect):
     assert bench(folder, dialect).startswith("FAIL")
 
 
+@pytest.mark.slow
 @DIALECTS
 def test_load_infer_load_infer(tmp_path, kind, device, dialect):
     """Two networks in turn in one run, every word of every output as golden has it."""
