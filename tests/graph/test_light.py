@@ -25,7 +25,12 @@ OPERATORS = {  # besides KEPT
     "vgg19": set(),
     "zfnet512": {"LRN"},
 }
-RUN = ("densenet121", "inception_v1", "shufflenet", "squeezenet")  # the quick ones
+RUN = (
+    "inception_v1",
+    "shufflenet",
+    "squeezenet",
+    pytest.param("densenet121", marks=pytest.mark.slow),
+)  # the quick ones
 
 
 @pytest.mark.parametrize("name", OPERATORS)

@@ -68,6 +68,27 @@ QUANTISED = (
 )
 
 
+SOON = (  # one of each exporter and quantiser of which there is a small one
+    "ad01_fcae_fp32.tf2onnx",
+    "ad01_fcae_int8.tf2onnx",
+    "conv1d_small_keras",
+    "kws_dscnn_int8.tf2onnx",
+    "mnist_cntk.ort_QDQ_u8s8",
+    "mnist_cntk.ort_QOp_u8s8",
+    "ort_examples_mnist",
+    "resnet20_cifar10.brevitas_w4a4_pc_float_qcdq",
+    "resnet20_cifar10.quark_XINT8",
+    "resnet20_cifar10.torchscript_op13",
+    "resnet8_cifar10_int8.tf2onnx",
+    "three_layer_pytorch",
+)
+
+
+def soon(names):
+    """All of them; those that are not in SOON are slow."""
+    return [pytest.param(name, marks=[] if name in SOON else [pytest.mark.slow]) for name in names]
+
+
 def read(name):
     """The graph as read, and in the form that lowering expects."""
     path = shared.model(f"{name}.onnx")
@@ -114,7 +135,7 @@ def test_refusal(name):
     assert any(re.search(REFUSED[name], line) for line in caught.value.problems)
 
 
-@pytest.mark.parametrize("name", FLOAT)
+@pytest.mark.parametrize("name", soon(FLOAT))
 def test_float_networks(name):
     """Sums have another order, and folded weights are rounded once more. Before the head and after it."""
     graph, simple = read(name)
@@ -145,7 +166,7 @@ def forced(graph, feeds, theirs):
             values[name] = theirs[name]
 
 
-@pytest.mark.parametrize("name", QUANTISED)
+@pytest.mark.parametrize("name", soon(QUANTISED))
 def test_quantised_networks(name):
     """As read and simplified. Where integers are clipped after they are quantised, the Clip has their name then."""
     graph, simple = read(name)

@@ -53,8 +53,15 @@ def agree(network, result: Simulation, whole: Simulation) -> None:
     np.testing.assert_array_equal(result.integers, whole.integers)
 
 
-@pytest.mark.parametrize("engine", ["amaranth", "compiled"])
-@pytest.mark.parametrize("stall", [None, 3])
+@pytest.mark.parametrize(
+    ("engine", "stall"),
+    [
+        ("amaranth", 3),
+        ("compiled", None),
+        pytest.param("amaranth", None, marks=pytest.mark.slow),
+        pytest.param("compiled", 3, marks=pytest.mark.slow),
+    ],
+)
 def test_parts_give_what_the_whole_gives(network, plan, frames, engine, stall):
     shares = []
     result = simulate(network, plan, frames, engine, shares.append, stall, workers=TWO)
