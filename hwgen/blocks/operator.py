@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, overload
 
 import numpy as np
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
 from hwgen.cost.actor import Actor
 from hwgen.cost.logic import Logic
@@ -22,8 +23,9 @@ from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.loadable import LoadForm, TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.store import LOAD_PORTS
 
-from .stream import Port
+from .stream import Port, numbered
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,20 @@ class Joint(Unit):
 
     def golden(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         return (x,) * len(self.outputs)
+
+
+class UnitBlock(wiring.Component):
+    """A component with the streams of its ``unit``, which are its ``sources`` and ``sinks``; and the load bus, where
+    constants are loaded."""
+
+    def __init__(self, unit: Unit):
+        self.unit = unit
+        inputs, outputs = numbered("i", len(unit.inputs)), numbered("o", len(unit.outputs))
+        ports = {name: In(port.stream) for name, port in zip(inputs, unit.inputs, strict=True)}
+        ports |= {name: Out(port.stream) for name, port in zip(outputs, unit.outputs, strict=True)}
+        super().__init__(ports | (LOAD_PORTS if unit.loads else {}))
+        self.sources = [getattr(self, name) for name in inputs]
+        self.sinks = [wiring.flipped(getattr(self, name)) for name in outputs]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """Streams between blocks: what they carry, how two are joined, and what the queue at their end takes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 
-from amaranth.hdl import Module, Shape
+from amaranth.hdl import Const, Module, Shape, Value
 from amaranth.lib import data, stream, wiring
 
 from hwgen.graph.types import FeatureMap, IntType
@@ -44,6 +47,16 @@ class Port:
     def stream(self) -> stream.Signature:
         """The Amaranth stream."""
         return beat_stream(self.map.type, self.lanes)
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """What so many streams are called: ``name`` alone, or ``name_0`` and so on."""
+    return [name] if count == 1 else [f"{name}_{n}" for n in range(count)]
+
+
+def all_of(conditions: Iterable[Value]) -> Value:
+    """Whether all ``conditions`` hold."""
+    return reduce(and_, conditions, Const(1))
 
 
 def join(m: Module, source, sink, what: str) -> None:

@@ -8,19 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 from amaranth.hdl import Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.mac.mac_folding import divisors
+from hwgen.blocks.operator import UnitBlock
 from hwgen.cost.actor import Actor, Give, Take, ones
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import Cost, MemoryNeed, Products
 from hwgen.memory.queue import Outlet, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
-from hwgen.memory.store import LOAD_PORTS
 
 from .operator import LaneFolding, Operator, OperatorUnit
-from .stream import beat_stream, join
+from .stream import join
 
 
 class Hardware(NamedTuple):
@@ -89,20 +87,17 @@ class StreamedUnit(OperatorUnit):
         return self.costing(logic + queue_logic(queue, width), memories, products)
 
 
-class StreamedBlock(wiring.Component):
-    """The ports of a :class:`Streamed` operator's block: ``i`` or ``i_0`` and so on, and ``o``; and the load bus, where
-    constants are loaded."""
+class StreamedBlock(UnitBlock):
+    """A block of a :class:`StreamedUnit`."""
+
+    unit: "StreamedUnit"
 
     def __init__(self, unit: StreamedUnit):
-        self.unit, self.op, self.folding = unit, unit.op, unit.folding
-        op, lanes, several = unit.op, unit.folding.lanes, len(unit.op.inputs) > 1
-        inputs = {f"i_{n}" if several else "i": In(beat_stream(map_.type, lanes)) for n, map_ in enumerate(op.inputs)}
-        streams = {**inputs, "o": Out(beat_stream(op.output.type, lanes))}
-        super().__init__(streams | (LOAD_PORTS if op.loading else {}))
-        self.sources = [getattr(self, name) for name in inputs]
+        self.op, self.folding = unit.op, unit.folding
+        super().__init__(unit)
 
     def outlet(self, m: Module) -> Outlet:
         """The outlet, connected to ``o``."""
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.unit.queue)
-        join(m, outlet.o, wiring.flipped(self.o), "output")
+        join(m, outlet.o, self.sinks[0], "output")
         return outlet

@@ -6,7 +6,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.stream import beat_stream, join, port_names
+from hwgen.blocks.stream import beat_stream, join, numbered, port_names
 from hwgen.hdl.elements import Library
 from hwgen.memory.store import LOAD_BUS, bus
 
@@ -37,7 +37,7 @@ class Pipeline(wiring.Component):
         ports = {
             "i": In(beat_stream(network.input.map.type, self.lanes_in)),
         }
-        names = output_names(len(network.results))
+        names = numbered("o", len(network.results))
         self.results = dict(zip(names, network.results, strict=True))
         ports |= {
             name: Out(beat_stream(stream.map.type, lanes))
@@ -89,11 +89,6 @@ class Pipeline(wiring.Component):
 
 def _made(platform, block: wiring.Component, stage: Stage, name: str):
     return platform.stage(block, stage, name) if isinstance(platform, Library) else block
-
-
-def output_names(count: int) -> list[str]:
-    """What the output streams are called."""
-    return ["o"] if count == 1 else [f"o_{n}" for n in range(count)]
 
 
 def module_name(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.cost.actor import Actor, Give, Take, ones
@@ -10,10 +10,11 @@ from hwgen.cost.logic import Logic, counter, index_bits, loop, total
 from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.ram import ram_ports
 
 from .loops import LoopNest, lookup
 from .queue import Outlet, queue_logic, wrapping_increment
-from .ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
+from .ram import ram_need, read_register
 from .raster import Raster
 from .rom import pack
 
@@ -92,10 +93,7 @@ class ColumnBuffer(wiring.Component):
     def _older(self, m: Module, nest: LoopNest, step, in_columns, newest: Signal, pad: Const) -> list:
         """The words above the newest, a cycle after its step; written back a row further down in that cycle."""
         width, depth = self.layout.size, self.raster.width * self.raster.words
-        m.submodules.lines = store = memory.Memory(
-            shape=unsigned(self.lines * width), depth=depth, init=[], attrs=RAM_ATTRIBUTES[ram_style(depth)]
-        )
-        write, read = store.write_port(), store.read_port()
+        write, read = ram_ports(m, "lines", self.lines * width, depth)
         valid, masked = self._row_valid(m, nest, step), Signal(self.lines, reset_less=True)
         with m.If(step & in_columns):
             m.d.sync += read.addr.eq(wrapping_increment(read.addr, depth))

@@ -1,11 +1,12 @@
 """A delay counted in words instead of cycles: what a row of taps needs between them."""
 
 from amaranth.hdl import Module, Signal, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.memory.ram import ram_ports
+
 from .queue import wrapping_increment
-from .ram import RAM_ATTRIBUTES, ram_style
 
 
 class DelayLine(wiring.Component):
@@ -47,10 +48,7 @@ class DelayLine(wiring.Component):
 
     def _memory(self, m: Module, push: Signal) -> None:
         """Each push overwrites the word that was read for it, which was written a round ago."""
-        m.submodules.store = store = memory.Memory(
-            shape=unsigned(self.width), depth=self.depth, init=[], attrs=RAM_ATTRIBUTES[ram_style(self.depth)]
-        )
-        write, read = store.write_port(), store.read_port()
+        write, read = ram_ports(m, "store", self.width, self.depth)
         with m.If(self.soon):
             m.d.sync += read.addr.eq(wrapping_increment(read.addr, self.depth))
         m.d.sync += write.addr.eq(read.addr)

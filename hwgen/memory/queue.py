@@ -4,14 +4,15 @@ Every block ends in an :class:`Outlet`: it counts the places left in its queue (
 only when there is room for all that the step gives, and so nothing inside a block ever has to stall.
 """
 
-from amaranth.hdl import Module, Mux, Shape, Signal, unsigned
-from amaranth.lib import memory, stream, wiring
+from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.cost.actor import CREDIT
 from hwgen.cost.logic import Logic, counter, stepper
+from hwgen.memory.ram import ram_ports
 
-from .ram import RAM_ATTRIBUTES, ram_style, read_register
+from .ram import read_register
 
 
 def wrapping_increment(signal: Signal, modulus: int):
@@ -35,10 +36,7 @@ class Queue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = Shape.cast(self.payload.shape()).width
-        m.submodules.store = store = memory.Memory(
-            shape=unsigned(width), depth=self.depth, init=[], attrs=RAM_ATTRIBUTES[ram_style(self.depth)]
-        )
-        write, read = store.write_port(), store.read_port()
+        write, read = ram_ports(m, "store", width, self.depth)
         # Minus the beats inside: its sign says that there is one, and waits for no comparison.
         level, offer, pop = Signal(range(-self.depth, 1)), Signal(), Signal()
         m.d.comb += [

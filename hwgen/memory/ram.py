@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import memory
+
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import MemoryNeed
 
@@ -26,6 +29,14 @@ RAM_ATTRIBUTES: Mapping[str, Mapping[str, Any]] = {
 def ram_need(name: str, width: int, depth: int, style: str | None = None) -> MemoryNeed:
     """A RAM with one port to write and one to read, of the :func:`ram_style` for its depth unless said otherwise."""
     return MemoryNeed(name, "ram", style or ram_style(depth), width, depth, width)
+
+
+def ram_ports(m: Module, name: str, width: int, depth: int, style: str | None = None, domain: str = "sync"):
+    """The RAM of such a need, added to ``m``: its ports to write and to read, this one in ``domain``."""
+    attributes = RAM_ATTRIBUTES[style or ram_style(depth)]
+    m.submodules[name] = store = memory.Memory(shape=unsigned(width), depth=depth, init=[], attrs=attributes)
+    write, read = store.write_port(), store.read_port(domain=domain)  # what Verilog calls them, too
+    return write, read
 
 
 def read_register(width: int, depth: int) -> Logic:

@@ -8,22 +8,23 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import data, memory, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
 
 from hwgen.cost.actor import Take
 from hwgen.cost.logic import Logic, adder_register, counter, index_bits, loop, running, total
 from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.ram import ram_ports
 
 from .loops import LoopNest, lookup, lookup_2d
 from .queue import wrapping_increment
-from .ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
+from .ram import ram_need, read_register
 from .raster import SHARED, Raster
 from .rom import pack
-from .window import WindowBuffer
+from .window import WindowBuffer, window_ports
 
 
 @dataclass(frozen=True)
@@ -73,36 +74,13 @@ class RingWindow(wiring.Component):
     #: cycles from the start of a step (the cycle after ``go``) to its first ``strobe``
     LATENCY = 1
 
-    def __init__(
-        self,
-        layout: data.ArrayLayout,
-        raster: Raster,
-        packs: int,
-        passes: int,
-        capacity: int,
-        tap: RingTap | None = None,
-    ):
-        if capacity < raster.span:
-            raise ValueError(f"a ring of {capacity} words is too small: a window spans {raster.span}")
-        if raster.words % packs:
-            raise ValueError(f"{packs} packs do not divide the {raster.words} words of a pixel")
-        self.layout, self.raster, self.capacity = layout, raster, capacity
-        self.packs, self.passes, self.tap = packs, passes, tap
-        taps = {"tapped": Out(1), "tap_share": Out(range(max(tap.shares) + 1))} if tap else {}
-        super().__init__(
-            {
-                **taps,
-                "i": In(stream.Signature(layout)),
-                "permit": In(1),
-                "go": Out(1),
-                "go_final": Out(1),
-                "strobe": Out(1),
-                "first": Out(1),
-                "last": Out(1),
-                "outside": Out(1),
-                "data": Out(layout),
-            }
-        )
+    def __init__(self, layout: data.ArrayLayout, buffer: "Ring"):
+        self.layout, self.raster, self.capacity, self.tap = layout, buffer.ring, buffer.capacity, buffer.tap
+        self.packs, self.passes = buffer.cut.packs, buffer.cut.passes
+        if self.raster.words % self.packs:
+            raise ValueError(f"{self.packs} packs do not divide the {self.raster.words} words of a pixel")
+        taps = {"tapped": Out(1), "tap_share": Out(range(max(self.tap.shares) + 1))} if self.tap else {}
+        super().__init__({**taps, **window_ports(layout), "outside": Out(1), "data": Out(layout)})
 
     def elaborate(self, platform):
         m = Module()
@@ -149,11 +127,7 @@ class RingWindow(wiring.Component):
 
     def _memory(self, m: Module):
         """The ring itself; the write address runs round it."""
-        width = self.layout.size
-        m.submodules.ring = ring = memory.Memory(
-            shape=unsigned(width), depth=self.capacity, init=[], attrs=RAM_ATTRIBUTES[ram_style(self.capacity)]
-        )
-        write, read = ring.write_port(), ring.read_port()
+        write, read = ram_ports(m, "ring", self.layout.size, self.capacity)
         m.d.comb += write.data.eq(self.i.payload.as_value())
         with m.If(write.en):
             m.d.sync += write.addr.eq(wrapping_increment(write.addr, self.capacity))
@@ -305,7 +279,7 @@ class Ring(WindowBuffer):
         return Take(need, release, self.capacity)
 
     def parts(self, layout: data.ArrayLayout) -> list[tuple[str, wiring.Component]]:
-        return [("window", RingWindow(layout, self.ring, self.cut.packs, self.cut.passes, self.capacity, self.tap))]
+        return [("window", RingWindow(layout, self))]
 
     def elements(self, last: RingWindow) -> Value:
         width, parallel, rows = self.map.type.width, self.cut.parallel, self.rows(self.window)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
 
 from hwgen.cost.actor import Actor, Give, Take, counting, ones
 from hwgen.cost.logic import Logic, counter, index_bits, loop, total
@@ -23,8 +23,8 @@ from .columns import ColumnBuffer, completing_rows, line_actor, line_logic, line
 from .delay import DelayLine
 from .loops import LoopNest, lookup
 from .ram import ram_need, read_register
-from .raster import Raster, map_raster
-from .window import WindowBuffer, WindowCut
+from .raster import map_raster
+from .window import WindowBuffer, window_ports
 
 
 class SlidingWindow(wiring.Component):
@@ -36,28 +36,15 @@ class SlidingWindow(wiring.Component):
     (with ``go_final`` for the last pass over a window), and the first ``strobe`` follows two cycles later.
     """
 
-    #: cycles from the start of a step (the cycle after ``go``) to its first ``strobe``
-    LATENCY = 1
-
-    def __init__(self, layout: data.ArrayLayout, raster: Raster, cut: WindowCut, pad: int):
-        self.layout, self.raster, self.cut, self.pad = layout, raster, cut, pad
+    def __init__(self, layout: data.ArrayLayout, buffer: "Sliding"):
+        self.layout, self.pad, self.portions = layout, buffer.padding, buffer.portions
+        self.raster, self.cut = raster, cut = buffer.raster, buffer.cut
         self.pack = raster.words // cut.packs  # words
         self.group_channels = self.pack * layout.length // cut.parallel
         if self.pack * cut.packs != raster.words or self.group_channels * cut.parallel != self.pack * layout.length:
             raise ValueError(f"{cut} does not divide a pixel of {raster.words} words of {layout.length}")
-        self.portions = -(-raster.window.taps * self.group_channels // cut.portion)
-        super().__init__(
-            {
-                "i": In(stream.Signature(layout)),
-                "permit": In(1),
-                "go": Out(1),
-                "go_final": Out(1),
-                "strobe": Out(1),
-                "first": Out(1),
-                "last": Out(1),
-                "data": Out(data.ArrayLayout(layout.elem_shape, cut.parallel * cut.portion)),
-            }
-        )
+        issued = data.ArrayLayout(layout.elem_shape, cut.parallel * cut.portion)
+        super().__init__(window_ports(layout) | {"data": Out(issued)})
 
     def elaborate(self, platform):
         m = Module()
@@ -167,8 +154,6 @@ def _elements(layout: data.ArrayLayout, word: Signal) -> list:
 class Sliding(WindowBuffer):
     """All in registers, behind line memories."""
 
-    latency = SlidingWindow.LATENCY
-
     @classmethod
     def rows(cls, window: Window) -> int:
         return 0
@@ -236,7 +221,7 @@ class Sliding(WindowBuffer):
         return Take(np.repeat(np.arange(1, self.windows + 1), self.cut.passes), lead=1)
 
     def parts(self, layout: data.ArrayLayout) -> list[tuple[str, wiring.Component]]:
-        return [("window", SlidingWindow(layout, self.raster, self.cut, self.padding))]
+        return [("window", SlidingWindow(layout, self))]
 
     def elements(self, last: SlidingWindow) -> data.View:
         return last.data

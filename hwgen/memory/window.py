@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 from amaranth.hdl import Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Member, Out
 
 from hwgen.cost.actor import CREDIT, Actor, Take
 from hwgen.cost.logic import Logic
@@ -20,6 +21,14 @@ from .raster import Raster, map_raster
 
 #: Cycles after which a place of the reader's queue can be debited again: a step is decided on a cycle before it starts.
 WINDOW_CREDIT = CREDIT + 1
+
+
+def window_ports(layout: data.ArrayLayout) -> dict[str, Member]:
+    """Those of a buffer that takes words of ``layout``: a *step* starts when ``permit`` is 1 and all that it gives is
+    there. ``go`` is 1 in the cycle in which that is decided, with ``go_final`` for the last pass of a pack; ``strobe``
+    says that something is given, ``first`` and ``last`` where a step begins and ends."""
+    outputs = ("go", "go_final", "strobe", "first", "last")
+    return {"i": In(stream.Signature(layout)), "permit": In(1), **{name: Out(1) for name in outputs}}
 
 
 @dataclass(frozen=True)

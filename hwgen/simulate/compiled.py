@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
-from hwgen.dataflow.pipeline import Pipeline, module_names, output_names
+from hwgen.blocks.stream import numbered
+from hwgen.dataflow.pipeline import Pipeline, module_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError, near
 from hwgen.simulate.feed import Feed, Ran, unpacked
@@ -59,7 +60,7 @@ class CompiledPlan:
         """
         network, plan, frames = self.plan.network, self.plan, len(feed.integers)
         counts = {f"watch_{n}": frames * layer.unit.outputs[0].beats for n, layer in enumerate(plan.layers)}
-        outputs = output_names(len(network.results))
+        outputs = numbered("o", len(network.results))
         results = zip(outputs, network.results, plan.lanes_out, strict=True)
         counts |= {name: frames * stream.map.elements // lanes for name, stream, lanes in results}
         loading = 2 * feed.loads.load_bytes if feed.loads else 0

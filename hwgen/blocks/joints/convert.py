@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.operator import Joint
+from hwgen.blocks.operator import Joint, UnitBlock
 from hwgen.blocks.stream import Port, beat_layout, beat_stream, join
 from hwgen.cost.actor import Actor, Give, Take, counting, ones
 from hwgen.cost.logic import Logic, stepper
@@ -36,18 +36,19 @@ class WidthConverter(Joint):
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
-        return tuple(stage.actor for stage in self._stages)
+        return tuple(stage.actor for stage in self.stages)
 
     @cached_property
     def cost(self) -> Cost:
-        stages = self._stages
+        stages = self.stages
         return self.costing(logic=sum((s.logic for s in stages), Logic()), memories=[s.memory for s in stages])
 
     def block(self) -> wiring.Component:
-        return _Chain(self._stages) if len(self._stages) > 1 else self._stages[0].block()
+        return _Chain(self) if len(self.stages) > 1 else self.stages[0].block()
 
     @property
-    def _stages(self) -> list["_Stage"]:
+    def stages(self) -> list["_Stage"]:
+        """Conversions by whole factors, one after the other."""
         path = [self.source.lanes, lcm(self.source.lanes, self.lanes), self.lanes]
         return [_Stage(self.source.map, a, b) for a, b in pairwise(path) if a != b]
 
@@ -164,20 +165,15 @@ class _Narrow(_Converter):
         return m
 
 
-class _Chain(wiring.Component):
-    def __init__(self, stages: list[_Stage]):
-        self.stages = stages
-        type_ = stages[0].map.type
-        super().__init__(
-            {"i": In(beat_stream(type_, stages[0].lanes_in)), "o": Out(beat_stream(type_, stages[-1].lanes_out))}
-        )
+class _Chain(UnitBlock):
+    unit: "WidthConverter"
 
     def elaborate(self, platform):
         m = Module()
         source = wiring.flipped(self.i)
-        for stage in self.stages:
+        for stage in self.unit.stages:
             m.submodules[stage.actor.name] = block = stage.block()
             join(m, source, block.i, stage.actor.name)
             source = block.o
-        join(m, source, wiring.flipped(self.o), "output")
+        join(m, source, self.sinks[0], "output")
         return m

@@ -20,10 +20,10 @@ from functools import cached_property
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.operator import Joint, Unit
-from hwgen.blocks.stream import Port, join
+from hwgen.blocks.joints.fork import queues_hardware
+from hwgen.blocks.operator import Joint, Unit, UnitBlock
+from hwgen.blocks.stream import Port, all_of, join
 from hwgen.cost.actor import Actor, Give, Take
 from hwgen.cost.logic import Logic, counter
 from hwgen.cost.needs import Cost
@@ -57,38 +57,29 @@ class RowFork(Joint):
     def golden(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple(x[:, start:end] for start, end in self.ranges)
 
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Rows, and beats of a row."""
-        return self.source.map.height, self.source.beats // self.source.map.height
-
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         beats, latency = np.arange(1, self.source.beats + 1), Outlet.LATENCY - 1
-        inside = zip(_inside(self.ranges, *self.sizes), self.depths, strict=True)
+        inside = zip(_inside(self.ranges, *_sizes(self.source)), self.depths, strict=True)
         gives = tuple(Give(each.cumsum(), latency, depth) for each, depth in inside)
         return (Actor("rows", np.ones_like(beats), (Take(beats),), gives),)
 
     @cached_property
     def cost(self) -> Cost:
-        width, (rows, beats) = self.source.width, self.sizes
-        logic = sum((queue_logic(depth, width) for depth in self.depths), Logic())
-        memories = [ram_need("queue", width, depth) for depth in self.depths]
+        width, (rows, beats) = self.source.width, _sizes(self.source)
+        logic, memories = queues_hardware(self.depths, width)
         return self.costing(logic + counter(rows) + counter(beats), memories)
 
     def block(self) -> wiring.Component:
         return _RowForkBlock(self)
 
 
-class _RowForkBlock(wiring.Component):
-    def __init__(self, unit: RowFork):
-        self.unit = unit
-        outputs = {f"o_{n}": Out(port.stream) for n, port in enumerate(unit.outputs)}
-        super().__init__({"i": In(unit.source.stream), **outputs})
+class _RowForkBlock(UnitBlock):
+    unit: "RowFork"
 
     def elaborate(self, platform):
         m = Module()
-        take, (rows, beats) = self.i.valid & self.i.ready, self.unit.sizes
+        take, (rows, beats) = self.i.valid & self.i.ready, _sizes(self.unit.source)
         nest = LoopNest(m, [("beat", beats), ("row", rows)], take)
         row, ready = nest.index["row"], 1
         for n, ((start, end), depth) in enumerate(zip(self.unit.ranges, self.unit.depths, strict=True)):
@@ -97,7 +88,7 @@ class _RowForkBlock(wiring.Component):
             ready = ready & (outlet.permit | ~inside)
             give = take & inside
             m.d.comb += [outlet.debit.eq(give), outlet.push.eq(give), outlet.payload.eq(self.i.payload)]
-            join(m, outlet.o, wiring.flipped(getattr(self, f"o_{n}")), f"output {n}")
+            join(m, outlet.o, self.sinks[n], f"output {n}")
         m.d.comb += self.i.ready.eq(ready)
         return m
 
@@ -139,11 +130,6 @@ class WindowRows(Unit):
         return (np.concatenate(words, axis=4).reshape(n, height, width, -1),)
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """Rows of the result, and beats of a row."""
-        return self.source.map.height, self.source.beats // self.source.map.height
-
-    @property
     def ranges(self) -> list[tuple[int, int]]:
         """The output rows for which each input has a row: from, and up to."""
         height = self.source.map.height
@@ -151,14 +137,14 @@ class WindowRows(Unit):
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
-        rows, beats = self.sizes
+        rows, beats = _sizes(self.source)
         give = np.arange(1, rows * beats + 1)
         takes = tuple(Take(each.cumsum()) for each in _inside(self.ranges, rows, beats))
         return (Actor("window_rows", np.ones_like(give), takes, (Give(give, Outlet.LATENCY, 2 * SHORT_QUEUE),)),)
 
     @cached_property
     def cost(self) -> Cost:
-        width, (rows, beats) = self.outputs[0].width, self.sizes
+        width, (rows, beats) = self.outputs[0].width, _sizes(self.source)
         logic = Logic(logic=width + 2 * self.rows, register=width + 1) + counter(rows) + counter(beats)
         queue = ram_need("queue", width, 2 * SHORT_QUEUE)
         return self.costing(logic + queue_logic(2 * SHORT_QUEUE, width), [queue])
@@ -167,30 +153,26 @@ class WindowRows(Unit):
         return _WindowRowsBlock(self)
 
 
-class _WindowRowsBlock(wiring.Component):
+class _WindowRowsBlock(UnitBlock):
     """A step starts when the rows that are within the map are all offered; a register before the outlet."""
 
-    def __init__(self, unit: WindowRows):
-        self.unit = unit
-        inputs = {f"i_{k}": In(port.stream) for k, port in enumerate(unit.inputs)}
-        super().__init__({**inputs, "o": Out(unit.outputs[0].stream)})
+    unit: "WindowRows"
 
     def elaborate(self, platform):
         m = Module()
         unit, source = self.unit, self.unit.source
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), 2 * SHORT_QUEUE)
-        join(m, outlet.o, wiring.flipped(self.o), "output")
-        rows, beats = unit.sizes
+        join(m, outlet.o, self.sinks[0], "output")
+        rows, beats = _sizes(source)
         step = Signal()
         row = LoopNest(m, [("beat", beats), ("row", rows)], step).index["row"]
-        sources = [getattr(self, f"i_{k}") for k in range(unit.rows)]
         inside = [(row >= start) & (row < end) for start, end in unit.ranges]
-        there = [stream.valid | ~used for stream, used in zip(sources, inside, strict=True)]
-        m.d.comb += step.eq(outlet.permit & _all(there))
+        there = [stream.valid | ~used for stream, used in zip(self.sources, inside, strict=True)]
+        m.d.comb += step.eq(outlet.permit & all_of(there))
         push, payload = Signal(), Signal.like(outlet.payload, reset_less=True)
         pad = Const(pack([unit.pad] * source.lanes, source.map.type.width), source.width)
-        for k, (stream, used) in enumerate(zip(sources, inside, strict=True)):
-            m.d.comb += stream.ready.eq(outlet.permit & used & _all(there[:k] + there[k + 1 :]))
+        for k, (stream, used) in enumerate(zip(self.sources, inside, strict=True)):
+            m.d.comb += stream.ready.eq(outlet.permit & used & all_of(there[:k] + there[k + 1 :]))
             part = payload.as_value().word_select(k, len(pad))
             m.d.sync += part.eq(Mux(used, stream.payload.as_value(), pad))
         m.d.sync += push.eq(step)
@@ -206,14 +188,12 @@ def row_ranges(height: int, rows: int, top: int) -> list[tuple[int, int]]:
     return [(max(k - top, 0), height - max(top - k, 0)) for k in range(rows)]
 
 
+def _sizes(source: Port) -> tuple[int, int]:
+    """Rows of a map, and beats of a row."""
+    return source.map.height, source.beats // source.map.height
+
+
 def _inside(ranges, rows: int, beats: int) -> list[np.ndarray]:
     """For each of ``ranges`` of rows, whether each beat of a frame is in one of them."""
     row = np.arange(rows)
     return [np.repeat((row >= start) & (row < end), beats) for start, end in ranges]
-
-
-def _all(conditions):
-    result = Const(1)
-    for condition in conditions:
-        result = result & condition
-    return result

@@ -8,8 +8,8 @@ from functools import cached_property
 from math import lcm
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 
 from hwgen.blocks.arith.arithmetic import delay
 from hwgen.blocks.mac.mac_folding import divisors
@@ -30,7 +30,7 @@ from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.loops import LoopNest, lookup
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need, ram_style
+from hwgen.memory.ram import ram_need, ram_ports
 
 #: The greatest common denominator of shares.
 LARGEST_DENOMINATOR = 1 << 8
@@ -295,13 +295,8 @@ class _InterpolateBlock(StreamedBlock):
             m.d.sync += place.eq(wrapping_increment(place, words))
         found = []
         for n, address in enumerate(addresses):
-            m.submodules[f"store_{n}"] = store = memory.Memory(
-                shape=unsigned(len(bits)), depth=words, init=[], attrs=RAM_ATTRIBUTES[ram_style(words)]
-            )
-            write, read = store.write_port(), store.read_port()
-            m.d.comb += [
-                write.en.eq(stored), write.addr.eq(place), write.data.eq(bits), read.addr.eq(address)
-            ]  # fmt: skip
+            write, read = ram_ports(m, f"store_{n}", len(bits), words)
+            m.d.comb += [write.en.eq(stored), write.addr.eq(place), write.data.eq(bits), read.addr.eq(address)]
             found.append(data.View(source.payload.shape(), read.data))
         return found
 

@@ -7,8 +7,8 @@ from functools import cached_property
 from math import gcd
 
 import numpy as np
-from amaranth.hdl import Module, Mux, Signal, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
 
 from hwgen.blocks.arith.arithmetic import delay
 from hwgen.blocks.mac.mac_folding import divisors
@@ -21,7 +21,7 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import wrapping_increment
-from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
+from hwgen.memory.ram import ram_need, ram_ports, read_register
 from hwgen.memory.rom import Columns, Rom, rom_latency, rom_need
 
 
@@ -282,10 +282,7 @@ class _ReorderBlock(StreamedBlock):
         """Written as beats come; the word at ``address`` a cycle later."""
         (source,) = self.sources
         bits = source.payload.as_value()
-        m.submodules.store = store = memory.Memory(
-            shape=unsigned(len(bits)), depth=order.words, init=[], attrs=RAM_ATTRIBUTES[ram_style(order.words)]
-        )
-        write, read = store.write_port(), store.read_port()
+        write, read = ram_ports(m, "store", len(bits), order.words)
         m.d.comb += [write.en.eq(stored), write.data.eq(bits), read.addr.eq(address)]
         with m.If(stored):
             m.d.sync += write.addr.eq(wrapping_increment(write.addr, order.words))

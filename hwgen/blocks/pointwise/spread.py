@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import memory
+from amaranth.hdl import Cat, Module, Mux, Signal
 
 from hwgen.cost.actor import counting
 from hwgen.cost.logic import Logic, index_bits, running
 from hwgen.cost.needs import MemoryNeed
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
+from hwgen.memory.ram import ram_need, ram_ports, read_register
 
 #: The loops over the result, outermost first.
 LOOPS = ("y", "x", "word")
@@ -107,11 +106,7 @@ def _ram(m: Module, name: str, spread: Spread, nest: LoopNest, came: Signal, fre
     """Written a cycle after a beat was taken, read as a step starts: the same word at least two steps later."""
     address = nest.affine(f"{name}_address", spread.addresses, modulus=None)
     later = Signal.like(address, name=f"{name}_address_1")
-    store = memory.Memory(
-        shape=unsigned(len(came)), depth=spread.depth, init=[], attrs=RAM_ATTRIBUTES[ram_style(spread.depth)]
-    )
-    m.submodules[f"{name}_store"] = store
-    write, read = store.write_port(), store.read_port()
+    write, read = ram_ports(m, f"{name}_store", len(came), spread.depth)
     m.d.sync += later.eq(address)
     m.d.comb += [write.en.eq(fresh), write.addr.eq(later), write.data.eq(came), read.addr.eq(address)]
     return read.data

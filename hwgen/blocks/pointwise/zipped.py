@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from hwgen.blocks.arith.arithmetic import delay
 from hwgen.blocks.pointwise.fixed_constant import FixedConstant
 from hwgen.blocks.pointwise.spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
+from hwgen.blocks.stream import all_of
 from hwgen.blocks.streamed import Hardware, Streamed, StreamedBlock, StreamedUnit
 from hwgen.cost.actor import Actor, counting
 from hwgen.cost.logic import Logic, delayed, loop, total
@@ -113,9 +114,9 @@ class _ZippedBlock(StreamedBlock):
         nest = LoopNest(m, list(zip(reversed(LOOPS), reversed(spreads[0].full), strict=True)), step)
         idle = [again(nest, spread.loops) if spread.loops else Const(0) for spread in spreads]
         there = [source.valid | rest for source, rest in zip(self.sources, idle, strict=True)]
-        m.d.comb += step.eq(outlet.permit & Value.cast(_all(there)))
+        m.d.comb += step.eq(outlet.permit & all_of(there))
         for n, (source, rest) in enumerate(zip(self.sources, idle, strict=True)):
-            m.d.comb += source.ready.eq(outlet.permit & ~rest & _all(there[:n] + there[n + 1 :]))
+            m.d.comb += source.ready.eq(outlet.permit & ~rest & all_of(there[:n] + there[n + 1 :]))
         views = []
         for n, (source, spread) in enumerate(zip(self.sources, spreads, strict=True)):
             bits = source.payload.as_value()
@@ -133,10 +134,3 @@ class _ZippedBlock(StreamedBlock):
         push = delay(m, step, self.unit.depth, "push", reset_less=False)
         m.d.comb += [outlet.debit.eq(step), outlet.push.eq(push)]
         return m
-
-
-def _all(conditions: list[Value]) -> Value:
-    result = Const(1)
-    for condition in conditions:
-        result = result & condition
-    return result

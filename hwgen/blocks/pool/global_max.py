@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 
 from hwgen.blocks.pool.global_pool import Arrival, GlobalPool, GlobalPoolBlock, GlobalPoolUnit
 from hwgen.blocks.pool.pool import limited, same_quantization, site_window
@@ -14,7 +14,7 @@ from hwgen.blocks.streamed import Hardware
 from hwgen.cost.logic import Logic, adder, clipped, index_bits
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need, ram_style, read_register
+from hwgen.memory.ram import ram_need, ram_ports, read_register
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,10 +103,7 @@ class _MaxBlock(GlobalPoolBlock):
             with m.If(beat.strobe):
                 m.d.sync += kept.as_value().eq(best)
             return kept
-        m.submodules.maxima = store = memory.Memory(
-            shape=unsigned(len(best)), depth=words, init=[], attrs=RAM_ATTRIBUTES[ram_style(words)]
-        )
-        write, read = store.write_port(), store.read_port()
+        write, read = ram_ports(m, "maxima", len(best), words)
         m.d.comb += [read.addr.eq(beat.word), read.en.eq(beat.take), write.en.eq(beat.strobe), write.data.eq(best)]
         m.d.sync += write.addr.eq(beat.word)
         return data.View(layout, read.data)

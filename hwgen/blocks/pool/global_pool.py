@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
 
 from hwgen.blocks.pool.averages import Average, AverageBlock, AverageUnit
 from hwgen.blocks.pool.pool import average_requantization, sum_type
@@ -24,7 +24,7 @@ from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.loops import LoopNest
 from hwgen.memory.queue import Outlet
-from hwgen.memory.ram import RAM_ATTRIBUTES, ram_need
+from hwgen.memory.ram import ram_need, ram_ports
 
 
 class GlobalPool(Streamed):
@@ -174,10 +174,7 @@ class _AverageBlock(AverageBlock, GlobalPoolBlock):
         """The sums of this beat's channels with it added, written back in the same cycle."""
         op, lanes, words = self.op, self.folding.lanes, self.unit.words
         shape = element_shape(op.sum_type)
-        m.submodules.sums = store = memory.Memory(
-            shape=unsigned(shape.width * lanes), depth=max(words, 2), init=[], attrs=RAM_ATTRIBUTES["lutram"]
-        )
-        write, read = store.write_port(), store.read_port(domain="comb")
+        write, read = ram_ports(m, "sums", shape.width * lanes, max(words, 2), "lutram", domain="comb")
         address = LoopNest(m, [("address", words)], beat.strobe).index["address"]
         earlier = data.View(data.ArrayLayout(shape, lanes), read.data)
         sums = [Signal(shape, name=f"sum_{lane}") for lane in range(lanes)]
