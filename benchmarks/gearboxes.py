@@ -10,7 +10,7 @@ from random import Random
 
 import click
 
-from hwgen.device.synth import synthesise
+from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import device
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.projects.gearbox import Gearbox
@@ -29,9 +29,9 @@ def main(name: str) -> None:
     print("|---|---|---|---|---|")
     for taken, given in WIDTHS:
         box = Gearbox(taken, given)
-        count = synthesise(to_rtlil(box, "gearbox"), "gearbox", device(name))
+        counted = count(synthesise(to_rtlil(box, "gearbox"), "gearbox", device(name)), device(name))
         moving, cycles = pace(taken, given)
-        print(f"| {taken} | {given} | {count.luts:,} | {count.ffs:,} | {moving:,} of {cycles:,} |", flush=True)
+        print(f"| {taken} | {given} | {counted.luts:,} | {counted.ffs:,} | {moving:,} of {cycles:,} |", flush=True)
 
 
 def pace(taken: int, given: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from hwgen.graph.errors import FitError
 
 from .plan import LARGEST_QUEUE, Plan
 from .planned import Place
-from .schedule import Port, rooms, schedule
+from .schedule import Port, interval_of, rooms
 from .stages import INPUT
 
 #: Words of a LUT memory: depths are multiples of it.
@@ -31,24 +31,17 @@ def size_queues(plan: Plan, target: int) -> Plan:
     """
     places = [(layer.name, n) for layer in plan.layers for n in range(len(layer.queues))]
     plan = plan.with_queues(dict.fromkeys(places, 0))
-    if _interval(plan) <= target:
+    if interval_of(plan) <= target:
         return plan
     everywhere = dict.fromkeys((place for place, feed in _feeds(plan) if feed), _ROUND)
     lacking = _lacking(plan, target)
     for chosen in (_narrowed(plan, lacking), lacking, everywhere):
         sized = _measured(plan.with_queues(chosen), chosen, target)
-        if sized is not None and _interval(sized) <= target:
+        if sized is not None and interval_of(sized) <= target:
             return sized
     if sized is None:
         raise FitError("the pipeline deadlocks with queues of any depth; this is a fault in hwgen, please report it")
     return sized
-
-
-def _interval(plan: Plan) -> float:
-    try:
-        return schedule(plan).interval
-    except Deadlock:
-        return float("inf")
 
 
 def _lacking(plan: Plan, target: int) -> dict[Place, int]:

@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from hwgen.cost.actor import Actor, Give
-from hwgen.cost.timing import Run, Web
+from hwgen.cost.timing import Deadlock, Run, Web
 from hwgen.cost.timing_engine import Engine
 from hwgen.cost.timing_layout import NO_END
 
@@ -69,6 +69,14 @@ def schedule(plan: Plan, frames: int | None = None, unbounded: Container[int] = 
         return _settled(plan)
     web, links, _ = web_of(plan, unbounded)
     return Schedule(plan, web.run(frames), links)
+
+
+def interval_of(plan: Plan) -> float:
+    """Cycles from frame to frame in steady state; infinite where it deadlocks."""
+    try:
+        return schedule(plan).interval
+    except Deadlock:
+        return float("inf")
 
 
 @lru_cache(1)  # a plan is scheduled when its queues are chosen, and again for whoever asks

@@ -81,7 +81,7 @@ def remembered(text: str, top: str, device: Device, timeout: float = TIMEOUT) ->
     given = script(text, top, device) + text + release()
     file = cache.folder("synthesised") / f"{hashlib.sha256(given.encode()).hexdigest()}.json"
     with suppress(OSError, ValueError):
-        return count(json.loads(file.read_text(encoding="utf-8")), device).needs
-    cells = synthesise(text, top, device, timeout=timeout).cells
+        return count(json.loads(file.read_text(encoding="utf-8")), device)
+    cells = synthesise(text, top, device, timeout=timeout)
     cache.keep(file, json.dumps(cells))
-    return count(cells, device).needs
+    return count(cells, device)

@@ -16,12 +16,11 @@ from hwgen.blocks.mac.conv import Conv
 from hwgen.blocks.mac.mac import MacUnit
 from hwgen.blocks.mac.tapped import TappedConv, least_depth
 from hwgen.blocks.operator import OperatorUnit
-from hwgen.cost.timing import Deadlock
 from hwgen.device.mapping import counted
 from hwgen.device.targets import Device
 
 from .plan import Plan
-from .schedule import schedule
+from .schedule import interval_of
 from .shortcuts import Shortcut, shortcuts
 from .stages import INPUT, LEAST_FORK, Source
 
@@ -119,7 +118,7 @@ def tap_shortcuts(plan: Plan, target: int, spare: int, device: Device) -> Plan:
     handing = hand_on(plan, tapped).with_queues({(name, 0): 0 for name in tapped})
     for halves in _HALF_PIXELS:
         tried = handing.with_queues({(each.other, each.place): _depth(handing, each, halves) for each in found})
-        if _interval(tried) <= target:
+        if interval_of(tried) <= target:
             return tried
     return plan
 
@@ -157,10 +156,3 @@ def _tapped(now: MacUnit, target: int, spare: int, device: Device) -> TappedConv
             if count <= most:
                 fitting.append((count, unit.cost.area, len(fitting), unit))
     return min(fitting)[-1] if fitting else None
-
-
-def _interval(plan: Plan) -> float:
-    try:
-        return schedule(plan).interval
-    except Deadlock:
-        return float("inf")

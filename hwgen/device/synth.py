@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from hwgen.device.family import Family
 from hwgen.device.needs import Needs
@@ -14,58 +13,21 @@ from hwgen.tools.yosys import YosysError, run_yosys
 TIMEOUT = 1800.0  # seconds
 
 
-@dataclass(frozen=True)
-class SynthResult:
-    """Counts after synthesis, before place and route.
+def synthesise(text: str, top: str, device: Device, *, timeout: float = TIMEOUT) -> dict[str, int]:
+    """Map Verilog or RTLIL ``text`` with the module ``top`` to ``device``'s family: how many cells of each type there
+    are, before place and route.
 
-    ``luts``: as the router counts them: for ECP5 TRELLIS_COMB, which is LUT4, two for every CCU2C (a carry cell of two
-    bits) and four for every 16x4 RAM, while PFUMX and L6MUX21 join LUTs for nothing; for Xilinx, before two small LUTs
-    share one; for Intel in halves of an ALM. ``lutrams``: LUTs that are RAM or shift registers. ``dsps``, ``brams``
-    and ``large`` RAM in the device's units. ``cells``: every cell by type.
-    """
-
-    luts: int
-    ffs: int
-    dsps: int
-    brams: int
-    lutrams: int
-    large: int
-    cells: dict[str, int]
-    seconds: float = field(compare=False)
-    log_tail: str = field(repr=False, compare=False)
-
-    @property
-    def needs(self) -> Needs:
-        """The same numbers as an estimate has them."""
-        return Needs(self.luts, self.ffs, self.dsps, self.brams, self.lutrams, self.large)
-
-
-def synthesise(
-    text: str,
-    top: str,
-    device: Device,
-    *,
-    files: Mapping[str, str] | None = None,
-    timeout: float = TIMEOUT,
-    progress: Callable[[str], None] | None = None,
-) -> SynthResult:
-    """Map Verilog or RTLIL ``text`` with the module ``top`` to ``device``'s family and count its cells.
-
-    ``files`` are those of memories that the text names.
-    ``progress`` is called with the name of every pass as it starts. Raises :class:`FitError` when Yosys refuses the
-    design or takes more than ``timeout`` seconds.
+    Raises :class:`FitError` when Yosys refuses the design or takes more than ``timeout`` seconds.
     """
     check_synthesis(device)
     commands = script(text, top, device)
-    report = None if progress is None else lambda line: _tell(line, progress)
     try:
-        run = run_yosys(
-            commands, inputs={"design": text, **(files or {})}, outputs=["stat.json"], timeout=timeout, on_line=report
-        )
+        run = run_yosys(commands, inputs={"design": text}, outputs=["stat.json"], timeout=timeout)
     except YosysError as error:
         raise FitError(f"synthesis of {top} for {device.name}: {error}") from error
-    cells = _cells(json.loads(run.files["stat.json"]))
-    return count(cells, device, run.seconds, "\n".join(run.log.splitlines()[-40:]))
+    stat = json.loads(run.files["stat.json"])
+    numbers = stat["design"]["num_cells_by_type"].items()  # of the whole design, instances of modules resolved
+    return {cell: number for cell, number in sorted(numbers) if f"\\{cell}" not in stat["modules"]}
 
 
 def check_synthesis(device: Device) -> None:
@@ -77,21 +39,16 @@ def check_synthesis(device: Device) -> None:
         )
 
 
-def count(cells: Mapping[str, int], device: Device, seconds: float = 0.0, log_tail: str = "") -> SynthResult:
-    """The resources that ``cells`` of ``device``'s family take."""
-    known = device.family.cells
-    taken = [(number, known[cell]) for cell, number in cells.items() if cell in known]
-    return SynthResult(
-        luts=sum(number * each.luts for number, each in taken),
-        ffs=sum(number for cell, number in cells.items() if re.fullmatch(device.family.flops, cell)),
-        dsps=sum(number * each.dsps for number, each in taken),
-        brams=sum(number * each.brams for number, each in taken),
-        lutrams=sum(number * each.ram_luts for number, each in taken),
-        large=sum(number * each.large for number, each in taken),
-        cells=dict(sorted(cells.items())),
-        seconds=seconds,
-        log_tail=log_tail,
-    )
+def count(cells: Mapping[str, int], device: Device) -> Needs:
+    """The resources that ``cells`` of ``device``'s family take.
+
+    LUTs are as the router counts them: for ECP5 TRELLIS_COMB, which is LUT4, two for every CCU2C (a carry cell of two
+    bits) and four for every 16x4 RAM, while PFUMX and L6MUX21 join LUTs for nothing; for Xilinx, before two small LUTs
+    share one; for Intel in halves of an ALM. Those that are RAM may be shift registers, too.
+    """
+    known, flops = device.family.cells, re.compile(device.family.flops)
+    stored = sum(number for cell, number in cells.items() if flops.fullmatch(cell))
+    return sum((known[cell] * number for cell, number in cells.items() if cell in known), Needs(ffs=stored))
 
 
 def script(text: str, top: str, device: Device) -> str:
@@ -111,19 +68,3 @@ def preparation(family: Family) -> list[str]:
         return []
     # Yosys stops at a RAM that is to be of LUTs where there is no such thing.
     return [f"setattr -unset {style} a:{style}=distributed" for style in ("ram_style", "rom_style")]
-
-
-def _tell(line: str, progress: Callable[[str], None]) -> None:
-    """The step that starts with ``line`` of the log, without those inside it."""
-    found = re.match(r"\d+\.\d+\. Executing (\w+) pass", line)
-    if found:
-        progress(found[1].lower())
-
-
-def _cells(stat: dict) -> dict[str, int]:
-    """Cells of the whole design, instances of modules resolved."""
-    return {
-        cell: number
-        for cell, number in stat["design"]["num_cells_by_type"].items()
-        if f"\\{cell}" not in stat["modules"]
-    }

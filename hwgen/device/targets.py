@@ -12,6 +12,7 @@ from .clocks import Clock
 from .families import FAMILIES
 from .family import Family
 from .names import device_name, device_rows
+from .needs import Needs
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Device:
     def multipliers(self) -> int:
         """Products that its DSP blocks take at once, one in each."""
         return self.dsps
+
+    def share(self, needs: Needs) -> float:
+        """What ``needs`` takes of the resource of which that is the most."""
+        has = Needs(self.luts, self.ffs, self.dsps, self.brams, large=self.large_rams)
+        return max(getattr(needs, kind) / there for kind, there in vars(has).items() if there)
 
 
 def _read(row: dict[str, str]) -> Device:

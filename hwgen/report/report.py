@@ -163,7 +163,7 @@ def _layer(made: Accelerator, layer: PlannedLayer, needs: Mapping[str, Needs]) -
         "busy": layer.cost.cycles / made.schedule.interval,
         "multiplications": layer.op.macs,
         "hardware": asdict(hardware),
-        "hardware_share": hardware.share(made.device),
+        "hardware_share": made.device.share(hardware),
     }
 
 

@@ -8,7 +8,7 @@ from amaranth.sim import Simulator
 
 from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE, Multiplier
 from hwgen.device.mapping import counted, dsps
-from hwgen.device.synth import synthesise
+from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8, IntType
 from hwgen.hdl.rtlil import to_rtlil
@@ -76,7 +76,7 @@ def test_yosys_makes_one_dsp_of_two_products(name):
     target = device(name)
     kind = Multiplier(U8, S8, cheaper(U8, S8, name))
     assert kind.at_once == PAIR
-    assert synthesise(to_rtlil(kind.element(), "top"), "top", target).dsps == 1
+    assert count(synthesise(to_rtlil(kind.element(), "top"), "top", target), target).dsps == 1
     (two, left_over) = kind.hardware(lanes=3, each=5)
     assert (two.each, dsps(two, target), left_over.each, dsps(left_over, target)) == (2, 5, 1, 5)
 
@@ -84,7 +84,7 @@ def test_yosys_makes_one_dsp_of_two_products(name):
 def test_products_in_luts_take_no_multiplier():
     target = device("lfe5u-25f")
     kind = Multiplier(U8, S8, IN_LUTS)
-    assert synthesise(to_rtlil(kind.element(), "top"), "top", target).dsps == 0
+    assert count(synthesise(to_rtlil(kind.element(), "top"), "top", target), target).dsps == 0
     assert kind.hardware(lanes=3, each=5) == ()
 
 

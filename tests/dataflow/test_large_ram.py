@@ -15,7 +15,7 @@ from hwgen.cost.needs import MemoryNeed
 from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.search.search import Search
 from hwgen.device.mapping import brams, large_rams, needs
-from hwgen.device.synth import synthesise
+from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import device
 from hwgen.flow.planning import choose_plan
 from hwgen.flow.retraining import retrained
@@ -65,7 +65,9 @@ def stored(width: int, depth: int) -> tuple[MemoryNeed, ...]:
 )
 def test_spram_is_as_yosys_maps_it(width, depth):
     store = Store(random_contents(width, depth, 0), huge=True)
-    counted = [synthesise(text, "top", UP5K) for text in (to_rtlil(store, "top"), to_verilog(store, "top"))]
+    counted = [
+        count(synthesise(text, "top", UP5K), UP5K) for text in (to_rtlil(store, "top"), to_verilog(store, "top"))
+    ]
     estimated = sum(large_rams(need, UP5K) for need in stored(width, depth))
     assert [result.large for result in counted] == [estimated] * 2
     assert [result.brams for result in counted] == [0, 0]

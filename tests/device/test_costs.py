@@ -8,7 +8,7 @@ from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.blocks.operator import LaneFolding
 from hwgen.blocks.stream import Port
 from hwgen.device.mapping import needs
-from hwgen.device.synth import synthesise
+from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import device
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
@@ -47,7 +47,7 @@ def tried():
 @pytest.mark.parametrize(("name", "case"), list(tried()))
 def test_multipliers_and_block_ram_are_exact_and_logic_is_near(name, case):
     target = device(name)
-    counted = synthesise(to_rtlil(case.unit.block(), "top"), "top", target).needs
+    counted = count(synthesise(to_rtlil(case.unit.block(), "top"), "top", target), target)
     estimated = needs(case.unit.cost, target)
     assert (estimated.dsps, estimated.brams) == (counted.dsps, counted.brams)
     assert estimated.luts == pytest.approx(counted.luts, rel=0.15)

@@ -24,12 +24,11 @@ def cost_vector(cost: Cost, device: Device) -> np.ndarray:
     return vector(needs(cost, device), counted(cost.products, device))
 
 
-def limits(device: Device, budget: float, *, large: bool, bound: bool = True) -> np.ndarray:
-    """What there is: a ``budget`` of multipliers, and of ``device`` all it has, or no end of it unless ``bound``. There
-    is large RAM only where ``large`` says that it may be used."""
+def limits(device: Device, budget: float, *, large: bool) -> np.ndarray:
+    """What there is: a ``budget`` of multipliers, and of ``device`` all it has; large RAM only where ``large`` says
+    that it may be used."""
     has = (device.luts, device.ram_luts, device.ffs, device.dsps, device.brams)
-    rest = has if bound else (NO_END,) * len(has)
-    return np.array([budget, *rest, device.large_rams if large else 0], float)
+    return np.array([budget, *has, device.large_rams if large else 0], float)
 
 
 def has_large_ram(device: Device) -> bool:
