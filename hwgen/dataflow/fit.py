@@ -1,7 +1,7 @@
 """Whether a design fits a device: used, available and free of every resource."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +43,14 @@ class FitTable:
         return _rows(self.total, self.device)
 
     @property
-    def fits(self) -> bool:
-        """Whether nothing takes more than there is."""
-        return all(row.free >= 0 for row in self.rows)
+    def lacking(self) -> list[FitRow]:
+        """The resources of which there are too few."""
+        return [row for row in self.rows if row.free < 0]
 
     @property
-    def lacking(self) -> dict[str, int]:
-        """By how much each resource falls short; empty if the design fits."""
-        return {row.resource: -row.free for row in self.rows if row.free < 0}
+    def fits(self) -> bool:
+        """Whether nothing takes more than there is."""
+        return not self.lacking
 
     @cached_property
     def problems(self) -> list[str]:
@@ -58,8 +58,7 @@ class FitTable:
         return [
             f"{self.device.name} has {row.available:,} {row.resource} and the design needs {row.used:,}, "
             f"{-row.free:,} more: {self._remedy()}"
-            for row in self.rows
-            if row.free < 0
+            for row in self.lacking
         ]
 
     def _remedy(self) -> str:
@@ -83,10 +82,7 @@ class FitTable:
     @property
     def data(self) -> dict[str, Any]:
         """Plain values for a report."""
-        rows = [
-            {"resource": row.resource, "used": row.used, "available": row.available, "free": row.free}
-            for row in self.rows
-        ]
+        rows = [asdict(row) | {"free": row.free} for row in self.rows]
         return {"name": self.device.name, "fits": self.fits, "resources": rows, "problems": self.problems}
 
 

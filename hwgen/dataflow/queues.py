@@ -18,7 +18,7 @@ from hwgen.graph.errors import FitError
 from .plan import LARGEST_QUEUE, Plan
 from .planned import Place
 from .schedule import Port, interval_of, rooms
-from .stages import INPUT
+from .stages import INPUT, Source
 
 #: Words of a LUT memory: depths are multiples of it.
 _ROUND = 16
@@ -80,7 +80,7 @@ def _bits(op: Operator, n: int) -> int:
 
 def _measured(plan: Plan, places: dict[Place, int], target: int) -> Plan | None:
     """The plan with queues at ``places`` as deep as they were used; None where it deadlocks all the same."""
-    holders = {}
+    holders: dict[Place, Port] = {}
     for place, feed in _feeds(plan):
         if place in places:
             holders[place] = next(at for at in feed if plan.stages[at[0]].unit.holds[at[1]])
@@ -108,13 +108,13 @@ def _free_rooms(plan: Plan, pace: int, free: set[Port]) -> dict[Port, int]:
     return rooms(plan, pace, stages, free)
 
 
-def _feeds(plan: Plan) -> Iterator[tuple[Place, list[tuple[int, int]]]]:
+def _feeds(plan: Plan) -> Iterator[tuple[Place, list[Source]]]:
     """Every input of a layer with the outputs (stage, port) on the way to it, the nearest first: those of width
     converter and queue, up to that of a layer or fork. Empty where it reads the network's input."""
     for place, source in plan.entries.items():
         feed = []
         while source != INPUT:
-            feed.append((source.stage, source.port))
+            feed.append(source)
             before = plan.stages[source.stage]
             if not before.unit.joins or len(before.unit.outputs) > 1:
                 break

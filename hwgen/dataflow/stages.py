@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hwgen.blocks.joints.convert import WidthConverter
 from hwgen.blocks.joints.fork import Fork
@@ -18,8 +19,7 @@ from .planned import Edge, Place, PlannedLayer
 LEAST_FORK = 16
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Where a stream comes from: output ``port`` of stage ``stage``, or the network's input (stage -1)."""
 
     stage: int

@@ -29,9 +29,9 @@ class _Box(Streamed):
     output: FeatureMap
 
     @property
-    @abstractmethod
     def outer(self) -> FeatureMap:
         """The map that is walked through."""
+        return self.input
 
     @property
     @abstractmethod
@@ -43,6 +43,9 @@ class _Box(Streamed):
         channels = self.indices[2]
         whole = [n for n in divisors(gcd(self.input.channels, self.output.channels)) if _in_beats(channels, n)]
         return [LaneFolding(lanes) for lanes in whole]
+
+    def units(self) -> Iterable["BoxUnit"]:
+        return [BoxUnit(self, folding) for folding in self.foldings()]
 
 
 class BoxUnit(StreamedUnit):
@@ -125,10 +128,6 @@ class Slice(_Box):
         return op if found is not None and np.array_equal(found, places) else None
 
     @property
-    def outer(self) -> FeatureMap:
-        return self.input
-
-    @property
     def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         settings = zip(self.starts, self.steps, self.output.shape, strict=True)
         rows, columns, channels = (start + step * np.arange(count) for start, step, count in settings)
@@ -148,9 +147,6 @@ class Slice(_Box):
     def by_pixel(self) -> bool:
         return True
 
-    def units(self) -> Iterable["BoxUnit"]:
-        return [BoxUnit(self, folding) for folding in self.foldings()]
-
 
 @dataclass(frozen=True, eq=False)
 class Keep(_Box):
@@ -160,18 +156,11 @@ class Keep(_Box):
     columns: np.ndarray
 
     @property
-    def outer(self) -> FeatureMap:
-        return self.input
-
-    @property
     def indices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self.rows, self.columns, np.arange(self.input.channels)
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         return x[:, self.rows][:, :, self.columns]
-
-    def units(self) -> Iterable["BoxUnit"]:
-        return [BoxUnit(self, folding) for folding in self.foldings()]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,8 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 
 from hwgen.blocks.arith.arithmetic import delay
-from hwgen.blocks.mac.mac_folding import divisors
 from hwgen.blocks.move.box import Keep
-from hwgen.blocks.operator import GoldenOnly, LaneFolding, Operator
+from hwgen.blocks.operator import GoldenOnly, Operator
 from hwgen.blocks.pool.pool import AveragePool
 from hwgen.blocks.requantize.staircase import Staircase, requantization
 from hwgen.blocks.stream import element_shape
@@ -187,10 +186,6 @@ class Interpolate(Streamed):
     def certificate(self) -> dict[str, object]:
         """What the report says of it: nothing is rounded here."""
         return {"form": "none", "proved": "exact sums"}
-
-    def foldings(self) -> Iterable[LaneFolding]:
-        """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
-        return [LaneFolding(lanes) for lanes in divisors(self.input.channels)]
 
     def units(self) -> Iterable["InterpolateUnit"]:
         return [InterpolateUnit(self, folding) for folding in self.foldings()]

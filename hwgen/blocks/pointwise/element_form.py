@@ -56,11 +56,9 @@ class Definition:
         return grids
 
 
-@dataclass(frozen=True, eq=False)
-class Form(ABC):
-    """Hardware for ``definition``; its constants that differ from place to place are ``fixed``, behind the streams."""
-
-    definition: Definition
+class Combination(ABC):
+    """What makes an element of the result of one of each operand, in every lane alike. Constants that differ from place
+    to place are ``fixed``; they come behind the streams."""
 
     fixed: Sequence[FixedConstant]
 
@@ -81,3 +79,12 @@ class Form(ABC):
     @abstractmethod
     def certificate(self) -> dict[str, object]:
         """What was proved, in a form for reports."""
+
+
+@dataclass(frozen=True, eq=False)
+class Form(Combination):
+    """Hardware for ``definition``."""
+
+    definition: Definition
+
+    fixed: Sequence[FixedConstant]

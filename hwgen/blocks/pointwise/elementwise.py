@@ -1,19 +1,16 @@
 """Any element-wise function of a few streams: evaluated in real numbers, in one of several forms in hardware."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth.hdl import Module, Value
 
 from hwgen.blocks.operator import SeveralInputs
 from hwgen.blocks.pointwise.choice import Chooses
 from hwgen.blocks.pointwise.element_form import Definition, Form
 from hwgen.blocks.pointwise.element_forms import Computes, StraightLine, Tabulates
-from hwgen.blocks.pointwise.fixed_constant import FixedConstant
 from hwgen.blocks.pointwise.zipped import Zipped
-from hwgen.blocks.streamed import Hardware
 from hwgen.graph.errors import ModelError
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
@@ -75,7 +72,6 @@ class Elementwise(SeveralInputs, Zipped):
 
     @property
     def form(self) -> Form:
-        """How hardware does it. ModelError where there is a :attr:`gap`."""
         if isinstance(self._found, str):
             raise self.golden_only()
         return self._found
@@ -87,21 +83,3 @@ class Elementwise(SeveralInputs, Zipped):
         count = len(self.inputs)
         what = f"an element-wise function ({self.function}) of {count} stream{'s' * (count > 1)}"
         return f"{what} with {self._found}"
-
-    def certificate(self) -> dict[str, object]:
-        """What was proved, in a form for reports."""
-        return self.form.certificate()
-
-    @property
-    def fixed(self) -> Sequence[FixedConstant]:
-        return self.form.fixed
-
-    @property
-    def combine_latency(self) -> int:
-        return self.form.latency
-
-    def combine_hardware(self) -> Hardware:
-        return self.form.hardware
-
-    def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
-        return self.form.emit(m, lane, operands)

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from amaranth.hdl import Module, Value
 
+from hwgen.blocks.pointwise.element_form import Combination
 from hwgen.blocks.pointwise.elementwise import Elementwise
 from hwgen.blocks.pointwise.fixed_constant import FixedConstant
 from hwgen.blocks.pointwise.pair import Add, Mul
 from hwgen.blocks.pointwise.zipped import Zipped
-from hwgen.blocks.streamed import Hardware
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 
@@ -61,9 +60,9 @@ class FixedOperand(Zipped):
     def gap(self) -> str | None:
         return self.op.gap
 
-    def certificate(self) -> dict[str, object]:
-        """What was proved of the operator, for whatever the operands are."""
-        return self.op.certificate()
+    @property
+    def form(self) -> Combination:
+        return self.op.form
 
     def golden(self, *inputs: np.ndarray) -> np.ndarray:
         return self.op.golden(*self._all(inputs, [self.constants[n][None] for n in sorted(self.constants)]))
@@ -74,16 +73,6 @@ class FixedOperand(Zipped):
             zip(sorted(self.constants), constants, strict=True)
         )
         return [given[n] for n in range(len(given))]
-
-    @property
-    def combine_latency(self) -> int:
-        return self.op.combine_latency
-
-    def combine_hardware(self) -> Hardware:
-        return self.op.combine_hardware()
-
-    def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
-        return self.op.combine(m, lane, operands)
 
     @property
     def fixed(self) -> list[FixedConstant]:

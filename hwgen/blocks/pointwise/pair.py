@@ -11,6 +11,7 @@ from hwgen.blocks.arith.line import Line, fit_line
 from hwgen.blocks.arith.scaled_sum import ScaledSum, ScaledSumPlan
 from hwgen.blocks.array.multiplier import product_type
 from hwgen.blocks.operator import SeveralInputs
+from hwgen.blocks.pointwise.element_form import Combination
 from hwgen.blocks.pointwise.table import ChannelTable
 from hwgen.blocks.pointwise.zipped import Zipped
 from hwgen.blocks.stream import element_shape
@@ -26,7 +27,7 @@ LARGEST_OPERAND = 8
 
 
 @dataclass(frozen=True, eq=False)
-class _Pair(SeveralInputs, Zipped):
+class _Pair(SeveralInputs, Zipped, Combination):
     """``values[a - a.min, b - b.min]`` for each element of the two inputs, either of which may be broadcast.
 
     The table is the definition: all that hardware can meet, at most 65,536 pairs. In hardware it is a
@@ -38,6 +39,12 @@ class _Pair(SeveralInputs, Zipped):
     values: np.ndarray
     ratios: tuple[float, ...]
     zeros: tuple[int, int]
+
+    fixed = ()
+
+    @property
+    def form(self) -> Combination:
+        return self
 
     @classmethod
     def from_site(cls, site: Site) -> "_Pair | ChannelTable | None":
@@ -121,7 +128,6 @@ class _Pair(SeveralInputs, Zipped):
         return fit_line(self.terms(a[:, None], b[None, :]), self.ratios, self.values.astype(np.int64))
 
     def certificate(self) -> dict[str, object]:
-        """The form in hardware, and what was proved of it."""
         form = self.line.certificate() if self.line else {"form": "rom"}
         return form | {"proved": "equal on all pairs", "pairs": self.values.size}
 
@@ -130,15 +136,16 @@ class _Pair(SeveralInputs, Zipped):
         return ScaledSumPlan(self.line, self.term_types, self.types, self.output.type) if self.line else None
 
     @property
-    def combine_latency(self) -> int:
+    def latency(self) -> int:
         return self._sum.latency if self._sum else rom_latency(self.values.size)
 
-    def combine_hardware(self) -> Hardware:
+    @property
+    def hardware(self) -> Hardware:
         rom = [rom_need("pairs", self.output.type.width, self.values.size)]
         registers = Logic(register=self.output.type.width)
         return Hardware(self._sum.logic, self._sum.memories) if self._sum else Hardware(registers, rom)
 
-    def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
+    def emit(self, m: Module, lane: int, operands: list[Value]) -> Value:
         if self._sum is None:
             return self._all_pairs(m, lane, operands)
         m.submodules[f"sum_{lane}"] = scaled = ScaledSum(self._sum)
@@ -229,11 +236,12 @@ class Mul(_Pair):
         return ((a - self.zeros[0]) * (b - self.zeros[1]),)
 
     @property
-    def combine_latency(self) -> int:
-        return super().combine_latency + (2 if self.line else 0)
+    def latency(self) -> int:
+        return super().latency + (2 if self.line else 0)
 
-    def combine_hardware(self) -> Hardware:
-        logic, memories, _ = super().combine_hardware()
+    @property
+    def hardware(self) -> Hardware:
+        logic, memories, _ = super().hardware
         if self._sum is None:
             return Hardware(logic, memories)
         a, b = self.centred_types
@@ -246,9 +254,9 @@ class Mul(_Pair):
             logic += delayed(sum(type_.width for type_ in self.types), 2)
         return Hardware(logic, memories, [Products(1, *(type_.width + (not type_.signed) for type_ in (a, b)))])
 
-    def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
+    def emit(self, m: Module, lane: int, operands: list[Value]) -> Value:
         if self._sum is None:
-            return super().combine(m, lane, operands)
+            return super().emit(m, lane, operands)
         centred = []
         for n, (operand, type_, zero) in enumerate(zip(operands, self.centred_types, self.zeros, strict=True)):
             centred.append(Signal(element_shape(type_), name=f"centred_{n}_{lane}", reset_less=True))

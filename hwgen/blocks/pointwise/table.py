@@ -62,10 +62,8 @@ class TableUnit(StreamedUnit):
 
     def rom_words(self, lane: int) -> list[int]:
         """The tables that a lane meets in turn, each by the input's bits: 0 comes first, negative ones last."""
-        met = self.op.tables if len(self.op.tables) == 1 else self.op.tables[lane :: self.folding.lanes]
-        return [
-            pack([value], self.op.output.type.width) for value in np.roll(met, self.op.input.type.min, axis=1).ravel()
-        ]
+        met = np.roll(self._met(lane), self.op.input.type.min, axis=1)
+        return [pack([value], self.op.output.type.width) for value in met.ravel()]
 
     def contents(self, lane: int) -> Contents:
         """The memory of a lane."""

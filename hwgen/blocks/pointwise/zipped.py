@@ -4,10 +4,11 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import data, wiring
 
 from hwgen.blocks.arith.arithmetic import delay
+from hwgen.blocks.pointwise.element_form import Combination
 from hwgen.blocks.pointwise.fixed_constant import FixedConstant
 from hwgen.blocks.pointwise.spread import LOOPS, SPREAD_LATENCY, Spread, again, spread_operand
 from hwgen.blocks.stream import all_of
@@ -22,25 +23,17 @@ class Zipped(Streamed):
 
     @property
     @abstractmethod
-    def combine_latency(self) -> int:
-        """Cycles from operands to result."""
+    def form(self) -> Combination:
+        """How operands are combined. ModelError where there is a :attr:`gap`."""
 
-    @abstractmethod
-    def combine_hardware(self) -> Hardware:
-        """What one lane takes from operands to result."""
-
-    @abstractmethod
-    def combine(self, m: Module, lane: int, operands: list[Value]) -> Value:
-        """Add one lane to ``m``; gives its result, ``combine_latency`` cycles after ``operands``."""
-
-    @abstractmethod
     def certificate(self) -> dict[str, object]:
         """The form in hardware, and what was proved of it, for reports."""
+        return self.form.certificate()
 
     @property
     def fixed(self) -> Sequence[FixedConstant]:
         """Constants that are combined, too."""
-        return ()
+        return self.form.fixed
 
     def joined(self, streams: list, fixed: list) -> list:
         """Streams' beats and constants in the order in which they are combined."""
@@ -70,7 +63,7 @@ class ZippedUnit(StreamedUnit):
 
     @property
     def depth(self) -> int:
-        return self.op._wait + self.op.combine_latency
+        return self.op._wait + self.op.form.latency
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
@@ -79,7 +72,7 @@ class ZippedUnit(StreamedUnit):
 
     @property
     def hardware(self) -> Hardware:
-        logic, memories, products = self.op.combine_hardware()
+        logic, memories, products = self.op.form.hardware
         logic, memories = self.folding.lanes * logic, [*memories] * self.folding.lanes
         spreads = self.spreads
         for spread, map_ in zip(spreads, self.op.inputs, strict=True):
@@ -130,7 +123,7 @@ class _ZippedBlock(StreamedBlock):
         ]
         views = op.joined(views, fixed)
         for lane in range(self.folding.lanes):
-            m.d.comb += outlet.payload[lane].eq(op.combine(m, lane, [view[lane] for view in views]))
+            m.d.comb += outlet.payload[lane].eq(op.form.emit(m, lane, [view[lane] for view in views]))
         push = delay(m, step, self.unit.depth, "push", reset_less=False)
         m.d.comb += [outlet.debit.eq(step), outlet.push.eq(push)]
         return m

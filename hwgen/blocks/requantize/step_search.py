@@ -39,11 +39,6 @@ class StepSearchPlan(ResultPlan):
         """Cycles that a set of results takes."""
         return self.packing.loose
 
-    @property
-    def multipliers(self) -> int:
-        """None: it compares."""
-        return 0
-
     def depth(self, level: int) -> int:
         """Words that a lane has at a level of the search; behind the last it is the table of values."""
         return self.rounds << level
@@ -124,9 +119,7 @@ def value_type(steps: Steps) -> IntType:
 class StepSearch(Requantizer):
     """A :class:`Requantizer` that looks results up: the same ports, another pipeline."""
 
-    def __init__(self, staircase: Staircase, plan: StepSearchPlan, sum_: IntType, out: IntType):
-        self.steps, self.search = staircase.steps, plan
-        super().__init__(staircase, plan, sum_, out)
+    plan: "StepSearchPlan"
 
     def elaborate(self, platform):
         m = Module()
@@ -141,7 +134,7 @@ class StepSearch(Requantizer):
 
     def _result(self, m: Module, lane: int, x: Value, beat: Value) -> Value:
         """The value of the step in which ``x`` lies; the comparisons made are its number, the first one highest."""
-        plan, steps, index = self.search, self.steps, Cat()
+        plan, steps, index = self.plan, self.requantization.steps, Cat()
         points = point_type(steps)
         for level in range(plan.levels):
             threshold = self._rom(m, f"thresholds{level}_{lane}", steps.level(level), points, lane, Cat(index, beat))

@@ -287,9 +287,7 @@ def search(network: Network, *, multipliers: int | None = None, cycles: int | No
 def _excess(table: FitTable, remedy: str = "") -> str:
     """What is too much, by how much, and what would do."""
     needed = ", ".join(
-        f"{row.used:,} {row.resource} (limit {row.available:,}, {-row.free:,} too many)"
-        for row in table.rows
-        if row.free < 0
+        f"{row.used:,} {row.resource} (limit {row.available:,}, {-row.free:,} too many)" for row in table.lacking
     )
     larger = f" ({table.larger})" if table.larger else ""
     return f"{needed}; {remedy}take a larger --device{larger}"
