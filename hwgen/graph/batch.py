@@ -50,9 +50,8 @@ def with_open_batch(graph: Graph) -> Graph:
             continue
         fixed = [name for name in dict.fromkeys(node.inputs) if find_weight(graph, name)]
         repeated = {name: _repeated(editor, node, name) for name in fixed if len(fixed) < len(set(node.inputs))}
-        current = next(each for each in editor.nodes if each.name == node.name)
         inputs = tuple(repeated.get(name, name) for name in node.inputs)
-        editor.replace(current, replace(current, inputs=inputs))
+        editor.replace(node, replace(node, inputs=inputs))
     return editor.done()
 
 
@@ -76,6 +75,5 @@ def _repeated(editor: Editor, node: Node, name: str) -> str:
     if dequantizer:
         source, result = result, editor.fresh(f"{name}/real")
         nodes.append(replace(dequantizer, name=result, inputs=(source, *dequantizer.inputs[1:]), outputs=(result,)))
-    current = next(each for each in editor.nodes if each.name == node.name)
-    editor.replace(current, *nodes, current)
+    editor.replace(node, *nodes, node)
     return result

@@ -8,7 +8,7 @@ import numpy as np
 from hwgen.graph.semantics.infer import infer_shapes
 from hwgen.graph.semantics.operators import OPERATORS
 
-from .ir import Graph, Node, without_absent
+from .ir import Graph, Node, fresh, without_absent
 from .weights import Weight, weight_nodes
 
 
@@ -26,11 +26,7 @@ class Editor:
 
     def fresh(self, wanted: str) -> str:
         """A name for a tensor and node that nothing has yet."""
-        name, count = wanted, 1
-        while name in self.names:
-            name, count = f"{wanted}_{count}", count + 1
-        self.names.add(name)
-        return name
+        return fresh(wanted, self.names)
 
     def constant(self, wanted: str, value: np.ndarray) -> str:
         """The name, as near to ``wanted`` as is free, of a new constant."""
@@ -49,10 +45,31 @@ class Editor:
         self.constants |= constants
         return name, nodes
 
+    def layer(self, node: Node, weight: Weight | None, bias: Weight | None) -> tuple[Node, ...]:
+        """``node`` with these constants behind those that hold them; its own weight where none is given."""
+        names = list(node.inputs[:1] if weight else node.inputs[:2])
+        before: list[Node] = []
+        for what, operand in (("weight", weight), ("bias", bias)):
+            if operand is not None:
+                name, nodes = self.weight(operand, f"{node.name}/{what}")
+                names.append(name)
+                before += nodes
+        return (*before, replace(node, inputs=tuple(names)))
+
+    def current(self, node: Node) -> Node:
+        """What changes until now have made of ``node``."""
+        return next(each for each in self.nodes if each.name == node.name)
+
     def replace(self, old: Node, *new: Node) -> None:
-        """Put ``new`` where ``old`` stands."""
-        index = next(i for i, node in enumerate(self.nodes) if node is old)
+        """Put ``new`` where ``old`` stands, or what has been made of it."""
+        index = next(i for i, node in enumerate(self.nodes) if node.name == old.name)
         self.nodes[index : index + 1] = new
+
+    def drop(self, node: Node) -> None:
+        """Take ``node`` out: whoever reads its first result reads its first operand."""
+        current = self.current(node)
+        self.replace(current)
+        self.redirect(current.outputs[0], current.inputs[0])
 
     def redirect(self, old: str, new: str) -> None:
         """Whoever reads ``old`` reads ``new`` from now on, the graph's outputs included."""

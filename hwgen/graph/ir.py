@@ -30,6 +30,15 @@ def without_absent(inputs: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
+def fresh(wanted: str, taken: set[str]) -> str:
+    """``wanted``, or something like it that is not among the names ``taken``, which it joins."""
+    name, count = wanted, 1
+    while name in taken:
+        name, count = f"{wanted}_{count}", count + 1
+    taken.add(name)
+    return name
+
+
 @dataclass(frozen=True)
 class Node:
     """One operator. ``inputs`` may hold ``""`` for an absent optional input, as in ONNX."""

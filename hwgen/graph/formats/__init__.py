@@ -13,7 +13,7 @@ from hwgen.graph.semantics.operators import MICROSOFT
 from hwgen.graph.semantics.shapes import Operand
 
 from ..errors import Problems
-from ..ir import Node, TensorInfo
+from ..ir import Node, TensorInfo, fresh
 from .call import Call, Foreign
 from .openvino import OPENVINO_FORMATS
 from .qonnx import CHANNELS_LAST_FORMATS, GENERAL_FORMATS
@@ -100,11 +100,7 @@ class Expansion:
 
     def fresh(self, wanted: str) -> str:
         """A name like ``wanted`` that no tensor or node has yet."""
-        name, count = wanted, 1
-        while name in self.names:
-            name, count = f"{wanted}_{count}", count + 1
-        self.names.add(name)
-        return name
+        return fresh(wanted, self.names)
 
 
 __all__ = ["Expansion", "expand_formats", "find_format", "format_names"]

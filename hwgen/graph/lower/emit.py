@@ -11,7 +11,7 @@ import numpy as np
 
 from hwgen.graph.errors import ModelError, Problems
 from hwgen.graph.expression import UNBOUNDED, Expression, identity
-from hwgen.graph.ir import Graph, Node
+from hwgen.graph.ir import Graph, Node, fresh
 from hwgen.graph.lower.site import integer_clamp, site_attributes, site_bias, site_op, site_weight, sum_quantization
 from hwgen.graph.lower.value import NOWHERE, Leaf, Pending, Size, Value, laid_out, stream_places
 from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
@@ -242,15 +242,6 @@ def _computed(bias: np.ndarray, source: Quantization, weight: QuantizedConstant)
 
 def _streams(leaf: Leaf) -> list[str]:
     return [source.stream.name for source in leaf.sources]
-
-
-def fresh(wanted: str, names: set[str]) -> str:
-    """``wanted``, or something like it that is not among ``names``, which it joins."""
-    name, count = wanted, 1
-    while name in names:
-        name, count = f"{wanted}_{count}", count + 1
-    names.add(name)
-    return name
 
 
 def standard(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -48,8 +48,7 @@ def with_computed_biases(graph: Graph, warn: Callable[[str], None] = warn_caller
         given = find_weight(graph, node.inputs[2])
         stored = given and given.vector(len(computed.values))
         if stored is None or stored.scale is None or not np.array_equal(stored.values, computed.values):
-            name, before = editor.weight(computed, f"{node.name}/bias")
-            editor.replace(node, *before, replace(node, inputs=(*node.inputs[:2], name)))
+            editor.replace(node, *editor.layer(node, None, computed))
     return editor.done()
 
 

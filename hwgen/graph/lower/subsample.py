@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.graph.expression import UNBOUNDED
-from hwgen.graph.lower.emit import fresh
+from hwgen.graph.ir import fresh
 from hwgen.graph.lower.site import integer_clamp
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import FeatureMap

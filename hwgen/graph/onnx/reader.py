@@ -18,7 +18,7 @@ from hwgen.graph.check import order_faults
 from hwgen.graph.cut import Cut, Wires, cut_at, cut_before
 from hwgen.graph.errors import InputError, ModelError, Problems, quoted
 from hwgen.graph.formats import expand_formats, format_names
-from hwgen.graph.ir import Graph, Node, Tail, TensorInfo
+from hwgen.graph.ir import Graph, Node, Tail, TensorInfo, fresh
 from hwgen.graph.onnx.baked_batch import for_one_frame
 from hwgen.graph.onnx.known_nodes import known_nodes_computed
 from hwgen.graph.onnx.model_file import inlined, load, names_read, opset_of, ordered
@@ -88,13 +88,13 @@ class _Reader:
         self.input_shape = input_shape
         self.problems = Problems(ModelError)
         self.nodes: list[Node] = []
-        self.names: set[str] = set()
         self.unknown = False
         self.initial = {tensor.name for tensor in self.proto.initializer}
         self.read_names = {name for node in self.proto.node for name in node.input}
         self.read_names.update(value.name for value in self.proto.output)
         self.outputs = tuple(dict.fromkeys(value.name for value in self.proto.output))
-        self.protos = {self.unused_name(p.name or f"{p.op_type}_{i}"): p for i, p in ordered(self.proto.node)}
+        names: set[str] = set()
+        self.protos = {fresh(p.name or f"{p.op_type}_{i}", names): p for i, p in ordered(self.proto.node)}
         self.constants: dict[str, np.ndarray] = {}
         self.forms = NodeReader(opset_of(model), path.parent, self.constants, self.read_names)
         self.kept = set(self.protos)
@@ -264,13 +264,6 @@ class _Reader:
                 self.nodes.append(self.forms.read(node, proto.attribute))
             except ValueError as error:
                 self.problems.add(f"{node.place}: {error}")
-
-    def unused_name(self, wanted: str) -> str:
-        name, count = wanted, 1
-        while name in self.names:
-            name, count = f"{wanted}_{count}", count + 1
-        self.names.add(name)
-        return name
 
 
 def _refuse_flattening_softmax(graph: Graph) -> None:

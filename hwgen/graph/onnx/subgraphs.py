@@ -3,6 +3,8 @@
 import onnx
 from onnx import helper
 
+from hwgen.graph.ir import fresh
+
 
 def branch_nodes(node: onnx.NodeProto, branch: onnx.GraphProto, taken: set[str]) -> list[onnx.NodeProto]:
     """The nodes of ``branch``, whose results are those of ``node``, an If.
@@ -12,7 +14,7 @@ def branch_nodes(node: onnx.NodeProto, branch: onnx.GraphProto, taken: set[str])
     inner = [tensor.name for tensor in branch.initializer]
     inner += [name for each in branch.node for name in each.output if name]
     made = {name for each in branch.node for name in each.output}
-    names = {name: _unused(f"{node.output[0]}/{name}" if name in taken else name, taken) for name in inner}
+    names = {name: fresh(f"{node.output[0]}/{name}" if name in taken else name, taken) for name in inner}
     copies = []
     for given, wanted in zip(branch.output, node.output, strict=False):
         if given.name in made:  # the first result of this name is the node's own
@@ -25,14 +27,6 @@ def branch_nodes(node: onnx.NodeProto, branch: onnx.GraphProto, taken: set[str])
         for tensor in branch.initializer
     ]
     return [*constants, *(_renamed(each, names) for each in branch.node), *copies]
-
-
-def _unused(wanted: str, taken: set[str]) -> str:
-    name, count = wanted, 1
-    while name in taken:
-        name, count = f"{wanted}_{count}", count + 1
-    taken.add(name)
-    return name
 
 
 def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:

@@ -16,7 +16,7 @@ def free_batch(graph: Graph) -> Graph:
         rewrite = _REWRITES.get(node.op)
         new = rewrite(editor, node) if rewrite and graph.tensors[node.inputs[0]].shape[:1] == (1,) else None
         if new is not None:
-            editor.replace(next(each for each in editor.nodes if each.name == node.name), new)
+            editor.replace(node, new)
     return editor.done()
 
 

@@ -18,9 +18,7 @@ def remove_identities(graph: Graph) -> Graph:
     editor = Editor(graph)
     for node in graph.nodes:
         if node.op in _NOTHING or (node.op in _JOINING and len(node.inputs) == 1):
-            current = next(n for n in editor.nodes if n.name == node.name)
-            editor.replace(current)
-            editor.redirect(current.outputs[0], current.inputs[0])
+            editor.drop(node)
     return editor.done()
 
 

@@ -47,11 +47,9 @@ def clips_of_an_integer_input(graph: Graph) -> Graph:
     while (found := _input_clip(graph)) is not None:
         clip, dequantizers, limits = found
         editor = Editor(graph)
-        editor.replace(clip)
-        editor.redirect(clip.outputs[0], clip.inputs[0])
+        editor.drop(clip)
         for node in dequantizers:
-            current = next(n for n in editor.nodes if n.name == node.name)
-            editor.replace(current, narrowed(graph, current, limits))
+            editor.replace(node, narrowed(graph, editor.current(node), limits))
         graph = editor.done()
     return graph
 

@@ -26,15 +26,12 @@ def clips_to_limits(graph: Graph) -> Graph:
         if maker is None:
             if clip.inputs[0] not in editor.constants:
                 continue
-            clipped = np.clip(editor.constants[clip.inputs[0]], *limits)
-            editor.replace(next(n for n in editor.nodes if n.name == clip.name))
-            editor.constants[clip.outputs[0]] = clipped
+            editor.constants[clip.outputs[0]] = np.clip(editor.constants[clip.inputs[0]], *limits)
         else:
-            editor.replace(next(n for n in editor.nodes if n.name == clip.name))
             editor.replace(maker, replace(narrowed(editor.graph, maker, limits), outputs=clip.outputs))
+        editor.replace(clip)
         for reader in readers:
-            current = next(n for n in editor.nodes if n.name == reader.name)
-            editor.replace(current, narrowed(editor.graph, current, limits))
+            editor.replace(reader, narrowed(editor.graph, reader, limits))
     return editor.done()
 
 
@@ -73,8 +70,7 @@ def clips_of_the_input(graph: Graph) -> Graph:
         for reader in readers:
             low, high = _steps(graph, reader, bounds)
             limited = narrowed(editor.graph, reader, (low, high))
-            current = next(n for n in editor.nodes if n.name == reader.name)
-            editor.replace(current, replace(limited, inputs=(node.inputs[0], *reader.inputs[1:])))
+            editor.replace(reader, replace(limited, inputs=(node.inputs[0], *reader.inputs[1:])))
             for after in graph.consumers(reader.outputs[0]):
                 if after.op == "DequantizeLinear":
                     editor.replace(after, narrowed(editor.graph, after, (low, high)))
@@ -158,7 +154,7 @@ def remove_casts(graph: Graph) -> Graph:
     for node in [node for node in graph.nodes if node.op in ("Cast", "CastLike")]:
         source = _uncast(graph, node)
         if source is not None:
-            current = next(n for n in editor.nodes if n.name == node.name)
+            current = editor.current(node)
             editor.replace(current)
             editor.redirect(current.outputs[0], source if source != node.inputs[0] else current.inputs[0])
     return editor.done()

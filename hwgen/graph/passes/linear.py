@@ -58,17 +58,14 @@ def _normalize_gemm(editor: Editor, node: Node) -> None:
         return
     if not attributes["transB"]:
         weight = weight.transposed()
-    name, before = editor.weight(weight, f"{node.name}/weight")
-    inputs = [node.inputs[0], name]
+    bias = None
     if len(node.inputs) > 2:
         bias = find_weight(graph, node.inputs[2])
         bias = _normal(bias.vector(size) if bias else None, attributes["beta"])
         if bias is None:
             return
-        name, extra = editor.weight(bias, f"{node.name}/bias")
-        inputs.append(name)
-        before += extra
-    editor.replace(node, *before, editor.node("Gemm", node.name, inputs, node.outputs[0], transB=1))
+    plain = editor.node("Gemm", node.name, node.inputs, node.outputs[0], transB=1)
+    editor.replace(node, *editor.layer(plain, weight, bias))
 
 
 def _normal(weight: Weight | None, factor: float) -> Weight | None:
@@ -94,10 +91,8 @@ def _fold_bias_add(editor: Editor, add: Node) -> bool:
         if bias is not None and len(node.inputs) > 2:
             bias = _sum(find_weight(graph, node.inputs[2]), bias)
         if bias is not None:
-            name, before = editor.weight(bias, f"{node.name}/bias")
-            merged = replace(node, inputs=(*node.inputs[:2], name), outputs=add.outputs)
             editor.replace(node)
-            editor.replace(add, *before, merged)
+            editor.replace(add, *editor.layer(replace(node, outputs=add.outputs), None, bias))
             return True
     return False
 

@@ -20,8 +20,7 @@ def merge_pads(graph: Graph) -> Graph:
         if widths is None or node.outputs[0] in graph.outputs or not all(_takes(reader) for reader in readers):
             continue
         for reader in readers:
-            current = next(n for n in editor.nodes if n.name == reader.name)
-            editor.replace(current, _padded(current, node, widths))
+            editor.replace(reader, _padded(editor.current(reader), node, widths))
     return editor.done()
 
 
@@ -41,9 +40,9 @@ def _behind_transposes(graph: Graph) -> Graph:
         turned = np.array([widths[axis] for axis in perm], np.int64).T.reshape(-1)
         pads = editor.constant(f"{node.name}/pads", turned)
         between = editor.fresh(f"{node.outputs[0]}/turned")
-        editor.replace(node, replace(turn, inputs=node.inputs[:1], outputs=(between,)))
         inputs = (between, pads, *node.inputs[2:3])
         editor.replace(turn, replace(node, inputs=inputs, outputs=turn.outputs))
+        editor.replace(node, replace(turn, inputs=node.inputs[:1], outputs=(between,)))
     return editor.done()
 
 

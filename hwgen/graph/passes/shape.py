@@ -19,17 +19,15 @@ def normalize_reshapes(graph: Graph) -> Graph:
     dimension stays as it is, for ``lower`` to refuse.
     """
     editor = Editor(graph)
-    for old in graph.nodes:
-        if old.op not in RESHAPES:
+    for node in graph.nodes:
+        if node.op not in RESHAPES:
             continue
-        node = next(n for n in editor.nodes if n.name == old.name)
-        before, after = graph.tensors[old.inputs[0]].shape, graph.tensors[old.outputs[0]].shape
+        before, after = (graph.tensors[name].shape for name in (node.inputs[0], node.outputs[0]))
         if before == after:
-            editor.replace(node)
-            editor.redirect(node.outputs[0], node.inputs[0])
+            editor.drop(node)
         elif before[:1] == after[:1] == (1,):
             shape = editor.constant(f"{node.name}/shape", np.array([0, *after[1:]], np.int64))
-            inputs = (node.inputs[0], shape)
+            inputs = (editor.current(node).inputs[0], shape)
             editor.replace(node, editor.node("Reshape", node.name, inputs, node.outputs[0]))
     return editor.done()
 

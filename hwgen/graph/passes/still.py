@@ -108,10 +108,4 @@ def _write(editor: Editor, node: Node, parts: tuple[Weight, Weight, np.float64],
         unit = np.where(still, np.float32(input_scale) * weight.scales, unit).astype(np.float32)
         given = np.where(still, np.rint(bias.real / unit.astype(np.float64)), given).astype(np.int32)
         bias = Weight(given, unit, np.zeros(channels, np.int32))
-    names: list[str] = []
-    before: tuple[Node, ...] = ()
-    for what, operand in (("weight", weight), ("bias", bias)):
-        name, nodes = editor.weight(operand, f"{node.name}/{what}")
-        names.append(name)
-        before += nodes
-    editor.replace(node, *before, replace(node, inputs=(node.inputs[0], *names)))
+    editor.replace(node, *editor.layer(node, weight, bias))

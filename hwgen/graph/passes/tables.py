@@ -76,9 +76,7 @@ def _replace(editor: Editor, gather: Node, source: str, values: np.ndarray) -> N
     elif all(reader.op == "Cast" and reader.attributes["to"] == _FLOAT for reader in readers):
         _look_up(editor, gather, source, values, result)
         for reader in readers:
-            current = next(node for node in editor.nodes if node.name == reader.name)
-            editor.replace(current)
-            editor.redirect(reader.outputs[0], result)
+            editor.drop(reader)
     elif _alike(graph, readers):
         scale, zero = graph.constants[readers[0].inputs[1]], readers[0].inputs[2:]
         steps = values.astype(np.int64) - (graph.constants[zero[0]].astype(np.int64) if zero else 0)

@@ -74,8 +74,7 @@ def _in_64_bits(graph: Graph, given: dict[str, Range]) -> Graph:
         if node.op not in (*_STEPS, *ARITHMETIC, "BitShift") or not source.within(dtype):
             return graph  # refused where it is read
         wide.update(node.outputs)
-        current = next(each for each in editor.nodes if each.name == node.name)
-        editor.replace(current, _widened(editor, current))
+        editor.replace(node, _widened(editor, editor.current(node)))
     return editor.done()
 
 
@@ -119,15 +118,11 @@ def _insert_pair(editor: Editor, name: str, kind: IntType) -> None:
 
 def _integer_weights(editor: Editor, node: Node) -> None:
     """Weights and bias of ``node`` as integers of scale 1."""
-    names: list[str] = []
-    before: tuple[Node, ...] = ()
-    for what, name in zip(("weight", "bias"), node.inputs[1:], strict=False):
-        values = editor.constants[name]
-        width = IntType.holding(int(values.min(initial=0)), int(values.max(initial=0))).width
-        dtype = np.int32 if what == "bias" else IntType(max(width, 8), True).dtype
-        one = np.ones((), np.float32)
-        stored, nodes = editor.weight(Weight(values.astype(dtype), one, np.zeros((), dtype)), f"{node.name}/{what}")
-        names.append(stored)
-        before += nodes
-    current = next(each for each in editor.nodes if each.name == node.name)
-    editor.replace(current, *before, replace(current, inputs=(current.inputs[0], *names)))
+    values, *bias = (editor.constants[name] for name in node.inputs[1:])
+    width = IntType.holding(int(values.min(initial=0)), int(values.max(initial=0))).width
+    weight = _of_scale_one(values, IntType(max(width, 8), True).dtype)
+    editor.replace(node, *editor.layer(node, weight, _of_scale_one(bias[0], np.dtype(np.int32)) if bias else None))
+
+
+def _of_scale_one(values: np.ndarray, dtype: np.dtype) -> Weight:
+    return Weight(values.astype(dtype), np.ones((), np.float32), np.zeros((), dtype))

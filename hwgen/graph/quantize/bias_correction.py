@@ -107,6 +107,5 @@ def _corrected(editor: Editor, node: Node, shift: np.ndarray) -> np.ndarray:
         editor.constants[graph.maker(node.inputs[2]).inputs[0]] = new.astype(np.int32)
     else:
         bias = Weight(new.astype(np.int32), stored.astype(np.float32), np.zeros(stored.size, np.int32), 0)
-        name, before = editor.weight(bias, f"{node.name}/bias")
-        editor.replace(node, *before, Node(node.name, node.op, (*node.inputs[:2], name), node.outputs, node.attributes))
+        editor.replace(node, *editor.layer(node, None, bias))
     return ((new - old) * scale).astype(np.float32)

@@ -39,19 +39,7 @@ def quantize_layer(editor: Editor, node: Node, source: Quantization) -> None:
         weight = _weight(node, weight.values, None if bias is None else bias.real, source)
     elif bias is not None and (node.op != "ConvTranspose" or node.attributes["group"] == 1):
         weight = with_room(weight, bias.real, source.step, int(node.op == "ConvTranspose"))
-    write_layer(editor, node, weight, _bias(bias, weight, source.step, channels))
-
-
-def write_layer(editor: Editor, node: Node, weight: Weight, bias: Weight | None) -> None:
-    """``node`` with these constants in place of its own."""
-    names: list[str] = []
-    before: tuple[Node, ...] = ()
-    for what, operand in (("weight", weight), ("bias", bias)):
-        if operand is not None:
-            name, nodes = editor.weight(operand, f"{node.name}/{what}")
-            names.append(name)
-            before += nodes
-    editor.replace(node, *before, replace(node, inputs=(node.inputs[0], *names)))
+    editor.replace(node, *editor.layer(node, weight, _bias(bias, weight, source.step, channels)))
 
 
 def _weight(node: Node, values: np.ndarray, bias: np.ndarray | None, source: Quantization) -> Weight:
