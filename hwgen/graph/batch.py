@@ -23,14 +23,8 @@ def takes_batches(graph: Graph) -> bool:
         wide = infer_shapes(replace(graph, tensors={**graph.tensors, **two}))
     except ModelError:
         return False
-    depends = set(graph.inputs)
-    for node in graph.nodes:
-        if depends.isdisjoint(node.inputs) or node.op == "Shape":
-            continue
-        depends.update(node.outputs)
-        if any(wide.tensors[name].shape != (2, *graph.tensors[name].shape[1:]) for name in node.outputs):
-            return False
-    return True
+    names = [name for node in graph.following() for name in node.outputs]
+    return all(wide.tensors[name].shape == (2, *graph.tensors[name].shape[1:]) for name in names)
 
 
 def batches(graph: Graph, frames: np.ndarray, most: int) -> Iterator[np.ndarray]:

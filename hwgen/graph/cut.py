@@ -7,13 +7,12 @@ cleanest: to the results of the last layers, before any reshaping and element-wi
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from hwgen.graph.semantics.kinds import Kind
 from hwgen.graph.semantics.operators import ARITHMETIC, CLIPS, ELEMENTWISE, LAYOUT, OPERATORS, PRODUCTS, of_kind
 
-from .errors import InputError
-from .ir import Graph, Node
+from .errors import InputError, near
+from .ir import Graph, Node, live_nodes
 from .weights import find_weight
 
 #: Left to the host where no layer follows.
@@ -21,7 +20,6 @@ HOST = frozenset(name for name, operator in OPERATORS.items() if operator.host)
 _LAYERS = PRODUCTS | of_kind(Kind.AFFINE) | {"FusedConv", "ConvInteger", "MatMulInteger"}  # as files have them
 _QUANTISED_LAYERS = ("QLinear", "Quant", "BipolarQuant", "Trunc", "QGemm")
 _LAYOUT = LAYOUT | of_kind(Kind.JOIN, Kind.META, Kind.MOVE) | {"Identity", "Range", "Tile"}
-_NEAREST = 3
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,7 @@ class Wires:
 
     def before(self, tensors: Iterable[str], stop: Iterable[str] = ()) -> tuple[Node, ...]:
         """The nodes that ``tensors`` are made by, not beyond the tensors of ``stop``."""
-        needed, stop, found = set(tensors), set(stop), []
-        for node in reversed(self.nodes):
-            if not (needed - stop).isdisjoint(node.outputs):
-                needed.update(node.inputs)
-                found.append(node)
-        return tuple(reversed(found))
+        return live_nodes(self.nodes, tensors, stop)
 
 
 def cut_before(wires: Wires, outputs: Sequence[str], host: Iterable[str]) -> Cut | None:
@@ -124,8 +117,7 @@ def _lacks(wires: Wires, output: str, chosen: Sequence[str]) -> str | None:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=_NEAREST, cutoff=0.4) or known[-_NEAREST:]
-    return f"--outputs {name}: the model computes no tensor of this name; near are {', '.join(map(repr, near))}"
+    return f"--outputs {name}: the model computes no tensor of this name; near are {near(name, reversed(known))}"
 
 
 def _is_layer(wires: Wires, node: Node) -> bool:

@@ -1,6 +1,6 @@
 """Edits a graph: passes, quantiser and tests say what changes, the rest follows."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +8,10 @@ import numpy as np
 from hwgen.graph.semantics.infer import infer_shapes
 from hwgen.graph.semantics.operators import OPERATORS
 
-from .ir import Graph, Node, fresh, without_absent
-from .weights import Weight, weight_nodes
+from .ir import Graph, Node, fresh, live_nodes, without_absent
+from .weights import Weight
+
+Rule = Callable[["Editor", Node], Sequence[Node]]
 
 
 class Editor:
@@ -41,9 +43,15 @@ class Editor:
     def weight(self, weight: Weight, wanted: str) -> tuple[str, tuple[Node, ...]]:
         """Name of a tensor that holds ``weight``, and the nodes to put before its reader."""
         name = self.fresh(wanted)
-        constants, nodes = weight_nodes(weight, name)
-        self.constants |= constants
-        return name, nodes
+        if weight.scale is None:
+            self.constants[name] = weight.values
+            return name, ()
+        parts = {f"{name}_quantized": weight.values, f"{name}_scale": weight.scale}
+        if weight.zero_point is not None:
+            parts[f"{name}_zero_point"] = weight.zero_point
+        self.constants |= parts
+        attributes = {"axis": weight.axis, "limits": weight.limits}
+        return name, (self.node("DequantizeLinear", f"{name}_dequantize", parts, name, **attributes),)
 
     def layer(self, node: Node, weight: Weight | None, bias: Weight | None) -> tuple[Node, ...]:
         """``node`` with these constants behind those that hold them; its own weight where none is given."""
@@ -93,11 +101,10 @@ class Editor:
         return infer_shapes(replace(ends, nodes=nodes, constants=constants))
 
 
-def live_nodes(nodes: Iterable[Node], outputs: Iterable[str]) -> tuple[Node, ...]:
-    """Those of ``nodes`` (in topological order) that ``outputs`` depend on."""
-    needed, kept = set(outputs), []
-    for node in reversed(list(nodes)):
-        if needed.intersection(node.outputs):
-            needed.update(node.inputs)
-            kept.append(node)
-    return tuple(reversed(kept))
+def rewritten(graph: Graph, rules: Mapping[str, Rule]) -> Graph:
+    """``graph`` with what the rule for its operator puts in place of each node; nothing leaves it as it is."""
+    editor = Editor(graph)
+    for node in graph.nodes:
+        if (rule := rules.get(node.op)) and (new := rule(editor, node)):
+            editor.replace(node, *new)
+    return editor.done()

@@ -4,6 +4,9 @@ import difflib
 from collections.abc import Iterable
 
 _NEAREST = 3
+ONE_INPUT = (
+    "the model has {} inputs; one is supported: make constants of the others when exporting, or join them into one"
+)
 
 
 class HwgenError(Exception):

@@ -10,6 +10,7 @@ from hwgen.graph.semantics.kinds import Kind
 from hwgen.graph.semantics.operators import CLIPS, OPERATORS
 
 from .ir import Node
+from .weights import clip_bounds
 
 _NEVER_WRAPS = (1, 7)  # ONNX's numbers for float32 and int64
 UNBOUNDED = (-np.inf, np.inf)
@@ -86,20 +87,12 @@ class Expression:
         for node in self.nodes:
             if node.op not in CLIPS or node.inputs[0] != current:
                 return None
-            first, last = self._limits(node)
-            low, high = (min(max(bound, first), last) for bound in (low, high))
+            bounds = clip_bounds(node, self.constants)
+            if bounds is None:
+                return None
+            low, high = (min(max(bound, bounds[0]), bounds[1]) for bound in (low, high))
             current = node.outputs[0]
         return (low, high) if len(self.inputs) == 1 and current == self.output else None
-
-    def _limits(self, node: Node) -> tuple[float, float]:
-        if node.op == "Relu":
-            return 0.0, np.inf
-        least, most = (*node.inputs[1:], "", "")[:2]
-        low, high = UNBOUNDED
-        return (
-            float(self.constants[least].item()) if least else low,
-            float(self.constants[most].item()) if most else high,
-        )
 
     def __str__(self) -> str:
         return " -> ".join(node.op for node in self.nodes) or "identity"

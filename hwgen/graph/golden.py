@@ -20,7 +20,7 @@ def run(network: Network, frames: np.ndarray, keep: Collection[str] | None = Non
     Raises InputError where frames have another shape or leave the input's range.
     """
     frames = _checked(network, frames)
-    keep = _kept(network) if keep is None else tuple(keep)
+    keep = (network.input.name, *(layer.output for layer in network.layers)) if keep is None else tuple(keep)
     chunks = _chunks(network, frames)
     workers = min(os.cpu_count() or 1, len(chunks))
     if workers == 1:
@@ -34,10 +34,6 @@ def run(network: Network, frames: np.ndarray, keep: Collection[str] | None = Non
 def output(network: Network, frames: np.ndarray) -> np.ndarray:
     """The output's integers alone, so that memory does not grow with the layers; otherwise like :func:`run`."""
     return run(network, frames, (network.output.name,))[network.output.name]
-
-
-def _kept(network: Network) -> tuple[str, ...]:
-    return (network.input.name, *(layer.output for layer in network.layers))
 
 
 def _chunks(network: Network, frames: np.ndarray) -> list[np.ndarray]:

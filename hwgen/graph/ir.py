@@ -55,9 +55,24 @@ class Node:
         """How error messages name it."""
         return f"node {quoted(self.name)} ({self.op})"
 
+    def input(self, place: int) -> str:
+        """The operand at ``place``, ``""`` where it is absent."""
+        return self.inputs[place] if place < len(self.inputs) else ""
+
     def __str__(self) -> str:
         settings = "".join(f" {key}={value}" for key, value in sorted(self.attributes.items()))
         return f"{', '.join(self.outputs)} = {self.op}({', '.join(self.inputs)}){settings}"
+
+
+def live_nodes(nodes: Iterable[Node], outputs: Iterable[str], stop: Iterable[str] = ()) -> tuple[Node, ...]:
+    """Those of ``nodes`` (in topological order) that ``outputs`` depend on, not beyond the tensors of ``stop``."""
+    stop = set(stop)
+    needed, kept = set(outputs) - stop, []
+    for node in reversed(list(nodes)):
+        if not needed.isdisjoint(node.outputs):
+            needed.update(name for name in node.inputs if name not in stop)
+            kept.append(node)
+    return tuple(reversed(kept))
 
 
 @dataclass(frozen=True)
@@ -111,6 +126,21 @@ class Graph:
         given = [name for name in names if name]
         known = [self.constants[name] for name in given if name in self.constants]
         return known if len(known) == len(given) and all(value.size == 1 for value in known) else None
+
+    def known(self, node: Node, *places: int) -> list[np.ndarray | None] | None:
+        """The constant operands of ``node`` at ``places``, None for absent ones; None where one is not constant."""
+        names = [node.input(place) for place in places]
+        known = all(name in self.constants for name in names if name)
+        return [self.constants.get(name) for name in names] if known else None
+
+    def following(self) -> list[Node]:
+        """The nodes that depend on an input, and do not only read a shape."""
+        depends, found = set(self.inputs), []
+        for node in self.nodes:
+            if not depends.isdisjoint(node.inputs) and node.op != "Shape":
+                depends.update(node.outputs)
+                found.append(node)
+        return found
 
     def consumers(self, tensor: str) -> tuple[Node, ...]:
         """The nodes that read ``tensor``, each once."""

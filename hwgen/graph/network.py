@@ -215,7 +215,7 @@ class Network(Generic[Op]):
     @property
     def input_range(self) -> tuple[int, int]:
         """The least and greatest integer that a host makes of a frame."""
-        return self.input_limits or (self.input.map.type.min, self.input.map.type.max)
+        return self.input_limits or self.input.map.type.ends
 
     @property
     def results(self) -> tuple[QuantizedTensor, ...]:

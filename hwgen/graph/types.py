@@ -32,6 +32,16 @@ class IntType:
         size = next(bits for bits in (8, 16, 32, 64) if bits >= self.width)
         return np.dtype(f"{'int' if self.signed else 'uint'}{size}")
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The least and the greatest integer of the type."""
+        return self.min, self.max
+
+    @staticmethod
+    def of(dtype: np.dtype) -> "IntType":
+        """The integers that a numpy type holds."""
+        return IntType(8 * dtype.itemsize, dtype.kind == "i")
+
     @staticmethod
     def holding(low: int, high: int) -> "IntType":
         """The narrowest type that holds ``low`` to ``high``; signed only where ``low`` is negative."""

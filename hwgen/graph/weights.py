@@ -1,12 +1,13 @@
 """Constants as operators see them: plain numbers, or integers behind a DequantizeLinear."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hwgen.graph.semantics.float_ops import dequantize_linear
-from hwgen.graph.semantics.operators import OPERATORS
 
+from .complete import complete
 from .ir import Graph, Node
 
 
@@ -33,6 +34,11 @@ class Weight:
         if self.scale is None:
             raise ValueError("its weights are not quantised")
         return self.scale.reshape(-1)
+
+    @property
+    def zero_points(self) -> np.ndarray:
+        """``zero_point`` as a vector of int64, of one element where it is one for all; 0 where there is none."""
+        return np.zeros(1, np.int64) if self.zero_point is None else self.zero_point.reshape(-1).astype(np.int64)
 
     def transposed(self) -> "Weight":
         """A matrix with rows and columns swapped."""
@@ -63,17 +69,24 @@ def find_weight(graph: Graph, name: str) -> Weight | None:
     if node is None or node.op != "DequantizeLinear" or any(i not in graph.constants for i in node.inputs if i):
         return None
     values, scale = (graph.constants[i] for i in node.inputs[:2])
-    zero_point = graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None
-    axis = node.attributes["axis"]
-    return Weight(values, scale, zero_point, axis % max(values.ndim, 1), node.attributes["limits"])
+    zero_point = graph.constants.get(node.input(2))
+    axis = node.attributes["axis"] % max(values.ndim, 1)
+    return Weight(values, scale, zero_point, axis, node.attributes["limits"])
 
 
-def weight_nodes(weight: Weight, name: str) -> tuple[dict[str, np.ndarray], tuple[Node, ...]]:
-    """Constants and nodes that make ``weight`` available as the tensor ``name``."""
-    if weight.scale is None:
-        return {name: weight.values}, ()
-    parts = {f"{name}_quantized": weight.values, f"{name}_scale": weight.scale}
-    if weight.zero_point is not None:
-        parts[f"{name}_zero_point"] = weight.zero_point
-    attributes = OPERATORS["DequantizeLinear"].defaults | {"axis": weight.axis, "limits": weight.limits}
-    return parts, (Node(f"{name}_dequantize", "DequantizeLinear", tuple(parts), (name,), attributes),)
+def real_operands(graph: Graph, layer: Node) -> list[Weight] | None:
+    """Weights and bias, if any, of a layer; None where they are not all constant, or some are quantised."""
+    operands = [find_weight(graph, name) for name in layer.inputs[1:]]
+    return complete(weight if weight and weight.scale is None else None for weight in operands)
+
+
+def clip_bounds(
+    node: Node, constants: Mapping[str, np.ndarray], ends: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float] | None:
+    """Least and greatest number that a Relu or Clip leaves of those between ``ends``; None where it says so by what is
+    no constant."""
+    names = node.input(1), node.input(2)
+    if any(name and name not in constants for name in names):
+        return None
+    low, high = (constants[name].item() if name else end for name, end in zip(names, ends, strict=True))
+    return (0.0 if node.op == "Relu" else low), high

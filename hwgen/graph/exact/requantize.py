@@ -25,8 +25,8 @@ staircases, that proves them equal everywhere.
 A third form, ``raw``, is for sums that nothing quantises: accumulator plus bias, as they are.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,21 +47,21 @@ WIDEST = 62
 
 
 def thresholds(
-    scale: np.ndarray, zero_point: int, clamp: tuple[int, int], low: np.ndarray, high: np.ndarray
+    scale: np.ndarray,
+    zero_point: int,
+    clamp: tuple[int, int],
+    low: np.ndarray,
+    high: np.ndarray,
+    outputs: np.ndarray | None = None,
 ) -> np.ndarray:
-    """The least accumulator that gives at least ``k``, for each channel and ``k`` in ``clamp[0]+1 .. clamp[1]``.
+    """The least accumulator that gives at least ``k``, for each channel and ``k`` in ``outputs``, int64 [K]:
+    ``clamp[0]+1 .. clamp[1]`` unless given.
 
     ``scale``, ``low`` and ``high`` are [C]; the result is int64 [C, K]. A threshold at or below ``low`` is given as
     ``low``, one above ``high`` (never reached) as ``high + 1``.
     """
-    outputs = np.arange(clamp[0] + 1, clamp[1] + 1, dtype=np.int64)
-    return _thresholds(outputs, scale, zero_point, clamp, low, high)
-
-
-def _thresholds(
-    outputs: np.ndarray, scale: np.ndarray, zero_point: int, clamp: tuple[int, int], low: np.ndarray, high: np.ndarray
-) -> np.ndarray:
-    """:func:`thresholds` of some ``outputs``."""
+    if outputs is None:
+        outputs = np.arange(clamp[0] + 1, clamp[1] + 1, dtype=np.int64)
     scale = np.asarray(scale, np.float32).reshape(-1, 1)
     low, high = (np.asarray(bound, np.int64).reshape(-1, 1) for bound in (low, high))
     with np.errstate(over="ignore"):
@@ -72,27 +72,25 @@ def _thresholds(
     right &= (requantize_reference(guess - 1, scale, zero_point, clamp) < outputs) | (guess <= low)
     wrong = np.nonzero(~right)
     scale, outputs, low, high = (np.broadcast_to(value, guess.shape)[wrong] for value in (scale, outputs, low, high))
-    guess[wrong] = _searched(guess[wrong], outputs, scale, zero_point, clamp, low, high)
+
+    def reached(probe: np.ndarray) -> np.ndarray:
+        return (requantize_reference(probe, scale, zero_point, clamp) >= outputs) | (probe > high)
+
+    guess[wrong] = _searched(guess[wrong], reached, low, high)
     return guess
 
 
 def _searched(
-    guess: np.ndarray,
-    outputs: np.ndarray,
-    scale: np.ndarray,
-    zero_point: int,
-    clamp: tuple[int, int],
-    low: np.ndarray,
-    high: np.ndarray,
+    guess: np.ndarray, reached: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """The thresholds [P] of ``outputs`` [P] around a ``guess`` [P], by bisection."""
+    """The thresholds [P] around a ``guess`` [P], by bisection: from where on ``reached`` is true."""
     # The float32 product of a rounded accumulator is off by at most 2^-22 of its value, and so is the threshold.
     slack = 2 + (np.abs(guess) >> 20)
     below, above = np.maximum(guess - slack, low) - 1, np.minimum(guess + slack, high + 1)
     while (above - below > 1).any():  # invariant: below is under the threshold, above is not
         probe = (above + below + 1) >> 1
-        reached = (requantize_reference(probe, scale, zero_point, clamp) >= outputs) | (probe > high)
-        above, below = np.where(reached, probe, above), np.where(reached, below, probe)
+        there = reached(probe)
+        above, below = np.where(there, probe, above), np.where(there, below, probe)
     return above
 
 
@@ -168,7 +166,7 @@ class Problem:
     def span(self) -> tuple[np.ndarray, np.ndarray]:
         """First and last accumulator that matter in each channel: beyond them the output is what it is there."""
         ends = np.array([self.clamp[0] + 1, self.clamp[1]])
-        points = _thresholds(ends, self.scale, self.zero_point, self.clamp, self.low, self.high)
+        points = thresholds(self.scale, self.zero_point, self.clamp, self.low, self.high, ends)
         first = np.where(self.live, np.maximum(points[:, 0] - 1, self.low), 0)
         return first, np.where(self.live, np.minimum(points[:, 1], self.high), 0)
 
@@ -278,14 +276,7 @@ class _Gates:
         return _Gates(outputs, points, has_reach, points - 1, has_under, np.zeros_like(outputs))
 
     def with_ties(self, zero_point: int) -> "_Gates":
-        return _Gates(
-            self.outputs,
-            self.reach,
-            self.has_reach,
-            self.under,
-            self.has_under,
-            (self.outputs - zero_point) & 1,
-        )
+        return replace(self, up=(self.outputs - zero_point) & 1)
 
     def shifted(self, rows: np.ndarray, shift: np.ndarray) -> "_Bounds":
         """The bounds of some ``rows`` [R], each with the ``shift`` [R] of its own."""

@@ -158,13 +158,12 @@ def _packed(found: list[tuple[np.ndarray, np.ndarray]], low: np.ndarray, high: n
     _limit("steps of a channel", most, MOST_STEPS)
     count = (1 << max(most.bit_length(), 1)) - 1
     base, top = min(int(values[0]) for _, values in found), max(int(values.max()) for _, values in found)
-    never = (high + 1)[:, None]
+    points = np.repeat((high + 1)[:, None], count, axis=1)  # never reached
     if all((np.diff(values) > 0).all() for _, values in found) and top - base <= count:
-        points = np.repeat(never, count, axis=1)
         for row, (starts, values) in zip(points, found, strict=True):
             row[: values[-1] - base] = np.repeat(starts, np.diff(values, prepend=base))
         return Steps(low, high, points, None, base)
-    points, table = np.repeat(never, count, axis=1), np.zeros((len(found), count + 1), np.int64)
+    table = np.zeros((len(found), count + 1), np.int64)
     for row, entries, (starts, values) in zip(points, table, found, strict=True):
         row[: len(starts) - 1] = starts[1:]
         entries[: len(values)], entries[len(values) :] = values, values[-1]

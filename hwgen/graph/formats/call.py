@@ -66,15 +66,20 @@ class Call:
         self.nodes.append(Node(name, op, without_absent(inputs), (output,), OPERATORS[op].defaults | attributes))
         return output
 
+    def compute(self, op: str, inputs: Iterable[str], **attributes: Any) -> str:
+        """The result of the float operator, which carries the name that the node has in the file."""
+        return self.make(op, inputs, "", self.fresh(f"{self.node.name}/result"), **attributes)
+
     def dequantize(self, place: int, what: str, axis: int = 1) -> str:
         """The operand at ``place``, whose scale and zero point follow it, in real numbers."""
         scale, zero = self.vector(place + 1, "scale"), self.zero_point(place + 2, self.operand(place).dtype)
         return self.make("DequantizeLinear", (self.input(place), scale, zero), what, axis=axis)
 
-    def quantize(self, real: str, scale: int, dtype: np.dtype) -> str:
-        """``real`` becomes the integers that the node gives; the zero point follows the ``scale`` operand."""
-        operands = (real, self.vector(scale, "scale"), self.zero_point(scale + 1, dtype))
-        return self.make("QuantizeLinear", operands, "quantize", self.node.outputs[0])
+    def quantize(self, real: str, scale: int, like: int = 0) -> None:
+        """``real`` becomes the integers that the node gives; the zero point follows the ``scale`` operand, and is 0 in
+        the type of the operand ``like`` where it is absent."""
+        zero = self.zero_point(scale + 1, self.operand(like).dtype)
+        self.make("QuantizeLinear", (real, self.vector(scale, "scale"), zero), "quantize", self.node.outputs[0])
 
     def vector(self, place: int, what: str) -> str:
         """A parameter as one number, or a vector where it was a matrix of one row or column."""

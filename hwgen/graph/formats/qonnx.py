@@ -137,14 +137,12 @@ def trunc(call: Call) -> None:
 def _channels_last(op: str) -> Callable[[Call], None]:
     def expand(call: Call) -> None:
         first = to_channels_first(call, call.input(0))
-        result = call.fresh(f"{call.node.name}/result")
         others = call.node.inputs[1:]
         if op == "Conv" and _kernel_in_the_middle(call):
             rank = len(call.operand(1).shape)
             perm = (0, rank - 1, *range(1, rank - 1))
             others = (call.make("Transpose", others[:1], "weight_channels_first", perm=perm), *others[1:])
-        call.make(op, (first, *others), "", result, **call.attributes)
-        to_channels_last(call, result, call.node.outputs[0])
+        to_channels_last(call, call.compute(op, (first, *others), **call.attributes), call.node.outputs[0])
 
     return expand
 

@@ -5,7 +5,6 @@ https://onnx.ai/onnx/operators and, for com.microsoft, docs/ContribOperators.md 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -21,11 +20,8 @@ def _bias(call: Call, place: int, x_scale: int, w_scale: int) -> str:
     """int32 in units of input scale times weight scale."""
     if not call.has(place):
         return ""
-    x, w = (
-        np.asarray(value, np.float32)
-        for value in (call.value(x_scale, "input scale"), call.value(w_scale, "weight scale"))
-    )
-    unit = x.reshape(-1) * w
+    x, w = call.value(x_scale, "input scale"), call.value(w_scale, "weight scale")
+    unit = x.astype(np.float32).reshape(-1) * w.astype(np.float32)
     scale = call.constant(unit.reshape(-1) if unit.size > 1 else unit.reshape(()), "bias_scale")
     return call.make("DequantizeLinear", (call.input(place), scale), "bias", axis=0)
 
@@ -33,53 +29,43 @@ def _bias(call: Call, place: int, x_scale: int, w_scale: int) -> str:
 def qlinear_conv(call: Call) -> None:
     """x, its scale and zero point, w and its, those of y, bias."""
     x, w = call.dequantize(0, "input"), call.dequantize(3, "weight", 0)
-    real = call.make("Conv", (x, w, _bias(call, 8, 1, 4)), "result", **call.attributes)
-    _name_last(call)
-    call.quantize(real, 6, call.operand(7).dtype)
+    call.quantize(call.compute("Conv", (x, w, _bias(call, 8, 1, 4)), **call.attributes), 6)
 
 
 def qlinear_matmul(call: Call) -> None:
     """a, its scale and zero point, b and its, those of y."""
     a, b = call.dequantize(0, "input"), call.dequantize(3, "weight", len(call.operand(3).shape) - 1)
-    real = call.make("MatMul", (a, b), "result")
-    _name_last(call)
-    call.quantize(real, 6, call.operand(7).dtype)
+    call.quantize(call.compute("MatMul", (a, b)), 6)
 
 
 def qgemm(call: Call) -> None:
     """a, its scale and zero point, b and its, bias, those of y; without the last the result is real."""
     attributes = call.attributes
     a, b = call.dequantize(0, "input"), call.dequantize(3, "weight", 0 if attributes["transB"] else 1)
-    bias = _bias(call, 6, 1, 4)
-    integer = call.has(7)
-    what, output = ("result", "") if integer else ("", call.node.outputs[0])
-    real = call.make("Gemm", (a, b, bias), what, output, **attributes)
-    if integer:
-        _name_last(call)
-        call.quantize(real, 7, call.operand(8).dtype if call.has(8) else call.operand(0).dtype)
+    operands = a, b, _bias(call, 6, 1, 4)
+    if call.has(7):
+        call.quantize(call.compute("Gemm", operands, **attributes), 7)
+    else:
+        call.make("Gemm", operands, output=call.node.outputs[0], **attributes)
 
 
 def _binary(op: str) -> Callable[[Call], None]:
     def expand(call: Call) -> None:
         """a, its scale and zero point, b and its, those of y."""
-        real = call.make(op, (call.dequantize(0, "a"), call.dequantize(3, "b")), "result")
-        _name_last(call)
-        call.quantize(real, 6, call.operand(0).dtype)
+        call.quantize(call.compute(op, (call.dequantize(0, "a"), call.dequantize(3, "b"))), 6)
 
     return expand
 
 
-def _unary(op: str, **fixed: Any) -> Callable[[Call], None]:
+def _unary(op: str) -> Callable[[Call], None]:
     def expand(call: Call) -> None:
         """x, its scale and zero point, those of y."""
-        attributes = call.attributes | fixed
+        attributes = call.attributes
         last = attributes.pop("channels_last", 0)
         real = call.dequantize(0, "input")
         real = to_channels_first(call, real) if last else real
-        real = call.make(op, (real,), "result", **attributes)
-        _name_last(call)
-        real = to_channels_last(call, real) if last else real
-        call.quantize(real, 3, call.operand(0).dtype)
+        real = call.compute(op, (real,), **attributes)
+        call.quantize(to_channels_last(call, real) if last else real, 3)
 
     return expand
 
@@ -100,18 +86,14 @@ def qlinear_softmax(call: Call) -> None:
     rank = len(call.operand(0).shape)
     if attributes.pop("opset") < 13 and attributes["axis"] not in (-1, rank - 1):
         raise ValueError("over several dimensions; export with opset 13")
-    real = call.make("Softmax", (call.dequantize(0, "input"),), "result", **attributes)
-    _name_last(call)
-    call.quantize(real, 3, call.operand(0).dtype)
+    call.quantize(call.compute("Softmax", (call.dequantize(0, "input"),), **attributes), 3)
 
 
 def qlinear_concat(call: Call) -> None:
     """Scale and zero point of y, then each piece with its own."""
     pieces = range(2, len(call.operands), 3)
     reals = [call.dequantize(place, f"piece{index}") for index, place in enumerate(pieces)]
-    real = call.make("Concat", reals, "result", **call.attributes)
-    _name_last(call)
-    call.quantize(real, 0, call.operand(1).dtype if call.has(1) else call.operand(2).dtype)
+    call.quantize(call.compute("Concat", reals, **call.attributes), 0, like=2)
 
 
 def _integer(op: str, weight_axis: int) -> Callable[[Call], None]:
@@ -126,8 +108,7 @@ def _integer(op: str, weight_axis: int) -> Callable[[Call], None]:
             if place == 1 and call.has(3) and (size := int(np.prod(call.operand(3).shape))) > 1:
                 scale = call.constant(np.ones(size, np.float32), "ones")
             reals.append(call.make("DequantizeLinear", (call.input(place), scale, zero), what, axis=axis))
-        real = call.make(op, reals, "result", **call.attributes)
-        _name_last(call)
+        real = call.compute(op, reals, **call.attributes)
         call.make("Cast", (real,), "integers", call.node.outputs[0], to=6)
 
     return expand
@@ -143,12 +124,6 @@ def to_channels_last(call: Call, name: str, output: str = "") -> str:
     """[N, C, ...] as [N, ..., C]."""
     rank = len(call.operand(0).shape)
     return call.make("Transpose", (name,), "channels_last", output, perm=(0, *range(2, rank), 1))
-
-
-def _name_last(call: Call) -> None:
-    """The float operator carries the name that the node has in the file."""
-    node = call.nodes[-1]
-    call.nodes[-1] = type(node)(call.node.name, node.op, node.inputs, node.outputs, node.attributes)
 
 
 _CONV = dict(STANDARD["Conv"].attributes)

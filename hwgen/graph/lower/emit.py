@@ -13,7 +13,7 @@ from hwgen.graph.errors import ModelError, Problems
 from hwgen.graph.expression import UNBOUNDED, Expression, identity
 from hwgen.graph.ir import Graph, Node, fresh
 from hwgen.graph.lower.site import integer_clamp, site_attributes, site_bias, site_op, site_weight, sum_quantization
-from hwgen.graph.lower.value import NOWHERE, Leaf, Pending, Size, Value, laid_out, stream_places
+from hwgen.graph.lower.value import NOWHERE, Leaf, Pending, Size, Value, laid_out, standard, stream_places
 from hwgen.graph.network import QuantizedConstant, QuantizedTensor, Site
 from hwgen.graph.semantics.kinds import Kind
 from hwgen.graph.semantics.operators import MAXIMA, PRODUCTS, of_kind
@@ -204,12 +204,9 @@ class Emitter:
         """The least and greatest integer of a result; what is picked or moved is in the range of the operands."""
         if node.op not in (*PICKS, "Rearrange"):
             return clamp
-        ends = [self.ranges.get(tensor.name, (tensor.map.type.min, tensor.map.type.max)) for tensor in inputs]
-        ends += (
-            [(attributes["fill"], attributes["fill"])]
-            if node.op == "Rearrange" and (attributes["places"] < 0).any()
-            else []
-        )
+        ends = [self.ranges.get(tensor.name, tensor.map.type.ends) for tensor in inputs]
+        if node.op == "Rearrange" and (attributes["places"] < 0).any():
+            ends.append((attributes["fill"], attributes["fill"]))
         return min(low for low, _ in ends), max(high for _, high in ends)
 
     def arranged(self, value: Value, axes: tuple[int, ...], name: str) -> Value:
@@ -242,13 +239,6 @@ def _computed(bias: np.ndarray, source: Quantization, weight: QuantizedConstant)
 
 def _streams(leaf: Leaf) -> list[str]:
     return [source.stream.name for source in leaf.sources]
-
-
-def standard(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """ONNX's own layout, channels first; ValueError for more than two dimensions behind the channels."""
-    if shape[:1] != (1,) or not 2 <= len(shape) <= 4:
-        raise ValueError(f"its tensor of shape {list(shape)} is not [1, C, H, W], [1, C, W] or [1, C]")
-    return (2, 0, 1) if len(shape) == 4 else (2, 1)[: len(shape) - 1]
 
 
 def plain(name: str, value: Value) -> Pending:

@@ -39,7 +39,7 @@ class Entrance:
     @property
     def range(self) -> tuple[int, int]:
         """The least and greatest integer of the stream."""
-        return self.limits or (self.stream.map.type.min, self.stream.map.type.max)
+        return self.limits or self.stream.map.type.ends
 
     def real(self, value: Value) -> Value | None:
         """``value``, which is the whole frame and not quantised yet, as real numbers for the host to compute with; None

@@ -10,10 +10,9 @@ from hwgen.graph.editor import Editor
 from hwgen.graph.errors import ModelError, quoted
 from hwgen.graph.ir import Graph
 from hwgen.graph.layer_names import named
-from hwgen.graph.lower.emit import standard
 from hwgen.graph.lower.subsample import subsampled
 from hwgen.graph.lower.trace import REMEDY, Trace
-from hwgen.graph.lower.value import Pending, Value, is_count
+from hwgen.graph.lower.value import Pending, Value, is_count, standard
 from hwgen.graph.network import GoldenOperator, Layer, Network, Op, OperatorClass, Output, QuantizedTensor, Site
 from hwgen.graph.notice import warn_caller
 from hwgen.graph.weights import find_weight
@@ -23,7 +22,7 @@ def sites(graph: Graph, warn: Callable[[str], None] = warn_caller) -> tuple[Site
     """The sites of a quantised graph, in topological order; ModelError with a line per problem."""
     trace = Trace(graph, warn).run()
     trace.problems.raise_any()
-    return tuple(subsampled(trace.sites, trace.emitter.streams))
+    return tuple(subsampled(trace.emitter.sites, trace.emitter.streams))
 
 
 def refusals(graph: Graph) -> frozenset[str]:
@@ -63,7 +62,7 @@ def lower(
     operators = tuple(operators)
     trace = Trace(graph, warn).run()
     outputs = _outputs(trace)
-    all_sites = subsampled(trace.sites, trace.emitter.streams)
+    all_sites = subsampled(trace.emitter.sites, trace.emitter.streams)
     placed = [pair for site in all_sites for pair in _layers(trace, site, operators)]
     trace.problems.raise_any()
     layers = named(layer for layer, _ in placed)
@@ -172,15 +171,9 @@ def _real_output(trace: Trace, value: Value, pending: Pending, name: str) -> Out
 
 def _order(value: Value) -> dict[str, Any]:
     """How the elements of a result lie in its stream."""
-    places = value.places()
+    places, (height, width, channels) = value.places(), value.size
     if is_count(places):
         return {"order": "flat"}
-    if _channels_last(value):
+    if is_count(places.reshape(channels, height, width).transpose(1, 2, 0)):
         return {"order": "channels_last"}
     return {"order": "places", "places": places.reshape(-1)}
-
-
-def _channels_last(value: Value) -> bool:
-    """Whether the stream, channels first, is what ONNX has."""
-    height, width, channels = value.size
-    return is_count(value.places().reshape(channels, height, width).transpose(1, 2, 0))

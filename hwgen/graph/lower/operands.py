@@ -4,8 +4,7 @@ import numpy as np
 
 from hwgen.graph.errors import quoted
 from hwgen.graph.ir import Graph, Node
-from hwgen.graph.lower.emit import standard
-from hwgen.graph.lower.value import NOWHERE, Value, laid_out, stream_places
+from hwgen.graph.lower.value import NOWHERE, Value, laid_out, standard, stream_places
 from hwgen.graph.weights import find_weight
 
 
@@ -52,13 +51,6 @@ def padding(value: Value, constants: list[np.ndarray | None]) -> float:
     if (value.places() == NOWHERE).any() and value.fill != fill:
         raise ValueError("it pads twice, with different numbers; quantise in between")
     return fill
-
-
-def reduced_axes(graph: Graph, node: Node, rank: int) -> list[int]:
-    """The axes that a Reduce operator sums over."""
-    axes = graph.constants.get(node.inputs[1]) if len(node.inputs) > 1 else node.attributes.get("axes")
-    axes = range(rank) if axes is None else np.asarray(axes).reshape(-1)
-    return sorted(int(axis) % rank for axis in axes)
 
 
 def joint(shape: tuple[int, ...], values: list[Value]) -> tuple[tuple[int, int, int], np.ndarray | None]:

@@ -19,9 +19,19 @@ SAME_SCALE = 1e-5  # quantisers multiply the two scales in float32, or not; ONNX
 INT32 = IntType(32, True)
 
 
-def int_type(dtype: np.dtype) -> IntType:
-    """The integers that a numpy type holds."""
-    return IntType(8 * dtype.itemsize, dtype.kind == "i")
+def affine(graph: Graph, node: Node, integers: str) -> Quantization | None:
+    """What the tensor ``integers`` before or behind ``node``, a DequantizeLinear or QuantizeLinear, means; None where
+    scale and zero point are no constants of one value."""
+    parameters = graph.single_values(node.inputs[1:])
+    if parameters is None:
+        return None
+    scale, *zero = parameters
+    zero_point = int(zero[0].item()) if zero else 0
+    kind, limits = IntType.of(graph.tensors[integers].dtype), node.attributes["limits"]
+    if limits:
+        low, high = min(*limits, zero_point), max(*limits, zero_point)
+        kind = IntType.holding(min(low, -1) if kind.signed else low, high)
+    return Quantization(kind, float(scale.item()), zero_point)
 
 
 def site_op(node: Node) -> str:
@@ -86,8 +96,7 @@ def site_weight(graph: Graph, node: Node, order: np.ndarray) -> QuantizedConstan
     scale = weight.scale.reshape(-1).astype(np.float32)
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise ValueError(f"a weight scale of {scale.min():g}; scales must be positive and finite")
-    zero = np.zeros(1, np.int64) if weight.zero_point is None else weight.zero_point.reshape(-1).astype(np.int64)
-    return QuantizedConstant(values, scale, zero)
+    return QuantizedConstant(values, scale, weight.zero_points)
 
 
 def _reordered(values: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -123,8 +132,7 @@ def site_bias(
         raise ValueError(f"its bias {quoted(node.inputs[2])} does not have one number per output channel")
     unit = source.quantization.scales * np.resize(weight.scale, channels).astype(np.float64)
     if bias.scale is not None and (np.abs(bias.scale / unit - 1) < SAME_SCALE).all():
-        zero_point = 0 if bias.zero_point is None else bias.zero_point.astype(np.int64)
-        return bias.values.astype(np.int64) - zero_point
+        return bias.values.astype(np.int64) - bias.zero_points
     if warn is None:
         return bias.real
     steps = bias.real.astype(np.float32) / (source.quantization.scales * weight.scale)

@@ -12,18 +12,30 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwgen.graph.errors import quoted
+from hwgen.graph.errors import ONE_INPUT, quoted
 from hwgen.graph.expression import UNBOUNDED, identity, joined
 from hwgen.graph.ir import Graph, Node
-from hwgen.graph.lower.emit import KERNELS, Emitter, plain, standard
+from hwgen.graph.lower.emit import KERNELS, Emitter, plain
 from hwgen.graph.lower.entrance import Entrance
-from hwgen.graph.lower.operands import constant_operand, fixed, joint, padding, reduced_axes
-from hwgen.graph.lower.site import int_type, integer_clamp
-from hwgen.graph.lower.value import NOWHERE, Leaf, Pending, Size, Value, laid_out, stream_map, stream_places, turned
-from hwgen.graph.network import QuantizedTensor, Site
+from hwgen.graph.lower.operands import constant_operand, fixed, joint, padding
+from hwgen.graph.lower.site import affine, integer_clamp
+from hwgen.graph.lower.value import (
+    NOWHERE,
+    Leaf,
+    Pending,
+    Size,
+    Value,
+    laid_out,
+    standard,
+    stream_map,
+    stream_places,
+    turned,
+)
+from hwgen.graph.network import QuantizedTensor
 from hwgen.graph.semantics.float_model import node_results
 from hwgen.graph.semantics.kinds import Kind
 from hwgen.graph.semantics.operators import ELEMENTWISE, MOVES, OPERATORS, of_kind
+from hwgen.graph.semantics.shapes_layout import reduced_axes
 from hwgen.graph.types import IntType, Quantization
 from hwgen.graph.weights import find_weight
 
@@ -44,19 +56,11 @@ class Trace:
         self.entrance = Entrance(graph)
         self.refused: set[str] = set()  # names of nodes
 
-    @property
-    def sites(self) -> list[Site]:
-        """Those found so far, in topological order."""
-        return self.emitter.sites
-
     def run(self) -> "Trace":
         """Walk over all nodes; ``problems`` then has a line for each that has no place in a network."""
         graph = self.graph
         if len(graph.inputs) != 1:
-            self.problems.add(
-                f"the model has {len(graph.inputs)} inputs; one is supported: "
-                "make constants of the others when exporting, or join them into one"
-            )
+            self.problems.add(ONE_INPUT.format(len(graph.inputs)))
             return self
         self.values[graph.inputs[0]] = self.entrance.frame
         for node in graph.nodes:
@@ -116,14 +120,14 @@ class Trace:
 
     def entered(self, entering: Quantization, limits: tuple[int, int] | None, node: Node) -> bool:
         """Whether a value that is quantised so as it enters its stream is what the QuantizeLinear makes of it."""
-        least, most = limits or (entering.type.min, entering.type.max)
+        least, most = limits or entering.type.ends
         low, high = node.attributes.get("limits") or (least, most)
         return entering == self.quantization(node, node.outputs[0]) and low <= least and most <= high
 
     def limited(self, node: Node, value: Value, quantization: Quantization) -> Value:
         """``value``, clipped where the limits of the QuantizeLinear are narrower than its integers."""
-        low, high = node.attributes.get("limits") or (quantization.type.min, quantization.type.max)
-        least, most = quantization.type.min, quantization.type.max
+        low, high = node.attributes.get("limits") or quantization.type.ends
+        least, most = quantization.type.ends
         if value.tensor is not None and value.tensor.quantization == quantization:
             least, most = self.emitter.ranges.get(value.tensor.name, (least, most))
         if low <= least and most <= high:
@@ -151,17 +155,11 @@ class Trace:
     def quantization(self, node: Node, integers: str) -> Quantization:
         """Scale and zero point of an activation, ``integers`` being the side that has integers."""
         dtype = self.graph.tensors[integers].dtype
-        constants = self.graph.single_values(node.inputs[1:])
-        if constants is None:
-            raise ValueError("scale and zero point of an activation must be constants of one value")
         if dtype.kind not in "iu" or dtype.itemsize > 2:
             raise ValueError(f"activations of type {dtype}; integers of 8 and 16 bits are supported")
-        zero_point = int(constants[1].item()) if len(constants) > 1 else 0
-        kind, limits = int_type(dtype), node.attributes.get("limits")
-        if limits:
-            low, high = min(*limits, zero_point), max(*limits, zero_point)
-            kind = IntType.holding(min(low, -1) if kind.signed else low, high)
-        return Quantization(kind, float(constants[0].item()), zero_point)
+        if (found := affine(self.graph, node, integers)) is None:
+            raise ValueError("scale and zero point of an activation must be constants of one value")
+        return found
 
     # Operands
 
@@ -206,21 +204,22 @@ class Trace:
             return name
         integers = readers[0].outputs[0]
         wanted = self.quantization(readers[0], integers)
-        low, high = readers[0].attributes["limits"] or (wanted.type.min, wanted.type.max)
+        low, high = readers[0].attributes["limits"] or wanted.type.ends
         for tensor in tensors:
-            least, most = self.emitter.ranges.get(tensor.name, (wanted.type.min, wanted.type.max))
+            least, most = self.emitter.ranges.get(tensor.name, wanted.type.ends)
             if tensor.quantization != wanted or least < low or most > high:
                 return name
         return integers
 
     # Operators with weights or windows
 
-    def pend(self, node: Node, *sources: Value, shape: tuple[int, ...] | None = None) -> Value:
-        """The result of ``node`` on ``sources``, until it is known what it is quantised to."""
-        shape = shape or self.graph.tensors[node.outputs[0]].shape
+    def pend(self, node: Node, *sources: Value, size: Size | None = None, order: np.ndarray | None = None) -> Value:
+        """The result of ``node`` on ``sources``, until it is known what it is quantised to; map and order of its stream
+        are the usual ones unless given."""
         name = node.outputs[0]
-        size = stream_map(shape)
-        return Value(shape, size, pending=Pending({name: Leaf(node, sources, size)}, identity(name)))
+        shape = self.graph.tensors[name].shape
+        size = size or stream_map(shape)
+        return Value(shape, size, order, pending=Pending({name: Leaf(node, sources, size)}, identity(name)))
 
     def visit_product(self, node: Node, value: Value) -> Value:
         """A convolution, or an average: it looks at rows and columns."""
@@ -242,18 +241,13 @@ class Trace:
             return self.pend(node, value)
         source = self.feature_map(node, value)
         shape = self.graph.tensors[node.outputs[0]].shape
-        return self.picked(node, (source,), stream_map(shape), None, node.outputs[0])
+        return self.picked(node, (source,), stream_map(shape))
 
     def picked(
-        self,
-        node: Node,
-        sources: tuple[Value, ...],
-        size: Size,
-        order: np.ndarray | None,
-        name: str,
-        moved: bool = False,
+        self, node: Node, sources: tuple[Value, ...], size: Size, order: np.ndarray | None = None, moved: bool = False
     ) -> Value:
         """A stream with the quantisation of ``sources``, made of their elements; ``moved`` if not in ONNX's order."""
+        name = node.outputs[0]
         shape = self.graph.tensors[name].shape
         tensors = [source.stream for source in sources]
         quantization = tensors[0].quantization
@@ -266,14 +260,14 @@ class Trace:
     def visit_ReduceMean(self, node: Node, value: Value) -> Value:
         """Over rows and columns it is a global average."""
         value = self.source(node, value)
-        layout, axes = value.layout, reduced_axes(self.graph, node, len(value.shape))
+        noop, given = bool(node.attributes["noop_with_empty_axes"]), self.graph.constants.get(node.input(1))
+        layout, axes = value.layout, reduced_axes(len(value.shape), given, noop)
         over = {layout[axis - 1] for axis in axes} if layout and 0 not in axes else {2}
         if 2 in over or any(value.size[axis] > 1 for axis in {0, 1} - over):
             return self.in_float(node)
         shape, channels = self.graph.tensors[node.outputs[0]].shape, value.size[2]
         pool = Node(node.name, "GlobalAveragePool", node.inputs[:1], node.outputs)
-        result = self.pend(pool, value, shape=(1, channels))
-        return replace(result, shape=shape, order=np.arange(channels).reshape(shape[1:]))
+        return self.pend(pool, value, size=(1, 1, channels), order=np.arange(channels).reshape(shape[1:]))
 
     def visit_MatMul(self, node: Node, value: Value) -> Value:
         """With a constant matrix, on the last dimension, it is a 1x1 convolution."""
@@ -284,9 +278,7 @@ class Trace:
         axes = (0, 1, 2)[-len(shape) + 1 :]
         source = self.emitter.arranged(self.source(node, value), axes, f"{node.inputs[0]}/arranged")
         size = laid_out(shape, axes)
-        name = node.outputs[0]
-        pending = Pending({name: Leaf(node, (source,), size)}, identity(name))
-        return Value(shape, size, stream_places(size, axes), pending=pending)
+        return self.pend(node, source, size=size, order=stream_places(size, axes))
 
     # Element by element
 
@@ -338,8 +330,8 @@ class Trace:
                 continue
             rank = len(streams[0].shape)
             shape = (1,) * (rank - weight.values.ndim) + weight.values.shape
-            zero = 0 if weight.zero_point is None else int(weight.zero_point.item())
-            quantization = Quantization(int_type(weight.values.dtype), float(weight.scale.item()), zero)
+            kind, zero = IntType.of(weight.values.dtype), int(weight.zero_points.item())
+            quantization = Quantization(kind, float(weight.scale.item()), zero)
             self.values[name] = self.emitter.constant(
                 self.graph.maker(name).inputs[0], weight.values.reshape(shape), quantization
             )
@@ -378,7 +370,7 @@ class Trace:
         axes = value.layout
         moved = []
         for name, places in zip(node.outputs, results, strict=False):
-            result = replace(value.reordered(places.shape, places[0]), fill=fill)
+            result = replace(value, shape=places.shape, order=places[0], fill=fill)
             keeps = axes if axes and len(axes) == places.ndim - 1 else None
             if value.tensor:
                 result = self.settled(result, keeps, self.integer_name(name, value.tensor))
@@ -411,13 +403,13 @@ class Trace:
         kinds = {value.tensor.quantization if value.tensor else None for value in values if value.constant is None}
         kind = kinds.pop() if len(kinds) == 1 else None
         if kind is None or not all(value.constant is None or kind.holds(value.constant) for value in values):
-            return replace(self.pend(whole, *values, shape=shape), map=size, order=order)
+            return self.pend(whole, *values, size=size, order=order)
         given = zip(whole.inputs, values, strict=True)
         sources = [
             v if v.constant is None else self.emitter.fixed(v, v.constant[None], f"{n}/quantized", kind)
             for n, v in given
         ]
-        return self.picked(whole, tuple(sources), size, order, node.outputs[0], moved=bool(first))
+        return self.picked(whole, tuple(sources), size, order, moved=bool(first))
 
     # In floating point
 

@@ -1,6 +1,6 @@
 """What :mod:`hwgen.graph.lower.trace` knows of a tensor: its stream, and where in it each element lies."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,10 +61,6 @@ class Value:
             return count(self.shape[1:])
         return count(self.map).transpose(2, 0, 1).reshape(self.shape[1:])
 
-    def reordered(self, shape: tuple[int, ...], places: np.ndarray) -> "Value":
-        """The same stream, seen as another ``shape`` whose elements lie at ``places``."""
-        return replace(self, shape=shape, order=places)
-
     @property
     def whole(self) -> bool:
         """Whether every element of the stream is there once, in whatever order."""
@@ -83,6 +79,13 @@ class Value:
             if laid_out(self.shape, axes) == self.map and (places == stream_places(self.map, axes)).all():
                 return axes
         return None
+
+
+def standard(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """ONNX's own layout, channels first; ValueError for more than two dimensions behind the channels."""
+    if shape[:1] != (1,) or not 2 <= len(shape) <= 4:
+        raise ValueError(f"its tensor of shape {list(shape)} is not [1, C, H, W], [1, C, W] or [1, C]")
+    return _LAYOUTS[len(shape) - 1][0]
 
 
 def laid_out(shape: tuple[int, ...], axes: tuple[int, ...]) -> Size:
@@ -136,10 +139,7 @@ class Pending:
 
 def stream_map(shape: tuple[int, ...]) -> Size:
     """(height, width, channels) of an ONNX tensor [1, C, H, W], [1, C, W] or [1, C]."""
-    if shape[:1] != (1,) or not 2 <= len(shape) <= 4:
-        raise ValueError(f"its tensor of shape {list(shape)} is not [1, C, H, W], [1, C, W] or [1, C]")
-    height, width = (1, 1, *shape[2:])[-2:]
-    return height, width, shape[1]
+    return laid_out(shape, standard(shape))
 
 
 def count(shape: tuple[int, ...]) -> np.ndarray:

@@ -30,7 +30,7 @@ def for_one_frame(graph: Graph, frames: int) -> Graph:
     for node in graph.nodes:
         place = {"Reshape": 1, "Expand": 1, "Resize": 3}.get(node.op)
         changed = None
-        if place is not None and place < len(node.inputs) and node.inputs[place] in constants:
+        if place is not None and node.input(place) in constants:
             changed = {place: _sizes(large, node, constants[node.inputs[place]], frames)}
         elif node.op in _JOINING:
             changed = {n: _first(node, constants, name, large, frames) for n, name in enumerate(node.inputs)}
@@ -81,13 +81,10 @@ def _first(node: Node, constants: dict, name: str, large: Graph, frames: int) ->
 
 def _check(small: Graph, large: Graph, frames: int) -> None:
     """Every tensor must hold one frame of those that there were."""
-    depends = set(small.inputs)
-    for node in small.nodes:
-        if node.op != "Shape" and not depends.isdisjoint(node.inputs):
-            depends.update(node.outputs)
-            sizes = [math.prod(graph.tensors[node.outputs[0]].shape) for graph in (small, large)]
-            if sizes[0] * frames != sizes[1]:
-                raise _baked(node, frames)
+    for node in small.following():
+        one, many = (math.prod(graph.tensors[node.outputs[0]].shape) for graph in (small, large))
+        if one * frames != many:
+            raise _baked(node, frames)
 
 
 def _baked(node: Node, frames: int) -> ModelError:

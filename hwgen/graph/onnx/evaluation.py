@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -23,10 +24,8 @@ def evaluate(
     """The results of a node by name; ValueError where they cannot be computed, or not at a bounded price."""
     if proto.op_type in _RANDOM or any(a.HasField("g") or a.graphs for a in proto.attribute):
         raise ValueError("it is random, or computes with graphs of its own")
-    node = onnx.NodeProto()
-    node.CopyFrom(proto)
-    names = [name for name in node.output if name]
-    graph = helper.make_graph([node], "node", [], [helper.make_empty_tensor_value_info(name) for name in names])
+    names = [name for name in proto.output if name]
+    graph = helper.make_graph([proto], "node", [], [helper.make_empty_tensor_value_info(name) for name in names])
     for name, value in operands.items():
         kind = helper.np_dtype_to_tensor_dtype(value.dtype)
         graph.input.append(helper.make_tensor_value_info(name, kind, value.shape))
@@ -40,8 +39,7 @@ def evaluate(
 
 def _check_sizes(model: onnx.ModelProto, operands: Mapping[str, np.ndarray]) -> None:
     """ValueError where an operand or result is too large, or nobody can say how large it is."""
-    sized = onnx.ModelProto()
-    sized.CopyFrom(model)
+    sized = deepcopy(model)
     for name, value in operands.items():
         if value.size > MAX_COMPUTED:
             raise ValueError(f"an operand of {value.size} elements; the limit is {MAX_COMPUTED}")

@@ -81,11 +81,16 @@ def opset_of(model: onnx.ModelProto) -> int:
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
 
+def graphs_of(attribute: onnx.AttributeProto) -> tuple[onnx.GraphProto, ...]:
+    """The graphs in an attribute: branches and bodies."""
+    return (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else []))
+
+
 def names_read(node: onnx.NodeProto) -> list[str]:
     """The tensors that a node reads, those that its subgraphs take from outside included."""
     names = list(node.input)
     for attribute in node.attribute:
-        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+        for graph in graphs_of(attribute):
             inner = [name for each in graph.node for name in names_read(each)]
             names += [*inner, *(value.name for value in graph.output)]
     return [name for name in names if name]

@@ -29,9 +29,7 @@ def with_whole_bytes(model: bytes) -> bytes:
         key = (node.input[0], zero, str(settings.get("axis", 1)))
         if key not in made:
             made[key] = _bytes(graph, narrow[node.input[0]], narrow.get(zero), settings.get("axis", 1), len(made))
-        scale = node.input[1]
-        del node.input[:]
-        node.input.extend([made[key][0], scale, *made[key][1:]])
+        node.input[:] = [made[key][0], node.input[1], *made[key][1:]]
     return proto.SerializeToString() if made else model
 
 

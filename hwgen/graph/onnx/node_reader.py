@@ -140,9 +140,7 @@ class NodeReader:
 
     def used_outputs(self, node: Node, most: int) -> tuple[str, ...]:
         """The first ``most`` results, which are supported; nobody may read the others (masks, training statistics)."""
-        if not node.outputs or not any(node.outputs):
-            raise ValueError("its first result has no name")
-        if most == 1 and not node.outputs[0]:
+        if not any(node.outputs[:1] if most == 1 else node.outputs):
             raise ValueError("its first result has no name")
         used = self.read_names.intersection(node.outputs[most:]) - {""}
         if used:

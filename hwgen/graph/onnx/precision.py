@@ -7,6 +7,7 @@ rounded wherever the model rounds them: computed in float32, as runtimes do, the
 
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.graph.onnx.evaluation import evaluate
+from hwgen.graph.onnx.model_file import graphs_of
 from hwgen.graph.onnx.tensor_data import decode
 
 _SHORT = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
@@ -81,8 +83,7 @@ def _round_constants(model: onnx.ModelProto, folder: Path) -> None:
 
 def _computed(model: onnx.ModelProto, node: onnx.NodeProto, operands: dict[str, np.ndarray]) -> np.ndarray:
     """What a node makes of constants, in float32."""
-    single = onnx.NodeProto()
-    single.CopyFrom(node)
+    single = deepcopy(node)
     for attribute in single.attribute:
         if node.op_type == "Cast" and attribute.name == "to" and attribute.i in _SHORT:
             attribute.i = TensorProto.FLOAT
@@ -95,7 +96,7 @@ def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            for inner in graphs_of(attribute):
                 yield from _graphs(inner)
 
 

@@ -1,9 +1,12 @@
 """The branch of an If, put where the If stands."""
 
+from copy import deepcopy
+
 import onnx
 from onnx import helper
 
 from hwgen.graph.ir import fresh
+from hwgen.graph.onnx.model_file import graphs_of
 
 
 def branch_nodes(node: onnx.NodeProto, branch: onnx.GraphProto, taken: set[str]) -> list[onnx.NodeProto]:
@@ -31,12 +34,11 @@ def branch_nodes(node: onnx.NodeProto, branch: onnx.GraphProto, taken: set[str])
 
 def _renamed(node: onnx.NodeProto, names: dict[str, str]) -> onnx.NodeProto:
     """``node`` reading and writing what ``names`` says instead, graphs within it included."""
-    result = onnx.NodeProto()
-    result.CopyFrom(node)
+    result = deepcopy(node)
     result.input[:] = [names.get(name, name) for name in node.input]
     result.output[:] = [names.get(name, name) for name in node.output]
     for attribute in result.attribute:
-        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+        for graph in graphs_of(attribute):
             _rename_graph(graph, names)
     return result
 

@@ -51,33 +51,32 @@ def decode(tensor: onnx.TensorProto, folder: Path) -> np.ndarray:
     count = math.prod(shape)
     if kind in NARROW_TYPES:
         return _narrow(tensor, folder, shape, 4 if kind.endswith("4") else 2)
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raw = _external(tensor, folder, count * dtype.itemsize)
-    elif tensor.HasField("raw_data"):
-        raw = tensor.raw_data
-    else:
+    if tensor.data_location != onnx.TensorProto.EXTERNAL and not tensor.HasField("raw_data"):
         values = _from_fields(tensor, shape)
         return values.astype(np.float32) if brain else values
-    if len(raw) != count * dtype.itemsize:
-        raise ValueError(f"{len(raw)} bytes of data for shape {list(shape)}, which takes {count * dtype.itemsize}")
+    raw = _raw(tensor, folder, count * dtype.itemsize)
     values = np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
     return (values.astype(np.uint32) << 16).view(np.float32) if brain else values
 
 
 def _narrow(tensor: onnx.TensorProto, folder: Path, shape: tuple[int, ...], bits: int) -> np.ndarray:
     """Numbers of 2 or 4 bits, several in a byte, the first in the lowest bits."""
-    size = -(-math.prod(shape) * bits // 8)
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        raw = _external(tensor, folder, size)
-    else:
-        raw = tensor.raw_data if tensor.HasField("raw_data") else bytes(value & 0xFF for value in tensor.int32_data)
-    if len(raw) != size:
-        raise ValueError(f"{len(raw)} bytes of data for shape {list(shape)}, which takes {size}")
+    raw = _raw(tensor, folder, -(-math.prod(shape) * bits // 8))
     parts = np.frombuffer(raw, np.uint8)[:, None] >> np.arange(0, 8, bits) & ((1 << bits) - 1)
     values = parts.reshape(-1)[: math.prod(shape)].astype(np.int8)
     if type_name(tensor.data_type).startswith("UINT"):
         return values.astype(np.uint8).reshape(shape)
     return (values - ((values >> (bits - 1)) << bits)).astype(np.int8).reshape(shape)
+
+
+def _raw(tensor: onnx.TensorProto, folder: Path, size: int) -> bytes:
+    """The ``size`` bytes of a tensor, of a narrow type maybe one in each field; ValueError where they are others."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return _external(tensor, folder, size)
+    raw = tensor.raw_data if tensor.HasField("raw_data") else bytes(value & 0xFF for value in tensor.int32_data)
+    if len(raw) != size:
+        raise ValueError(f"{len(raw)} bytes of data for shape {list(tensor.dims)}, which takes {size}")
+    return raw
 
 
 def _from_fields(tensor: onnx.TensorProto, shape: tuple[int, ...]) -> np.ndarray:

@@ -5,6 +5,7 @@ so that every product is what it was.
 """
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import TypeGuard
 
 import numpy as np
@@ -124,12 +125,10 @@ class _Unsigned:
         for step in steps:
             scales = numpy_helper.to_array(self.constants[step.input[1]])
             zero = self.shifted(step.input[2] if len(step.input) > 2 else "", np.zeros(scales.shape, np.int8))
-            copy = onnx.NodeProto()
-            copy.CopyFrom(step)
-            del copy.input[:], copy.output[:]
-            copy.input.extend([source, step.input[1], zero])
+            copy = deepcopy(step)
+            copy.input[:] = [source, step.input[1], zero]
             copy.name, source = f"{step.name}/unsigned", f"{step.output[0]}/unsigned"
-            copy.output.append(source)
+            copy.output[:] = [source]
             yield copy
 
     def shifted(self, name: str, default: np.ndarray = _ZERO) -> str:

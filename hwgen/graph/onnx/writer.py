@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from hwgen.graph.batch import takes_batches, with_open_batch
 from hwgen.graph.ir import Graph, Node, Tail, TensorInfo
 from hwgen.graph.onnx.model_file import names_read
-from hwgen.graph.semantics.float_model import run_node
+from hwgen.graph.semantics.float_ops import dequantize_linear
 from hwgen.graph.semantics.operators import OPERATORS
 
 BATCH = "N"  # the name of the open batch dimension
@@ -99,16 +99,13 @@ def qdq_model(graph: Graph) -> onnx.ModelProto:
     batch = BATCH if takes_batches(graph) else 1
     graph = with_open_batch(graph) if batch == BATCH else graph
     opset = _opset(graph)
-    bounds: dict[str, np.ndarray] = {}
+    made: dict[str, np.ndarray] = {}
     proto = helper.make_graph(
-        [each for node in graph.nodes for each in _nodes(graph, node, bounds)],
+        [each for node in graph.nodes for each in _nodes(graph, node, made)],
         graph.name,
         [_value(name, graph.tensors[name], batch) for name in graph.inputs],
         [_value(name, graph.tensors[name], batch) for name in graph.outputs],
-        [
-            numpy_helper.from_array(np.asarray(v, order="C"), name)
-            for name, v in ({**graph.constants, **bounds}).items()
-        ],
+        [numpy_helper.from_array(np.asarray(v, order="C"), name) for name, v in {**graph.constants, **made}.items()],
     )
     return helper.make_model(
         proto,
@@ -126,38 +123,19 @@ def _opset(graph: Graph) -> int:
     return max([_OPSET, *opsets, *([_WIDE_OPSET] if wide else []), *([18] if axes else [])])
 
 
-def _nodes(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
-    """Attributes at their defaults are left out, and with them those that this opset does not know.
+def _nodes(graph: Graph, node: Node, constants: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
+    """What ``node`` is in standard ONNX; ``constants`` collects what that reads beside its operands.
 
-    ``limits`` become a Clip between QuantizeLinear and DequantizeLinear, or, of 16 bits, which runtimes do not clip, of
-    the real numbers before; ``bounds`` collects its constants.
+    Attributes at their defaults are left out, and with them those that this opset does not know. ``limits`` become a
+    Clip, unless the integers of a DequantizeLinear are clipped already.
     """
-    defaults = OPERATORS[node.op].defaults
-    given = {name: value for name, value in node.attributes.items() if value != defaults[name]}
     if node.op == "Lookup":
-        return _lookup(node, bounds)
-    limits = given.pop("limits", None)
-    if limits is not None and node.op == "DequantizeLinear" and _is_given(graph, node.inputs[0]):
-        return _clipped_input(graph, node, bounds)
-    if limits is None or node.op != "QuantizeLinear":
-        return [helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **given)]
-    output = node.outputs[0]
-    names, dtype = [f"{output}/{what}" for what in ("low", "high")], graph.tensors[output].dtype
-    if dtype.itemsize > 1:
-        scale, zero = (graph.constants[name].item() for name in node.inputs[1:])
-        bounds |= {
-            n: np.asarray(np.float32(end - zero) * np.float32(scale)) for n, end in zip(names, limits, strict=True)
-        }
-        clipped, real = f"{output}/clipped", node.inputs[0]
-        return [
-            helper.make_node("Clip", [real, *names], [clipped], name=f"{node.name}/clip"),
-            helper.make_node(node.op, [clipped, *node.inputs[1:]], node.outputs, name=node.name, **given),
-        ]
-    bounds |= {name: np.array(v, dtype) for name, v in zip(names, limits, strict=True)}
-    return [
-        helper.make_node(node.op, node.inputs, [f"{output}/unclipped"], name=node.name, **given),
-        helper.make_node("Clip", [f"{output}/unclipped", *names], [output], name=f"{node.name}/clip"),
-    ]
+        return _lookup(node, constants)
+    defaults, limits = OPERATORS[node.op].defaults, node.attributes.get("limits")
+    given = {name: value for name, value in node.attributes.items() if name != "limits" and value != defaults[name]}
+    if limits and (node.op == "QuantizeLinear" or _is_given(graph, node.inputs[0])):
+        return _clipped(graph, node, given, constants)
+    return [helper.make_node(node.op, node.inputs, node.outputs, name=node.name, **given)]
 
 
 def _is_given(graph: Graph, name: str) -> bool:
@@ -167,20 +145,28 @@ def _is_given(graph: Graph, name: str) -> bool:
     return name in graph.inputs
 
 
-def _clipped_input(graph: Graph, node: Node, bounds: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
-    """A DequantizeLinear of the graph's own integers, clipped: of 16 bits behind it, for the sake of runtimes."""
-    (output,), (source, *parameters), limits = node.outputs, node.inputs, node.attributes["limits"]
-    names, wide = [f"{output}/{what}" for what in ("low", "high")], graph.tensors[source].dtype.itemsize > 1
-    ends = np.array(limits, graph.tensors[source].dtype)
+def _clipped(graph: Graph, node: Node, given: dict[str, Any], constants: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
+    """A QuantizeLinear or DequantizeLinear beside a Clip of its integers, or of its real numbers where integers have
+    16 bits, which runtimes do not clip."""
+    (source, *parameters), (output,) = node.inputs, node.outputs
+    quantizes = node.op == "QuantizeLinear"
+    dtype = graph.tensors[output if quantizes else source].dtype
+    wide, ends = dtype.itemsize > 1, np.array(node.attributes["limits"], dtype)
     if wide:
-        ends = run_node(node, [ends, *(graph.constants[name] for name in parameters)])
-    bounds |= dict(zip(names, ends, strict=True))
-    between = f"{output}/unclipped" if wide else f"{output}/clipped"
-    dequantize, clip = (node.op, node.name, parameters), ("Clip", f"{node.name}/clip", names)
-    (first, first_name, before), (second, second_name, after) = (dequantize, clip) if wide else (clip, dequantize)
+        ends = dequantize_linear(ends, *(graph.constants[name] for name in parameters), axis=0)
+    names = [f"{output}/low", f"{output}/high"]
+    constants |= dict(zip(names, ends, strict=True))
+    steps: list[tuple[str, str, list[str], dict[str, Any]]] = [
+        ("Clip", f"{node.name}/clip", names, {}),
+        (node.op, node.name, parameters, given),
+    ]
+    between = f"{output}/clipped"
+    if wide != quantizes:
+        between = f"{output}/unclipped"
+        steps.reverse()
     return [
-        helper.make_node(first, [source, *before], [between], name=first_name),
-        helper.make_node(second, [between, *after], [output], name=second_name),
+        helper.make_node(op, [read, *others], [made], name=name, **settings)
+        for (op, name, others, settings), read, made in zip(steps, (source, between), (between, output), strict=True)
     ]
 
 

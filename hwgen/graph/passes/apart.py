@@ -22,18 +22,8 @@ SUFFIX = "/apart"
 
 def keep_frames_apart(graph: Graph) -> Graph:
     """``graph`` with a batch in front of everything that has none, as far as it can be followed; else unchanged."""
-    folded = any(graph.tensors[name].shape[:1] != (1,) for node in _streams(graph) for name in node.outputs)
+    folded = any(graph.tensors[name].shape[:1] != (1,) for node in graph.following() for name in node.outputs)
     return _Apart(graph).run() if folded else graph
-
-
-def _streams(graph: Graph) -> list[Node]:
-    """The nodes that depend on the input, and do not only read a shape."""
-    depends, found = set(graph.inputs), []
-    for node in graph.nodes:
-        if not depends.isdisjoint(node.inputs) and node.op != "Shape":
-            depends.update(node.outputs)
-            found.append(node)
-    return found
 
 
 class _Apart:
@@ -41,7 +31,7 @@ class _Apart:
 
     def __init__(self, graph: Graph):
         self.graph, self.editor = graph, Editor(graph)
-        self.dynamic = set(graph.inputs).union(*(node.outputs for node in _streams(graph)))
+        self.dynamic = set(graph.inputs).union(*(node.outputs for node in graph.following()))
         self.apart: dict[str, str] = {}
         self.nodes: list[Node] = []
 
@@ -93,8 +83,8 @@ class _Apart:
 
     def axes_behind(self, node: Node) -> str:
         """The axes of a Slice, one further on."""
-        rank, starts = len(self.shape(node.inputs[0])), self.editor.constants[node.inputs[1]]
-        axes = self.editor.constants[node.inputs[3]] if len(node.inputs) > 3 and node.inputs[3] else None
+        rank, starts = len(self.shape(node.inputs[0])), self.graph.constants[node.inputs[1]]
+        axes = self.graph.constants.get(node.input(3))
         axes = np.arange(starts.size) if axes is None else axes.reshape(-1) % rank
         return self.editor.constant(f"{node.name}/axes", (axes + 1).astype(np.int64))
 
@@ -146,8 +136,7 @@ def _axis(apart: _Apart, node: Node) -> Attributes:
 
 
 def _slice(apart: _Apart, node: Node) -> Attributes:
-    constant = all(name in apart.editor.constants for name in node.inputs[1:] if name)
-    return dict(node.attributes) if constant else None
+    return dict(node.attributes) if apart.graph.known(node, 1, 2, 3, 4) else None
 
 
 _MOVERS: dict[str, Callable[[_Apart, Node], Attributes]] = {

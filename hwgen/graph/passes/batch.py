@@ -22,7 +22,7 @@ def free_batch(graph: Graph) -> Graph:
 
 def _resize(editor: Editor, node: Node) -> Node | None:
     """With the ``axes`` that change; at least one."""
-    sizes = editor.constants.get(node.inputs[3]) if len(node.inputs) > 3 else None
+    sizes = editor.constants.get(node.input(3))
     if sizes is None or node.attributes["axes"] or node.attributes["keep_aspect_ratio_policy"] != "stretch":
         return None
     before = editor.graph.tensors[node.inputs[0]].shape
@@ -36,11 +36,8 @@ def _resize(editor: Editor, node: Node) -> Node | None:
 
 def _slice(editor: Editor, node: Node) -> Node | None:
     """Without the batch, of which there is one frame to take."""
-    starts, ends, axes, steps = (
-        editor.constants.get(node.inputs[place]) if place < len(node.inputs) and node.inputs[place] else None
-        for place in (1, 2, 3, 4)
-    )
-    if starts is None or ends is None or any(name and name not in editor.constants for name in node.inputs[1:]):
+    starts, ends, axes, steps = editor.graph.known(node, 1, 2, 3, 4) or [None] * 4
+    if starts is None or ends is None:
         return None
     rank = len(editor.graph.tensors[node.inputs[0]].shape)
     axes = np.arange(starts.size) if axes is None else axes.reshape(-1) % rank

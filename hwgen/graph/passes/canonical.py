@@ -1,6 +1,5 @@
 """One way to say a thing: operators that others can express are replaced by those."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
 
@@ -9,27 +8,19 @@ import numpy as np
 from hwgen.graph.semantics.shapes_layout import reduced_axes, split_sizes
 from hwgen.graph.semantics.window import counts_padding
 
-from ..editor import Editor
+from ..editor import Editor, Rule, rewritten
 from ..ir import Graph, Node
 
 
 def canonicalize(graph: Graph) -> Graph:
     """Split becomes Slices, Sum and Mean a chain of Adds, Upsample a Resize, Swish the product that it stands for;
     subtracting a constant is adding, and dividing by a power of two multiplying."""
-    editor = Editor(graph)
-    for node in graph.nodes:
-        if (rewrite := _REWRITES.get(node.op)) and (new := rewrite(editor, node)):
-            editor.replace(node, *new)
-    return editor.done()
+    return rewritten(graph, _REWRITES)
 
 
 def means_to_pools(graph: Graph) -> Graph:
     """A mean (or maximum) over all rows and columns is a global pool, with a Reshape where dimensions go."""
-    editor = Editor(graph)
-    for node in graph.nodes:
-        if node.op in _GLOBAL and (new := _global_pool(editor, node)):
-            editor.replace(node, *new)
-    return editor.done()
+    return rewritten(graph, dict.fromkeys(_GLOBAL, _global_pool))
 
 
 _GLOBAL = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
@@ -37,7 +28,7 @@ _GLOBAL = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
 
 def _global_pool(editor: Editor, node: Node) -> tuple[Node, ...]:
     shape = editor.graph.tensors[node.inputs[0]].shape
-    axes = editor.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    axes = editor.constants.get(node.input(1))
     if len(node.inputs) > 1 and axes is None:
         return ()
     over = reduced_axes(len(shape), axes, bool(node.attributes["noop_with_empty_axes"]))
@@ -62,7 +53,7 @@ def _average(editor: Editor, node: Node) -> tuple[Node, ...]:
 def _split(editor: Editor, node: Node) -> tuple[Node, ...]:
     """One Slice for each piece."""
     axis = node.attributes["axis"]
-    sizes = editor.constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    sizes = editor.constants.get(node.input(1))
     total = editor.graph.tensors[node.inputs[0]].shape[axis]
     pieces = split_sizes(total, None if sizes is None else sizes.reshape(-1), len(node.outputs))
     ends = list(accumulate(pieces))
@@ -77,25 +68,23 @@ def _split(editor: Editor, node: Node) -> tuple[Node, ...]:
     return tuple(slices)
 
 
-def _chain(op: str) -> Callable[[Editor, Node], tuple[Node, ...]]:
-    def rewrite(editor: Editor, node: Node) -> tuple[Node, ...]:
-        first, *others = node.inputs
-        nodes = []
-        for index, other in enumerate(others):
-            last = index == len(others) - 1
-            output = node.outputs[0] if last else editor.fresh(f"{node.name}/partial")
-            name = node.name if last else editor.fresh(f"{node.name}/{index}")
-            nodes.append(editor.node(op, name, (first, other), output))
-            first = output
-        return tuple(nodes)
-
-    return rewrite
+def _sum(editor: Editor, node: Node) -> tuple[Node, ...]:
+    """A chain of Adds."""
+    first, *others = node.inputs
+    nodes = []
+    for index, other in enumerate(others):
+        last = index == len(others) - 1
+        output = node.outputs[0] if last else editor.fresh(f"{node.name}/partial")
+        name = node.name if last else editor.fresh(f"{node.name}/{index}")
+        nodes.append(editor.node("Add", name, (first, other), output))
+        first = output
+    return tuple(nodes)
 
 
 def _mean(editor: Editor, node: Node) -> tuple[Node, ...]:
     """The sum of the operands, by their number."""
     total = editor.fresh(f"{node.name}/sum")
-    chain = _chain("Add")(editor, editor.node("Sum", editor.fresh(f"{node.name}/add"), node.inputs, total))
+    chain = _sum(editor, editor.node("Sum", editor.fresh(f"{node.name}/add"), node.inputs, total))
     count = np.array(len(node.inputs), np.float32)
     op, factor = ("Div", count) if np.frexp(count)[0] != 0.5 else ("Mul", 1 / count)
     last = editor.node(op, node.name, (total, editor.constant(f"{node.name}/count", factor)), node.outputs[0])
@@ -140,13 +129,13 @@ def _swish(editor: Editor, node: Node) -> tuple[Node, ...]:
     return (*nodes, editor.node("Mul", node.name, (source, gate), node.outputs[0]))
 
 
-_REWRITES: dict[str, Callable[[Editor, Node], tuple[Node, ...]]] = {
+_REWRITES: dict[str, Rule] = {
     "AveragePool": _average,
     "Div": _div,
     "Mean": _mean,
     "Split": _split,
     "Sub": _sub,
-    "Sum": _chain("Add"),
+    "Sum": _sum,
     "Swish": _swish,
     "Upsample": _upsample,
 }

@@ -11,11 +11,12 @@ import numpy as np
 
 from hwgen.graph.semantics.float_ops import dequantize_linear
 from hwgen.graph.semantics.operators import ARITHMETIC, LAYOUT
+from hwgen.graph.semantics.window import is_padded
 
 from ..complete import complete
 from ..editor import Editor
 from ..ir import Graph, Node
-from ..weights import find_weight
+from ..weights import real_operands
 from .integers import integer_bounds, narrowed, real_bounds
 
 _WHOLE = 1e-4  # of a step: constants in float32 give a zero point as near to a whole number as this
@@ -172,12 +173,13 @@ def _into_convolution(graph: Graph, name: str) -> Graph:
         return graph
     last, gain, offset = chain[-1]
     readers = graph.consumers(last.outputs[0])
-    if len(readers) != 1 or readers[0].op != "Conv" or last.outputs[0] in graph.outputs or _pads(readers[0]):
+    alone = len(readers) == 1 and last.outputs[0] not in graph.outputs
+    if not alone or readers[0].op != "Conv" or is_padded(readers[0].attributes):
         return graph
     conv, channels = readers[0], graph.tensors[last.outputs[0]].shape[1]
-    operands = complete(find_weight(graph, operand) for operand in conv.inputs[1:])
+    operands = real_operands(graph, conv)
     lines = complete(_per_channel(value, graph.tensors[last.outputs[0]].shape) for value in (gain, offset))
-    if operands is None or lines is None or any(weight.scale is not None for weight in operands):
+    if operands is None or lines is None:
         return graph
     weight = operands[0].values.astype(np.float64)
     group = conv.attributes["group"]
@@ -195,10 +197,6 @@ def _into_convolution(graph: Graph, name: str) -> Graph:
     ]
     editor.replace(conv, replace(conv, inputs=(dequantizer.outputs[0], *names)))
     return editor.done()
-
-
-def _pads(conv: Node) -> bool:
-    return any(conv.attributes["pads"] or ()) or conv.attributes["auto_pad"].startswith("SAME")
 
 
 def _per_channel(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

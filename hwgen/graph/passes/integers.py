@@ -10,6 +10,8 @@ from hwgen.graph.semantics.shapes import resolve_shape
 
 from ..editor import Editor
 from ..ir import Graph, Node
+from ..types import IntType
+from ..weights import clip_bounds
 
 
 def clips_to_limits(graph: Graph) -> Graph:
@@ -38,25 +40,17 @@ def clips_to_limits(graph: Graph) -> Graph:
 def integer_bounds(graph: Graph, clip: Node) -> tuple[int, int] | None:
     """The bounds of a Clip of integers; None where they are no constants."""
     dtype = graph.tensors[clip.inputs[0]].dtype
-    if dtype.kind not in "iu":
-        return None
-    ends = [int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)]
-    for place, name in enumerate(clip.inputs[1:]):
-        if name and name not in graph.constants:
-            return None
-        if name:
-            ends[place] = int(graph.constants[name].item())
-    return (ends[0], ends[1]) if ends[0] <= ends[1] else None
+    bounds = clip_bounds(clip, graph.constants, IntType.of(dtype).ends) if dtype.kind in "iu" else None
+    return (int(bounds[0]), int(bounds[1])) if bounds and bounds[0] <= bounds[1] else None
 
 
 def narrowed(graph: Graph, node: Node, limits: tuple[int, int]) -> Node:
     """``node`` with its integers confined to ``limits`` as well."""
     name = node.outputs[0] if node.op == "QuantizeLinear" else node.inputs[0]
-    kind = np.iinfo(graph.tensors[name].dtype)
-    old = node.attributes["limits"] or (int(kind.min), int(kind.max))
-    low, high = max(old[0], limits[0]), min(old[1], limits[1])
-    new = None if (low, high) == (kind.min, kind.max) else (low, high)
-    return replace(node, attributes={**node.attributes, "limits": new})
+    ends = IntType.of(graph.tensors[name].dtype).ends
+    old = node.attributes["limits"] or ends
+    new = max(old[0], limits[0]), min(old[1], limits[1])
+    return replace(node, attributes={**node.attributes, "limits": None if new == ends else new})
 
 
 def clips_of_the_input(graph: Graph) -> Graph:
@@ -79,15 +73,8 @@ def clips_of_the_input(graph: Graph) -> Graph:
 
 def real_bounds(graph: Graph, node: Node) -> tuple[float, float] | None:
     """What a Relu or Clip of real numbers leaves; None where its bounds are no constants."""
-    if node.op == "Relu":
-        return 0.0, np.inf
-    ends = [-np.inf, np.inf]
-    for place, name in enumerate(node.inputs[1:]):
-        if name and name not in graph.constants:
-            return None
-        if name:
-            ends[place] = float(graph.constants[name].item())
-    return (ends[0], ends[1]) if ends[0] <= ends[1] else None
+    bounds = clip_bounds(node, graph.constants)
+    return bounds if bounds and bounds[0] <= bounds[1] else None
 
 
 def _per_tensor(graph: Graph, node: Node) -> bool:

@@ -7,55 +7,52 @@ import numpy as np
 from hwgen.graph.semantics.float_ops import batch_normalization_line
 
 from ..complete import complete
-from ..editor import Editor
+from ..editor import Editor, rewritten
 from ..errors import ModelError, Problems
 from ..ir import Graph, Node
-from ..weights import Weight, find_weight
+from ..weights import Weight, find_weight, real_operands
 
 
 def matmul_to_gemm(graph: Graph) -> Graph:
     """MatMul with a constant matrix is a Gemm without bias; on the channels of a channels-last map, a 1x1 Conv."""
-    editor = Editor(graph)
-    for node in graph.nodes:
-        weight = find_weight(graph, node.inputs[1]) if node.op == "MatMul" else None
-        if weight is not None:
-            rank, other = (len(graph.tensors[name].shape) for name in node.inputs)
-            if rank == other == 2:
-                editor.replace(node, editor.node("Gemm", node.name, node.inputs, node.outputs[0]))
-            elif other == 2 and rank in (3, 4):
-                _matmul_to_conv(editor, node, weight.transposed(), rank)
-    return editor.done()
+    return rewritten(graph, {"MatMul": _matmul})
 
 
-def _matmul_to_conv(editor: Editor, node: Node, weight: Weight, rank: int) -> None:
+def _matmul(editor: Editor, node: Node) -> tuple[Node, ...]:
+    weight = find_weight(editor.graph, node.inputs[1])
+    rank, other = (len(editor.graph.tensors[name].shape) for name in node.inputs)
+    if weight is None or other != 2 or rank not in (2, 3, 4):
+        return ()
+    if rank == 2:
+        return (editor.node("Gemm", node.name, node.inputs, node.outputs[0]),)
+    return _matmul_to_conv(editor, node, weight.transposed(), rank)
+
+
+def _matmul_to_conv(editor: Editor, node: Node, weight: Weight, rank: int) -> tuple[Node, ...]:
     """[1, (H,) W, K] times [K, N]: between two Transposes, which may cancel with those around."""
     weight = replace(weight, values=weight.values.reshape(*weight.values.shape, *[1] * (rank - 2)))
     name, before = editor.weight(weight, f"{node.name}/weight")
     first, result = (editor.fresh(f"{node.name}/{what}") for what in ("channels_first", "result"))
     perms = (0, rank - 1, *range(1, rank - 1)), (0, *range(2, rank), 1)
-    nodes = (
+    return (
+        *before,
         editor.node("Transpose", editor.fresh(f"{node.name}/enter"), node.inputs[:1], first, perm=perms[0]),
         editor.node("Conv", node.name, (first, name), result),
         editor.node("Transpose", editor.fresh(f"{node.name}/leave"), (result,), node.outputs[0], perm=perms[1]),
     )
-    editor.replace(node, *before, *nodes)
 
 
 def normalize_gemm(graph: Graph) -> Graph:
     """Gemm with constant weights: [out, in] (``transB``), alpha and beta in the numbers, bias a vector."""
-    editor = Editor(graph)
-    for node in graph.nodes:
-        if node.op == "Gemm" and not node.attributes["transA"]:
-            _normalize_gemm(editor, node)
-    return editor.done()
+    return rewritten(graph, {"Gemm": _gemm})
 
 
-def _normalize_gemm(editor: Editor, node: Node) -> None:
+def _gemm(editor: Editor, node: Node) -> tuple[Node, ...]:
     graph, attributes = editor.graph, node.attributes
     size = graph.tensors[node.outputs[0]].shape[1]
     weight = _normal(find_weight(graph, node.inputs[1]), attributes["alpha"])
-    if weight is None:
-        return
+    if weight is None or attributes["transA"]:
+        return ()
     if not attributes["transB"]:
         weight = weight.transposed()
     bias = None
@@ -63,9 +60,8 @@ def _normalize_gemm(editor: Editor, node: Node) -> None:
         bias = find_weight(graph, node.inputs[2])
         bias = _normal(bias.vector(size) if bias else None, attributes["beta"])
         if bias is None:
-            return
-    plain = editor.node("Gemm", node.name, node.inputs, node.outputs[0], transB=1)
-    editor.replace(node, *editor.layer(plain, weight, bias))
+            return ()
+    return editor.layer(editor.node("Gemm", node.name, node.inputs, node.outputs[0], transB=1), weight, bias)
 
 
 def _normal(weight: Weight | None, factor: float) -> Weight | None:
@@ -145,8 +141,8 @@ def _fold_batch_normalization(editor: Editor, node: Node) -> None:
     scale, bias, mean, variance = parameters
     line = batch_normalization_line(scale, bias, mean, variance, node.attributes["epsilon"])
     layer = _only_producer(editor.graph, node.inputs[0])
-    operands = complete(find_weight(editor.graph, name) for name in layer.inputs[1:]) if layer else None
-    if layer is None or operands is None or any(weight.scale is not None for weight in operands):
+    operands = real_operands(editor.graph, layer) if layer else None
+    if layer is None or operands is None:
         _multiply_and_add(editor, node, *line)
     else:
         _fold_line(editor, node, layer, operands, *line)
@@ -204,9 +200,9 @@ def _fold_scale(editor: Editor, node: Node) -> bool:
         layer, value = _only_producer(graph, data), graph.constants.get(constant)
         if layer is None or value is None:
             continue
-        operands = complete(find_weight(graph, name) for name in layer.inputs[1:])
+        operands = real_operands(graph, layer)
         factor = _channel_vector(Weight(value), graph.tensors[data].shape)
-        if factor is not None and operands is not None and all(weight.scale is None for weight in operands):
+        if factor is not None and operands is not None:
             gain = factor.values.astype(np.float64)
             _fold_line(editor, node, layer, operands, gain, np.zeros_like(gain))
             return True

@@ -29,18 +29,16 @@ def _behind_transposes(graph: Graph) -> Graph:
     editor = Editor(graph)
     for node in [node for node in graph.nodes if node.op == "Pad" and node.outputs[0] not in graph.outputs]:
         readers = graph.consumers(node.outputs[0])
-        names = [*node.inputs[1:], "", ""]
-        known = all(name in graph.constants for name in names if name)
-        if len(readers) != 1 or readers[0].op != "Transpose" or not known:
+        pads, _, axes = graph.known(node, 1, 2, 3) or (None, None, None)
+        if len(readers) != 1 or readers[0].op != "Transpose" or pads is None:
             continue
         (turn,) = readers
         rank = len(graph.tensors[node.inputs[0]].shape)
-        widths = pad_widths(rank, graph.constants[names[0]], graph.constants[names[2]] if names[2] else None)
+        widths = pad_widths(rank, pads, axes)
         perm = turn.attributes["perm"] or tuple(reversed(range(rank)))
         turned = np.array([widths[axis] for axis in perm], np.int64).T.reshape(-1)
-        pads = editor.constant(f"{node.name}/pads", turned)
         between = editor.fresh(f"{node.outputs[0]}/turned")
-        inputs = (between, pads, *node.inputs[2:3])
+        inputs = (between, editor.constant(f"{node.name}/pads", turned), *node.inputs[2:3])
         editor.replace(turn, replace(node, inputs=inputs, outputs=turn.outputs))
         editor.replace(node, replace(turn, inputs=node.inputs[:1], outputs=(between,)))
     return editor.done()
@@ -48,11 +46,10 @@ def _behind_transposes(graph: Graph) -> Graph:
 
 def _zeros(graph: Graph, node: Node) -> list[tuple[int, int]] | None:
     """Begin and end for each row and column dimension, where nothing else is padded, nor with anything but zero."""
-    names = [*node.inputs[1:], "", ""]
-    if node.attributes["mode"] != "constant" or any(name and name not in graph.constants for name in names):
+    pads, value, axes = graph.known(node, 1, 2, 3) or (None, None, None)
+    if node.attributes["mode"] != "constant" or pads is None:
         return None
-    value, axes = (graph.constants[name] if name else None for name in names[1:3])
-    widths = pad_widths(len(graph.tensors[node.inputs[0]].shape), graph.constants[names[0]], axes)
+    widths = pad_widths(len(graph.tensors[node.inputs[0]].shape), pads, axes)
     if len(widths) not in (3, 4) or np.any(widths[:2]) or np.min(widths) < 0:
         return None
     return widths[2:] if value is None or not value.any() else None

@@ -59,9 +59,6 @@ def ranges(graph: Graph, given: Mapping[str, Range] | None = None) -> dict[str, 
 
 def _result(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
     first = operands[0] if operands else ANY
-    if node.op in _ROUNDED:
-        low, high = run_node(node, [np.array([first.low, first.high])]).tolist()
-        return Range(low, high, True)
     if node.op in _MOVES:
         reads = operands if node.op == "Concat" else [first, _padding(node, operands)] if node.op == "Pad" else [first]
         return Range(min(r.low for r in reads), max(r.high for r in reads), all(r.whole for r in reads))
@@ -73,21 +70,21 @@ def _result(graph: Graph, node: Node, operands: list[Range], integer: bool) -> R
 
 def _padding(node: Node, operands: list[Range]) -> Range:
     """What a Pad puts around its operand."""
-    return operands[2] if "".join(node.inputs[2:3]) else Range(0, 0, True)
+    return operands[2] if node.input(2) else Range(0, 0, True)
 
 
 def _sums(graph: Graph, node: Node, source: Range) -> Range:
     """Of products with constants; padding is zero."""
     known = [graph.constants[name] for name in node.inputs[1:] if name in graph.constants]
+    whole = source.whole and all(Range.of(value).whole for value in known)
     if len(known) < len(node.inputs) - 1 or not np.isfinite([source.low, source.high]).all():
-        return Range(whole=source.whole and all(Range.of(value).whole for value in known))
+        return Range(whole=whole)
     weight, *bias = known
     along = 1 if node.op == "MatMul" or (node.op == "Gemm" and not node.attributes["transB"]) else 0
     rows = np.moveaxis(weight.astype(np.float64), along, 0).reshape(weight.shape[along], -1)
-    low, high = min(source.low, 0), max(source.high, 0)
-    most = np.maximum(rows * low, rows * high).sum(axis=1) + (bias[0].reshape(-1) if bias else 0)
-    least = np.minimum(rows * low, rows * high).sum(axis=1) + (bias[0].reshape(-1) if bias else 0)
-    whole = source.whole and all(Range.of(value).whole for value in (weight, *bias))
+    products = np.stack([rows * min(source.low, 0), rows * max(source.high, 0)])
+    addend = bias[0].reshape(-1) if bias else 0
+    least, most = (ends.sum(axis=1) + addend for ends in (products.min(axis=0), products.max(axis=0)))
     return Range(float(least.min()), float(most.max()), whole)
 
 
@@ -130,37 +127,27 @@ def _cast(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Ran
     return ends if ends.within(dtype) else Range(float(kind.min), float(kind.max), True)
 
 
-def _clip(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
-    source, low, high = (*operands, ANY, ANY)[:3]
-    bounds = [bound for name, bound in zip(node.inputs[1:], operands[1:], strict=True) if name]
-    least = low.low if len(node.inputs) > 1 and node.inputs[1] else -np.inf
-    most = high.high if len(node.inputs) > 2 and node.inputs[2] else np.inf
-    first, last = np.minimum(np.maximum([source.low, source.high], least), most).tolist()
-    return Range(first, last, source.whole and all(bound.whole for bound in bounds))
-
-
-def _extreme(pick: Callable[[list[float]], float]) -> Callable[[Graph, Node, list[Range], bool], Range]:
-    def rule(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
-        whole = all(operand.whole for operand in operands)
-        return Range(pick([o.low for o in operands]), pick([o.high for o in operands]), whole)
-
-    return rule
-
-
-def _relu(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
-    (source,) = operands
-    return Range(max(source.low, 0.0), max(source.high, 0.0), source.whole)
+def _rising(graph: Graph, node: Node, operands: list[Range], integer: bool) -> Range:
+    """What falls in no operand is least and greatest where all of them are."""
+    given = [operand if name else None for name, operand in zip(node.inputs, operands, strict=True)]
+    low, high = (
+        run_node(node, [None if each is None else np.array(getattr(each, end)) for each in given])
+        for end in ("low", "high")
+    )
+    whole = node.op in _ROUNDED or all(each.whole for each in given if each is not None)
+    return Range(float(low), float(high), whole)
 
 
 _RULES: Mapping[str, Callable[[Graph, Node, list[Range], bool], Range]] = {
+    **dict.fromkeys(_ROUNDED, _rising),
     "Add": _corners(lambda x, y: x + y),
     "BitShift": _shift,
     "Cast": _cast,
-    "Clip": _clip,
+    "Clip": _rising,
     "Div": _div,
-    "Max": _extreme(max),
-    "Min": _extreme(min),
+    "Max": _rising,
+    "Min": _rising,
     "Mul": _corners(lambda x, y: x * y),
-    "Relu": _relu,
+    "Relu": _rising,
     "Sub": _corners(lambda x, y: x - y),
 }

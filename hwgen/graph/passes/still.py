@@ -13,6 +13,7 @@ from hwgen.graph.semantics.operators import CLIPS, LAYERS, MAXIMA, MOVES
 
 from ..editor import Editor
 from ..ir import Graph, Node
+from ..types import IntType
 from ..weights import Weight, find_weight
 
 _MOVES = MAXIMA | MOVES
@@ -36,21 +37,17 @@ def _still(editor: Editor, graph: Graph, node: Node) -> None:
         return
     channels, along = graph.tensors[node.outputs[0]].shape[1], int(node.op == "ConvTranspose")
     bias = bias.vector(channels)
-    if (weight.axis != along and weight.scale.size > 1) or bias is None or not _scalar(weight.zero_point, channels):
+    if (weight.axis != along and weight.scale.size > 1) or bias is None or weight.zero_points.size not in (1, channels):
         return
     scale, zero, low, high = source
     rows = np.moveaxis(weight.values, along, 0).reshape(channels, -1).astype(np.float64)
-    offset = np.zeros(1) if weight.zero_point is None else weight.zero_point.reshape(-1, 1).astype(np.float64)
+    offset = weight.zero_points[:, None].astype(np.float64)
     steps = np.float64(scale) * weight.scale.reshape(-1).astype(np.float64)
     products = np.stack([(rows - offset) * (low - zero), (rows - offset) * (high - zero), np.zeros_like(rows)])
     ends = [bias.real + steps * sums for sums in (products.min(0).sum(1), products.max(0).sum(1))]
     still = (np.abs(bias.real) > steps * BIAS_MAX) & _alike(graph, quantizer, ends)
     if still.any():
         _write(editor, node, (weight, bias, np.float64(scale)), still, along)
-
-
-def _scalar(zero_point: np.ndarray | None, channels: int) -> bool:
-    return zero_point is None or zero_point.size in (1, channels)
 
 
 def _source(graph: Graph, name: str) -> tuple[float, int, int, int] | None:
@@ -62,9 +59,9 @@ def _source(graph: Graph, name: str) -> tuple[float, int, int, int] | None:
     parameters = graph.single_values(node.inputs[1:])
     if parameters is None:
         return None
-    kind = np.iinfo(graph.tensors[node.inputs[0]].dtype)
     zero = int(parameters[1].item()) if len(parameters) > 1 else 0
-    return (float(parameters[0].item()), zero, *(node.attributes["limits"] or (int(kind.min), int(kind.max))))
+    limits = node.attributes["limits"] or IntType.of(graph.tensors[node.inputs[0]].dtype).ends
+    return (float(parameters[0].item()), zero, *limits)
 
 
 def _quantizer(graph: Graph, name: str) -> list[Node] | None:
@@ -98,13 +95,12 @@ def _write(editor: Editor, node: Node, parts: tuple[Weight, Weight, np.float64],
     """``node`` with zeros for the weights of the ``still`` channels, whose bias fits then."""
     weight, bias, input_scale = parts
     channels = len(still)
-    zero = np.zeros(1, weight.values.dtype) if weight.zero_point is None else weight.zero_point.reshape(-1)
     rows = np.moveaxis(weight.values, along, 0).copy()
-    rows[still] = np.broadcast_to(zero, channels)[still].reshape(-1, *[1] * (rows.ndim - 1))
+    rows[still] = np.broadcast_to(weight.zero_points, channels)[still].reshape(-1, *[1] * (rows.ndim - 1))
     weight = with_room(replace(weight, values=np.moveaxis(rows, 0, along)), bias.real, input_scale, along)
     if bias.scale is not None:
         unit = np.broadcast_to(bias.scale.reshape(-1), channels).astype(np.float32)
-        given = bias.values - (0 if bias.zero_point is None else bias.zero_point)
+        given = bias.values - bias.zero_points
         unit = np.where(still, np.float32(input_scale) * weight.scales, unit).astype(np.float32)
         given = np.where(still, np.rint(bias.real / unit.astype(np.float64)), given).astype(np.int32)
         bias = Weight(given, unit, np.zeros(channels, np.int32))

@@ -62,8 +62,8 @@ def _values(graph: Graph, gather: Node, name: str, steps: Sequence[Node]) -> np.
 
 
 def _limits(graph: Graph, name: str) -> tuple[int, int]:
-    maker, kind = graph.producer(name), np.iinfo(graph.tensors[name].dtype)
-    return (maker and maker.attributes["limits"]) or (int(kind.min), int(kind.max))
+    maker = graph.producer(name)
+    return (maker and maker.attributes["limits"]) or IntType.of(graph.tensors[name].dtype).ends
 
 
 def _replace(editor: Editor, gather: Node, source: str, values: np.ndarray) -> None:

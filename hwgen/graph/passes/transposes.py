@@ -132,29 +132,21 @@ def _with(node: Node, **attributes) -> Node:
     return replace(node, attributes={**node.attributes, **attributes})
 
 
-def _known(sinking: _Sinking, node: Node, places: Sequence[int]) -> list[np.ndarray | None] | None:
-    """Constant operands at ``places``, None for absent ones; None where one is not constant."""
-    names = [node.inputs[place] if place < len(node.inputs) else "" for place in places]
-    if any(name and name not in sinking.editor.constants for name in names):
-        return None
-    return [sinking.editor.constants[name].reshape(-1) if name else None for name in names]
-
-
 def _slice(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
-    known = _known(sinking, node, (1, 2, 3, 4))
+    known = sinking.graph.known(node, 1, 2, 3, 4)
     if known is None:
         return None
     starts, _, axes, _ = known
     if starts is None:
         return None
-    axes = np.arange(starts.size) if axes is None else axes
+    axes = np.arange(starts.size) if axes is None else axes.reshape(-1)
     moved = sinking.editor.constant(f"{node.name}/axes", np.array([perm[int(axis)] for axis in axes], np.int64))
     inputs = (sinking.lazy[node.inputs[0]][0], *node.inputs[1:3], moved, *node.inputs[4:])
     return replace(node, inputs=inputs), perm
 
 
 def _pad(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
-    known = _known(sinking, node, (1, 3))
+    known = sinking.graph.known(node, 1, 3)
     if known is None or known[0] is None:
         return None
     widths = [(0, 0)] * len(perm)
@@ -166,7 +158,7 @@ def _pad(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
 
 
 def _resize(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
-    known = _known(sinking, node, (2, 3))
+    known = sinking.graph.known(node, 2, 3)
     if known is None:
         return None
     base = sinking.lazy[node.inputs[0]][0]
@@ -174,7 +166,7 @@ def _resize(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
     if axes is not None:
         return _with(replace(node, inputs=(base, *node.inputs[1:])), axes=tuple(perm[axis] for axis in axes)), perm
     names = [
-        sinking.editor.constant(f"{node.name}/moved", value[np.argsort(perm)])
+        sinking.editor.constant(f"{node.name}/moved", value.reshape(-1)[np.argsort(perm)])
         if value is not None and value.size
         else ""
         for value in known
@@ -185,10 +177,10 @@ def _resize(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
 
 
 def _reduction(sinking: _Sinking, node: Node, perm: Perm) -> Moved:
-    known = _known(sinking, node, (1,))
+    known = sinking.graph.known(node, 1)
     if known is None or known[0] is None or not known[0].size:
         return None
-    axes = sorted({perm[int(axis)] for axis in known[0]})
+    axes = sorted({perm[int(axis)] for axis in known[0].reshape(-1)})
     name = sinking.editor.constant(f"{node.name}/axes", np.array(axes, np.int64))
     moved = replace(node, inputs=(sinking.lazy[node.inputs[0]][0], name))
     if node.attributes["keepdims"]:

@@ -106,8 +106,7 @@ def _insert_pair(editor: Editor, name: str, kind: IntType) -> None:
     one = editor.constant(f"{name}/one", np.ones((), np.float32))
     zero = editor.constant(f"{name}/zero_point", np.zeros((), kind.dtype))
     integers, real = editor.fresh(f"{name}/integers"), editor.fresh(f"{name}/real")
-    full = IntType(8 * kind.dtype.itemsize, kind.signed) == kind
-    limits = None if full else (kind.min, kind.max)
+    limits = None if IntType.of(kind.dtype) == kind else kind.ends
     editor.redirect(name, real)
     editor.insert_after(
         name,

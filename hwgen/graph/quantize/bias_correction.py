@@ -98,7 +98,7 @@ def _corrected(editor: Editor, node: Node, shift: np.ndarray) -> np.ndarray:
     if weight is None or source is None:
         raise ModelError(f"{node.place}: only a layer with quantised weights and input has a bias in steps")
     scale = bias_scale(weight, source.step).astype(np.float64)
-    bias = find_weight(graph, node.inputs[2]) if len(node.inputs) > 2 else None
+    bias = find_weight(graph, node.inputs[2]) if node.input(2) else None
     old = np.zeros((), np.int64) if bias is None else bias.values.astype(np.int64)
     limits = np.iinfo(np.int32)
     new = np.clip(old + np.rint(shift / scale).astype(np.int64), limits.min, limits.max)

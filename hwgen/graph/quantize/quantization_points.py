@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from hwgen.graph.errors import ModelError
 from hwgen.graph.ir import Graph, Node
-from hwgen.graph.lower.site import int_type
+from hwgen.graph.lower.site import affine
 from hwgen.graph.semantics.kinds import Kind
 from hwgen.graph.semantics.operators import CLIPS, ELEMENTWISE, LAYERS, LAYOUT, MAXIMA, MOVES, of_kind
-from hwgen.graph.types import IntType, Quantization
+from hwgen.graph.types import Quantization
 from hwgen.graph.weights import find_weight
 
 _KEEPING = MAXIMA | MOVES
@@ -17,7 +17,7 @@ _RESIZES = of_kind(Kind.RESIZE)
 def keeps(graph: Graph, node: Node) -> bool:
     """Whether the results are elements of the first operand, unchanged, and zeros."""
     if node.op == "Pad":
-        value = graph.constants.get(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+        value = graph.constants.get(node.input(2))
         return node.attributes["mode"] != "constant" or value is None or not value.any()
     return node.op in _KEEPING or (node.op in _RESIZES and node.attributes["mode"] == "nearest")
 
@@ -41,19 +41,13 @@ def existing(graph: Graph, name: str) -> Quantization | None:
 
 
 def _dequantizer(graph: Graph, node: Node) -> Quantization:
-    parameters = graph.single_values(node.inputs[1:])
-    if parameters is None:
+    found = affine(graph, node, node.inputs[0])
+    if found is None:
         raise ModelError(
             f"{node.place}: scale and zero point of an activation must be constants of one value; "
             f"quantise activations per tensor"
         )
-    scale, *zero = parameters
-    kind, limits = int_type(graph.tensors[node.inputs[0]].dtype), node.attributes["limits"]
-    zero_point = int(zero[0].item()) if zero else 0
-    if limits:
-        low, high = min(*limits, zero_point), max(*limits, zero_point)
-        kind = IntType.holding(min(low, -1) if kind.signed else low, high)
-    return Quantization(kind, float(scale.item()), zero_point)
+    return found
 
 
 class QuantizationPoints:

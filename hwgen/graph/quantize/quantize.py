@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hwgen.graph.editor import Editor
-from hwgen.graph.errors import InputError, ModelError, Problems, quoted
+from hwgen.graph.errors import ONE_INPUT, InputError, ModelError, Problems, quoted
 from hwgen.graph.ir import Graph, Node
 from hwgen.graph.lower.site import integer_clamp
 from hwgen.graph.notice import warn_caller
@@ -23,6 +23,7 @@ from hwgen.graph.quantize.weight_quantization import MIN_SCALE, has_open_weights
 from hwgen.graph.quantize.wide import named_tensors, wide_tensors
 from hwgen.graph.semantics.operators import CLIPS, LAYERS
 from hwgen.graph.types import U8, U16, IntType, Quantization
+from hwgen.graph.weights import clip_bounds
 
 #: What follows the name of an activation in that of its integers.
 INTEGERS = "_quantized"
@@ -46,10 +47,7 @@ def quantize(
     if not points.names and not layers:
         return graph
     if len(graph.inputs) != 1:
-        raise ModelError(
-            f"the model has {len(graph.inputs)} inputs; one is supported: "
-            "make constants of the others when exporting, or join them into one"
-        )
+        raise ModelError(ONE_INPUT.format(len(graph.inputs)))
     measured = calibration is not None and bool(points.names or recipe.correct_bias)
     frames = _frames(graph, calibration, recipe.random_frames, warn) if points.names or measured else np.empty(0)
     if measured and recipe.equalize:
@@ -155,13 +153,8 @@ def _is_needless(editor: Editor, node: Node, quantization: Quantization) -> bool
     """Whether a Relu or Clip does nothing that the range of the integers after it does not do."""
     if node.op not in CLIPS:
         return False
-    bounds = [0.0, np.inf] if node.op == "Relu" else [-np.inf, np.inf]
-    for place, name in enumerate(node.inputs[1:]):
-        if name in editor.constants:
-            bounds[place] = float(editor.constants[name].item())
-        elif name:
-            return False
-    return integer_clamp(quantization, (bounds[0], bounds[1])) == (quantization.type.min, quantization.type.max)
+    bounds = clip_bounds(node, editor.constants)
+    return bounds is not None and integer_clamp(quantization, bounds) == quantization.type.ends
 
 
 def _insert_pair(editor: Editor, source: str, name: str, quantization: Quantization) -> None:

@@ -1,12 +1,11 @@
 """Which activations get 16 bits: those that the user names, or those that cost the most accuracy in 8."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from hwgen.graph.batch import batches
-from hwgen.graph.errors import InputError, Problems
+from hwgen.graph.errors import InputError, Problems, near
 from hwgen.graph.ir import Graph
 from hwgen.graph.quantize.quantization_points import QuantizationPoints
 from hwgen.graph.semantics.float_model import node_results, run_float
@@ -41,10 +40,9 @@ def named_tensors(points: QuantizationPoints, wanted: Sequence[str]) -> frozense
         if not points.owners:
             problems.add(f"{name!r} cannot get 16 bits: the model has quantised everything itself; leave --wide out")
         elif name not in points.owners:
-            near = difflib.get_close_matches(name, points.owners, n=3, cutoff=0.5) or list(points.owners)[:3]
             problems.add(
                 f"{name!r} is not an activation that is quantised here; 16 bits can be given to "
-                f"{', '.join(map(repr, near))} and other such tensors, or say {AUTO!r}"
+                f"{near(name, points.owners)} and other such tensors, or say {AUTO!r}"
             )
     problems.raise_any()
     return frozenset(points.owners[name] for name in names)

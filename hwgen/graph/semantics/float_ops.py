@@ -23,8 +23,7 @@ def conv(x: Array, w: Array, b: Array | None = None, *, group: int, kernel_shape
     if group > 1 and w.shape[1] == 1:
         result = _depthwise(patches, w[:, 0])
     else:
-        pieces = zip(np.split(patches, group, axis=-1), np.split(w, group), strict=True)
-        result = np.concatenate([_contracted(p, k, (2, 3, 1)) for p, k in pieces], axis=-1)
+        result = _contracted(patches, np.split(w, group), (2, 3, 1))
     return _channels_first(result if b is None else result + b, x.ndim)
 
 
@@ -36,17 +35,19 @@ def conv_transpose(
     rank = x.ndim
     x, w = (a[:, :, None] if rank == 3 else a for a in (x, w))
     patches = spread.window.patches(spread.spread(x.transpose(0, 2, 3, 1)))
-    kernels = np.split(w[:, :, ::-1, ::-1], group)
-    pieces = zip(np.split(patches, group, axis=-1), kernels, strict=True)
-    result = np.concatenate([_contracted(p, k, (2, 3, 0)) for p, k in pieces], axis=-1)
+    result = _contracted(patches, np.split(w[:, :, ::-1, ::-1], group), (2, 3, 0))
     return _channels_first(result if b is None else result + b, rank)
 
 
-def _contracted(patches: Array, kernel: Array, axes: Sequence[int]) -> Array:
-    """Sums over rows, columns and channels of the windows, exact enough that a frame's do not depend on the others: in
-    float32 BLAS adds in an order that follows from how many there are."""
-    sums = np.tensordot(patches.astype(np.float64), kernel.astype(np.float64), ((3, 4, 5), axes))
-    return sums.astype(patches.dtype)
+def _contracted(patches: Array, kernels: Sequence[Array], axes: Sequence[int]) -> Array:
+    """Sums over rows, columns and channels of the windows, of a group of channels for each of ``kernels``.
+
+    Exact enough that a frame's do not depend on the others: in float32 BLAS adds in an order that follows from how many
+    there are.
+    """
+    groups = zip(np.split(patches, len(kernels), axis=-1), kernels, strict=True)
+    sums = (np.tensordot(p.astype(np.float64), k.astype(np.float64), ((3, 4, 5), axes)) for p, k in groups)
+    return np.concatenate([each.astype(patches.dtype) for each in sums], axis=-1)
 
 
 def _depthwise(patches: Array, w: Array) -> Array:

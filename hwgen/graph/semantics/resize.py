@@ -19,11 +19,6 @@ _POLICIES = {"stretch": None, "not_larger": min, "not_smaller": max}
 Settings = tuple[tuple[int, ...], tuple[float, ...]]
 
 
-def resized_shape(shape: Sequence[int], scales: np.ndarray | None, sizes: np.ndarray | None, **mode) -> tuple[int, ...]:
-    """The result's shape; ValueError where the settings are not understood."""
-    return resized(shape, scales, sizes, **mode)[0]
-
-
 def resized(
     shape: Sequence[int],
     scales: np.ndarray | None,
@@ -35,7 +30,7 @@ def resized(
     axes: Sequence[int] | None = None,
     keep_aspect_ratio_policy: str = "stretch",
 ) -> Settings:
-    """Shape of the result and scale of each dimension."""
+    """Shape of the result and scale of each dimension; ValueError where the settings are not understood."""
     for value, allowed in (
         (mode, MODES),
         (coordinate_transformation_mode, COORDINATES),

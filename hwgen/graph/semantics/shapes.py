@@ -102,12 +102,8 @@ def conv(x: Operand, w: Operand, b: Operand | None = None, *, group: int, **wind
             f"weights of shape {list(w.shape)} with group {group} on {x.shape[1]} channels; "
             "nodes are missing in front of it, or its layout is another: export the model again"
         )
-    kernel = window.pop("kernel_shape") or w.shape[2:]
-    if tuple(kernel) != w.shape[2:]:
-        raise ValueError(f"kernel_shape {list(kernel)} with weights of shape {list(w.shape)}")
-    if b is not None and b.shape != w.shape[:1]:
-        raise ValueError(f"a bias of shape {list(b.shape)} for {w.shape[0]} output channels")
-    return _windowed(x, kernel, w.shape[0], window)
+    _check_layer(w, b, w.shape[0], window.pop("kernel_shape"))
+    return _windowed(x, w.shape[2:], w.shape[0], window)
 
 
 def conv_transpose(x: Operand, w: Operand, b: Operand | None = None, *, group: int, **window: Any) -> TensorInfo:
@@ -115,14 +111,17 @@ def conv_transpose(x: Operand, w: Operand, b: Operand | None = None, *, group: i
     rank = x.rank(3, 4)
     if len(w.shape) != rank or group < 1 or x.shape[1] % group or w.shape[0] != x.shape[1]:
         raise ValueError(f"weights of shape {list(w.shape)} with group {group} on {x.shape[1]} channels")
-    kernel = window.pop("kernel_shape") or w.shape[2:]
-    if tuple(kernel) != w.shape[2:]:
-        raise ValueError(f"kernel_shape {list(kernel)} with weights of shape {list(w.shape)}")
     channels = w.shape[1] * group
+    _check_layer(w, b, channels, window.pop("kernel_shape"))
+    size = TransposedWindow.from_onnx(window, x.shape[2:], w.shape[2:]).output_size(*_two(x.shape[2:]))
+    return TensorInfo((x.shape[0], channels, *size[4 - rank :]), x.dtype)
+
+
+def _check_layer(w: Operand, b: Operand | None, channels: int, kernel: Sequence[int] | None) -> None:
+    if kernel and tuple(kernel) != w.shape[2:]:
+        raise ValueError(f"kernel_shape {list(kernel)} with weights of shape {list(w.shape)}")
     if b is not None and b.shape != (channels,):
         raise ValueError(f"a bias of shape {list(b.shape)} for {channels} output channels")
-    size = TransposedWindow.from_onnx(window, x.shape[2:], kernel).output_size(*_two(x.shape[2:]))
-    return TensorInfo((x.shape[0], channels, *size[4 - rank :]), x.dtype)
 
 
 def _two(spatial: tuple[int, ...]) -> tuple[int, ...]:
@@ -260,12 +259,7 @@ def argmax(x: Operand, *, axis: int, keepdims: int, select_last_index: int) -> T
 
 
 def quantize_linear(
-    x: Operand,
-    scale: Operand,
-    zero_point: Operand | None = None,
-    *,
-    axis: int,
-    limits: tuple[int, int] | None = None,
+    x: Operand, scale: Operand, zero_point: Operand | None = None, *, axis: int, limits: Any
 ) -> TensorInfo:
     """As ``x``, in the type of the zero point, an integer; uint8 without."""
     if zero_point is not None and zero_point.dtype.kind not in "iu":
@@ -275,12 +269,7 @@ def quantize_linear(
 
 
 def dequantize_linear(
-    x: Operand,
-    scale: Operand,
-    zero_point: Operand | None = None,
-    *,
-    axis: int,
-    limits: tuple[int, int] | None = None,
+    x: Operand, scale: Operand, zero_point: Operand | None = None, *, axis: int, limits: Any
 ) -> TensorInfo:
     """As ``x``, which must be of integers, in the type of the scale."""
     if not np.issubdtype(x.dtype, np.integer):

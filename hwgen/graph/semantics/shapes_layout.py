@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.graph.ir import TensorInfo
-from hwgen.graph.semantics.resize import resized_shape
+from hwgen.graph.semantics.resize import resized
 from hwgen.graph.semantics.shapes import Operand, axis_index, broadcast_shape
 
 # ONNX's numbers for types (TensorProto.DataType); those of types that are not imported are missing
@@ -130,9 +130,9 @@ def pad_widths(rank: int, pads: np.ndarray, axes: np.ndarray | None) -> list[tup
 def resize(
     x: Operand, roi: Operand | None = None, scales: Operand | None = None, sizes: Operand | None = None, **mode: Any
 ) -> TensorInfo:
-    """By constant scales or sizes (:func:`hwgen.graph.semantics.resize.resized_shape`)."""
+    """By constant scales or sizes (:func:`hwgen.graph.semantics.resize.resized`)."""
     known = (o.constant(what) if o else None for what, o in (("scales", scales), ("sizes", sizes)))
-    return TensorInfo(resized_shape(x.shape, *known, **mode), x.dtype)
+    return TensorInfo(resized(x.shape, *known, **mode)[0], x.dtype)
 
 
 def upsample(x: Operand, scales: Operand, *, mode: str) -> TensorInfo:

@@ -95,15 +95,8 @@ class Window:
         ``auto_pad`` is resolved. ``ceil_mode`` becomes padding at the bottom and right, which is the same
         thing for maxima and for averages that leave padding out; ValueError for other averages.
         """
-        rank = len(spatial)
-        if rank not in (1, 2) or len(kernel) != rank:
-            raise ValueError(f"kernel {list(kernel)} on {rank} spatial dimensions; one or two are supported")
-        strides = _per_dimension(attributes.get("strides"), rank, "strides")
-        dilations = _per_dimension(attributes.get("dilations"), rank, "dilations")
-        begins, ends = _onnx_pads(attributes, rank)
-        bare = Window(_pair(kernel, 1), _pair(strides, 1), _pair(dilations, 1))
-        size = _pair(spatial, 1)
-        begins, ends = _resolve_auto_pad(attributes.get("auto_pad", "NOTSET"), bare, size, begins, ends)
+        bare, size = _without_pads(attributes, spatial, kernel), _pair(spatial, 1)
+        begins, ends = _resolve_auto_pad(_mode(attributes), bare, size, *_onnx_pads(attributes, len(spatial)))
         if attributes.get("ceil_mode"):
             ends = _ceil_pads(bare, size, begins, ends, counts_padding(attributes))
         return Window(bare.kernel, bare.strides, bare.dilations, (*begins, *ends))
@@ -143,11 +136,7 @@ class TransposedWindow:
     @staticmethod
     def from_onnx(attributes: Mapping[str, Any], spatial: Sequence[int], kernel: Sequence[int]) -> "TransposedWindow":
         """What a ConvTranspose's attributes describe; ``auto_pad`` and ``output_shape`` are resolved."""
-        rank = len(spatial)
-        if rank not in (1, 2) or len(kernel) != rank:
-            raise ValueError(f"kernel {list(kernel)} on {rank} spatial dimensions; one or two are supported")
-        strides, dilations = (_per_dimension(attributes.get(name), rank, name) for name in ("strides", "dilations"))
-        given = Window(_pair(kernel, 1), _pair(strides, 1), _pair(dilations, 1))
+        rank, given = len(spatial), _without_pads(attributes, spatial, kernel)
         extra = attributes.get("output_padding") or (0,) * rank
         if len(extra) != rank or not all(0 <= value <= LIMIT for value in extra):
             raise ValueError(f"output_padding {list(extra)} on {rank} spatial dimensions")
@@ -162,26 +151,48 @@ class TransposedWindow:
 
 def _transposed_pads(
     attributes: Mapping[str, Any], rank: int, window: Window, size: Pair, extra: Pair
-) -> tuple[Sequence[int], Sequence[int]]:
+) -> tuple[Pair, Pair]:
     """What is cut off the result before and after, which ONNX calls pads; negative where zeros are added."""
-    wanted, mode = attributes.get("output_shape"), attributes.get("auto_pad", "NOTSET")
-    if mode not in ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER"):
-        raise ValueError(f"auto_pad {mode!r} is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER")
+    wanted, mode = attributes.get("output_shape"), _mode(attributes)
     if not wanted and not mode.startswith("SAME"):
         return _onnx_pads(attributes, rank)
     if wanted and (len(wanted) < rank or not all(0 < value <= LIMIT for value in wanted)):
         raise ValueError(f"output_shape {list(wanted)} on {rank} spatial dimensions")
     goal = _pair(wanted[-rank:], 1) if wanted else [n * step for n, step in zip(size, window.strides, strict=True)]
     sizes = zip(size, window.strides, extra, window.extent, goal, strict=True)
-    totals = [(n - 1) * step + more + extent - end for n, step, more, extent, end in sizes]
-    small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
-    return (small, large) if mode == "SAME_UPPER" else (large, small)
+    return _halves([(n - 1) * step + more + extent - end for n, step, more, extent, end in sizes], mode)
+
+
+def is_padded(attributes: Mapping[str, Any]) -> bool:
+    """Whether windows may reach beyond the map."""
+    return any(attributes.get("pads") or ()) or attributes.get("auto_pad", "").startswith("SAME")
 
 
 def counts_padding(attributes: Mapping[str, Any]) -> bool:
     """Whether an average divides by what lies outside the map, too. Where nothing is padded it cannot."""
-    padded = any(attributes.get("pads") or ()) or attributes.get("auto_pad", "").startswith("SAME")
-    return bool(attributes.get("count_include_pad")) and padded
+    return bool(attributes.get("count_include_pad")) and is_padded(attributes)
+
+
+def _without_pads(attributes: Mapping[str, Any], spatial: Sequence[int], kernel: Sequence[int]) -> Window:
+    """What attributes describe on an input of ``spatial`` size, before anything is put around that."""
+    rank = len(spatial)
+    if rank not in (1, 2) or len(kernel) != rank:
+        raise ValueError(f"kernel {list(kernel)} on {rank} spatial dimensions; one or two are supported")
+    strides, dilations = (_per_dimension(attributes.get(name), rank, name) for name in ("strides", "dilations"))
+    return Window(_pair(kernel, 1), _pair(strides, 1), _pair(dilations, 1))
+
+
+def _mode(attributes: Mapping[str, Any]) -> str:
+    mode = attributes.get("auto_pad") or "NOTSET"
+    if mode not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise ValueError(f"auto_pad {mode!r} is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER")
+    return mode
+
+
+def _halves(totals: Sequence[int], mode: str) -> tuple[Pair, Pair]:
+    """Before and after; of odd numbers the larger half goes where ``mode`` says."""
+    small, large = _pair([total // 2 for total in totals], 0), _pair([total - total // 2 for total in totals], 0)
+    return (small, large) if mode == "SAME_UPPER" else (large, small)
 
 
 def _pair(values: Sequence[int], fill: int) -> Pair:
@@ -207,19 +218,14 @@ def _onnx_pads(attributes: Mapping[str, Any], rank: int) -> tuple[Pair, Pair]:
 
 
 def _resolve_auto_pad(mode: str, window: Window, size: Pair, begins: Pair, ends: Pair) -> tuple[Pair, Pair]:
-    if mode in ("NOTSET", ""):
+    if mode == "NOTSET":
         return begins, ends
     if any(begins + ends):
         raise ValueError(f"auto_pad {mode} together with pads {list(begins + ends)}")
     if mode == "VALID":
         return begins, ends
-    if mode not in ("SAME_UPPER", "SAME_LOWER"):
-        raise ValueError(f"auto_pad {mode!r} is not one of NOTSET, VALID, SAME_UPPER, SAME_LOWER")
     steps = zip(size, window.strides, window.extent, strict=True)
-    down, across = (max((-(-n // stride) - 1) * stride + extent - n, 0) for n, stride, extent in steps)
-    small = down // 2, across // 2
-    large = down - down // 2, across - across // 2
-    return (small, large) if mode == "SAME_UPPER" else (large, small)
+    return _halves([max((-(-n // stride) - 1) * stride + extent - n, 0) for n, stride, extent in steps], mode)
 
 
 def _ceil_pads(window: Window, size: Pair, begins: Pair, ends: Pair, counts_padding: bool) -> Pair:
