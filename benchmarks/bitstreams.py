@@ -21,7 +21,7 @@ from hwgen.graph.errors import FitError
 from hwgen.link.capacity import frame_bytes
 from hwgen.link.host import Session
 from hwgen.link.runner import Runner
-from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
+from tests.link.simulated import Noisy, SimulatedLine, simulated_board
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Name, file, board, multipliers, clock in MHz, where weights are.

@@ -20,6 +20,7 @@ from hwgen.blocks.stream import port_names
 from hwgen.cost.needs import Cost
 from hwgen.cost.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap
+from hwgen.hdl.contents import Contents
 from hwgen.simulate.bench import from_beats, to_beats
 from hwgen.simulate.verilated import Beats, CompiledDesign
 from hwgen.tools.verilator import QUICK, available
@@ -129,15 +130,9 @@ def simulation(make: Callable[[], wiring.Component], cycles: int) -> Simulation:
 
 
 def _run_compiled(design: CompiledDesign, inputs: Inputs, outputs: Outputs, stall: int | None = None) -> Moved:
-    payloads = {name: _rows(beats, design.widths[name]) for name, beats in inputs.items()}
+    payloads = {name: Contents.of(beats, design.widths[name]).rows for name, beats in inputs.items()}
     traces = {name: _trace(moved) for name, moved in design.run(payloads, outputs, stall=stall).items()}
     return {name: traces[name] for name in inputs}, {name: traces[name] for name in outputs}
-
-
-def _rows(beats: Sequence[int], width: int) -> np.ndarray:
-    """Payloads of ``width`` bits as the compiled engine takes them."""
-    size = -(-width // 8)
-    return np.frombuffer(b"".join(beat.to_bytes(size, "little") for beat in beats), np.uint8).reshape(-1, size)
 
 
 def _trace(beats: Beats) -> Trace:

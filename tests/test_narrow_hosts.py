@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from hwgen.graph import golden
-from hwgen.link.capacity import to_bytes
 from hwgen.link.identity import fingerprint
 from hwgen.link.runner import Runner
+from hwgen.top.tdata import tdata_rows
 from tests.projects.common import design, random_frames
 
 
@@ -39,7 +39,7 @@ class Board:
     def run(self, data, expected, progress):
         self.data = data
         values = np.frombuffer(data, np.int8).reshape(-1, *self.network.input.map.shape)
-        return to_bytes(golden.output(self.network, values), self.network.output.map.type)
+        return tdata_rows(golden.output(self.network, values), self.network.output.map.type).tobytes()
 
 
 def test_frames_over_the_link():

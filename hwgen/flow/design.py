@@ -19,7 +19,7 @@ from hwgen.output import atomic_folder
 from hwgen.projects import project_files
 from hwgen.report.report import Report, make_report
 from hwgen.simulate.checking import check
-from hwgen.simulate.load_files import Load
+from hwgen.simulate.load_files import load_files
 from hwgen.simulate.runtime import Comparison
 from hwgen.simulate.simulation import Simulation, simulate
 from hwgen.simulate.testbench import bench_files
@@ -123,7 +123,7 @@ class Design(Accelerator):
 
     def _binaries(self) -> dict[str, bytes]:
         """The load without which it does not work, and the bitstream, if there are any."""
-        load = Load.of(self.plan).files() if self.plan.waits_for_load else {}
+        load = load_files(self.plan) if self.plan.waits_for_load else {}
         return {**load, **(self.implementation.files if self.implementation else {})}
 
     def files(self) -> dict[str, str]:

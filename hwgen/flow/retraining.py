@@ -20,7 +20,7 @@ from hwgen.output import atomic_folder
 from hwgen.progress import Progress, silent
 from hwgen.projects import built_projects, loaded_files
 from hwgen.simulate.feed import Step
-from hwgen.simulate.load_files import Load
+from hwgen.simulate.load_files import load_files, load_rows
 from hwgen.simulate.reloading import simulate_steps
 from hwgen.simulate.simulation import Simulation
 from hwgen.simulate.testbench import vector_files
@@ -38,13 +38,13 @@ class Retrained(Hardware):
     @property
     def image(self) -> bytes:
         """The load: bytes in the order in which they are sent."""
-        return Load.of(self.plan).image
+        return load_rows(self.plan).tobytes()
 
     def files(self) -> dict[str, bytes]:
         """The load as bytes and in hexadecimal words for the test bench, with vectors made by the golden model; and
         what the projects of the hardware need."""
         texts = vector_files(self) | loaded_files(self.projects, self)
-        return Load.of(self.plan).files() | {name: text.encode() for name, text in texts.items()}
+        return load_files(self.plan) | {name: text.encode() for name, text in texts.items()}
 
     def write(self, folder: str | Path) -> None:
         """Write all of it to ``folder``, which appears complete or not at all, and the quantised network."""

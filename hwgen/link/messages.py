@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.dataflow.plan import Plan
 from hwgen.link.protocol import HELD_BYTES, Message
-from hwgen.simulate.load_files import Load
+from hwgen.simulate.load_files import load_rows
 from hwgen.top.loader import LoadPlan
 
 #: Beats that the registers at the accelerator's port hold before its gate, which takes a byte a cycle; and to spare.
@@ -26,7 +26,7 @@ def held_by(image: bytes) -> bytes:
 
 def load_message(plan: Plan) -> bytes:
     """The constants of ``plan``, as they go over the line."""
-    return bytes((Message.LOAD,)) + Load.of(plan).image + held_by(plan.load_image())
+    return bytes((Message.LOAD,)) + load_rows(plan).tobytes() + held_by(plan.load_image())
 
 
 def frame_messages(content: bytes, frames: int) -> bytes:

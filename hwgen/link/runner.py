@@ -8,13 +8,14 @@ from hwgen.dataflow.plan import Plan
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.graph.network import Network
-from hwgen.link.capacity import from_bytes, to_bytes
+from hwgen.graph.types import IntType
 from hwgen.link.host import Line, LinkError, Session
 from hwgen.link.identity import fingerprint, identity
 from hwgen.link.messages import frame_messages, held_by, load_message
 from hwgen.link.protocol import HELD_BYTES
+from hwgen.simulate.feed import unpacked
 from hwgen.simulate.simulation import Simulation, compare
-from hwgen.top.axi import element_bits
+from hwgen.top.tdata import element_bytes, tdata_rows
 
 
 class Runner:
@@ -69,7 +70,7 @@ class Runner:
         if not len(integers):
             raise InputError("no frames given")
         sizes = [stream.map.elements * self._size(stream.map.type) for stream in network.results]
-        data = to_bytes(integers, network.input.map.type)
+        data = tdata_rows(integers, network.input.map.type).tobytes()
         data = frame_messages(data, len(integers)) if self._held else data
         got = self.session.run(data, len(integers) * sum(sizes), progress)
         streams = self._streams(np.frombuffer(got, np.uint8), len(integers))
@@ -85,7 +86,7 @@ class Runner:
 
     def _size(self, type_) -> int:
         """Bytes of an element on the line."""
-        return element_bits(type_) // 8 + self._tagged
+        return element_bytes(type_) + self._tagged
 
     def _streams(self, got: np.ndarray, frames: int) -> Mapping[str, np.ndarray]:
         """The integers [N, H, W, C] of every stream."""
@@ -110,3 +111,9 @@ class Runner:
         return [
             np.frombuffer(bytes(part), np.uint8).reshape(-1, size - 1) for part, size in zip(parts, sizes, strict=True)
         ]
+
+
+def from_bytes(content: np.ndarray, type_: IntType) -> np.ndarray:
+    """The integers of bytes, uint8 [elements, size], of which every bit counts, in the type's own dtype."""
+    whole = IntType(8 * content.shape[1], type_.signed)
+    return unpacked(content, whole, 1).astype(type_.dtype)

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.link.endpoint import Buffers, Endpoint
 from hwgen.link.messages import Loads, Messages
-from hwgen.top.axi import AxiPort, BeatCounter, element_bits, port_names
+from hwgen.top.axi import AxiPort, BeatCounter, port_names
 
 
 class Gather(wiring.Component):
@@ -134,7 +134,7 @@ class LinkTop(wiring.Component):
     def _result(self, m: Module, behind, n: int, name: str) -> Scatter:
         """The bytes of one result."""
         port = self.results[n]
-        way = Scatter(port.bits // 8, element_bits(port.type) // 8, n if len(self.results) > 1 else None)
+        way = Scatter(port.bits // 8, port.element_bytes, n if len(self.results) > 1 else None)
         m.submodules[f"scatter_{n}"] = behind(way)
         m.d.comb += [
             way.i.payload.eq(getattr(self.core, f"{name}_tdata")),

@@ -8,13 +8,11 @@ import numpy as np
 
 from hwgen.graph.network import Output, QuantizedTensor
 from hwgen.names import identifier
-from hwgen.top.axi import AxiPort, element_bits
+from hwgen.top.axi import AxiPort
 
 from .dma import addresses, dma_names
-from .facts import BuildFacts, Facts
+from .facts import BuildFacts, Facts, render
 from .header import FRAMES, WEIGHTS
-from .host import frame_bytes
-from .render import render
 
 _FRAMES = 2  # in the example: as many as fit into one transfer, and more than one
 
@@ -99,8 +97,8 @@ def _stream(tensor: QuantizedTensor, port: AxiPort) -> dict[str, Any]:
         "elements": tensor.map.elements,
         "pixels": height * width,
         "channels": channels,
-        "bytes": element_bits(port.type) // 8,
-        "frame_bytes": frame_bytes(port),
+        "bytes": port.element_bytes,
+        "frame_bytes": port.frame_bytes,
         "signed": int(port.type.signed),
         "scale": [_float(value) for value in np.atleast_1d(quantization.scales).tolist()],
         "zero": quantization.zero_point,

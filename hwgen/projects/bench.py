@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from .facts import Facts
+from .facts import Facts, render
 from .host import Dialect, HostPort, HostTop
-from .render import render
 
 
 def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:

@@ -3,17 +3,21 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from hwgen.accelerator import Accelerator, Hardware
-from hwgen.simulate.load_files import Load
+from hwgen.simulate.load_files import load_rows
+from hwgen.tools import templates
 from hwgen.top.axi import CoreInstance
 
-from .host import Dialect, HostTop, frame_blob, frame_bytes, host_width
+from .host import Dialect, HostTop, host_width
 
 #: Bytes in a word at the most: what the memory ports of a processor take.
 WIDEST = 16
+
+#: The text of a template of this folder.
+render = partial(templates.render, "hwgen.projects")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +29,7 @@ class Facts:
     @property
     def image(self) -> bytes | None:
         """The load of its weights, in whole beats; None where they are fixed."""
-        return Load.of(self.made.plan).image if self.made.component.loads else None
+        return load_rows(self.made.plan).tobytes() if self.made.component.loads else None
 
     @property
     def load(self) -> bytes:
@@ -48,7 +52,7 @@ class Facts:
     def widths(self) -> tuple[int, ...]:
         """Bytes in a word of the host, of the input and of each output."""
         ports = (self.made.component.source, *self.made.component.results)
-        return tuple(host_width(frame_bytes(port), self.made.schedule.interval, WIDEST) for port in ports)
+        return tuple(host_width(port.frame_bytes, self.made.schedule.interval, WIDEST) for port in ports)
 
     @property
     def header_bytes(self) -> int:
@@ -62,7 +66,7 @@ class Facts:
         streams = (network.input, *network.results)
         ports = (self.made.component.source, *self.made.component.results)
         return tuple(
-            tuple(frame_blob(frame, port) for frame in self.made.tensors[stream.name])
+            tuple(port.words(frame).rows.tobytes() for frame in self.made.tensors[stream.name])
             for stream, port in zip(streams, ports, strict=True)
         )
 

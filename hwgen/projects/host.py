@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import starmap
 
-import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.memory.queue import Outlet
-from hwgen.top.axi import AxiPort, AxiTop, BeatCounter, element_bits
+from hwgen.top.axi import AxiPort, AxiTop, BeatCounter
 
 from .gearbox import Gearbox
 from .header import FRAMES, WEIGHTS, HeaderReader, headed
@@ -31,18 +30,6 @@ def host_width(frame_bytes: int, interval: int, widest: int) -> int:
     while width < widest and -(-frame_bytes // width) > interval:
         width *= 2
     return width
-
-
-def frame_bytes(port: AxiPort) -> int:
-    """What a frame takes in the host's memory."""
-    return port.beats * port.bits // 8
-
-
-def frame_blob(values: np.ndarray, port: AxiPort) -> bytes:
-    """Frames [N, H, W, C] as they lie in the host's memory."""
-    size = element_bits(port.type) // 8
-    wide = np.asarray(values).astype("<i8").reshape(-1, 1).view(np.uint8)
-    return wide[:, :size].tobytes()
 
 
 @dataclass(frozen=True)
@@ -87,11 +74,6 @@ class HostPort:
     name: str
     port: AxiPort
     width: int
-
-    @property
-    def frame_bytes(self) -> int:
-        """A frame as it lies in the host's memory."""
-        return frame_bytes(self.port)
 
     def words(self, blob: bytes) -> list[tuple[int, int, bool]]:
         """A transfer as words: the data, how many bytes there are, whether it is the last."""

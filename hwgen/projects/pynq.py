@@ -13,13 +13,11 @@ from hwgen.graph.expression import Expression
 from hwgen.graph.network import Output, QuantizedTensor
 from hwgen.graph.semantics import float_elementwise
 from hwgen.graph.semantics.operators import OPERATORS
-from hwgen.top.axi import AxiPort, element_bits
+from hwgen.top.axi import AxiPort
 
 from .dma import LENGTH_BITS, STATUS, dma_names
-from .facts import BuildFacts, Facts
+from .facts import BuildFacts, Facts, render
 from .header import FRAMES, WEIGHTS
-from .host import frame_bytes
-from .render import render
 
 _MAX_BYTES = (1 << LENGTH_BITS) - 1
 
@@ -100,8 +98,8 @@ def _stream(tensor: QuantizedTensor, port: AxiPort) -> dict[str, Any]:
         "bits": port.type.width,
         "signed": port.type.signed,
         "dtype": str(port.type.dtype),
-        "bytes": element_bits(port.type) // 8,
-        "frame_bytes": frame_bytes(port),
+        "bytes": port.element_bytes,
+        "frame_bytes": port.frame_bytes,
         "scale": quantization.scales.tolist(),
         "zero_point": quantization.zero_point,
     }

@@ -7,9 +7,8 @@ from amaranth.lib.wiring import In
 from hwgen.hdl.export import export
 
 from .bench import bench_files, load_vectors
-from .facts import BuildFacts, Facts
+from .facts import BuildFacts, Facts, render
 from .host import AVALON, HostPort, HostTop
-from .render import render
 
 
 def quartus_files(facts: BuildFacts) -> dict[str, str]:

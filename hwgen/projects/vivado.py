@@ -8,9 +8,8 @@ from hwgen.hdl.export import export
 
 from .bench import bench_files, load_vectors
 from .dma import LENGTH_BITS, STATUS, addresses, dma_names
-from .facts import BuildFacts, Facts
+from .facts import BuildFacts, Facts, render
 from .host import AXI4, HostTop
-from .render import render
 
 VENDOR, LIBRARY, VERSION = "hwgen", "accelerators", "1.0"
 _ADDRESS_BITS = {"zynq": 32, "mpsoc": 40}

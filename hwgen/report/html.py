@@ -1,8 +1,7 @@
 """The report as one page of HTML that needs nothing else: no network, no script, no other file."""
 
 from base64 import b64encode
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwgen.dataflow.activity import Activity
 from hwgen.device.clocks import Clock
@@ -10,9 +9,7 @@ from hwgen.names import identifier
 from hwgen.report.picture import LANE, path, picture, side
 from hwgen.report.tables import by, labelled, shortened
 from hwgen.report.text import device_rows, proof_numbers, time_text
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from hwgen.tools.templates import environment, render
 
 #: Pixels of a row of the picture; and where there are more layers than ``MANY``.
 ROW, LOW_ROW, MANY = 66, 34, 60
@@ -21,12 +18,21 @@ BAND, LOW_BAND = 15, 11
 #: Characters that a layer's name and the model's for it may take together.
 LABEL = 40
 KINDS = ("works", "waits", "held", "idle")
+#: What the template says numbers with.
+_FILTERS = {
+    "by": by,
+    "number": lambda value: f"{value:,}",
+    "percent": lambda share: f"{share:.0%}",
+    "mhz": lambda hz: Clock(hz).mhz,
+}
 
 
 def html_of(data: dict[str, Any], activity: Activity | None) -> str:
     """The page for a report's ``data``, with the timeline of ``activity`` if that is there."""
-    template = _environment().get_template("report.html")
-    return template.render(
+    environment("hwgen.report").filters |= _FILTERS
+    return render(
+        "hwgen.report",
+        "report.html",
         data=data,
         picture=_picture(data),
         timeline=_timeline(activity, len(data["layers"])) if activity else None,
@@ -35,22 +41,6 @@ def html_of(data: dict[str, Any], activity: Activity | None) -> str:
         proofs=[(proof["layer"], proof["form"], *proof_numbers(proof), proof["proved"]) for proof in data["exactness"]],
         steps=next_steps(data),
     )
-
-
-@lru_cache(maxsize=1)
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("hwgen.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"by": by, "number": lambda value: f"{value:,}", "percent": lambda share: f"{share:.0%}"}
-    environment.filters |= {"mhz": lambda hz: Clock(hz).mhz}
-    return environment
 
 
 def facts(data: dict[str, Any]) -> list[tuple[str, str, str]]:

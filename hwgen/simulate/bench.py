@@ -9,7 +9,8 @@ from amaranth.sim import Simulator
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import FeatureMap, IntType
-from hwgen.simulate.feed import Feed, Ran
+from hwgen.hdl.contents import Contents
+from hwgen.simulate.feed import Feed, Ran, unpacked
 from hwgen.simulate.waves import Waves
 from hwgen.top.loader import LoadedPipeline
 
@@ -21,15 +22,12 @@ Progress = Callable[[float], None]
 
 def to_beats(values: np.ndarray, type_: IntType, lanes: int) -> list[int]:
     """Integers in raster order as payloads of ``lanes`` elements, the first lowest."""
-    masked = np.asarray(values).astype(np.int64).reshape(-1, lanes) & ((1 << type_.width) - 1)
-    return [sum(int(value) << (type_.width * lane) for lane, value in enumerate(beat)) for beat in masked]
+    return list(Contents.packed(np.asarray(values).reshape(-1, lanes), type_.width))
 
 
 def from_beats(beats: Sequence[int], type_: IntType, lanes: int) -> np.ndarray:
     """The integers of payloads, flat."""
-    mask = (1 << type_.width) - 1
-    flat = np.array([(beat >> (type_.width * lane)) & mask for beat in beats for lane in range(lanes)], np.int64)
-    return np.where(flat > type_.max, flat - (1 << type_.width), flat) if type_.signed else flat
+    return unpacked(Contents.of(beats, type_.width * lanes).rows, type_, lanes)
 
 
 def run_amaranth(
@@ -92,7 +90,7 @@ class _Frames(_Recorder):
 
     def integers(self) -> np.ndarray:
         flat = from_beats(self.beats[: self.expected], self.map.type, self.lanes)
-        return flat.reshape(self.frames, *self.map.shape).astype(self.map.type.dtype)
+        return flat.reshape(self.frames, *self.map.shape)
 
 
 class _Bench:

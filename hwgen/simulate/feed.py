@@ -9,8 +9,9 @@ import numpy as np
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import IntType
 from hwgen.hdl.contents import pack_rows
-from hwgen.top.axi import tdata_words
+from hwgen.simulate.load_files import load_rows
 from hwgen.top.loader import LoadPlan
+from hwgen.top.tdata import tdata_rows
 
 Cycles = Sequence[int] | np.ndarray  # int64 [beats]
 
@@ -56,29 +57,24 @@ class Feed:
     def of_steps(steps: Sequence[Step]) -> "Feed":
         """Loads and frames, for the hardware of the first step."""
         loads = LoadPlan.of(steps[0].plan)
-        beats: list[int] = []
+        parts: list[np.ndarray] = []
         firsts: list[int] = []
         for step in steps:
             if step.loads:
-                beats += _load_beats(step.plan.load_image(), loads)
-            firsts += range(len(beats), len(beats) + len(step.integers) * loads.beats, loads.beats)
-            words = tdata_words(step.integers, loads.type, loads.lanes)
-            beats += [_beat(word, loads, n % loads.beats == loads.beats - 1, False) for n, word in enumerate(words)]
-        size = -(-loads.layout.size // 8)
-        payloads = np.frombuffer(b"".join(beat.to_bytes(size, "little") for beat in beats), np.uint8)
-        return Feed(np.concatenate([step.integers for step in steps]), payloads.reshape(-1, size), firsts, loads)
+                rows = load_rows(step.plan)
+                parts.append(_beats(rows, len(rows), load=True))
+            start = sum(map(len, parts))
+            frames = _beats(tdata_rows(step.integers, loads.type, loads.lanes), loads.beats, load=False)
+            firsts += range(start, start + len(frames), loads.beats)
+            parts.append(frames)
+        return Feed(np.concatenate([step.integers for step in steps]), np.concatenate(parts), firsts, loads)
 
 
-def _load_beats(image: bytes, loads: LoadPlan) -> list[int]:
-    """A load of ``image`` as beats of :attr:`LoadPlan.layout`, the last byte filled up with zeros."""
-    size = loads.beat_bytes
-    words = [int.from_bytes(image[at : at + size], "little") for at in range(0, len(image), size)]
-    return [_beat(word, loads, n == len(words) - 1, True) for n, word in enumerate(words)]
-
-
-def _beat(word: int, loads: LoadPlan, last: bool, load: bool) -> int:
-    bits = 8 * loads.beat_bytes
-    return word | last << bits | load << bits + 1
+def _beats(rows: np.ndarray, each: int, load: bool) -> np.ndarray:
+    """``rows`` as beats of :attr:`LoadPlan.layout`, of which ``each`` make a frame or a load: a byte with the flags
+    behind the data."""
+    last = np.arange(len(rows)) % each == each - 1
+    return np.column_stack([rows, (last | load << 1).astype(np.uint8)])
 
 
 def packed(values: np.ndarray, type_: IntType, lanes: int) -> np.ndarray:

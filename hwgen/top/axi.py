@@ -1,6 +1,6 @@
 """The exported top: a core between two AXI4-Stream ports."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,26 +13,9 @@ from hwgen.blocks.stream import port_names as stream_names
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import IntType
+from hwgen.hdl.contents import Contents
 from hwgen.top.loader import LoadedPipeline, LoadPlan
-
-
-def element_bits(type_: IntType) -> int:
-    """Bits that one element takes in ``tdata``: whole bytes."""
-    return -(-type_.width // 8) * 8
-
-
-def tdata_bits(type_: IntType, lanes: int) -> int:
-    """The width of ``tdata``."""
-    return element_bits(type_) * lanes
-
-
-def tdata_words(values: Iterable[int] | np.ndarray, type_: IntType, lanes: int) -> list[int]:
-    """Integers in raster order as words of ``tdata``: elements padded to whole bytes, the first in the lowest."""
-    bits = element_bits(type_)
-    beats = np.asarray(values).astype(np.int64).reshape(-1, lanes)
-    return [
-        sum((value & ((1 << bits) - 1)) << (bits * lane) for lane, value in enumerate(beat)) for beat in beats.tolist()
-    ]
+from hwgen.top.tdata import element_bytes, tdata_rows
 
 
 def port_names(outputs: int) -> list[str]:
@@ -107,9 +90,23 @@ class AxiPort:
             raise ValueError(f"a frame needs at least one beat, not {self.beats}")
 
     @property
+    def element_bytes(self) -> int:
+        """What one element takes."""
+        return element_bytes(self.type)
+
+    @property
     def bits(self) -> int:
         """The width of ``tdata``."""
-        return tdata_bits(self.type, self.lanes)
+        return 8 * self.element_bytes * self.lanes
+
+    @property
+    def frame_bytes(self) -> int:
+        """What a frame takes, also in the memory of a host."""
+        return self.beats * self.bits // 8
+
+    def words(self, values: np.ndarray) -> Contents:
+        """Frames [N, H, W, C] as words of ``tdata``."""
+        return Contents(tdata_rows(values, self.type, self.lanes), self.bits)
 
 
 class AxiTop(wiring.Component):
@@ -182,7 +179,7 @@ class AxiTop(wiring.Component):
     def _input(self, m: Module) -> None:
         type_, lanes = self.source.type, self.source.lanes
         m.submodules.s_axis = port = RegisterSlice(beat_layout(type_, lanes))
-        bits = element_bits(type_)
+        bits = 8 * self.source.element_bytes
         m.d.comb += [port.i.valid.eq(self.s_axis_tvalid), self.s_axis_tready.eq(port.i.ready)]
         for lane in range(lanes):
             m.d.comb += port.i.payload[lane].eq(self.s_axis_tdata[lane * bits : lane * bits + type_.width])
@@ -222,7 +219,7 @@ class AxiTop(wiring.Component):
             tlast.eq(port.o.payload.last),
             port.o.ready.eq(tready),
         ]
-        bits = element_bits(result.type)
+        bits = 8 * result.element_bytes
         for lane in range(result.lanes):
             wide = Signal(Shape(bits, result.type.signed), name=f"{name}_element_{lane}")
             m.d.comb += [

@@ -14,6 +14,7 @@ from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import IntType
 from hwgen.memory.store import LOAD_BUS, Store
+from hwgen.top.tdata import element_bytes
 
 #: Bits of the count of frames inside.
 _FRAMES = 16
@@ -35,7 +36,7 @@ class LoadPlan:
     @property
     def element_bytes(self) -> int:
         """Bytes of an element in the stream: whole ones."""
-        return -(-self.type.width // 8)
+        return element_bytes(self.type)
 
     @property
     def beat_bytes(self) -> int:

@@ -25,7 +25,6 @@ from hwgen.hdl.export import to_verilog
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.link.host import LinkError, Session
 from hwgen.link.runner import Runner
-from hwgen.link.simulated import SimulatedLine, simulated_board
 from hwgen.memory.store import Store, StoreShape
 from hwgen.simulate.feed import Step
 from hwgen.simulate.reloading import simulate_steps
@@ -35,6 +34,7 @@ from hwgen.top.loading import laid_out, made_loadable, plan_text
 from tests import tiny
 from tests.cli.test_cli import errors
 from tests.dataflow.nets import residual, small
+from tests.link.simulated import SimulatedLine, simulated_board
 from tests.link.test_bad_line import BUFFERS, CYCLES, GIVE_UP
 from tests.memory.test_store import Chain, expect, load, random_contents
 from tests.top.test_loading import compiled_engine, retrain

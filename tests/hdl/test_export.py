@@ -26,7 +26,7 @@ from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap, IntType
 from hwgen.hdl.export import export, rtlil_to_verilog, to_verilog
 from hwgen.hdl.rtlil import tidy, to_rtlil
-from hwgen.simulate.testbench import Vectors, verilog_testbench
+from hwgen.simulate.testbench import vectors, verilog_testbench
 from hwgen.testing import random_frames
 from hwgen.tools.yosys import YosysError, cache_environment, run_yosys
 from hwgen.top.axi import AxiPort, AxiTop
@@ -68,7 +68,7 @@ def files():
     return {
         "net.v": to_verilog(top, "net"),
         "net_tb.v": verilog_testbench("net", top, FRAMES, timeout=5000, **expect),
-        **Vectors.of(top, x, unit.layer.golden(x)).files(top),
+        **vectors(top, x, unit.layer.golden(x)),
     }
 
 

@@ -8,7 +8,7 @@ from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.hdl.export import to_verilog
-from hwgen.simulate.testbench import Vectors, verilog_testbench
+from hwgen.simulate.testbench import vectors, verilog_testbench
 from hwgen.testing import random_frames
 from hwgen.top.axi import AxiPort, AxiTop
 from tests.dataflow.nets import squeezed
@@ -28,15 +28,15 @@ def test_every_output_is_checked(tmp_path):
     ]
     top, x = AxiTop(core, ports[0], ports[1:]), random_frames(network.input.map, FRAMES)
     tensors = golden.run(network, x)
-    vectors = Vectors.of(top, x, *(tensors[each.name] for each in streams)).files(top)
+    texts = vectors(top, x, *(tensors[each.name] for each in streams))
     timed = schedule(design, FRAMES).run
     bench = verilog_testbench("net", top, FRAMES, cycles=timed.interval, timeout=100_000)
-    for name, text in {"net.v": to_verilog(top, "net"), "net_tb.v": bench, **vectors}.items():
+    for name, text in {"net.v": to_verilog(top, "net"), "net_tb.v": bench, **texts}.items():
         (tmp_path / name).write_text(text)
-    assert sorted(vectors) == ["expected_0.hex", "expected_1.hex", "input.hex"]
-    beats = sum(len(vectors[f"expected_{n}.hex"].splitlines()) for n in range(2))
+    assert sorted(texts) == ["expected_0.hex", "expected_1.hex", "input.hex"]
+    beats = sum(len(texts[f"expected_{n}.hex"].splitlines()) for n in range(2))
     for stall in ((), ("+stall=1",)):
         assert icarus(tmp_path, *stall)[-1].startswith(f"PASS net: 3 frames, {beats} beats")
-    text = vectors["expected_1.hex"]
+    text = texts["expected_1.hex"]
     (tmp_path / "expected_1.hex").write_text(f"{int(text[:2], 16) ^ 1:02x}{text[2:]}")
     assert icarus(tmp_path)[0].startswith("m_axis_1: frame 0 beat 0, cycle ")

@@ -5,13 +5,14 @@ import pytest
 
 import hwgen
 from hwgen.graph import golden
-from hwgen.link.capacity import frame_bytes, to_bytes
+from hwgen.link.capacity import frame_bytes
 from hwgen.link.endpoint import Buffers
 from hwgen.link.host import LinkError, Session
 from hwgen.link.identity import fingerprint
 from hwgen.link.runner import Runner
-from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
 from hwgen.tools.verilator import QUICK
+from hwgen.top.tdata import tdata_rows
+from tests.link.simulated import Noisy, SimulatedLine, simulated_board
 
 from .. import tiny
 
@@ -66,7 +67,7 @@ def test_on_a_good_line_nothing_is_sent_twice(design, hardware, frames):
 
 
 def test_a_session_begins_anew_wherever_the_last_one_stopped(design, hardware, frames):
-    data = to_bytes(golden.network_input(design.network, frames[:3]), design.network.input.map.type)
+    data = tdata_rows(golden.network_input(design.network, frames[:3]), design.network.input.map.type).tobytes()
     with hardware.running() as running:
         for stop in (1, 40, 64, 100, 190):
             Session(line(running), give_up=GIVE_UP).run(data[:stop], 0)

@@ -16,9 +16,9 @@ from hwgen.link.identity import identity
 from hwgen.link.messages import Loads, Messages, held_by, load_message
 from hwgen.link.protocol import HELD_BYTES, Hello, Message
 from hwgen.link.runner import Runner
-from hwgen.link.simulated import Noisy, SimulatedLine, simulated_board
 from hwgen.tools.verilator import QUICK
 from hwgen.top.loading import laid_out, plan_text
+from tests.link.simulated import Noisy, SimulatedLine, simulated_board
 from tests.top.test_loading import retrain
 
 from .. import tiny

@@ -17,8 +17,8 @@ from hwgen.link import serial_line
 from hwgen.link.host import LinkError
 from hwgen.link.identity import identity
 from hwgen.link.serial_line import RateError, SerialLine
-from hwgen.link.simulated import simulated_board
 from hwgen.tools.verilator import QUICK
+from tests.link.simulated import simulated_board
 
 from .. import tiny
 from .test_bad_line import BUFFERS, CYCLES

@@ -14,18 +14,18 @@ from hwgen.device.clocks import Clock
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.graph.types import U8, IntType
-from hwgen.link.capacity import from_bytes, to_bytes
 from hwgen.link.endpoint import Buffers
 from hwgen.link.host import Session
 from hwgen.link.identity import fingerprint
-from hwgen.link.runner import Runner
-from hwgen.link.simulated import USUAL_CLOCK, ByteLine, SimulatedLine
+from hwgen.link.runner import Runner, from_bytes
 from hwgen.link.top import LinkTop
 from hwgen.link.uart import UartReceiver, UartTransmitter
 from hwgen.simulate.verilated import CompiledDesign
 from hwgen.testing import random_frames
 from hwgen.tools.verilator import QUICK
 from hwgen.top.axi import AxiPort, AxiTop
+from hwgen.top.tdata import tdata_rows
+from tests.link.simulated import USUAL_CLOCK, ByteLine, SimulatedLine
 
 from ..dataflow.nets import small, squeezed
 
@@ -122,10 +122,9 @@ def test_a_difference_is_told_with_its_place():
 @pytest.mark.parametrize("kind", [U8, IntType(8, True), IntType(3, True), IntType(12, False), IntType(23, True)])
 def test_integers_of_any_type_survive_as_bytes(kind):
     values = np.concatenate([[kind.min, kind.max, 0], random_numbers(kind)])
-    content = np.frombuffer(to_bytes(values, kind), np.uint8)
-    size = -(-kind.width // 8)
-    assert len(content) == size * len(values)
-    np.testing.assert_array_equal(from_bytes(content.reshape(-1, size), kind), values)
+    content = tdata_rows(values, kind)
+    assert content.shape == (len(values), -(-kind.width // 8))
+    np.testing.assert_array_equal(from_bytes(content, kind), values)
 
 
 def random_numbers(kind):

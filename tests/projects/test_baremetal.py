@@ -12,7 +12,6 @@ from hwgen import flow
 from hwgen.graph import golden
 from hwgen.projects.baremetal import baremetal_files, element_places
 from hwgen.projects.facts import BuildFacts, Facts
-from hwgen.projects.host import frame_blob, frame_bytes
 from hwgen.simulate.simulation import simulate
 
 from ..shared import model
@@ -289,8 +288,7 @@ def converted(folder, given, frames, tensors):
     network, top, name = given.made.network, given.made.component, given.made.name
     arrays, results, wanted = "", "", []
     blobs = {
-        s.name: b"".join(frame_blob(frame, port) for frame in tensors[s.name])
-        for s, port in zip(network.results, top.results, strict=True)
+        s.name: port.words(tensors[s.name]).rows.tobytes() for s, port in zip(network.results, top.results, strict=True)
     }
     for n, stream in enumerate(network.results):
         arrays += array(f"result_{n}", blobs[stream.name])
@@ -319,7 +317,7 @@ def converted(folder, given, frames, tensors):
     (folder / "harness.c").write_text(text)
     compiled(folder, "harness.c")
     lines = run(folder).split()
-    count = len(frames) * frame_bytes(top.source)
+    count = len(frames) * top.source.frame_bytes
     return bytes(map(int, lines[:count])), lines[count:], wanted
 
 
@@ -328,7 +326,7 @@ def check_conversions(folder, given, frames):
     x = golden.network_input(network, frames)
     tensors = golden.run(network, x, [stream.name for stream in network.results]) | {network.input.name: x}
     packed, values, outputs = converted(folder, given, frames, tensors)
-    assert packed == b"".join(frame_blob(frame, given.made.component.source) for frame in x)
+    assert packed == given.made.component.source.words(x).rows.tobytes()
     expected = simulate(network, None, frames).results
     for output in outputs:
         want = expected[output.name].reshape(-1)

@@ -14,7 +14,7 @@ from hwgen.blocks.stream import beat_stream
 from hwgen.graph.types import S8, U8, IntType
 from hwgen.hdl.export import export
 from hwgen.projects.bench import bench_files
-from hwgen.projects.host import AVALON, AXI4, HostTop, frame_blob, host_width
+from hwgen.projects.host import AVALON, AXI4, HostTop, host_width
 from hwgen.top.axi import AxiPort, AxiTop
 
 from .common import facts
@@ -136,7 +136,7 @@ def drive(top, transfers, stall=None, idle=60, limit=20_000):
 def frames(count, type_, elements, seed=0):
     """Blobs of frames."""
     values = np.random.default_rng(seed).integers(type_.min, type_.max, (count, elements), endpoint=True)
-    return [frame_blob(frame, AxiPort(type_, 1, elements)) for frame in values]
+    return [AxiPort(type_, 1, elements).words(frame).rows.tobytes() for frame in values]
 
 
 @DIALECTS

@@ -15,10 +15,9 @@ from hwgen.device.targets import device
 from hwgen.graph import golden
 from hwgen.graph.semantics import float_elementwise
 from hwgen.projects.facts import BuildFacts, Facts
-from hwgen.projects.host import frame_blob
 from hwgen.projects.pynq import pynq_files
 from hwgen.simulate.simulation import simulate
-from hwgen.top.axi import AxiPort, element_bits, port_names
+from hwgen.top.axi import AxiPort, port_names
 
 from ..shared import model
 from . import fake_pynq
@@ -27,7 +26,7 @@ from .common import facts, files, other, random_frames
 
 def unpacked(blob, port, map_):
     """Frames [N, H, W, C] from bytes, one integer at a time."""
-    size = element_bits(port.type) // 8
+    size = port.element_bytes
     values = [
         int.from_bytes(blob[at : at + size], "little", signed=port.type.signed) for at in range(0, len(blob), size)
     ]
@@ -41,7 +40,9 @@ def board(given: Facts):
     def answers(blob):
         x = unpacked(blob, top.source, network.input.map)
         tensors = golden.run(network, x, [stream.name for stream in network.results])
-        return [frame_blob(tensors[s.name], port) for s, port in zip(network.results, top.results, strict=True)]
+        return [
+            port.words(tensors[s.name]).rows.tobytes() for s, port in zip(network.results, top.results, strict=True)
+        ]
 
     return answers
 

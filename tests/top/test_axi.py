@@ -15,7 +15,7 @@ from hwgen.blocks.stream import beat_layout, beat_stream
 from hwgen.graph.types import S8, U8, IntType
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.testing import simulate
-from hwgen.top.axi import AxiPort, AxiTop, RegisterSlice, tdata_bits, tdata_words
+from hwgen.top.axi import AxiPort, AxiTop, RegisterSlice
 
 S5, U12 = IntType(5, True), IntType(12, False)
 
@@ -94,8 +94,12 @@ def test_ports_are_axi4_stream():
     }
 
 
+def tdata_words(values, type_, lanes):
+    return list(AxiPort(type_, lanes, 1).words(values))
+
+
 def test_elements_are_padded_to_bytes():
-    assert tdata_bits(S5, 3) == 24
+    assert AxiPort(S5, 3, 1).bits == 24
     assert tdata_words([-1, 2, 15, -16], S5, 2) == [0x02FF, 0xF00F]
     assert tdata_words([0xABC, 1], U12, 1) == [0x0ABC, 0x0001]
 
