@@ -1,18 +1,24 @@
 """The commands ``run`` and ``boards``."""
 
-from pathlib import Path
-
 import click
 
 from hwgen.cli.config import ConfiguredCommand
-from hwgen.cli.options import COMMON_OPTIONS, INPUT_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
+from hwgen.cli.options import (
+    COMMON_OPTIONS,
+    INPUT_OPTIONS,
+    MODEL_OPTIONS,
+    PATH,
+    QUANTISER_OPTIONS,
+    RESULT_OPTIONS,
+    options,
+)
 
 #: Of the options for models, those that say what the network is and not how it is laid out.
 _NETWORK_OPTIONS = MODEL_OPTIONS[1:4]
 
 
 @click.command(cls=ConfiguredCommand, short_help="Run frames on a board.")
-@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.argument("model", type=PATH, required=False)
 @click.option("--board", required=True, metavar="NAME", help="The board; `boards` lists them.")
 @click.option("--port", required=True, metavar="PORT", help="Its serial port, like /dev/ttyUSB0 or COM3.")
 @click.option(
@@ -21,15 +27,12 @@ _NETWORK_OPTIONS = MODEL_OPTIONS[1:4]
 @click.option(
     "--for",
     "hardware",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Folder of the build on the board, where weights are loaded.  [default: found in build/]",
 )
-@options(INPUT_OPTIONS)
-@click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
-@click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
-@options(_NETWORK_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
-def run(model, board, port, baud, hardware, inputs, frames, labels, save, quiet: bool, **settings) -> None:
+@options(INPUT_OPTIONS, RESULT_OPTIONS, _NETWORK_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+def run(**given) -> None:
     """Run frames on a board that `build --bitstream` was loaded into, and print its answers as `simulate` does.
 
     MODEL is what was built: its .onnx file or the folder of the build; without it the folders in build/ are searched
@@ -43,12 +46,12 @@ def run(model, board, port, baud, hardware, inputs, frames, labels, save, quiet:
     """
     from hwgen.cli.commands_board import run as start
 
-    start(model, hardware, (board, port, baud), list(inputs), frames, labels, save, quiet, settings)
+    start(**given)
 
 
 @click.command(cls=ConfiguredCommand, short_help="List the boards that --board knows.")
 @options(COMMON_OPTIONS)
-def boards(quiet: bool) -> None:
+def boards(**given) -> None:
     """List the boards that --board knows: device, clock unless --clock is given, serial port.
 
     \b
@@ -57,4 +60,4 @@ def boards(quiet: bool) -> None:
     """
     from hwgen.cli.commands_board import boards as start
 
-    start()
+    start(**given)

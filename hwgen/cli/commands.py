@@ -1,11 +1,9 @@
 """What each command does; :mod:`hwgen.cli.main` says how it is called."""
 
 import shutil
-from collections.abc import Callable
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import numpy as np
@@ -21,7 +19,7 @@ from hwgen.device.targets import device as find_device
 from hwgen.flow.planning import binds
 from hwgen.frames.inputs import FrameSpec, Preparation, file_spec
 from hwgen.frames.load import Frames, load_labels, raw_frames
-from hwgen.graph.errors import HwgenError, InputError, Problems
+from hwgen.graph.errors import InputError
 from hwgen.graph.network import Network
 from hwgen.graph.quantize.recipe import Recipe
 from hwgen.names import default_folder
@@ -40,14 +38,18 @@ _MOST_ANSWERS = 20  # frames whose answer is printed
 _MOST_NAMES = 5  # of tensors that differ, beside the first
 
 
-def build(output: Path | None, bitstream: bool, making: dict[str, Any], quiet: bool, settings: dict[str, Any]) -> None:
-    """Everything, to a folder; ``making`` is how a bitstream is made."""
+def build(
+    output: Path | None, bitstream: bool, baud: int | None, placements: int, quiet: bool, **settings: Any
+) -> None:
+    """Everything, to a folder."""
     from hwgen.cli.board_settings import for_board  # which needs what makes bitstreams
 
     folder = output or default_folder(settings["model"])
     board = for_board(settings, bitstream)
-    with steps(quiet) as tell:
-        design = flow.build(folder=folder, board=board, making=making, **arguments(settings, tell))
+    with Steps(quiet) as tell:
+        design = flow.build(
+            folder=folder, board=board, making={"baud": baud, "placements": placements}, **arguments(settings, tell)
+        )
     say(lambda: build_answer(design, folder))
     click.echo(design.report.text(text_width()))
     if design.check and design.check.remembered:
@@ -56,56 +58,59 @@ def build(output: Path | None, bitstream: bool, making: dict[str, Any], quiet: b
 
 
 def simulate(
-    inputs: list[str],
-    count: int | None,
+    inputs: tuple[str, ...],
+    frames: int | None,
     engine: str,
+    stall: int | None,
+    trace: Path | None,
+    trace_cycles: str | None,
+    trace_layer: tuple[str, ...],
+    jobs: int,
+    dask: str | None,
     labels: str | None,
     save: Path | None,
     against: str | None,
-    stall: int | None,
-    waves: tuple[Path | None, str | None, tuple[str, ...]],
-    workers: Workers,
     quiet: bool,
-    settings: dict[str, Any],
+    **settings: Any,
 ) -> None:
     """Frames in, answers out."""
-    trace = Waves.asked(*waves)
-    engines.check_engine(engine, stall, trace, workers)
+    workers, waves = Workers(jobs, dask), Waves.asked(trace, trace_cycles, trace_layer)
+    engines.check_engine(engine, stall, waves, workers)
     if against == "golden" and engine not in engines.HARDWARE:
         raise InputError(f"the engine {engine!r} has no hardware to compare; choose {' or '.join(engines.HARDWARE)}")
-    with steps(quiet) as tell:
+    with Steps(quiet) as tell:
         given = arguments(settings, tell)
         # What is wrong with frames is said before the model is quantised.
         spec = file_spec(given["model"], given["input_shape"])
-        raw = spec and raw_frames(inputs, spec, given["preparation"].resize, count)
+        raw = spec and raw_frames(inputs, spec, given["preparation"].resize, frames)
         # The golden model needs no plan, and for a large network the search takes longer than the answer.
         design = None if engine == "golden" else flow.compile(**given)
         model = design or flow.quantised(**front(given))
         network = model.network
         spec = FrameSpec.of_network(network)
-        raw = raw or raw_frames(inputs, spec, given["preparation"].resize, count)
-        frames = raw.prepared(spec, given["preparation"])
-        warn_about_range(frames, network, given["warn"])
-        right = None if labels is None else load_labels(labels, len(frames))
+        raw = raw or raw_frames(inputs, spec, given["preparation"].resize, frames)
+        taken = raw.prepared(spec, given["preparation"])
+        warn_about_range(taken, network, given["warn"])
+        right = None if labels is None else load_labels(labels, len(taken))
         if design is None:
-            result = golden(network, frames, workers, tell)
+            result = golden(network, taken, workers, tell)
         else:
-            result = design.simulate(frames.values, engine, stall, trace, workers)
+            result = design.simulate(taken.values, engine, stall, waves, workers)
         compared = None
         if against == "onnxruntime":
             tell("comparing with ONNX Runtime")
-            compared = model.against_onnxruntime(frames.values)
+            compared = model.against_onnxruntime(taken.values)
     saved = None if save is None else save_result(save, result)
-    say(lambda: simulate_answer(result, frames, right, compared))
-    click.echo("\n".join(answers(result, frames, right)))
+    say(lambda: simulate_answer(result, taken, right, compared))
+    click.echo("\n".join(answers(result, taken, right)))
     if design and result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
     if engine in engines.HARDWARE:
         click.echo("\n".join(comparison(result)))
     if compared:
         click.echo("\n".join(("", *runtime_lines(compared))))
-    if trace is not None:
-        click.echo(f"Waveforms written to {trace.path}")
+    if waves is not None:
+        click.echo(f"Waveforms written to {waves.path}")
     if saved:
         click.echo(saved)
     if not (result.equal and (compared is None or compared.equal)):
@@ -119,11 +124,11 @@ def golden(network: Network, frames: Frames, workers: Workers, tell: Steps) -> S
     return engines.simulate(network, None, frames.values, "golden", lambda share: tell(step, share), workers=workers)
 
 
-def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
+def verilog(output: Path | None, quiet: bool, **settings: Any) -> None:
     """One file and those of its larger memories, or all on standard output."""
     printed = str(output) == "-"
     folder = output or default_folder(settings["model"])
-    with steps(quiet) as tell:
+    with Steps(quiet) as tell:
         flow.prepare_yosys(tell)
         design = flow.compile(**arguments(settings, tell))
         files = {"": design.to_verilog()} if printed else design.verilog.files(design.name)
@@ -135,10 +140,10 @@ def verilog(output: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
     click.echo(f"Written to {folder / design.name}.v{others}")
 
 
-def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, Any]) -> None:
+def explore(points: int, picture: Path | None, quiet: bool, **settings: Any) -> None:
     """The Pareto front, printed and drawn."""
     file = picture or default_folder(settings["model"]) / "explore.svg"
-    with steps(quiet) as tell:
+    with Steps(quiet) as tell:
         given = arguments(settings, tell)
         for name in ("fps", "plan", "latency"):
             if given[name]:
@@ -173,26 +178,7 @@ def explore(points: int, picture: Path | None, quiet: bool, settings: dict[str, 
     click.echo(f"Drawn to {file}")
 
 
-Made = TypeVar("Made")
-
-
-def attempt(problems: Problems, action: Callable[[], Made], place: str = "") -> Made | None:
-    """The result of ``action``, or None and its problems, at ``place``, added to the others."""
-    try:
-        return action()
-    except HwgenError as error:
-        problems.add(*(f"{place}{problem}" for problem in error.problems))
-        return None
-
-
 # Shared
-
-
-@contextmanager
-def steps(quiet: bool):
-    """Progress on stderr while the block runs."""
-    with Steps(quiet) as tell:
-        yield tell
 
 
 def arguments(settings: dict[str, Any], tell: Steps) -> dict[str, Any]:

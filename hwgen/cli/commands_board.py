@@ -19,6 +19,7 @@ from hwgen.graph.errors import InputError
 from hwgen.link.host import Session
 from hwgen.link.runner import Runner
 from hwgen.link.serial_line import open_session
+from hwgen.progress import Steps
 from hwgen.report.tables import table
 
 BUILDS = Path("build")
@@ -26,37 +27,38 @@ BUILDS = Path("build")
 
 def run(
     model: Path | None,
+    board: str,
+    port: str,
+    baud: int | None,
     hardware: Path | None,
-    where: tuple[str, str, int | None],
-    inputs: list[str],
-    count: int | None,
+    inputs: tuple[str, ...],
+    frames: int | None,
     labels: str | None,
     save: Path | None,
     quiet: bool,
-    settings: dict[str, Any],
+    **settings: Any,
 ) -> None:
-    """Frames in, answers of the board at ``where`` (its name, port and baud) out; ``hardware`` is the folder of its
-    build, which is looked for unless given."""
-    name, port, baud = where
-    board = find_board(name)
-    with commands.steps(quiet) as tell, asked(port, [baud] if baud else board.rates, tell) as session:
+    """Frames in, answers of the board out; ``hardware`` is the folder of its build, which is looked for unless
+    given."""
+    on = find_board(board)
+    with Steps(quiet) as tell, asked(port, [baud] if baud else on.rates, tell) as session:
         loaded = session.hello.held or hardware
         folder = _hardware(hardware, model, session.hello.design) if loaded else None
         source = network_file(model or folder or built(session.hello.design))
         given = commands.arguments({"model": source, **settings}, tell)
-        taken = commands.front(given)
-        holds = retrained(taken.pop("model"), folder, **taken).plan if folder else flow.quantised(**taken).network
+        asked_for = commands.front(given)
+        holds = retrained(hardware=folder, **asked_for).plan if folder else flow.quantised(**asked_for).network
         runner = Runner(holds, session.line, session, lambda share: tell("loading weights", share))
         network = runner.network
-        frames = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], count)
-        commands.warn_about_range(frames, network, given["warn"])
-        right = None if labels is None else load_labels(labels, len(frames))
-        step = f"running on {board.name}"
+        taken = load_frames(inputs, FrameSpec.of_network(network), given["preparation"], frames)
+        commands.warn_about_range(taken, network, given["warn"])
+        right = None if labels is None else load_labels(labels, len(taken))
+        step = f"running on {on.name}"
         tell(step)
-        result = runner.simulate(frames.values, lambda share: tell(step, share))
+        result = runner.simulate(taken.values, lambda share: tell(step, share))
     if runner.loaded:
         click.echo(f"Loaded {runner.loaded:,} bytes of weights.")
-    click.echo("\n".join(commands.answers(result, frames, right)))
+    click.echo("\n".join(commands.answers(result, taken, right)))
     if result.equal:
         click.echo(f"The board equals golden in all {sum(x.size for x in result.streams.values()):,} integers.")
     for mismatch in result.mismatches:
@@ -104,7 +106,7 @@ def built(design: bytes) -> Path:
     )
 
 
-def boards() -> None:
+def boards(quiet: bool) -> None:
     """A row for every board."""
     columns = ("board", "device", "<oscillator", "<clock", "<baud", "serial port", "loaded with")
     rows = [

@@ -9,7 +9,7 @@ import click
 from hwgen import flow
 from hwgen.blocks.operator import Operator
 from hwgen.cli.as_json import say
-from hwgen.cli.commands import arguments, attempt, front, steps, text_width
+from hwgen.cli.commands import arguments, front, text_width
 from hwgen.cli.json_check import check_answer
 from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.search.resources import has_large_ram
@@ -19,6 +19,7 @@ from hwgen.device.targets import device as find_device
 from hwgen.flow.front import Quantised
 from hwgen.graph.errors import FitError, HwgenError, Problems
 from hwgen.graph.network import Network
+from hwgen.progress import Steps
 from hwgen.report.tables import labelled, table
 from hwgen.top.loading import FIXED, SPRAM
 
@@ -28,26 +29,26 @@ HOPELESS = 2.0
 RANDOM_FRAMES = 2
 
 
-def check(quiet: bool, settings: dict[str, Any]) -> None:
+def check(quiet: bool, **settings: Any) -> None:
     """As far as can be got; all that is wrong on the way is reported together."""
     problems = Problems(HwgenError)
-    with steps(quiet) as tell:
+    with Steps(quiet) as tell:
         given = arguments(settings, tell)
         target = find_device(given["device"] or flow.DEVICE)
         wanted = (given[name] for name in ("clock", "fps", "latency", "weights", "plan"))
-        attempt(problems, lambda: flow.check_given(target, *wanted))
+        problems.attempt(lambda: flow.check_given(target, *wanted))
         given["recipe"] = replace(given["recipe"], random_frames=RANDOM_FRAMES)
         if problems.lines:  # what keeps the model from being read is told with them
             read = (given[name] for name in ("model", "input_shape", "outputs"))
-            attempt(problems, lambda: flow.cut_model(*read))
-        model = None if problems.lines else attempt(problems, lambda: flow.quantised(**front(given)))
-        loaded = model and attempt(problems, partial(model.with_weights, given["weights"], given["plan"]))
+            problems.attempt(lambda: flow.cut_model(*read))
+        model = None if problems.lines else problems.attempt(lambda: flow.quantised(**front(given)))
+        loaded = model and problems.attempt(partial(model.with_weights, given["weights"], given["plan"]))
         for layer in loaded.network.layers if loaded else ():
-            attempt(problems, partial(_first_unit, layer.op), f"{layer.place}: ")
+            problems.attempt(partial(_first_unit, layer.op), f"{layer.place}: ")
         room = device = None
         if loaded and not problems.lines:
             tell("sizing layers")
-            found = attempt(problems, lambda: _room(loaded, target, given))
+            found = problems.attempt(lambda: _room(loaded, target, given))
             room, device = found or (None, None)
     say(lambda: check_answer(loaded.network if loaded else None, problems.lines, device))
     if loaded and loaded.network.tail:

@@ -7,7 +7,7 @@ import click
 
 from hwgen import flow
 from hwgen.cli.as_json import say
-from hwgen.cli.commands import arguments, steps, text_width
+from hwgen.cli.commands import arguments, text_width
 from hwgen.cli.json_answers import fit_answer
 from hwgen.dataflow.fit import FitTable, fit_needs
 from hwgen.dataflow.plan import Plan
@@ -19,6 +19,7 @@ from hwgen.device.synth import check_synthesis
 from hwgen.device.targets import device as find_device
 from hwgen.flow.design import Design
 from hwgen.graph.errors import FitError
+from hwgen.progress import Steps
 from hwgen.report.report import network_data
 from hwgen.report.tables import shortened, table
 from hwgen.report.text import device_rows, heading
@@ -27,11 +28,11 @@ _STEP = "synthesising stage by stage, which takes minutes the first time"
 _LAYER_NUMBERS = 78  # characters that the numbers of a layer may take
 
 
-def fit(synth: bool, jobs: int | None, quiet: bool, settings: dict[str, Any]) -> None:
+def fit(synth: bool, jobs: int | None, quiet: bool, **settings: Any) -> None:
     """The table of the device; with ``synth`` what Yosys counts beside it. Status 2 where the design does not fit."""
     if synth:
         check_synthesis(find_device(settings["device"] or flow.DEVICE))
-    with steps(quiet) as tell:
+    with Steps(quiet) as tell:
         design = flow.compile(**arguments(settings, tell), lenient=True)
         counts = None
         if synth:

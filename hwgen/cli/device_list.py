@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from hwgen.cli.as_json import say
+from hwgen.cli.commands import text_width
 from hwgen.device.families import FAMILIES
 from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.errors import InputError
@@ -80,8 +81,8 @@ def device_data(device: Device) -> dict[str, Any]:
     return told | {"family": device.family.name} | sizes
 
 
-def show(family: str | None, width: int) -> None:
+def devices(family: str | None, quiet: bool) -> None:
     """Print the devices of a family, or all."""
-    devices = chosen(family)
-    say(lambda: {"devices": [device_data(device) for device in devices]})
-    click.echo("\n".join(device_lines(devices, width)))
+    found = chosen(family)
+    say(lambda: {"devices": [device_data(device) for device in found]})
+    click.echo("\n".join(device_lines(found, text_width())))

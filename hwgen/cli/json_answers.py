@@ -17,6 +17,7 @@ from hwgen.device.targets import Device
 from hwgen.flow.design import Design
 from hwgen.frames.load import Frames
 from hwgen.report.report import layers_data
+from hwgen.simulate.differences import RTL, Difference
 from hwgen.simulate.runtime import Comparison
 from hwgen.simulate.simulation import Simulation
 
@@ -90,32 +91,20 @@ def simulate_answer(
         "right": None if classes is None or right is None else int(np.count_nonzero(classes == right)),
         "latency_cycles": timing and timing.latency,
         "cycles_per_frame": timing and timing.interval,
-        "comparison": _rtl(result) if result.compared or result.mismatches else None,
-        "onnxruntime": compared and _runtime(compared),
+        "comparison": _compared(result.compared, result.mismatches) if result.compared or result.mismatches else None,
+        "onnxruntime": compared and _compared(compared.integers, compared.differences),
     }
 
 
-def _rtl(result: Simulation) -> dict[str, Any]:
-    """Hardware beside golden."""
-    return {
-        "equal": result.equal,
-        "integers": result.compared,
-        "differences": [_plain(asdict(mismatch)) for mismatch in result.mismatches],
-    }
+def _compared(integers: int, differences: Sequence[Difference]) -> dict[str, Any]:
+    """Golden beside hardware, or beside ONNX Runtime."""
+    return {"equal": not differences, "integers": integers, "differences": list(map(_difference, differences))}
 
 
-def _runtime(compared: Comparison) -> dict[str, Any]:
-    """Golden beside ONNX Runtime."""
-    return {
-        "equal": compared.equal,
-        "integers": compared.integers,
-        "differences": [_plain(asdict(difference)) for difference in compared.differences],
-    }
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Without numpy's numbers."""
-    return {name: value if isinstance(value, str) else int(value) for name, value in values.items()}
+def _difference(found: Difference) -> dict[str, Any]:
+    data = asdict(found)
+    who, tensor, integer = (data.pop(name) for name in ("who", "tensor", "found"))
+    return data | ({"rtl": integer} if who == RTL else {"tensor": tensor, "runtime": integer})
 
 
 def explore_answer(points: Sequence[Point], device: Device, clock: Clock, picture: Path) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from hwgen.cli.options import (
     COMMON_OPTIONS,
     INPUT_OPTIONS,
     MODEL_OPTIONS,
-    NUMBER_OPTIONS,
+    PATH,
     QUANTISER_OPTIONS,
+    RESULT_OPTIONS,
     options,
     output_option,
 )
@@ -54,8 +55,8 @@ def cli(context: click.Context) -> None:
     multiple=True,
     help="Add a project for a vendor's tools, or a driver, for the --device. Repeatable.",
 )
-@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
-def build(output: Path | None, bitstream: bool, baud: int | None, placements: int, quiet: bool, **settings) -> None:
+@options(QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
+def build(**given) -> None:
     """Turn MODEL (.onnx) into hardware, check it bit for bit on a frame, and write everything to a folder.
 
     \b
@@ -79,7 +80,7 @@ def build(output: Path | None, bitstream: bool, baud: int | None, placements: in
     """
     from hwgen.cli.commands import build as run
 
-    run(output, bitstream, {"baud": baud, "placements": placements}, quiet, settings)
+    run(**given)
 
 
 @cli.command(short_help="Run MODEL on frames: models or hardware.")
@@ -94,37 +95,21 @@ def build(output: Path | None, bitstream: bool, baud: int | None, placements: in
     "with golden; compiled: the same with its Verilog made a program, for many frames.",
 )
 @click.option("--stall", type=click.IntRange(min=0), metavar="SEED", help="Hardware: pause both ends at random.")
-@click.option("--trace", type=click.Path(path_type=Path), metavar="FILE.vcd", help="Hardware: write waveforms there.")
+@click.option("--trace", type=PATH, metavar="FILE.vcd", help="Hardware: write waveforms there.")
 @click.option("--trace-cycles", metavar="FIRST:LAST", help="Only those of these cycles (engine compiled).")
 @click.option("--trace-layer", multiple=True, metavar="NAME", help="Only those of this layer (compiled). Repeatable.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Hardware: simulate N parts of the "
     "frames side by side.")  # fmt: skip
 @click.option("--dask", metavar="ADDRESS", help="Simulate parts of the frames on the workers of this Dask scheduler.")
-@click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found.")
-@click.option("--save", type=click.Path(path_type=Path), metavar="FILE.npz", help="Write integers and outputs there.")
+@options(RESULT_OPTIONS)
 @click.option(
     "--against",
     type=click.Choice(["golden", "onnxruntime"]),
     help="onnxruntime: compare golden's integer tensors with it and name the first difference; status 1 if there is "
     "one. golden: compare the hardware with it, which is done anyway.",
 )
-@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
-def simulate(
-    inputs,
-    frames,
-    engine,
-    stall,
-    trace,
-    trace_cycles,
-    trace_layer,
-    jobs,
-    dask,
-    labels,
-    save,
-    against,
-    quiet: bool,
-    **settings,
-) -> None:
+@options(QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
+def simulate(**given) -> None:
     """Run MODEL (.onnx) on frames and print its answers.
 
     Pixels of pictures and of uint8 arrays are divided by 255 for a model that takes real numbers, unless --scale,
@@ -137,15 +122,13 @@ def simulate(
       python -m hwgen simulate examples/lenet5_int8.onnx --input examples/digits --against onnxruntime
     """
     from hwgen.cli.commands import simulate as run
-    from hwgen.simulate.workers import Workers
 
-    waves, workers = (trace, trace_cycles, trace_layer), Workers(jobs, dask)
-    run(list(inputs), frames, engine, labels, save, against, stall, waves, workers, quiet, settings)
+    run(**given)
 
 
 @cli.command(short_help="Write only the Verilog of MODEL.")
-@options(MODEL_OPTIONS, (output_option("NAME.v"),), NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
-def verilog(output: Path | None, quiet: bool, **settings) -> None:
+@options(MODEL_OPTIONS, (output_option("NAME.v"),), QUANTISER_OPTIONS, COMMON_OPTIONS)
+def verilog(**given) -> None:
     """Write the Verilog of MODEL (.onnx), without checking it; `--output -` prints it.
 
     \b
@@ -154,15 +137,15 @@ def verilog(output: Path | None, quiet: bool, **settings) -> None:
     """
     from hwgen.cli.commands import verilog as run
 
-    run(output, quiet, settings)
+    run(**given)
 
 
 @cli.command(short_help="Say what MODEL needs of a device.")
 @options(MODEL_OPTIONS)
 @click.option("--synth", is_flag=True, help="Run Yosys on every stage as well; estimate and real count side by side.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Syntheses at a time.  [default: processors]")
-@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
-def fit(synth: bool, jobs: int | None, quiet: bool, **settings) -> None:
+@options(QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
+def fit(**given) -> None:
     """Say what MODEL (.onnx) uses of each resource of the device, what is left, and what does not fit.
 
     What does not fit has the fastest design beside it that does.
@@ -173,7 +156,7 @@ def fit(synth: bool, jobs: int | None, quiet: bool, **settings) -> None:
     """
     from hwgen.cli.commands_fit import fit as run
 
-    run(synth, jobs, quiet, settings)
+    run(**given)
 
 
 @cli.command(short_help="Say what more multipliers buy: a table and a picture.")
@@ -187,8 +170,8 @@ def fit(synth: bool, jobs: int | None, quiet: bool, **settings) -> None:
     metavar="FILE",
     help="Where to draw it: .svg, .png or .pdf.  [default: build/<model>/explore.svg]",
 )
-@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
-def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
+@options(QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
+def explore(**given) -> None:
     """Find the fastest design of MODEL (.onnx) for many numbers of multipliers, up to --multipliers.
 
     Each line is a design that no other beats in both multipliers and frames per second, with the layer that is its
@@ -200,12 +183,12 @@ def explore(points: int, picture: Path | None, quiet: bool, **settings) -> None:
     """
     from hwgen.cli.commands import explore as run
 
-    run(points, picture, quiet, settings)
+    run(**given)
 
 
 @cli.command(short_help="List everything in the way of MODEL.")
-@options(MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
-def check(quiet: bool, **settings) -> None:
+@options(MODEL_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS, JSON_OPTIONS)
+def check(**given) -> None:
     """List everything that keeps MODEL (.onnx) from being built, all at once; status 2 if there is anything.
 
     Names the smallest known device that takes it, whatever the speed. With --device it must fit that one.
@@ -216,23 +199,22 @@ def check(quiet: bool, **settings) -> None:
     """
     from hwgen.cli.commands_check import check as run
 
-    run(quiet, settings)
+    run(**given)
 
 
 @cli.command(short_help="List the devices that --device knows.")
 @click.option("--family", metavar="NAME", help="Only those of a family or maker, such as ecp5, xc7, gowin or AMD.")
 @options(COMMON_OPTIONS, JSON_OPTIONS)
-def devices(family: str | None, quiet: bool) -> None:
+def devices(**given) -> None:
     """List the devices that --device knows: what they have, boards with them, and the source of each number.
 
     \b
     Example:
       python -m hwgen devices --family ecp5
     """
-    from hwgen.cli.commands import text_width
-    from hwgen.cli.device_list import show
+    from hwgen.cli.device_list import devices as run
 
-    show(family, text_width())
+    run(**given)
 
 
 for _command in (weights, compare, run_on_board, boards):

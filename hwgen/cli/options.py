@@ -49,9 +49,10 @@ class Names(click.ParamType):
 
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
+PATH = click.Path(path_type=Path)
 
 MODEL_OPTIONS = (
-    click.argument("model", type=click.Path(path_type=Path)),
+    click.argument("model", type=PATH),
     click.option(
         "--calibration",
         multiple=True,
@@ -94,7 +95,7 @@ MODEL_OPTIONS = (
     click.option("--latency", is_flag=True, help="Least time for one frame, instead of most frames a second."),
     click.option(
         "--plan",
-        type=click.Path(path_type=Path),
+        type=PATH,
         metavar="FILE",
         help="Foldings from a plan.json that `build` wrote and you may have edited.",
     ),
@@ -139,14 +140,17 @@ INPUT_OPTIONS = (
     click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Use only the first N frames."),
 )
 
-NUMBER_OPTIONS = (
+RESULT_OPTIONS = (
+    click.option("--labels", metavar="PATH", help="Right classes, .npy or FILE.npz:KEY, to count how many are found."),
+    click.option("--save", type=PATH, metavar="FILE.npz", help="Write integers and outputs there."),
+)
+
+#: How the numbers in files become the network's, and its integers.
+QUANTISER_OPTIONS = (
     click.option("--scale", type=float, metavar="X", help="Factor for numbers in files.  [default: 1/255 for pixels]"),
     click.option("--mean", type=Numbers(), default=(), help="Subtracted after scaling; one number or one per channel."),
     click.option("--std", type=Numbers(), default=(), help="Divided by, after that; one number or one per channel."),
     click.option("--resize", is_flag=True, help="Crop and scale pictures to the size that the network takes."),
-)
-
-QUANTISER_OPTIONS = (
     click.option(
         "--ranges",
         type=click.Choice(["minmax", "percentile", "entropy", "mse"]),
@@ -188,9 +192,7 @@ def options(*groups):
     return add
 
 
-def output_option(what: str):
+def output_option(what: str, default: str = "build/<model>"):
     """Where ``what`` is written."""
-    return click.option(
-        "--output", "-o", type=click.Path(path_type=Path), metavar="DIR", help=f"Where to write {what}.  [default: "
-        "build/<model>]"
-    )  # fmt: skip
+    words = f"Where to write {what}.  [default: {default}]"
+    return click.option("--output", "-o", type=PATH, metavar="DIR", help=words)

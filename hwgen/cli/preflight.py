@@ -4,7 +4,7 @@ It is what needs no network to be judged: names, the heads of files, and what th
 command looks at the rest itself.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,19 +23,10 @@ def preflight(command: str, given: Given) -> None:
     names of parameters in :mod:`hwgen.cli.main`."""
     problems = Problems(InputError)
     for judge in (_written, _device, _board, _plan, _frames):
-        _attempt(problems, partial(judge, command, given))
+        problems.attempt(partial(judge, command, given))
     if problems.lines and command == "check":
         _refuse_check(problems, given)
     problems.raise_any()
-
-
-def _attempt(problems: Problems, action: Callable[[], Any]) -> Any:
-    """The result of ``action``, or None and its problems added to the others."""
-    try:
-        return action()
-    except HwgenError as error:
-        problems.add(*error.problems)
-        return None
 
 
 def _refuse_check(found: Problems, given: Given) -> None:
@@ -45,7 +36,7 @@ def _refuse_check(found: Problems, given: Given) -> None:
     from hwgen.graph.onnx.reader import read_model
 
     problems = Problems(HwgenError)
-    _attempt(problems, lambda: read_model(given["model"], dict(given["input_shape"]), given["outputs"]))
+    problems.attempt(lambda: read_model(given["model"], dict(given["input_shape"]), given["outputs"]))
     problems.add(*found.lines)
     say(lambda: check_answer(None, problems.lines, None))
     problems.raise_any()
@@ -103,11 +94,11 @@ def _frames(command: str, given: Given) -> None:
         return
     problems, spec, count = Problems(InputError), _spec(given), None
     if calibration:
-        _attempt(problems, lambda: _count(calibration, spec, numbers, CALIBRATION_FRAMES, spread=True))
+        problems.attempt(lambda: _count(calibration, spec, numbers, CALIBRATION_FRAMES, spread=True))
     if inputs:
-        count = _attempt(problems, lambda: _count(inputs, spec, numbers, given["frames"]))
+        count = problems.attempt(lambda: _count(inputs, spec, numbers, given["frames"]))
     if labels:
-        _attempt(problems, lambda: check_labels(labels, count or 0))
+        problems.attempt(lambda: check_labels(labels, count or 0))
     problems.raise_any()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from hwgen.cli.config import ConfiguredCommand
-from hwgen.cli.options import COMMON_OPTIONS, MODEL_OPTIONS, NUMBER_OPTIONS, QUANTISER_OPTIONS, options
+from hwgen.cli.options import COMMON_OPTIONS, MODEL_OPTIONS, PATH, QUANTISER_OPTIONS, options, output_option
 
 #: The model, calibration frames, shape of the input, outputs: all that hardware does not depend on.
 _NETWORK_OPTIONS = MODEL_OPTIONS[:4]
@@ -18,19 +18,12 @@ _NETWORK_OPTIONS = MODEL_OPTIONS[:4]
 @click.option(
     "--for",
     "hardware",
-    type=click.Path(path_type=Path),
+    type=PATH,
     required=True,
     metavar="DIR",
     help="Folder that `build --weights loadable` wrote.",
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Where to write the files.  [default: build/<model>_weights]",
-)
-@options(NUMBER_OPTIONS, QUANTISER_OPTIONS, COMMON_OPTIONS)
+@options((output_option("the files", "build/<model>_weights"),), QUANTISER_OPTIONS, COMMON_OPTIONS)
 def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> None:
     """Turn the weights of MODEL (.onnx) into what is sent to hardware that another network of its shape was built as.
 
@@ -47,11 +40,12 @@ def weights(hardware: Path, output: Path | None, quiet: bool, **settings) -> Non
     Example:
       python -m hwgen weights retrained.onnx --for build/lenet5
     """
-    from hwgen.cli.commands import arguments, steps
+    from hwgen.cli.commands import arguments
     from hwgen.flow.retraining import retrained
     from hwgen.names import weights_folder
+    from hwgen.progress import Steps
 
-    with steps(quiet) as tell:
+    with Steps(quiet) as tell:
         given = arguments(settings, tell)
         made = retrained(given.pop("model"), hardware, **given)
         folder = output or weights_folder(settings["model"])

@@ -1,12 +1,14 @@
 """Errors that a user can act on: every message names the place, the value, the limit and the remedy."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 _NEAREST = 3
 ONE_INPUT = (
     "the model has {} inputs; one is supported: make constants of the others when exporting, or join them into one"
 )
+Made = TypeVar("Made")
 
 
 class HwgenError(Exception):
@@ -47,6 +49,14 @@ class Problems:
     def add(self, *lines: str) -> None:
         """Note what is wrong; the same line is told once."""
         self.lines.extend(line for line in lines if line not in self.lines)
+
+    def attempt(self, action: Callable[[], Made], place: str = "") -> Made | None:
+        """What ``action`` makes; None where it cannot, and its problems, at ``place``, are noted."""
+        try:
+            return action()
+        except HwgenError as error:
+            self.add(*(f"{place}{problem}" for problem in error.problems))
+            return None
 
     def raise_any(self) -> None:
         """Raise the error with all lines, if there are any."""

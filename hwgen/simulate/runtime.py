@@ -5,7 +5,7 @@ or is in a format that ONNX Runtime does not run (QONNX), it runs the QDQ model 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,38 +14,16 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from hwgen.graph import golden
-from hwgen.graph.errors import InputError, middle_cut
+from hwgen.graph.errors import InputError
 from hwgen.graph.ir import Graph
 from hwgen.graph.network import Network
 from hwgen.graph.onnx.writer import with_outputs, write_qdq
 from hwgen.graph.passes.apart import SUFFIX
 from hwgen.graph.types import FeatureMap
+from hwgen.simulate.differences import RUNTIME, Difference, difference, joined
 from hwgen.simulate.exact_session import exact_session
 
 _BATCH = 16  # frames at a time, so that memory does not grow with them
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first integer in which a tensor differs, and how many there are."""
-
-    tensor: str
-    layer: str
-    frame: int
-    row: int
-    column: int
-    channel: int
-    golden: int
-    runtime: int
-    count: int
-    total: int
-
-    def __str__(self) -> str:
-        return (
-            f"tensor {middle_cut(self.tensor, 80)!r} (layer {self.layer!r}) differs in {self.count:,} of "
-            f"{self.total:,} integers, first in frame {self.frame} at row {self.row}, column {self.column}, "
-            f"channel {self.channel}: golden {self.golden}, ONNX Runtime {self.runtime}"
-        )
 
 
 @dataclass(frozen=True)
@@ -68,34 +46,19 @@ def against_onnxruntime(model: Path, graph: Graph, network: Network, frames: np.
 
     Raises InputError where ONNX Runtime is not installed or cannot run the model.
     """
+    makers = {network.input.name: "input"} | {layer.output: layer.name for layer in network.layers}
     with TemporaryDirectory() as folder:
         runtime = Runtime.of(model, graph, network, Path(folder))
-        found: dict[str, Difference] = {}
+        found: list[Difference | None] = []
         counts = dict.fromkeys(runtime.names, 0)
         for start in range(0, len(frames), _BATCH):
             batch = frames[start : start + _BATCH]
             ours = golden.run(network, golden.network_input(network, batch), runtime.names)
             for name, theirs in runtime.integers(batch, ours).items():
                 counts[name] += theirs.size
-                _note(found, name, start, ours[name], theirs)
-    makers = {layer.output: layer.name for layer in network.layers}
-    order = [name for name in (network.input.name, *makers) if name in found]
-    differences = [replace(found[name], layer=makers.get(name, "input"), total=counts[name]) for name in order]
-    return Comparison(runtime.model, runtime.names, sum(counts.values()), tuple(differences))
-
-
-def _note(found: dict[str, Difference], name: str, start: int, ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Add the differences of a batch whose first frame is ``start``."""
-    wrong = ours != theirs
-    count = int(np.count_nonzero(wrong))
-    if not count:
-        return
-    if name in found:
-        found[name] = replace(found[name], count=found[name].count + count)
-        return
-    place = frame, row, column, channel = tuple(np.argwhere(wrong)[0].tolist())
-    golden, runtime = int(ours[place]), int(theirs[place])
-    found[name] = Difference(name, "", start + frame, row, column, channel, golden, runtime, count, 0)
+                found.append(difference(RUNTIME, name, makers.get(name, ""), ours[name], theirs, start))
+    differences = joined(filter(None, found), {name: counts[name] for name in makers if name in counts})
+    return Comparison(runtime.model, runtime.names, sum(counts.values()), differences)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from hwgen.graph.errors import InputError
 from hwgen.graph.network import Network
 from hwgen.simulate.bench import run_amaranth
 from hwgen.simulate.compiled import CompiledPlan, level
+from hwgen.simulate.differences import RTL, Difference, difference, joined
 from hwgen.simulate.feed import Cycles, Feed
 from hwgen.simulate.waves import Waves
 from hwgen.simulate.workers import HERE, Workers
@@ -26,28 +27,6 @@ HARDWARE = ("amaranth", "compiled")
 _GOLDEN_BATCH = 128
 
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """The first integer in which a layer's hardware differs from golden, and how many there are."""
-
-    layer: str
-    frame: int
-    row: int
-    column: int
-    channel: int
-    golden: int
-    rtl: int
-    count: int
-    total: int
-
-    def __str__(self) -> str:
-        return (
-            f"layer {self.layer!r} differs from golden in {self.count} of {self.total} integers, first in frame "
-            f"{self.frame} at row {self.row}, column {self.column}, channel {self.channel}: "
-            f"golden {self.golden}, RTL {self.rtl}"
-        )
 
 
 @dataclass(frozen=True)
@@ -97,7 +76,7 @@ class Simulation:
     results: Mapping[str, np.ndarray]
     tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
     timing: Timing | None = None
-    mismatches: tuple[Mismatch, ...] = ()
+    mismatches: tuple[Difference, ...] = ()
     compared: int = 0
     remembered: bool = False
 
@@ -238,22 +217,14 @@ def compared(engine: str, network: Network, tensors: dict[str, np.ndarray], timi
 def _joined(parts: Sequence[tuple[int, Simulation]]) -> Simulation:
     """Simulations of parts, each with the number of its first frame, as one."""
     runs = [run for _, run in parts]
-    found: dict[str, Mismatch] = {}
-    for first, run in parts:
-        for mismatch in run.mismatches:
-            moved = replace(mismatch, frame=mismatch.frame + first)
-            before = found.get(mismatch.layer)
-            found[mismatch.layer] = replace(before, count=before.count + moved.count) if before else moved
     frames = sum(len(run.integers) for run in runs)
+    mismatches = (replace(each, frame=each.frame + first) for first, run in parts for each in run.mismatches)
+    totals = {layer.output: frames * layer.op.output.elements for layer in runs[0].network.layers}
     return replace(
         runs[0],
         streams={name: np.concatenate([run.streams[name] for run in runs]) for name in runs[0].streams},
         results={name: np.concatenate([run.results[name] for run in runs]) for name in runs[0].results},
-        mismatches=tuple(
-            replace(found[layer.name], total=frames * layer.op.output.elements)
-            for layer in runs[0].network.layers
-            if layer.name in found
-        ),
+        mismatches=joined(mismatches, totals),
         compared=sum(run.compared for run in runs),
     )
 
@@ -277,21 +248,14 @@ def check_engine(engine: str, stall: int | None = None, trace: Waves | None = No
 
 def compare(
     network: Network, expected: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray]
-) -> tuple[Mismatch, ...]:
-    """Every layer whose integers [N, H, W, C] were ``got`` and differ, in the order of the network."""
-    return tuple(
-        _first_mismatch(layer.name, expected[layer.output], got[layer.output])
+) -> tuple[Difference, ...]:
+    """Of every layer whose integers [N, H, W, C] were ``got`` and differ, in the order of the network."""
+    found = (
+        difference(RTL, layer.output, layer.name, expected[layer.output], got[layer.output])
         for layer in network.layers
-        if layer.output in got and not np.array_equal(expected[layer.output], got[layer.output])
+        if layer.output in got
     )
-
-
-def _first_mismatch(layer: str, expected: np.ndarray, got: np.ndarray) -> Mismatch:
-    wrong = expected != got
-    place = frame, row, column, channel = tuple(np.argwhere(wrong)[0].tolist())
-    return Mismatch(
-        layer, frame, row, column, channel, int(expected[place]), int(got[place]), int(wrong.sum()), wrong.size
-    )
+    return tuple(filter(None, found))
 
 
 def _golden_streams(network: Network, integers: np.ndarray, progress: Progress) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,8 @@ def made_loadable(network: Network, forms: Mapping[str, Form] | None = None) -> 
     problems, layers = Problems(ModelError), []
     for layer in network.layers:
         form = None if forms is None else forms.get(layer.name, forms.get(layer.node))
-        try:
-            layers.append(replace(layer, op=layer.op.loadable(form)))
-        except ModelError as error:
-            problems.add(*(f"{layer.place}: {problem}" for problem in error.problems))
+        op = problems.attempt(partial(layer.op.loadable, form), f"{layer.place}: ")
+        layers.append(replace(layer, op=op or layer.op))
     problems.raise_any()
     if not any(layer.op.loading for layer in layers):
         raise ModelError(f"the network {network.name!r} has no weights to load; build it with --weights {FIXED}")

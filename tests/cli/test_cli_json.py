@@ -17,6 +17,7 @@ from hwgen.dataflow.stage_synth import StageCounts
 from hwgen.device.mapping import needs
 from hwgen.device.targets import DEVICES
 from hwgen.simulate import simulation as engines
+from hwgen.simulate.differences import RTL, Difference
 from tests import tiny
 
 SCHEMA = json.loads((files("hwgen") / "schemas" / "answers.json").read_text(encoding="utf-8"))
@@ -132,7 +133,7 @@ def test_simulate_has_the_class_of_each_frame(engine):
 
 def test_simulate_lists_differences(monkeypatch):
     """Status 1, and the object all the same."""
-    wrong = engines.Mismatch("conv", 0, *np.arange(3), np.int8(-3), np.int8(4), 1, 512)
+    wrong = Difference(RTL, "y", "conv", 0, *range(3), -3, 4, 1, 512)
     simulate = flow.Design.simulate
 
     def differing(*arguments):

@@ -83,7 +83,7 @@ def test_the_first_difference_is_named(quantised):
     assert first.layer == quantised.network.layers[0].name
     assert (first.frame, first.row, first.column, first.channel) == place
     assert first.channel == 1
-    assert (first.golden, first.runtime) == (wrong[first.tensor][place], right[first.tensor][place])
+    assert (first.golden, first.found) == (wrong[first.tensor][place], right[first.tensor][place])
     assert (first.count, first.total) == (differs.sum(), differs.size)
     words = (
         r"tensor '.*' \(layer 'conv.*'\) differs in \d+ of 5,120 integers, first in frame \d+ at row \d, column \d, "
