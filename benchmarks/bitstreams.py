@@ -21,7 +21,7 @@ from hwgen.graph.errors import FitError
 from hwgen.link.capacity import frame_bytes
 from hwgen.link.host import Session
 from hwgen.link.runner import Runner
-from tests.link.simulated import Noisy, SimulatedLine, simulated_board
+from tests.link.simulated import Noisy, SimulatedLine, running, simulated_board
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 #: Name, file, board, multipliers, clock in MHz, where weights are.
@@ -100,8 +100,8 @@ def bad_lines() -> None:
     print("| bytes corrupted | frames answered | wrong | bytes on the line | of the data |")
     print("|---|---|---|---|---|")
     for share in SHARES:
-        with hardware.running() as running:
-            line = Noisy(SimulatedLine(running, board.clock, CYCLES, patience=PATIENCE), share, seed=1)
+        with running(hardware) as run:
+            line = Noisy(SimulatedLine(run, board.clock, CYCLES, patience=PATIENCE), share, seed=1)
             result = Runner(design.network, line, Session(line)).simulate(frames)
             wrong, ratio = sum(mismatch.count for mismatch in result.mismatches), line.bytes / least
             print(f"| {share:.2%} | {len(result.outputs):,} | {wrong} | {line.bytes:,} | {ratio:.0%} |", flush=True)

@@ -14,7 +14,7 @@ from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import device
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.projects.gearbox import Gearbox
-from hwgen.testing import simulate
+from hwgen.testing import Simulated
 
 #: Bytes taken and given.
 WIDTHS = ((4, 1), (1, 4), (4, 4), (4, 3), (3, 4), (8, 6), (16, 24), (4, 25), (25, 4))
@@ -41,7 +41,7 @@ def pace(taken: int, given: int) -> tuple[int, int]:
     last = 1 << (8 * taken + (taken // unit - 1).bit_length())
     words = [int.from_bytes(blob[at : at + taken], "little") for at in range(0, count, taken)]
     words[-1] |= last
-    sent, found = simulate(Gearbox(taken, given), {"i": words}, {"o": count // given})
+    sent, found = Simulated(Gearbox(taken, given))({"i": words}, {"o": count // given})
     cycles = (sent["i"] if taken < given else found["o"]).cycles
     return len(cycles), cycles[-1] - cycles[0] + 1
 

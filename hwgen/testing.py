@@ -5,7 +5,6 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -45,29 +44,16 @@ Moved = tuple[dict[str, Trace], dict[str, Trace]]
 Simulation = Callable[[Inputs, Outputs, int | None], Moved]
 
 
-def simulate(
-    block: wiring.Component,
-    inputs: Mapping[str, Sequence[int]],
-    outputs: Mapping[str, int],
-    *,
-    stall: int | None = None,
-    limit: int = 1_000_000,
-    vcd: str | None = None,
-    watch: Callable[[Any, int], None] | None = None,
-) -> tuple[dict[str, Trace], dict[str, Trace]]:
-    """Feed ``inputs`` (payloads by input stream) to ``block`` until it gave as many beats as ``outputs`` says.
+class Simulated:
+    """A block in Amaranth's simulator, elaborated once and run any number of times.
 
+    Called, it feeds ``inputs`` (payloads by input stream) to the block until it gave as many beats as ``outputs`` says.
     Returns what was taken and what was given, by stream. At full speed the sources always offer and the sinks
     always take. With ``stall`` (a seed) both ends pause at random, and a sink takes nothing until it is first
     offered something, so that a ``valid`` that waits for ``ready`` is found. Every output is watched:
     :class:`StreamViolation` when the contract is broken. ``watch`` is called in every cycle, with what Amaranth gives a
     test bench and the number of the cycle. Raises :class:`TimeoutError` after ``limit`` cycles.
     """
-    return Simulated(block)(inputs, outputs, stall, limit=limit, vcd=vcd, watch=watch)
-
-
-class Simulated:
-    """A block in Amaranth's simulator, elaborated once and run any number of times, see :func:`simulate`."""
 
     def __init__(self, block: wiring.Component):
         self.block = block
@@ -83,7 +69,6 @@ class Simulated:
         stall: int | None = None,
         *,
         limit: int = 1_000_000,
-        vcd: str | None = None,
         watch: Callable[[Any, int], None] | None = None,
     ) -> Moved:
         random = None if stall is None else Random(stall)
@@ -93,8 +78,7 @@ class Simulated:
         if self._ran:
             self._simulator.reset()
         self._ran = True
-        with self._simulator.write_vcd(vcd) if vcd else nullcontext():
-            self._simulator.run()
+        self._simulator.run()
         return (
             {name: source.trace for name, source in zip(inputs, self._sources, strict=True)},
             {name: sink.trace for name, sink in zip(outputs, self._sinks, strict=True)},
@@ -121,9 +105,9 @@ FEW_CYCLES, MANY_MULTIPLIERS = 2500, 16
 
 
 def simulation(make: Callable[[], wiring.Component], cycles: int) -> Simulation:
-    """:func:`simulate` of what ``make`` makes, to be called with its ``inputs``, ``outputs`` and ``stall``; made once,
-    as a program of its Verilog, where it will run for many ``cycles`` in all and this machine can compile one. Those
-    of a pipeline are the cycles of all its blocks."""
+    """:class:`Simulated` of what ``make`` makes, to be called with ``inputs``, ``outputs`` and ``stall``; made once, as
+    a program of its Verilog, where it will run for many ``cycles`` in all and this machine can compile one. Those of a
+    pipeline are the cycles of all its blocks."""
     if cycles > FEW_CYCLES and available():
         return partial(_run_compiled, CompiledDesign(make(), QUICK))
     return Simulated(make())

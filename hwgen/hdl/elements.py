@@ -8,7 +8,7 @@ A :class:`Primitive` is an element that a device has as cells of its own, which 
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
 from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
@@ -17,6 +17,7 @@ from amaranth.lib.wiring import In
 
 from hwgen.hdl import tracing  # noqa: F401 (names of signals)
 from hwgen.hdl.contents import Contents
+from hwgen.tools.templates import render
 
 #: How a memory whose contents are kept apart says which they are.
 CONTENTS = "hwgen_contents"
@@ -135,7 +136,7 @@ class Library:
         name = f"large_ram_{width}x{depth}"
         if name not in self._large:
             self._large.add(name)
-            self.modules.append(_large_module(name, width, depth, len(address)))
+            self.modules.append(_module(name, width, depth, len(address), _LARGE, "address"))
         ports = {f"i_{port}": value for port, value in write.items()}
         return Instance(name, i_clk=ClockSignal(), i_address=address, **ports, o_data=data)
 
@@ -144,7 +145,9 @@ class Library:
         if (kind, contents) not in self.roms:
             number = len(self.roms)
             name = self.roms[kind, contents] = f"{kind}_{number}"
-            self.modules.append(_memory_module(name, number, contents, address_bits, kind == "ram"))
+            which, place = (_ROM, "") if kind == "rom" else (_RAM, "place")
+            attributes = (*which, f"{CONTENTS} {number}")
+            self.modules.append(_module(name, contents.width, len(contents), address_bits, attributes, place))
         return self.roms[kind, contents]
 
 
@@ -156,111 +159,23 @@ def _without_idle_reset(text: str) -> str:
     return top + end + rest
 
 
-_ROM_ATTRIBUTES = """\
-  attribute \\rom_block 1
-  attribute \\ram_style "block"
-  attribute \\rom_style "block"
-"""
-_RAM_ATTRIBUTES = f"""\
-  attribute \\{LOADED} 1
-  attribute \\ram_style "block"
-  attribute \\no_rw_check 1
-"""
-_LARGE_ATTRIBUTES = """\
-  attribute \\ram_style "huge"
-"""
-#: The port to write, of a memory that has one.
-_WRITE = """\
-  wire width 1 input 4 \\enable
-  wire width {width} input 5 \\given
-  cell $memwr_v2 $3
-    parameter \\MEMID "\\\\store"
-    parameter \\ABITS {address_bits}
-    parameter \\WIDTH {width}
-    parameter \\CLK_ENABLE 1
-    parameter \\CLK_POLARITY 1
-    parameter \\PORTID 0
-    parameter \\PRIORITY_MASK 0'0
-    connect \\ADDR \\{place}
-    connect \\DATA \\given
-    connect \\EN {{{enables}}}
-    connect \\CLK \\clk
-  end
-"""
+#: Where block RAM with constants goes, with constants that are loaded, and where large RAM does.
+_ROM = ("rom_block 1", 'ram_style "block"', 'rom_style "block"')
+_RAM = (f"{LOADED} 1", 'ram_style "block"', "no_rw_check 1")
+_LARGE = ('ram_style "huge"',)
 
 
-#: The place to write, where it is not that to read; and that nothing is read in a cycle in which something is written.
-_PLACE = "  wire width {address_bits} input 3 \\place\n"
-_NOT_BOTH = """\
-  wire width 1 \\reading
-  cell $not $4
-    parameter \\A_SIGNED 0
-    parameter \\A_WIDTH 1
-    parameter \\Y_WIDTH 1
-    connect \\A \\enable
-    connect \\Y \\reading
-  end
-"""
-
-
-def _memory_module(name: str, index: int, contents: Contents, address_bits: int, written: bool) -> str:
-    """RTLIL of what :class:`hwgen.memory.rom.Rom`, or a column of a :class:`hwgen.memory.store.Store`, is in block RAM,
-    but for the contents."""
-    attributes = f"{_RAM_ATTRIBUTES if written else _ROM_ATTRIBUTES}  attribute \\{CONTENTS} {index}\n"
-    write = _PLACE.format(address_bits=address_bits) + _write(contents.width, address_bits, "place") if written else ""
-    return _module(name, contents.width, len(contents), address_bits, attributes, write)
-
-
-def _large_module(name: str, width: int, depth: int, address_bits: int) -> str:
-    """RTLIL of a column of a :class:`hwgen.memory.store.Store` in large RAM."""
-    write = _write(width, address_bits, "address") + _NOT_BOTH
-    return _module(name, width, depth, address_bits, _LARGE_ATTRIBUTES, write, "\\reading")
-
-
-def _write(width: int, address_bits: int, place: str) -> str:
-    enables = " \\enable" * width + " "
-    return _WRITE.format(width=width, address_bits=address_bits, enables=enables, place=place)
-
-
-def _module(
-    name: str, width: int, depth: int, address_bits: int, attributes: str, write: str, reading: str = "1'1"
-) -> str:
-    """A memory that is read where ``reading`` is 1, two registers, and ``write``, the port to write."""
-    unknown = f"{width}'" + "x" * width
-    return f"""\
-module \\{name}
-{attributes}\
-  memory width {width} size {depth} \\store
-  wire width {width} \\read_data
-  wire width {address_bits} input 0 \\address
-  wire width 1 input 1 \\clk
-  wire width {width} output 2 \\data
-{write}\
-  cell $memrd_v2 $1
-    parameter \\MEMID "\\\\store"
-    parameter \\ABITS {address_bits}
-    parameter \\WIDTH {width}
-    parameter \\TRANSPARENCY_MASK 0'0
-    parameter \\COLLISION_X_MASK 0'0
-    parameter \\ARST_VALUE {unknown}
-    parameter \\SRST_VALUE {unknown}
-    parameter \\INIT_VALUE {unknown}
-    parameter \\CE_OVER_SRST 0
-    parameter \\CLK_ENABLE 1
-    parameter \\CLK_POLARITY 1
-    connect \\ADDR \\address
-    connect \\DATA \\read_data
-    connect \\ARST 1'0
-    connect \\SRST 1'0
-    connect \\EN {reading}
-    connect \\CLK \\clk
-  end
-  cell $dff $2
-    parameter \\WIDTH {width}
-    parameter \\CLK_POLARITY 1
-    connect \\D \\read_data
-    connect \\CLK \\clk
-    connect \\Q \\data
-  end
-end
-"""
+def _module(name: str, width: int, depth: int, address_bits: int, attributes: Sequence[str], place: str = "") -> str:
+    """RTLIL of what :class:`hwgen.memory.rom.Rom`, or a column of a :class:`hwgen.memory.store.Store`, is in RAM, but
+    for the contents: a memory and two registers. What is written goes to the port ``place``; where that is
+    ``"address"``, nothing is read in a cycle in which something is written."""
+    return render(
+        "hwgen.hdl",
+        "memory.il.j2",
+        name=name,
+        width=width,
+        depth=depth,
+        address_bits=address_bits,
+        attributes=attributes,
+        place=place,
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hwgen.accelerator import Accelerator, Hardware
@@ -9,12 +10,15 @@ from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.errors import InputError
 
 from .baremetal import baremetal_files, baremetal_load_files
+from .bench import load_vectors
 from .dma import MOST_OUTPUTS
 from .facts import BuildFacts, Facts
-from .parts import check_device, has_system, is_amd, is_intel
+from .host import AVALON, AXI4
 from .pynq import pynq_files, pynq_load_files
-from .quartus import quartus_files, quartus_load_files
-from .vivado import vivado_files, vivado_load_files
+from .quartus import quartus_files
+from .vivado import vivado_files
+
+_NEAREST = 3  # devices that are named where another is not for a project
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,21 @@ class Project:
 
 
 PROJECTS = {
-    "vivado": Project("devices by AMD", is_amd, vivado_files, vivado_load_files),
-    "quartus": Project("devices by Intel", is_intel, quartus_files, quartus_load_files),
-    "pynq": Project("Zynq and Zynq UltraScale+ devices", has_system, pynq_files, pynq_load_files),
+    "vivado": Project(
+        "devices by AMD",
+        lambda device: device.family.maker == "AMD",
+        vivado_files,
+        partial(load_vectors, dialect=AXI4),
+    ),
+    "quartus": Project(
+        "devices by Intel",
+        lambda device: device.family.maker == "Intel",
+        quartus_files,
+        partial(load_vectors, dialect=AVALON),
+    ),
+    "pynq": Project(
+        "Zynq and Zynq UltraScale+ devices", lambda device: device.system is not None, pynq_files, pynq_load_files
+    ),
     "baremetal": Project("any device", lambda device: True, baremetal_files, baremetal_load_files),
 }
 
@@ -40,7 +56,13 @@ def check_projects(kinds: Iterable[str], device: Device) -> None:
     """Raise InputError for the first of ``kinds`` that is not for ``device``."""
     for kind in kinds:
         project = PROJECTS[kind]
-        check_device(kind, device, project.whose, project.fits, DEVICES)
+        if not project.fits(device):
+            names = [each.name for each in DEVICES if project.fits(each)]
+            more = f", or one of {len(names) - _NEAREST} more (`devices` lists them)" if len(names) > _NEAREST else ""
+            raise InputError(
+                f"--project {kind} is for {project.whose}, not for {device.name}; take --device "
+                f"{', '.join(names[:_NEAREST])}{more}, or leave out --project {kind}"
+            )
 
 
 def project_files(kinds: Iterable[str], made: Accelerator) -> dict[str, str]:

@@ -38,8 +38,9 @@ def bench_files(facts: Facts, top: HostTop) -> dict[str, str]:
     return {f"{name}_tb.v": bench, **vectors}
 
 
-def load_vectors(facts: Facts, top: HostTop) -> dict[str, str]:
+def load_vectors(facts: Facts, dialect: Dialect) -> dict[str, str]:
     """The vectors of a network that is loaded first, and the load, for the bench that :func:`bench_files` made."""
+    top = facts.host(dialect)
     name = f"{facts.made.name}_{top.dialect.suffix}"
     return {**_vectors(facts, top), _load_file(name): "".join(_load_words(top, facts.load))}
 

@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In
 
 from hwgen.hdl.export import export
 
-from .bench import bench_files, load_vectors
-from .facts import BuildFacts, Facts, render
+from .bench import bench_files
+from .facts import BuildFacts, render
 from .host import AVALON, HostPort, HostTop
 
 
@@ -32,11 +32,6 @@ def quartus_files(facts: BuildFacts) -> dict[str, str]:
         "build.tcl": render("quartus_build.tcl.j2", **values),
         "README.md": render("quartus.md.j2", **values),
     }
-
-
-def quartus_load_files(facts: Facts) -> dict[str, str]:
-    """For the test bench."""
-    return load_vectors(facts, facts.host(AVALON))
 
 
 def _stream(top: HostTop, host: HostPort) -> dict[str, Any]:

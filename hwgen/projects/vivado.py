@@ -6,9 +6,9 @@ from amaranth.lib.wiring import In
 
 from hwgen.hdl.export import export
 
-from .bench import bench_files, load_vectors
+from .bench import bench_files
 from .dma import LENGTH_BITS, STATUS, addresses, dma_names
-from .facts import BuildFacts, Facts, render
+from .facts import BuildFacts, render
 from .host import AXI4, HostTop
 
 VENDOR, LIBRARY, VERSION = "hwgen", "accelerators", "1.0"
@@ -45,11 +45,6 @@ def vivado_files(facts: BuildFacts) -> dict[str, str]:
         "build.tcl": render("build.tcl.j2", **values),
         "README.md": render("vivado.md.j2", **values),
     }
-
-
-def vivado_load_files(facts: Facts) -> dict[str, str]:
-    """For the test bench."""
-    return load_vectors(facts, facts.host(AXI4))
 
 
 def _dmas(facts: BuildFacts, top: HostTop) -> list[dict[str, Any]]:

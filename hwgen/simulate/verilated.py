@@ -72,15 +72,16 @@ class CompiledDesign:
         self._verilog = with_memories(rtlil_to_verilog(netlist.text, "top"), netlist, _READ)
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in vars(self).items() if name != "_library"}
+        return {name: value for name, value in vars(self).items() if name != "driver"}
 
     @cached_property
-    def _library(self) -> ctypes.CDLL:
+    def driver(self) -> ctypes.CDLL:
+        """The compiled design with its driver. Raises InputError where there is no Verilator or no C++ compiler."""
         return _load(library(self._verilog, self._streams(), self._level, self._trace_too))
 
     def load(self) -> None:
-        """Compile it, unless that has been done. Raises InputError where there is no Verilator or no C++ compiler."""
-        assert self._library
+        """Compile it, unless that has been done."""
+        assert self.driver
 
     def _streams(self) -> str:
         """What the driver must know of the streams."""
@@ -113,52 +114,46 @@ class CompiledDesign:
         for name, payloads in inputs.items():
             beats[name] = Beats.room(len(payloads), self.widths[name])
             beats[name].payloads[:, : payloads.shape[1]] = payloads
-        with self._simulation(0 if stall is None else stall + 1) as simulation:
+        with self.simulation(0 if stall is None else stall + 1) as simulation:
             if trace:
                 self._trace(simulation, trace)
             self._until_done(simulation, beats, patience, progress, trace)
             if trace:
                 self._check_trace(simulation, trace, still_open=False)
-            taken = {name: self._library.hwgen_moved(simulation, _SOURCE, n) for n, name in enumerate(self.sources)}
+            taken = {name: self.driver.hwgen_moved(simulation, _SOURCE, n) for n, name in enumerate(self.sources)}
         for name, count in taken.items():
             beats[name] = Beats(beats[name].payloads[:count], beats[name].cycles[:count])
         return beats
 
     @contextmanager
-    def running(self) -> Iterator["Running"]:
-        """The design from its first cycle on, for whoever decides as it runs what to give it."""
-        with self._simulation(0) as simulation:
-            yield Running(self, self._library, simulation)
-
-    @contextmanager
-    def _simulation(self, seed: int) -> Iterator[int]:
-        """A simulation before its first cycle."""
+    def simulation(self, seed: int = 0) -> Iterator[int]:
+        """A simulation before its first cycle, with this seed for pauses, for the functions of :attr:`driver`."""
         sizes = len(self.sources), len(self.sinks), len(self.watches)
         with tempfile.TemporaryDirectory(prefix="hwgen_contents_") as folder:
             for name, contents in self._roms.items():
                 (Path(folder) / f"{name}.hex").write_text(contents.hex_lines(), encoding="ascii")
-            simulation = self._library.hwgen_create(*sizes, seed, folder.encode())
+            simulation = self.driver.hwgen_create(*sizes, seed, folder.encode())
         try:
             yield simulation
         finally:
-            self._library.hwgen_destroy(simulation)
+            self.driver.hwgen_destroy(simulation)
 
     def _trace(self, simulation: int, trace: Waves) -> None:
         """Write waveforms of the cells ``trace.layers``."""
         last = (1 << 62) if trace.last is None else trace.last
         cells = (ctypes.c_char_p * len(trace.layers))(*(cell.encode() for cell in trace.layers))
-        self._library.hwgen_trace(simulation, str(trace.path).encode(), trace.first, last, cells, len(cells))
+        self.driver.hwgen_trace(simulation, str(trace.path).encode(), trace.first, last, cells, len(cells))
 
     def _check_trace(self, simulation: int, trace: Waves, still_open: bool) -> None:
         """OSError where not all waveforms could be written so far."""
-        failed = self._library.hwgen_trace_failed(simulation, still_open)
+        failed = self.driver.hwgen_trace_failed(simulation, still_open)
         if failed:
             raise OSError(failed, os.strerror(failed), str(trace.path))
 
     def _until_done(
         self, simulation: int, beats: Mapping[str, Beats], patience: int, progress, trace: Waves | None
     ) -> None:
-        library, streams = self._library, list(self._numbered())
+        library, streams = self.driver, list(self.numbered())
         for kind, n, name in streams:
             room = beats[name]
             library.hwgen_stream(
@@ -184,74 +179,10 @@ class CompiledDesign:
             cycle = library.hwgen_cycle(simulation)
             raise CompiledError(f"before cycle {cycle} an output withdrew or changed a beat that it offered")
 
-    def _numbered(self) -> Iterator[tuple[int, int, str]]:
+    def numbered(self) -> Iterator[tuple[int, int, str]]:
+        """Every stream: its kind and number, by which the driver knows it, and its name."""
         for kind, names in ((_SOURCE, self.sources), (_SINK, self.sinks), (_WATCH, self.watches)):
             yield from ((kind, n, name) for n, name in enumerate(names))
-
-
-class Running:
-    """A design that is run a few cycles at a time: streams get what was given so far, and keep what came out."""
-
-    def __init__(self, design: CompiledDesign, library: ctypes.CDLL, simulation: int):
-        self._library, self._simulation = library, simulation
-        self._places = {name: (kind, n) for kind, n, name in design._numbered()}
-        self._beats = {name: Beats.room(_SLICE, design.widths[name]) for name in self._places}
-        self._given = dict.fromkeys(design.sources, 0)
-        self._taken = dict.fromkeys(design.sinks, 0)
-        for name in self._places:
-            self._announce(name)
-
-    def give(self, name: str, payloads: np.ndarray) -> None:
-        """Offer ``payloads``, uint8 [beats, bytes], to the source ``name`` after what it has."""
-        start, end = self._given[name], self._given[name] + len(payloads)
-        self._given[name] = end
-        self._grow(name, end)
-        self._beats[name].payloads[start:end, : payloads.shape[1]] = payloads
-        self._announce(name)
-
-    def take(self, name: str) -> np.ndarray:
-        """The payloads, uint8 [beats, bytes], that came from the sink ``name`` since the last time."""
-        start, end = self._taken[name], self._moved(name)
-        self._taken[name] = end
-        return self._beats[name].payloads[start:end].copy()
-
-    def waiting(self, name: str) -> int:
-        """How many of the beats given to the source ``name`` were not taken yet."""
-        return self._given[name] - self._moved(name)
-
-    def run(self, cycles: int) -> None:
-        """Run for ``cycles``. Raises :class:`CompiledError` where an output withdraws or changes what it offered."""
-        for name in self._taken:
-            if self._moved(name) + cycles > len(self._beats[name].cycles):
-                self._grow(name, self._moved(name) + cycles)
-                self._announce(name)
-        if self._library.hwgen_run(self._simulation, cycles) < 0:
-            raise CompiledError(f"before cycle {self.cycle} an output withdrew or changed a beat that it offered")
-
-    @property
-    def cycle(self) -> int:
-        """Clock cycles until now."""
-        return self._library.hwgen_cycle(self._simulation)
-
-    def _moved(self, name: str) -> int:
-        return self._library.hwgen_moved(self._simulation, *self._places[name])
-
-    def _grow(self, name: str, beats: int) -> None:
-        """Room for ``beats`` in all."""
-        old = self._beats[name]
-        if beats > len(old.cycles):
-            room = Beats(np.zeros((2 * beats, old.payloads.shape[1]), np.uint8), np.zeros(2 * beats, np.int64))
-            room.payloads[: len(old.cycles)], room.cycles[: len(old.cycles)] = old.payloads, old.cycles
-            self._beats[name] = room
-
-    def _announce(self, name: str) -> None:
-        """Tell the driver where the beats of a stream are and how many."""
-        room = self._beats[name]
-        count = self._given.get(name, len(room.cycles))
-        payloads, cycles = room.payloads, room.cycles
-        self._library.hwgen_stream(
-            self._simulation, *self._places[name], payloads.ctypes.data, payloads.shape[1], cycles.ctypes.data, count
-        )
 
 
 def _load(path: Path) -> ctypes.CDLL:

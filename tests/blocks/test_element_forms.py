@@ -9,7 +9,7 @@ from hwgen.blocks.pointwise.choice import Chooses
 from hwgen.blocks.pointwise.element_forms import Computes, StraightLine, Tabulates
 from hwgen.graph.types import S8, U8, IntType, Quantization
 from hwgen.simulate.bench import from_beats, to_beats
-from hwgen.testing import simulate
+from hwgen.testing import Simulated
 from tests.blocks.unit_of import unit_of
 
 from .element_cases import FORMS, element, form, function
@@ -57,7 +57,7 @@ def test_the_hardware_is_float32(name):
     hard = [x.astype(m.type.dtype) for x, m in zip(hardest(op, operands(op, 3000, seed=2), 30), op.inputs, strict=True)]
     names = ["i"] if len(hard) == 1 else [f"i_{n}" for n in range(len(hard))]
     beats = {n: to_beats(x, m.type, 6) for n, x, m in zip(names, hard, op.inputs, strict=True)}
-    _, given = simulate(unit_of(op, folding).block(), beats, {"o": 30 * op.output.elements // 6})
+    _, given = Simulated(unit_of(op, folding).block())(beats, {"o": 30 * op.output.elements // 6})
     got = from_beats(given["o"].payloads, op.output.type, 6)
     np.testing.assert_array_equal(got, op.golden(*hard).ravel())
 

@@ -34,7 +34,7 @@ from hwgen.top.loading import laid_out, made_loadable, plan_text
 from tests import tiny
 from tests.cli.test_cli import errors
 from tests.dataflow.nets import residual, small
-from tests.link.simulated import SimulatedLine, simulated_board
+from tests.link.simulated import SimulatedLine, running, simulated_board
 from tests.link.test_bad_line import BUFFERS, CYCLES, GIVE_UP
 from tests.memory.test_store import Chain, expect, load, random_contents
 from tests.top.test_loading import compiled_engine, retrain
@@ -259,14 +259,14 @@ def test_the_test_bench_loads_the_weights_first(design, tmp_path):
 def test_a_board_without_weights_is_given_them(design):
     hardware = simulated_board(design, BUFFERS, CYCLES, QUICK)
     frames = tiny.frames(5)
-    with hardware.running() as running:
-        line = SimulatedLine(running, cycles=CYCLES)
+    with running(hardware) as run:
+        line = SimulatedLine(run, cycles=CYCLES)
         with pytest.raises(LinkError, match="takes its weights over the link, and frames only after them"):
             Runner(design.network, line, Session(line, give_up=GIVE_UP))
         runner = Runner(design.plan, line, Session(line, give_up=GIVE_UP))
         assert runner.loaded
         assert runner.simulate(frames).equal
-        running.run(1000)
+        run.run(1000)
         again = Runner(design.plan, line, Session(line, give_up=GIVE_UP))
         assert again.loaded == 0
         assert again.simulate(frames).equal

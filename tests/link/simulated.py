@@ -1,5 +1,8 @@
 """A board that is simulated: its hardware, made a program, as a line for the real host code; and lines that are bad."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
@@ -11,12 +14,85 @@ from hwgen.link.endpoint import Buffers
 from hwgen.link.identity import identity
 from hwgen.link.messages import Loads
 from hwgen.link.top import LinkTop
-from hwgen.simulate.verilated import CompiledDesign, Running
+from hwgen.simulate.verilated import Beats, CompiledDesign, CompiledError
 from hwgen.tools.verilator import FAST
 
 USUAL_CLOCK = Clock.of_mhz(100)
 _STEP = 64  # cycles between two looks for bytes
+_ROOM = 1024  # beats that a stream has room for to begin with
 _BUFFER = 512  # bytes between the host and the line
+
+
+@contextmanager
+def running(design: CompiledDesign) -> Iterator["Running"]:
+    """``design`` from its first cycle on, for whoever decides as it runs what to give it."""
+    with design.simulation() as simulation:
+        yield Running(design, simulation)
+
+
+class Running:
+    """A design that is run a few cycles at a time: streams get what was given so far, and keep what came out."""
+
+    def __init__(self, design: CompiledDesign, simulation: int):
+        self._library, self._simulation = design.driver, simulation
+        self._places = {name: (kind, n) for kind, n, name in design.numbered()}
+        self._beats = {name: Beats.room(_ROOM, design.widths[name]) for name in self._places}
+        self._given = dict.fromkeys(design.sources, 0)
+        self._taken = dict.fromkeys(design.sinks, 0)
+        for name in self._places:
+            self._announce(name)
+
+    def give(self, name: str, payloads: np.ndarray) -> None:
+        """Offer ``payloads``, uint8 [beats, bytes], to the source ``name`` after what it has."""
+        start, end = self._given[name], self._given[name] + len(payloads)
+        self._given[name] = end
+        self._grow(name, end)
+        self._beats[name].payloads[start:end, : payloads.shape[1]] = payloads
+        self._announce(name)
+
+    def take(self, name: str) -> np.ndarray:
+        """The payloads, uint8 [beats, bytes], that came from the sink ``name`` since the last time."""
+        start, end = self._taken[name], self._moved(name)
+        self._taken[name] = end
+        return self._beats[name].payloads[start:end].copy()
+
+    def waiting(self, name: str) -> int:
+        """How many of the beats given to the source ``name`` were not taken yet."""
+        return self._given[name] - self._moved(name)
+
+    def run(self, cycles: int) -> None:
+        """Run for ``cycles``. Raises :class:`CompiledError` where an output withdraws or changes what it offered."""
+        for name in self._taken:
+            if self._moved(name) + cycles > len(self._beats[name].cycles):
+                self._grow(name, self._moved(name) + cycles)
+                self._announce(name)
+        if self._library.hwgen_run(self._simulation, cycles) < 0:
+            raise CompiledError(f"before cycle {self.cycle} an output withdrew or changed a beat that it offered")
+
+    @property
+    def cycle(self) -> int:
+        """Clock cycles until now."""
+        return self._library.hwgen_cycle(self._simulation)
+
+    def _moved(self, name: str) -> int:
+        return self._library.hwgen_moved(self._simulation, *self._places[name])
+
+    def _grow(self, name: str, beats: int) -> None:
+        """Room for ``beats`` in all."""
+        old = self._beats[name]
+        if beats > len(old.cycles):
+            room = Beats(np.zeros((2 * beats, old.payloads.shape[1]), np.uint8), np.zeros(2 * beats, np.int64))
+            room.payloads[: len(old.cycles)], room.cycles[: len(old.cycles)] = old.payloads, old.cycles
+            self._beats[name] = room
+
+    def _announce(self, name: str) -> None:
+        """Tell the driver where the beats of a stream are and how many."""
+        room = self._beats[name]
+        count = self._given.get(name, len(room.cycles))
+        payloads, cycles = room.payloads, room.cycles
+        self._library.hwgen_stream(
+            self._simulation, *self._places[name], payloads.ctypes.data, payloads.shape[1], cycles.ctypes.data, count
+        )
 
 
 class ByteLine(wiring.Component):

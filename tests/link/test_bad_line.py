@@ -12,7 +12,7 @@ from hwgen.link.identity import fingerprint
 from hwgen.link.runner import Runner
 from hwgen.tools.verilator import QUICK
 from hwgen.top.tdata import tdata_rows
-from tests.link.simulated import Noisy, SimulatedLine, simulated_board
+from tests.link.simulated import Noisy, SimulatedLine, running, simulated_board
 
 from .. import tiny
 
@@ -43,8 +43,8 @@ def line(running):
 
 @pytest.mark.slow
 def test_a_thousand_frames_with_a_hundredth_of_all_bytes_corrupted(design, hardware, frames):
-    with hardware.running() as running:
-        noisy = Noisy(line(running), 0.01, seed=3)
+    with running(hardware) as run:
+        noisy = Noisy(line(run), 0.01, seed=3)
         result = Runner(design.network, noisy, Session(noisy, give_up=GIVE_UP)).simulate(frames)
     expected = golden.run(design.network, golden.network_input(design.network, frames))
     name = design.network.output.name
@@ -56,8 +56,8 @@ def test_a_thousand_frames_with_a_hundredth_of_all_bytes_corrupted(design, hardw
 
 
 def test_on_a_good_line_nothing_is_sent_twice(design, hardware, frames):
-    with hardware.running() as running:
-        session = Session(line(running), give_up=GIVE_UP)
+    with running(hardware) as run:
+        session = Session(line(run), give_up=GIVE_UP)
         Runner(design.network, None, session).simulate(frames[:50])
         again = Runner(design.network, None, session).simulate(frames[:50])
     assert again.equal
@@ -68,16 +68,16 @@ def test_on_a_good_line_nothing_is_sent_twice(design, hardware, frames):
 
 def test_a_session_begins_anew_wherever_the_last_one_stopped(design, hardware, frames):
     data = tdata_rows(golden.network_input(design.network, frames[:3]), design.network.input.map.type).tobytes()
-    with hardware.running() as running:
+    with running(hardware) as run:
         for stop in (1, 40, 64, 100, 190):
-            Session(line(running), give_up=GIVE_UP).run(data[:stop], 0)
-            assert Runner(design.network, None, Session(line(running), give_up=GIVE_UP)).simulate(frames[:2]).equal
+            Session(line(run), give_up=GIVE_UP).run(data[:stop], 0)
+            assert Runner(design.network, None, Session(line(run), give_up=GIVE_UP)).simulate(frames[:2]).equal
 
 
 def test_garbage_in_front_and_between_is_stepped_over(design, hardware, frames):
     garbage = np.random.default_rng(5).integers(256, size=700, dtype=np.uint8).tobytes()
-    with hardware.running() as running:
-        link = line(running)
+    with running(hardware) as run:
+        link = line(run)
         link.write(garbage)
         session = Session(link, give_up=GIVE_UP)
         runner = Runner(design.network, link, session)
@@ -89,8 +89,8 @@ def test_garbage_in_front_and_between_is_stepped_over(design, hardware, frames):
 def test_another_design_is_refused_in_one_line(hardware, tmp_path):
     other = tiny.save(tmp_path / "other.onnx", weight=np.ones((4, 1, 3, 3), np.float32))
     network = hwgen.compile(other, calibration=tiny.frames(), multipliers=8).network
-    with hardware.running() as running, pytest.raises(LinkError, match="the simulation holds another design") as error:
-        Runner(network, None, Session(line(running), give_up=GIVE_UP))
+    with running(hardware) as run, pytest.raises(LinkError, match="the simulation holds another design") as error:
+        Runner(network, None, Session(line(run), give_up=GIVE_UP))
     assert len(error.value.problems) == 1
     assert "load this model's bitstream" in error.value.problems[0]
 
@@ -120,8 +120,8 @@ def test_a_board_that_does_not_answer_is_given_up(design, hardware, frames, aliv
     def ask(link):
         Runner(design.network, link, Session(link, give_up=GIVE_UP)).simulate(frames[:20])
 
-    with hardware.running() as running, pytest.raises(LinkError, match=said):
-        ask(Dead(line(running), alive))
+    with running(hardware) as run, pytest.raises(LinkError, match=said):
+        ask(Dead(line(run), alive))
 
 
 def test_the_same_model_in_another_file_and_another_size_is_the_same_design(design, tmp_path):

@@ -18,7 +18,7 @@ from hwgen.link.protocol import HELD_BYTES, Hello, Message
 from hwgen.link.runner import Runner
 from hwgen.tools.verilator import QUICK
 from hwgen.top.loading import laid_out, plan_text
-from tests.link.simulated import Noisy, SimulatedLine, simulated_board
+from tests.link.simulated import Noisy, SimulatedLine, running, simulated_board
 from tests.top.test_loading import retrain
 
 from .. import tiny
@@ -66,8 +66,8 @@ def check(runner, plan, frames):
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [0.0, 0.01], ids=["good line", "bad line"])
 def test_load_infer_load_another_infer(hardware, plans, frames, share):
-    with hardware.running() as running:
-        noisy = Noisy(line(running), share, seed=3)
+    with running(hardware) as run:
+        noisy = Noisy(line(run), share, seed=3)
         runner = Runner(plans[0], noisy, Session(noisy, give_up=GIVE_UP))
         assert runner.loaded == 0  # it has them from the bitstream
         seen = [check(runner, plans[0], frames[:40])]
@@ -81,10 +81,10 @@ def test_load_infer_load_another_infer(hardware, plans, frames, share):
 
 
 def test_a_board_is_asked_what_it_holds_and_only_given_what_it_does_not(hardware, plans, frames):
-    with hardware.running() as running:
-        link = line(running)
+    with running(hardware) as run:
+        link = line(run)
         assert Runner(plans[1], link, Session(link, give_up=GIVE_UP)).loaded
-        running.run(1000)  # what was taken is in the board's buffer
+        run.run(1000)  # what was taken is in the board's buffer
         runner = Runner(plans[1], link, Session(link, give_up=GIVE_UP))  # resets the accelerator, not its weights
         assert runner.loaded == 0
         assert runner.load(plans[1]) == 0
@@ -94,11 +94,11 @@ def test_a_board_is_asked_what_it_holds_and_only_given_what_it_does_not(hardware
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.99])
 def test_a_load_that_is_cut_off_leaves_nothing_to_rely_on(hardware, plans, frames, share):
-    with hardware.running() as running:
-        link = line(running)
+    with running(hardware) as run:
+        link = line(run)
         message = load_message(plans[1])
         Session(link, give_up=GIVE_UP).run(message[: max(2, int(share * len(message)))], 0)
-        running.run(10_000)
+        run.run(10_000)
         runner = Runner(plans[0], link, Session(link, give_up=GIVE_UP))
         assert not runner.session.hello.held[0] & 1
         assert runner.loaded
@@ -106,8 +106,8 @@ def test_a_load_that_is_cut_off_leaves_nothing_to_rely_on(hardware, plans, frame
 
 
 def test_frames_without_weights_are_refused_in_one_line(hardware, design, plans):
-    with hardware.running() as running:
-        session = Session(line(running), give_up=GIVE_UP)
+    with running(hardware) as run:
+        session = Session(line(run), give_up=GIVE_UP)
         said = "the simulation takes its weights over the link, and frames only after them: name the folder of its bu"
         with pytest.raises(LinkError, match=said) as error:
             Runner(design.network, None, session)
@@ -117,8 +117,8 @@ def test_frames_without_weights_are_refused_in_one_line(hardware, design, plans)
 def test_weights_for_other_hardware_are_refused(hardware, design, frames):
     other = hwgen.compile(design.front.model, calibration=tiny.frames(), multipliers=4, weights="loadable")
     assert identity(other.plan) != identity(design.plan)
-    with hardware.running() as running, pytest.raises(LinkError, match="holds another design"):
-        Runner(other.plan, None, Session(line(running), give_up=GIVE_UP))
+    with running(hardware) as run, pytest.raises(LinkError, match="holds another design"):
+        Runner(other.plan, None, Session(line(run), give_up=GIVE_UP))
 
 
 def test_hardware_is_known_again_whatever_its_weights_are(design, plans):

@@ -18,7 +18,7 @@ from hwgen.link.host import LinkError
 from hwgen.link.identity import identity
 from hwgen.link.serial_line import RateError, SerialLine
 from hwgen.tools.verilator import QUICK
-from tests.link.simulated import simulated_board
+from tests.link.simulated import running, simulated_board
 
 from .. import tiny
 from .test_bad_line import BUFFERS, CYCLES
@@ -66,14 +66,14 @@ def command(folder, *arguments):
 def serve(hardware, master, process):
     """Bytes between the terminal and ``hardware`` until ``process`` ends; its status and what it said."""
     end = time.monotonic() + SECONDS
-    with hardware.running() as running:
+    with running(hardware) as run:
         while process.poll() is None and time.monotonic() < end:
             try:
-                running.give("i", np.frombuffer(os.read(master, 4096), np.uint8)[:, None])
+                run.give("i", np.frombuffer(os.read(master, 4096), np.uint8)[:, None])
             except BlockingIOError:
                 time.sleep(0.001)
-            running.run(4096)
-            if len(got := running.take("o")):
+            run.run(4096)
+            if len(got := run.take("o")):
                 os.write(master, got[:, 0].tobytes())
     if process.poll() is None:
         process.kill()

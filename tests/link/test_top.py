@@ -25,7 +25,7 @@ from hwgen.testing import random_frames
 from hwgen.tools.verilator import QUICK
 from hwgen.top.axi import AxiPort, AxiTop
 from hwgen.top.tdata import tdata_rows
-from tests.link.simulated import USUAL_CLOCK, ByteLine, SimulatedLine
+from tests.link.simulated import USUAL_CLOCK, ByteLine, SimulatedLine, running
 
 from ..dataflow.nets import small, squeezed
 
@@ -75,8 +75,8 @@ def check(network, hardware, count=4, cycles=2, clock=USUAL_CLOCK):
     """Frames through ``hardware`` are what golden makes of them."""
     integers = random_frames(network.input.map, count)
     frames = network.input.quantization.dequantize(integers)
-    with CompiledDesign(hardware, QUICK).running() as running:
-        line = SimulatedLine(running, clock, cycles)
+    with running(CompiledDesign(hardware, QUICK)) as run:
+        line = SimulatedLine(run, clock, cycles)
         result = Runner(network, line, Session(line, give_up=0.01)).simulate(frames)
     expected = golden.run(network, golden.network_input(network, frames))
     for each in network.results:
@@ -102,8 +102,8 @@ def test_a_difference_is_told_with_its_place():
     network = small()
     integers = random_frames(network.input.map, 1)
     frames = network.input.quantization.dequantize(integers)
-    with CompiledDesign(ByteLine(link(network, 20), 2), QUICK).running() as running:
-        line = SimulatedLine(running, cycles=2)
+    with running(CompiledDesign(ByteLine(link(network, 20), 2), QUICK)) as run:
+        line = SimulatedLine(run, cycles=2)
         runner = Runner(network, line, Session(line, give_up=0.01))
         took = runner.session.run
 

@@ -7,7 +7,7 @@ import pytest
 
 from hwgen.hdl.formal import prove_contract
 from hwgen.projects.gearbox import Gearbox
-from hwgen.testing import simulate
+from hwgen.testing import Simulated
 
 WIDTHS = [(4, 1), (1, 4), (4, 4), (4, 3), (3, 4), (8, 6), (6, 8), (16, 5), (4, 25), (25, 4)]
 
@@ -36,7 +36,7 @@ def test_bytes_keep_their_order(taken, given):
     send = [word for blob in blobs for word in payloads(blob, taken, unit)]
     want = [word for blob in blobs for word in payloads(blob, given, unit)]
     for stall in (None, 1, 2, 3):
-        _, found = simulate(Gearbox(taken, given), {"i": send}, {"o": len(want)}, stall=stall, limit=20_000)
+        _, found = Simulated(Gearbox(taken, given))({"i": send}, {"o": len(want)}, stall=stall, limit=20_000)
         assert list(found["o"].payloads) == want
 
 
@@ -44,7 +44,7 @@ def test_bytes_keep_their_order(taken, given):
 def test_the_narrower_side_moves_in_every_cycle_of_a_transfer(taken, given):
     unit, blob = gcd(taken, given), Random(1).randbytes(taken * given * 5)
     send, want = payloads(blob, taken, unit), payloads(blob, given, unit)
-    sent, found = simulate(Gearbox(taken, given), {"i": send}, {"o": len(want)})
+    sent, found = Simulated(Gearbox(taken, given))({"i": send}, {"o": len(want)})
     trace = sent["i"] if taken < given else found["o"]
     assert list(trace.cycles) == list(range(trace.cycles[0], trace.cycles[0] + len(trace.cycles)))
     assert found["o"].cycles[0] - sent["i"].cycles[0] == -(-given // taken)

@@ -41,7 +41,7 @@ def bench(folder, dialect, *plusargs):
 
 def vectors(facts, dialect):
     """By what stands behind the name, the lines of files."""
-    texts = load_vectors(facts, facts.host(dialect))
+    texts = load_vectors(facts, dialect)
     return {name.removeprefix(f"loadable_{dialect.suffix}_"): text for name, text in texts.items()}
 
 

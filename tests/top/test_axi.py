@@ -14,7 +14,7 @@ from amaranth.sim import Simulator
 from hwgen.blocks.stream import beat_layout, beat_stream
 from hwgen.graph.types import S8, U8, IntType
 from hwgen.hdl.rtlil import to_rtlil
-from hwgen.testing import simulate
+from hwgen.testing import Simulated
 from hwgen.top.axi import AxiPort, AxiTop, RegisterSlice
 
 S5, U12 = IntType(5, True), IntType(12, False)
@@ -154,9 +154,9 @@ def test_a_frame_of_one_beat_is_always_last():
 def test_the_register_slice_keeps_the_contract():
     beats = list(range(200))
     for stall in (None, 1, 2, 3):
-        _, given = simulate(RegisterSlice(beat_layout(U8, 1)), {"i": beats}, {"o": 200}, stall=stall)
+        _, given = Simulated(RegisterSlice(beat_layout(U8, 1)))({"i": beats}, {"o": 200}, stall=stall)
         assert list(given["o"].payloads) == beats
-    _, given = simulate(RegisterSlice(beat_layout(U8, 1)), {"i": beats}, {"o": 200})
+    _, given = Simulated(RegisterSlice(beat_layout(U8, 1)))({"i": beats}, {"o": 200})
     assert list(given["o"].cycles) == list(range(1, 201))
 
 

@@ -32,7 +32,7 @@ from hwgen.hdl.export import to_verilog
 from hwgen.memory.store import Store
 from hwgen.simulate.feed import Step
 from hwgen.simulate.reloading import simulate_steps
-from hwgen.testing import random_frames, simulate
+from hwgen.testing import Simulated, random_frames
 from hwgen.tools.verilator import available
 from hwgen.top.loader import LoadGate, LoadPlan
 from hwgen.top.loading import forms_in, laid_out, made_loadable, plan_text
@@ -185,7 +185,7 @@ def run_gate(beats: list[int], frames: int, leave: bool = True) -> tuple[list[in
                 left.append(cycle + 5)
         ctx.set(gate.left, int(leave and cycle in left))
 
-    _, given = simulate(gate, {"i": beats}, {"o": frames * LOADS.beats}, limit=2000, watch=watch)
+    _, given = Simulated(gate)({"i": beats}, {"o": frames * LOADS.beats}, limit=2000, watch=watch)
     return list(given["o"].payloads), bytes(seen), errors
 
 
