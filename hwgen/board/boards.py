@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import sys
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ from hwgen.device.flow import Flow
 from hwgen.device.pll import Pll
 from hwgen.device.targets import Device
 from hwgen.device.targets import device as find_device
-from hwgen.graph.errors import InputError
+from hwgen.graph.errors import InputError, unknown
 from hwgen.link.endpoint import Buffers
 from hwgen.link.uart import is_rate
 
@@ -118,6 +117,4 @@ def board(name: str) -> Board:
     known = {known.name: known for known in BOARDS}
     if name.lower() in known:
         return known[name.lower()]
-    near = get_close_matches(name.lower(), known, n=3)
-    meant = f"did you mean {' or '.join(near)}? Known" if near else "known"
-    raise InputError(f"board {name!r} is not known; {meant}: {', '.join(known)}")
+    raise unknown("board", name, known)

@@ -1,8 +1,7 @@
 """What the commands for boards do; :mod:`hwgen.cli.board` says how they are called."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from hwgen.flow.retraining import retrained
 from hwgen.frames.inputs import FrameSpec
 from hwgen.frames.load import load_frames, load_labels
 from hwgen.graph.errors import InputError
-from hwgen.link.host import Session
 from hwgen.link.runner import Runner
 from hwgen.link.serial_line import open_session
 from hwgen.progress import Steps
@@ -41,7 +39,10 @@ def run(
     """Frames in, answers of the board out; ``hardware`` is the folder of its build, which is looked for unless
     given."""
     on = find_board(board)
-    with Steps(quiet) as tell, asked(port, [baud] if baud else on.rates, tell) as session:
+    with ExitStack() as stack:
+        tell = stack.enter_context(Steps(quiet))
+        tell("asking the board")
+        session = stack.enter_context(open_session(port, [baud] if baud else on.rates))
         loaded = session.hello.held or hardware
         folder = _hardware(hardware, model, session.hello.design) if loaded else None
         source = network_file(model or folder or built(session.hello.design))
@@ -67,14 +68,6 @@ def run(
         commands.save_result(save, result)
     if not result.equal:
         click.get_current_context().exit(1)
-
-
-@contextmanager
-def asked(port: str, rates: Sequence[int], tell: Callable[[str], None]) -> Iterator[Session]:
-    """A session with the board at ``port``."""
-    tell("asking the board")
-    with open_session(port, rates) as opened:
-        yield opened
 
 
 def network_file(model: Path) -> Path:

@@ -1,11 +1,10 @@
 """The names of devices, as ``devices.csv`` has them: enough to refuse one, without all that a device is."""
 
 import csv
-from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 
-from hwgen.graph.errors import InputError
+from hwgen.graph.errors import unknown
 
 Row = dict[str, str]
 
@@ -27,6 +26,4 @@ def device_name(given: str) -> str:
     for name in (wanted, *(row["name"] for row in device_rows() if row["part"].lower() == wanted), f"xc{wanted}"):
         if name in names:
             return name
-    near = get_close_matches(wanted, names, n=3)
-    meant = f"did you mean {' or '.join(near)}? Known" if near else "known"
-    raise InputError(f"device {given!r} is not known; {meant}: {', '.join(names)}")
+    raise unknown("device", given, names)

@@ -77,6 +77,14 @@ def middle_cut(name: str, most: int = 48) -> str:
     return f"{name[:head]}...{name[len(name) - (most - 3 - head) :]}"
 
 
+def unknown(kind: str, given: str, known: Iterable[str]) -> InputError:
+    """That there is no ``given`` of a ``kind``, with the names that come near."""
+    known = list(known)
+    close = difflib.get_close_matches(given.lower(), known, _NEAREST)
+    meant = f"did you mean {' or '.join(close)}? Known" if close else "known"
+    return InputError(f"{kind} {given!r} is not known; {meant}: {', '.join(known)}")
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """The names of ``known`` that are most like ``name``, or its first ones."""
     known = list(dict.fromkeys(known))

@@ -107,7 +107,7 @@ class _Explicit:
         for at, cell in reversed(others):
             self.narrow(cell)
             made[at] = self.cell(cell)
-        lines = [line for at, piece in enumerate(self.pieces) for line in self.lines(piece, made.get(at, []))]
+        lines = [line for at, piece in enumerate(self.pieces) for line in made.get(at) or [self.declared(piece)]]
         return "\n".join([*lines[:-1], *self.sink(), lines[-1]])
 
     def statement(self, line: str) -> None:
@@ -119,10 +119,6 @@ class _Explicit:
             self.read(value[target:])
         elif word == "switch":
             self.read(value)
-
-    def lines(self, piece: "str | _Cell", made: list[str]) -> list[str]:
-        """What stands for a piece, which is a line or a cell, of which these were ``made``."""
-        return [self.declared(piece)] if isinstance(piece, str) else made
 
     def declared(self, line: str) -> str:
         """A line outside of cells; wires are as wide as they are now."""
@@ -169,11 +165,10 @@ class _Explicit:
         limit = "".join(part.bits or "?" for part in right)
         if cell.signed or set(limit) - {"0", "1"}:
             return None
-        always = cell.kind == "$ge" and not int(limit or "0", 2)
-        always |= cell.kind == "$le" and int(limit or "0", 2) >= (1 << sum(part.width for part in left)) - 1
-        never = cell.kind == "$lt" and not int(limit or "0", 2)
-        never |= cell.kind == "$gt" and int(limit or "0", 2) >= (1 << sum(part.width for part in left)) - 1
-        return "1'1" if always else "1'0" if never else None
+        value, greatest = int(limit or "0", 2), (1 << sum(part.width for part in left)) - 1
+        if (cell.kind in ("$ge", "$lt") and value == 0) or (cell.kind in ("$le", "$gt") and value >= greatest):
+            return "1'1" if cell.kind in ("$ge", "$le") else "1'0"
+        return None
 
     def parts(self, value: str) -> list[_Part]:
         """From the highest to the lowest; those of an operand of no bits, which is 0, are none."""

@@ -9,7 +9,7 @@ from typing import Any
 from hwgen.accelerator import Accelerator, Hardware
 from hwgen.simulate.load_files import load_rows
 from hwgen.tools import templates
-from hwgen.top.axi import CoreInstance
+from hwgen.top.axi import AxiPort, CoreInstance
 
 from .host import Dialect, HostTop, host_width
 
@@ -48,11 +48,14 @@ class Facts:
         """Frames that are between the ports at full speed, with one to spare at each end."""
         return math.ceil(self.made.schedule.latency / self.made.schedule.interval) + 2
 
+    @property
+    def _ports(self) -> tuple[AxiPort, ...]:
+        return self.made.component.source, *self.made.component.results
+
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """Bytes in a word of the host, of the input and of each output."""
-        ports = (self.made.component.source, *self.made.component.results)
-        return tuple(host_width(port.frame_bytes, self.made.schedule.interval, WIDEST) for port in ports)
+        return tuple(host_width(port.frame_bytes, self.made.schedule.interval, WIDEST) for port in self._ports)
 
     @property
     def header_bytes(self) -> int:
@@ -62,13 +65,8 @@ class Facts:
     @cached_property
     def blobs(self) -> tuple[tuple[bytes, ...], ...]:
         """The frames of the input and of each output as they lie in memory."""
-        network = self.made.network
-        streams = (network.input, *network.results)
-        ports = (self.made.component.source, *self.made.component.results)
-        return tuple(
-            tuple(port.words(frame).rows.tobytes() for frame in self.made.tensors[stream.name])
-            for stream, port in zip(streams, ports, strict=True)
-        )
+        tensors = zip(self._ports, self.made.tensors.values(), strict=True)
+        return tuple(tuple(port.words(frame).rows.tobytes() for frame in frames) for port, frames in tensors)
 
     def host(self, dialect: Dialect) -> HostTop:
         """The top for hosts, around the accelerator's own module."""

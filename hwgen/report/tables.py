@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from typing import Literal
 
@@ -12,6 +12,11 @@ _RULES = "    \n    \n -- \n    \n    \n -- \n    \n    \n"  # a line below the 
 def by(sizes: Iterable[int]) -> str:
     """``28x28x6``."""
     return "x".join(map(str, sizes))
+
+
+def counts(values: Mapping[str, int], *names: str) -> list[str]:
+    """Those of ``values`` that have these names, as tables show whole numbers."""
+    return [f"{values[name]:,}" for name in names]
 
 
 def shortened(names: Iterable[str], most: int) -> dict[str, str]:

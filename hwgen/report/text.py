@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hwgen.device.clocks import Clock
-from hwgen.report.tables import by, labelled, shortened, table, wrapped
+from hwgen.report.tables import by, counts, labelled, shortened, table, wrapped
 
 _NUMBERS = 64  # characters that the other columns of the table of layers may take
 _ACTIVITY_NUMBERS = 74  # those of the table of cycles
@@ -46,15 +46,12 @@ def layer_table(data: dict[str, Any], width: int) -> list[str]:
             names[layer["name"]],
             f"{by(layer['output'])} {layer['type']}",
             layer["folding"],
-            f"{layer['multipliers']:,}",
-            f"{layer['memory_bits']:,}",
-            f"{layer['cycles']:,}",
+            *counts(layer, "multipliers", "memory_bits", "cycles"),
             f"{layer['busy']:.0%}",
         )
         for layer in data["layers"]
     ]
-    total, speed = data["total"], data["speed"]
-    sums = (f"{total['multipliers']:,}", f"{total['memory_bits']:,}", f"{speed['cycles_per_frame']:,}")
+    sums = counts(data["total"] | data["speed"], "multipliers", "memory_bits", "cycles_per_frame")
     return table(columns, rows, width, ("all", "", "", *sums, ""))
 
 
@@ -95,10 +92,7 @@ def activity_lines(data: dict[str, Any], width: int) -> list[str]:
     layers = data["activity"]["layers"]
     names = shortened([row["layer"] for row in layers], width - _ACTIVITY_NUMBERS)
     kinds = ("works", "waits", "held", "idle")
-    rows = [
-        (names[row["layer"]], *(f"{row[kind]:,}" for kind in kinds), f"{sum(row[kind] for kind in kinds):,}")
-        for row in layers
-    ]
+    rows = [(names[row["layer"]], *counts(row, *kinds), f"{sum(row[kind] for kind in kinds):,}") for row in layers]
     return ["Cycles of a frame in steady state, where they go:", "", *table(columns, rows, width)]
 
 
@@ -111,7 +105,7 @@ def queue_lines(data: dict[str, Any], width: int) -> list[str]:
     labels = [f"{queue['name']}.{queue['output']}" for queue in queues]
     names = shortened(labels, width - _QUEUE_NUMBERS)
     rows = [
-        (names[label], f"{queue['places']:,}", f"{queue['peak']:,}", f"{queue['peak'] / queue['places']:.0%}")
+        (names[label], *counts(queue, "places", "peak"), f"{queue['peak'] / queue['places']:.0%}")
         for label, queue in zip(labels, queues, strict=True)
     ]
     return table(("queue between layers", "<places", "<most taken", "<share"), rows, width)
@@ -125,7 +119,7 @@ def shortcut_lines(data: dict[str, Any], width: int) -> list[str]:
     names = shortened([row["layer"] for row in shortcuts], (width - _SHORTCUT_NUMBERS) // 2)
     makers = shortened([row["handed_by"] for row in shortcuts if row["handed_by"]], (width - _SHORTCUT_NUMBERS) // 2)
     rows = [
-        (names[row["layer"]], makers.get(row["handed_by"], "a queue"), f"{row['two_rows']:,}", f"{row['bytes']:,}")
+        (names[row["layer"]], makers.get(row["handed_by"], "a queue"), *counts(row, "two_rows", "bytes"))
         for row in shortcuts
     ]
     sums = "", *(f"{sum(row[kind] for row in shortcuts):,}" for kind in ("two_rows", "bytes"))
@@ -143,7 +137,7 @@ def board_lines(data: dict[str, Any], width: int) -> list[str]:
     made = data["board"]
     if made is None:
         return []
-    rows = [(row["resource"], f"{row['used']:,}", f"{row['available']:,}", _percent(row)) for row in made["resources"]]
+    rows = [(row["resource"], *counts(row, "used", "available"), _percent(row)) for row in made["resources"]]
     clock, reached = Clock(made["clock_hz"]), Clock(made["reached_hz"])
     return [
         *table((f"routed on {made['board']}", "<used", "<available", "<share"), rows, width),
@@ -157,10 +151,7 @@ def board_lines(data: dict[str, Any], width: int) -> list[str]:
 def device_rows(fit: dict[str, Any]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Columns and rows of the device's table."""
     columns = (f"{fit['name']}, estimated", "<used", "<available", "<free", "<share")
-    rows = [
-        (row["resource"], f"{row['used']:,}", f"{row['available']:,}", f"{row['free']:,}", _percent(row))
-        for row in fit["resources"]
-    ]
+    rows = [(row["resource"], *counts(row, "used", "available", "free"), _percent(row)) for row in fit["resources"]]
     return columns, rows
 
 

@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from hwgen.graph.errors import HwgenError
+from hwgen.tools import cache
 from hwgen.tools.process import Ended, run_python
 
 #: What runs the script that is named after it, by package, the better one first.
@@ -124,10 +125,7 @@ def cache_environment() -> dict[str, str]:
             return {}
     except (ImportError, OSError, RuntimeError):
         pass
-    # Not a well-known name below /tmp: what lies there is executed, so it must be ours alone.
-    own = tempfile.mkdtemp(prefix="hwgen_cache_")
-    atexit.register(shutil.rmtree, own, ignore_errors=True)
-    return {"YOWASP_CACHE_DIR": own}
+    return {"YOWASP_CACHE_DIR": str(cache.writable_folder("yosys"))}
 
 
 class _Compilation:
