@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property, reduce
 from math import gcd
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from amaranth.hdl import Module
@@ -32,12 +32,18 @@ class Hardware(NamedTuple):
 class Streamed(Operator):
     """An operator whose block has as many lanes at all its ends."""
 
+    #: What computes it, which says so itself (``computes``).
+    unit: ClassVar[type["StreamedUnit"]]
+
     def foldings(self) -> Iterable[LaneFolding]:
         """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         if self.gap:
             raise self.golden_only()
         channels = reduce(gcd, (map_.channels for map_ in (*self.inputs, self.output)))
         return [LaneFolding(lanes) for lanes in divisors(channels)]
+
+    def units(self) -> Iterable["StreamedUnit"]:
+        return [self.unit(self, folding) for folding in self.foldings()]
 
 
 class StreamedUnit(OperatorUnit):
@@ -49,6 +55,11 @@ class StreamedUnit(OperatorUnit):
 
     op: "Streamed"
     folding: "LaneFolding"
+
+    def __init_subclass__(cls, computes: type[Streamed] | None = None):
+        super().__init_subclass__()
+        if computes:
+            computes.unit = cls
 
     @property
     @abstractmethod

@@ -1,5 +1,7 @@
 """Line memories: turns a raster of words into a raster of columns, padding included."""
 
+from math import prod
+
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
@@ -15,7 +17,7 @@ from hwgen.memory.ram import ram_ports
 from .loops import LoopNest, lookup
 from .queue import Outlet, queue_logic, wrapping_increment
 from .ram import ram_need, read_register
-from .raster import Raster
+from .raster import Raster, map_raster
 from .rom import pack
 
 
@@ -23,6 +25,11 @@ def slide_raster(raster: Raster) -> tuple[int, int]:
     """Rows and columns that slide in: padding above needs no time, that on the other sides does."""
     _, left, bottom, right = raster.window.pads
     return raster.height + bottom, raster.width + left + right
+
+
+def slid_pixels(map_: FeatureMap, window: Window) -> int:
+    """Pixels that slide in."""
+    return prod(slide_raster(map_raster(map_, window, map_.channels)))
 
 
 def completing_rows(raster: Raster) -> list[bool]:
@@ -142,13 +149,6 @@ def line_logic(raster: Raster, word: int) -> Logic:
     padding = Logic(fixed=word, register=word + 1, logic=8, constant=2 * index_bits(slide_raster(raster)[1]))
     if not lines:
         return queue + counters + padding
-    rows = Logic(logic=3 * lines, register=2 * lines + 1 + index_bits(depth))
-    return (
-        queue
-        + counters
-        + padding
-        + rows
-        + counter(depth)
-        + Logic(mux=lines * word)
-        + read_register(lines * word, depth)
-    )
+    rows = Logic(logic=3 * lines, register=2 * lines + 1 + index_bits(depth), mux=lines * word)
+    rows += counter(depth) + read_register(lines * word, depth)
+    return queue + counters + padding + rows

@@ -198,15 +198,8 @@ def _counted(raster: Raster, packs: int, passes: int) -> Logic:
     book = adder_register(arrived) + Logic(step=arrived) + adder_register(free)
     lookups = Logic(logic=sum(map(index_bits, raster.outputs)) + arrived + free // 2)
     address = running(index_bits(capacity), levels, modulus=True)
-    return (
-        total(map(loop, [*step, *outer]))
-        + counter(capacity)
-        + address
-        + _outside_logic(raster, levels)
-        + book
-        + lookups
-        + Logic(logic=4, register=4)
-    )
+    loops = total(map(loop, [*step, *outer])) + counter(capacity)
+    return loops + address + _outside_logic(raster, levels) + book + lookups + Logic(logic=4, register=4)
 
 
 def _outside_logic(raster: Raster, levels: int) -> Logic:

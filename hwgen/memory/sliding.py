@@ -18,12 +18,12 @@ from hwgen.cost.logic import Logic, counter, index_bits, loop, total
 from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.columns import slid_pixels
 
 from .columns import ColumnBuffer, completing_rows, line_actor, line_logic, line_memories, lines_fit, slide_raster
 from .delay import DelayLine
 from .loops import LoopNest, lookup
 from .ram import ram_need, read_register
-from .raster import map_raster
 from .window import WindowBuffer, window_ports
 
 
@@ -164,8 +164,7 @@ class Sliding(WindowBuffer):
 
     @classmethod
     def pixels(cls, map_: FeatureMap, window: Window) -> int:
-        rows, columns = slide_raster(map_raster(map_, window, map_.channels))
-        return rows * columns
+        return slid_pixels(map_, window)
 
     @property
     def _gap(self) -> int:

@@ -157,7 +157,8 @@ def random_plan(seed: int) -> Plan:
     network, generator = random_branches(seed), np.random.default_rng(seed)
     if generator.random() < 0.5:
         search = Search(network, device(USUAL), bound=False)
-        least, most = search.offers.least, search.offers.most
+        offers = search.offers
+        least, most = offers.least, int(offers.multipliers(max(layer.front[0][0] for layer in offers.layers)))
         search = search.within(int(generator.integers(least, min(most, least + 40) + 1)))
         return search.plan(search.picks())
     units = []

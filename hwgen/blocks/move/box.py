@@ -44,11 +44,8 @@ class _Box(Streamed):
         whole = [n for n in divisors(gcd(self.input.channels, self.output.channels)) if _in_beats(channels, n)]
         return [LaneFolding(lanes) for lanes in whole]
 
-    def units(self) -> Iterable["BoxUnit"]:
-        return [BoxUnit(self, folding) for folding in self.foldings()]
 
-
-class BoxUnit(StreamedUnit):
+class BoxUnit(StreamedUnit, computes=_Box):
     """Hardware for a box: what is not in it is dropped."""
 
     op: "_Box"
@@ -205,11 +202,8 @@ class Pad(_Box):
     def by_pixel(self) -> bool:
         return True
 
-    def units(self) -> Iterable["PadUnit"]:
-        return [PadUnit(self, folding) for folding in self.foldings()]
 
-
-class PadUnit(BoxUnit):
+class PadUnit(BoxUnit, computes=Pad):
     """Hardware for :class:`Pad`: what is around the box is made up."""
 
     op: "Pad"

@@ -67,11 +67,8 @@ class Concat(SeveralInputs, Streamed):
         """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         return [LaneFolding(lanes) for lanes in divisors(reduce(gcd, (map_.channels for map_ in self.maps)))]
 
-    def units(self) -> Iterable["ConcatUnit"]:
-        return [ConcatUnit(self, folding) for folding in self.foldings()]
 
-
-class ConcatUnit(StreamedUnit):
+class ConcatUnit(StreamedUnit, computes=Concat):
     """Hardware for :class:`Concat`."""
 
     op: "Concat"

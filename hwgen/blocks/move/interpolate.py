@@ -1,7 +1,6 @@
 """Linear resizing: rows between rows, then columns between columns, as exact sums, then requantised. Of a map that
 becomes smaller, lines that nothing is made of are dropped first."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -187,11 +186,8 @@ class Interpolate(Streamed):
         """What the report says of it: nothing is rounded here."""
         return {"form": "none", "proved": "exact sums"}
 
-    def units(self) -> Iterable["InterpolateUnit"]:
-        return [InterpolateUnit(self, folding) for folding in self.foldings()]
 
-
-class InterpolateUnit(StreamedUnit):
+class InterpolateUnit(StreamedUnit, computes=Interpolate):
     """Hardware for :class:`Interpolate`."""
 
     op: "Interpolate"

@@ -112,11 +112,8 @@ class _Reorder(Streamed):
     def foldings(self) -> Iterable[LaneFolding]:
         return [LaneFolding(lanes) for lanes in self._orders]
 
-    def units(self) -> Iterable["ReorderUnit"]:
-        return [ReorderUnit(self, folding) for folding in self.foldings()]
 
-
-class ReorderUnit(StreamedUnit):
+class ReorderUnit(StreamedUnit, computes=_Reorder):
     """Hardware for :class:`_Reorder`."""
 
     op: "_Reorder"

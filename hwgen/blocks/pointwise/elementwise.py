@@ -1,6 +1,5 @@
 """Any element-wise function of a few streams: evaluated in real numbers, in one of several forms in hardware."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,19 +55,15 @@ class Elementwise(SeveralInputs, Zipped):
     def _found(self) -> Form | str:
         """The first form that there is, or why there is none."""
         reasons: list[str] = []
-        for form in self._forms(reasons):
-            return form
-        return reasons[0]
-
-    def _forms(self, reasons: list[str]) -> Iterator[Form]:
         for make in _FORMS:
             try:
                 form = make(self.definition)
             except (ModelError, ValueError) as error:
                 reasons.append(str(error))
-            else:
-                if form is not None:
-                    yield form
+                continue
+            if form is not None:
+                return form
+        return reasons[0]
 
     @property
     def form(self) -> Form:

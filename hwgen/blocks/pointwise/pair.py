@@ -114,12 +114,12 @@ class _Pair(SeveralInputs, Zipped, Combination):
 
     @property
     def term_types(self) -> tuple[IntType, ...]:
-        """Of what the line takes."""
-        raise NotImplementedError
+        """Of what the line takes: the operands, unless it is something else."""
+        return self.types
 
     def terms(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
         """What the line takes, for operands that broadcast to each other."""
-        raise NotImplementedError
+        return a, b
 
     @cached_property
     def line(self) -> Line | None:
@@ -190,13 +190,6 @@ class Add(_Pair):
     def steps(*tensors: QuantizedTensor) -> tuple[float, ...]:
         x, y, result = (tensor.quantization.step for tensor in tensors)
         return x / result, y / result
-
-    @property
-    def term_types(self) -> tuple[IntType, ...]:
-        return self.types
-
-    def terms(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, ...]:
-        return a, b
 
 
 @dataclass(frozen=True, eq=False)

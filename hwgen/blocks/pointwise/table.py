@@ -1,7 +1,6 @@
 """Any function of one narrow integer, as a table: requantisation between streams, activations."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -51,11 +50,8 @@ class _Tabulated(Streamed):
     def by_pixel(self) -> bool:
         return True
 
-    def units(self) -> Iterable["TableUnit"]:
-        return [TableUnit(self, folding) for folding in self.foldings()]
 
-
-class TableUnit(StreamedUnit):
+class TableUnit(StreamedUnit, computes=_Tabulated):
     """Hardware for :class:`_Tabulated`."""
 
     op: "_Tabulated"

@@ -1,7 +1,7 @@
 """Operators that combine several streams element by element, any of which may be broadcast."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from amaranth.hdl import Const, Module, Signal
@@ -44,11 +44,8 @@ class Zipped(Streamed):
         whole = all(map_.shape == self.output.shape for map_ in self.inputs)
         return 0 if whole and not self.fixed else SPREAD_LATENCY
 
-    def units(self) -> Iterable["ZippedUnit"]:
-        return [ZippedUnit(self, folding) for folding in self.foldings()]
 
-
-class ZippedUnit(StreamedUnit):
+class ZippedUnit(StreamedUnit, computes=Zipped):
     """Hardware for :class:`Zipped`."""
 
     op: "Zipped"

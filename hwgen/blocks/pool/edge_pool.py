@@ -1,6 +1,6 @@
 """Average pooling that leaves padding out: at the edges fewer pixels are added up, and divided by their number."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import lcm
@@ -86,11 +86,8 @@ class EdgeAveragePool(AveragePool):
         """What constants that are loaded later must keep to."""
         return super().built_for() | {"zero point of the input": self.input_zero, "padding": "left out"}
 
-    def units(self) -> Iterable["EdgeAveragePoolUnit"]:
-        return [EdgeAveragePoolUnit(self, folding) for folding in self.foldings()]
 
-
-class EdgeAveragePoolUnit(AveragePoolUnit):
+class EdgeAveragePoolUnit(AveragePoolUnit, computes=EdgeAveragePool):
     """Hardware for :class:`EdgeAveragePool`."""
 
     op: "EdgeAveragePool"

@@ -1,6 +1,5 @@
 """Maximum over a whole map: the greatest integer of each channel kept while the map passes, no window buffer."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,11 +42,8 @@ class GlobalMaxPool(GlobalPool):
     def golden(self, x: np.ndarray) -> np.ndarray:
         return np.clip(x.max(axis=(1, 2), keepdims=True), *self.clamp).astype(x.dtype)
 
-    def units(self) -> Iterable["GlobalMaxPoolUnit"]:
-        return [GlobalMaxPoolUnit(self, folding) for folding in self.foldings()]
 
-
-class GlobalMaxPoolUnit(GlobalPoolUnit):
+class GlobalMaxPoolUnit(GlobalPoolUnit, computes=GlobalMaxPool):
     """Hardware for :class:`GlobalMaxPool`."""
 
     op: "GlobalMaxPool"

@@ -1,6 +1,5 @@
 """Pooling over a whole map: one value kept per channel while the map passes, no window buffer. The average."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -86,11 +85,8 @@ class GlobalAveragePool(Average, GlobalPool):
     def sum_type(self) -> IntType:
         return sum_type(self.input.type, self.pixels)
 
-    def units(self) -> Iterable["GlobalAveragePoolUnit"]:
-        return [GlobalAveragePoolUnit(self, folding) for folding in self.foldings()]
 
-
-class GlobalAveragePoolUnit(AverageUnit, GlobalPoolUnit):
+class GlobalAveragePoolUnit(AverageUnit, GlobalPoolUnit, computes=GlobalAveragePool):
     """Hardware for :class:`GlobalAveragePool`."""
 
     op: "GlobalAveragePool"

@@ -1,6 +1,6 @@
 """Maximum and average pooling."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
@@ -95,11 +95,8 @@ class MaxPool(Pool):
         taps = [patches[:, :, :, ky, kx] for ky in range(rows) for kx in range(columns)]
         return np.clip(reduce(np.maximum, taps), *self.clamp).astype(x.dtype)
 
-    def units(self) -> Iterable["MaxPoolUnit"]:
-        return [MaxPoolUnit(self, folding) for folding in self.foldings()]
 
-
-class MaxPoolUnit(PoolUnit):
+class MaxPoolUnit(PoolUnit, computes=MaxPool):
     """Hardware for :class:`MaxPool`."""
 
     op: "MaxPool"
@@ -167,11 +164,8 @@ class AveragePool(Average, Pool):
     def sum_type(self) -> IntType:
         return sum_type(self.input.type, self.window.taps)
 
-    def units(self) -> Iterable["AveragePoolUnit"]:
-        return [AveragePoolUnit(self, folding) for folding in self.foldings()]
 
-
-class AveragePoolUnit(AverageUnit, PoolUnit):
+class AveragePoolUnit(AverageUnit, PoolUnit, computes=AveragePool):
     """Hardware for :class:`AveragePool`."""
 
     op: "AveragePool"

@@ -136,19 +136,17 @@ class StepSearch(Requantizer):
         """The value of the step in which ``x`` lies; the comparisons made are its number, the first one highest."""
         plan, steps, index = self.plan, self.requantization.steps, Cat()
         points = point_type(steps)
+
+        def later(cycles: int, place: str, **values: Value) -> list[Value]:
+            return [delay(m, value, cycles, f"{name}{place}") for name, value in values.items()]
+
         for level in range(plan.levels):
             threshold = self._rom(m, f"thresholds{level}_{lane}", steps.level(level), points, lane, Cat(index, beat))
             wait = plan.level_latency(level) - 1
-            x, beat, index = (
-                delay(m, value, wait, f"{name}{level}_{lane}")
-                for name, value in (("x", x), ("beat", beat), ("index", index))
-            )
+            x, beat, index = later(wait, f"{level}_{lane}", x=x, beat=beat, index=index)
             above = Signal(name=f"above{level}_{lane}", reset_less=True)
             m.d.sync += above.eq(x >= threshold)
-            x, beat, index = (
-                delay(m, value, 1, f"{name}{level}_{lane}_then")
-                for name, value in (("x", x), ("beat", beat), ("index", index))
-            )
+            x, beat, index = later(1, f"{level}_{lane}_then", x=x, beat=beat, index=index)
             index = Cat(above, index)
         if plan.tabled:
             return self._rom(m, f"values_{lane}", steps.table, value_type(steps), lane, Cat(index, beat))

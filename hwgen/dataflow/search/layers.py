@@ -58,11 +58,6 @@ class NetworkOffers:
         """The multipliers without which it cannot be built."""
         return sum(layer.front[1][-1] for layer in self.layers)
 
-    @property
-    def most(self) -> int:
-        """The multipliers beyond which nothing gets faster."""
-        return int(self.multipliers(max(layer.front[0][0] for layer in self.layers)))
-
     def settled(self, picks: Sequence[int]) -> list[Choice] | None:
         """The offers picked; None where making their cycles exact has changed any."""
         if max([layer.settle(at) for layer, at in zip(self.layers, picks, strict=True)]):
