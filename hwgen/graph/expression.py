@@ -13,7 +13,6 @@ from .ir import Node
 from .weights import clip_bounds
 
 _NEVER_WRAPS = (1, 7)  # ONNX's numbers for float32 and int64
-UNBOUNDED = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,7 @@ class Expression:
 
     def bounds(self) -> tuple[float, float] | None:
         """The range that the result is clipped to, where that is all that happens to a single input."""
-        low, high = UNBOUNDED
+        low, high = -np.inf, np.inf
         current = self.inputs[0]
         for node in self.nodes:
             if node.op not in CLIPS or node.inputs[0] != current:

@@ -7,13 +7,13 @@ from onnx import TensorProto
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
 from hwgen.graph.errors import InputError, ModelError
-from hwgen.graph.lower.lower import lower, sites
+from hwgen.graph.lower.lower import lower
 from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
 from hwgen.graph.types import S8, U8, Quantization
 from tests.graph.models import build, node, save
 from tests.graph.reference import compare
-from tests.graph.toys import TOYS, ToyConv
+from tests.graph.toys import TOYS, ToyConv, sites
 
 CONSTANTS = {
     "s": np.float32(0.02),

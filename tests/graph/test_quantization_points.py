@@ -6,7 +6,7 @@ import pytest
 from hwgen.blocks import OPERATORS
 from hwgen.graph import golden
 from hwgen.graph.errors import ModelError
-from hwgen.graph.lower.lower import lower, sites
+from hwgen.graph.lower.lower import lower
 from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize.quantization_points import QuantizationPoints, existing
@@ -14,6 +14,7 @@ from hwgen.graph.quantize.quantize import quantize
 from hwgen.graph.semantics.float_model import run_float
 from hwgen.graph.types import IntType, Quantization
 from tests.graph.models import build, node, save
+from tests.graph.toys import sites
 
 SHAPE = ("x", ("N", 4, 6, 6))
 

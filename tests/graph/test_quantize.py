@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hwgen.graph.errors import InputError, ModelError
-from hwgen.graph.lower.lower import sites
 from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.passes import simplify
 from hwgen.graph.quantize.calibrate import METHODS, entropy, minmax, mse, percentile
@@ -12,6 +11,7 @@ from hwgen.graph.quantize.quantize import quantize
 from hwgen.graph.quantize.recipe import Recipe
 from hwgen.graph.types import U8, Quantization
 from tests.graph.models import build, lenet_like, node, save
+from tests.graph.toys import sites
 
 
 def read(model, folder):

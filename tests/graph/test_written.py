@@ -7,7 +7,6 @@ import pytest
 from onnx import TensorProto, helper
 
 from hwgen import flow
-from hwgen.graph.lower.lower import sites
 from hwgen.graph.onnx.reader import read_model
 from hwgen.graph.onnx.writer import write_qdq
 from hwgen.graph.passes import simplify
@@ -15,6 +14,7 @@ from hwgen.graph.quantize.quantize import quantize
 from hwgen.simulate.runtime import against_onnxruntime
 from tests.graph.models import build, lenet_like, node, save
 from tests.graph.test_narrow_input import CASES as NARROW
+from tests.graph.toys import sites
 from tests.shared import model as shared_model
 
 SHAPE = (3, 6, 6)

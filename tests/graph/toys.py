@@ -1,13 +1,25 @@
 """The fewest operators that a network needs, straight from the definition. Doubles for ``hwgen.blocks``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwgen.graph.exact.requantize import requantize_reference
+from hwgen.graph.ir import Graph
+from hwgen.graph.lower.subsample import subsampled
+from hwgen.graph.lower.trace import Trace
 from hwgen.graph.network import Site
+from hwgen.graph.notice import warn_caller
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
+
+
+def sites(graph: Graph, warn: Callable[[str], None] = warn_caller) -> tuple[Site, ...]:
+    """The sites of a quantised graph, in topological order; ModelError with a line per problem."""
+    trace = Trace(graph, warn).run()
+    trace.problems.raise_any()
+    return tuple(subsampled(trace.emitter.sites, trace.emitter.streams))
 
 
 def window(site: Site) -> Window:

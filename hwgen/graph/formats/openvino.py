@@ -4,6 +4,7 @@ import numpy as np
 
 from hwgen.graph.semantics.operators import Attribute
 
+from ..types import IntType
 from .call import Call, Foreign
 from .qonnx import per_axis, quantize_dequantize
 
@@ -33,9 +34,7 @@ def fake_quantize(call: Call) -> None:
         limits, zero = (-first, levels - 1 - first), np.zeros(steps.shape, np.int64)
     else:
         limits, zero = (0, levels - 1), steps
-    dtype = np.min_scalar_type(limits[0] if limits[0] else limits[1])
-    if limits[0] and not np.iinfo(dtype).min <= limits[1] <= np.iinfo(dtype).max:
-        dtype = np.dtype(np.int16)
+    dtype = IntType.holding(*limits).dtype
     axis = max(axis for _, axis in ends)
     quantize_dequantize(call, scale.astype(np.float32), zero.astype(dtype), axis, limits, "ROUND")
 

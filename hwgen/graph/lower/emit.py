@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.graph.errors import ModelError, Problems
-from hwgen.graph.expression import UNBOUNDED, Expression, identity
+from hwgen.graph.expression import Expression, identity
 from hwgen.graph.ir import Graph, Node, fresh
 from hwgen.graph.lower.site import integer_clamp, site_attributes, site_bias, site_op, site_weight, sum_quantization
 from hwgen.graph.lower.value import NOWHERE, Leaf, Pending, Size, Value, laid_out, standard, stream_places
@@ -95,15 +95,15 @@ class Emitter:
         first, *rest = pending.expression.nodes
         names = tuple(pending.leaves)
         kernel = None
-        plain_kernel = not any(name in self.raw for leaf in pending.leaves.values() for name in _streams(leaf))
-        if plain_kernel and first.op in KERNELS and set(first.inputs) == set(names):
+        read = [source.stream.name for leaf in pending.leaves.values() for source in leaf.sources]
+        if self.raw.isdisjoint(read) and first.op in KERNELS and set(first.inputs) == set(names):
             after = replace(pending.expression, nodes=tuple(rest), inputs=first.outputs)
             kernel = after.bounds()
         if kernel is None:
             sources = tuple(pending.leaves[name].sources[0] for name in pending.expression.inputs)
             last = pending.expression.nodes[-1]
-            full = integer_clamp(output.quantization, UNBOUNDED)
-            self.add(replace(last, op="Elementwise"), sources, output, full, pending.expression)
+            ends = output.quantization.type.ends
+            self.add(replace(last, op="Elementwise"), sources, output, ends, pending.expression)
             return
         sources = tuple(pending.leaves[name].sources[0] for name in first.inputs)
         self.add(first, sources, output, integer_clamp(output.quantization, kernel))
@@ -122,7 +122,7 @@ class Emitter:
                 continue
             before = value if not function.nodes else replace(value, tensor=None, pending=continued(value, function))
             sources.append(self.quantized(before, f"{name}/quantized", output.quantization))
-        self.add(node, tuple(sources), output, integer_clamp(output.quantization, UNBOUNDED))
+        self.add(node, tuple(sources), output, output.quantization.type.ends)
 
     # Sums that nothing quantises
 
@@ -161,7 +161,7 @@ class Emitter:
         before = source.stream.quantization
         quantization = sum_quantization(node, before, weight, bias, attributes, size[2])
         output = self.stream(name, size, quantization)
-        full = integer_clamp(quantization, UNBOUNDED)
+        full = quantization.type.ends
         layer, inputs = fresh(node.name, self.names), (source.stream,)
         self.sites.append(Site(layer, site_op(node), inputs, output, attributes, full, weight, bias, raw=True))
         self.raw.add(output.name)
@@ -225,7 +225,7 @@ class Emitter:
         output = self.stream(name, size, kind)
         node = Node(output.name, "Rearrange", (), (name,))
         settings = {"places": result.reshape(size), "fill": fill}
-        self.add(node, (value,), output, integer_clamp(kind, UNBOUNDED), attributes=settings)
+        self.add(node, (value,), output, kind.type.ends, attributes=settings)
         order = None if axes == standard(value.shape) else wanted
         return Value(value.shape, size, order, output)
 
@@ -235,10 +235,6 @@ def _computed(bias: np.ndarray, source: Quantization, weight: QuantizedConstant)
     scale = source.scales * weight.scale
     scale = np.resize(scale, len(bias)) if scale.size > 1 else scale
     return Weight(bias.astype(np.int32), scale, np.zeros(scale.size, np.int32), 0)
-
-
-def _streams(leaf: Leaf) -> list[str]:
-    return [source.stream.name for source in leaf.sources]
 
 
 def plain(name: str, value: Value) -> Pending:
@@ -263,5 +259,5 @@ def clamped(function: Expression, quantization: Quantization) -> tuple[tuple[int
     """Clips as a range of integers; anything else as it is."""
     bounds = function.bounds()
     if bounds is None:
-        return integer_clamp(quantization, UNBOUNDED), function
+        return quantization.type.ends, function
     return integer_clamp(quantization, bounds), None

@@ -18,13 +18,6 @@ from hwgen.graph.notice import warn_caller
 from hwgen.graph.weights import find_weight
 
 
-def sites(graph: Graph, warn: Callable[[str], None] = warn_caller) -> tuple[Site, ...]:
-    """The sites of a quantised graph, in topological order; ModelError with a line per problem."""
-    trace = Trace(graph, warn).run()
-    trace.problems.raise_any()
-    return tuple(subsampled(trace.emitter.sites, trace.emitter.streams))
-
-
 def refusals(graph: Graph) -> frozenset[str]:
     """The nodes of a quantised graph, by name, that have no place in a network: they may be left to the host."""
     trace = Trace(graph, lambda line: None).run()

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwgen.graph.expression import UNBOUNDED
 from hwgen.graph.ir import fresh
-from hwgen.graph.lower.site import integer_clamp
 from hwgen.graph.network import QuantizedTensor, Site
 from hwgen.graph.types import FeatureMap
 
@@ -30,6 +28,6 @@ def _parts(site: Site, names: set[str]) -> tuple[Site, Site]:
     rows, columns, channels = places.shape
     size = FeatureMap(rows, columns, channels, map_.type)
     pixels = QuantizedTensor(fresh(f"{source.name}_pixels", names), size, source.quantization)
-    clamp = integer_clamp(source.quantization, UNBOUNDED)
-    take = Site(f"{site.name}_pixels", "Rearrange", (source,), pixels, {"places": places, "fill": 0}, clamp)
+    settings = {"places": places, "fill": 0}
+    take = Site(f"{site.name}_pixels", "Rearrange", (source,), pixels, settings, source.quantization.type.ends)
     return take, replace(site, inputs=(pixels,), attributes={**site.attributes, "strides": (1, 1)})

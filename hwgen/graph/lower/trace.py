@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.graph.errors import ONE_INPUT, quoted
-from hwgen.graph.expression import UNBOUNDED, identity, joined
+from hwgen.graph.expression import identity, joined
 from hwgen.graph.ir import Graph, Node
 from hwgen.graph.lower.emit import KERNELS, Emitter, plain
 from hwgen.graph.lower.entrance import Entrance
 from hwgen.graph.lower.operands import constant_operand, fixed, joint, padding
-from hwgen.graph.lower.site import affine, integer_clamp
+from hwgen.graph.lower.site import affine
 from hwgen.graph.lower.value import (
     NOWHERE,
     Leaf,
@@ -253,8 +253,7 @@ class Trace:
         quantization = tensors[0].quantization
         called = f"{name}/turned" if moved else self.integer_name(name, *tensors)
         output = self.emitter.stream(called, size, quantization)
-        clamp = integer_clamp(quantization, UNBOUNDED)
-        self.emitter.add(node, sources, output, clamp)
+        self.emitter.add(node, sources, output, quantization.type.ends)
         return Value(shape, size, order, output)
 
     def visit_ReduceMean(self, node: Node, value: Value) -> Value:

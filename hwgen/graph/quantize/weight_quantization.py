@@ -69,16 +69,16 @@ def with_room(weight: Weight, bias: np.ndarray, input_scale: float, along: int =
     ``along`` is the axis of ``weight`` that counts channels.
     """
     rows = np.moveaxis(weight.values, along, 0).reshape(len(bias), -1)
-    zero = np.zeros(1, weight.values.dtype) if weight.zero_point is None else weight.zero_point.reshape(-1)
+    zero = np.broadcast_to(weight.zero_points, len(bias)).astype(weight.values.dtype)
     scale = np.broadcast_to(weight.scales, len(bias)).astype(np.float32)
     step = np.float64(np.float32(input_scale)) * scale
     largest = np.abs(bias.astype(np.float64))
-    zeros = (rows == np.broadcast_to(zero, len(bias))[:, np.newaxis]).all(axis=1)
+    zeros = (rows == zero[:, np.newaxis]).all(axis=1)
     still = zeros & ((scale < MIN_SCALE) | (largest > step * BIAS_MAX))
     if not still.any():
         return weight
     scale[still] = np.maximum(largest[still] / (input_scale * (BIAS_MAX // 2)), MIN_SCALE)
-    return replace(weight, scale=scale, zero_point=np.broadcast_to(zero, len(bias)).copy(), axis=along)
+    return replace(weight, scale=scale, zero_point=zero, axis=along)
 
 
 def _bias(bias: Weight | None, weight: Weight, input_scale: float, channels: int) -> Weight | None:
