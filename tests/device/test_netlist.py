@@ -220,7 +220,10 @@ def test_registers_move_and_nothing_else_changes(component, left, modes):
     assert len({str(response) for response in responses(before)}) > 30
 
 
-@pytest.mark.parametrize(("depth", "width"), [(512, 36), (3000, 24), (1500, 40), (20000, 8)])
+@pytest.mark.parametrize(
+    ("depth", "width"),
+    [(512, 36), (3000, 24), *(pytest.param(*shape, marks=pytest.mark.slow) for shape in ((1500, 40), (20000, 8)))],
+)
 def test_words_of_deep_roms_leave_the_block_ram_through_its_register(depth, width):
     before = synthesised(Deep(depth, width))
     after = absorb(retime(before))

@@ -7,18 +7,22 @@ from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
 from hwgen.graph.network import Output
+from hwgen.graph.semantics.window import Window
+from hwgen.graph.types import U8, FeatureMap
 from hwgen.hdl.export import to_verilog
 from hwgen.simulate.testbench import vectors, verilog_testbench
 from hwgen.testing import random_frames
 from hwgen.top.axi import AxiPort, AxiTop
-from tests.dataflow.nets import squeezed
+from tests.blocks.cases import conv
+from tests.dataflow.nets import graph
 from tests.hdl.test_export import FRAMES, icarus, tool
 
 
 @tool("iverilog")
 def test_every_output_is_checked(tmp_path):
-    network = squeezed()
-    streams = [network.tensors[name] for name in ("t6", "t4")]
+    first = conv(FeatureMap(6, 7, 3, U8), Window((3, 3), pads=(1, 1, 1, 1)), 8)
+    network = graph((first, "t0"), (conv(first.output, Window((1, 1)), 5, seed=1), "t1"))
+    streams = [network.tensors[name] for name in ("t2", "t1")]  # the end, and what is read here too
     network = replace(network, outputs=tuple(Output(each.name, (each,), each.map.shape) for each in streams))
     design = search(network, multipliers=14)
     core = Pipeline(design)
