@@ -14,6 +14,9 @@ from tests.shared import EXAMPLES
 RUN = EXAMPLES / "cocotb" / "run.py"
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     missing = [name for name in ("cocotb", "cocotbext", "find_libpython") if not importlib.util.find_spec(name)]

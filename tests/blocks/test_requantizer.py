@@ -47,7 +47,9 @@ def test_constants_save_rows_of_products_in_luts():
     assert (half.gated, half.adder, half.apart_adder) == (-2 * 10, -2 * 11, 2 * 11)
 
 
-@pytest.mark.parametrize("elements", [2, 3, 4, 5, 6, 7, 9, 14, 40])
+@pytest.mark.parametrize(
+    "elements", [3, 40, *(pytest.param(count, marks=pytest.mark.slow) for count in (2, 4, 5, 6, 7, 9, 14))]
+)
 @pytest.mark.parametrize("kind", ["fixed", "loaded", "rounded"])
 def test_constants_are_there_for_as_long_as_digits_come(kind, elements):
     """From a product in one cycle to one of a digit of one bit a cycle, without and with pauses."""

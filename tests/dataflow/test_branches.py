@@ -12,7 +12,7 @@ from .watched import faults
 
 
 @pytest.mark.parametrize(
-    "seed", [1, 2, 3, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, *range(4, 20)))]
+    "seed", [1, 3, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (0, 2, *range(4, 20)))]
 )
 def test_hardware_and_schedule_agree(seed):
     assert faults(random_plan(seed), seed) == []

@@ -117,7 +117,7 @@ def test_random_networks(seed):
     agree(network, search(network, multipliers=10 + 15 * seed))
 
 
-@pytest.mark.parametrize(("budget", "widens"), [(20, True), (30, False)])
+@pytest.mark.parametrize(("budget", "widens"), [(20, True), pytest.param(30, False, marks=pytest.mark.slow)])
 def test_queues_are_where_beats_are_wide(budget, widens):
     plan = search(small(), multipliers=budget)
     plan = plan.with_queues({(layer.name, 0): 16 for layer in plan.layers[1:]})

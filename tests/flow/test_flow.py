@@ -110,6 +110,7 @@ def test_a_wrong_prediction_does_not_pass_the_check(design):
         wrong.checked()
 
 
+@pytest.mark.slow
 def test_write_makes_the_same_bytes_twice(path, tmp_path, monkeypatch):
     for folder in ("a", "b/c"):
         monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / f"cache of {folder}"))  # nothing is remembered

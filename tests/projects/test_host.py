@@ -139,7 +139,7 @@ def frames(count, type_, elements, seed=0):
     return [AxiPort(type_, 1, elements).words(frame).rows.tobytes() for frame in values]
 
 
-@DIALECTS
+@ONE_SOON
 @pytest.mark.parametrize(
     ("type_", "lanes", "beats", "width"),
     [

@@ -33,6 +33,7 @@ def test_choices_are_the_projects():
     assert list(option.type.choices) == list(PROJECTS)
 
 
+@pytest.mark.slow
 def test_build_writes_the_projects_asked_for_twice_the_same(folder, monkeypatch):
     options = ["--device", "xc7z020", "--project", "pynq", "--project", "baremetal", "--project", "vivado"]
     contents = []

@@ -107,6 +107,7 @@ def test_it_is_written_again_where_the_program_or_what_was_kept_is_another(writt
     assert len(written) == 3
 
 
+@pytest.mark.slow
 def test_only_so_many_are_kept(written, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "KEPT", 2)
     for multipliers in (2, 8, 10):
