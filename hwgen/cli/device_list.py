@@ -10,7 +10,7 @@ from hwgen.cli.commands import text_width
 from hwgen.device.families import FAMILIES
 from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.errors import InputError
-from hwgen.report.tables import table, wrapped
+from hwgen.report.tables import counts, table, wrapped
 
 
 def chosen(family: str | None) -> list[Device]:
@@ -35,9 +35,7 @@ def device_lines(devices: Sequence[Device], width: int) -> list[str]:
     rows = [
         (
             device.name,
-            f"{device.luts:,}",
-            f"{device.ram_luts:,}",
-            f"{device.ffs:,}",
+            *counts(vars(device), "luts", "ram_luts", "ffs"),
             f"{device.dsps:,} {multiplier(device)}",
             f"{device.brams:,} x {kilobits(device)} kbit",
         )

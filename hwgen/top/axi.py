@@ -109,6 +109,12 @@ class AxiPort:
         return Contents(tdata_rows(values, self.type, self.lanes), self.bits)
 
 
+def _members(name: str, port: AxiPort, flow) -> dict:
+    """The signals of a port whose data flow so."""
+    members = {"tdata": flow(port.bits), "tvalid": flow(1), "tready": flow.flip()(1), "tlast": flow(1)}
+    return {f"{name}_{signal}": member for signal, member in members.items()}
+
+
 class AxiTop(wiring.Component):
     """``core`` with AXI4-Stream ports.
 
@@ -148,21 +154,11 @@ class AxiTop(wiring.Component):
         self.core, self.source, self.results = core, source, tuple(results)
         #: The ports of the results, by what they are called in the core.
         self.ports = dict(zip(names, port_names(len(names)), strict=True))
-        members = {
-            "s_axis_tdata": In(source.bits),
-            "s_axis_tvalid": In(1),
-            "s_axis_tready": Out(1),
-            "s_axis_tlast": In(1),
-        }
+        members = _members("s_axis", source, In)
         if self.loads:
             members["s_axis_tuser"] = In(1)
         for port, result in zip(self.ports.values(), self.results, strict=True):
-            members |= {
-                f"{port}_tdata": Out(result.bits),
-                f"{port}_tvalid": Out(1),
-                f"{port}_tready": In(1),
-                f"{port}_tlast": Out(1),
-            }
+            members |= _members(port, result, Out)
         super().__init__({**members, "frame_error": Out(1)})
 
     def elaborate(self, platform):
