@@ -44,11 +44,6 @@ class Loadable(Operator):
         """Why its sums cannot be requantised in hardware; None where they can."""
         return self.requantization.gap if isinstance(self.requantization, Staircase) else None
 
-    @property
-    def load_weights(self) -> IntType | None:
-        """The type that all weights have which may be loaded; None for an operator without."""
-        return getattr(self, "stored", None)
-
     def load_sums(self, weights: Any) -> IntType:
         """Holds the raw sums of any ``weights`` of this type, None where it has none."""
         raise NotImplementedError(f"{type(self).__name__} does not say how large its sums become")
@@ -66,7 +61,7 @@ class Loadable(Operator):
             )
         if source.form == "raw":
             raise ModelError("its sums are not quantised, so their width depends on the weights; quantise its result")
-        weights, out = self.load_weights, self.output.type
+        weights, out = getattr(self, "stored", None), self.output.type
         form = form or choose(source, self.load_sums(weights), out, DIGIT_BITS, weights)
         if form.weights is not None:
             values = self.weights

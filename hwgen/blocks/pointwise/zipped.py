@@ -79,10 +79,8 @@ class ZippedUnit(StreamedUnit, computes=Zipped):
             else:
                 logic += delayed(width, self.op._wait)
         for constant in self.op.fixed:
-            logic, memories = (
-                logic + constant.logic(self.folding.lanes),
-                [*memories, constant.memory(self.folding.lanes)],
-            )
+            logic += constant.logic(self.folding.lanes)
+            memories.append(constant.memory(self.folding.lanes))
         loops = total(map(loop, spreads[0].full)) if self.op._wait else Logic()
         loops += Logic(logic=3, register=self.depth)
         return Hardware(logic + loops, memories, [*products] * self.folding.lanes)
