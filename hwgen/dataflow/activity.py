@@ -33,11 +33,6 @@ class Cycles:
     held: int
     idle: int
 
-    @property
-    def total(self) -> int:
-        """Those of a frame."""
-        return self.works + self.waits + self.held + self.idle
-
 
 @dataclass(frozen=True, eq=False)
 class Activity:

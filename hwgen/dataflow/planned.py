@@ -1,6 +1,6 @@
 """A unit in its place: a node of the plan, and how its edges are named."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from hwgen.blocks.operator import Operator, OperatorUnit
@@ -55,7 +55,3 @@ class PlannedLayer:
     def cost(self) -> Cost:
         """What its unit takes."""
         return self.unit.cost
-
-    def folded(self, folding: Any) -> "PlannedLayer":
-        """The layer with its unit laid out in another way."""
-        return replace(self, unit=replace(self.unit, folding=folding))
