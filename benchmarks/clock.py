@@ -114,7 +114,7 @@ def main(models: Path, only: str | None, layers: bool, stage: str | None, seeds:
     print("|---|---|---|---|---|---|---|---|---|")
     for name, plan in plans(models, only):
         for label, core in designs(name, plan, layers, stage):
-            text, cycles = to_rtlil(Surrounded(core), "top"), schedule(plan).interval
+            text, cycles = to_rtlil(Surrounded(core), "top", cells=True), schedule(plan).interval
             for seed in range(1, seeds + 1):
                 found = routed(text, seed, freq)
                 print(f"| {label} | {cycles:,} | {row(found, cycles)} |", flush=True)

@@ -88,7 +88,7 @@ def measured(target: Device, jobs: int) -> list[Row]:
     with ThreadPoolExecutor(jobs) as pool:
         counts = pool.map(
             partial(remembered, top="top", device=target),
-            [to_rtlil(case.unit.block(), "top") for case in all_],
+            [to_rtlil(case.unit.block(), "top", cells=True) for case in all_],
         )
         return [Row(case, case.unit.cost, target, n) for case, n in zip(all_, counts, strict=True)]
 

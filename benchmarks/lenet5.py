@@ -99,7 +99,9 @@ def bench(design: hwgen.Design) -> Iterator[Row]:
 def synthesis(design: hwgen.Design) -> Iterator[Row]:
     """Yosys against the estimate, resource by resource."""
     began = time.perf_counter()
-    counted = count(synthesise(to_rtlil(design.component, design.name), design.name, design.device), design.device)
+    counted = count(
+        synthesise(to_rtlil(design.component, design.name, cells=True), design.name, design.device), design.device
+    )
     for estimate, real in zip(design.fit.rows, fit_needs(counted, design.device).rows, strict=True):
         off = (estimate.used - real.used) / max(real.used, 1)
         yield (

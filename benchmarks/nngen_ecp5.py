@@ -85,7 +85,7 @@ def hwgen(file: Path, budget: int) -> tuple[str, str]:
     network = flow.quantised(file, calibration=pictures(30)).network
     plan = flow.choose_plan(network, part, multipliers=budget, bound=False)
     commands = ["read_rtlil design", "hierarchy -top top", "proc", *preparation(part.family)]
-    return "\n".join(commands), to_rtlil(Surrounded(Pipeline(plan)), "top")
+    return "\n".join(commands), to_rtlil(Surrounded(Pipeline(plan)), "top", cells=True)
 
 
 def nngen(file: Path, folder: Path) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from hwgen.board.placements import Placed, Placements
 from hwgen.board.top import BoardTop
 from hwgen.device.clocks import Clock
 from hwgen.device.flow import Flow
-from hwgen.device.synth import preparation
+from hwgen.device.synth import READ_VERILOG, preparation
 from hwgen.device.targets import device as find_device
 from hwgen.graph.errors import FitError
 from hwgen.link.capacity import link_rate
@@ -141,7 +141,7 @@ class _Run:
     def synthesise(self, files: Mapping[str, str], core: Mapping[str, str], name: str) -> None:
         begin = self._begin("synthesising")
         family = find_device(self.board.device).family
-        script = [f"read_verilog {name}.v", f"read_rtlil {TOP}.il", f"hierarchy -top {TOP}", "proc"]
+        script = [f"{READ_VERILOG} {name}.v", f"read_rtlil {TOP}.il", f"hierarchy -top {TOP}", "proc"]
         script += [*preparation(family), f"{family.synthesis(TOP)} -json {TOP}.json"]
         given = {f"{TOP}.il": _text(files[f"{TOP}.il"]), **core}
         told = lambda line: _tell_pass(line, self.tell)  # noqa: E731

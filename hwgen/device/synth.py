@@ -8,9 +8,12 @@ from hwgen.device.family import Family
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
 from hwgen.graph.errors import FitError
+from hwgen.hdl.export import MACRO
 from hwgen.tools.yosys import YosysError, run_yosys
 
 TIMEOUT = 1800.0  # seconds
+#: How Yosys reads Verilog for synthesis: with the device's cells in it.
+READ_VERILOG = f"read_verilog -D{MACRO}"
 
 
 def synthesise(text: str, top: str, device: Device, *, timeout: float = TIMEOUT) -> dict[str, int]:
@@ -53,9 +56,11 @@ def count(cells: Mapping[str, int], device: Device) -> Needs:
 
 def script(text: str, top: str, device: Device) -> str:
     """What Yosys is told, for ``text`` in the file ``design``; counts go to ``stat.json``."""
-    reader = "read_rtlil" if re.match(r"\s*(#.*\n|attribute .*\n)*module \\", text) else "read_verilog"
-    lines = [f"{reader} design", f"hierarchy -check -top {top}", "proc", *preparation(device.family)]
-    if "no_rw_check" in text and reader == "read_rtlil":
+    tidy = re.match(r"\s*(#.*\n|attribute .*\n)*module \\", text)
+    # Synthesis itself checks the hierarchy again, when it knows the device's cells.
+    reader = "read_rtlil" if tidy else READ_VERILOG
+    lines = [f"{reader} design", f"hierarchy -top {top}", "proc", *preparation(device.family)]
+    if "no_rw_check" in text and tidy:
         # What Yosys' Verilog reader makes of this attribute; without it, it spends logic on what nobody reads.
         unchecked = "t:$mem_v2 a:no_rw_check %i r:RD_PORTS=1 %i r:WR_PORTS=1 %i"
         lines.extend(["memory_collect", f"setparam -set RD_COLLISION_X_MASK 1'1 {unchecked}"])

@@ -1,4 +1,8 @@
-"""What other tools read: Verilog with its memory files."""
+"""What other tools read: Verilog with its memory files.
+
+A module that can be made of a device's cells is there in both forms: that of cells where ``HWGEN_CELLS`` is defined,
+and elsewhere its behavioural twin.
+"""
 
 import gzip
 import importlib.metadata
@@ -15,7 +19,7 @@ from amaranth.lib import wiring
 from hwgen import __version__
 from hwgen.hdl.elements import CONTENTS, LOADED, Library
 from hwgen.hdl.explicit import explicit
-from hwgen.hdl.rtlil import Netlist, to_netlist, to_rtlil
+from hwgen.hdl.rtlil import Netlist, to_netlist
 from hwgen.tools import cache
 from hwgen.tools.fingerprint import fingerprint, program
 from hwgen.tools.yosys import release, run_yosys
@@ -36,7 +40,15 @@ proc -nomux -norom -noopt
 memory_collect
 write_verilog top.v
 """
+_CELLS_SCRIPT = """\
+design -reset
+read_rtlil cells.il
+write_verilog cells.v
+"""
 
+#: The macro with which tools take the device's cells.
+MACRO = "HWGEN_CELLS"
+_BOTH_FORMS = f"\n`ifdef {MACRO}\n{{cells}}`else\n{{twin}}`endif\n"
 
 #: Contents of read-only memories of more bits go to files of their own.
 INLINE = 1 << 16
@@ -65,7 +77,7 @@ def export(component: wiring.Component, name: str, inline: int = INLINE, made: L
     """
     netlist = to_netlist(component, name, made).with_contents(inline)
     files = {f"{module}.hex": contents.hex_lines() for module, contents in netlist.roms.items()}
-    return Verilog(with_memories(rtlil_to_verilog(netlist.text, name), netlist), files)
+    return Verilog(with_memories(netlist_to_verilog(netlist, name), netlist), files)
 
 
 def remembered(written: Callable[[], Verilog], *content: object) -> Verilog:
@@ -87,18 +99,44 @@ def remembered(written: Callable[[], Verilog], *content: object) -> Verilog:
 
 def to_verilog(component: wiring.Component, name: str) -> str:
     """:func:`export` in one file, all contents in it."""
-    return rtlil_to_verilog(to_rtlil(component, name), name)
+    return netlist_to_verilog(to_netlist(component, name).with_contents(), name)
+
+
+def netlist_to_verilog(netlist: Netlist, name: str) -> str:
+    """Verilog of ``netlist``, in both forms where it has two. Memories whose contents are kept apart are empty."""
+    cells = "\n".join(netlist.cells.values())
+    script, inputs = _SCRIPT, {"top.il": explicit(netlist.text)}
+    if cells:
+        script, inputs = script + _CELLS_SCRIPT, {**inputs, "cells.il": cells}
+    files = run_yosys(script, inputs=inputs, outputs=["top.v", *["cells.v"] * bool(cells)]).files
+    made = {_name_of(module): module.lstrip("\n") for module in _modules(files.get("cells.v", ""))}
+    return _header(name) + "".join(_in_both_forms(module, made) for module in _modules(files["top.v"]))
 
 
 def rtlil_to_verilog(rtlil: str, name: str) -> str:
     """Verilog of tidy RTLIL, see :func:`hwgen.hdl.rtlil.to_rtlil`."""
-    verilog = run_yosys(_SCRIPT, inputs={"top.il": explicit(rtlil)}, outputs=["top.v"]).files["top.v"]
+    return netlist_to_verilog(Netlist(rtlil, {}), name)
+
+
+def _in_both_forms(module: str, cells: Mapping[str, str]) -> str:
+    """A module, beside it what it is made of where that is among ``cells``."""
+    found = cells.get(_name_of(module))
+    return _BOTH_FORMS.format(cells=found, twin=module.lstrip("\n")) if found else module
+
+
+def _modules(verilog: str) -> list[str]:
+    """The modules that Yosys wrote, tidied, and what follows them."""
     # The first line names Yosys and the machine that it was built on.
     verilog = verilog.partition("\n")[2].lstrip("\n")
     # What makes simulators run an always block at time 0 gets a name that can be read.
     verilog = re.sub(r"\\\$auto\$verilog_backend\.cc:\d+:\w+\$\d+ ", "_at_start_", verilog)
     modules = re.split(r"(?<=endmodule\n)", _shorter(_with_defaults(verilog)))
-    return _header(name) + "".join(_started(_without_zeros(module)) for module in modules)
+    return [_started(_without_zeros(module)) for module in modules]
+
+
+def _name_of(module: str) -> str:
+    found = re.search(r"^module (\w+)", module, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _shorter(verilog: str) -> str:

@@ -1,6 +1,8 @@
 """Steps of cascades of DSP blocks: what their twins compute, and that both forms go together through the netlist."""
 
 import re
+import shutil
+import subprocess
 from itertools import product
 
 import numpy as np
@@ -12,8 +14,13 @@ from amaranth.sim import Simulator
 
 from hwgen.blocks.array.slices import SLICES, Slice
 from hwgen.device.families import FAMILIES
+from hwgen.device.needs import Needs
+from hwgen.device.synth import count, script, synthesise
+from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8, IntType
+from hwgen.hdl.export import to_verilog
 from hwgen.hdl.rtlil import to_netlist, to_rtlil
+from hwgen.tools.yosys import run_yosys
 
 #: Positions, first and last of every place in a cascade of blocks that cannot stand alone in its middle.
 PLACES = [(2, True, False), (2, False, False), (2, False, True), (2, True, True), (1, True, False), (1, True, True)]
@@ -149,3 +156,42 @@ def test_a_step_alone_also_has_both_forms():
     alone = Slice(SLICES["dsp48e1"], S8, 25, 2, True, True)
     assert "$mul" in to_rtlil(alone, "top")
     assert "cell \\DSP48E1 " in to_rtlil(alone, "top", cells=True)
+
+
+def test_the_verilog_has_both_forms_and_only_synthesis_takes_cells():
+    chain = Chain(SLICES["dsp48e2"], U8, 27, 5)
+    text = to_verilog(chain, "chain")
+    assert text.count("`ifdef HWGEN_CELLS\nmodule dsp48e2_") == 3
+    assert len(re.findall(r"^`else\nmodule dsp48e2_\w+\(", text, re.MULTILINE)) == text.count("`endif\n") == 3
+    assert not re.search(r"\\|Yosys|\n\n\n", text)
+    commands = script(text, "chain", device("xczu3eg")).splitlines()
+    assert commands[0] == "read_verilog -DHWGEN_CELLS design"
+    kinds = [
+        run_yosys(f"{reader} design\nhierarchy -top chain\nselect -count t:DSP48E2", inputs={"design": text}).log
+        for reader in (commands[0].removesuffix(" design"), "read_verilog")
+    ]
+    assert [re.search(r"(\d+) objects", log)[1] for log in kinds] == ["5", "0"]
+
+
+@pytest.mark.skipif(shutil.which("verilator") is None, reason="verilator is not installed")
+def test_verilator_has_nothing_to_say_about_twins(tmp_path):
+    for x, kind in product(TYPES, KINDS):
+        (tmp_path / "chain.v").write_text(to_verilog(Chain(kind, x, kind.operand, 5), "chain"))
+        call = ["verilator", "--lint-only", "-Wall", "chain.v"]
+        done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def texts():
+    """Both texts for every family: one is fast, Yosys takes a while for each."""
+    for name, form in product(("xczu3eg", "xc7z020", "xcku040"), ("rtlil", "verilog")):
+        yield pytest.param(name, form, marks=[pytest.mark.slow] * ((name, form) != ("xczu3eg", "rtlil")))
+
+
+@pytest.mark.parametrize(("name", "form"), list(texts()))
+def test_a_chain_takes_its_blocks_and_nothing_else(name, form):
+    target = device(name)
+    kind = SLICES[target.family.slices[0]]
+    chain = Chain(kind, S8, kind.operand, 5, constant=-12345)
+    text = to_verilog(chain, "top") if form == "verilog" else to_rtlil(chain, "top", cells=True)
+    assert count(synthesise(text, "top", target), target) == Needs(dsps=5)

@@ -47,7 +47,7 @@ def tried():
 @pytest.mark.parametrize(("name", "case"), list(tried()))
 def test_multipliers_and_block_ram_are_exact_and_logic_is_near(name, case):
     target = device(name)
-    counted = count(synthesise(to_rtlil(case.unit.block(), "top"), "top", target), target)
+    counted = count(synthesise(to_rtlil(case.unit.block(), "top", cells=True), "top", target), target)
     estimated = needs(case.unit.cost, target)
     assert (estimated.dsps, estimated.brams) == (counted.dsps, counted.brams)
     assert estimated.luts == pytest.approx(counted.luts, rel=0.15)

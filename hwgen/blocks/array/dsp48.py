@@ -8,7 +8,7 @@ register, which the block has, and all operands of a step come at once. All regi
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, Value, signed
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Signal, Value, signed
 
 _WIDTH = 48
 #: Bits of the ports A and B.
@@ -47,9 +47,14 @@ def twin(m: Module, x: list[Value], a: list[Value], i: Value) -> Value:
         for depth in range(_waits(n, len(x))):
             activation = _register(m, activation, f"b{n}_{depth + 1}")
             weight = _register(m, weight, f"a{n}_{depth + 1}")
-        product = _register(m, activation * weight, f"m{n}")
+        product = _register(m, weight * _signed(activation), f"m{n}")
         total = _register(m, (total + product)[:_WIDTH].as_signed(), f"p{n}")
     return total
+
+
+def _signed(value: Value) -> Value:
+    """The same integer as the blocks take it."""
+    return value if value.shape().signed else Cat(value, Const(0, 1)).as_signed()
 
 
 def _waits(position: int, positions: int) -> int:
@@ -77,7 +82,8 @@ class Block:
         total = i
         for n, (activation, weight) in enumerate(zip(x, a, strict=True)):
             waits, starts, ends = _waits(n, len(x)), first and not n, last and n == len(x) - 1
-            o = Signal(signed(_WIDTH), name=f"sum_{n}")
+            # To logic and to the next block leads the same register. Yosys wants the first to be named.
+            p, to_next = (Signal(signed(_WIDTH), name=f"{name}_{n}") for name in ("p", "pcout"))
             m.submodules[f"block_{n}"] = Instance(
                 self.cell,
                 *[("p", name, value) for name, value in {**self.settings, **_parameters(waits, starts)}.items()],
@@ -86,9 +92,10 @@ class Block:
                 ("i", "B", _wide(m, activation, _B, f"activation_{n}")),
                 ("i", "C", total if starts else Const(0, _WIDTH)),
                 ("i", "PCIN", Const(0, _WIDTH) if starts else total),
-                ("o", "P" if ends else "PCOUT", o),
+                ("o", "P", p),
+                *([] if ends else [("o", "PCOUT", to_next)]),
             )
-            total = o
+            total = p if ends else to_next
         return total
 
 
