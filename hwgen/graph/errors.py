@@ -1,7 +1,8 @@
 """Errors that a user can act on: every message names the place, the value, the limit and the remedy."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 _NEAREST = 3
@@ -49,6 +50,14 @@ class Problems:
     def add(self, *lines: str) -> None:
         """Note what is wrong; the same line is told once."""
         self.lines.extend(line for line in lines if line not in self.lines)
+
+    @contextmanager
+    def at(self, place: str) -> Iterator[None]:
+        """Note what is wrong within, a ValueError, with ``place``; what stands behind goes on."""
+        try:
+            yield
+        except ValueError as error:
+            self.add(f"{place}: {error}")
 
     def attempt(self, action: Callable[[], Made], place: str = "") -> Made | None:
         """What ``action`` makes; None where it cannot, and its problems, at ``place``, are noted."""

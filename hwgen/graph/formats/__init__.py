@@ -68,10 +68,8 @@ class Expansion:
         """All nodes in standard form, in topological order."""
         for node in self.nodes:
             if all(name in self.tensors for name in node.inputs if name):
-                try:
+                with self.problems.at(node.place):
                     self.visit(node)
-                except ValueError as error:
-                    self.problems.add(f"{node.place}: {error}")
         return self.result
 
     def visit(self, node: Node) -> None:

@@ -205,10 +205,8 @@ class _Reader:
     def add_constant(self, name: str, place: str, add: Callable[[], None]) -> None:
         if name in self.constants:
             self.problems.add(f"{place}: a constant of this name exists already; export the model again")
-        try:
+        with self.problems.at(place):
             add()
-        except ValueError as error:
-            self.problems.add(f"{place}: {error}")
 
     def drop_double_precision(self) -> None:
         """Exporters leave constants in double precision beside float32 operands; no input has it."""
@@ -260,10 +258,8 @@ class _Reader:
             self.problems.add(f"node {quoted(name)}: operator {full} is not supported{f': {reason}' if reason else ''}")
             self.unknown = self.unknown or not reason
         else:
-            try:
+            with self.problems.at(node.place):
                 self.nodes.append(self.forms.read(node, proto.attribute))
-            except ValueError as error:
-                self.problems.add(f"{node.place}: {error}")
 
 
 def _refuse_flattening_softmax(graph: Graph) -> None:

@@ -124,10 +124,8 @@ def fold_batch_normalization(graph: Graph) -> Graph:
         editor, problems = Editor(graph), Problems(ModelError)
         nodes = [node for node in graph.nodes if node.op == "BatchNormalization"]
         for node in nodes:
-            try:
+            with problems.at(node.place):
                 _fold_batch_normalization(editor, node)
-            except ValueError as error:
-                problems.add(f"{node.place}: {error}")
         if len(problems.lines) == len(nodes):
             problems.raise_any()
             return graph

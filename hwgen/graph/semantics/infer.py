@@ -28,11 +28,9 @@ def infer_shapes(graph: Graph) -> Graph:
     values = dict(graph.constants)
     for node in graph.nodes:
         if all(name in tensors for name in node.inputs if name):
-            try:
+            with problems.at(node.place):
                 tensors.update(infer_node(node, tensors, values))
                 values.update(known_results(node, tensors, values))
-            except ValueError as error:
-                problems.add(f"{node.place}: {error}")
     problems.raise_any()
     return replace(graph, tensors=tensors)
 
