@@ -140,6 +140,11 @@ class Unit(ABC):
         return False
 
     @property
+    def stores(self) -> int:
+        """Stores in the chain that loads its constants, at the most: three, or one for each of its lanes."""
+        return max(3, self.lanes_out)
+
+    @property
     def image(self) -> bytes:
         """What loads its constants."""
         raise NotImplementedError(f"{type(self).__name__} does not say what loads its constants")
@@ -266,14 +271,16 @@ class Offers(Sequence["OperatorUnit"]):
     """Units for one operator to choose from, each made when it is looked at, of whatever class.
 
     ``products`` are the kinds that :attr:`OfferTable.counts` counts, with a count of 1. ``moved``: these have their
-    weights in RAM of the device's large kind, and are otherwise the offers of the operator's first :class:`Offers` with
-    these numbers.
+    weights in RAM of the device's large kind, and are otherwise the offers with these numbers of the first of the
+    operator's :class:`Offers` that any device has. ``slices``: the kind of DSP blocks that a device must have for them
+    (:attr:`hwgen.device.family.Family.slices`).
     """
 
     table: OfferTable
     products: tuple[Products, ...]
     make: Callable[[int], "OperatorUnit"]
     moved: np.ndarray | None = None
+    slices: str | None = None
 
     def __len__(self) -> int:
         return len(self.table.cycles)

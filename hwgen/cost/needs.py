@@ -10,12 +10,13 @@ from hwgen.cost.logic import Logic
 @dataclass(frozen=True)
 class Products:
     """``count`` hardware multipliers of ``a`` by ``b`` bits, signed, that make ``each`` products at once; the target
-    says what one of them takes."""
+    says what one of them takes, unless it is a ``cell`` of the device."""
 
     count: int
     a: int
     b: int
     each: int = 1
+    cell: bool = False
 
 
 @dataclass(frozen=True)

@@ -147,9 +147,9 @@ def _tapped(now: MacUnit, target: int, spare: int, device: Device) -> TappedConv
     for each in [now] if now.folding.window == "columns" else conv.units():
         if each.folding.window == "columns" and each.interval <= target:
             products = now.folding.products if each.folding.outputs > 1 else SINGLE
-            alike = replace(each, folding=replace(each.folding, products=products))
+            alike = replace(each, folding=replace(each.folding, products=products, array=now.folding.array))
             moved = replace(alike, folding=replace(alike.folding, weights=now.folding.weights))
-            alike = alike if moved.weights.problems else moved
+            alike = alike if moved.array.problems else moved
             depth = max(2 * least_depth(alike), SHORT_QUEUE)  # so that no pass waits for the one before
             unit = TappedConv(conv, alike.folding, depth)
             count = _multipliers(unit, device)

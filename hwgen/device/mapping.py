@@ -33,7 +33,7 @@ def needs(cost: Cost, device: Device) -> Needs:
 
 def dsps(products: Products, device: Device) -> int:
     """What all of ``products`` take of DSP blocks, in the family's unit."""
-    return products.count * _product(products, device.family.dsp)[0]
+    return products.count * (1 if products.cell else _product(products, device.family.dsp)[0])
 
 
 def counted(products: Iterable[Products], device: Device) -> int:
@@ -43,7 +43,7 @@ def counted(products: Iterable[Products], device: Device) -> int:
 
 def product_luts(products: Products, device: Device) -> int:
     """LUTs for those of ``products``, or parts of them, that are too narrow for DSP blocks or have to be added up."""
-    return products.count * _product(products, device.family.dsp)[1]
+    return 0 if products.cell else products.count * _product(products, device.family.dsp)[1]
 
 
 def _product(products: Products, dsp: Dsp) -> tuple[int, int]:

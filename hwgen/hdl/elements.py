@@ -119,15 +119,15 @@ class Library:
         self.modules.append(text)
         return name, frozenset(_PORT.findall(text.partition("\nend\n")[0]))
 
-    def ram(self, contents: Contents, *, address: Value, data: Value, **write: Value) -> Instance:
+    def ram(self, contents: Contents, *, address: Value, data: Value, held: bool = True, **write: Value) -> Instance:
         """As :meth:`rom`, with a port to ``write``: ``given`` at ``place`` where ``enable`` is 1."""
-        name = self._memory("ram", contents, len(address))
+        name = self._memory("ram", contents, len(address), held)
         ports = {f"i_{port}": value for port, value in write.items()}
         return Instance(name, i_clk=ClockSignal(), i_address=address, **ports, o_data=data)
 
-    def rom(self, contents: Contents, address: Value, data: Value) -> Instance:
-        """A memory with two registers, whose contents are kept apart."""
-        name = self._memory("rom", contents, len(address))
+    def rom(self, contents: Contents, address: Value, data: Value, held: bool = True) -> Instance:
+        """A memory with two registers, or with one unless data is ``held``; its contents are kept apart."""
+        name = self._memory("rom", contents, len(address), held)
         return Instance(name, i_clk=ClockSignal(), i_address=address, o_data=data)
 
     def large_ram(self, width: int, depth: int, *, address: Value, data: Value, **write: Value) -> Instance:
@@ -140,15 +140,16 @@ class Library:
         ports = {f"i_{port}": value for port, value in write.items()}
         return Instance(name, i_clk=ClockSignal(), i_address=address, **ports, o_data=data)
 
-    def _memory(self, kind: str, contents: Contents, address_bits: int) -> str:
+    def _memory(self, kind: str, contents: Contents, address_bits: int, held: bool) -> str:
         """The module of a memory, made once for the same contents."""
-        if (kind, contents) not in self.roms:
+        key = (kind if held else f"{kind}_open"), contents
+        if key not in self.roms:
             number = len(self.roms)
-            name = self.roms[kind, contents] = f"{kind}_{number}"
+            name = self.roms[key] = f"{key[0]}_{number}"
             which, place = (_ROM, "") if kind == "rom" else (_RAM, "place")
             attributes = (*which, f"{CONTENTS} {number}")
-            self.modules.append(_module(name, contents.width, len(contents), address_bits, attributes, place))
-        return self.roms[kind, contents]
+            self.modules.append(_module(name, contents.width, len(contents), address_bits, attributes, place, held))
+        return self.roms[key]
 
 
 def _without_idle_reset(text: str) -> str:
@@ -165,9 +166,11 @@ _RAM = (f"{LOADED} 1", 'ram_style "block"', "no_rw_check 1")
 _LARGE = ('ram_style "huge"',)
 
 
-def _module(name: str, width: int, depth: int, address_bits: int, attributes: Sequence[str], place: str = "") -> str:
+def _module(
+    name: str, width: int, depth: int, address_bits: int, attributes: Sequence[str], place: str = "", held: bool = True
+) -> str:
     """RTLIL of what :class:`hwgen.memory.rom.Rom`, or a column of a :class:`hwgen.memory.store.Store`, is in RAM, but
-    for the contents: a memory and two registers. What is written goes to the port ``place``; where that is
+    for the contents: a memory and two registers, or one unless ``held``. What is written goes to the port ``place``; where that is
     ``"address"``, nothing is read in a cycle in which something is written."""
     return render(
         "hwgen.hdl",
@@ -178,4 +181,5 @@ def _module(name: str, width: int, depth: int, address_bits: int, attributes: Se
         address_bits=address_bits,
         attributes=attributes,
         place=place,
+        held=held,
     )

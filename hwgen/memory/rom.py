@@ -22,9 +22,10 @@ def rom_style(depth: int) -> str:
     return "logic" if depth <= LOGIC_DEPTH else "block"
 
 
-def rom_latency(depth: int) -> int:
-    """Cycles from address to data. A block RAM gets a second register: its own clock-to-output is slow."""
-    return 1 if rom_style(depth) == "logic" else 2
+def rom_latency(depth: int, held: bool = True) -> int:
+    """Cycles from address to data. A block RAM gets a second register, as its own clock-to-output is slow, and logic
+    one, where the reader has none of its own: where data is ``held``."""
+    return (rom_style(depth) == "block") + held
 
 
 def pack(values: Sequence[int], width: int) -> int:
@@ -89,19 +90,20 @@ def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) 
 
 
 class Rom(wiring.Component):
-    """``data`` follows ``address`` by :attr:`latency` cycles. ``words`` are unsigned integers of ``width`` bits."""
+    """``data`` follows ``address`` by :attr:`latency` cycles. ``words`` are unsigned integers of ``width`` bits. Its
+    last register is left out unless it is ``held``: where the reader has one of its own."""
 
-    def __init__(self, words: Sequence[int], width: int):
+    def __init__(self, words: Sequence[int], width: int, held: bool = True):
         self.words = words if isinstance(words, Contents) else Contents.of(words, width)
-        self.width = width
-        self.latency = rom_latency(len(self.words))
+        self.width, self.held = width, held
+        self.latency = rom_latency(len(self.words), held)
         super().__init__({"address": In(range(max(len(self.words), 2))), "data": Out(unsigned(width))})
 
     def elaborate(self, platform):
         if rom_style(len(self.words)) == "logic":
             return self._logic()
         if isinstance(platform, Library) and platform.whole is not self:
-            return platform.rom(self.words, self.address, self.data)
+            return platform.rom(self.words, self.address, self.data, self.held)
         return self._block()
 
     def _logic(self) -> Module:
@@ -130,6 +132,9 @@ class Rom(wiring.Component):
         return m
 
     def _register(self, m: Module, word) -> None:
+        if not self.held:
+            m.d.comb += self.data.eq(word)
+            return
         held = Signal(self.width, reset_less=True)
         m.d.sync += held.eq(word)
         m.d.comb += self.data.eq(held)

@@ -38,11 +38,12 @@ LOAD_PORTS = {"load": In(LOAD_BUS), "loaded": Out(LOAD_BUS)}
 @dataclass(frozen=True)
 class StoreShape:
     """A store of ``depth`` words of ``width`` bits; ``huge``: in RAM of the device's large kind, which has one port,
-    and nothing in it at power-up."""
+    and nothing in it at power-up; ``held``: as of a :class:`hwgen.memory.rom.Rom`."""
 
     width: int
     depth: int
     huge: bool = False
+    held: bool = True
 
     @property
     def style(self) -> str:
@@ -54,7 +55,7 @@ class StoreShape:
     @property
     def latency(self) -> int:
         """Cycles from address to data, as of a :class:`hwgen.memory.rom.Rom`; a single word is there all the time."""
-        return rom_latency(self.depth)
+        return rom_latency(self.depth, self.held)
 
     @cached_property
     def columns(self) -> tuple[int, ...]:
@@ -88,7 +89,7 @@ class StoreShape:
     def logic(self) -> Logic:
         """Counted bits beside the memory: the word being collected, where it goes, the bus, and registers behind."""
         columns, place = len(self.columns), index_bits(self.depth)
-        behind = {"registers": 1, "block": 1, "huge": 1, "lutram": self.latency}[self.style]
+        behind = {"registers": 1, "block": self.held, "huge": self.held, "lutram": self.latency}[self.style]
         shared = Logic(mux=place, logic=1) if self.huge else Logic()  # one port to write and to read
         count = stepper(place) + stepper(index_bits(self.collected)) + Logic(register=place, logic=place)
         turns = Logic(register=columns * (2 if columns > 1 else 1), logic=columns)
@@ -125,8 +126,8 @@ class Store(wiring.Component):
     #: Cycles by which a store delays what it passes on.
     PASSING = 1
 
-    def __init__(self, contents: Contents, huge: bool = False):
-        self.contents, self.shape = contents, StoreShape(contents.width, len(contents), huge)
+    def __init__(self, contents: Contents, huge: bool = False, held: bool = True):
+        self.contents, self.shape = contents, StoreShape(contents.width, len(contents), huge, held)
         self.latency = self.shape.latency
         ports = {"address": In(range(max(self.shape.depth, 2))), "data": Out(unsigned(contents.width))}
         super().__init__(ports | LOAD_PORTS)
@@ -184,6 +185,7 @@ class Store(wiring.Component):
         data = Signal(contents.width, name=f"data_{n}")
         if isinstance(platform, Library) and self.shape.style == "block":
             ports = {"address": self.address, "data": data, "enable": enable, "place": address, "given": given}
+            ports["held"] = self.shape.held
             m.submodules[f"column_{n}"] = platform.ram(contents, **ports)
             return data
         m.submodules[f"column_{n}"] = store = memory.Memory(
@@ -192,7 +194,7 @@ class Store(wiring.Component):
             init=list(contents),
             attrs={LOADED: 1, **RAM_ATTRIBUTES[self.shape.style]},
         )
-        read, write = store.read_port(), store.write_port()
+        read, write = store.read_port(domain="sync" if self.latency else "comb"), store.write_port()
         m.d.comb += [
             read.addr.eq(self.address),
             write.addr.eq(address),

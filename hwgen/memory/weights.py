@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -19,12 +19,18 @@ ROM, STORE, LARGE = "rom", "store", "large"
 
 @dataclass(frozen=True, eq=False)
 class WeightSource(ABC):
-    """``depth`` words of ``fields`` weights of ``bits`` each, which ``values`` makes: int64 [depth, fields]."""
+    """``depth`` words of ``fields`` weights of ``bits`` each, which ``values`` makes: int64 [depth, fields].
+
+    ``held``: whether they are in a register of their own at the end (:class:`hwgen.memory.rom.Rom`). ``idle``: bits of
+    a word that are 0 in all of them.
+    """
 
     depth: int
     fields: int
     bits: int
     values: Callable[[], np.ndarray]
+    held: bool = True
+    idle: int = 0
 
     #: Whether words come over the load bus; and whether there are none before they do.
     loads: ClassVar[bool] = True
@@ -38,7 +44,7 @@ class WeightSource(ABC):
     @property
     def latency(self) -> int:
         """Cycles from address to data."""
-        return rom_latency(self.depth)
+        return rom_latency(self.depth, self.held)
 
     @property
     def contents(self) -> Contents:
@@ -82,14 +88,17 @@ class RomWeights(WeightSource):
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
-        return (rom_need("weights", self.width, self.depth, self._columns),)
+        need = rom_need("weights", self.width, self.depth, self._columns)
+        return (replace(need, kept=need.kept - self.idle) if self._columns is None else need,)
 
     @property
     def logic(self) -> Logic:
-        return Logic(register=self._columns.registers if self._columns else self.width)
+        if not self.held:
+            return Logic()
+        return Logic(register=self._columns.registers if self._columns else self.width - self.idle)
 
     def component(self) -> Rom:
-        return Rom(self.contents, self.width)
+        return Rom(self.contents, self.width, self.held)
 
 
 class StoredWeights(WeightSource):
@@ -98,7 +107,7 @@ class StoredWeights(WeightSource):
     @property
     def shape(self) -> StoreShape:
         """The store."""
-        return StoreShape(self.width, self.depth, self.waits)
+        return StoreShape(self.width, self.depth, self.waits, self.held)
 
     @property
     def image(self) -> bytes:
@@ -113,13 +122,24 @@ class StoredWeights(WeightSource):
         return self.shape.logic
 
     def component(self) -> Store:
-        return Store(self.contents, self.waits)
+        return Store(self.contents, self.waits, self.held)
 
 
 class LargeWeights(StoredWeights):
     """In RAM of the device's large kind, which holds nothing at power-up."""
 
     waits = True
+
+    @property
+    def latency(self) -> int:
+        return rom_latency(self.depth)
+
+    @property
+    def shape(self) -> StoreShape:
+        return StoreShape(self.width, self.depth, huge=True)
+
+    def component(self) -> Store:
+        return Store(self.contents, huge=True)
 
     @property
     def problems(self) -> list[str]:

@@ -18,8 +18,8 @@ from hwgen.top.tdata import element_bytes
 
 #: Bits of the count of frames inside.
 _FRAMES = 16
-#: Stores that a stage has at most, unless each of its lanes has one; cycles beside theirs until what they hold is read.
-_STORES, _SETTLE = 3, 16
+#: Cycles, beside those of the stores, until what they hold is read.
+_SETTLE = 16
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class LoadPlan:
         """What hardware of ``plan`` takes, where weights are loaded."""
         map_, lanes = plan.network.input.map, plan.lanes_in
         loaded = [stage for stage in plan.stages if stage.unit.loads]
-        stores = sum(max(_STORES, stage.unit.lanes_out) for stage in loaded)
+        stores = sum(stage.unit.stores for stage in loaded)
         return LoadPlan(map_.type, lanes, map_.elements // lanes, len(plan.load_image()), stores)
 
 

@@ -1,17 +1,22 @@
 """Dot products out of multipliers and trees of adders."""
 
+from functools import cached_property
 from itertools import product
 
+import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.arith.arithmetic import AdderTree, delay
+from hwgen.blocks.array.array import ArrayComponent, DotArray
 from hwgen.blocks.array.multiplier import Multiplier
 from hwgen.blocks.stream import element_shape
 from hwgen.cost.logic import Logic, adder_register, adder_tree, delayed
+from hwgen.cost.needs import Products
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
+from hwgen.memory.weights import WeightSource
 
 
 class DotLane(Element):
@@ -121,3 +126,53 @@ def dot_logic(
     elements = parallel * portion * -(-lanes // multiplier.lanes)
     delays = delayed(parallel * portion * multiplier.x.width, weight_latency + multiplier.x_registers)
     return elements * multiplier.logic + parallel * lanes * lane + delays + flags
+
+
+class TreeArray(DotArray):
+    """A multiplier for each product, or for two, and trees of adders; a memory holds all weights."""
+
+    @cached_property
+    def multiplier(self) -> Multiplier:
+        """How elements and weights are multiplied."""
+        return Multiplier(self.shape.x, self.shape.weight, self.products)
+
+    @cached_property
+    def sources(self) -> tuple[WeightSource, ...]:
+        shape = self.shape
+        return (self.source(shape.depth, shape.multipliers, shape.weight.width, self._words),)
+
+    def _words(self) -> np.ndarray:
+        return self.values().reshape(self.shape.depth, -1)
+
+    @property
+    def latency(self) -> int:
+        return dot_latency(self.multiplier, self.shape.portion, self.sources[0].latency)
+
+    @property
+    def hardware(self) -> tuple[Products, ...]:
+        return self.multiplier.hardware(self.shape.outputs, self.shape.parallel * self.shape.portion)
+
+    @property
+    def arithmetic(self) -> Logic:
+        shape = self.shape
+        weights = self.sources[0].latency
+        return dot_logic(self.multiplier, shape.portion, shape.outputs, shape.sums, weights, shape.parallel)
+
+    def component(self) -> "TreeComponent":
+        return TreeComponent(self)
+
+
+class TreeComponent(ArrayComponent):
+    """The hardware of a :class:`TreeArray`."""
+
+    array: TreeArray
+
+    def elaborate(self, platform):
+        m, array, shape = Module(), self.array, self.array.shape
+        (weights,) = self.hold(m, ["weights"])
+        m.submodules.dot = dot = DotProduct(
+            array.multiplier, shape.portion, shape.outputs, shape.sums, array.sources[0].latency, shape.parallel
+        )
+        m.d.comb += [getattr(dot, name).eq(getattr(self, name)) for name in ("strobe", "first", "last", "x")]
+        m.d.comb += [dot.weights.as_value().eq(weights.data), self.done.eq(dot.done), self.sums.eq(dot.sums)]
+        return m

@@ -6,17 +6,21 @@ layer, one or more whole groups are worked on at a time.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
+from itertools import product
 
 import numpy as np
 from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.blocks.array.array import ArrayShape, DotArray
+from hwgen.blocks.array.arrays import ARRAYS, TREE
+from hwgen.blocks.array.cascade import cascade_problems
 from hwgen.blocks.array.multiplier import PAIR, SINGLE, Multiplier
-from hwgen.blocks.array.tree import DotProduct, dot_latency, dot_logic
+from hwgen.blocks.array.slices import SLICES
 from hwgen.blocks.mac.mac_folding import (
     MacFolding,
     MacTable,
@@ -34,14 +38,14 @@ from hwgen.blocks.requantize.requantizer import ResultPlan
 from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.blocks.stream import beat_stream, join
 from hwgen.cost.actor import Actor, Give
-from hwgen.cost.logic import Logic, counter
+from hwgen.cost.logic import Logic
 from hwgen.cost.needs import Cost, MemoryNeed, Products
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import IntType
-from hwgen.memory.queue import Outlet, queue_depth, queue_logic, wrapping_increment
+from hwgen.memory.queue import Outlet, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
 from hwgen.memory.store import LOAD_PORTS, images, pass_on
-from hwgen.memory.weights import LARGE, WEIGHT_SOURCES, WeightSource
+from hwgen.memory.weights import LARGE
 from hwgen.memory.window import WINDOW_CREDIT, WindowBuffer, WindowCut
 from hwgen.memory.window_kinds import WINDOWS
 
@@ -73,17 +77,26 @@ class MacOperator(Operator):
         return MacUnit(self, folding)
 
     def offers(self) -> tuple[Offers, ...]:
-        """One product in a multiplier, or two; weights in block RAM in large RAM, too."""
+        """As cascades of DSP blocks; as trees, one product in a multiplier, or two; weights in block RAM in large RAM,
+        too."""
         table, (single, digit) = mac_table(self.shape), self.layer.product_kinds
         (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
         kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
-        made = [(figures, partial(self._made, table, at_once)) for at_once, figures in both]
+        made = [(figures, partial(self._made, table, at_once, TREE)) for at_once, figures in both]
         usual = [Offers(figures, kinds, make) for figures, make in made]
         moved = [Offers(table.moved(each), kinds, partial(_moved, make, table.deep), table.deep) for each, make in made]
-        return (*usual, *(moved if len(table.deep) else ()))
+        return (*self._cascades(table, kinds), *usual, *(moved if len(table.deep) else ()))
 
-    def _made(self, table: MacTable, at_once: int, at: int) -> "MacUnit":
-        return self._laid_out(table.folding(at, at_once))
+    def _cascades(self, table: MacTable, kinds: tuple[Products, ...]) -> Iterator[Offers]:
+        layer = self.layer
+        cells = tuple(replace(kind, cell=True) for kind in kinds[:2])
+        for (at_once, figures), block in product(((PAIR, table.pair), (SINGLE, table.single)), SLICES.values()):
+            if not cascade_problems(block, layer.input.type, layer.weight_type, layer.weight_range, at_once):
+                make = partial(self._made, table, at_once, block.name)
+                yield Offers(figures, (*cells, kinds[2]), make, slices=block.name)
+
+    def _made(self, table: MacTable, at_once: int, array: str, at: int) -> "MacUnit":
+        return self._laid_out(table.folding(at, at_once, array))
 
 
 def _moved(make: Callable[[int], "MacUnit"], deep: np.ndarray, at: int) -> "MacUnit":
@@ -112,15 +125,19 @@ class MacUnit(OperatorUnit):
 
     @property
     def loads(self) -> bool:
-        return self.weights.loads
+        return self.array.source.loads
 
     @property
     def waits(self) -> bool:
-        return self.weights.waits
+        return self.array.source.waits
 
     @cached_property
     def cost(self) -> Cost:
         return self.costing(self.logic, self.memories, self.products)
+
+    @property
+    def stores(self) -> int:
+        return super().stores + len(self.array.sources) - 1
 
     @property
     def interval(self) -> int:
@@ -128,7 +145,7 @@ class MacUnit(OperatorUnit):
 
     def problems(self) -> list[str]:
         wrong = mac_problems(self.layer, self.folding)
-        return wrong or [*self.weights.problems, *mac_limits(self.layer, self.folding)]
+        return wrong or [*self.array.problems, *mac_limits(self.layer, self.folding)]
 
     def block(self) -> wiring.Component:
         return MacBlock(self)
@@ -161,11 +178,6 @@ class MacUnit(OperatorUnit):
         return self.folding.parallel * self.folding.portion * self.folding.outputs
 
     @cached_property
-    def multiplier(self) -> Multiplier:
-        """How elements and weights are multiplied."""
-        return Multiplier(self.layer.input.type, self.layer.weight_type, self.folding.products)
-
-    @cached_property
     def requantizer(self) -> ResultPlan:
         """How sums become results."""
         return unit_requantizer(self.layer, self.folding)
@@ -176,31 +188,56 @@ class MacUnit(OperatorUnit):
         return self.packs * self.passes * self.portions
 
     @cached_property
-    def weights(self) -> WeightSource:
-        """The weight memory. What loads it does not load the requantiser's constants unless the layer's ``loading``
-        says so."""
-        source = WEIGHT_SOURCES[self.folding.weights]
-        return source(self.weight_depth, self.multipliers, self.layer.weight_type.width, self._weight_matrix)
+    def array(self) -> DotArray:
+        """The multipliers with their weights. What loads these does not load the requantiser's constants unless the
+        layer's ``loading`` says so."""
+        layer, folding = self.layer, self.folding
+        shape = ArrayShape(
+            layer.input.type,
+            layer.weight_type,
+            *layer.weight_range,
+            layer.sum_type,
+            folding.parallel,
+            folding.outputs,
+            folding.portion,
+            self.portions,
+            self.weight_depth,
+        )
+        return ARRAYS[folding.array](shape, folding.weights, folding.products, self._weight_matrix, self._spread)
+
+    def _spread(self, chains: int) -> tuple[int, int]:
+        """Between what sums of products of a part of a portion lie; see :class:`DotArray`."""
+        known, folding = self.layer.spreads, self.folding
+        order = folding.window, folding.lanes_in // folding.parallel
+        key = (*order, folding.portion, chains)
+        if key not in known:
+            known[key] = self.layer.spread(self._portions_of(self.window.issued(self.layer.weights)), chains)
+        return known[key]
+
+    def _portions_of(self, weights: np.ndarray) -> np.ndarray:
+        """``weights`` [OC, ...] in portions, [OC, portions, portion]; what is missing in the last is 0."""
+        padded = np.zeros((len(weights), self.portions * self.folding.portion), np.int64)
+        padded[:, : self.layer.elements] = weights.reshape(len(weights), -1)
+        return padded.reshape(len(weights), self.portions, -1)
 
     @property
     def image(self) -> bytes:
         """What loads the weights and the requantiser's constants, in the order in which they take it."""
-        layer, weights = self.layer, self.weights.image
+        layer, weights = self.layer, self.array.image
         if not layer.loading:
             return weights
         return weights + images(*self.requantizer.contents(layer.requantization, layer.output.type))
 
     def _weight_matrix(self) -> np.ndarray:
-        """Weights int64 [words, weights in a word]: a word for each pack, pass and portion; in it group, output
-        channel, element."""
+        """Weights int64 [words, groups, output channels, elements]: a word for each pack, pass and portion."""
         layer, folding = self.layer, self.folding
-        weights = self.window.issued(layer.weights)
-        weights = weights.reshape(self.packs, folding.parallel, layer.group_outputs, layer.elements)
-        outputs, elements = self.passes * folding.outputs, self.portions * folding.portion
-        padded = np.zeros((self.packs, folding.parallel, outputs, elements), np.int64)
-        padded[:, :, : layer.group_outputs, : layer.elements] = weights
+        outputs = self.passes * folding.outputs
+        weights = self._portions_of(self.window.issued(layer.weights))
+        padded = np.zeros((self.packs, folding.parallel, outputs, *weights.shape[1:]), np.int64)
+        padded[:, :, : layer.group_outputs] = weights.reshape(self.packs, folding.parallel, -1, *weights.shape[1:])
         shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
-        return padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(self.weight_depth, -1)
+        parts = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5)
+        return parts.reshape(self.weight_depth, folding.parallel, folding.outputs, folding.portion)
 
     @property
     def packing(self) -> Packing:
@@ -215,9 +252,8 @@ class MacUnit(OperatorUnit):
     @cached_property
     def latency(self) -> int:
         """From the end of a step to its first beat being offered."""
-        dot = dot_latency(self.multiplier, self.folding.portion, self.weights.latency)
         packer = Packer.LATENCY if self.packing.partial else 0
-        return self.window.latency + dot + self.requantizer.latency + packer + Outlet.LATENCY - 1
+        return self.window.latency + self.array.latency + self.requantizer.latency + packer + Outlet.LATENCY - 1
 
     @cached_property
     def queue(self) -> int:
@@ -235,15 +271,13 @@ class MacUnit(OperatorUnit):
     @property
     def products(self) -> tuple[Products, ...]:
         """Multipliers of the dot products and of the requantiser, by operand widths."""
-        folding = self.folding
-        mac = self.multiplier.hardware(folding.outputs, folding.parallel * folding.portion)
-        return (*mac, *self.requantizer.products(self.layer.requantization))
+        return (*self.array.hardware, *self.requantizer.products(self.layer.requantization))
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
         """Weights, window buffer, constants, queue."""
         return (
-            *self.weights.memories,
+            *self.array.memories,
             *self.window.memories,
             *self._requantizing[0],
             ram_need("queue", self.layer.output.type.width * self.folding.lanes_out, self.queue),
@@ -261,19 +295,10 @@ class MacUnit(OperatorUnit):
         layer = self.layer
         return (
             self.window.logic
-            + self._dot_logic
-            + counter(self.weight_depth)
-            + self.weights.logic
+            + self.array.logic
             + self._requantizing[1]
             + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * self.folding.lanes_out)
-        )
-
-    @property
-    def _dot_logic(self) -> Logic:
-        folding, sums = self.folding, self.layer.sum_type
-        return dot_logic(
-            self.multiplier, folding.portion, folding.outputs, sums, self.weights.latency, folding.parallel
         )
 
 
@@ -298,7 +323,7 @@ class MacBlock(wiring.Component):
             "i": In(beat_stream(layer.input.type, folding.lanes_in)),
             "o": Out(beat_stream(layer.output.type, folding.lanes_out)),
         }
-        return streams | (LOAD_PORTS if self.unit.weights.loads else {})
+        return streams | (LOAD_PORTS if self.unit.loads else {})
 
     def permit(self, m: Module, window, outlet: Outlet):
         """Whether there is room for what a step gives."""
@@ -306,37 +331,25 @@ class MacBlock(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        unit, layer, folding = self.unit, self.unit.layer, self.unit.folding
+        unit, layer = self.unit, self.unit.layer
         window = self._window(m)
-        m.submodules.weights = weights = unit.weights.component()
-        m.submodules.dot = dot = DotProduct(
-            unit.multiplier,
-            folding.portion,
-            folding.outputs,
-            layer.sum_type,
-            weights.latency,
-            folding.parallel,
-        )
+        m.submodules.array = array = unit.array.component()
         m.submodules.requantizer = requantizer = unit.requantizer.component(
             layer.requantization, layer.sum_type, layer.output.type
         )
-        if unit.weights.loads:
-            pass_on(m, self, weights, *([requantizer] if layer.loading else []))
+        if unit.loads:
+            pass_on(m, self, array, *([requantizer] if layer.loading else []))
         m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), unit.queue, max(unit.beats))
         self._announce(m, window, outlet)
-        if unit.weight_depth > 1:
-            with m.If(window.strobe):
-                m.d.sync += weights.address.eq(wrapping_increment(weights.address, unit.weight_depth))
         m.d.comb += [
             window.permit.eq(self.permit(m, window, outlet)),
             outlet.debit.eq(window.go),
-            dot.strobe.eq(window.strobe),
-            dot.first.eq(window.first),
-            dot.last.eq(window.last),
-            dot.x.eq(unit.window.elements(window)),
-            dot.weights.as_value().eq(weights.data),
-            requantizer.done.eq(dot.done),
-            requantizer.sums.eq(dot.sums),
+            array.strobe.eq(window.strobe),
+            array.first.eq(window.first),
+            array.last.eq(window.last),
+            array.x.eq(unit.window.elements(window)),
+            requantizer.done.eq(array.done),
+            requantizer.sums.eq(array.sums),
         ]
         self._pack(m, requantizer, outlet)
         join(m, outlet.o, wiring.flipped(self.o), "output")

@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from hwgen.blocks.array.arrays import ARRAYS, TREE
 from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE
 from hwgen.blocks.mac.mac_layer import MacLayer, MacShape
 from hwgen.blocks.operator import OfferTable
@@ -32,7 +33,8 @@ class MacFolding:
     of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
     sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
-    ``weights``: where they are, one of :data:`hwgen.memory.weights.WEIGHT_SOURCES`.
+    ``weights``: where they are, one of :data:`hwgen.memory.weights.WEIGHT_SOURCES`. ``array``: how products are added
+    up, one of :data:`hwgen.blocks.array.arrays.ARRAYS`.
     """
 
     window: str
@@ -45,6 +47,7 @@ class MacFolding:
     in_luts: bool = False
     products: int = SINGLE
     weights: str = ROM
+    array: str = TREE
 
     def __str__(self) -> str:
         groups = f"{self.parallel} of " if self.parallel > 1 else ""
@@ -81,10 +84,10 @@ class MacTable:
     pair: OfferTable
     deep: np.ndarray
 
-    def folding(self, at: int, products: int) -> MacFolding:
+    def folding(self, at: int, products: int, array: str = TREE) -> MacFolding:
         """One of them, with so many products to a multiplier wherever outputs share an activation."""
         folding = self.foldings[at]
-        return replace(folding, products=products if folding.outputs > 1 else SINGLE)
+        return replace(folding, products=products if folding.outputs > 1 else SINGLE, array=array)
 
     def moved(self, table: OfferTable) -> OfferTable:
         """``table`` of the deep ones alone."""
@@ -184,6 +187,11 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     require(
         folding.products != PAIR or folding.outputs > 1,
         "products 2 needs two outputs that share an activation: outputs 2, or products 1",
+    )
+    require(folding.array in ARRAYS, f"array {folding.array!r} is none of {', '.join(map(repr, ARRAYS))}")
+    require(
+        folding.array == TREE or folding.products != IN_LUTS,
+        f"array {folding.array!r} is made of hardware multipliers: products 1 or 2, or array {TREE!r}",
     )
     places = ", ".join(map(repr, WEIGHT_SOURCES))
     require(folding.weights in WEIGHT_SOURCES, f"weights {folding.weights!r} are in none of {places}")

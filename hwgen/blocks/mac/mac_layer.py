@@ -99,9 +99,32 @@ class MacLayer:
     @cached_property
     def weight_type(self) -> IntType:
         """Holds all weights: these, or all that may be loaded."""
+        loaded = self.loading and self.loading.weights
+        return loaded or IntType.holding(*self.weight_range)
+
+    @cached_property
+    def weight_range(self) -> tuple[int, int]:
+        """The least and the greatest weight: of these, or of all that may be loaded."""
+        loaded = self.loading and self.loading.weights
+        return (loaded.min, loaded.max) if loaded else (int(self.weights.min()), int(self.weights.max()))
+
+    @cached_property
+    def spreads(self) -> dict[tuple, tuple[int, int]]:
+        """What :meth:`spread` has found, by whatever decides it."""
+        return {}
+
+    def spread(self, portions: np.ndarray, parts: int) -> tuple[int, int]:
+        """Between which integers the sums of products lie of each of so many parts, as alike as can be, of ``portions``
+        of weights [..., portion], or of any that may be loaded in their place."""
+        x, most = self.input.type, portions.shape[-1]
+        starts = [most * n // parts for n in range(parts)]
         if self.loading and self.loading.weights:
-            return self.loading.weights
-        return IntType.holding(int(self.weights.min()), int(self.weights.max()))
+            corners = [a * b for a in self.weight_range for b in (x.min, x.max)]
+            lows, highs = (np.full((1, most), end, np.int64) for end in (min(corners), max(corners)))
+        else:
+            ends = np.stack([portions * x.min, portions * x.max])
+            lows, highs = ends.min(axis=0), ends.max(axis=0)
+        return int(np.add.reduceat(lows, starts, axis=-1).min()), int(np.add.reduceat(highs, starts, axis=-1).max())
 
     @cached_property
     def sum_type(self) -> IntType:

@@ -34,7 +34,7 @@ class LayerOffers:
     """
 
     def __init__(self, name: str, op: Operator, device: Device, large: bool, costs: dict[OperatorUnit, Cost]):
-        groups = op.offers()
+        groups = [each for each in op.offers() if each.slices is None or each.slices in device.family.slices]
         if not len(groups[0]):
             raise ModelError(f"node {name!r}: {type(op).__name__} has no hardware for {op.input}")
         prices = {kind: counted([kind], device) for group in groups for kind in group.products}
@@ -46,7 +46,9 @@ class LayerOffers:
         self.cycles = np.concatenate([group.table.cycles for group in self.groups])
         self.multipliers = np.concatenate([own for _, own in kept])
         self.starts = np.cumsum([0, *map(len, self.groups)])
-        self.alike = id(groups[0].table), tuple(prices[kind] for kind in groups[0].products), len(kept)
+        self.alike = tuple(
+            (id(group.table), group.slices, *(prices[kind] for kind in group.products)) for group, _ in kept
+        )
         self._settled, self._costs = set[int](), costs
         self._lanes: dict[int, tuple[int, int]] = {}
         self._find_front()
