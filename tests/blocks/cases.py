@@ -233,6 +233,32 @@ def _multiplied():
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 2, 7, 2, 1, products=2)
 
 
+def _cascades():
+    """Cascades of DSP blocks: pairs and single products, an output or a position left over, one chain or several."""
+    same, small = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 2, U8)
+    yield conv(small, same, 6), _mac("sliding", 18, 3, 2, 3, products=2, array="dsp48e2")
+    yield conv(small, same, 6), _mac("sliding", 5, 4, 1, 2, products=2, array="dsp48e1")
+    yield conv(small, same, 6), _mac("ring", 1, 4, 1, 2, products=2, array="dsp48e2")
+    signed = conv(FeatureMap(6, 7, 4, S8), same, 6, Quantization(S8, 0.05, -4))
+    yield signed, _mac("columns", 12, 6, 4, 6, products=2, array="dsp48e1")
+    yield signed, _mac("columns", 6, 4, 2, 2, array="dsp48e2")
+    narrow = conv(FeatureMap(5, 6, 3, U4), same, 4, Quantization(U4, 0.3, 0), weight_bits=3)
+    yield narrow, _mac("ring", 3, 4, 3, 2, products=2, array="dsp48e1")
+    wide = conv(FeatureMap(4, 4, 4, S16), same, 3, Quantization(S8, 0.05, -4))
+    yield wide, _mac("ring", 2, 3, 2, 1, array="dsp48e2")
+    yield conv(FeatureMap(5, 6, 6, U8), same, 6, group=6), _mac("sliding", 9, 1, 6, 6, parallel=6, array="dsp48e1")
+    yield (
+        conv(FeatureMap(5, 6, 6, U8), same, 12, group=6),
+        _mac("ring", 1, 2, 2, 1, parallel=2, products=2, array="dsp48e2"),
+    )
+    deep = conv(FeatureMap(4, 3, 8, U8), same, 3)
+    yield deep, _mac("sliding", 72, 3, 4, 3, products=2, array="dsp48e2")
+    yield (
+        dense(FeatureMap(1, 1, 130, S8), 12, Quantization(S8, 0.05, 3)),
+        _mac("ring", 13, 5, 13, 5, products=2, array="dsp48e2"),
+    )
+
+
 def _dense():
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 2, 3, 2, 1)
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 1, 7, 1, 1, True)
@@ -313,6 +339,6 @@ def kind(unit) -> str:
     return type(unit.op if isinstance(unit, OperatorUnit) else unit).__name__
 
 
-CONVOLUTIONS = (*_convolutions(), *_packed(), *_grouped(), *_searched(), *_in_columns(), *_multiplied())
+CONVOLUTIONS = (*_convolutions(), *_packed(), *_grouped(), *_searched(), *_in_columns(), *_multiplied(), *_cascades())
 UNITS = [unit_of(op, folding) for op, folding in (*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing())]
 CASES = _named([*UNITS, *_tapped(), *_joints()])

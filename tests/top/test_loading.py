@@ -18,6 +18,7 @@ from hwgen.blocks.mac.mac_layer import raw_range
 from hwgen.blocks.requantize.requantizer import lane_form
 from hwgen.blocks.requantize.requantizer_lane import LaneForm
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search.search import USUAL as USUAL_DEVICE
 from hwgen.dataflow.search.search import search
 from hwgen.flow.retraining import retrained
 from hwgen.frames.inputs import USUAL, FrameSpec
@@ -75,19 +76,24 @@ def tabled() -> Network:
     return nets.chain(first, second, third, mean, dense(mean.output, 3))
 
 
-def built(make, multipliers: int):
-    """A network, its plan with loaded weights, and that of another network in the same hardware."""
+def built(make, multipliers: int, name: str = USUAL_DEVICE):
+    """A network, its plan with loaded weights for a device, and that of another network in the same hardware."""
     network = make()
-    plan = search(made_loadable(network), multipliers=multipliers)
+    plan = search(made_loadable(network), multipliers=multipliers, on=name)
     return network, plan, laid_out(retrain(network, 50), plan_text(plan), "build")
 
 
 LARGER = [pytest.param(make, marks=pytest.mark.slow) for make in (nets.separable, nets.residual)]
 
 
-@pytest.fixture(scope="module", params=[*LARGER, tabled], ids=lambda make: make.__name__)
+def cascades() -> Network:
+    """As :func:`tabled`, on a device whose multipliers stand in cascades."""
+    return tabled()
+
+
+@pytest.fixture(scope="module", params=[*LARGER, tabled, cascades], ids=lambda make: make.__name__)
 def hardware(request):
-    return built(request.param, 30)
+    return built(request.param, 30, "xczu3eg" if request.param is cascades else USUAL_DEVICE)
 
 
 @pytest.mark.parametrize("stall", [None, 1])

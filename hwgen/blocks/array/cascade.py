@@ -51,8 +51,8 @@ class Operands:
 
     @property
     def spacing(self) -> int:
-        """Bits of the lower lane."""
-        return self.bits - self.upper
+        """Bits of the lower lane; an operand is signed, and so has a bit above an upper weight that is not."""
+        return self.bits - self.upper - (not self.weight.signed)
 
     @property
     def stored(self) -> int:
@@ -71,8 +71,8 @@ class Operands:
         low, high = word[: self.weight.width], word[self.weight.width : self.stored]
         if self.lanes == 1:
             return low.as_signed() if self.weight.signed else low
-        sign = low[-1] if self.weight.signed else Const(0, 1)
-        return Cat(low, sign.replicate(self.spacing - self.weight.width), high).as_signed()
+        sign, top = (low[-1], []) if self.weight.signed else (Const(0, 1), [Const(0, 1)])
+        return Cat(low, sign.replicate(self.spacing - self.weight.width), high, *top).as_signed()
 
 
 @dataclass(frozen=True)
