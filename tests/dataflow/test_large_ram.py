@@ -110,10 +110,8 @@ def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
     network = small()
     plan = Search(network, UP5K, 8, bound=False).fastest()
     assert not huge(plan)
-    bits = {layer.name: layer.unit.weights.width for layer in plan.layers if isinstance(layer.unit, MacUnit)}
-    sizes = {
-        name: layer.unit.weights.depth * bits[name] for layer in plan.layers for name in [layer.name] if name in bits
-    }
+    units = {layer.name: layer.unit for layer in plan.layers if isinstance(layer.unit, MacUnit)}
+    sizes = {name: sum(each.width * each.depth for each in unit.array.sources) for name, unit in units.items()}
     devices = [replace(UP5K, large_rams=count) for count in range(9)]
     taken = [huge(Search(network, each, 8, bound=False, large=True).fastest()) for each in devices]
     assert taken[0] == []

@@ -93,7 +93,9 @@ def icarus(folder, *plusargs, language="2005", **parameters):
 def test_names_are_plain_and_nothing_of_the_machine_is_in_it():
     verilog = files()["net.v"]
     assert "\\" not in verilog
-    assert {"net", "net_core", "net_core_dot", "net_s_axis"} <= set(re.findall(r"^module (\w+)", verilog, re.MULTILINE))
+    assert {"net", "net_core", "net_core_array", "net_s_axis"} <= set(
+        re.findall(r"^module (\w+)", verilog, re.MULTILINE)
+    )
     assert not re.search(r"/(tmp|home|work|usr)|[-.]py\b|\bgit\b|Yosys", verilog)
     assert "rom_style" in verilog
     assert re.search(r"reg \[3:0\] \w+ \[139:0\];", verilog)
@@ -176,8 +178,8 @@ def test_wrong_cycles_a_wrong_latency_and_silence_fail(tmp_path):
 def with_memory_file():
     """The same with the weights in a file."""
     verilog = export(top_of(dense()), "net", inline=500)
-    assert list(verilog.memories) == ["net_core_weights.hex"]
-    assert 'initial $readmemh("net_core_weights.hex", store, 0, 139);' in verilog.text
+    assert list(verilog.memories) == ["net_core_array_weights.hex"]
+    assert 'initial $readmemh("net_core_array_weights.hex", store, 0, 139);' in verilog.text
     assert "hwgen" not in verilog.text.partition("\n")[2]
     return verilog.files("net")
 
@@ -188,10 +190,10 @@ def test_icarus_reads_weights_from_a_file(tmp_path):
     for name, text in with_memory_file().items():
         (folder / name).write_text(text)
     assert icarus(folder) == ["PASS net: 3 frames, 21 beats, the first after 61 cycles, 140 cycles from frame to frame"]
-    lines = (folder / "net_core_weights.hex").read_text().split()
+    lines = (folder / "net_core_array_weights.hex").read_text().split()
     assert len(lines) == 140
     lines[57] = f"{int(lines[57], 16) ^ 4:x}"
-    (folder / "net_core_weights.hex").write_text("\n".join(lines))
+    (folder / "net_core_array_weights.hex").write_text("\n".join(lines))
     assert icarus(folder)[-1].startswith("FAIL net: ")
 
 
