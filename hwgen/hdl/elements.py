@@ -170,8 +170,8 @@ def _module(
     name: str, width: int, depth: int, address_bits: int, attributes: Sequence[str], place: str = "", held: bool = True
 ) -> str:
     """RTLIL of what :class:`hwgen.memory.rom.Rom`, or a column of a :class:`hwgen.memory.store.Store`, is in RAM, but
-    for the contents: a memory and two registers, or one unless ``held``. What is written goes to the port ``place``; where that is
-    ``"address"``, nothing is read in a cycle in which something is written."""
+    for the contents: a memory and two registers, or one unless ``held``. What is written goes to the port ``place``;
+    where that is ``"address"``, nothing is read in a cycle in which something is written."""
     return render(
         "hwgen.hdl",
         "memory.il.j2",
