@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.lib.wiring import In
 
-from hwgen.hdl.export import export
+from hwgen.hdl.export import MACRO, export
 
 from .bench import bench_files
 from .dma import LENGTH_BITS, STATUS, addresses, dma_names
@@ -12,6 +12,12 @@ from .facts import BuildFacts, render
 from .host import AXI4, HostTop
 
 VENDOR, LIBRARY, VERSION = "hwgen", "accelerators", "1.0"
+#: What an IP core, for which no macros can be set, has synthesised in place of the Verilog of its accelerator.
+_WITH_CELLS = """\
+// {name} with cells of the device, and not with their behavioural twins, which simulators take
+`define {macro}
+`include "{name}.v"
+"""
 _ADDRESS_BITS = {"zynq": 32, "mpsoc": 40}
 _FAMILIES = (
     "zynq", "zynquplus", "artix7", "kintex7", "spartan7", "virtex7", "kintexu", "kintexuplus", "virtexu", "virtexuplus",
@@ -24,12 +30,17 @@ def vivado_files(facts: BuildFacts) -> dict[str, str]:
     top = facts.host(AXI4)
     name = f"{facts.made.name}_{AXI4.suffix}"
     bench = bench_files(facts, top)
+    cells = {}
+    if MACRO in facts.made.verilog.text:
+        cells[f"{facts.made.name}_cells.v"] = _WITH_CELLS.format(name=facts.made.name, macro=MACRO)
     values = {
         **facts.values(name, top),
         "vlnv": f"{VENDOR}:{LIBRARY}:{name}:{VERSION}",
         "core_files": [f"{facts.made.name}.v", *facts.memories],
         "vectors": [file for file in bench if file.endswith(".hex")],
         "source_width": top.source.width,
+        "macro": MACRO,
+        "cells": list(cells),
         "dmas": _dmas(facts, top),
         "status": {"cell": STATUS, "address": f"0x{addresses(facts.made.device.system, len(top.results))[1]:08X}"},
         "length_bits": LENGTH_BITS,
@@ -38,9 +49,10 @@ def vivado_files(facts: BuildFacts) -> dict[str, str]:
     }
     return {
         f"{name}.v": export(top, name).text,
+        **cells,
         **bench,
         f"{name}_ooc.xdc": render("ooc.xdc.j2", **values),
-        "ip/component.xml": component_xml(facts, top, name),
+        "ip/component.xml": component_xml(facts, top, name, list(cells)),
         "package_ip.tcl": render("package_ip.tcl.j2", **values),
         "build.tcl": render("build.tcl.j2", **values),
         "README.md": render("vivado.md.j2", **values),
@@ -56,8 +68,9 @@ def _dmas(facts: BuildFacts, top: HostTop) -> list[dict[str, Any]]:
     ]
 
 
-def component_xml(facts: BuildFacts, top: HostTop, name: str) -> str:
-    """IP-XACT (IEEE 1685-2009) of the module ``name``: its streams, clock and reset, and which belong together."""
+def component_xml(facts: BuildFacts, top: HostTop, name: str, cells: list[str]) -> str:
+    """IP-XACT (IEEE 1685-2009) of the module ``name``: its streams, clock and reset, and which belong together. Where
+    there is a file with ``cells``, it is synthesised and includes the Verilog of the accelerator."""
     hosts, network = (top.source, *top.results), facts.made.network
     streams = [
         {"name": host.name, "width": host.width, "mode": "master" if n else "slave"} for n, host in enumerate(hosts)
@@ -82,6 +95,7 @@ def component_xml(facts: BuildFacts, top: HostTop, name: str) -> str:
         signals=[("clk", "clock", "CLK", clock), ("rst", "reset", "RST", (("POLARITY", "ACTIVE_HIGH"),))],
         ports=ports,
         memories=facts.memories,
+        cells=cells,
         families=_FAMILIES,
         description=f"Streaming accelerator of the network {network.name}: {network.input.map} in",
     )

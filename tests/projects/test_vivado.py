@@ -4,13 +4,17 @@ import importlib.util
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from hwgen.hdl.export import MACRO, Verilog
+from hwgen.projects import PROJECTS
 from hwgen.projects.dma import ADDRESSES
+from hwgen.projects.facts import BuildFacts
 
-from .common import facts, files, written
+from .common import design, facts, files, written
 
 pytest.importorskip("tkinter", reason="Python has no tkinter")
 from .vivado_tcl import CLOCK, FLAG_OUT, MASTER, RESET, SLAVE, Vivado
@@ -163,6 +167,50 @@ def test_the_core_that_is_packaged_has_all_its_files(tmp_path):
     assert [call[0] for call in tool.calls if call[0].startswith("ipx")][-3:] == [
         "ipx::save_core", "ipx::archive_core", "ipx::unload_core"
     ]  # fmt: skip
+
+
+def with_cells(folder, name, on):
+    """A project whose Verilog has a module in both forms, in ``folder``; and IP-XACT's files for either view."""
+    made = replace(design(name), device=facts(name, on).made.device)
+    core = made.verilog
+    vars(made)["verilog"] = Verilog(f"{core.text}\n`ifdef {MACRO}\n`else\n`endif\n", core.memories)
+    for file, text in {**PROJECTS["vivado"].files(BuildFacts(made)), f"../{name}.v": made.verilog.text}.items():
+        path = folder / "vivado" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "vivado"
+
+
+@pytest.mark.parametrize("on", ["xc7z020", "xc7a100t"])
+def test_vivado_synthesises_the_cells_and_simulates_their_twins(tmp_path, on):
+    folder = with_cells(tmp_path, "tiny", on)
+    tool = vivado(folder, "tiny")
+    tool.run(folder / "build.tcl")
+    if facts("tiny", on).made.device.system is None:
+        assert tool.properties["sources_1"]["verilog_define"] == MACRO
+    else:
+        assert "verilog_define" not in tool.properties["sources_1"]
+        assert (folder / "ip/src/tiny_cells.v").read_text().splitlines()[1:] == [
+            f"`define {MACRO}",
+            '`include "tiny.v"',
+        ]
+    assert "verilog_define" not in tool.properties["sim_1"]
+    etree = pytest.importorskip("lxml.etree", reason="lxml is not installed")
+    component = etree.parse(str(folder / "ip/component.xml"))
+    sets = [
+        [(file.findtext(f"{SPIRIT}name"), file.findtext(f"{SPIRIT}isIncludeFile")) for file in each]
+        for each in component.iter(f"{SPIRIT}fileSet")
+    ]
+    synthesised, simulated = ([(name, way) for name, way in each if name and name.endswith(".v")] for each in sets)
+    host = ("src/tiny_host.v", None)
+    assert synthesised == [("src/tiny.v", "true"), ("src/tiny_cells.v", None), host]
+    assert simulated == [("src/tiny.v", None), host]
+    if schema() is not None:
+        assert etree.XMLSchema(etree.parse(schema())).validate(component)
+
+
+def test_a_design_without_cells_has_no_macro():
+    assert not [name for name, text in files("vivado").items() if MACRO in name + text or name.endswith("_cells.v")]
 
 
 @pytest.mark.skipif(shutil.which("tclsh") is None, reason="tclsh is not installed")
