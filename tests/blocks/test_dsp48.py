@@ -15,6 +15,8 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 from hwgen.blocks.array.slices import SLICES, Slice
+from hwgen.device.synth import script
+from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8, IntType
 from hwgen.hdl.export import MACRO, to_verilog
 from hwgen.hdl.rtlil import to_rtlil
@@ -141,8 +143,8 @@ endmodule
 """
 
 
-def icarus(folder, row, given, *files):
-    """``o_n`` of every slice in every cycle, as Icarus has it with ``files``."""
+def icarus(folder, row, given, *files, text=""):
+    """``o_n`` of every slice in every cycle, as Icarus has it with ``files``; ``text`` may stand for ``row``."""
     words, at, ports, wires = [], 0, [], []
     for n, each in enumerate(row.slices):
         widths = {"x": each.key[1].width, "a": each.key[2], "i": 48}
@@ -171,7 +173,7 @@ def icarus(folder, row, given, *files):
     )  # fmt: skip
     (folder / "given.hex").write_text("\n".join(words))
     (folder / "bench.v").write_text(bench)
-    (folder / "row.v").write_text(to_verilog(row, "row"))
+    (folder / "row.v").write_text(text or to_verilog(row, "row"))
     defines = [f"-D{MACRO}"] if files else []
     compiled = ["iverilog", "-g2012", *defines, "-o", "row.vvp", "-s", "bench", "bench.v", "row.v", *map(str, files)]
     subprocess.run(compiled, cwd=folder, check=True, timeout=60)
@@ -193,6 +195,24 @@ def test_the_verilog_does_what_the_formula_says_in_both_forms(tmp_path, kind, x)
         for each, got, right in zip(row.slices, found, wanted, strict=True):
             settled = kind.latency if each.first else 0
             assert list(got)[settled:] == right[settled:], (each.label, files)
+
+
+@pytest.mark.slow  # Yosys' synthesis
+@pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed")
+@pytest.mark.parametrize("name", ["xc7z020", "xcku040", "xczu3eg"])
+def test_synthesis_leaves_the_cells_as_they_are(tmp_path, name):
+    target = device(name)
+    kind = SLICES[target.family.slices[0]]
+    row = Row(kind, S8, kind.operand)
+    design = to_rtlil(row, "row", cells=True)
+    run = run_yosys(
+        script(design, "row", target) + "write_verilog row.v\n", inputs={"design": design}, outputs=["row.v"]
+    )
+    given = [stimulus(each, CYCLES, seed) for seed, each in enumerate(row.slices)]
+    found = icarus(tmp_path, row, given, OURS, text=run.files["row.v"])
+    for each, got, values in zip(row.slices, found, given, strict=True):
+        settled = kind.latency if each.first else 0
+        assert list(got)[settled:] == expected(each, *values)[settled:], each.label
 
 
 def yosys_model():
