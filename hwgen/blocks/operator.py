@@ -140,6 +140,11 @@ class Unit(ABC):
         return False
 
     @property
+    def slices(self) -> str | None:
+        """The kind of DSP blocks that a device must have for it, None where any will do."""
+        return None
+
+    @property
     def stores(self) -> int:
         """Stores in the chain that loads its constants, at the most: three, or one for each of its lanes."""
         return max(3, self.lanes_out)

@@ -240,3 +240,10 @@ def test_what_can_be_refused_is_refused_before_the_model_is_read(tmp_path):
         flow.compile(missing, plan=tmp_path / "missing.json")
     with pytest.raises(hwgen.InputError, match="--latency looks for the shortest way"):
         flow.compile(missing, latency=True, fps=10)
+
+
+def test_a_plan_with_blocks_that_a_device_does_not_have_is_refused(path, tmp_path):
+    cascades = hwgen.compile(path, calibration=tiny.frames(), device="xczu3eg", multipliers=10)
+    (tmp_path / "plan.json").write_text(cascades.plan.to_json())
+    with pytest.raises(hwgen.InputError, match=r"array 'dsp48e2', cascades of DSP blocks that lfe5u-25f does not have"):
+        hwgen.compile(path, calibration=tiny.frames(), device="lfe5u-25f", plan=tmp_path / "plan.json")

@@ -136,6 +136,10 @@ class MacUnit(OperatorUnit):
         return self.costing(self.logic, self.memories, self.products)
 
     @property
+    def slices(self) -> str | None:
+        return None if self.folding.array == TREE else self.folding.array
+
+    @property
     def stores(self) -> int:
         return super().stores + len(self.array.sources) - 1
 

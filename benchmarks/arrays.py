@@ -1,0 +1,65 @@
+"""What a product takes in an array of 128, by Yosys: trees beside cascades, and the convolution around them.
+
+    python -m benchmarks.arrays [--devices xck26 xc7z020 lfe5u-85f]
+
+A 3x3 convolution of 32x32x16 to 32, 16 elements by 8 output channels in a cycle, weights in ROM.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from amaranth.lib import wiring
+
+from hwgen.blocks.array.arrays import TREE
+from hwgen.blocks.array.multiplier import PAIR, SINGLE
+from hwgen.blocks.mac.mac import MacUnit
+from hwgen.blocks.mac.mac_folding import MacFolding
+from hwgen.device.mapping import needs
+from hwgen.device.needs import Needs
+from hwgen.device.synth import count, synthesise
+from hwgen.device.targets import Device, device
+from hwgen.graph.semantics.window import Window
+from hwgen.graph.types import S8, FeatureMap, Quantization
+from hwgen.hdl.rtlil import to_netlist
+from tests.blocks.cases import conv
+
+DEVICES = ("xck26", "xc7z020", "lfe5u-85f")
+SAME = Window((3, 3), pads=(1, 1, 1, 1))
+
+
+def units(target: Device) -> Iterator[MacUnit]:
+    """The convolution in every way that the device's family has."""
+    op = conv(FeatureMap(32, 32, 16, S8), SAME, 32, Quantization(S8, 0.05, -4))
+    for array in (TREE, *target.family.slices):
+        for products in (PAIR, SINGLE):
+            unit = MacUnit(op, MacFolding("ring", 16, 8, 16, 1, products=products, array=array))
+            if not unit.problems():
+                yield unit
+
+
+def synthesised(component: wiring.Component, target: Device) -> Needs:
+    """What Yosys makes of a component."""
+    text = to_netlist(component, "top").with_cells().with_contents().text
+    return count(synthesise(text, "top", target), target)
+
+
+def row(name: str, needed: Needs, products: int | None = None) -> str:
+    """A line of the table, with what a product takes of it."""
+    each = f"{needed.luts / products:8.1f}{needed.ffs / products:8.1f}" if products else ""
+    return f"{name:<34}{needed.luts:>8,}{needed.ffs:>8,}{needed.dsps:>6,}{needed.brams:>6,}{each}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--devices", nargs="+", default=DEVICES)
+    for target in map(device, parser.parse_args().devices):
+        print(f"\n{target.name:<34}{'LUT':>8}{'FF':>8}{'DSP':>6}{'BRAM':>6}{'LUT/p':>8}{'FF/p':>8}")
+        for unit in units(target):
+            name = f"{unit.folding.array}, {unit.folding.products} at once"
+            print(row(f"array: {name}", synthesised(unit.array.component(), target), unit.multipliers), flush=True)
+            print(row("  convolution", synthesised(unit.block(), target)), flush=True)
+            print(row("  estimated", needs(unit.cost, target)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
