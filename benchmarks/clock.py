@@ -37,17 +37,14 @@ from hwgen.flow.planning import choose_plan
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.tools.yosys import release, run_yosys
 
-from .cycles import EXAMPLES, read
+from .cycles import read
+from .networks import trained_file
 
 CACHE = Path(user_cache_dir("hwgen", appauthor=False)) / "clock"
 DEVICE = "lfe5u-85f"
 ARGUMENTS = ("--85k", "--package", "CABGA381", "--speed", "6", "--router", "router2", "--lpf-allow-unconstrained")
-#: Name, file, and the limit on multipliers; None: as much as fits the device.
-NETWORKS = (
-    ("lenet5", EXAMPLES / "lenet5_int8.onnx", 148),
-    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", None),
-    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", None),
-)
+#: The limit on multipliers by network; None: as much as fits the device.
+NETWORKS = {"lenet5": 148, "ds_cnn": None, "resnet8": None}
 #: Inputs of one stage of the tree that folds what leaves a design into one bit.
 FOLD = 16
 
@@ -124,9 +121,10 @@ def main(models: Path, only: str | None, layers: bool, stage: str | None, seeds:
 
 def plans(models: Path, only: str | None) -> Iterator[tuple[str, Plan]]:
     """The networks, sized."""
-    for name, file, multipliers in NETWORKS:
-        if only in (None, name) and (models / file).is_file():
-            network = read(models / file, name)
+    for name, multipliers in NETWORKS.items():
+        file = trained_file(name, models)
+        if only in (None, name) and file is not None:
+            network = read(file, name)
             yield name, choose_plan(network, device(DEVICE), multipliers=multipliers, bound=multipliers is None)
 
 

@@ -22,6 +22,7 @@ from hwgen.blocks import (
     Table,
     Upsample,
 )
+from hwgen.blocks.array.multiplier import PAIR, SINGLE
 from hwgen.blocks.joints.convert import WidthConverter
 from hwgen.blocks.joints.fork import Fork
 from hwgen.blocks.joints.queue import StreamQueue
@@ -55,6 +56,19 @@ def cases() -> list[Case]:
     """All configurations, each once."""
     parts = (_convolutions, _grouped, _dense, _pools, _pairs, _moves, _joints)
     return [case if isinstance(case, Case) else laid(*case) for part in parts for case in part()]
+
+
+def cascades(array: str) -> list[Case]:
+    """Layers whose products are added up along cascades of a kind of DSP blocks."""
+    return [cascaded(case, array) for case in _cascades()]
+
+
+def cascaded(case: Case, array: str) -> Case:
+    """The same as cascades: two products in a block, where it has room for them."""
+    unit = case.unit
+    pairs, singles = (replace(unit.folding, array=array, products=products) for products in (PAIR, SINGLE))
+    found = replace(unit, folding=pairs if unit.folding.outputs > 1 else singles)
+    return Case(replace(unit, folding=singles) if found.problems() else found)
 
 
 def laid(op: Operator, folding: Any) -> Case:
@@ -99,6 +113,20 @@ def _convolutions() -> Iterator[Case]:
     for window, count in (("ring", 8), ("sliding", 9)):
         yield laid_out(long, window, count)
     yield laid_out(raw("Conv", small, SAME, 16), "sliding", 24)
+
+
+def _cascades() -> Iterator[Case]:
+    signed, source = Quantization(S8, 0.05, 3), FeatureMap(16, 16, 8, U8)
+    yield laid_out(conv(FeatureMap(32, 32, 3, U8), SAME, 16), "sliding", 54)
+    for op in (conv(source, SAME, 16), conv(source, SAME, 16).loadable()):
+        yield laid_out(op, "ring", 48)
+    yield laid_out(conv(FeatureMap(16, 16, 16, S8), SAME, 16, Quantization(S8, 0.05, -4)), "columns", 48)
+    yield laid_out(conv(FeatureMap(7, 7, 64, S8), POINT, 32, signed), "ring", 32)
+    yield laid_out(conv(FeatureMap(12, 12, 8, U4), SAME, 16, Quantization(U4, 0.3, 0), weight_bits=3), "sliding", 72)
+    yield laid_out(conv(FeatureMap(8, 8, 8, S16), SAME, 8, Quantization(S16, 0.0002, -4)), "sliding", 9)
+    yield laid_out(conv(FeatureMap(16, 16, 16, U8), SAME, 16, group=16), "columns", 24)
+    yield laid_out(dense(FeatureMap(1, 1, 400, U8), 120), "ring", 16)
+    yield laid_out(dense(FeatureMap(1, 1, 1024, U8), 32), "ring", 32)
 
 
 def _grouped() -> Iterator[Case]:

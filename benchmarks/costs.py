@@ -27,6 +27,7 @@ from hwgen.device.targets import Device, device
 from hwgen.hdl.rtlil import to_rtlil
 
 from .cost_cases import Case, cases
+from .pages import put
 
 DEVICES = ("lfe5u-25f", "xczu3eg", "gw2a-18c")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -72,14 +73,7 @@ def main(names: Sequence[str], fitted: bool, write: Path | None, jobs: int) -> N
     if write is None:
         click.echo(text)
         return
-    put(text, write)
-
-
-def put(text: str, page: Path, begin: str = BEGIN, end: str = END) -> None:
-    """Put ``text`` into ``page``, between the lines ``begin`` and ``end``."""
-    head, rest = page.read_text(encoding="utf-8").split(f"{begin}\n")
-    tail = rest.split(f"{end}\n")[1]
-    page.write_text(f"{head}{begin}\n{text}\n{end}\n{tail}", encoding="utf-8", newline="\n")
+    put(text, write, BEGIN, END)
 
 
 def measured(target: Device, jobs: int) -> list[Row]:

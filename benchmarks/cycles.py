@@ -28,20 +28,20 @@ from hwgen.simulate.compiled import CompiledPlan
 from hwgen.simulate.feed import Feed
 from hwgen.testing import random_frames
 
+from .networks import trained_file
 from .random_networks import NETWORKS
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-#: Name, file of trained weights if any, budgets.
-ROWS = (
-    ("lenet5", EXAMPLES / "lenet5_int8.onnx", (148,)),
-    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", (440, 2496)),
-    ("resnet20", "resnet20_cifar10.ort_QDQ_u8s8.onnx", (440, 2496)),
-    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx", (440,)),
-    ("mobilenet_v1_vww", "vww96_mbv1_025_int8.tf2onnx.onnx", (440,)),
-    ("mobilenet_v1", None, (2496, 5040)),
-    ("resnet34", None, (5040,)),
-    ("resnet50", None, (5040, 11520)),
-)
+#: Budgets by network.
+ROWS = {
+    "lenet5": (148,),
+    "resnet8": (440, 2496),
+    "resnet20": (440, 2496),
+    "ds_cnn": (440,),
+    "mobilenet_v1_vww": (440,),
+    "mobilenet_v1": (2496, 5040),
+    "resnet34": (5040,),
+    "resnet50": (5040, 11520),
+}
 
 
 @click.command()
@@ -54,13 +54,13 @@ def main(models: Path, only: str | None, rtl: bool, frames: int, latency: bool) 
     """Print a line for each network and budget."""
     print("| network | weights | multipliers | used | cycles a frame | latency | search, s | RTL |")
     print("|---|---|---|---|---|---|---|---|")
-    for name, file, budgets in ROWS:
+    for name, budgets in ROWS.items():
         if only in (None, name):
-            trained = file is not None and (models / file).is_file()
-            network = read(models / file if trained else None, name)
+            file = trained_file(name, models)
+            network = read(file, name)
             for budget in budgets:
                 rest = measured(network, budget, frames if rtl else 0, latency)
-                print(f"| {name} | {'trained' if trained else 'random'} | {rest} |", flush=True)
+                print(f"| {name} | {'trained' if file else 'random'} | {rest} |", flush=True)
 
 
 def read(file: Path | None, name: str):

@@ -20,20 +20,13 @@ from hwgen.dataflow.stage_synth import StageCounts, count_stages
 from hwgen.device.needs import Needs
 from hwgen.device.targets import device
 
-from .costs import put
-from .cycles import EXAMPLES, read
+from .cycles import read
+from .networks import trained_file
+from .pages import put
 from .random_networks import NETWORKS
 
 BEGIN, END = "<!-- networks -->", "<!-- end of networks -->"
-#: Name, and the file of trained weights.
-ROWS = (
-    ("lenet5", EXAMPLES / "lenet5_int8.onnx"),
-    ("ds_cnn", "kws_dscnn_int8.tf2onnx.onnx"),
-    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx"),
-    ("mobilenet_v1_vww", "vww96_mbv1_025_int8.tf2onnx.onnx"),
-    ("resnet20", "resnet20_cifar10.ort_QDQ_u8s8.onnx"),
-    ("mnist_cntk", "mnist_cntk.ort_QDQ_u8s8.onnx"),
-)
+ROWS = ("lenet5", "ds_cnn", "resnet8", "mobilenet_v1_vww", "resnet20", "mnist_cntk")
 
 
 @dataclass(frozen=True)
@@ -80,14 +73,14 @@ def table(models: Path, name: str, only: Sequence[str], jobs: int) -> Iterator[s
     columns = ("multipliers", "stages", "LUTs", "flip-flops", "multipliers, block RAM", "LUTs of a stage", "")
     yield f"| network on {name} | {' | '.join(columns)} |"
     yield "|---|---|---|---|---|---|---|---|"
-    for network, file in ROWS:
+    for network in ROWS:
         if not only or network in only:
-            trained = (models / file).is_file()
-            if not trained and network not in NETWORKS:
+            file = trained_file(network, models)
+            if file is None and network not in NETWORKS:
                 yield f"| {network}: not there | | | | | | | |"
                 continue
-            row = measured(network, models / file if trained else None, name, jobs)
-            yield f"| {network}{'' if trained else ', random weights'} | {' | '.join(cells(row))} |"
+            row = measured(network, file, name, jobs)
+            yield f"| {network}{', random weights' if file is None else ''} | {' | '.join(cells(row))} |"
 
 
 def measured(name: str, file: Path | None, target: str, jobs: int) -> Row:

@@ -6,6 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
+#: Files of trained weights, in a folder of models unless they are with the examples.
+TRAINED: dict[str, str | Path] = {
+    "lenet5": EXAMPLES / "lenet5_int8.onnx",
+    "mnist_cntk": "mnist_cntk.ort_QDQ_u8s8.onnx",
+    "ds_cnn": "kws_dscnn_int8.tf2onnx.onnx",
+    "resnet8": "resnet8_cifar10_int8.tf2onnx.onnx",
+    "resnet20": "resnet20_cifar10.ort_QDQ_u8s8.onnx",
+    "mobilenet_v1_vww": "vww96_mbv1_025_int8.tf2onnx.onnx",
+    "mobilenet_v1_025": "mobilenet_v1_0.25_224_nchw.ort_QDQ_s8s8_perchannel.onnx",
+    "mobilenet_v2": "mobilenet_v2_1.0_224.ort_QDQ_s8s8_perchannel.onnx",
+    "squeezenet": "squeezenet_v1.0.ort_QDQ_u8s8.onnx",
+    "yunet": "yunet_n_320_320.onnx",
+}
+
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 
 
@@ -69,3 +84,9 @@ NETWORKS: dict[str, tuple[Data, ...]] = {
 def data_of(name: str) -> tuple[Data, ...]:
     """What the network in the file ``name`` is tried on; the full sets of labelled frames, the main one first."""
     return next((data for start, data in NETWORKS.items() if name.startswith(start)), ())
+
+
+def trained_file(name: str, models: Path) -> Path | None:
+    """The file of network ``name`` with trained weights; None where there is none in the folder ``models``."""
+    file = models / TRAINED[name] if name in TRAINED else None
+    return file if file is not None and file.is_file() else None

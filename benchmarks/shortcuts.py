@@ -17,15 +17,10 @@ from hwgen.dataflow.search.search import search
 from hwgen.dataflow.taps import waiting
 
 from .cycles import read
+from .networks import trained_file
 
-#: Name, file of trained weights if any, multipliers.
-ROWS = (
-    ("resnet8", "resnet8_cifar10_int8.tf2onnx.onnx", 440),
-    ("resnet20", "resnet20_cifar10.ort_QDQ_u8s8.onnx", 440),
-    ("resnet18", None, 5040),
-    ("resnet34", None, 5040),
-    ("resnet50", None, 5040),
-)
+#: Multipliers by network.
+ROWS = {"resnet8": 440, "resnet20": 440, "resnet18": 5040, "resnet34": 5040, "resnet50": 5040}
 WINDOWS = ("lines", "window", "delays")
 
 
@@ -36,10 +31,9 @@ def main(models: Path, only: str | None) -> None:
     """Print a line for each network."""
     print("| network | multipliers | cycles | shortcuts | handed on | two rows, B | bytes | share | windows, KiB |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for name, file, multipliers in ROWS:
+    for name, multipliers in ROWS.items():
         if only in (None, name):
-            trained = file is not None and (models / file).is_file()
-            plan = search(read(models / file if trained else None, name), multipliers=multipliers)
+            plan = search(read(trained_file(name, models), name), multipliers=multipliers)
             cells = name, f"{multipliers:,}", f"{schedule(plan).interval:,}", *_cells(plan)
             print(f"| {' | '.join(cells)} |", flush=True)
 
