@@ -10,7 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.stream import element_shape
-from hwgen.cost.logic import Logic, counter
+from hwgen.cost.logic import Logic, counter, total
 from hwgen.cost.needs import MemoryNeed, Products
 from hwgen.graph.types import IntType
 from hwgen.memory.queue import wrapping_increment
@@ -88,7 +88,7 @@ class DotArray(ABC):
     @property
     def logic(self) -> Logic:
         """Counted bits of all that is neither memory nor multiplier."""
-        return self.arithmetic + counter(self.shape.depth) + sum((each.logic for each in self.sources), Logic())
+        return total([self.arithmetic, counter(self.shape.depth), *(each.logic for each in self.sources)])
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:

@@ -10,6 +10,7 @@ A step of a cascade comes ``skew`` cycles after the one before. Its weights are 
 is as much later, so only activations wait in registers, once for all outputs.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -24,7 +25,7 @@ from hwgen.blocks.array.array import ArrayComponent, DotArray
 from hwgen.blocks.array.multiplier import PAIR
 from hwgen.blocks.array.slices import Slice, SliceKind
 from hwgen.blocks.stream import element_shape
-from hwgen.cost.logic import Logic, adder_register, adder_tree, delayed, index_bits
+from hwgen.cost.logic import Logic, adder_register, adder_tree, delayed, index_bits, total
 from hwgen.cost.needs import Products
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
@@ -147,15 +148,11 @@ class Lane:
     @property
     def logic(self) -> Logic:
         """What it takes beside blocks."""
-        total = Logic()
+        width, parts = self.sums.width, []
         for type_, start in zip(self.types, (self.start, 0), strict=False):
-            total += adder_tree(type_.width, self.cut.chains)
-            if self.steps > 1 or start:
-                total += adder_register(self.sums.width)
-            else:
-                total += Logic(register=self.sums.width)
-            total += Logic(gated=self.sums.width if self.steps > 1 else 0)
-        return total
+            added = adder_register(width) if self.steps > 1 or start else Logic(register=width)
+            parts += [adder_tree(type_.width, self.cut.chains), added, Logic(gated=width * (self.steps > 1))]
+        return total(parts)
 
 
 class CascadeLane(Element):
@@ -176,8 +173,8 @@ class CascadeLane(Element):
         low = 0
         for n, (type_, start) in enumerate(zip(lane.types, (lane.start, 0), strict=False)):
             m.submodules[f"tree_{n}"] = tree = AdderTree(element_shape(type_), lane.cut.chains)
-            for chain, total in enumerate(cascades):
-                m.d.comb += tree.i[chain].eq(total[low : low + type_.width])
+            for chain, end in enumerate(cascades):
+                m.d.comb += tree.i[chain].eq(end[low : low + type_.width])
             accumulator = Signal(element_shape(lane.sums), name=f"accumulator_{n}", reset_less=True)
             before = start if lane.steps == 1 else Mux(self.first, start, accumulator)
             m.d.sync += accumulator.eq(before + tree.o)
@@ -187,18 +184,18 @@ class CascadeLane(Element):
 
     def _cascade(self, m: Module, chain: int) -> Value:
         """The steps of a chain; what leaves its last."""
-        lane, total = self.lane, self.lane.offset
+        lane, before = self.lane, self.lane.offset
         slices = list(lane.cut.slices(chain))
         for n, (step, positions) in enumerate(slices):
             bits = lane.operands.bits
             part = Slice(lane.kind, lane.x, bits, len(positions), first=n == 0, last=n == len(slices) - 1)
             m.submodules[f"chain{chain}_step{step}"] = part
-            m.d.comb += part.i.eq(total)
+            m.d.comb += part.i.eq(before)
             for at, position in enumerate(positions):
                 operand = lane.operands.joined(self.words[position])
                 m.d.comb += [part.x[at].eq(self.x[position]), part.a[at].eq(operand)]
-            total = part.o
-        return total
+            before = part.o
+        return before
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,21 +279,22 @@ class CascadeArray(DotArray):
     def hardware(self) -> tuple[Products, ...]:
         each, x = self.shape.parallel * self.shape.portion, self.shape.x
         wide = x.width + (not x.signed)
-        counts = {lanes: self.sets.count(lanes) for lanes in dict.fromkeys(self.sets)}
         return tuple(
-            Products(each * count, self.operands(lanes).bits, wide, lanes, cell=True) for lanes, count in counts.items()
+            Products(each * count, self.operands(lanes).bits, wide, lanes, cell=True)
+            for lanes, count in Counter(self.sets).items()
         )
 
     @property
     def arithmetic(self) -> Logic:
-        shape, source = self.shape, self.sources[0]
-        logic = Logic(register=3 * (self.latency - 1) + 1, logic=1)
-        for step, positions in enumerate(self.cut.positions):
-            cycles = source.latency + self.kind.skew * step
-            logic += delayed(shape.parallel * len(positions) * shape.x.width, cycles)
-        addresses = delayed(index_bits(shape.depth), self.kind.skew)
-        logic += (self.cut.steps - 1) * addresses
-        return logic + shape.parallel * sum((self.lane(lanes).logic for lanes in self.sets), Logic())
+        shape, first = self.shape, self.sources[0].latency
+        bits = shape.parallel * shape.x.width
+        later = [first + self.kind.skew * step for step in range(self.cut.steps)]
+        activations = [
+            delayed(bits * len(some), cycles) for some, cycles in zip(self.cut.positions, later, strict=True)
+        ]
+        addresses = (self.cut.steps - 1) * delayed(index_bits(shape.depth), self.kind.skew)
+        lanes = [shape.parallel * count * self.lane(some).logic for some, count in Counter(self.sets).items()]
+        return total([Logic(register=3 * (self.latency - 1) + 1, logic=1), *activations, addresses, *lanes])
 
     def component(self) -> "CascadeComponent":
         return CascadeComponent(self)
