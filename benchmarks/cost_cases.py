@@ -32,6 +32,7 @@ from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
+from hwgen.memory.weights import LUTS
 from tests.blocks.cases import conv, dense, edge_pool, kind, pool, raw, site
 from tests.blocks.stream_cases import PAIRS, joint
 
@@ -80,6 +81,11 @@ def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False)
     """``op`` with the first folding of its kind that comes nearest to so many multipliers."""
     kind = [unit for unit in op.units() if (unit.folding.window, unit.folding.in_luts) == (window, in_luts)]
     return Case(min(kind, key=lambda unit: abs(unit.multipliers - multipliers)))
+
+
+def weights_in_luts(case: Case) -> Case:
+    """The same with its weights in a ROM of LUTs."""
+    return Case(replace(case.unit, folding=replace(case.unit.folding, weights=LUTS)))
 
 
 def _convolutions() -> Iterator[Case]:

@@ -270,22 +270,25 @@ class OfferTable:
     counts: np.ndarray
     kinds: np.ndarray
 
+    def some(self, numbers: np.ndarray) -> "OfferTable":
+        """Of the offers with these numbers."""
+        return OfferTable(self.cycles[numbers], self.counts[:, numbers], self.kinds[numbers])
+
 
 @dataclass(frozen=True, eq=False)
 class Offers(Sequence["OperatorUnit"]):
     """Units for one operator to choose from, each made when it is looked at, of whatever class.
 
-    ``products`` are the kinds that :attr:`OfferTable.counts` counts, with a count of 1. ``moved``: these have their
-    weights in RAM of the device's large kind, and are otherwise the offers with these numbers of the first of the
-    operator's :class:`Offers` that any device has. ``slices``: the kind of DSP blocks that a device must have for them
-    (:attr:`hwgen.device.family.Family.slices`).
+    ``products`` are the kinds that :attr:`OfferTable.counts` counts, with a count of 1. ``slices``: the kind of DSP
+    blocks that a device must have for them (:attr:`hwgen.device.family.Family.slices`). ``moved``: they are others with
+    their weights elsewhere.
     """
 
     table: OfferTable
     products: tuple[Products, ...]
     make: Callable[[int], "OperatorUnit"]
-    moved: np.ndarray | None = None
     slices: str | None = None
+    moved: "Moved | None" = None
 
     def __len__(self) -> int:
         return len(self.table.cycles)
@@ -307,6 +310,15 @@ class Offers(Sequence["OperatorUnit"]):
         cycles = np.array([unit.interval for unit in units], np.int64)
         table = OfferTable(cycles, counts.reshape(len(kinds), len(units)), np.zeros(len(units), np.int64))
         return Offers(table, kinds, units.__getitem__)
+
+
+class Moved(NamedTuple):
+    """Offers with these ``numbers`` of ``group`` have their weights in ``place``, which changes no cycle and no
+    multiplier."""
+
+    place: str
+    group: Offers
+    numbers: np.ndarray
 
 
 class Operator(ABC):

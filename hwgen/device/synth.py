@@ -54,6 +54,10 @@ def count(cells: Mapping[str, int], device: Device) -> Needs:
     return sum((known[cell] * number for cell, number in cells.items() if cell in known), Needs(ffs=stored))
 
 
+#: What says in either language that a ROM is made of LUTs (:mod:`hwgen.memory.rom`).
+LUT_ROM = '"registers"'
+
+
 def script(text: str, top: str, device: Device) -> str:
     """What Yosys is told, for ``text`` in the file ``design``; counts go to ``stat.json``."""
     tidy = re.match(r"\s*(#.*\n|attribute .*\n)*module \\", text)
@@ -64,6 +68,9 @@ def script(text: str, top: str, device: Device) -> str:
         # What Yosys' Verilog reader makes of this attribute; without it, it spends logic on what nobody reads.
         unchecked = "t:$mem_v2 a:no_rw_check %i r:RD_PORTS=1 %i r:WR_PORTS=1 %i"
         lines.extend(["memory_collect", f"setparam -set RD_COLLISION_X_MASK 1'1 {unchecked}"])
+    if LUT_ROM in text and not all(block.joined for block in device.family.brams):
+        # Yosys' older ``memory_bram`` knows no memory that is not to be in block RAM.
+        lines.extend(["memory_collect", "memory_map t:$mem_v2 a:ram_style=registers %i"])
     return "\n".join([*lines, device.family.synthesis(top), f"tee -q -o stat.json stat -top {top} -json", ""])
 
 

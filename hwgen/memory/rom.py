@@ -1,7 +1,8 @@
-"""Read-only memories for weights and constants, in block RAM or in logic."""
+"""Read-only memories for weights and constants, in block RAM or in LUTs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from amaranth.hdl import Module, Signal, unsigned
@@ -12,20 +13,26 @@ from hwgen.cost.needs import MemoryNeed
 from hwgen.hdl.contents import Contents
 from hwgen.hdl.elements import Library
 
-#: Up to this many words, what one LUT4 holds, a ROM is made of LUTs. A deeper one would load its address with
-#: thousands of them, and the clock would wait for that net.
+#: Up to this many words, what one LUT4 holds, a ROM is made of LUTs. A deeper one is so only where that is asked for:
+#: it loads its address with thousands of them.
 LOGIC_DEPTH = 16
+#: The most words of a ROM of LUTs: four LUTs of six inputs for each bit, and three levels of multiplexers.
+MOST_LOGIC_DEPTH = 256
+#: How a ROM of LUTs is spelled for synthesis tools: the first is Yosys', the second Vivado's. The address register is
+#: to be replicated.
+LUT_ROM = {"ram_style": "registers", "rom_style": "distributed"}
+FANOUT = {"max_fanout": 256}
 
 
 def rom_style(depth: int) -> str:
-    """Where a ROM of ``depth`` words goes: ``"logic"`` or ``"block"``."""
+    """Where a ROM of ``depth`` words goes unless said otherwise: ``"logic"`` or ``"block"``."""
     return "logic" if depth <= LOGIC_DEPTH else "block"
 
 
 def rom_latency(depth: int, held: bool = True) -> int:
-    """Cycles from address to data. A block RAM gets a second register, as its own clock-to-output is slow, and logic
-    one, where the reader has none of its own: where data is ``held``."""
-    return (rom_style(depth) == "block") + held
+    """Cycles from address to data, wherever it is. A deep one has a register for its address, which a block RAM has in
+    itself; all have one for data that is ``held``, as where the reader has none of its own: a block RAM is slow."""
+    return (depth > LOGIC_DEPTH) + held
 
 
 def pack(values: Sequence[int], width: int) -> int:
@@ -81,9 +88,9 @@ def _distinct(columns: np.ndarray) -> set:
     return {column.tobytes() for column in np.packbits(columns, axis=0).T}
 
 
-def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) -> MemoryNeed:
+def rom_need(name: str, width: int, depth: int, columns: Columns | None = None, style: str | None = None) -> MemoryNeed:
     """A :class:`Rom`; ``columns`` say which of its bits synthesis keeps, all unless given."""
-    style, kept = rom_style(depth), width
+    style, kept = style or rom_style(depth), width
     if columns:
         kept = columns.changing if style == "block" else columns.different - columns.wired
     return MemoryNeed(name, "rom", style, width, depth, kept)
@@ -91,17 +98,18 @@ def rom_need(name: str, width: int, depth: int, columns: Columns | None = None) 
 
 class Rom(wiring.Component):
     """``data`` follows ``address`` by :attr:`latency` cycles. ``words`` are unsigned integers of ``width`` bits. Its
-    last register is left out unless it is ``held``: where the reader has one of its own."""
+    last register is left out unless it is ``held``: where the reader has one of its own. ``style`` says where it goes,
+    by its depth unless given."""
 
-    def __init__(self, words: Sequence[int], width: int, held: bool = True):
+    def __init__(self, words: Sequence[int], width: int, held: bool = True, style: str | None = None):
         self.words = words if isinstance(words, Contents) else Contents.of(words, width)
-        self.width, self.held = width, held
+        self.width, self.held, self.style = width, held, style or rom_style(len(self.words))
         self.latency = rom_latency(len(self.words), held)
         super().__init__({"address": In(range(max(len(self.words), 2))), "data": Out(unsigned(width))})
 
     def elaborate(self, platform):
-        if rom_style(len(self.words)) == "logic":
-            return self._logic()
+        if self.style == "logic":
+            return self._logic() if len(self.words) <= LOGIC_DEPTH else self._deep_logic()
         if isinstance(platform, Library) and platform.whole is not self:
             return platform.rom(self.words, self.address, self.data, self.held)
         return self._block()
@@ -118,18 +126,26 @@ class Rom(wiring.Component):
         self._register(m, word)
         return m
 
+    def _deep_logic(self) -> Module:
+        m = Module()
+        m.submodules.store = store = self._store(LUT_ROM)
+        place, read = Signal.like(self.address, attrs=FANOUT), store.read_port(domain="comb")
+        m.d.sync += place.eq(self.address)
+        m.d.comb += read.addr.eq(place)
+        self._register(m, read.data)
+        return m
+
     def _block(self) -> Module:
         m = Module()
-        m.submodules.store = store = memory.Memory(
-            shape=unsigned(self.width),
-            depth=len(self.words),
-            init=list(self.words),
-            attrs={"rom_block": 1, "ram_style": "block", "rom_style": "block"},
-        )
+        m.submodules.store = store = self._store({"rom_block": 1, "ram_style": "block", "rom_style": "block"})
         read = store.read_port()
         m.d.comb += read.addr.eq(self.address)
         self._register(m, read.data)
         return m
+
+    def _store(self, attributes: Mapping[str, Any]) -> memory.Memory:
+        words = list(self.words)
+        return memory.Memory(shape=unsigned(self.width), depth=len(words), init=words, attrs=attributes)
 
     def _register(self, m: Module, word) -> None:
         if not self.held:

@@ -1,4 +1,5 @@
-"""Where the weights of a layer are: in a ROM, in a store that is loaded, or in a device's large RAM, loaded as well."""
+"""Where the weights of a layer are: in a ROM of block RAM or LUTs, in a store that is loaded, or in a device's large
+RAM, loaded as well."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,13 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwgen.cost.logic import Logic
+from hwgen.cost.logic import Logic, index_bits
 from hwgen.cost.needs import MemoryNeed
 from hwgen.hdl.contents import Contents
-from hwgen.memory.rom import LOGIC_DEPTH, Columns, Rom, rom_latency, rom_need, rom_style
+from hwgen.memory.rom import LOGIC_DEPTH, MOST_LOGIC_DEPTH, Columns, Rom, rom_latency, rom_need, rom_style
 from hwgen.memory.store import Store, StoreShape
 
-ROM, STORE, LARGE = "rom", "store", "large"
+ROM, LUTS, STORE, LARGE = "rom", "luts", "store", "large"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +78,23 @@ class WeightSource(ABC):
 
 
 class RomWeights(WeightSource):
-    """Fixed, in block RAM or in logic."""
+    """Fixed, in block RAM, or in LUTs where there are few words."""
 
     loads = False
 
+    @property
+    def style(self) -> str:
+        """Where the ROM goes."""
+        return rom_style(self.depth)
+
     @cached_property
     def _columns(self) -> Columns | None:
-        """Its bits where it is made of logic; None where it is not."""
-        return None if rom_style(self.depth) == "block" else Columns.of(self.values(), [self.bits] * self.fields)
+        """Its bits where words are few; None where they are not, for then hardly any two bits are the same."""
+        return None if self.depth > LOGIC_DEPTH else Columns.of(self.values(), [self.bits] * self.fields)
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
-        need = rom_need("weights", self.width, self.depth, self._columns)
+        need = rom_need("weights", self.width, self.depth, self._columns, self.style)
         return (replace(need, kept=need.kept - self.idle) if self._columns is None else need,)
 
     @property
@@ -98,7 +104,26 @@ class RomWeights(WeightSource):
         return Logic(register=self._columns.registers if self._columns else self.width - self.idle)
 
     def component(self) -> Rom:
-        return Rom(self.contents, self.width, self.held)
+        return Rom(self.contents, self.width, self.held, self.style)
+
+
+class LutWeights(RomWeights):
+    """Fixed, in LUTs though there are more words than usually go there."""
+
+    style = "logic"
+
+    @property
+    def logic(self) -> Logic:
+        return super().logic + Logic(register=index_bits(self.depth))
+
+    @property
+    def problems(self) -> list[str]:
+        if LOGIC_DEPTH < self.depth <= MOST_LOGIC_DEPTH:
+            return []
+        return [
+            f"{self.depth} words of weights are not {LOGIC_DEPTH + 1} to {MOST_LOGIC_DEPTH} (weights {LUTS!r}): "
+            f"weights {ROM!r} for fewer or more"
+        ]
 
 
 class StoredWeights(WeightSource):
@@ -151,4 +176,9 @@ class LargeWeights(StoredWeights):
 
 
 #: By what a plan calls them.
-WEIGHT_SOURCES: dict[str, type[WeightSource]] = {ROM: RomWeights, STORE: StoredWeights, LARGE: LargeWeights}
+WEIGHT_SOURCES: dict[str, type[WeightSource]] = {
+    ROM: RomWeights,
+    LUTS: LutWeights,
+    STORE: StoredWeights,
+    LARGE: LargeWeights,
+}

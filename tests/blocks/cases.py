@@ -259,6 +259,16 @@ def _cascades():
     )
 
 
+def _in_luts():
+    """Weights in ROMs of LUTs, deep ones too; of trees and of cascades, in groups."""
+    same, small = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 2, U8)
+    yield conv(small, same, 6), _mac("ring", 1, 4, 1, 2, weights="luts")
+    yield conv(small, same, 6), _mac("ring", 2, 3, 2, 3, weights="luts")
+    yield conv(small, same, 6), _mac("ring", 1, 3, 1, 3, products=2, array="dsp48e2", weights="luts")
+    yield conv(FeatureMap(5, 6, 6, U8), same, 12, group=6), _mac("ring", 1, 2, 2, 1, parallel=2, weights="luts")
+    yield dense(FeatureMap(1, 1, 256, S8), 2), _mac("ring", 2, 1, 2, 1, array="dsp48e1", weights="luts")
+
+
 def _dense():
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 2, 3, 2, 1)
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 1, 7, 1, 1, True)
@@ -339,6 +349,15 @@ def kind(unit) -> str:
     return type(unit.op if isinstance(unit, OperatorUnit) else unit).__name__
 
 
-CONVOLUTIONS = (*_convolutions(), *_packed(), *_grouped(), *_searched(), *_in_columns(), *_multiplied(), *_cascades())
+CONVOLUTIONS = (
+    *_convolutions(),
+    *_packed(),
+    *_grouped(),
+    *_searched(),
+    *_in_columns(),
+    *_multiplied(),
+    *_cascades(),
+    *_in_luts(),
+)
 UNITS = [unit_of(op, folding) for op, folding in (*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing())]
 CASES = _named([*UNITS, *_tapped(), *_joints()])

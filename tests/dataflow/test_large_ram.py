@@ -127,7 +127,7 @@ def test_the_largest_weights_go_first_and_nothing_that_saves_no_block_ram():
 def test_a_network_fits_with_spram_that_does_not_without():
     network = small()
     free = fit_table(Search(network, UP5K, 8, bound=False).fastest(), UP5K).total
-    short = replace(UP5K, name="short", brams=free.brams - 6)
+    short = replace(UP5K, name="short", brams=free.brams - 6, luts=free.luts)
     with pytest.raises(FitError, match="device short is too small"):
         Search(network, replace(short, brams=8), 8).fastest()
     found = Search(network, replace(short, brams=8), 8, large=True).fastest()

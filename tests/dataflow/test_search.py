@@ -12,6 +12,7 @@ from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.offers import LayerOffers
+from hwgen.dataflow.search.resources import has_large_ram
 from hwgen.dataflow.search.search import USUAL, search
 from hwgen.device.mapping import counted
 from hwgen.device.targets import device
@@ -84,7 +85,7 @@ def test_no_combination_of_offered_foldings_is_faster(network):
 def test_offers_are_what_units_cost(place, name):
     """Multipliers as they are, cycles never more than they are: what is optimal by offers is optimal."""
     layer = LayerOffers("layer", separable().layers[place].op, device(name), True, {})
-    assert {layer.moved(at) for at in range(len(layer))} > {None}
+    assert {layer.moved(at) for at in range(len(layer))} > {None} or not has_large_ram(device(name))
     for at in range(len(layer)):
         unit = layer.unit(at)
         assert unit.problems() == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.cost_cases import SAME, Case, laid, laid_out
+from benchmarks.cost_cases import SAME, Case, laid, laid_out, weights_in_luts
 from hwgen.blocks import GlobalMaxPool, MaxPool
 from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.blocks.operator import LaneFolding
@@ -23,6 +23,7 @@ CASES = [
     laid_out(dense(FeatureMap(1, 1, 400, U8), 24).loadable(), "ring", 3),
     Case(StreamQueue(Port(FeatureMap(16, 16, 16, U8), 8), 100)),
     laid(GlobalMaxPool(FeatureMap(7, 7, 64, S8), clamp=(-128, 127)), LaneFolding(4)),
+    weights_in_luts(laid_out(conv(FeatureMap(12, 12, 8, U8), SAME, 8), "sliding", 12)),
 ]
 #: Those that Yosys takes longest for.
 LARGE = (0, 3, 4)

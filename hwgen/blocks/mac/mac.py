@@ -6,7 +6,7 @@ layer, one or more whole groups are worked on at a time.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from itertools import product
@@ -33,7 +33,7 @@ from hwgen.blocks.mac.mac_folding import (
 )
 from hwgen.blocks.mac.mac_layer import MacLayer, MacShape
 from hwgen.blocks.mac.packer import Packer, Packing, left_over
-from hwgen.blocks.operator import Offers, Operator, OperatorUnit
+from hwgen.blocks.operator import Moved, Offers, Operator, OperatorUnit
 from hwgen.blocks.requantize.requantizer import ResultPlan
 from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.blocks.stream import beat_stream, join
@@ -44,8 +44,9 @@ from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import IntType
 from hwgen.memory.queue import Outlet, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
+from hwgen.memory.rom import LOGIC_DEPTH, MOST_LOGIC_DEPTH
 from hwgen.memory.store import LOAD_PORTS, images, pass_on
-from hwgen.memory.weights import LARGE
+from hwgen.memory.weights import LARGE, LUTS
 from hwgen.memory.window import WINDOW_CREDIT, WindowBuffer, WindowCut
 from hwgen.memory.window_kinds import WINDOWS
 
@@ -77,15 +78,18 @@ class MacOperator(Operator):
         return MacUnit(self, folding)
 
     def offers(self) -> tuple[Offers, ...]:
-        """As cascades of DSP blocks; as trees, one product in a multiplier, or two; weights in block RAM in large RAM,
-        too."""
+        """As cascades of DSP blocks; as trees, one product in a multiplier, or two. All with weights elsewhere, too."""
         table, (single, digit) = mac_table(self.shape), self.layer.product_kinds
         (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
         kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
-        made = [(figures, partial(self._made, table, at_once, TREE)) for at_once, figures in both]
-        usual = [Offers(figures, kinds, make) for figures, make in made]
-        moved = [Offers(table.moved(each), kinds, partial(_moved, make, table.deep), table.deep) for each, make in made]
-        return (*self._cascades(table, kinds), *usual, *(moved if len(table.deep) else ()))
+        trees = [Offers(figures, kinds, partial(self._made, table, at_once, TREE)) for at_once, figures in both]
+        usual = [*self._cascades(table, kinds), *trees]
+        return (*usual, *_moved(LUTS, usual, self._for_luts(table)), *_moved(LARGE, trees, table.deeper(LOGIC_DEPTH)))
+
+    def _for_luts(self, table: MacTable) -> np.ndarray:
+        """Numbers of the offers whose weights could also be in LUTs."""
+        deep = table.deeper(LOGIC_DEPTH)
+        return deep[:0] if self.loading else np.setdiff1d(deep, table.deeper(MOST_LOGIC_DEPTH))
 
     def _cascades(self, table: MacTable, kinds: tuple[Products, ...]) -> Iterator[Offers]:
         layer = self.layer
@@ -99,10 +103,16 @@ class MacOperator(Operator):
         return self._laid_out(table.folding(at, at_once, array))
 
 
-def _moved(make: Callable[[int], "MacUnit"], deep: np.ndarray, at: int) -> "MacUnit":
-    """The unit with its weights in large RAM."""
-    unit = make(int(deep[at]))
-    return replace(unit, folding=replace(unit.folding, weights=LARGE))
+def _moved(place: str, groups: Iterable[Offers], numbers: np.ndarray) -> Iterator[Offers]:
+    """Offers with these numbers of each group with their weights in ``place``."""
+    for group in groups if len(numbers) else ():
+        make = partial(_made_there, group, numbers, place)
+        yield replace(group, table=group.table.some(numbers), make=make, moved=Moved(place, group, numbers))
+
+
+def _made_there(group: Offers, numbers: np.ndarray, place: str, at: int) -> "MacUnit":
+    unit = group.make(int(numbers[at]))
+    return replace(unit, folding=replace(unit.folding, weights=place))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from hwgen.blocks.requantize.step_search import requantizer_plan
 from hwgen.memory.columns import ColumnBuffer
 from hwgen.memory.raster import SHARED
 from hwgen.memory.rom import rom_style
-from hwgen.memory.weights import ROM, STORE, WEIGHT_SOURCES
+from hwgen.memory.weights import LUTS, ROM, STORE, WEIGHT_SOURCES
 from hwgen.memory.window_kinds import WINDOWS
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
@@ -55,8 +55,8 @@ class MacFolding:
 
     def holding(self, loaded: bool) -> "MacFolding":
         """The same with weights where constants that are ``loaded``, or fixed, can be; large RAM holds both."""
-        fitting = STORE if loaded else ROM
-        return replace(self, weights=fitting) if self.weights in {ROM, STORE} - {fitting} else self
+        wrong, fitting = ((ROM, LUTS), STORE) if loaded else ((STORE,), ROM)
+        return replace(self, weights=fitting) if self.weights in wrong else self
 
 
 def unit_requantizer(layer: MacLayer, folding: MacFolding) -> ResultPlan:
@@ -77,34 +77,34 @@ def mac_foldings(layer: MacShape) -> tuple[MacFolding, ...]:
 class MacTable:
     """:func:`mac_foldings` of a layer, and their figures: where a multiplier makes a ``single`` product, and where it
     makes a ``pair``, for two output channels that share an activation. Kinds of products: single ones, pairs, and
-    those of the requantiser. ``deep`` int64: numbers of those whose weights are too many words for logic."""
+    those of the requantiser. ``depths`` int64: words of weights."""
 
     foldings: tuple[MacFolding, ...]
     single: OfferTable
     pair: OfferTable
-    deep: np.ndarray
+    depths: np.ndarray
 
     def folding(self, at: int, products: int, array: str = TREE) -> MacFolding:
         """One of them, with so many products to a multiplier wherever outputs share an activation."""
         folding = self.foldings[at]
         return replace(folding, products=products if folding.outputs > 1 else SINGLE, array=array)
 
-    def moved(self, table: OfferTable) -> OfferTable:
-        """``table`` of the deep ones alone."""
-        return OfferTable(table.cycles[self.deep], table.counts[:, self.deep], table.kinds[self.deep])
+    def deeper(self, words: int) -> np.ndarray:
+        """Numbers of those with more words of weights than that."""
+        return np.flatnonzero(self.depths > words)
 
 
 @lru_cache(SHARED)
 def mac_table(layer: MacShape) -> MacTable:
     """All that layers of a shape offer."""
     foldings = mac_foldings(layer)
-    styles = [rom_style(_words(layer, folding)) for folding in foldings]
-    names = [(folding.window, folding.in_luts, style) for folding, style in zip(foldings, styles, strict=True)]
+    depths = [_words(layer, folding) for folding in foldings]
+    names = [(each.window, each.in_luts, rom_style(depth)) for each, depth in zip(foldings, depths, strict=True)]
     numbers = {name: n for n, name in enumerate(dict.fromkeys(names))}
     kinds = np.array([numbers[name] for name in names], np.int64)
     cycles = np.array([mac_interval(layer, folding) for folding in foldings], np.int64)
     single, pair = (OfferTable(cycles, _counts(layer, foldings, at_once), kinds) for at_once in (SINGLE, PAIR))
-    return MacTable(foldings, single, pair, np.flatnonzero(np.array(styles) == "block"))
+    return MacTable(foldings, single, pair, np.array(depths, np.int64))
 
 
 def _counts(layer: MacShape, foldings: tuple[MacFolding, ...], at_once: int) -> np.ndarray:

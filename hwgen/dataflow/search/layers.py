@@ -18,7 +18,7 @@ from .joints import INPUT, Edge, Joints
 from .offers import Choice, LayerOffers
 from .resources import RESOURCES, vector
 
-#: Offers up to which every one is looked at that could do; of more only those with nearly the least multipliers.
+#: Usual offers up to which every one is looked at that could do; of more only those with nearly the least multipliers.
 EVERY = 2000
 
 
@@ -110,6 +110,7 @@ class NetworkOffers:
         able = [layer.within(cycles, spare + layer.least(cycles)) for layer in self.layers]
         if sum({layer.alike: len(some) for layer, some in zip(self.layers, able, strict=True)}.values()) > EVERY:
             able = [np.intersect1d(x.near(cycles), some) for x, some in zip(self.layers, able, strict=True)]
+        able = [layer.everywhere(some) for layer, some in zip(self.layers, able, strict=True)]
         rows = self._chooser(able, limits).chosen()
         return rows and [int(some[at]) for some, at in zip(able, rows, strict=True)]
 

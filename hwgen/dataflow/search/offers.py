@@ -12,6 +12,7 @@ from hwgen.cost.needs import Cost
 from hwgen.device.mapping import counted
 from hwgen.device.targets import Device
 from hwgen.graph.errors import ModelError
+from hwgen.memory.weights import LARGE
 
 #: One in so many multipliers more than the least may be worth it for what else a unit takes.
 NEARLY = 8
@@ -27,28 +28,32 @@ class Choice:
 
 
 class LayerOffers:
-    """The offers of one layer, by number. Cycles are lower bounds until an offer is settled.
+    """The offers of one layer, by number. Cycles are lower bounds until an offer is settled. The first ``usual`` have
+    their weights where they usually are; all others are the same units with weights elsewhere.
 
     ``front``: the cycles at which fewer multipliers than before will do, rising, and those multipliers. ``alike`` is
     the same for layers with the same offers, whatever their weights.
     """
 
     def __init__(self, name: str, op: Operator, device: Device, large: bool, costs: dict[OperatorUnit, Cost]):
-        groups = [each for each in op.offers() if each.slices is None or each.slices in device.family.slices]
-        if not len(groups[0]):
+        offered = [each for each in op.offers() if each.slices is None or each.slices in device.family.slices]
+        if not len(offered[0]):
             raise ModelError(f"node {name!r}: {type(op).__name__} has no hardware for {op.input}")
-        prices = {kind: counted([kind], device) for group in groups for kind in group.products}
-        able = [(group, _multipliers(group, prices)) for group in groups if large or group.moved is None]
-        kept = [
-            (group, own) for n, (group, own) in enumerate(able) if not _outdone(group, own, able[:n], able[n + 1 :])
-        ]
-        self.name, self.op, self.groups = name, op, [group for group, _ in kept]
+        prices = {kind: counted([kind], device) for group in offered for kind in group.products}
+        usual = _undone([(group, _multipliers(group, prices)) for group in offered if group.moved is None])
+        moved = [each for each in offered if each.moved and each.moved.group in usual]
+        moved = [each for each in moved if large or each.moved.place != LARGE]
+        self.name, self.op, self.groups = name, op, [*usual, *moved]
         self.cycles = np.concatenate([group.table.cycles for group in self.groups])
-        self.multipliers = np.concatenate([own for _, own in kept])
+        self.multipliers = np.concatenate([_multipliers(group, prices) for group in self.groups])
         self.starts = np.cumsum([0, *map(len, self.groups)])
-        self.alike = tuple(
-            (id(group.table), group.slices, *(prices[kind] for kind in group.products)) for group, _ in kept
-        )
+        self.usual = int(self.starts[len(usual)])
+        self.alike = tuple((id(each.table), each.slices, *(prices[kind] for kind in each.products)) for each in usual)
+        self._homes = np.arange(len(self.cycles))
+        self._places = {each.moved.place: np.full(self.usual, -1) for each in moved}
+        for start, each in zip(self.starts[len(usual) :], moved, strict=False):
+            numbers, own = self.starts[usual.index(each.moved.group)] + each.moved.numbers, start + np.arange(len(each))
+            self._homes[own], self._places[each.moved.place][numbers] = numbers, own
         self._settled, self._costs = set[int](), costs
         self._lanes: dict[int, tuple[int, int]] = {}
         self._find_front()
@@ -89,9 +94,10 @@ class LayerOffers:
         """Make the cycles of an offer exact; True if that changed them."""
         if at in self._settled:
             return False
-        self._settled.add(at)
+        same = self.everywhere(self._homes[[at]])
+        self._settled.update(same.tolist())
         cycles = self.unit(at).timed()[0]
-        changed, self.cycles[at] = cycles != self.cycles[at], cycles
+        changed, self.cycles[same] = cycles != self.cycles[at], cycles
         if changed:
             self._find_front()
         return changed
@@ -104,17 +110,19 @@ class LayerOffers:
     def cheapest(self, cycles: int) -> int:
         """Of the offers with the :meth:`least` multipliers and weights where they usually are the one with the least
         area."""
-        usual = len(self.groups[0])
-        same = np.flatnonzero((self.cycles <= cycles) & (self.multipliers == self.least(cycles)))
-        same = same[same < usual] if (same < usual).any() else same
-        return min(same.tolist(), key=lambda at: (self.cost(at).area, self.cycles[at], at))
+        first, usual = len(self.groups[0]), slice(self.usual)
+        same = (self.cycles[usual] <= cycles) & (self.multipliers[usual] == self.least(cycles))
+        numbers = np.flatnonzero(same[:first] if same[:first].any() else same)
+        return min(numbers.tolist(), key=lambda at: (self.cost(at).area, self.cycles[at], at))
 
     def within(self, cycles: int, multipliers: float) -> np.ndarray:
-        """The offers that take at most so many cycles and multipliers."""
-        return np.flatnonzero((self.cycles <= cycles) & (self.multipliers <= multipliers))
+        """The usual offers that take at most so many cycles and multipliers."""
+        usual = slice(self.usual)
+        return np.flatnonzero((self.cycles[usual] <= cycles) & (self.multipliers[usual] <= multipliers))
 
     def near(self, cycles: int) -> np.ndarray:
-        """The offers that take at most ``cycles`` and, among those of their kind, nearly the least multipliers."""
+        """The usual offers that take at most ``cycles`` and, among those of their kind, nearly the least
+        multipliers."""
         fast, found = self.cycles <= cycles, []
         for own in self._kinds:
             some = own[fast[own]]
@@ -122,27 +130,30 @@ class LayerOffers:
             found.append(some[self.multipliers[some] <= least + least // NEARLY])
         return np.concatenate(found)
 
+    def everywhere(self, some: np.ndarray) -> np.ndarray:
+        """These usual offers, and the same with weights elsewhere."""
+        there = [place[some] for place in self._places.values()]
+        return np.concatenate([some, *(numbers[numbers >= 0] for numbers in there)])
+
     @cached_property
     def plainest(self) -> np.ndarray:
-        """Of the offers of each kind the first with the least multipliers."""
+        """Of the usual offers of each kind the first with the least multipliers."""
         return np.array([own[np.argmin(self.multipliers[own])] for own in self._kinds])
 
     @cached_property
     def _kinds(self) -> list[np.ndarray]:
-        """Numbers of the offers of each kind."""
+        """Numbers of the usual offers of each kind."""
         return [
             start + np.flatnonzero(group.table.kinds == kind)
             for start, group in zip(self.starts, self.groups, strict=False)
             for kind in dict.fromkeys(group.table.kinds.tolist())
+            if group.moved is None
         ]
 
     def moved(self, at: int) -> int | None:
         """The same unit as offer ``at`` with its weights in large RAM; None where that is not offered."""
-        for start, group in zip(self.starts[1:], self.groups[1:], strict=False):
-            if group.moved is not None:
-                found = np.flatnonzero(group.moved == at)
-                return int(start + found[0]) if len(found) else None
-        return None
+        there = self._places.get(LARGE)
+        return int(there[at]) if there is not None and at < self.usual and there[at] >= 0 else None
 
 
 def _multipliers(group: Offers, prices: dict) -> np.ndarray:
@@ -150,11 +161,16 @@ def _multipliers(group: Offers, prices: dict) -> np.ndarray:
     return np.array([prices[kind] for kind in group.products], np.int64) @ group.table.counts
 
 
+def _undone(groups: list[tuple[Offers, np.ndarray]]) -> list[Offers]:
+    """Groups, with their multipliers, but for those of which others are the same for never more multipliers."""
+    return [group for n, (group, own) in enumerate(groups) if not _outdone(group, own, groups[:n], groups[n + 1 :])]
+
+
 def _outdone(group: Offers, own: np.ndarray, before: Sequence, behind: Sequence) -> bool:
     """Whether others are the same offers for never more multipliers; of two that are equal the first stays."""
 
     def alike(other: Offers) -> bool:
-        return (other.moved is None) == (group.moved is None) and np.array_equal(other.table.cycles, group.table.cycles)
+        return np.array_equal(other.table.cycles, group.table.cycles)
 
     first = any(alike(other) and (few <= own).all() for other, few in before)
     return first or any(alike(other) and (few <= own).all() and (few < own).any() for other, few in behind)

@@ -152,7 +152,7 @@ class Search:
         """A plan, however slow, that fits if one is found that does; and whether it has its queues, which are not
         looked for where a frame takes too long to be scheduled."""
         offers, rest = self.offers, np.zeros_like(self._limits)
-        plainest = [layer.plainest for layer in offers.layers]
+        plainest = [layer.everywhere(layer.plainest) for layer in offers.layers]
         for _ in range(ROUNDS):
             picks = offers.moved(offers.nearest(plainest, self._limits - rest), self._limits[-1])
             plan = offers.plan(picks)
@@ -254,7 +254,7 @@ class Search:
     def _nearest(self) -> Found:
         """What lacks as little as can be, however slow."""
         offers, slowest = self.offers, self.offers.targets[-1]
-        able = [layer.near(slowest) for layer in offers.layers]
+        able = [layer.everywhere(layer.near(slowest)) for layer in offers.layers]
         picks = self._exact(lambda: offers.nearest(able, self._limits))
         return self._found(offers.moved(picks, self._limits[-1]))
 
