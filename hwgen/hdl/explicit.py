@@ -107,7 +107,9 @@ class _Explicit:
         for at, cell in reversed(others):
             self.narrow(cell)
             made[at] = self.cell(cell)
-        lines = [line for at, piece in enumerate(self.pieces) for line in made.get(at) or [self.declared(piece)]]
+        lines = []
+        for at, piece in enumerate(self.pieces):
+            lines += [self.declared(piece)] if isinstance(piece, str) else made[at]
         return "\n".join([*lines[:-1], *self.sink(), lines[-1]])
 
     def statement(self, line: str) -> None:

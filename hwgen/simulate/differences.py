@@ -43,9 +43,10 @@ def difference(
     wrong = golden != found
     if not wrong.any():
         return None
-    place = frame, *inside = tuple(np.argwhere(wrong)[0].tolist())
+    place = frame, row, column, channel = tuple(np.argwhere(wrong)[0].tolist())
     values = int(golden[place]), int(found[place])
-    return Difference(who, tensor, layer, start + frame, *inside, *values, int(wrong.sum()), wrong.size)
+    at = start + frame, row, column, channel
+    return Difference(who, tensor, layer, *at, *values, int(wrong.sum()), wrong.size)
 
 
 def joined(parts: Iterable[Difference], totals: Mapping[str, int]) -> tuple[Difference, ...]:

@@ -111,7 +111,8 @@ def _wide(m: Module, value: Value, width: int, name: str) -> Value:
 
 def _parameters(waits: int, starts: bool) -> dict[str, int | str]:
     """Registers of operands and of C as they are used; the others are the same in every block."""
-    return _SAME | dict.fromkeys(("AREG", "BREG", "ACASCREG", "BCASCREG"), waits) | {"CREG": 0 if starts else 1}
+    operands = dict.fromkeys(("AREG", "BREG", "ACASCREG", "BCASCREG"), waits)
+    return {**_SAME, **operands, "CREG": 0 if starts else 1}
 
 
 def _ties(d: int, opmode: int, waits: int, starts: bool) -> dict[str, Value]:

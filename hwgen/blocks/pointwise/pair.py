@@ -245,7 +245,8 @@ class Mul(_Pair):
         logic += Logic(register=self.term_types[0].width)
         if self._sum.excepted:
             logic += delayed(sum(type_.width for type_ in self.types), 2)
-        return Hardware(logic, memories, [Products(1, *(type_.width + (not type_.signed) for type_ in (a, b)))])
+        widths = [type_.width + (not type_.signed) for type_ in (a, b)]
+        return Hardware(logic, memories, [Products(1, widths[0], widths[1])])
 
     def emit(self, m: Module, lane: int, operands: list[Value]) -> Value:
         if self._sum is None:
