@@ -42,11 +42,8 @@ class Shape:
     units: int = 1
 
 
-@dataclass(frozen=True)
-class Dsp:
-    """A family's multipliers: ``shapes`` in the order in which Yosys tries them. What none takes is made of LUTs."""
-
-    shapes: tuple[Shape, ...]
+#: A family's multipliers, in the order in which Yosys tries them. What none takes is made of LUTs.
+Dsp = tuple[Shape, ...]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import Cost, MemoryNeed, Products
-from hwgen.device.family import BlockRam, Dsp, PerBit, Shape
+from hwgen.device.family import BlockRam, Dsp, PerBit
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
 
@@ -46,38 +46,32 @@ def product_luts(products: Products, device: Device) -> int:
     return 0 if products.cell else products.count * _product(products, device.family.dsp)[1]
 
 
-def _product(products: Products, dsp: Dsp) -> tuple[int, int]:
-    return _tried(products.a, products.b, products.a + products.b, dsp.shapes)
+def _product(products: Products, shapes: Dsp) -> tuple[int, int]:
+    return _tried(products.a, products.b, products.a + products.b, shapes)
 
 
-def _tried(a: int, b: int, result: int, shapes: tuple[Shape, ...]) -> tuple[int, int]:
+def _tried(a: int, b: int, result: int, shapes: Dsp) -> tuple[int, int]:
     """Units of DSP blocks and LUTs of one product that only ``shapes`` are left for."""
     return _cut(max(a, b), min(a, b), result, shapes) if shapes else (0, a * b)
 
 
-def _cut(a: int, b: int, result: int, shapes: tuple[Shape, ...]) -> tuple[int, int]:
-    """The same, cut for the first shape along ``a`` and then along ``b``."""
+def _cut(a: int, b: int, result: int, shapes: Dsp) -> tuple[int, int]:
+    """The same, cut for the first shape along ``a`` and then along ``b``, into parts of full width and a rest."""
     shape = shapes[0]
     if a < shape.least_a or b < shape.least_b or result < shape.least:
         return _tried(a, b, result, shapes[1:])
-    if a > shape.a:
-        parts, last = _parts(a, shape.a, shape)
-        some = _cut(shape.part, b, min(result, b + shape.part), shapes)
-        rest = _cut(last, b, b + last, shapes)
-        return parts * some[0] + rest[0], parts * (some[1] + b + shape.part) + rest[1]
-    if b > shape.b:
-        parts, last = _parts(b, shape.b, shape)
-        some = _cut(a, shape.part, min(result, a + shape.part), shapes)
-        rest = _cut(a, last, a + last, shapes)
-        return parts * some[0] + rest[0], parts * (some[1] + a + shape.part) + rest[1]
-    return shape.units, 0
-
-
-def _parts(width: int, most: int, shape: Shape) -> tuple[int, int]:
-    """How many parts of full width an operand is cut into, and the width of the rest."""
-    usable = shape.part - shape.headroom
+    if a <= shape.a and b <= shape.b:
+        return shape.units, 0
+    along_a, usable = a > shape.a, shape.part - shape.headroom
+    width, most, other = (a, shape.a, b) if along_a else (b, shape.b, a)
     parts = -(-(width - most) // usable)
-    return parts, width - parts * usable
+
+    def part(width: int, result: int) -> tuple[int, int]:
+        return _cut(width, other, result, shapes) if along_a else _cut(other, width, result, shapes)
+
+    some, last = part(shape.part, min(result, other + shape.part)), width - parts * usable
+    rest = part(last, other + last)
+    return parts * some[0] + rest[0], parts * (some[1] + other + shape.part) + rest[1]
 
 
 # Memories

@@ -1,6 +1,6 @@
 """Clocks of a wished rate from that of a board: the PLLs of families, and which of their settings is taken."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from amaranth.hdl import Instance
@@ -16,7 +16,7 @@ class Setting:
 
     source: float
     output: float
-    parameters: tuple[tuple[str, int | str | float], ...]
+    parameters: Mapping[str, int | str | float]
 
 
 @dataclass(frozen=True)

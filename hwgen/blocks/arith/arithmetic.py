@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import add
 
-from amaranth.hdl import Module, Shape, Signal, Value
+from amaranth.hdl import Module, Shape, ShapeLike, Signal, Value
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
@@ -41,7 +41,12 @@ def tree_shape(shape: Shape, count: int) -> Shape:
 def delay(m: Module, value: Value, cycles: int, name: str, reset_less: bool = True) -> Value:
     """``value`` as it was ``cycles`` ago. What says that a value is there must not be ``reset_less``."""
     for n in range(cycles):
-        later = Signal(value.shape(), name=f"{name}_{n + 1}", reset_less=reset_less)
-        m.d.sync += later.eq(value)
-        value = later
+        value = register(m, value, f"{name}_{n + 1}", reset_less=reset_less)
     return value
+
+
+def register(m: Module, value: Value, name: str, shape: ShapeLike | None = None, reset_less: bool = True) -> Signal:
+    """``value`` as it was a cycle ago, in ``shape`` where its own is another."""
+    later = Signal(value.shape() if shape is None else shape, name=name, reset_less=reset_less)
+    m.d.sync += later.eq(value)
+    return later

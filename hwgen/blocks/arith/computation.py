@@ -10,18 +10,19 @@ from amaranth.hdl import Module, Signal, Value
 
 from hwgen.blocks.arith.arithmetic import delay
 from hwgen.blocks.arith.fixed_point import (
-    Chosen,
-    Greatest,
+    CHOSEN,
+    DIFFERENCE,
+    GREATEST,
+    LEAST,
+    SLOPED,
+    SUM,
     Joined,
-    Least,
     Moved,
     Number,
     Operand,
     Product,
     Rounded,
     Scalar,
-    Sloped,
-    Sum,
     Times,
 )
 from hwgen.blocks.stream import element_shape
@@ -82,35 +83,31 @@ def plus(a: Number, b: Number, sign: int = 1) -> Number:
     """``a + sign * b``, rounded."""
     exponent, ((low, high), other) = _lifted((a, b))
     other = other if sign > 0 else (-other[1], -other[0])
-    return rounded(Sum(low + other[0], high + other[1], exponent, (a, b), sign))
+    return rounded(Joined(low + other[0], high + other[1], exponent, (a, b), SUM if sign > 0 else DIFFERENCE))
 
 
 def greatest(a: Number, b: Number) -> Number:
     """The greater of two numbers, in the finer of their steps."""
     exponent, ends = _lifted((a, b))
-    return Greatest(max(low for low, _ in ends), max(high for _, high in ends), exponent, (a, b))
+    return Joined(max(low for low, _ in ends), max(high for _, high in ends), exponent, (a, b), GREATEST)
 
 
 def least(a: Number, b: Number) -> Number:
     """The lesser of two numbers, in the finer of their steps."""
     exponent, ends = _lifted((a, b))
-    return Least(min(low for low, _ in ends), min(high for _, high in ends), exponent, (a, b))
-
-
-def _any_of(kind: type[Joined], first: tuple[Number, ...], numbers: tuple[Number, ...]) -> Number:
-    """One of ``numbers``, told by ``first``."""
-    exponent, ends = _lifted(numbers)
-    return kind(min(low for low, _ in ends), max(high for _, high in ends), exponent, (*first, *numbers))
+    return Joined(min(low for low, _ in ends), min(high for _, high in ends), exponent, (a, b), LEAST)
 
 
 def sloped(a: Number, b: Number) -> Number:
     """``b`` where ``a`` is negative, else ``a``."""
-    return _any_of(Sloped, (), (a, b))
+    exponent, ends = _lifted((a, b))
+    return Joined(min(low for low, _ in ends), max(high for _, high in ends), exponent, (a, b), SLOPED)
 
 
 def chosen(mask: Number, a: Number, b: Number) -> Number:
     """``a`` where ``mask`` is not 0, else ``b``."""
-    return _any_of(Chosen, (mask,), (a, b))
+    exponent, ends = _lifted((a, b))
+    return Joined(min(low for low, _ in ends), max(high for _, high in ends), exponent, (mask, a, b), CHOSEN)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from functools import cached_property
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 
-from hwgen.blocks.arith.arithmetic import delay
+from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.arith.computation import Computation, exact, rounded
 from hwgen.blocks.arith.fixed_point import Number
 from hwgen.blocks.pointwise.element_form import Definition
-from hwgen.blocks.requantize.step_search import point_type, value_type
+from hwgen.blocks.requantize.step_search import SearchShape, point_type, search, value_type
 from hwgen.blocks.stream import element_shape
 from hwgen.blocks.streamed import Hardware
 from hwgen.cost.logic import Logic, adder, clipped, delayed, index_bits
@@ -22,7 +22,7 @@ from hwgen.graph.exact.steps import MOST_ARGUMENTS, Steps, find_steps, steps_bet
 from hwgen.graph.expression import Expression
 from hwgen.graph.lower.site import integer_clamp
 from hwgen.graph.types import IntType, Quantization
-from hwgen.memory.rom import Columns, Rom, pack, rom_latency, rom_need
+from hwgen.memory.rom import Columns, rom_need
 
 #: Bits of a number whose steps are looked for.
 WIDEST = 62
@@ -80,9 +80,8 @@ class Shifted(Finish):
         return Hardware(rounding + ends + Logic(register=self.out.width))
 
     def emit(self, m: Module, name: str, x: Value) -> Value:
-        total = Signal(signed(len(x) + 1), name=f"{name}_total", reset_less=True)
         up = x + (1 << self.shift - 1) - 1 + x[min(self.shift, len(x) - 1)] if self.shift > 0 else x
-        m.d.sync += total.eq(up)
+        total = register(m, up, f"{name}_total", signed(len(x) + 1))
         return _limited(m, name, (total >> max(self.shift, 0) << max(-self.shift, 0)) + self.zero, self.clamp, self.out)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
@@ -97,9 +96,8 @@ class Shifted(Finish):
 def _limited(m: Module, name: str, value: Value, clamp: tuple[int, int], out: IntType) -> Signal:
     """A register."""
     low, high = clamp
-    result = Signal(element_shape(out), name=f"{name}_result", reset_less=True)
-    m.d.sync += result.eq(Mux(value < low, low, Mux(value > high, high, value)))
-    return result
+    limited = Mux(value < low, low, Mux(value > high, high, value))
+    return register(m, limited, f"{name}_result", element_shape(out))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,15 +112,13 @@ class Searched(Finish):
         """Bits of the channel's number, which goes with the number; 0 where all channels have the same steps."""
         return index_bits(self.steps.channels)
 
-    def depth(self, level: int) -> int:
-        """Words of the memory at a level of the search; behind the last it is the table of values."""
-        return self.steps.channels << level
+    @property
+    def _search(self) -> SearchShape:
+        return SearchShape(self.steps.channels, self.steps.levels, self.steps.values is not None)
 
     @property
     def latency(self) -> int:
-        steps = self.steps
-        last = 1 if steps.values is None else rom_latency(self.depth(steps.levels))
-        return sum(rom_latency(self.depth(level)) + 1 for level in range(steps.levels)) + last
+        return self._search.latency
 
     @property
     def hardware(self) -> Hardware:
@@ -131,7 +127,7 @@ class Searched(Finish):
         for level in range(steps.levels):
             need, registers = self._memory(f"steps{level}", steps.level(level), points)
             memories.append(need)
-            wait = rom_latency(self.depth(level))
+            wait = self._search.wait(level)
             held = delayed(width + self.channel_bits, wait + 1) + Logic(register=1 + level * (wait + 1))
             logic += adder(max(points.width, width)) + held + Logic(register=registers)
         if steps.values is None:
@@ -146,30 +142,8 @@ class Searched(Finish):
         return need, columns.registers if need.style == "logic" else 0
 
     def emit(self, m: Module, name: str, x: Value) -> Value:
-        steps, index = self.steps, Cat()
-        x, channel = (x[: len(x) - self.channel_bits].as_signed(), x[len(x) - self.channel_bits :])
-        for level in range(steps.levels):
-            wait = rom_latency(self.depth(level))
-            threshold = self._rom(m, f"{name}_steps{level}", steps.level(level), point_type(steps), Cat(index, channel))
-            held = {"x": x, "index": index, "channel": channel}
-            x, index, channel = (delay(m, value, wait, f"{name}_{what}{level}") for what, value in held.items())
-            above = Signal(name=f"{name}_above{level}", reset_less=True)
-            m.d.sync += above.eq(x >= threshold)
-            held = {"x": x, "index": index, "channel": channel}
-            x, index, channel = (delay(m, value, 1, f"{name}_{what}{level}_then") for what, value in held.items())
-            index = Cat(above, index)
-        if steps.values is not None:
-            return self._rom(m, f"{name}_values", steps.values, value_type(steps), Cat(index, channel))
-        result = Signal(element_shape(self.out), name=f"{name}_result", reset_less=True)
-        m.d.sync += result.eq(index + steps.base)
-        return result
-
-    def _rom(self, m: Module, name: str, values: np.ndarray, type_: IntType, address: Value) -> Value:
-        """What channels have, of ``values`` int64 [C, words]."""
-        words = [pack([value], type_.width) for value in values.ravel().tolist()]
-        m.submodules[name] = rom = Rom(words, type_.width)
-        m.d.comb += rom.address.eq(address)
-        return rom.data.as_signed() if type_.signed else rom.data
+        width = len(x) - self.channel_bits
+        return search(m, name, self.steps, slice(None), x[:width].as_signed(), x[width:], self.out)
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         x = np.asarray(x)
@@ -228,37 +202,30 @@ class Divided(Finish):
         shift, divisor = self.fraction
         most = self.bound * divisor
         magnitude = Mux(x < 0, -x, x) << shift
-        rest, negative = (
-            Signal(range(most + 1), name=f"{name}_limited", reset_less=True),
-            Signal(name=f"{name}_negative", reset_less=True),
-        )
-        m.d.sync += [rest.eq(Mux(magnitude > most, most, magnitude)), negative.eq(x < 0)]
+        rest = register(m, Mux(magnitude > most, most, magnitude), f"{name}_limited", range(most + 1))
+        negative = register(m, x < 0, f"{name}_negative")
         quotient = Cat()
         for bit in reversed(range(self.bits)):
             step = divisor << bit
             fits = rest >= step
-            less = Signal(range(min(step, most + 1)), name=f"{name}_rest_{bit}", reset_less=True)
-            found = Signal(self.bits - bit, name=f"{name}_quotient_{bit}", reset_less=True)
-            m.d.sync += [less.eq(Mux(fits, rest - step, rest)), found.eq(Cat(fits, quotient))]
-            rest, quotient = less, found
+            rest = register(m, Mux(fits, rest - step, rest), f"{name}_rest_{bit}", range(min(step, most + 1)))
+            quotient = register(m, Cat(fits, quotient), f"{name}_quotient_{bit}", self.bits - bit)
         return self._round(m, name, delay(m, negative, self.bits, f"{name}_negative"), quotient, rest)
 
     def _round(self, m: Module, name: str, negative: Value, quotient: Value, rest: Value) -> Value:
         """To the nearest of what float32 makes of the fraction, half to even; then sign, zero point, limits."""
         divisor = self.fraction[1]
-        beside = Signal(signed(divisor.bit_length() + 2), name=f"{name}_beside", reset_less=True)
-        near = Signal(unsigned(self.margin(self.bits).bit_length() + 1), name=f"{name}_near", reset_less=True)
-        margin = Signal.like(near, name=f"{name}_margin")
+        margin = Signal(unsigned(self.margin(self.bits).bit_length() + 1), name=f"{name}_margin")
         m.d.comb += margin.eq(self.margin(0))
         for length in range(1, self.bits + 1):
             with m.If(quotient[length - 1 :].any()):
                 m.d.comb += margin.eq(self.margin(length))
-        m.d.sync += [beside.eq((rest << 1) - divisor), near.eq(margin)]
+        beside = register(m, (rest << 1) - divisor, f"{name}_beside", signed(divisor.bit_length() + 2))
+        near = register(m, margin, f"{name}_near")
         held = delay(m, quotient, 1, f"{name}_held")
         over, under = beside > near, beside < -near
         up = over | (~under & held[0])
-        rounded_ = Signal(range(self.bound + 2), name=f"{name}_rounded", reset_less=True)
-        m.d.sync += rounded_.eq(held + up)
+        rounded_ = register(m, held + up, f"{name}_rounded", range(self.bound + 2))
         signed_ = Mux(delay(m, negative, 2, f"{name}_sign"), -rounded_, rounded_) + self.target.zero_point
         return _limited(m, name, signed_, self.clamp, self.out)
 

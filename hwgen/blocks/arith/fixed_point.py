@@ -5,14 +5,15 @@ significant bits, half to even. As scales are constants, nothing is shifted by w
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 
-from hwgen.blocks.arith.arithmetic import AdderTree, delay
+from hwgen.blocks.arith.arithmetic import AdderTree, delay, register
 from hwgen.blocks.arith.scaled_sum import chunks
 from hwgen.blocks.stream import element_shape
 from hwgen.blocks.streamed import Hardware
@@ -80,9 +81,7 @@ class Number(ABC):
 
     def register(self, m: Module, name: str, value: Value) -> Signal:
         """``value``, a cycle later, in this number's type."""
-        result = Signal(element_shape(self.type), name=name, reset_less=True)
-        m.d.sync += result.eq(value)
-        return result
+        return register(m, value, name, element_shape(self.type))
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,117 +222,61 @@ class Product(Number):
         for n, (at, bits) in enumerate(self.digits):
             digit = b[at : at + bits]
             digit = digit.as_signed() if at == last else digit
-            held = Signal.like(a, name=f"{name}_held_{n}", reset_less=True)
-            by = Signal(digit.shape(), name=f"{name}_digit_{n}", reset_less=True)
-            part = Signal((held * by).shape(), name=f"{name}_part_{n}", reset_less=True)
-            m.d.sync += [held.eq(a), by.eq(digit), part.eq(held * by)]
-            m.d.comb += tree.i[n].eq(part << at)
+            held, by = register(m, a, f"{name}_held_{n}"), register(m, digit, f"{name}_digit_{n}")
+            m.d.comb += tree.i[n].eq(register(m, held * by, f"{name}_part_{n}") << at)
         return tree.o
 
     def apply(self, *parents: np.ndarray) -> np.ndarray:
         return parents[0] * parents[1]
 
 
+class Join(NamedTuple):
+    """What is made of numbers with the same step: in hardware and in numpy. ``adds``: by an adder alone; with
+    ``chooser`` the first one only says which of the others it is, and has a step of its own."""
+
+    hardware: Callable[..., Value]
+    numpy: Callable[..., np.ndarray]
+    adds: bool = False
+    chooser: bool = False
+
+
+SUM = Join(lambda a, b: a + b, np.add, adds=True)
+DIFFERENCE = Join(lambda a, b: a - b, np.subtract, adds=True)
+GREATEST = Join(lambda a, b: Mux(a > b, a, b), np.maximum)
+LEAST = Join(lambda a, b: Mux(a < b, a, b), np.minimum)
+#: The second where the first is negative, else the first.
+SLOPED = Join(lambda a, b: Mux(a < 0, b, a), lambda a, b: np.where(a < 0, b, a))
+#: The second where the first is not 0, else the third.
+CHOSEN = Join(lambda mask, a, b: Mux(mask != 0, a, b), lambda mask, a, b: np.where(mask != 0, a, b), chooser=True)
+
+
 @dataclass(frozen=True, eq=False)
 class Joined(Number):
-    """Sum, greatest, least or choice of parents brought to one power of two. A register."""
+    """Parents brought to one power of two, and joined. A register."""
+
+    join: Join = SUM
 
     @property
     def cycles(self) -> int:
         return 1
 
+    @property
     def lifts(self) -> list[int]:
         """By how many bits each parent is shifted left, so that all have the same step."""
-        return [parent.exponent - self.exponent for parent in self.parents]
+        lifts = [parent.exponent - self.exponent for parent in self.parents]
+        return [0, *lifts[1:]] if self.join.chooser else lifts
 
     @property
     def hardware(self) -> Hardware:
         width = self.type.width
-        return Hardware(adder(width) + Logic(mux=width, register=width))
+        return Hardware(adder_register(width) if self.join.adds else adder(width) + Logic(mux=width, register=width))
 
     def emit(self, m: Module, name: str, parents: Sequence[Value]) -> Value:
-        lifted = [value << lift for value, lift in zip(parents, self.lifts(), strict=True)]
-        return self.register(m, name, self.join(*lifted))
+        lifted = [value << lift for value, lift in zip(parents, self.lifts, strict=True)]
+        return self.register(m, name, self.join.hardware(*lifted))
 
     def apply(self, *parents: np.ndarray) -> np.ndarray:
-        return self.compute(*(np.asarray(x) << lift for x, lift in zip(parents, self.lifts(), strict=True)))
-
-    @abstractmethod
-    def join(self, *values: Value) -> Value:
-        """In hardware."""
-
-    @abstractmethod
-    def compute(self, *values: np.ndarray) -> np.ndarray:
-        """In numpy."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sum(Joined):
-    """The first parent plus the second, or less it where ``sign`` is -1."""
-
-    sign: int = 1
-
-    @property
-    def hardware(self) -> Hardware:
-        return Hardware(adder_register(self.type.width))
-
-    def join(self, *values: Value) -> Value:
-        a, b = values
-        return a + b if self.sign > 0 else a - b
-
-    def compute(self, *values: np.ndarray) -> np.ndarray:
-        return values[0] + self.sign * values[1]
-
-
-@dataclass(frozen=True, eq=False)
-class Greatest(Joined):
-    """The greater of two parents."""
-
-    def join(self, *values: Value) -> Value:
-        a, b = values
-        return Mux(a > b, a, b)
-
-    def compute(self, *values: np.ndarray) -> np.ndarray:
-        return np.maximum(*values)
-
-
-@dataclass(frozen=True, eq=False)
-class Least(Joined):
-    """The lesser of two parents."""
-
-    def join(self, *values: Value) -> Value:
-        a, b = values
-        return Mux(a < b, a, b)
-
-    def compute(self, *values: np.ndarray) -> np.ndarray:
-        return np.minimum(*values)
-
-
-@dataclass(frozen=True, eq=False)
-class Sloped(Joined):
-    """The second parent where the first is negative, else the first."""
-
-    def join(self, *values: Value) -> Value:
-        a, b = values
-        return Mux(a < 0, b, a)
-
-    def compute(self, *values: np.ndarray) -> np.ndarray:
-        return np.where(values[0] < 0, values[1], values[0])
-
-
-@dataclass(frozen=True, eq=False)
-class Chosen(Joined):
-    """The second parent where the first is not 0, else the third."""
-
-    def lifts(self) -> list[int]:
-        return [0, *super().lifts()[1:]]
-
-    def join(self, *values: Value) -> Value:
-        mask, a, b = values
-        return Mux(mask != 0, a, b)
-
-    def compute(self, *values: np.ndarray) -> np.ndarray:
-        return np.where(values[0] != 0, values[1], values[2])
+        return self.join.numpy(*(np.asarray(x) << lift for x, lift in zip(parents, self.lifts, strict=True)))
 
 
 def significand(m: Module, value: Value, name: str) -> Value:
@@ -343,12 +286,9 @@ def significand(m: Module, value: Value, name: str) -> Value:
         return delay(m, value, 2, name).as_signed()
     magnitude = Mux(value[-1], ~value, value)[: len(value) - 1]
     # `longer[n]`: more than n bits are to go.
-    longer = Signal(above + 1, name=f"{name}_longer", reset_less=True)
-    m.d.sync += longer.eq(Cat(magnitude[SIGNIFICAND + n :].any() for n in range(above)))
-    held = Signal(signed(len(value)), name=f"{name}_held", reset_less=True)
-    m.d.sync += held.eq(value)
+    longer = register(m, Cat(magnitude[SIGNIFICAND + n :].any() for n in range(above)), f"{name}_longer", above + 1)
+    held = register(m, value, f"{name}_held", signed(len(value)))
     last = Cat(longer[n - 1] & ~longer[n] & held[n] for n in range(1, above + 1)).any()
-    rounded_ = Signal(signed(len(value) + 1), name=f"{name}_up", reset_less=True)
     up = held + longer[1:above] + last if above > 1 else held + last
-    m.d.sync += rounded_.eq(Cat(up[:above] & ~longer[:above], up[above:]).as_signed())
-    return rounded_
+    whole = Cat(up[:above] & ~longer[:above], up[above:]).as_signed()
+    return register(m, whole, f"{name}_up", signed(len(value) + 1))

@@ -8,7 +8,7 @@ from amaranth.hdl import Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.arith.arithmetic import AdderTree, delay
+from hwgen.blocks.arith.arithmetic import AdderTree, delay, register
 from hwgen.blocks.arith.line import FEW, Line
 from hwgen.blocks.stream import element_shape
 from hwgen.cost.logic import Logic, adder, adder_register, adder_tree, clipped, delayed, total
@@ -93,6 +93,12 @@ class ScaledSumPlan:
     @cached_property
     def _columns(self) -> list[Columns]:
         return [Columns.of(table[:, None], [self.table_shape.width]) for table in self.tables]
+
+    def emit(self, m: Module, name: str, terms: Value, pair: Value | int) -> Value:
+        """The sum of ``terms``, in a submodule of ``m``; see :class:`ScaledSum`."""
+        m.submodules[name] = scaled = ScaledSum(self)
+        m.d.comb += [scaled.terms.eq(terms), scaled.pair.eq(pair)]
+        return scaled.o
 
     @property
     def logic(self) -> Logic:
@@ -192,14 +198,13 @@ class ScaledSum(wiring.Component):
 
     def _correct(self, m: Module, total: Signal, quotient: Value) -> Signal:
         """Down on ties, up or down at the exceptions: two registers."""
-        held, corrected = (Signal(signed(len(quotient) + n), name=f"quotient_{n}", reset_less=True) for n in (0, 1))
         down = Signal(reset_less=True)
         if self.line.ties is not None:
             tie = ~total[: self.line.shift].any() if self.line.shift else 1
             m.d.sync += down.eq(tie & (quotient[0] != self.line.ties))
         delta = self._exception(m, 2 + self.plan.levels) if self.plan.excepted else 0
-        m.d.sync += [held.eq(quotient), corrected.eq(held - down + delta)]
-        return corrected
+        held = register(m, quotient, "quotient_0")
+        return register(m, held - down + delta, "quotient_1", signed(len(quotient) + 1))
 
     def _exception(self, m: Module, cycles: int) -> Value:
         """What is to be added for ``pair``, ``cycles`` later."""

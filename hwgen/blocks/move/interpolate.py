@@ -10,7 +10,7 @@ import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 
-from hwgen.blocks.arith.arithmetic import delay
+from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.move.box import Keep
 from hwgen.blocks.operator import GoldenOnly, Operator
 from hwgen.blocks.pool.pool import AveragePool
@@ -294,17 +294,11 @@ class _InterpolateBlock(StreamedBlock):
     def _between(self, m: Module, lane: int, a: Value, b: Value, share: Value) -> Signal:
         """``whole * a + share * (b - a)``: three registers."""
         type_, whole = self.op.input.type, self.op.shares.whole
-        difference = Signal((b - a).shape(), name=f"difference_{lane}", reset_less=True)
-        part = Signal((difference * share).shape(), name=f"part_{lane}", reset_less=True)
-        total = Signal(element_shape(self.op.output.type), name=f"total_{lane}", reset_less=True)
         base = Signal(element_shape(type_), name=f"base_{lane}")
         m.d.comb += base.eq(a)
-        m.d.sync += [
-            difference.eq(b - a),
-            part.eq(difference * share),
-            total.eq(delay(m, base, 2, f"base_{lane}") * whole + part),
-        ]
-        return total
+        held = delay(m, base, 2, f"base_{lane}")
+        part = register(m, register(m, b - a, f"difference_{lane}") * share, f"part_{lane}")
+        return register(m, held * whole + part, f"total_{lane}", element_shape(self.op.output.type))
 
 
 def _times(lines: Value, block: int) -> Value:

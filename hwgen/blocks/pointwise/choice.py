@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 
-from hwgen.blocks.arith.arithmetic import delay
+from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.arith.float_expression import split
 from hwgen.blocks.pointwise.element_form import Definition, Form
 from hwgen.blocks.pointwise.fixed_constant import FixedConstant
@@ -117,9 +117,7 @@ class Chooses(Form):
         return Mux(a > b if self.op == "Max" else a < b, a, b)
 
     def _register(self, m: Module, name: str, value: Value) -> Signal:
-        result = Signal(element_shape(self.definition.out), name=name, reset_less=True)
-        m.d.sync += result.eq(value)
-        return result
+        return register(m, value, name, element_shape(self.definition.out))
 
     def _quantized(self, m: Module, name: str, choice: _Choice, operands: list[Value]) -> Value:
         if choice.place is None:

@@ -10,7 +10,7 @@ from hwgen.blocks.arith.computation import Computation, operand
 from hwgen.blocks.arith.finish import Finish, Searched, finish
 from hwgen.blocks.arith.float_expression import head_of, split
 from hwgen.blocks.arith.line import Line, fit_line
-from hwgen.blocks.arith.scaled_sum import ScaledSum, ScaledSumPlan
+from hwgen.blocks.arith.scaled_sum import ScaledSumPlan
 from hwgen.blocks.pointwise.element_form import Definition, Form
 from hwgen.blocks.pointwise.fixed_constant import FixedConstant
 from hwgen.blocks.pointwise.table import LARGEST_INPUT
@@ -110,9 +110,7 @@ class StraightLine(Form):
         return Hardware(self.plan.logic, self.plan.memories)
 
     def emit(self, m: Module, lane: int, operands: list[Value]) -> Value:
-        m.submodules[f"sum_{lane}"] = scaled = ScaledSum(self.plan)
-        m.d.comb += [scaled.terms.eq(Cat(*operands)), scaled.pair.eq(Cat(*operands))]
-        return scaled.o
+        return self.plan.emit(m, f"sum_{lane}", Cat(*operands), Cat(*operands))
 
     def certificate(self) -> dict[str, object]:
         pairs = 1 << self.definition.bits

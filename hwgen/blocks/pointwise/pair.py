@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Value
 
-from hwgen.blocks.arith.arithmetic import delay
+from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.arith.line import Line, fit_line
-from hwgen.blocks.arith.scaled_sum import ScaledSum, ScaledSumPlan
+from hwgen.blocks.arith.scaled_sum import ScaledSumPlan
 from hwgen.blocks.array.multiplier import product_type
 from hwgen.blocks.operator import SeveralInputs
 from hwgen.blocks.pointwise.element_form import Combination
@@ -148,9 +148,7 @@ class _Pair(SeveralInputs, Zipped, Combination):
     def emit(self, m: Module, lane: int, operands: list[Value]) -> Value:
         if self._sum is None:
             return self._all_pairs(m, lane, operands)
-        m.submodules[f"sum_{lane}"] = scaled = ScaledSum(self._sum)
-        m.d.comb += [scaled.terms.eq(Cat(*operands)), scaled.pair.eq(Cat(*operands))]
-        return scaled.o
+        return self._sum.emit(m, f"sum_{lane}", Cat(*operands), Cat(*operands))
 
     def _all_pairs(self, m: Module, lane: int, operands: list[Value]) -> Value:
         """Addressed by the operands' bits, the first lowest; negative ones come last."""
@@ -251,16 +249,13 @@ class Mul(_Pair):
     def emit(self, m: Module, lane: int, operands: list[Value]) -> Value:
         if self._sum is None:
             return super().emit(m, lane, operands)
-        centred = []
-        for n, (operand, type_, zero) in enumerate(zip(operands, self.centred_types, self.zeros, strict=True)):
-            centred.append(Signal(element_shape(type_), name=f"centred_{n}_{lane}", reset_less=True))
-            m.d.sync += centred[n].eq(operand - zero)
-        product = Signal(element_shape(self.term_types[0]), name=f"product_{lane}", reset_less=True)
-        m.d.sync += product.eq(centred[0] * centred[1])
-        m.submodules[f"sum_{lane}"] = scaled = ScaledSum(self._sum)
+        a, b = (
+            register(m, operand - zero, f"centred_{n}_{lane}", element_shape(type_))
+            for n, (operand, type_, zero) in enumerate(zip(operands, self.centred_types, self.zeros, strict=True))
+        )
+        product = register(m, a * b, f"product_{lane}", element_shape(self.term_types[0]))
         pair = delay(m, Cat(*operands), 2, f"pair_{lane}") if self._sum.excepted else 0
-        m.d.comb += [scaled.terms.eq(product), scaled.pair.eq(pair)]
-        return scaled.o
+        return self._sum.emit(m, f"sum_{lane}", product, pair)
 
 
 def is_fused(site: Site) -> bool:

@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 from amaranth.hdl import Cat, Module, Mux, Signal
 
+from hwgen.blocks.arith.arithmetic import register
 from hwgen.cost.actor import counting
 from hwgen.cost.logic import Logic, index_bits, running
 from hwgen.cost.needs import MemoryNeed
@@ -90,13 +91,10 @@ def spread_operand(m: Module, name: str, spread: Spread, nest: LoopNest, step: S
     In a step in which no loop of ``spread`` is past its first iteration, ``payload`` is the beat that is taken.
     """
     width = len(payload)
-    came, fresh = Signal(width, name=f"{name}_came", reset_less=True), Signal(name=f"{name}_fresh")
-    keep, held = Signal(name=f"{name}_keep"), Signal(width, name=f"{name}_held", reset_less=True)
-    m.d.sync += [
-        came.eq(payload),
-        fresh.eq(~again(nest, spread.loops)),
-        keep.eq(~step | again(nest, spread.held)),
-    ]
+    held = Signal(width, name=f"{name}_held", reset_less=True)
+    came = register(m, payload, f"{name}_came", width)
+    fresh = register(m, ~again(nest, spread.loops), f"{name}_fresh", reset_less=False)
+    keep = register(m, ~step | again(nest, spread.held), f"{name}_keep", reset_less=False)
     waiting = _ram(m, name, spread, nest, came, fresh & ~keep) if spread.depth else came
     m.d.sync += held.eq(Mux(keep, held, Mux(fresh, came, waiting)))
     return held

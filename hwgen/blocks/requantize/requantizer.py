@@ -17,7 +17,14 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.arith.arithmetic import delay
 from hwgen.blocks.mac.packer import Packed
-from hwgen.blocks.requantize.requantizer_lane import DIGIT_BITS, LaneForm, RequantizerLane, constant_bits, needless_rows
+from hwgen.blocks.requantize.requantizer_lane import (
+    DIGIT_BITS,
+    LaneForm,
+    Multiplication,
+    RequantizerLane,
+    constant_bits,
+    needless_rows,
+)
 from hwgen.blocks.stream import element_shape
 from hwgen.cost.logic import Logic, counter, delayed, index_bits, stepper, total
 from hwgen.cost.needs import MemoryNeed, Products
@@ -38,9 +45,9 @@ class ResultPlan(Packed, ABC):
         """Cycles from beat to beat."""
 
     @property
-    @abstractmethod
     def busy(self) -> int:
-        """Cycles that a set of sums takes."""
+        """Cycles that a set of sums takes; the next must not come sooner."""
+        return self.packing.loose * self.spacing
 
     @property
     @abstractmethod
@@ -74,21 +81,14 @@ class RequantizerPlan(ResultPlan):
 
     Sets start anew after every ``period`` channels, the last of them cut short where ``results`` does not divide it.
     ``lanes`` divides ``period``, which divides ``channels``; where it does not divide ``results``, the last beat of a
-    set has idle lanes (:class:`Packing`). ``digits`` is the length of the constant multiplier in digits of
-    ``digit_bits``, 0 where it is 1. With ``serial`` a lane takes a digit a cycle, otherwise all at once. With
-    ``in_luts`` digits are multiplied by adders, so that no hardware multiplier is needed. ``rounded`` says that
-    operands are rounded before.
+    set has idle lanes (:class:`Packing`). ``by`` is how each of them multiplies.
     """
 
     results: int
     lanes: int
     channels: int
-    digits: int
-    serial: bool
     period: int
-    digit_bits: int = DIGIT_BITS
-    in_luts: bool = False
-    rounded: bool = False
+    by: Multiplication
 
     @staticmethod
     def of(
@@ -105,49 +105,32 @@ class RequantizerPlan(ResultPlan):
         """
         channels = requantization.channels
         bits = requantization.multiplier_bits if multiplies(requantization) else 0
-        common: dict[str, Any] = {"period": period or channels, "rounded": requantization.rounds}
-        if lut_cycles and bits:
+        count, size, in_luts = digits(requantization), DIGIT_BITS, bool(lut_cycles and bits)
+        if in_luts:
             cycles = min(max(lut_cycles // -(-results // lanes), 1), bits)
             size = -(-bits // cycles)
             count = -(-bits // size)
-            return RequantizerPlan(results, lanes, channels, count, count > 1, digit_bits=size, in_luts=True, **common)
-        count = digits(requantization)
-        return RequantizerPlan(results, lanes, channels, count, serial and count > 1, **common)
+        by = Multiplication(count, (serial or in_luts) and count > 1, size, in_luts, requantization.rounds)
+        return RequantizerPlan(results, lanes, channels, period or channels, by)
 
     @property
     def spacing(self) -> int:
         """Cycles from beat to beat."""
-        return self.digits if self.serial else 1
-
-    @property
-    def busy(self) -> int:
-        """Cycles that a set of results takes; the next must not come sooner."""
-        return self.packing.loose * self.spacing
+        return self.by.spacing
 
     @property
     def multipliers(self) -> int:
         """Hardware multipliers, each of an operand by a digit."""
-        return 0 if self.in_luts else self.lanes * (1 if self.serial else self.digits)
-
-    @property
-    def part_latency(self) -> int:
-        """Cycles from an operand and a digit to their product."""
-        return max((self.digit_bits - 1).bit_length(), 1) if self.in_luts else 1
+        return 0 if self.by.in_luts else self.lanes * (1 if self.by.serial else self.by.digits)
 
     @property
     def latency(self) -> int:
         """Cycles from ``done`` to the first ``push``."""
-        return 1 + rom_latency(self.rounds) + self.before_product + self.part_latency + self.spacing + 5
-
-    @property
-    def before_product(self) -> int:
-        """Registers from a sum to what is multiplied."""
-        return 2 + self.rounded
+        return 1 + rom_latency(self.rounds) + self.by.latency + 5
 
     def _columns(self, requantization: Requantization) -> list[Columns]:
         """What the constant memory holds of bias, multiplier and offset."""
-        fields = (requantization.bias, requantization.multiplier, requantization.offset)
-        values = [field[self.slots].reshape(self.rounds, self.lanes) for field in fields]
+        values = [field[self.slots].reshape(self.rounds, self.lanes) for field in _fields(requantization)]
         widths = constant_bits(requantization)
         return [Columns.of(each, [width] * self.lanes) for each, width in zip(values, widths, strict=True)]
 
@@ -194,10 +177,10 @@ class RequantizerPlan(ResultPlan):
 
     def _needless(self, requantization: Requantization, width: int) -> Logic:
         """What constants save, as bits below 0, of the rows that are added up in LUTs instead of multiplied."""
-        if not self.in_luts or self.serial:
+        if not self.by.in_luts or self.by.serial:
             return Logic()
         multipliers = requantization.multiplier[self.slots].reshape(self.rounds, self.lanes)
-        return total(needless_rows(lane, self.digit_bits, width) for lane in multipliers.T)
+        return total(needless_rows(lane, self.by.digit_bits, width) for lane in multipliers.T)
 
 
 def serialiser_logic(plan: ResultPlan, sum_: IntType) -> Logic:
@@ -288,7 +271,7 @@ class Requantizer(wiring.Component):
         beat_end = phase == plan.spacing - 1
         with m.If(left != 0):
             m.d.sync += left.eq(left - 1)
-            if plan.serial:
+            if plan.spacing > 1:
                 m.d.sync += phase.eq(wrapping_increment(phase, plan.spacing))
             with m.If(beat_end):
                 m.d.sync += hold.eq(hold >> width)
@@ -318,7 +301,6 @@ def lane_form(requantization: Requantization, plan: RequantizerPlan, sum_: IntTy
     reach = 1 << out.width if loaded else max(abs(low), abs(high))
     longest = (2 * reach + 1).bit_length()
     margins = requantization.margins if requantization.form == "float" else (0,) * 65
-    names = ("digits", "digit_bits", "serial", "in_luts", "rounded", "before_product", "part_latency", "spacing")
     return LaneForm(
         sum_,
         requantization.operand_type,
@@ -330,8 +312,8 @@ def lane_form(requantization: Requantization, plan: RequantizerPlan, sum_: IntTy
         (out.min, out.max) if loaded else requantization.clamp,
         requantization.ties,
         margins[1 : longest + 1] if requantization.ties else (),
-        **{name: getattr(plan, name) for name in names},
-        loaded=loaded,
+        plan.by,
+        loaded,
     )
 
 
@@ -339,15 +321,17 @@ def constant_words(requantization: Requantization, lanes: int) -> list[int]:
     """The contents of the constant memory: in each word ``lanes`` channels, the first lowest; in each of them bias,
     multiplier, offset."""
     widths = constant_bits(requantization)
-    channels = []
+    starts = (0, widths[0], sum(widths[:2]))
+    channels = [
+        sum(pack([value], width) << at for value, width, at in zip(row, widths, starts, strict=True))
+        for row in zip(*_fields(requantization), strict=True)
+    ]
+    return [pack(channels[at : at + lanes], sum(widths)) for at in range(0, len(channels), lanes)]
+
+
+def _fields(requantization: Requantization) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bias, multiplier and offset of channels, as they are in the constant memory."""
     offset = requantization.offset
     if requantization.widths:  # the zero point is loaded apart
         offset = offset - (requantization.zero_point << requantization.shift)
-    columns = (requantization.bias, requantization.multiplier, offset)
-    for row in zip(*columns, strict=True):
-        word, at = 0, 0
-        for value, width in zip(row, widths, strict=True):
-            word |= pack([value], width) << at
-            at += width
-        channels.append(word)
-    return [pack(channels[at : at + lanes], sum(widths)) for at in range(0, len(channels), lanes)]
+    return requantization.bias, requantization.multiplier, offset

@@ -9,7 +9,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.arith.arithmetic import delay
+from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.stream import element_shape
 from hwgen.cost.logic import Logic, adder, adder_register, adder_tree, below, clipped, delayed, total
 from hwgen.graph.exact.requantization import SIGNIFICAND, Requantization
@@ -21,13 +21,47 @@ DIGIT_BITS = 17
 
 
 @dataclass(frozen=True)
+class Multiplication:
+    """How a lane multiplies by a channel's constant, which has ``digits`` digits of ``digit_bits``: 0 where it is 1.
+
+    With ``serial`` it takes a digit a cycle, otherwise all at once. With ``in_luts`` digits are multiplied by adders,
+    so that no hardware multiplier is needed. ``rounded`` says that operands are rounded before.
+    """
+
+    digits: int
+    serial: bool
+    digit_bits: int = DIGIT_BITS
+    in_luts: bool = False
+    rounded: bool = False
+
+    @property
+    def spacing(self) -> int:
+        """Cycles from beat to beat."""
+        return self.digits if self.serial else 1
+
+    @property
+    def before_product(self) -> int:
+        """Registers from a sum to what is multiplied."""
+        return 2 + self.rounded
+
+    @property
+    def part_latency(self) -> int:
+        """Cycles from an operand and a digit to their product."""
+        return max((self.digit_bits - 1).bit_length(), 1) if self.in_luts else 1
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a sum to the product by all digits, but for the register behind that."""
+        return self.before_product + self.part_latency + self.spacing
+
+
+@dataclass(frozen=True)
 class LaneForm:
     """All that the hardware of a lane depends on.
 
     ``margins`` are those of :class:`Requantization` by the bit length, from 1, of what is looked up, where there are
-    ``ties``. ``digits`` to ``spacing`` are those of :class:`hwgen.blocks.requantize.requantizer.RequantizerPlan`. With
-    ``loaded`` the zero point and the ends of the clamp come in as :attr:`settings`, and the offset does not have the
-    zero point.
+    ``ties``. With ``loaded`` the zero point and the ends of the clamp come in as :attr:`settings`, and the offset does
+    not have the zero point.
     """
 
     sum: IntType
@@ -40,15 +74,8 @@ class LaneForm:
     clamp: tuple[int, int]
     ties: bool
     margins: tuple[int, ...]
-    digits: int
-    digit_bits: int
-    serial: bool
-    in_luts: bool
-    rounded: bool
-    before_product: int
-    part_latency: int
-    spacing: int
-    loaded: bool = False
+    by: Multiplication
+    loaded: bool
 
     @property
     def constants(self) -> data.StructLayout:
@@ -62,20 +89,15 @@ class LaneForm:
         return data.StructLayout({name: element_shape(self.out) for name in ("zero", "low", "high")})
 
     @property
-    def offset_wait(self) -> int:
-        """Cycles after which the offset is needed."""
-        return self.before_product + self.part_latency + self.spacing
-
-    @property
     def holds(self) -> bool:
-        """Whether one register holds the offset until then: where constants stay for all digits, taken at the last of
-        them, it is there from then to the last digit of the next sum."""
-        return self.serial and self.offset_wait < 2 * self.spacing
+        """Whether one register holds the offset until it is needed: where constants stay for all digits, taken at the
+        last of them, it is there from then to the last digit of the next sum."""
+        return self.by.serial and self.by.latency < 2 * self.by.spacing
 
     @property
     def waits(self) -> tuple[int, int]:
         """Registers in the way of the multiplier and of the offset. Of digits that come one by one only these wait."""
-        return 0 if self.serial else self.before_product, 1 if self.holds else self.offset_wait
+        return 0 if self.by.serial else self.by.before_product, 1 if self.holds else self.by.latency
 
     @property
     def logic(self) -> Logic:
@@ -89,7 +111,7 @@ class LaneForm:
         logic = adder_register(biased) + Logic(register=width)
         if biased > width:
             logic += clipped(biased, self.operand.min, self.operand.max, width)
-        if self.rounded:
+        if self.by.rounded:
             levels = width - 1 - SIGNIFICAND
             logic += levels * (adder(width) + Logic(mux=width)) + Logic(register=width + 1, logic=width)
         return logic
@@ -102,19 +124,19 @@ class LaneForm:
     @property
     def _product_logic(self) -> Logic:
         """Digits chosen, multiplied and added up."""
-        width = self.factor.width
-        if not self.digits:
+        width, by = self.factor.width, self.by
+        if not by.digits:
             return delayed(width, 3) + Logic(register=-width)  # with the operand's register
-        digit = min(self.digit_bits, self.constant_bits[1])
+        digit = min(by.digit_bits, self.constant_bits[1])
         part = Logic(register=width + digit)
-        if self.in_luts:
-            part = adder_tree(width + 1, self.digit_bits) + Logic(gated=self.digit_bits * width)
-        if self.serial:
-            choose = Logic(mux=digit * (self.digits - 1), register=self.part_latency + self.before_product)
-            choose += delayed(digit, self.before_product)
+        if by.in_luts:
+            part = adder_tree(width + 1, by.digit_bits) + Logic(gated=by.digit_bits * width)
+        if by.serial:
+            choose = Logic(mux=digit * (by.digits - 1), register=by.part_latency + by.before_product)
+            choose += delayed(digit, by.before_product)
             return part + choose + adder_register(self._total) + Logic(gated=self._total - digit)
-        joined = (self.digits - 1) * adder(self._total - digit)
-        return self.digits * part + joined + Logic(register=self._total - (self.digits == 1))
+        joined = (by.digits - 1) * adder(self._total - digit)
+        return by.digits * part + joined + Logic(register=self._total - (by.digits == 1))
 
     @property
     def _rounding_logic(self) -> Logic:
@@ -179,7 +201,7 @@ class RequantizerLane(Element):
     def __init__(self, form: LaneForm):
         self.form = self.key = form
         self.label = f"requantizer_{form.sum}_{form.out}"
-        phases = range(max(form.spacing, 2))
+        phases = range(max(form.by.spacing, 2))
         members = {
             "sum": In(element_shape(form.sum)),
             "constants": In(form.constants),
@@ -192,69 +214,58 @@ class RequantizerLane(Element):
         m, form = Module(), self.form
         operand = self._operand(m, self.sum, self.constants)
         product = self._multiply(m, operand, self.constants.multiplier)
-        offset = self._held_offset(m) if form.holds else delay(m, self.constants.offset, form.offset_wait, "offset")
-        value = Signal(signed(max(len(product), len(offset)) + 1), name="value", reset_less=True)
-        m.d.sync += value.eq(product + offset)
+        offset = self._held_offset(m) if form.holds else delay(m, self.constants.offset, form.by.latency, "offset")
+        value = register(m, product + offset, "value", signed(max(len(product), len(offset)) + 1))
         m.d.comb += self.o.eq(self._round(m, value))
         return m
 
     def _operand(self, m: Module, raw: Value, constants: data.View) -> Signal:
         """Add the bias, saturate: two registers; round where float32 would: a third."""
         form, type_ = self.form, self.form.operand
-        biased = Signal((raw + constants.bias).shape(), name="biased", reset_less=True)
-        operand = Signal(element_shape(type_), name="operand", reset_less=True)
-        m.d.sync += [biased.eq(raw + constants.bias), operand.eq(saturated(biased, type_))]
-        if not form.rounded:
+        biased = register(m, raw + constants.bias, "biased")
+        operand = register(m, saturated(biased, type_), "operand", element_shape(type_))
+        if not form.by.rounded:
             return operand
-        rounded = Signal(element_shape(form.factor), name="rounded", reset_less=True)
-        m.d.sync += rounded.eq(to_significand(operand))
-        return rounded
+        return register(m, to_significand(operand), "rounded", element_shape(form.factor))
 
     def _held_offset(self, m: Module) -> Signal:
         offset = Signal(self.constants.offset.shape(), name="offset", reset_less=True)
-        with m.If(self.phase == self.form.spacing - 1):
+        with m.If(self.phase == self.form.by.spacing - 1):
             m.d.sync += offset.eq(self.constants.offset)
         return offset
 
     def _multiply(self, m: Module, operand: Signal, multiplier: Value) -> Signal:
         """The product: registers after the digits' products and one after their sum."""
-        form, size, wait = self.form, self.form.digit_bits, self.form.before_product
-        total = Signal(signed(len(operand) + len(multiplier) + 1), name="total", reset_less=True)
-        if not form.digits:
-            m.d.sync += total.eq(delay(m, operand, 1, "part"))
-            return total
-        digits = [multiplier[n * size : (n + 1) * size] for n in range(form.digits)]
-        if not form.serial:
+        by, size, wait = self.form.by, self.form.by.digit_bits, self.form.by.before_product
+        shape = signed(len(operand) + len(multiplier) + 1)
+        if not by.digits:
+            return register(m, delay(m, operand, 1, "part"), "total", shape)
+        digits = [multiplier[n * size : (n + 1) * size] for n in range(by.digits)]
+        if not by.serial:
             digits = [delay(m, digit, wait, f"digit{n}") for n, digit in enumerate(digits)]
             parts = [self._part(m, operand, digit, f"part{n}") for n, digit in enumerate(digits)]
-            m.d.sync += total.eq(reduce(add, (part << (n * size) for n, part in enumerate(parts))))
-            return total
+            return register(m, reduce(add, (part << (n * size) for n, part in enumerate(parts))), "total", shape)
         # Horner's rule, highest digit first.
+        total = Signal(shape, name="total", reset_less=True)
         digit = Signal(size, name="digit")
         with m.Switch(self.phase):
             for n, choice in enumerate(reversed(digits)):
                 with m.Case(n):
                     m.d.comb += digit.eq(choice)
-        starts = delay(m, self.phase == 0, wait + form.part_latency, "starts")
+        starts = delay(m, self.phase == 0, wait + by.part_latency, "starts")
         part = self._part(m, operand, delay(m, digit, wait, "digit"), "part")
         m.d.sync += total.eq(Mux(starts, 0, total << size) + part)
         return total
 
     def _part(self, m: Module, operand: Signal, digit: Value, name: str) -> Value:
         """``operand`` by a digit, registered: one hardware multiplier, or a tree of adders over the digit's bits."""
-        if not self.form.in_luts:
-            part = Signal(signed(len(operand) + DIGIT_BITS + 1), name=name, reset_less=True)
-            m.d.sync += part.eq(operand * digit)
-            return part
+        if not self.form.by.in_luts:
+            return register(m, operand * digit, name, signed(len(operand) + DIGIT_BITS + 1))
         rows = [Mux(bit, operand, 0) for bit in digit]
-        for level in range(self.form.part_latency):
+        for level in range(self.form.by.part_latency):
             pairs = [rows[n : n + 2] for n in range(0, len(rows), 2)]
-            rows = []
-            for n, pair in enumerate(pairs):
-                value = _shifted_sum(pair[0], pair[1], 1 << level) if len(pair) == 2 else pair[0]
-                row = Signal(value.shape(), name=f"{name}_row{level}_{n}", reset_less=True)
-                m.d.sync += row.eq(value)
-                rows.append(row)
+            values = [_shifted_sum(*pair, 1 << level) if len(pair) == 2 else pair[0] for pair in pairs]
+            rows = [register(m, value, f"{name}_row{level}_{n}") for n, value in enumerate(values)]
         return rows[0]
 
     def _round(self, m: Module, value: Signal) -> Signal:
@@ -262,17 +273,12 @@ class RequantizerLane(Element):
         form, (low, high), zero = self.form, self.form.clamp, 0
         if form.loaded:
             low, high, zero = self.settings.low, self.settings.high, self.settings.zero
-        quotient = Signal(signed(max(len(value) - form.shift, 1) + 1), name="quotient", reset_less=True)
-        kept = Signal(signed(len(quotient) + form.loaded), name="kept", reset_less=True)
-        corrected = Signal(signed(len(kept) + 1), name="corrected", reset_less=True)
-        result = Signal(element_shape(form.out), name="result", reset_less=True)
-        m.d.sync += [quotient.eq(value >> form.shift), kept.eq(quotient + zero)]
-        if form.ties:
-            m.d.sync += corrected.eq(kept + self._correction(m, quotient, value[: form.shift]))
-        else:
-            m.d.sync += corrected.eq(kept)
-        m.d.sync += result.eq(Mux(corrected < low, low, Mux(corrected > high, high, corrected)))
-        return result
+        quotient = register(m, value >> form.shift, "quotient", signed(max(len(value) - form.shift, 1) + 1))
+        kept = register(m, quotient + zero, "kept", signed(len(quotient) + form.loaded))
+        found = kept + self._correction(m, quotient, value[: form.shift]) if form.ties else kept
+        corrected = register(m, found, "corrected", signed(len(kept) + 1))
+        limited = Mux(corrected < low, low, Mux(corrected > high, high, corrected))
+        return register(m, limited, "result", element_shape(form.out))
 
     def _correction(self, m: Module, quotient: Signal, rest: Value) -> Signal:
         """-1, 0 or +1 for ``quotient``, a cycle behind it; ``rest`` is a cycle ahead of it."""
@@ -281,16 +287,12 @@ class RequantizerLane(Element):
         down = self._near(m, "down", _odd(quotient - (form.zero_point + 1)), lambda margin: rest <= margin)
         ones = (1 << form.shift) - 1
         up = self._near(m, "up", _odd(steps), lambda margin: rest > ones - margin if margin else Const(0))
-        correction = Signal(signed(2), name="correction", reset_less=True)
-        m.d.sync += correction.eq(Mux(steps[0], Mux(down, -1, Mux(up, 1, 0)), 0))
-        return correction
+        return register(m, Mux(steps[0], Mux(down, -1, Mux(up, 1, 0)), 0), "correction", signed(2))
 
     def _near(self, m: Module, name: str, boundary: Value, test) -> Signal:
         """``test(margin)``, made a cycle ago for every margin, chosen by the magnitude of ``boundary``."""
-        tests = {}
-        for margin in sorted(set(self.form.margins)):
-            tests[margin] = Signal(name=f"{name}_within_{margin}", reset_less=True)
-            m.d.sync += tests[margin].eq(test(margin))
+        margins = sorted(set(self.form.margins))
+        tests = {margin: register(m, test(margin), f"{name}_within_{margin}", 1) for margin in margins}
         # It is odd, so its magnitude has the same bits inverted, but for the lowest, which no bit length depends on.
         magnitude = Mux(boundary < 0, ~boundary, boundary)
         near = Signal(name=name)

@@ -5,10 +5,11 @@ One comparison with a threshold of the channel's own is a stage of the pipeline,
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Signal, Value
+import numpy as np
+from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
 
-from hwgen.blocks.arith.arithmetic import delay
+from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.requantize.requantizer import Requantizer, RequantizerPlan, ResultPlan, serialiser_logic
 from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.blocks.stream import element_shape
@@ -31,34 +32,24 @@ class StepSearchPlan(ResultPlan):
     levels: int
     tabled: bool
 
-    serial = False
     spacing = 1
 
     @property
-    def busy(self) -> int:
-        """Cycles that a set of results takes."""
-        return self.packing.loose
-
-    def depth(self, level: int) -> int:
-        """Words that a lane has at a level of the search; behind the last it is the table of values."""
-        return self.rounds << level
-
-    def level_latency(self, level: int) -> int:
-        """Cycles of a comparison: its threshold, and itself."""
-        return rom_latency(self.depth(level)) + 1
+    def search(self) -> "SearchShape":
+        """What each lane does."""
+        return SearchShape(self.rounds, self.levels, self.tabled)
 
     @property
     def latency(self) -> int:
         """Cycles from ``done`` to the first ``push``."""
-        result = rom_latency(self.depth(self.levels)) if self.tabled else 1
-        return 1 + sum(map(self.level_latency, range(self.levels))) + result
+        return 1 + self.search.latency
 
     def memories(self, staircase: Staircase) -> tuple[MemoryNeed, ...]:
         """Thresholds and values of every lane."""
         steps, width = staircase.steps, point_type(staircase.steps).width
-        kinds = [(f"thresholds{level}", width, self.depth(level)) for level in range(self.levels)]
+        kinds = [(f"thresholds{level}", width, self.search.depth(level)) for level in range(self.levels)]
         if self.tabled:
-            kinds.append(("values", value_type(steps).width, self.depth(self.levels)))
+            kinds.append(("values", value_type(steps).width, self.search.depth(self.levels)))
         return tuple(
             rom_need(*kind, columns) for kind, columns in zip(kinds * self.lanes, self._columns(staircase), strict=True)
         )
@@ -71,7 +62,7 @@ class StepSearchPlan(ResultPlan):
         width, beat = max(point_type(staircase.steps).width, sum_.width), index_bits(self.rounds)
         logic, columns = serialiser_logic(self, sum_), self._columns(staircase)
         for level in range(self.levels):
-            waits = (sum_.width + beat + level) * self.level_latency(level) + 1
+            waits = (sum_.width + beat + level) * (self.search.wait(level) + 1) + 1
             logic += self.lanes * (adder(width) + Logic(register=waits))
         result = Logic() if self.tabled else Logic(register=out.width)
         return logic + self.lanes * result + Logic(register=sum(column.registers for column in columns))
@@ -106,6 +97,30 @@ def requantizer_plan(
     )
 
 
+@dataclass(frozen=True)
+class SearchShape:
+    """A search through the steps of so many ``channels``, by ``levels`` comparisons, a memory each; with ``tabled``
+    what is found is looked up in one more."""
+
+    channels: int
+    levels: int
+    tabled: bool
+
+    def depth(self, level: int) -> int:
+        """Words of the memory at a level of the search; behind the last it is the table of values."""
+        return self.channels << level
+
+    def wait(self, level: int) -> int:
+        """Cycles of that memory."""
+        return rom_latency(self.depth(level))
+
+    @property
+    def latency(self) -> int:
+        """Cycles of all comparisons, each a threshold and itself, and of the result."""
+        comparisons = sum(self.wait(level) + 1 for level in range(self.levels))
+        return comparisons + (self.wait(self.levels) if self.tabled else 1)
+
+
 def point_type(steps: Steps) -> IntType:
     """Of thresholds."""
     return IntType.holding(int(steps.points.min()), int(steps.points.max()))
@@ -114,6 +129,33 @@ def point_type(steps: Steps) -> IntType:
 def value_type(steps: Steps) -> IntType:
     """Of the table of values."""
     return IntType.holding(int(steps.table.min()), int(steps.table.max()))
+
+
+def search(m: Module, name: str, steps: Steps, own, x: Value, channel: Value, out: IntType) -> Value:
+    """The value of the step in which ``x`` lies; the comparisons made are its number, the first one highest.
+
+    ``channel`` is a number among the channels ``own`` (an index of these), of which the memories are.
+    """
+
+    def table(what: str, values: np.ndarray, type_: IntType) -> tuple[Value, int]:
+        words = [pack([value], type_.width) for value in values[own].ravel().tolist()]
+        m.submodules[f"{name}_{what}"] = rom = Rom(words, type_.width)
+        m.d.comb += rom.address.eq(Cat(index, channel))
+        return rom.data.as_signed() if type_.signed else rom.data, rom.latency
+
+    def later(cycles: int, place: str, **values: Value) -> list[Value]:
+        return [delay(m, value, cycles, f"{name}_{what}{place}") for what, value in values.items()]
+
+    index: Value = Cat()
+    for level in range(steps.levels):
+        threshold, wait = table(f"steps{level}", steps.level(level), point_type(steps))
+        x, index, channel = later(wait, f"{level}", x=x, index=index, channel=channel)
+        above = register(m, x >= threshold, f"{name}_above{level}")
+        x, index, channel = later(1, f"{level}_then", x=x, index=index, channel=channel)
+        index = Cat(above, index)
+    if steps.values is not None:
+        return table("values", steps.table, value_type(steps))[0]
+    return register(m, index + steps.base, f"{name}_result", element_shape(out))
 
 
 class StepSearch(Requantizer):
@@ -129,35 +171,7 @@ class StepSearch(Requantizer):
         for lane in range(plan.lanes):
             x = sums.word_select(lane, self.sum_type.width)
             x = x.as_signed() if self.sum_type.signed else x
-            m.d.comb += self.o[lane].eq(self._result(m, lane, x, beat))
+            own = plan.slots[lane :: plan.lanes]
+            found = search(m, f"lane_{lane}", self.requantization.steps, own, x, beat, self.out_type)
+            m.d.comb += self.o[lane].eq(found)
         return m
-
-    def _result(self, m: Module, lane: int, x: Value, beat: Value) -> Value:
-        """The value of the step in which ``x`` lies; the comparisons made are its number, the first one highest."""
-        plan, steps, index = self.plan, self.requantization.steps, Cat()
-        points = point_type(steps)
-
-        def later(cycles: int, place: str, **values: Value) -> list[Value]:
-            return [delay(m, value, cycles, f"{name}{place}") for name, value in values.items()]
-
-        for level in range(plan.levels):
-            threshold = self._rom(m, f"thresholds{level}_{lane}", steps.level(level), points, lane, Cat(index, beat))
-            wait = plan.level_latency(level) - 1
-            x, beat, index = later(wait, f"{level}_{lane}", x=x, beat=beat, index=index)
-            above = Signal(name=f"above{level}_{lane}", reset_less=True)
-            m.d.sync += above.eq(x >= threshold)
-            x, beat, index = later(1, f"{level}_{lane}_then", x=x, beat=beat, index=index)
-            index = Cat(above, index)
-        if plan.tabled:
-            return self._rom(m, f"values_{lane}", steps.table, value_type(steps), lane, Cat(index, beat))
-        result = Signal(element_shape(self.out_type), name=f"result_{lane}", reset_less=True)
-        m.d.sync += result.eq(index + steps.base)
-        return result
-
-    def _rom(self, m: Module, name: str, values, type_: IntType, lane: int, address: Value) -> Value:
-        """What the channels of ``lane`` have at ``address``, of ``values`` int64 [C, words]."""
-        own = values[self.plan.slots[lane :: self.plan.lanes]]
-        words = [pack([value], type_.width) for value in own.ravel().tolist()]
-        m.submodules[name] = rom = Rom(words, type_.width)
-        m.d.comb += rom.address.eq(address)
-        return rom.data.as_signed() if type_.signed else rom.data

@@ -6,7 +6,7 @@ from dataclasses import replace
 from amaranth.hdl import Const, Instance, Signal
 
 from ..clocks import MHZ
-from ..family import EBR, BlockRam, Dsp, Family, LutRam, PerBit, Shape, UsualClock
+from ..family import EBR, BlockRam, Family, LutRam, PerBit, Shape, UsualClock
 from ..flow import Flow, nextpnr
 from ..needs import Needs
 from ..pll import Pll, Setting
@@ -23,13 +23,13 @@ def _settings(source: float) -> Iterator[Setting]:
             # The oscillator in the middle of its range, 400 to 800 MHz.
             divider = max(1, min(128, round(600 * MHZ / output)))
             if output <= 400 * MHZ and 400 * MHZ <= output * divider <= 800 * MHZ:
-                values: dict[str, int | str | float] = {"CLKI_DIV": reference, "CLKFB_DIV": feedback}
-                values |= {"CLKOP_DIV": divider, "FEEDBK_PATH": "CLKOP", "CLKOP_ENABLE": "ENABLED"}
-                yield Setting(source, output, tuple((values | {"CLKOP_CPHASE": divider - 1}).items()))
+                dividers = {"CLKI_DIV": reference, "CLKFB_DIV": feedback, "CLKOP_DIV": divider}
+                fixed = {"FEEDBK_PATH": "CLKOP", "CLKOP_ENABLE": "ENABLED"}
+                yield Setting(source, output, dividers | fixed | {"CLKOP_CPHASE": divider - 1})
 
 
 def _cell(chosen: Setting, source: Signal, output: Signal, locked: Signal) -> Instance:
-    given = {f"p_{name}": value for name, value in chosen.parameters}
+    given = {f"p_{name}": value for name, value in chosen.parameters.items()}
     pins = {"i_CLKI": source, "o_CLKOP": output, "i_CLKFB": output, "o_LOCK": locked}
     idle = ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP", "PHASELOADREG", "PLLWAKESYNC")
     return Instance("EHXPLLL", **given, **pins, i_ENCLKOP=Const(1), **{f"i_{name}": Const(0) for name in idle})
@@ -83,7 +83,7 @@ _ECP5 = Family(
         **dict.fromkeys(("DP16KD", "PDPW16KD"), Needs(brams=1)),
     },
     flops="TRELLIS_FF",
-    dsp=Dsp((Shape(a=18, b=18, part=18),)),
+    dsp=(Shape(a=18, b=18, part=18),),
     brams=(BlockRam(1, 128, 9, EBR),),
     lutram=LutRam(4, ((4, 16),)),
     per_bit=PerBit(adder=1.0, step=1.54, odd=1.0, gated=0.77, constant=0.92, mux=1.0, fixed=0.9, logic=0.83),

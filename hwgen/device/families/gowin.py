@@ -7,7 +7,7 @@ from amaranth.hdl import Const, Instance, Signal
 from hwgen.tools.package_tool import Tool
 
 from ..clocks import MHZ
-from ..family import EBR, BlockRam, Dsp, Family, LutRam, PerBit, Shape, UsualClock
+from ..family import EBR, BlockRam, Family, LutRam, PerBit, Shape, UsualClock
 from ..flow import Flow, nextpnr
 from ..needs import Needs
 from ..pll import Pll, Setting
@@ -22,21 +22,17 @@ def _settings(source: float) -> Iterator[Setting]:
             output = source / (reference + 1) * (feedback + 1)
             for divider in (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128):
                 if 400 * MHZ <= output * divider <= 1200 * MHZ:
-                    values: dict[str, int | str | float] = {"FCLKIN": f"{source / MHZ:g}", "IDIV_SEL": reference}
-                    values |= {"FBDIV_SEL": feedback, "ODIV_SEL": divider}
-                    yield Setting(source, output, tuple(values.items()))
+                    dividers = {"IDIV_SEL": reference, "FBDIV_SEL": feedback, "ODIV_SEL": divider}
+                    yield Setting(source, output, {"FCLKIN": f"{source / MHZ:g}"} | dividers)
 
 
 def _cell(chosen: Setting, source: Signal, output: Signal, locked: Signal) -> Instance:
-    given = {f"p_{name}": value for name, value in chosen.parameters}
-    fixed: dict[str, int | str] = {
-        "p_DEVICE": "GW1NR-9C",
-        "p_DYN_IDIV_SEL": "false",
-        "p_DYN_FBDIV_SEL": "false",
-        "p_DYN_ODIV_SEL": "false",
-    }
+    given = {f"p_{name}": value for name, value in chosen.parameters.items()}
+    off = ("DYN_IDIV_SEL", "DYN_FBDIV_SEL", "DYN_ODIV_SEL")
+    direct = ("CLKOUT_BYPASS", "CLKOUTP_BYPASS", "CLKOUTD_BYPASS")
+    fixed: dict[str, int | str] = {"p_DEVICE": "GW1NR-9C", **{f"p_{name}": "false" for name in off}}
     fixed |= {"p_PSDA_SEL": "0000", "p_DUTYDA_SEL": "1000", "p_DYN_DA_EN": "true", "p_CLKFB_SEL": "internal"}
-    fixed |= {"p_CLKOUT_BYPASS": "false", "p_CLKOUTP_BYPASS": "false", "p_CLKOUTD_BYPASS": "false"}
+    fixed |= {f"p_{name}": "false" for name in direct}
     fixed |= {"p_DYN_SDIV_SEL": 2, "p_CLKOUTD_SRC": "CLKOUT", "p_CLKOUTD3_SRC": "CLKOUT"}
     pins = {"i_CLKIN": source, "o_CLKOUT": output, "o_LOCK": locked, "i_CLKFB": Const(0)}
     idle = {"RESET": 1, "RESET_P": 1, "FBDSEL": 6, "IDSEL": 6, "ODSEL": 6, "PSDA": 4, "DUTYDA": 4, "FDLY": 4}
@@ -96,12 +92,10 @@ def _gowin(name: str, series: str, clock: UsualClock, flow: Flow | None = None, 
         synth=f"synth_gowin -family {name} -noiopads -top {{top}}",
         cells=_CELLS,
         flops="DFFN?[SRPC]?E?",
-        dsp=Dsp(
-            (
-                Shape(a=36, b=36, part=36, least_a=22, least_b=22, units=8),
-                Shape(a=18, b=18, part=18, least_a=10, least_b=4, units=2),
-                Shape(a=9, b=9, part=9, least_a=4, least_b=4),
-            )
+        dsp=(
+            Shape(a=36, b=36, part=36, least_a=22, least_b=22, units=8),
+            Shape(a=18, b=18, part=18, least_a=10, least_b=4, units=2),
+            Shape(a=9, b=9, part=9, least_a=4, least_b=4),
         ),
         brams=(BlockRam(1, 128, 9, EBR),),
         lutram=LutRam(4, ((4, 16),)),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from amaranth.hdl import Const, Instance, Signal
 
 from ..clocks import MHZ
-from ..family import BlockRam, Dsp, Family, PerBit, Shape, UsualClock
+from ..family import BlockRam, Family, PerBit, Shape, UsualClock
 from ..flow import Flow, nextpnr
 from ..needs import Needs
 from ..pll import Pll, Setting
@@ -26,20 +26,15 @@ def _settings(source: float) -> Iterator[Setting]:
             if not 533 * MHZ <= oscillator <= 1066 * MHZ:
                 continue
             for power in range(1, 7):
-                values: dict[str, int | str | float] = {
-                    "FEEDBACK_PATH": "SIMPLE",
-                    "DIVR": reference,
-                    "DIVF": feedback,
-                    "DIVQ": power,
-                }
-                values["FILTER_RANGE"] = 1 + sum(phase >= limit * MHZ for limit in filters)
+                dividers = {"DIVR": reference, "DIVF": feedback, "DIVQ": power}
+                filtered = {"FILTER_RANGE": 1 + sum(phase >= limit * MHZ for limit in filters)}
                 if 16 * MHZ <= oscillator / (1 << power) <= 275 * MHZ:
-                    yield Setting(source, oscillator / (1 << power), tuple(values.items()))
+                    yield Setting(source, oscillator / (1 << power), {"FEEDBACK_PATH": "SIMPLE"} | dividers | filtered)
 
 
 def _cell(chosen: Setting, source: Signal, output: Signal, locked: Signal) -> Instance:
     """Its ``source`` is the pin itself."""
-    typed = {f"p_{n}": Const(v, _WIDTHS[n]) if n in _WIDTHS else v for n, v in chosen.parameters}
+    typed = {f"p_{n}": Const(v, _WIDTHS[n]) if n in _WIDTHS else v for n, v in chosen.parameters.items()}
     pins = {"i_PACKAGEPIN": source, "o_PLLOUTGLOBAL": output, "o_LOCK": locked}
     return Instance("SB_PLL40_PAD", i_RESETB=Const(1), i_BYPASS=Const(0), **typed, **pins)
 
@@ -88,7 +83,7 @@ _ICE40 = Family(
         "SB_SPRAM256KA": Needs(large=1),
     },
     flops=r"SB_DFF\w*",
-    dsp=Dsp((Shape(a=16, b=16, part=16, least=11),)),
+    dsp=(Shape(a=16, b=16, part=16, least=11),),
     brams=(BlockRam(1, 64, 1, ((2, 2048), (4, 1024), (8, 512), (16, 256))),),
     lutram=None,
     per_bit=PerBit(adder=1.0, step=1.15, odd=0.0, gated=1.0, constant=1.0, mux=1.0, fixed=1.0, logic=1.0),

@@ -34,7 +34,7 @@ _CELLS = {
 def _intel(name: str, series: str, clock: UsualClock, dsp: Dsp, ram: BlockRam, synth: str | None = None) -> Family:
     """Logic is counted in halves of an ALM: a table of six inputs takes a whole one, smaller ones and a bit of an
     adder a half. An MLAB, ten ALMs, holds 32 words of 20 bits."""
-    smallest = dsp.shapes[-1]
+    smallest = dsp[-1]
     return Family(
         name=name,
         maker="Intel",
@@ -56,15 +56,13 @@ def _intel(name: str, series: str, clock: UsualClock, dsp: Dsp, ram: BlockRam, s
 
 
 #: A DSP block holds three multipliers of 9x9, two of 18x18 (one of which has a third left over) or one of 27x27 bits.
-_CYCLONE_DSP = Dsp(
-    (
-        Shape(a=27, b=27, part=27, least_a=19, least_b=4, units=3),
-        Shape(a=18, b=18, part=18, least_a=10, least_b=4, units=2),
-        Shape(a=9, b=9, part=9, least_a=4, least_b=4),
-    )
+_CYCLONE_DSP = (
+    Shape(a=27, b=27, part=27, least_a=19, least_b=4, units=3),
+    Shape(a=18, b=18, part=18, least_a=10, least_b=4, units=2),
+    Shape(a=9, b=9, part=9, least_a=4, least_b=4),
 )
 #: A DSP block holds two multipliers of 19x18 bits or one of 27x27.
-_ARRIA_DSP = Dsp((Shape(a=27, b=27, part=27, least_a=20, least_b=4, units=2), Shape(a=19, b=18, part=18)))
+_ARRIA_DSP = (Shape(a=27, b=27, part=27, least_a=20, least_b=4, units=2), Shape(a=19, b=18, part=18))
 
 FAMILIES = (
     _intel(

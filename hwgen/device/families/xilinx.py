@@ -1,6 +1,6 @@
 """AMD 7 series, UltraScale and UltraScale+."""
 
-from ..family import EBR, BlockRam, Dsp, Family, LutRam, PerBit, Shape, UsualClock
+from ..family import EBR, BlockRam, Family, LutRam, PerBit, Shape, UsualClock
 from ..needs import Needs
 
 # Block RAM: halves of 18 kbit and whole blocks of 36. The widest shape of each has one port to read and one to write.
@@ -29,7 +29,7 @@ def _xilinx(name: str, series: str, slices: str, dsp: int, lutram: LutRam, clock
         synth=f"synth_xilinx -family {name} -noiopad -noclkbuf -top {{top}}",
         cells=_CELLS,
         flops="FD[RSCP]E(_1)?",
-        dsp=Dsp((Shape(a=dsp, b=18, part=18, headroom=1, least=9),)),
+        dsp=(Shape(a=dsp, b=18, part=18, headroom=1, least=9),),
         brams=(BlockRam(1, 129, 9, EBR), BlockRam(2, 257, 9, _WHOLE)),
         lutram=lutram,
         per_bit=PerBit(1.0, step=0.55, odd=0.0, gated=0.0, constant=0.0, mux=0.97, fixed=0.06, logic=0.38, apart=True),
