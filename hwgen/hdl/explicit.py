@@ -7,8 +7,7 @@ The hardware is the same; the Verilog made of it needs no pragma to pass ``veril
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _PART = re.compile(r"([\\$]\S+)(?: \[(\d+)(?::(\d+))?\])?|\d+'([01xz-]+)")
 _NAME = re.compile(r"\$\S+")
@@ -28,8 +27,7 @@ _OPERANDS = {"$shl": ("\\A",)}
 _UNUSED = "\\unused"
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """Bits ``low`` to ``low + width - 1`` of a wire, or the constant ``bits``."""
 
     name: str
@@ -174,27 +172,20 @@ class _Explicit:
 
     def parts(self, value: str) -> list[_Part]:
         """From the highest to the lowest; those of an operand of no bits, which is 0, are none."""
-        return [
-            _Part("", 0, len(bits), bits) if bits else _Part(name, low, width)
-            for name, low, width, bits in self.fields(value)
-        ]
+        return [self.part(*found) for found in _PART.findall(value)]
 
-    def fields(self, value: str) -> Iterator[tuple[str, int, int, str]]:
-        """Name, lowest bit, width and, of a constant, the bits of each part of ``value``."""
-        for name, high, low, bits in _PART.findall(value):
-            if bits:
-                yield "", 0, len(bits), bits
-            elif high:
-                last = int(low or high)
-                yield name, last, int(high) - last + 1, ""
-            else:
-                yield name, 0, self.widths[name], ""
+    def part(self, name: str, high: str, low: str, bits: str) -> _Part:
+        """What :data:`_PART` has found."""
+        if bits:
+            return _Part("", 0, len(bits), bits)
+        last = int(low or high or 0)
+        return _Part(name, last, int(high) - last + 1 if high else self.widths[name])
 
     def width(self, value: str) -> int:
-        return sum(width for _, _, width, _ in self.fields(value))
+        return sum(part.width for part in self.parts(value))
 
     def read(self, value: str) -> None:
-        for name, low, width, _ in self.fields(value):
+        for name, low, width, _ in self.parts(value):
             if name:
                 self.unread[name] &= ~(((1 << width) - 1) << low)
 

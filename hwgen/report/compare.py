@@ -100,44 +100,28 @@ def _number(value: Any) -> float:
 
 def compare(first: Build, second: Build) -> dict[str, Any]:
     """The two builds as plain values: every number of both, and the settings and layers that differ."""
-    both = first.foldings.keys() & second.foldings.keys()
-    layers: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "cycles": _pair(first.layers, second.layers, name, "cycles"),
-            "multipliers": _pair(first.layers, second.layers, name, "multipliers"),
-            "changes": _differing(first.foldings[name], second.foldings[name]) if name in both else {},
-        }
-        for name in _joined(first.layers, second.layers)
-    ]
+    layers = []
+    for name, counts in _pairs(first.layers, second.layers).items():
+        cycles, multipliers = ([each and each[kind] for each in counts] for kind in ("cycles", "multipliers"))
+        changes = {} if None in counts else _differing(first.foldings[name], second.foldings[name])
+        if changes or counts[0] != counts[1]:
+            layers.append({"name": name, "cycles": cycles, "multipliers": multipliers, "changes": changes})
     return {
         "builds": [first.folder, second.folder],
-        "numbers": {
-            name: [first.numbers.get(name), second.numbers.get(name)] for name in _joined(first.numbers, second.numbers)
-        },
+        "numbers": _pairs(first.numbers, second.numbers),
         "settings": _differing(first.settings, second.settings),
-        "layers": [
-            layer for layer in layers if layer["changes"] or _differ(layer["cycles"]) or _differ(layer["multipliers"])
-        ],
+        "layers": layers,
     }
 
 
-def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys([*first, *second]))
-
-
-def _pair(first: Mapping, second: Mapping, layer: str, what: str) -> list[float | None]:
-    return [build[layer][what] if layer in build else None for build in (first, second)]
-
-
-def _differ(pair: list[Any]) -> bool:
-    return pair[0] != pair[1]
+def _pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What both have by name, with None where it is only in one."""
+    return {name: [first.get(name), second.get(name)] for name in dict.fromkeys([*first, *second])}
 
 
 def _differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """What is not the same in both, with None where it is only in one."""
-    pairs = {name: [first.get(name), second.get(name)] for name in _joined(first, second)}
-    return {name: pair for name, pair in pairs.items() if _differ(pair)}
+    """What is not the same in both."""
+    return {name: pair for name, pair in _pairs(first, second).items() if pair[0] != pair[1]}
 
 
 def lines(data: dict[str, Any], width: int) -> list[str]:

@@ -59,9 +59,9 @@ def test_constants_are_there_for_as_long_as_digits_come(kind, elements):
     op = op.loadable() if kind == "loaded" else op
     folding = MacFolding("ring", 1, 2 if elements > 7 else 1, 1, 1, in_luts=True)
     unit = unit_of(op, folding)
-    form = unit.requantizer
-    assert form.serial
-    assert form.rounded == (kind == "rounded")
+    by = unit.requantizer.by
+    assert by.serial
+    assert by.rounded == (kind == "rounded")
     check_unit(unit)
 
 

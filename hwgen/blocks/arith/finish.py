@@ -68,9 +68,7 @@ class Shifted(Finish):
     zero: int
     clamp: tuple[int, int]
 
-    @property
-    def latency(self) -> int:
-        return 2
+    latency = 2
 
     @property
     def hardware(self) -> Hardware:

@@ -133,9 +133,7 @@ class Moved(Number):
 class Rounded(Number):
     """The parent rounded to 24 significant bits, half to even."""
 
-    @property
-    def cycles(self) -> int:
-        return 2
+    cycles = 2
 
     @property
     def hardware(self) -> Hardware:
@@ -256,9 +254,7 @@ class Joined(Number):
 
     join: Join = SUM
 
-    @property
-    def cycles(self) -> int:
-        return 1
+    cycles = 1
 
     @property
     def lifts(self) -> list[int]:

@@ -68,9 +68,7 @@ class BoxUnit(StreamedUnit, computes=_Box):
         rows, columns, words = self.masks
         return (rows[:, None, None] & columns[:, None] & words).ravel()
 
-    @property
-    def depth(self) -> int:
-        return 1
+    depth = 1
 
     @property
     def hardware(self) -> Hardware:
@@ -106,6 +104,7 @@ class Slice(_Box):
     steps: tuple[int, int, int]
 
     sites = ("Rearrange",)
+    by_pixel = True
 
     @classmethod
     def from_site(cls, site: Site) -> "Slice | None":
@@ -140,10 +139,6 @@ class Slice(_Box):
         rows, columns, channels = self.indices
         return x[:, rows][:, :, columns][:, :, :, channels]
 
-    @property
-    def by_pixel(self) -> bool:
-        return True
-
 
 @dataclass(frozen=True, eq=False)
 class Keep(_Box):
@@ -168,6 +163,7 @@ class Pad(_Box):
     fill: int
 
     sites = ("Rearrange",)
+    by_pixel = True
 
     @classmethod
     def from_site(cls, site: Site) -> "Pad | None":
@@ -197,10 +193,6 @@ class Pad(_Box):
 
     def golden(self, x: np.ndarray) -> np.ndarray:
         return np.pad(x, ((0, 0), *self.pads), constant_values=self.fill)
-
-    @property
-    def by_pixel(self) -> bool:
-        return True
 
 
 class PadUnit(BoxUnit, computes=Pad):

@@ -197,10 +197,7 @@ class InterpolateUnit(StreamedUnit, computes=Interpolate):
         """Beats of a line: a row, or a pixel."""
         return self.op.input.channels // self.folding.lanes * (self.op.input.width if self.op.axis == 0 else 1)
 
-    @property
-    def depth(self) -> int:
-        """Read, subtracted, multiplied, added."""
-        return 4
+    depth = 4  # read, subtracted, multiplied, added
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:

@@ -34,6 +34,7 @@ class _Tabulated(Streamed):
     loading: TableForm | None = None
 
     sites = ("Requantize",)
+    by_pixel = True
 
     @property
     @abstractmethod
@@ -45,10 +46,6 @@ class _Tabulated(Streamed):
 
     def built_for(self) -> dict[str, object]:
         return {"input": str(self.input), "output": str(self.output)}
-
-    @property
-    def by_pixel(self) -> bool:
-        return True
 
 
 class TableUnit(StreamedUnit, computes=_Tabulated):
