@@ -11,7 +11,7 @@ from amaranth.hdl import Module, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.array import dsp48
+from hwgen.blocks.array import dsp48, ecp5_slice
 from hwgen.blocks.stream import element_shape
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Primitive
@@ -43,6 +43,8 @@ SLICES = {
     for kind in (
         SliceKind("dsp48e2", operand=27, x=18, width=48, latency=4, skew=2, alone=False),
         SliceKind("dsp48e1", operand=25, x=18, width=48, latency=4, skew=2, alone=False),
+        SliceKind("alu54b", operand=10, x=18, width=ecp5_slice.WIDTH, latency=3, skew=1, alone=True),
+        SliceKind("alu54b_routed", operand=10, x=18, width=ecp5_slice.WIDTH, latency=3, skew=1, alone=True),
     )
 }
 
@@ -59,6 +61,8 @@ class _Hardware:
 _HARDWARE = {
     "dsp48e2": _Hardware(dsp48.twin, dsp48.DSP48E2.cascade),
     "dsp48e1": _Hardware(dsp48.twin, dsp48.DSP48E1.cascade),
+    "alu54b": _Hardware(ecp5_slice.twin, ecp5_slice.WIRED.cells),
+    "alu54b_routed": _Hardware(ecp5_slice.twin, ecp5_slice.ROUTED.cells),
 }
 
 
