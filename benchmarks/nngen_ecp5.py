@@ -48,6 +48,7 @@ def main(kernel: str, tool: str | None) -> None:
 def row(name: str, commands: str, text: str) -> str:
     """A line of the table, for a module ``top`` in ``text`` and the ``commands`` that read it into Yosys."""
     from hwgen.device.families.ecp5_netlist import improved
+    from hwgen.device.targets import device
     from hwgen.tools.package_tool import ToolError
     from hwgen.tools.yosys import run_yosys
 
@@ -55,7 +56,7 @@ def row(name: str, commands: str, text: str) -> str:
     script = f"{commands}\nsynth_ecp5 -top top -json netlist.json\n"
     netlist = json.loads(run_yosys(script, inputs={"design": text}, outputs=["netlist.json"]).files["netlist.json"])
     if name.startswith("hwgen"):
-        netlist = improved(netlist)
+        netlist = improved(netlist, device(DEVICE).multipliers)
     try:
         found = read_report(place_and_route(json.dumps(netlist), 1, 100), 0)
         cells = [found.luts, found.ffs, found.dsps, found.brams, f"{found.mhz:.1f}"]

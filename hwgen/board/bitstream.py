@@ -140,7 +140,8 @@ class _Run:
 
     def synthesise(self, files: Mapping[str, str], core: Mapping[str, str], name: str) -> None:
         begin = self._begin("synthesising")
-        family = find_device(self.board.device).family
+        device = find_device(self.board.device)
+        family = device.family
         script = [f"{READ_VERILOG} {name}.v", f"read_rtlil {TOP}.il", f"hierarchy -top {TOP}", "proc"]
         script += [*preparation(family), f"{family.synthesis(TOP)} -json {TOP}.json"]
         given = {f"{TOP}.il": _text(files[f"{TOP}.il"]), **core}
@@ -151,7 +152,7 @@ class _Run:
             raise FitError(f"synthesis for {self.board.name}: {error}") from error
         netlist = run.files[f"{TOP}.json"]
         if self.flow.improved:
-            netlist = json.dumps(self.flow.improved(json.loads(netlist)))
+            netlist = json.dumps(self.flow.improved(json.loads(netlist), device.multipliers))
         (self.folder / f"{TOP}.json").write_text(netlist, encoding="utf-8")
         self.seconds["synthesis"] = time.monotonic() - begin
 
@@ -181,13 +182,19 @@ class _Run:
         """Place and route the netlist in ``folder``."""
         common = ["--json", f"{TOP}.json", "--report", "report.json", "--timing-allow-fail"]
         common += ["--freq", f"{self.clock.mhz:.3f}", "--seed", str(seed)]
+        if self.flow.untimed:
+            common += ["--sdf", f"{TOP}.sdf"]
         told = (lambda line: _tell_place(line, self.tell)) if seed == 1 else None
         try:
             self.flow.route.run(folder, [*self.flow.arguments(self.platform, TOP), *common], told, stop)
         except ToolError as error:
             raise FitError(*_crowded(error.log, self.board) or error.problems) from error
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        return Placed(folder, _reached(report["fmax"], self.clock), report)
+        reached = _reached(report["fmax"], self.clock)
+        if self.flow.untimed:
+            beside = self.flow.untimed((folder / f"{TOP}.sdf").read_text(encoding="utf-8"))
+            reached = min(reached, Clock.of_mhz(1e3 / beside)) if beside else reached
+        return Placed(folder, reached, report)
 
     def _tell_missed(self, best: Clock, placements: int) -> None:
         if placements > 1:

@@ -13,7 +13,9 @@ class Flow:
 
     ``constraints``, ``routed`` and ``bitstream`` are the endings of files; ``arguments(platform, top)`` are those of
     ``route`` that name the part and files, ``packing(platform, source, target)`` those of ``pack``. ``resources`` are
-    what its cells are called in reports. ``improved(netlist)`` is what is done to Yosys' netlist on the way.
+    what its cells are called in reports. ``improved(netlist, multipliers)`` is what is done to Yosys'
+    netlist on the way to a device with so many multipliers. ``untimed(sdf)`` is the longest path, in ns, that ``route``
+    does not time, by the SDF file that it writes; None where it times all.
     """
 
     route: Tool
@@ -24,7 +26,8 @@ class Flow:
     arguments: Callable[[Any, str], list[str]]
     packing: Callable[[Any, str, str], list[str]]
     resources: Mapping[str, str]
-    improved: Callable[[dict], dict] | None = None
+    improved: Callable[[dict, int], dict] | None = None
+    untimed: Callable[[str], float] | None = None
 
 
 def nextpnr(name: str) -> Tool:

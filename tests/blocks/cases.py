@@ -257,6 +257,11 @@ def _cascades():
         dense(FeatureMap(1, 1, 130, S8), 12, Quantization(S8, 0.05, 3)),
         _mac("ring", 13, 5, 13, 5, products=2, array="dsp48e2"),
     )
+    yield conv(small, same, 6), _mac("sliding", 9, 3, 2, 3, array="alu54b")  # two chains, of four positions and of five
+    yield signed, _mac("columns", 6, 4, 2, 2, array="alu54b")
+    yield deep, _mac("sliding", 72, 3, 4, 3, array="alu54b")
+    yield wide, _mac("ring", 1, 3, 1, 1, array="alu54b")
+    yield conv(FeatureMap(5, 6, 6, U8), same, 6, group=6), _mac("sliding", 9, 1, 6, 6, parallel=6, array="alu54b")
 
 
 def _in_luts():

@@ -1,5 +1,6 @@
-"""MULT18X18D and ALU54B of an ECP5 in Verilog, as Lattice describes them (FPGA-TN-02205): what steps of cascades use of
-them, and of the ALU all that it can add up. Ports that are left open count as 0, as nextpnr ties them."""
+"""MULT18X18D and ALU54B of an ECP5 in Verilog: what steps of cascades use of them, and of the ALU all that it can add
+up. Written after the simulation model of ALU54A that Lattice ships for its ECP3, the family before, and after nextpnr's
+and Project Trellis' names; not tried on a board. Ports that are left open count as 0, as nextpnr ties them."""
 
 
 def verilog() -> str:

@@ -32,6 +32,17 @@ pytestmark = pytest.mark.skipif(
 )
 BUILD = ("build", "tiny.onnx", "--calibration", "frames.npy", "--multipliers", "4", "--output", "out")
 
+ROUTED_ALU = """(DELAYFILE
+  (INTERCONNECT sum/R20 total/DI (5000:7000:9000) (5000:7000:9000))
+  (CELL (CELLTYPE "ALU54B")
+    (INSTANCE sum)
+  )
+  (CELL (CELLTYPE "TRELLIS_FF")
+    (INSTANCE total)
+    (SETUPHOLD (posedge DI) (posedge CLK) (0:100:270) (0:0:0))
+  ))
+"""
+
 
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
@@ -46,8 +57,9 @@ def place(tmp_path, monkeypatch):
 
 @pytest.fixture
 def tools(monkeypatch):
-    """Tools that write what nextpnr and the packers do; ``tools["reached"]`` is the clock in MHz."""
-    said = {"reached": 123.0, "calls": []}
+    """Tools that write what nextpnr and the packers do; ``tools["reached"]`` is the clock in MHz, ``tools["sdf"]`` the
+    file of delays."""
+    said = {"reached": 123.0, "calls": [], "sdf": ""}
 
     def run(self, folder, arguments, on_line=None, stop=None):
         said["calls"].append((self.name, list(arguments)))
@@ -55,6 +67,7 @@ def tools(monkeypatch):
             fmax = {"clk": {"achieved": said["reached"], "constraint": float(arguments[arguments.index("--freq") + 1])}}
             used = {"TRELLIS_COMB": {"used": 3000, "available": 83640}}
             (folder / f"{bitstream.TOP}.config").write_text("routed")
+            (folder / f"{bitstream.TOP}.sdf").write_text(said["sdf"])
             (folder / "report.json").write_text(json.dumps({"fmax": fmax, "utilization": used}))
         else:
             (folder / f"{bitstream.TOP}.bit").write_bytes(b"bits")
@@ -104,6 +117,13 @@ def test_a_clock_that_is_not_reached_is_one_line_and_nothing_is_written(tools):
     )
     seeds = {call[1][call[1].index("--seed") + 1] for call in tools["calls"] if call[0] == "nextpnr-ecp5"}
     assert seeds == {"1", "2", "3", "4"}
+
+
+def test_a_path_that_the_router_does_not_time_counts(tools):
+    """R of an ALU54B to a flip-flop 9 ns away: 0.73 and 9 ns, and 0.27 before the edge."""
+    tools["sdf"] = ROUTED_ALU
+    (line,) = errors(*BUILD, "--board", "ulx3s", "--bitstream", "--clock", "110")
+    assert line.startswith("routed on ulx3s, the design reaches 100.0 MHz of the 110 asked for")
 
 
 def test_a_device_that_is_too_small_is_one_line_for_each_resource(tools, monkeypatch):

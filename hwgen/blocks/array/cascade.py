@@ -31,9 +31,6 @@ from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
 from hwgen.memory.weights import WeightSource
 
-#: The most positions of a cascade: sums come later with each.
-LONGEST = 32
-
 
 @dataclass(frozen=True)
 class Operands:
@@ -222,7 +219,7 @@ class CascadeArray(DotArray):
 
     def _cuts(self) -> Iterator[Cut]:
         portion = self.shape.portion
-        return (Cut(portion, chains) for chains in range(-(-portion // LONGEST), portion + 1))
+        return (Cut(portion, chains) for chains in range(-(-portion // self.kind.longest), portion + 1))
 
     def _room(self, cut: Cut) -> bool:
         low, high = self.spread(cut.chains)
@@ -254,7 +251,7 @@ class CascadeArray(DotArray):
             fields = shape.parallel * len(self.sets) * len(positions)
             idle = self.operands(self.lanes).upper * shape.parallel * len(positions) * (self.sets[-1] != self.lanes)
             words = partial(self._words, tuple(positions))
-            made.append(self.source(shape.depth, fields, stored, words, held=False, idle=idle))
+            made.append(self.source(shape.depth, fields, stored, words, self.kind.held, idle))
         return tuple(made)
 
     def _words(self, positions: tuple[int, ...]) -> np.ndarray:

@@ -23,9 +23,9 @@ class SliceKind:
 
     Operands of ``operand`` bits (weights) and ``x`` bits (an activation), both signed, are multiplied; sums have
     ``width`` bits, and what does not fit them is lost. A step gives its products ``latency`` cycles after the
-    operands, and the sum of the steps before ``skew`` cycles after it came. ``alone``: a step of one position may
-    stand anywhere; elsewhere it can only be the first, for nothing else delays the sum before it as a second position
-    does.
+    operands, and the sum of the steps before ``skew`` cycles after it came. A cascade has at most ``longest``
+    positions: sums come later with each, and what joins blocks may not go on. ``held``: weights from memory are slow,
+    and have a register of their own before those of the block.
     """
 
     name: str
@@ -34,17 +34,17 @@ class SliceKind:
     width: int
     latency: int
     skew: int
-    alone: bool
+    longest: int
+    held: bool
 
 
 #: Every kind, by its name; which families have it: :attr:`hwgen.device.family.Family.slices`.
 SLICES = {
     kind.name: kind
     for kind in (
-        SliceKind("dsp48e2", operand=27, x=18, width=48, latency=4, skew=2, alone=False),
-        SliceKind("dsp48e1", operand=25, x=18, width=48, latency=4, skew=2, alone=False),
-        SliceKind("alu54b", operand=10, x=18, width=ecp5_slice.WIDTH, latency=3, skew=1, alone=True),
-        SliceKind("alu54b_routed", operand=10, x=18, width=ecp5_slice.WIDTH, latency=3, skew=1, alone=True),
+        SliceKind("dsp48e2", operand=27, x=18, width=48, latency=4, skew=2, longest=32, held=False),
+        SliceKind("dsp48e1", operand=25, x=18, width=48, latency=4, skew=2, longest=32, held=False),
+        SliceKind("alu54b", operand=10, x=18, width=ecp5_slice.WIDTH, latency=3, skew=1, longest=8, held=True),
     )
 }
 
@@ -61,8 +61,7 @@ class _Hardware:
 _HARDWARE = {
     "dsp48e2": _Hardware(dsp48.twin, dsp48.DSP48E2.cascade),
     "dsp48e1": _Hardware(dsp48.twin, dsp48.DSP48E1.cascade),
-    "alu54b": _Hardware(ecp5_slice.twin, ecp5_slice.WIRED.cells),
-    "alu54b_routed": _Hardware(ecp5_slice.twin, ecp5_slice.ROUTED.cells),
+    "alu54b": _Hardware(ecp5_slice.twin, ecp5_slice.cells),
 }
 
 
@@ -114,5 +113,5 @@ def _check(kind: SliceKind, x: IntType, operand: int, positions: int, first: boo
         raise ValueError(f"{kind.name} takes weights of 1 to {kind.operand} bits, not {operand}")
     if positions not in (1, 2):
         raise ValueError(f"a step of a cascade has one position or two, not {positions}")
-    if positions == 1 and not (first or kind.alone):
+    if positions == 1 and not first:
         raise ValueError(f"a step of one position can only be the first of a cascade of {kind.name}")

@@ -11,6 +11,7 @@ from ..flow import Flow, nextpnr
 from ..needs import Needs
 from ..pll import Pll, Setting
 from .ecp5_netlist import improved
+from .ecp5_netlist.untimed import untimed
 
 
 def _settings(source: float) -> Iterator[Setting]:
@@ -62,6 +63,7 @@ _FLOW = Flow(
         "MULT18X18D": "18x18 multipliers",
     },
     improved=improved,
+    untimed=untimed,
 )
 
 # Carry cells come in pairs.

@@ -1,13 +1,15 @@
-"""What is done to an ECP5's netlist between Yosys and nextpnr for the sake of the clock.
+"""What is done to an ECP5's netlist between Yosys and nextpnr for the sake of the clock; and what nextpnr times not.
 
 A netlist goes in as Yosys writes it in JSON, flattened, and comes out doing the same, cycle by cycle.
 """
 
 from .absorb import absorb
+from .cascades import cascades
 from .replicate import replicate
 from .retime import retime
 
 
-def improved(netlist: dict) -> dict:
-    """``netlist`` with registers in better places."""
-    return replicate(absorb(retime(netlist)))
+def improved(netlist: dict, multipliers: int) -> dict:
+    """``netlist`` with registers in better places, and cascades in those that a device with so many ``multipliers``
+    has for them."""
+    return replicate(cascades(absorb(retime(netlist)), multipliers))
