@@ -7,13 +7,15 @@ from itertools import product
 import pytest
 
 from hwgen.blocks import OPERATORS
+from hwgen.blocks.mac.mac import MacUnit
 from hwgen.blocks.operator import GoldenOnly
 from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.schedule import schedule
+from hwgen.dataflow.search import search as search_module
 from hwgen.dataflow.search.offers import LayerOffers
 from hwgen.dataflow.search.resources import has_large_ram
-from hwgen.dataflow.search.search import USUAL, search
+from hwgen.dataflow.search.search import USUAL, Search, search
 from hwgen.device.mapping import counted
 from hwgen.device.targets import device
 from hwgen.graph.errors import FitError, InputError, ModelError
@@ -91,6 +93,43 @@ def test_offers_are_what_units_cost(place, name):
         assert unit.problems() == []
         assert layer.multipliers[at] == counted(unit.cost.products, device(name))
         assert layer.cycles[at] <= unit.cost.cycles
+
+
+@pytest.mark.parametrize(("size", "channels", "stride"), [(12, 8, 2), (13, 6, 3)])
+def test_beats_are_offered_that_are_wide_enough_for_no_pause(size, channels, stride):
+    """Rows that complete no window, at the end of a frame and at the start of the next, delay none behind them."""
+    op, shapes = conv(FeatureMap(size, size, 8, U8), Window((3, 3), (stride, stride), pads=(0, 0, 1, 1)), channels), {}
+    for unit in op.units():
+        if unit.folding.window == "sliding" and not unit.folding.in_luts:
+            shapes.setdefault((unit.folding.portion, unit.folding.outputs), []).append(unit)
+    for units in shapes.values():
+        widest = replace(units[0], folding=replace(units[0].folding, lanes_in=8))
+        assert min(unit.timed()[0] for unit in units) <= widest.timed()[0]
+
+
+def test_where_weights_are_is_chosen_by_what_the_device_has(network):
+    target = device("xczu3eg")
+    roomy = Search(network, target, 12).fastest()
+    full = fit_table(roomy, target).total
+    assert {layer.folding.weights for layer in roomy.layers if isinstance(layer.unit, MacUnit)} == {"rom"}
+    for blocks, luts, places in [(0, full.luts + 500, ["rom", "luts", "luts"]), (full.brams, full.luts, ["rom"] * 3)]:
+        short = replace(target, name="short", brams=blocks, luts=luts)
+        plan = Search(network, short, 12).fastest()
+        assert [layer.folding.weights for layer in plan.layers if isinstance(layer.unit, MacUnit)] == places
+        assert fit_table(plan, short).fits
+        assert schedule(plan).interval == schedule(roomy).interval
+
+
+def test_no_more_of_anything_is_taken_than_the_cycles_need(network, monkeypatch):
+    """Where the plan with the least multipliers does not fit, a device is not filled with one thing for nothing."""
+    target = device("xczu3eg")
+    full = fit_table(Search(network, target, 12).fastest(), target).total
+    short = replace(target, name="short", brams=2, luts=full.luts * 11 // 10, ffs=full.ffs * 13 // 10)
+    evened = Search(network, short, 12).fastest()
+    monkeypatch.setattr(search_module, "SHARES", ())
+    first = Search(network, short, 12).fastest()
+    assert schedule(evened).interval == schedule(first).interval
+    assert fit_table(evened, short).total.luts < fit_table(first, short).total.luts
 
 
 def test_layers_that_differ_in_weights_alone_share_their_offers():

@@ -110,7 +110,7 @@ def _moved(place: str, groups: Iterable[Offers], numbers: np.ndarray) -> Iterato
         yield replace(group, table=group.table.some(numbers), make=make, moved=Moved(place, group, numbers))
 
 
-def _made_there(group: Offers, numbers: np.ndarray, place: str, at: int) -> "MacUnit":
+def _made_there(group: Offers, numbers: np.ndarray, place: str, at: int) -> OperatorUnit:
     unit = group.make(int(numbers[at]))
     return replace(unit, folding=replace(unit.folding, weights=place))
 

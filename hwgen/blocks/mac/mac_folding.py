@@ -239,11 +239,14 @@ def _input_lanes(layer: MacShape, lanes: list[int], parallel: int, portion: int,
     channels, (top, left, bottom, right) = layer.input.channels, layer.window.pads
     window = -(-layer.group_outputs // outputs) * (layer.group // parallel) * -(-layer.elements // portion)
     row = (layer.input.width + left + right) * channels
-    skipped = max(layer.window.extent[0] - 1 - top, layer.window.strides[0] - 1)
+    extent, stride = layer.window.extent[0], layer.window.strides[0]
+    unused = (layer.input.height + top + bottom - extent) % stride
+    skipped = max(unused + extent - 1 - top, stride - 1)
     pause = skipped * row + layer.window.extent[1] * channels
     work = layer.output.height * layer.output.width * window
     enough = [few for few in lanes if (layer.input.height + bottom) * row // few <= work] or lanes[-1:]
-    smooth = [few for few in enough if pause // few <= (1 + ColumnBuffer.QUEUE * few // channels) * window]
+    held = {few: 1 + ColumnBuffer.QUEUE * few // (channels * layer.window.strides[1]) for few in enough}
+    smooth = [few for few in enough if pause // few <= held[few] * window]
     return sorted({*enough[:1], *smooth[:1]})
 
 

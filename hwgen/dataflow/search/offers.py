@@ -41,19 +41,19 @@ class LayerOffers:
             raise ModelError(f"node {name!r}: {type(op).__name__} has no hardware for {op.input}")
         prices = {kind: counted([kind], device) for group in offered for kind in group.products}
         usual = _undone([(group, _multipliers(group, prices)) for group in offered if group.moved is None])
-        moved = [each for each in offered if each.moved and each.moved.group in usual]
-        moved = [each for each in moved if large or each.moved.place != LARGE]
-        self.name, self.op, self.groups = name, op, [*usual, *moved]
+        moves = [(each, each.moved) for each in offered if each.moved is not None and each.moved.group in usual]
+        moves = [(each, move) for each, move in moves if large or move.place != LARGE]
+        self.name, self.op, self.groups = name, op, [*usual, *(each for each, _ in moves)]
         self.cycles = np.concatenate([group.table.cycles for group in self.groups])
         self.multipliers = np.concatenate([_multipliers(group, prices) for group in self.groups])
         self.starts = np.cumsum([0, *map(len, self.groups)])
         self.usual = int(self.starts[len(usual)])
         self.alike = tuple((id(each.table), each.slices, *(prices[kind] for kind in each.products)) for each in usual)
         self._homes = np.arange(len(self.cycles))
-        self._places = {each.moved.place: np.full(self.usual, -1) for each in moved}
-        for start, each in zip(self.starts[len(usual) :], moved, strict=False):
-            numbers, own = self.starts[usual.index(each.moved.group)] + each.moved.numbers, start + np.arange(len(each))
-            self._homes[own], self._places[each.moved.place][numbers] = numbers, own
+        self._places = {move.place: np.full(self.usual, -1) for _, move in moves}
+        for start, (_, move) in zip(self.starts[len(usual) :], moves, strict=False):
+            numbers, own = self.starts[usual.index(move.group)] + move.numbers, start + np.arange(len(move.numbers))
+            self._homes[own], self._places[move.place][numbers] = numbers, own
         self._settled, self._costs = set[int](), costs
         self._lanes: dict[int, tuple[int, int]] = {}
         self._find_front()

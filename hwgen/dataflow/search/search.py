@@ -29,9 +29,11 @@ from hwgen.graph.network import Network
 from .latency import least_latency
 from .layers import NetworkOffers
 from .offers import Choice
-from .resources import has_large_ram, limits, vector
+from .resources import RESOURCES, has_large_ram, limits, vector
 
 MULTIPLIERS = 100  # for a device without any
+#: Shares of a device that are tried in turn once a plan is found that takes nearly all of something.
+SHARES = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 #: Rounds in which what queues take is set aside.
 ROUNDS = 12
 #: Cycles of a frame times stages beyond which the slowest plan gets no queues: scheduling would take too long.
@@ -130,7 +132,7 @@ class Search:
             return cheapest
         fitting = self._fitting(lambda left: self.offers.within(cycles, left))
         if fitting:
-            return fitting.plan
+            return self._evened(fitting).plan
         if self.lenient:
             return cheapest
         other = self._fastest_fitting(cycles)
@@ -187,7 +189,9 @@ class Search:
     def _fastest_fitting(self, least: int) -> Found | None:
         """The fastest that fits and takes no fewer than ``least`` cycles per frame."""
         fitting = self._fitting(lambda left: self._fewest_cycles(left, least))
-        return self._nearest if fitting is None and self._suffices(self._nearest.plan) else fitting
+        if fitting is not None:
+            return self._evened(fitting)
+        return self._nearest if self._suffices(self._nearest.plan) else None
 
     def _fitting(self, choose: Callable[[np.ndarray], list[int] | None]) -> Found | None:
         """What fits, of offers chosen within limits that leave room for the queues."""
@@ -205,6 +209,23 @@ class Search:
                 plan = found.plan
             rest = np.maximum(rest, self._besides(picks, plan))
         return None
+
+    def _evened(self, found: Found) -> Found:
+        """As fast with less of what there is least left of: smaller and smaller shares of it all, but for multipliers,
+        as long as that suffices."""
+        cycles, rest = self.cycles(found.picks), self._besides(found.picks, found.plan)
+        shared = np.array([name not in ("multipliers", "dsps") for name in RESOURCES])
+        best = None
+        for share in SHARES:
+            limits_ = np.where(shared, share, 1.0) * self._limits
+            picks = self._exact(partial(self.offers.within, cycles, limits_ - rest))
+            if picks is None:
+                break
+            best = picks
+        if best is None:
+            return found
+        evened = self._found(best)
+        return evened if self._suffices(evened.plan) and self.spent(evened.plan) <= self.budget else found
 
     def _besides(self, picks: Sequence[int], plan: Plan) -> np.ndarray:
         """What a plan takes besides what is known of its units and what joins them."""
