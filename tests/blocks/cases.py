@@ -343,6 +343,8 @@ def _tapped():
         side = rows // 2
         op = conv(source, Window((rows, 3), pads=(side, 1, side, 1)), channels)
         yield RowConv(op, _mac("columns", rows * lanes, outputs, lanes, 1, in_luts=True), depth)
+    op = conv(FeatureMap(6, 7, 4, U8), Window((3, 3), pads=(1, 1, 1, 1)), 6)
+    yield RowConv(op, _mac("columns", 6, 3, 2, 1, in_luts=True, products=2, array="dsp48e2"), 16)
 
 
 def _named(units):

@@ -1,10 +1,14 @@
 """Convolutions and pools that nobody thought of, with foldings that the search might choose."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hwgen.blocks import AveragePool, GlobalMaxPool, MaxPool
+from hwgen.blocks.array.arrays import ARRAYS
+from hwgen.blocks.array.multiplier import PAIR, SINGLE
 from hwgen.blocks.mac.mac_folding import MacFolding
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, Quantization
@@ -34,14 +38,23 @@ def windowed(draw):
     return source, window
 
 
+@st.composite
+def arrays(draw, op):
+    """Some hardware for ``op``, with products added up in any way, and one or two in a multiplier."""
+    unit = draw(st.sampled_from(list(op.units())))
+    products = draw(st.sampled_from([SINGLE, PAIR])) if unit.folding.outputs > 1 else SINGLE
+    folding = replace(unit.folding, array=draw(st.sampled_from(sorted(ARRAYS))), products=products)
+    other = replace(unit, folding=folding)
+    return unit if other.problems() else other
+
+
 @settings(max_examples=30)
 @given(windowed(), st.data())
 def test_convolutions(case, data):
     source, window = case
     target = Quantization(data.draw(st.sampled_from([U8, S8])), 0.05, data.draw(st.integers(0, 9)))
     op = conv(source, window, data.draw(st.integers(1, 6)), target, seed=data.draw(st.integers(0, 9)))
-    units = list(op.units())
-    check_unit(data.draw(st.sampled_from(units)), frames=3)
+    check_unit(data.draw(arrays(op)), frames=3)
 
 
 @settings(max_examples=25)
@@ -50,7 +63,7 @@ def test_convolutions_in_groups(case, data):
     source, window = case
     group = data.draw(st.sampled_from([n for n in range(1, source.channels + 1) if source.channels % n == 0]))
     op = conv(source, window, group * data.draw(st.integers(1, 3)), group=group, seed=data.draw(st.integers(0, 9)))
-    check_unit(data.draw(st.sampled_from(list(op.units()))), frames=3)
+    check_unit(data.draw(arrays(op)), frames=3)
 
 
 @settings(max_examples=25)
