@@ -23,9 +23,9 @@ class Products:
 class MemoryNeed:
     """A memory of ``depth`` words of ``width`` bits.
 
-    ``kind`` is ``"rom"`` or ``"ram"``; ``style`` says where it goes: ``"block"``, ``"lutram"``, ``"logic"`` or
-    ``"huge"``.
-    Synthesis keeps ``kept`` bits of a word.
+    ``kind`` is ``"rom"`` or ``"ram"``; ``style`` says where it goes: ``"block"``, ``"lutram"``, ``"logic"``, or large
+    RAM with one port (``"huge"``) or two (``"ultra"``). Synthesis keeps ``kept`` bits of a word. ``empty``: it holds
+    nothing at power-up, and has a port to write and one to read, so that it may be in large RAM with two.
     """
 
     name: str
@@ -34,6 +34,7 @@ class MemoryNeed:
     width: int
     depth: int
     kept: int
+    empty: bool = False
 
     @property
     def bits(self) -> int:

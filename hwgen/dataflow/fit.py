@@ -10,6 +10,8 @@ from hwgen.device.mapping import needs
 from hwgen.device.needs import Needs
 from hwgen.device.targets import DEVICES, Device
 
+from .ultra import chosen, moved, unmoved
+
 if TYPE_CHECKING:
     from hwgen.dataflow.plan import Plan
 
@@ -74,10 +76,17 @@ class FitTable:
         return found.name if found else None
 
     def _fits_on(self, device: Device) -> bool:
-        """Whether it fits another device; one of another family needs other things, which only costs tell."""
-        if device.family is self.device.family:
+        """Whether it fits another device; one of another family, or with another count of UltraRAM, needs other things,
+        which only costs tell."""
+        if device.family is self.device.family and device.ultra_rams == self.device.ultra_rams:
             return FitTable(device, self.total, {}).fits
-        return bool(self.costs) and FitTable(device, _sum(needs(cost, device) for cost in self.costs), {}).fits
+        return bool(self.costs) and FitTable(device, _sum(needs(cost, device) for cost in self._on(device)), {}).fits
+
+    def _on(self, device: Device) -> Iterable[Cost]:
+        """The costs with RAMs in UltraRAM as far as ``device`` has any."""
+        costs = {str(n): unmoved(cost) for n, cost in enumerate(self.costs)}
+        ultra = chosen(costs, device)
+        return [moved(cost, ultra.get(n, frozenset())) for n, cost in costs.items()]
 
     @property
     def data(self) -> dict[str, Any]:
@@ -122,7 +131,7 @@ def _rows(total: Needs, device: Device) -> tuple[FitRow, ...]:
         FitRow(family.dsp_name, total.dsps, device.dsps),
         FitRow(family.bram_name, total.brams, device.brams),
     ]
-    if family.large and device.large_rams:
+    if family.large and (device.large_rams or total.large):
         rows.append(FitRow(family.large_name, total.large, device.large_rams))
     if family.lutram:
         rows.insert(1, FitRow(f"{family.lut_name} as RAM", total.ram_luts, device.ram_luts))

@@ -88,7 +88,10 @@ class Pipeline(wiring.Component):
 
 
 def _made(platform, block: wiring.Component, stage: Stage, name: str):
-    return platform.stage(block, stage, name) if isinstance(platform, Library) else block
+    if not isinstance(platform, Library):
+        return block
+    with stage.placing():
+        return platform.stage(block, stage, name)
 
 
 def module_name(name: str) -> str:

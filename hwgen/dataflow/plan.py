@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hwgen.blocks import UNITS
 from hwgen.blocks.operator import OperatorUnit
+from hwgen.device.targets import Device
 from hwgen.graph.errors import ModelError
 from hwgen.graph.network import Network, screenful
+from hwgen.memory.ram import Shape
 
 from .plan_file import FORMAT
 from .planned import Edge, Place, PlannedLayer
 from .stages import INPUT, Layout, Source, Stage
+from .ultra import chosen
 
 LARGEST_QUEUE = 1 << 20
 
@@ -21,10 +24,12 @@ _REMEDY = "end the network before it with --outputs"
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Layers in topological order, each with its unit and what it reads."""
+    """Layers in topological order, each with its unit and what it reads; ``ultra`` has by stage the shapes (width,
+    depth) of RAMs that are in UltraRAM."""
 
     network: Network
     layers: tuple[PlannedLayer, ...]
+    ultra: Mapping[str, frozenset[Shape]] = field(default_factory=dict)
 
     @staticmethod
     def of(network: Network, units: Iterable[OperatorUnit]) -> "Plan":
@@ -59,9 +64,9 @@ class Plan:
 
     @cached_property
     def _layout(self) -> Layout:
-        return Layout(self.network, self.named, self.readers)
+        return Layout(self.network, self.named, self.readers, self.ultra)
 
-    @property
+    @cached_property
     def stages(self) -> tuple[Stage, ...]:
         """Every block in topological order, with the forks, queues and converters that join the layers."""
         return tuple(self._layout.stages)
@@ -118,6 +123,11 @@ class Plan:
         )
         return replace(self, layers=tuple(layers))
 
+    def placed(self, device: Device) -> "Plan":
+        """The same plan with RAMs in UltraRAM, as far as ``device`` has any (:mod:`hwgen.dataflow.ultra`)."""
+        costs = {stage.name: stage.unit.cost for stage in self.stages}
+        return replace(self, ultra=chosen(costs, device))
+
     def to_json(self) -> str:
         """A form to look at, edit and feed back: see :func:`hwgen.dataflow.plan_reader.parse_plan`."""
         names = {kind: name for name, kind in UNITS.items()}
@@ -129,10 +139,17 @@ class Plan:
                 "unit": names[type(layer.unit)],
                 "settings": layer.unit.settings,
                 "queues": list(layer.queues),
+                **self._ultra_of(layer.name),
             }
             for layer in self.layers
         ]
         return json.dumps({"format": FORMAT, "network": self.network.name, "layers": layers}, indent=2) + "\n"
+
+    def _ultra_of(self, layer: str) -> dict[str, dict[str, list[Shape]]]:
+        """The RAMs of a layer's stages in UltraRAM, by what their names have behind the layer's."""
+        stages = (stage for stage in self.stages if stage.layer == layer and stage.ultra)
+        ultra = {stage.name.removeprefix(layer): sorted(stage.ultra) for stage in stages}
+        return {"ultra": ultra} if ultra else {}
 
 
 def check_hardware(network: Network) -> None:

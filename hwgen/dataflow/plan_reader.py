@@ -1,17 +1,20 @@
 """An edited ``plan.json`` becomes a plan again, or a list of everything that is wrong with it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hwgen.blocks import UNITS
 from hwgen.blocks.operator import OperatorUnit
 from hwgen.graph.errors import InputError, near
 from hwgen.graph.network import Layer, Network
+from hwgen.memory.ram import Shape
 
 from .plan import Plan, check_hardware
 from .plan_file import place, read_document, settings_differences
 from .shortcuts import tap_problems
 from .taps import hand_on
+from .ultra import movable
 
 
 def parse_plan(network: Network, text: str, file: str = "plan") -> Plan:
@@ -33,7 +36,28 @@ def parse_plan(network: Network, text: str, file: str = "plan") -> Plan:
     if problems:
         raise InputError(*problems)
     plan = Plan.of(network, units).with_queues(queues)
-    return hand_on(plan, {x.name: x.unit for x in plan.layers if len(x.unit.outputs) > 1})
+    plan = hand_on(plan, {x.name: x.unit for x in plan.layers if len(x.unit.outputs) > 1})
+    return _in_ultra(plan, {name: entries[at] for name, at in places.items()}, file)
+
+
+def _in_ultra(plan: Plan, entries: dict[str, dict[str, Any]], file: str) -> Plan:
+    """``plan`` with the RAMs in UltraRAM that ``entries`` of layers, by name, say."""
+    able = {stage.name: [list(shape) for shape in movable(stage.unit.cost)] for stage in plan.stages}
+    ultra: dict[str, frozenset[Shape]] = {}
+    problems = []
+    for n, (name, entry) in enumerate(entries.items()):
+        for suffix, shapes in entry.get("ultra", {}).items():
+            there = able.get(name + suffix, [])
+            if not isinstance(shapes, list) or any(shape not in there for shape in shapes):
+                problems.append(
+                    f"{file}: {place(n, entry)}: ultra.{json.dumps(suffix)} must list RAMs, [bits, words], of "
+                    f"{json.dumps(there)}, not {json.dumps(shapes)}"
+                )
+            elif shapes:
+                ultra[name + suffix] = frozenset((bits, words) for bits, words in shapes)
+    if problems:
+        raise InputError(*problems)
+    return replace(plan, ultra=ultra)
 
 
 def _places(network: Network, entries: list[dict[str, Any]], file: str) -> tuple[dict[str, int], list[str]]:

@@ -63,7 +63,8 @@ def count_stages(
     names = {}
     with threads(jobs or os.cpu_count() or 1) as pool:
         for stage in plan.stages:
-            text = to_rtlil(stage.unit.block(), "top", cells=True)
+            with stage.placing():
+                text = to_rtlil(stage.unit.block(), "top", cells=True)
             kind = names[stage.name] = hashlib.sha256(text.encode()).hexdigest()
             if kind not in kinds:
                 kinds[kind] = pool.submit(remembered, text, "top", device, timeout)

@@ -1,6 +1,7 @@
 """Every block of a pipeline: layers, the forks behind them, the queues and width converters in front of them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,8 +13,10 @@ from hwgen.blocks.stream import Port
 from hwgen.cost.actor import Actor, Give
 from hwgen.cost.needs import Cost
 from hwgen.graph.network import Network
+from hwgen.memory.ram import Shape, in_ultra
 
 from .planned import Edge, Place, PlannedLayer
+from .ultra import moved
 
 #: Beats that each reader of a fork may be behind at least: what a LUT memory gives at no extra cost.
 LEAST_FORK = 16
@@ -31,12 +34,14 @@ INPUT = Source(-1)
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One block of the pipeline. ``layer`` is the one it belongs to; ``sources`` are what it reads."""
+    """One block of the pipeline. ``layer`` is the one it belongs to; ``sources`` are what it reads; RAMs of the shapes
+    in ``ultra`` are in UltraRAM."""
 
     name: str
     unit: Unit
     layer: str
     sources: tuple[Source, ...]
+    ultra: frozenset[Shape] = frozenset()
 
     @property
     def is_layer(self) -> bool:
@@ -51,7 +56,11 @@ class Stage:
     @property
     def cost(self) -> Cost:
         """What the unit takes."""
-        return self.unit.cost
+        return moved(self.unit.cost, self.ultra)
+
+    def placing(self) -> AbstractContextManager[None]:
+        """What its block is elaborated in, so that its RAMs go where they are planned."""
+        return in_ultra(self.ultra)
 
     @property
     def ports(self) -> list[tuple[int, Give]]:
@@ -74,14 +83,20 @@ class Layout:
     """The stages of a plan in topological order, and the sources of the network's outputs.
 
     ``entries`` are the sources of what each layer reads, by its name and the number of the input: the queue or width
-    converter in front of it, or what is before that.
+    converter in front of it, or what is before that. ``ultra``: by stage the shapes of RAMs in UltraRAM.
     """
 
-    def __init__(self, network: Network, layers: Mapping[str, PlannedLayer], readers: Mapping[Edge, Sequence[Place]]):
+    def __init__(
+        self,
+        network: Network,
+        layers: Mapping[str, PlannedLayer],
+        readers: Mapping[Edge, Sequence[Place]],
+        ultra: Mapping[str, frozenset[Shape]],
+    ):
         self.stages: list[Stage] = []
         self.entries: dict[tuple[str, int], Source] = {}
         self._waiting: dict[tuple[str, int], _Stream] = {}
-        self._layers, self._readers = layers, readers
+        self._layers, self._readers, self._ultra = layers, readers, ultra
         network_input = ("", 0)
         first = readers[network_input][0][0]
         port = Port(network.input.map, layers[first].unit.lanes_in)
@@ -94,7 +109,7 @@ class Layout:
         self.outputs = tuple(self._waiting.pop(("", n)).source for n in range(len(network.results)))
 
     def _add(self, name: str, unit: Unit, layer: str, *sources: Source) -> Source:
-        self.stages.append(Stage(name, unit, layer, sources))
+        self.stages.append(Stage(name, unit, layer, sources, self._ultra.get(name, frozenset())))
         return Source(len(self.stages) - 1)
 
     def _lay_out(self, layer: PlannedLayer, inputs: tuple[Source, ...]) -> list[_Stream]:

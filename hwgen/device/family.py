@@ -51,7 +51,7 @@ class BlockRam:
     """A block RAM in one of its sizes: ``units`` of the resource, Yosys' ``cost``, and (width, depth) ``shapes``.
 
     Every ``byte`` bits of a word have a write enable of their own. ``joined``: words may lie in one block beside each
-    other, where there are bits free.
+    other, where there are bits free. With two ``ports`` it is written and read in the same cycle.
     """
 
     units: int
@@ -59,6 +59,7 @@ class BlockRam:
     byte: int
     shapes: tuple[tuple[int, int], ...]
     joined: bool = True
+    ports: int = 2
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class Family:
     has none; ``cells`` what each cell that it makes takes, flip-flops aside, which are the cells named like ``flops``.
     Cells that are not there take nothing of their own: wide multiplexers and carry chains join LUTs that are counted
     already. ``lut_inputs``: of one LUT. ``free_mux``: LUTs that can be joined to a wider one at no cost. ``large``: RAM
-    with one port and without contents at power-up, None where designs use none. ``dsp_name``, ``bram_name``,
+    without contents at power-up, for weights that are loaded where it has one port (SPRAM), for what hardware writes
+    itself where it has two (UltraRAM); with the bytes it may have. ``dsp_name``, ``bram_name``,
     ``lut_name`` and ``large_name`` are what tables call the resources. ``clock`` is the one that speeds are stated at
     unless another is asked for. ``slices`` are the kinds of DSP blocks that add up along a cascade, by their names in
     :data:`hwgen.blocks.array.slices.SLICES`. ``flow`` and ``pll`` make bitstreams, None where boards have none.
@@ -118,11 +120,16 @@ class Family:
     dsp_name: str
     bram_name: str
     lut_name: str
-    large: BlockRam | None = None
+    large: tuple[BlockRam, ...] = ()
     large_name: str = ""
     slices: tuple[str, ...] = ()
     flow: Flow | None = field(default=None, repr=False, compare=False)
     pll: Pll | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def large_ports(self) -> int:
+        """Ports of its large RAM; 0 where there is none."""
+        return self.large[0].ports if self.large else 0
 
     @property
     def label(self) -> str:

@@ -77,6 +77,10 @@ def _cut(a: int, b: int, result: int, shapes: Dsp) -> tuple[int, int]:
 # Memories
 
 
+#: Ports of the large RAM that styles of memories stand for.
+LARGE_PORTS = {"huge": 1, "ultra": 2}
+
+
 def brams(memory: MemoryNeed, device: Device) -> int:
     """Block RAMs, in the device's unit, for a memory with one port to read and, if it is a RAM, one to write."""
     if not _in_block(memory, device):
@@ -91,7 +95,7 @@ def large_rams(memory: MemoryNeed, device: Device) -> int:
 
 
 def _in_large(memory: MemoryNeed, device: Device) -> bool:
-    return memory.style == "huge" and device.family.large is not None
+    return device.family.large_ports == LARGE_PORTS.get(memory.style)
 
 
 def _block_layout(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
@@ -99,8 +103,7 @@ def _block_layout(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, in
 
     Yosys' older ``memory_bram``, for blocks that are not joined, takes the shape of whose bits most percent are used.
     """
-    large = device.family.large
-    blocks = device.family.brams if large is None or memory.style != "huge" else (large,)
+    blocks = device.family.large if _in_large(memory, device) else device.family.brams
     options = [(_blocks(memory, block, shape), block, shape) for block in blocks for shape in block.shapes]
 
     def worse(option: tuple[int, BlockRam, tuple[int, int]]) -> tuple[int, int]:
@@ -114,9 +117,9 @@ def _block_layout(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, in
 
 
 def _in_block(memory: MemoryNeed, device: Device) -> bool:
-    """Without LUT RAM, small RAMs are block RAMs too; without large RAM, large ones are."""
-    if memory.style == "huge":
-        return device.family.large is None
+    """Without LUT RAM, small RAMs are block RAMs too; without large RAM of their kind, large ones are."""
+    if memory.style in LARGE_PORTS:
+        return not _in_large(memory, device)
     return memory.style == "block" or (memory.style == "lutram" and device.family.lutram is None)
 
 
@@ -148,7 +151,7 @@ def memory_luts(memory: MemoryNeed, device: Device) -> int:
     """LUTs of a memory: those that hold its bits, and those that choose between rows where it is deeper than one."""
     if memory.style == "logic":
         return _logic_rom(memory, device)
-    if memory.style == "huge" or _in_block(memory, device):
+    if memory.style in LARGE_PORTS or _in_block(memory, device):
         return memory.kept * _chooser(_block_layout(memory, device)[2], device)
     lutram = device.family.lutram
     rows = 1 if lutram is None else -(-memory.depth // max(depth for _, depth in lutram.shapes))

@@ -51,6 +51,11 @@ class Device:
         return usual if given == usual else given
 
     @property
+    def ultra_rams(self) -> int:
+        """UltraRAMs: memories of its large kind that are written and read in the same cycle."""
+        return self.large_rams if self.family.large_ports == 2 else 0
+
+    @property
     def multipliers(self) -> int:
         """Products that its DSP blocks take at once, one in each."""
         return self.dsps

@@ -76,13 +76,18 @@ def binds(device: str | Device | None, multipliers: int | None, fps: float | Non
 
 def _checked_plan(plan: Plan, device: Device, large: bool) -> Plan:
     """``plan``, unless it has weights in large RAM that nobody has asked for, or that the device does not have, or
-    cascades of blocks that this does not have."""
+    cascades of blocks or UltraRAM that this does not have."""
     for layer in plan.layers:
         if layer.unit.slices not in (None, *device.family.slices):
             raise InputError(
                 f"layer {layer.name!r} of the plan has array {layer.unit.slices!r}, cascades of DSP blocks that "
                 f"{device.name} does not have; make it 'tree', or give the --device that the plan is for"
             )
+    if plan.ultra and not device.ultra_rams:
+        raise InputError(
+            f"the plan has RAMs in UltraRAM, of which device {device.name} has none: take the fields 'ultra' out of "
+            "its layers, or take another --device"
+        )
     if plan.waits_for_load:
         require_large_ram(device)
         if not large:

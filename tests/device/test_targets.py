@@ -11,7 +11,7 @@ from hwgen.cost.logic import Logic
 from hwgen.cost.needs import Cost, MemoryNeed, Products
 from hwgen.dataflow.fit import fit_costs, fit_needs
 from hwgen.device.families import FAMILIES as FAMILY_TABLE
-from hwgen.device.mapping import brams, dsps, memory_luts, needs, ram_luts
+from hwgen.device.mapping import brams, dsps, large_rams, memory_luts, needs, ram_luts
 from hwgen.device.needs import Needs
 from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import DEVICES, device
@@ -34,7 +34,7 @@ def memory(kind, width, depth, style="block"):
 def memory_module(need: MemoryNeed, name: str) -> str:
     """A memory as :mod:`hwgen.memory` makes them, in Verilog."""
     bits, words = max(need.depth - 1, 1).bit_length(), random.Random(need.bits)
-    style = {"block": "block", "lutram": "distributed"}[need.style]
+    style = {"lutram": "distributed"}.get(need.style, need.style)
     write = "if (we) m[wa] <= d;" if need.kind == "ram" else ""
     first = [words.getrandbits(need.width) if need.kind == "rom" else 0 for _ in range(need.depth)]
     return (
@@ -84,6 +84,21 @@ def test_block_rams_are_as_yosys_maps_them(target):
     cases = [memory(kind, *shape) for kind in ("rom", "ram") for shape in SHAPES[target.family.name]]
     cells = mapped([memory_module(case, f"m{n}") for n, case in enumerate(cases)], target)
     assert [brams(case, target) for case in cases] == [count(found, target).brams for found in cells]
+
+
+@pytest.mark.slow
+def test_ultra_ram_is_as_yosys_maps_it():
+    """Bytes of 9 bits, but where rows of narrow words stand beside each other; and words wider and deeper than one."""
+    shapes = [(72, 4096), (100, 100), (64, 5000), (10, 9000), (5, 34_000)]
+    cases = [memory("ram", *shape, "ultra") for shape in shapes]
+    modules = [
+        re.sub(r"initial begin.*?\nend\n", "", memory_module(each, f"m{n}"), flags=re.DOTALL)
+        for n, each in enumerate(cases)
+    ]
+    cells = mapped(modules, device("xck26"))
+    assert [large_rams(case, device("xck26")) for case in cases] == [1, 2, 2, 1, 1]
+    assert [count(found, device("xck26")).large for found in cells] == [1, 2, 2, 1, 1]
+    assert all(count(found, device("xck26")).brams == 0 for found in cells)
 
 
 PRODUCTS = [

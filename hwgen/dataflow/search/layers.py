@@ -8,6 +8,7 @@ import numpy as np
 from hwgen.blocks.operator import OperatorUnit
 from hwgen.cost.needs import Cost
 from hwgen.dataflow.plan import Plan, check_hardware
+from hwgen.dataflow.ultra import moved, saving
 from hwgen.device.mapping import needs
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
@@ -37,7 +38,7 @@ class NetworkOffers:
         self.joints = Joints(network, device)
         firsts = {layer.alike: n for n, layer in reversed(list(enumerate(self.layers)))}
         self._first = [firsts[layer.alike] for layer in self.layers]
-        self._known: dict[tuple[int, int], np.ndarray] = {}
+        self._known: dict[tuple[int, int, bool], np.ndarray] = {}
 
     @property
     def targets(self) -> list[int]:
@@ -112,15 +113,20 @@ class NetworkOffers:
             able = [np.intersect1d(x.near(cycles), some) for x, some in zip(self.layers, able, strict=True)]
         able = [layer.everywhere(some) for layer, some in zip(self.layers, able, strict=True)]
         rows = self._chooser(able, limits).chosen()
-        return rows and [int(some[at]) for some, at in zip(able, rows, strict=True)]
+        return rows and _picked(able, rows)
 
     def nearest(self, able: Sequence[np.ndarray], limits: np.ndarray) -> list[int]:
         """Of the offers ``able`` of each layer some that keep within ``limits``, or lack little of that."""
-        rows = self._chooser(able, limits).nearest()
-        return [int(some[at]) for some, at in zip(able, rows, strict=True)]
+        return _picked(able, self._chooser(able, limits).nearest())
 
     def _chooser(self, able: Sequence[np.ndarray], limits: np.ndarray) -> Chooser:
-        rows = [np.stack([self._vector(n, at) for at in some.tolist()]) for n, some in enumerate(able)]
+        """With a row for each offer; and where there is UltraRAM, a second time with RAMs in it, behind all others."""
+        ways = (False, True) if self.device.ultra_rams else (False,)
+        rows = [
+            np.stack([self._vector(n, at, ultra) for ultra in ways for at in some.tolist()])
+            for n, some in enumerate(able)
+        ]
+        able = [np.tile(some, len(ways)) for some in able]
         return Chooser(rows, [self._join(edge, able) for edge in self.joints.edges], limits)
 
     def _join(self, edge: Edge, able: Sequence[np.ndarray]) -> Join:
@@ -129,16 +135,23 @@ class NetworkOffers:
         takes = behind.lanes(able[edge.behind])[0]
         return Join(edge.before, edge.behind, gives, takes, partial(self.joints.converter, edge.map))
 
-    def _vector(self, n: int, at: int) -> np.ndarray:
-        """What an offer and a fork behind it take. Layers that offer the same are taken to be alike; plans are counted
-        exactly."""
-        key = self._first[n], at
+    def _vector(self, n: int, at: int, ultra: bool = False) -> np.ndarray:
+        """What an offer and a fork behind it take, with all RAMs in UltraRAM that can be where ``ultra`` says so.
+        Layers that offer the same are taken to be alike; plans are counted exactly."""
+        key = self._first[n], at, ultra
         if key not in self._known:
             layer = self.layers[key[0]]
-            self._known[key] = vector(needs(layer.cost(at), self.device), layer.multipliers[at])
+            cost = layer.cost(at)
+            cost = moved(cost, saving(cost, self.device)) if ultra else cost
+            self._known[key] = vector(needs(cost, self.device), layer.multipliers[at])
         taken, layer = self._known[key], self.layers[n]
         if self.joints.forks(n):
             taken = taken + self.joints.fork(n, layer.op.output, layer.unit(at).lanes_out)
         if n == self.joints.first and self.joints.forks(INPUT):
             taken = taken + self.joints.fork(INPUT, self.network.input.map, layer.unit(at).lanes_in)
         return taken
+
+
+def _picked(able: Sequence[np.ndarray], rows: Sequence[int]) -> list[int]:
+    """The offers that rows of a chooser stand for."""
+    return [int(some[at % len(some)]) for some, at in zip(able, rows, strict=True)]

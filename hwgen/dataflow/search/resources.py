@@ -25,15 +25,15 @@ def cost_vector(cost: Cost, device: Device) -> np.ndarray:
 
 
 def limits(device: Device, budget: float, *, large: bool) -> np.ndarray:
-    """What there is: a ``budget`` of multipliers, and of ``device`` all it has; large RAM only where ``large`` says
-    that it may be used."""
+    """What there is: a ``budget`` of multipliers, and of ``device`` all it has; SPRAM only where ``large`` says that it
+    may be used."""
     has = (device.luts, device.ram_luts, device.ffs, device.dsps, device.brams)
-    return np.array([budget, *has, device.large_rams if large else 0], float)
+    return np.array([budget, *has, device.large_rams if large else device.ultra_rams], float)
 
 
 def has_large_ram(device: Device) -> bool:
     """Whether designs can have weights in RAM of its large kind: SPRAM, which has nothing in it at power-up."""
-    return device.family.large is not None and device.large_rams > 0
+    return device.family.large_ports == 1 and device.large_rams > 0
 
 
 def require_large_ram(device: Device) -> None:

@@ -79,7 +79,8 @@ class Search:
         return self._with_offers(replace(self, multipliers=multipliers))
 
     def _with_offers(self, other: "Search") -> "Search":
-        if other.device.family is self.device.family and self._large == other._large:
+        alike = self._large == other._large and bool(self.device.ultra_rams) == bool(other.device.ultra_rams)
+        if other.device.family is self.device.family and alike:
             other.__dict__["offers"] = self.offers
         return other
 
@@ -119,7 +120,8 @@ class Search:
         """The plan with the offers picked, and queues such that it is as fast as its slowest layer. Convolutions hand
         shortcuts on where they can, for at most ``spare`` multipliers more."""
         target = self.cycles(picks)
-        return tap_shortcuts(size_queues(self.offers.plan(picks), target), target, spare, self.device)
+        plan = tap_shortcuts(size_queues(self.offers.plan(picks), target), target, spare, self.device)
+        return plan.placed(self.device)
 
     def cycles(self, picks: Sequence[int]) -> int:
         """Of the slowest of the offers picked."""
@@ -157,7 +159,7 @@ class Search:
         plainest = [layer.everywhere(layer.plainest) for layer in offers.layers]
         for _ in range(ROUNDS):
             picks = offers.moved(offers.nearest(plainest, self._limits - rest), self._limits[-1])
-            plan = offers.plan(picks)
+            plan = offers.plan(picks).placed(self.device)
             if fit_table(plan, self.device).fits:
                 return self._queued(plan, picks)
             more = np.maximum(rest, self._besides(picks, plan))
@@ -201,13 +203,15 @@ class Search:
             if picks is None:
                 return None
             picks = self.offers.moved(picks, self._limits[-1])
-            plan = self.offers.plan(picks)
+            plan = self.offers.plan(picks).placed(self.device)
             if self._suffices(plan):  # queues take a run of the whole schedule
                 found = self._found(picks)
                 if self._suffices(found.plan) and self.spent(found.plan) <= self.budget:
                     return found
                 plan = found.plan
-            rest = np.maximum(rest, self._besides(picks, plan))
+            more = np.maximum(rest, self._besides(picks, plan))
+            # Of RAMs others may go to UltraRAM than those that were counted on.
+            rest = more if (more > rest).any() else rest + np.maximum(self._total(plan) - self._limits, 0)
         return None
 
     def _evened(self, found: Found) -> Found:
@@ -228,8 +232,16 @@ class Search:
         return evened if self._suffices(evened.plan) and self.spent(evened.plan) <= self.budget else found
 
     def _besides(self, picks: Sequence[int], plan: Plan) -> np.ndarray:
-        """What a plan takes besides what is known of its units and what joins them."""
-        return vector(fit_table(plan, self.device).total, self.spent(plan)) - self.offers.taken(picks)
+        """What a plan takes besides what is known of its units and what joins them, with these where they would be in
+        UltraRAM without it."""
+        total = self._total(plan)
+        if self.device.ultra_rams:
+            bare = self.offers.plan(picks)
+            total = total - self._total(bare.placed(self.device)) + self._total(bare)
+        return total - self.offers.taken(picks)
+
+    def _total(self, plan: Plan) -> np.ndarray:
+        return vector(fit_table(plan, self.device).total, self.spent(plan))
 
     def _exact(self, choose: Callable[[], Picks]) -> Picks:
         """What ``choose`` picks once cycles of all that it picks are exact."""
@@ -288,6 +300,8 @@ class Search:
 
     def _fits(self, picks: list[int]) -> bool:
         """Whether they do, before there are queues."""
+        if self.bound and self.device.ultra_rams:
+            return fit_table(self.offers.plan(picks).placed(self.device), self.device).fits
         return not self.bound or bool((self.offers.taken(picks) <= self._limits).all())
 
     def _suffices(self, plan: Plan) -> bool:

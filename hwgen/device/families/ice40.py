@@ -92,7 +92,7 @@ _ICE40 = Family(
     dsp_name="16x16 multipliers",
     bram_name="block RAM (4 kbit)",
     lut_name="LUT4",
-    large=BlockRam(1, 2048, 4, ((16, 16384),)),
+    large=(BlockRam(1, 2048, 4, ((16, 16384),), ports=1),),
     large_name="SPRAM (256 kbit)",
     flow=_FLOW,
     pll=Pll(_settings, _cell, takes_pin=True),

@@ -16,11 +16,24 @@ _CELLS = {
     **dict.fromkeys(("DSP48E1", "DSP48E2"), Needs(dsps=1)),
     **dict.fromkeys(("RAMB18E1", "RAMB18E2"), Needs(brams=1)),
     **dict.fromkeys(("RAMB36E1", "RAMB36E2"), Needs(brams=2)),
+    "URAM288": Needs(large=1),
 }
 
 
+#: UltraRAM (AMD UG573): its bytes have 9 bits, or 8.
+_ULTRA = tuple(BlockRam(1, 1024, byte, ((72, 4096),)) for byte in (9, 8))
+
+
 # LUTs with six inputs take in what is in front of an adder, flip-flops what is chosen from a constant.
-def _xilinx(name: str, series: str, slices: str, dsp: int, lutram: LutRam, clock: UsualClock) -> Family:
+def _xilinx(
+    name: str,
+    series: str,
+    slices: str,
+    dsp: int,
+    lutram: LutRam,
+    clock: UsualClock,
+    large: tuple[BlockRam, ...] = (),
+) -> Family:
     return Family(
         name=name,
         maker="AMD",
@@ -38,6 +51,8 @@ def _xilinx(name: str, series: str, slices: str, dsp: int, lutram: LutRam, clock
         dsp_name=f"DSP ({dsp}x18)",
         bram_name="block RAM (18 kbit)",
         lut_name="LUT6",
+        large=large,
+        large_name="UltraRAM (288 kbit)" if large else "",
         slices=(slices,),
     )
 
@@ -84,5 +99,6 @@ FAMILIES = (
             "chosen: under a quarter of the 661 MHz that AMD UG984 (MicroBlaze 2025.2, Maximum Frequencies, table 1) "
             "gives for a Zynq UltraScale+ of the fastest grade",
         ),
+        _ULTRA,
     ),
 )
