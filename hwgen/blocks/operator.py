@@ -324,7 +324,7 @@ class Moved(NamedTuple):
 class Operator(ABC):
     """The base of all operators; subclasses are frozen dataclasses with an ``input`` feature map."""
 
-    #: The ``op`` of the sites it takes (:data:`hwgen.graph.network.SITE_OPS`), for messages.
+    #: The ``op`` of the sites that it may take (:data:`hwgen.graph.network.SITE_OPS`); it is asked for no others.
     sites: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:  # each is a field of some operators and a property of others

@@ -1,6 +1,6 @@
 """What operators share that move beats from streams to a stream, through a pipeline that ends in a queue."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import cached_property, reduce
 from math import gcd
@@ -27,6 +27,24 @@ class Hardware(NamedTuple):
     logic: Logic
     memories: Sequence[MemoryNeed] = ()
     products: Sequence[Products] = ()
+
+
+class Pipeline(ABC):
+    """What makes an integer of others in a lane of a block, a new one in every cycle."""
+
+    @property
+    @abstractmethod
+    def latency(self) -> int:
+        """Cycles from the operands to the result."""
+
+    @property
+    @abstractmethod
+    def hardware(self) -> Hardware:
+        """What a lane takes."""
+
+    @abstractmethod
+    def certificate(self) -> dict[str, object]:
+        """What was proved, in a form for reports."""
 
 
 class Streamed(Operator):

@@ -62,7 +62,7 @@ def _place(device: Device, sources: dict[str, int]) -> str:
 
 def multiplier(device: Device) -> str:
     """The size of one unit of the device's multipliers."""
-    smallest = min(device.family.dsp.shapes, key=lambda shape: (shape.units, shape.a))
+    smallest = min(device.family.dsp, key=lambda shape: (shape.units, shape.a))
     return f"{smallest.a}x{smallest.b}"
 
 

@@ -126,7 +126,11 @@ Op = TypeVar("Op", bound=GoldenOperator, covariant=True)
 
 
 class OperatorClass(Protocol[Op]):
-    """A class of operators, as lowering asks one after the other."""
+    """A class of operators, as lowering asks one after the other, for a site whose ``op`` is one of ``sites``."""
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """The ``op`` of sites that it may take."""
 
     def from_site(self, site: Site) -> Op | None:
         """The operator for ``site``; None where it is not of this class."""

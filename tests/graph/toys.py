@@ -52,9 +52,11 @@ class Toy:
 
 
 class ToyConv(Toy):
+    sites = ("Conv",)
+
     @classmethod
     def from_site(cls, site):
-        return cls(site) if site.op == "Conv" else None
+        return cls(site)
 
     def golden(self, x):
         weights, bias, scale = self.weights()
@@ -66,9 +68,11 @@ class ToyConv(Toy):
 
 
 class ToyDense(Toy):
+    sites = ("Gemm",)
+
     @classmethod
     def from_site(cls, site):
-        return cls(site) if site.op == "Gemm" else None
+        return cls(site)
 
     def golden(self, x):
         weights, bias, scale = self.weights()
@@ -77,18 +81,22 @@ class ToyDense(Toy):
 
 
 class ToyMaxPool(Toy):
+    sites = ("MaxPool",)
+
     @classmethod
     def from_site(cls, site):
-        return cls(site) if site.op == "MaxPool" else None
+        return cls(site)
 
     def golden(self, x):
         return window(self.site).patches(x, self.site.input.map.type.min).max(axis=(3, 4))
 
 
 class ToyRequantize(Toy):
+    sites = ("Requantize",)
+
     @classmethod
     def from_site(cls, site):
-        return cls(site) if site.op == "Requantize" else None
+        return cls(site)
 
     def golden(self, x):
         real = self.site.input.quantization.dequantize(x)
@@ -99,9 +107,11 @@ class ToyRequantize(Toy):
 class ToyAveragePool(Toy):
     """Integer sum times input_scale / (output_scale * count)."""
 
+    sites = ("AveragePool", "GlobalAveragePool")
+
     @classmethod
     def from_site(cls, site):
-        return cls(site) if site.op in ("AveragePool", "GlobalAveragePool") else None
+        return cls(site)
 
     def golden(self, x):
         zero = self.site.input.quantization.zero_point
@@ -111,9 +121,11 @@ class ToyAveragePool(Toy):
 
 
 class ToyRearrange(Toy):
+    sites = ("Rearrange",)
+
     @classmethod
     def from_site(cls, site):
-        return cls(site) if site.op == "Rearrange" else None
+        return cls(site)
 
     def golden(self, x):
         places = self.site.attributes["places"]

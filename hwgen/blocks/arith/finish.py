@@ -1,6 +1,6 @@
 """From a number in fixed point to the integer that it is quantised to: shifted, searched for, or divided."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +13,7 @@ from hwgen.blocks.arith.fixed_point import Number
 from hwgen.blocks.pointwise.element_form import Definition
 from hwgen.blocks.requantize.step_search import SearchShape, point_type, search, value_type
 from hwgen.blocks.stream import element_shape
-from hwgen.blocks.streamed import Hardware
+from hwgen.blocks.streamed import Hardware, Pipeline
 from hwgen.cost.logic import Logic, adder, clipped, delayed, index_bits
 from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.errors import ModelError
@@ -31,21 +31,11 @@ _MOST_SEARCHED = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Finish(ABC):
+class Finish(Pipeline):
     """Ends ``number`` in an integer of ``out``."""
 
     number: Number
     out: IntType
-
-    @property
-    @abstractmethod
-    def latency(self) -> int:
-        """Cycles from the number to the integer."""
-
-    @property
-    @abstractmethod
-    def hardware(self) -> Hardware:
-        """What a lane takes."""
 
     @abstractmethod
     def emit(self, m: Module, name: str, x: Value) -> Value:
@@ -54,10 +44,6 @@ class Finish(ABC):
     @abstractmethod
     def apply(self, x: np.ndarray) -> np.ndarray:
         """The integers, int64."""
-
-    @abstractmethod
-    def certificate(self) -> dict[str, object]:
-        """What was proved, in a form for reports."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
@@ -233,7 +233,7 @@ class Join(NamedTuple):
     ``chooser`` the first one only says which of the others it is, and has a step of its own."""
 
     hardware: Callable[..., Value]
-    numpy: Callable[..., np.ndarray]
+    numpy: Callable[..., Any]
     adds: bool = False
     chooser: bool = False
 

@@ -108,8 +108,6 @@ class Slice(_Box):
 
     @classmethod
     def from_site(cls, site: Site) -> "Slice | None":
-        if site.op != "Rearrange":
-            return None
         places, source = site.attributes["places"], site.input.map
         if (places == NOWHERE).any():
             return None
@@ -167,8 +165,6 @@ class Pad(_Box):
 
     @classmethod
     def from_site(cls, site: Site) -> "Pad | None":
-        if site.op != "Rearrange":
-            return None
         places, source = site.attributes["places"], site.input.map
         inside = np.argwhere(places != NOWHERE)
         if not len(inside):

@@ -39,8 +39,6 @@ class Concat(SeveralInputs, Streamed):
 
     @classmethod
     def from_site(cls, site: Site) -> "Concat | None":
-        if site.op != "Concat":
-            return None
         if any(tensor.quantization != site.output.quantization for tensor in site.inputs):
             raise ModelError(f"node {site.name!r}: its operands are quantised differently; quantise them alike")
         constants = {

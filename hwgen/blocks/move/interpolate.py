@@ -94,7 +94,7 @@ class LinearResize(GoldenOnly):
     @classmethod
     def from_site(cls, site: Site) -> "LinearResize | None":
         settings = site.attributes
-        if site.op != "Float" or settings["node"].op not in ("Resize", "Upsample") or len(site.inputs) != 1:
+        if settings["node"].op not in ("Resize", "Upsample") or len(site.inputs) != 1:
             return None
         ways = _ways(site)
         if ways is None:
@@ -110,9 +110,9 @@ class LinearResize(GoldenOnly):
     @property
     def parts(self) -> tuple[Operator, ...]:
         kept = FeatureMap(len(self.rows.kept), len(self.columns.kept), self.input.channels, self.input.type)
-        parts: list[Operator] = (
-            [] if kept == self.input else [Keep(self.input, kept, self.rows.kept, self.columns.kept)]
-        )
+        parts: list[Operator] = []
+        if kept != self.input:
+            parts.append(Keep(self.input, kept, self.rows.kept, self.columns.kept))
         for axis, shares in enumerate((self.rows, self.columns)):
             if shares.changes:
                 parts.append(Interpolate(parts[-1].output if parts else self.input, axis, shares))

@@ -32,7 +32,7 @@ class MadeUp(GoldenOnly):
 
     @classmethod
     def from_site(cls, site: Site) -> "MadeUp | None":
-        if site.op != "Rearrange" or not (site.attributes["places"] == NOWHERE).any():
+        if not (site.attributes["places"] == NOWHERE).any():
             return None
         places, fill = site.attributes["places"], site.attributes["fill"]
         steps = _in_a_box(site, places, fill) or _behind_the_map(site, places, fill)

@@ -172,7 +172,7 @@ class Rearrange(_Reorder):
 
     @classmethod
     def from_site(cls, site: Site) -> "Rearrange | None":
-        if site.op != "Rearrange" or (site.attributes["places"] == NOWHERE).any():
+        if (site.attributes["places"] == NOWHERE).any():
             return None
         return cls(site.input.map, site.output.map, site.attributes["places"])
 
@@ -195,7 +195,7 @@ class Upsample(_Reorder):
     @classmethod
     def from_site(cls, site: Site) -> "Upsample | None":
         source, result = site.input.map, site.output.map
-        if site.op != "Rearrange" or result.height % source.height or result.width % source.width:
+        if result.height % source.height or result.width % source.width:
             return None
         op = cls(source, result, (result.height // source.height, result.width // source.width))
         places = np.arange(source.elements).reshape(1, *source.shape)
@@ -222,7 +222,7 @@ class ShuffleChannels(_Reorder):
     @classmethod
     def from_site(cls, site: Site) -> "ShuffleChannels | None":
         source, result = site.input.map, site.output.map
-        if site.op != "Rearrange" or source.shape[:2] != result.shape[:2]:
+        if source.shape[:2] != result.shape[:2]:
             return None
         channels = site.attributes["places"][0, 0]
         op = cls(source, result, channels)

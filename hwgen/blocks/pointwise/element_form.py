@@ -1,6 +1,6 @@
 """What an element-wise function of streams is, and what hardware for it has to say."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ import numpy as np
 from amaranth.hdl import Module, Value
 
 from hwgen.blocks.pointwise.fixed_constant import FixedConstant
-from hwgen.blocks.streamed import Hardware
+from hwgen.blocks.streamed import Pipeline
 from hwgen.graph.expression import Expression
 from hwgen.graph.types import IntType, Quantization
 
@@ -56,29 +56,15 @@ class Definition:
         return grids
 
 
-class Combination(ABC):
+class Combination(Pipeline):
     """What makes an element of the result of one of each operand, in every lane alike. Constants that differ from place
     to place are ``fixed``; they come behind the streams."""
 
     fixed: Sequence[FixedConstant]
 
-    @property
-    @abstractmethod
-    def latency(self) -> int:
-        """Cycles from the operands to the result."""
-
-    @property
-    @abstractmethod
-    def hardware(self) -> Hardware:
-        """Of a lane."""
-
     @abstractmethod
     def emit(self, m: Module, lane: int, operands: list[Value]) -> Value:
         """Add a lane to ``m``; gives its result :attr:`latency` cycles after ``operands``."""
-
-    @abstractmethod
-    def certificate(self) -> dict[str, object]:
-        """What was proved, in a form for reports."""
 
 
 @dataclass(frozen=True, eq=False)

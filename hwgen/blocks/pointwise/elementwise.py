@@ -36,8 +36,6 @@ class Elementwise(SeveralInputs, Zipped):
 
     @classmethod
     def from_site(cls, site: Site) -> "Elementwise | None":
-        if site.op not in cls.sites:
-            return None
         maps, quantizations = zip(*((tensor.map, tensor.quantization) for tensor in site.inputs), strict=True)
         function = site.function or _NAMED.get(site.op, _IDENTITY)
         return cls(maps, site.output.map, quantizations, site.output.quantization, site.clamp, function)

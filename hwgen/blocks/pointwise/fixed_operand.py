@@ -28,9 +28,9 @@ class FixedOperand(Zipped):
 
     @classmethod
     def from_site(cls, site: Site) -> "FixedOperand | None":
-        if not site.constants or site.op not in cls.sites:
+        if not site.constants:
             return None
-        op = next(filter(None, (kind.from_site(site) for kind in _KINDS)), None)
+        op = next(filter(None, (kind.from_site(site) for kind in _KINDS if site.op in kind.sites)), None)
         constants = {
             n: site.constants[tensor.name][0] for n, tensor in enumerate(site.inputs) if tensor.name in site.constants
         }

@@ -38,8 +38,6 @@ class Float(SeveralInputs, GoldenOnly):
 
     @classmethod
     def from_site(cls, site: Site) -> "Float | None":
-        if site.op != "Float":
-            return None
         maps, quantizations = zip(*((tensor.map, tensor.quantization) for tensor in site.inputs), strict=True)
         return cls(maps, site.output.map, quantizations, site.output.quantization, site.clamp, site)
 

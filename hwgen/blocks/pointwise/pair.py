@@ -49,7 +49,7 @@ class _Pair(SeveralInputs, Zipped, Combination):
     @classmethod
     def from_site(cls, site: Site) -> "_Pair | ChannelTable | None":
         maps = tuple(tensor.map for tensor in site.inputs)
-        if site.op not in cls.sites or max(map_.type.width for map_ in maps) > LARGEST_OPERAND:
+        if max(map_.type.width for map_ in maps) > LARGEST_OPERAND:
             return None
         a, b = (np.arange(map_.type.min, map_.type.max + 1) for map_ in maps)
         arithmetic = cls.fused if is_fused(site) else cls.plain

@@ -117,7 +117,7 @@ class Table(_Tabulated):
     @classmethod
     def from_site(cls, site: Site) -> "Table | None":
         type_ = site.input.map.type
-        if site.op != "Requantize" or type_.width > LARGEST_INPUT:
+        if type_.width > LARGEST_INPUT:
             return None
         if site.function is not None and not site.function.per_tensor:
             return None
@@ -142,7 +142,7 @@ class ChannelTable(_Tabulated):
     @classmethod
     def from_site(cls, site: Site) -> "ChannelTable | None":
         function = site.function
-        if site.op != "Requantize" or function is None or not function.per_channel:
+        if function is None or not function.per_channel:
             return None
         if site.input.map.type.width > LARGEST_INPUT:
             return None

@@ -35,7 +35,7 @@ class EdgeAveragePool(AveragePool):
 
     @classmethod
     def from_site(cls, site: Site) -> "EdgeAveragePool | None":
-        if site.op != "AveragePool" or site.attributes.get("count_include_pad"):
+        if site.attributes.get("count_include_pad"):
             return None
         source, target, kind = site.input.quantization, site.output.quantization, site.input.map.type
         window = site_window(site)

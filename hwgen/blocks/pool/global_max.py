@@ -29,7 +29,7 @@ class GlobalMaxPool(GlobalPool):
     @classmethod
     def from_site(cls, site: Site) -> "GlobalMaxPool | None":
         source = site.input.map
-        if site.op != "MaxPool" or not site_window(site).covers(source.height, source.width):
+        if not site_window(site).covers(source.height, source.width):
             return None
         same_quantization(site)
         return cls(source, site.clamp)

@@ -72,8 +72,6 @@ class GlobalAveragePool(Average, GlobalPool):
 
     @classmethod
     def from_site(cls, site: Site) -> "GlobalAveragePool | None":
-        if site.op != "GlobalAveragePool":
-            return None
         source = site.input.map
         return cls(source, site.output.map, average_requantization(site, source.height * source.width))
 

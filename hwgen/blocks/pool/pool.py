@@ -78,8 +78,6 @@ class MaxPool(Pool):
 
     @classmethod
     def from_site(cls, site: Site) -> "MaxPool | None":
-        if site.op != "MaxPool":
-            return None
         same_quantization(site)
         return cls(site.input.map, site_window(site), site.clamp)
 
@@ -133,8 +131,6 @@ class AveragePool(Average, Pool):
 
     @classmethod
     def from_site(cls, site: Site) -> "AveragePool | None":
-        if site.op != "AveragePool":
-            return None
         window = site_window(site)
         if any(window.pads) and not site.attributes.get("count_include_pad"):
             return None

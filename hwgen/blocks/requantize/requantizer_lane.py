@@ -264,7 +264,7 @@ class RequantizerLane(Element):
         rows = [Mux(bit, operand, 0) for bit in digit]
         for level in range(self.form.by.part_latency):
             pairs = [rows[n : n + 2] for n in range(0, len(rows), 2)]
-            values = [_shifted_sum(*pair, 1 << level) if len(pair) == 2 else pair[0] for pair in pairs]
+            values = [_shifted_sum(pair[0], pair[1], 1 << level) if len(pair) == 2 else pair[0] for pair in pairs]
             rows = [register(m, value, f"{name}_row{level}_{n}") for n, value in enumerate(values)]
         return rows[0]
 

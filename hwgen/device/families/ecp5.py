@@ -26,7 +26,7 @@ def _settings(source: float) -> Iterator[Setting]:
             if output <= 400 * MHZ and 400 * MHZ <= output * divider <= 800 * MHZ:
                 dividers = {"CLKI_DIV": reference, "CLKFB_DIV": feedback, "CLKOP_DIV": divider}
                 fixed = {"FEEDBK_PATH": "CLKOP", "CLKOP_ENABLE": "ENABLED"}
-                yield Setting(source, output, dividers | fixed | {"CLKOP_CPHASE": divider - 1})
+                yield Setting(source, output, {**dividers, **fixed, "CLKOP_CPHASE": divider - 1})
 
 
 def _cell(chosen: Setting, source: Signal, output: Signal, locked: Signal) -> Instance:

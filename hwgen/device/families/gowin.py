@@ -23,7 +23,7 @@ def _settings(source: float) -> Iterator[Setting]:
             for divider in (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128):
                 if 400 * MHZ <= output * divider <= 1200 * MHZ:
                     dividers = {"IDIV_SEL": reference, "FBDIV_SEL": feedback, "ODIV_SEL": divider}
-                    yield Setting(source, output, {"FCLKIN": f"{source / MHZ:g}"} | dividers)
+                    yield Setting(source, output, {"FCLKIN": f"{source / MHZ:g}", **dividers})
 
 
 def _cell(chosen: Setting, source: Signal, output: Signal, locked: Signal) -> Instance:

@@ -26,10 +26,11 @@ def _settings(source: float) -> Iterator[Setting]:
             if not 533 * MHZ <= oscillator <= 1066 * MHZ:
                 continue
             for power in range(1, 7):
-                dividers = {"DIVR": reference, "DIVF": feedback, "DIVQ": power}
-                filtered = {"FILTER_RANGE": 1 + sum(phase >= limit * MHZ for limit in filters)}
-                if 16 * MHZ <= oscillator / (1 << power) <= 275 * MHZ:
-                    yield Setting(source, oscillator / (1 << power), {"FEEDBACK_PATH": "SIMPLE"} | dividers | filtered)
+                output = oscillator / (1 << power)
+                values = {"DIVR": reference, "DIVF": feedback, "DIVQ": power}
+                values["FILTER_RANGE"] = 1 + sum(phase >= limit * MHZ for limit in filters)
+                if 16 * MHZ <= output <= 275 * MHZ:
+                    yield Setting(source, output, {"FEEDBACK_PATH": "SIMPLE", **values})
 
 
 def _cell(chosen: Setting, source: Signal, output: Signal, locked: Signal) -> Instance:

@@ -49,8 +49,8 @@ def lower(
 ) -> Network[Op]:
     """The network of ``graph``, built of ``operators``: classes with ``from_site(site) -> operator | None``.
 
-    The first operator that takes a site gets it. ``warn`` is told of what cannot be exact. Raises ModelError with
-    a line for every node that cannot be lowered.
+    The first that takes a site gets it, of those whose ``sites`` have its ``op``. ``warn`` is told of what cannot be
+    exact. Raises ModelError with a line for every node that cannot be lowered.
     """
     operators = tuple(operators)
     trace = Trace(graph, warn).run()
@@ -83,7 +83,7 @@ def _layers(
 ) -> list[tuple[Layer[Op], QuantizedTensor]]:
     """The parts of the first operator that takes ``site``, checked to make what the site says, with their results."""
     try:
-        op = next(filter(None, (operator.from_site(site) for operator in operators)), None)
+        op = next(filter(None, (each.from_site(site) for each in operators if site.op in each.sites)), None)
         if op is None:
             given = ", ".join(str(tensor.map) for tensor in site.inputs)
             raise ValueError(f"no operator takes a {site.op} from {given} to {site.output.map}")
