@@ -179,18 +179,9 @@ def _activity(activity: Activity) -> dict[str, Any]:
 
 def _proof(layer: PlannedLayer) -> dict[str, Any]:
     """How it is known that the layer's hardware computes what golden defines."""
-    op = layer.op
-    if hasattr(op, "requantization"):
-        return {"layer": layer.name, **op.requantization.certificate()}
-    if hasattr(op, "certificate"):
-        return {"layer": layer.name, **op.certificate()}
-    if hasattr(op, "values"):
-        return {
-            "layer": layer.name,
-            "form": "table",
-            "proved": "every entry is the definition",
-            "entries": op.values.size,
-        }
+    proved = getattr(layer.op, "requantization", layer.op)
+    if hasattr(proved, "certificate"):
+        return {"layer": layer.name, **proved.certificate()}
     return {"layer": layer.name, "form": "none", "proved": "nothing is rounded: no requantisation"}
 
 
