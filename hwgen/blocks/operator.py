@@ -281,7 +281,8 @@ class Offers(Sequence["OperatorUnit"]):
 
     ``products`` are the kinds that :attr:`OfferTable.counts` counts, with a count of 1. ``slices``: the kind of DSP
     blocks that a device must have for them (:attr:`hwgen.device.family.Family.slices`). ``moved``: they are others with
-    their weights elsewhere.
+    their weights elsewhere. ``in_luts``: what each of the first kind of products takes where they are made of LUTs, for
+    devices that have no more multipliers.
     """
 
     table: OfferTable
@@ -289,6 +290,7 @@ class Offers(Sequence["OperatorUnit"]):
     make: Callable[[int], "OperatorUnit"]
     slices: str | None = None
     moved: "Moved | None" = None
+    in_luts: Logic | None = None
 
     def __len__(self) -> int:
         return len(self.table.cycles)

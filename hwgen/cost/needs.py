@@ -10,13 +10,15 @@ from hwgen.cost.logic import Logic
 @dataclass(frozen=True)
 class Products:
     """``count`` hardware multipliers of ``a`` by ``b`` bits, signed, that make ``each`` products at once; the target
-    says what one of them takes, unless it is a ``cell`` of the device."""
+    says what one of them takes, unless it is a ``cell`` of the device, or made of LUTs (``luts``), which are counted
+    as logic."""
 
     count: int
     a: int
     b: int
     each: int = 1
     cell: bool = False
+    luts: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Cost:
 
     @property
     def multipliers(self) -> int:
-        """Products that hardware multipliers make at once."""
+        """Products made at once, in hardware multipliers or in LUTs."""
         return sum(product.count * product.each for product in self.products)
 
     @property

@@ -33,17 +33,20 @@ def needs(cost: Cost, device: Device) -> Needs:
 
 def dsps(products: Products, device: Device) -> int:
     """What all of ``products`` take of DSP blocks, in the family's unit."""
+    if products.luts:
+        return 0
     return products.count * (1 if products.cell else _product(products, device.family.dsp)[0])
 
 
 def counted(products: Iterable[Products], device: Device) -> int:
-    """What ``products`` take of a budget: multipliers of ``device``; those it makes of LUTs are not for nothing."""
-    return sum(max(dsps(each, device), each.count) for each in products)
+    """What ``products`` take of a budget: multipliers of ``device``. Those that it makes of LUTs are not for nothing,
+    unless that is what they are meant to be made of."""
+    return sum(max(dsps(each, device), each.count) for each in products if not each.luts)
 
 
 def product_luts(products: Products, device: Device) -> int:
     """LUTs for those of ``products``, or parts of them, that are too narrow for DSP blocks or have to be added up."""
-    return 0 if products.cell else products.count * _product(products, device.family.dsp)[1]
+    return 0 if products.cell or products.luts else products.count * _product(products, device.family.dsp)[1]
 
 
 def _product(products: Products, shapes: Dsp) -> tuple[int, int]:

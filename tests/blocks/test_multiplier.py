@@ -7,7 +7,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE, Multiplier
-from hwgen.device.mapping import counted, dsps
+from hwgen.device.mapping import counted, dsps, product_luts
 from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8, IntType
@@ -85,7 +85,9 @@ def test_products_in_luts_take_no_multiplier():
     target = device("lfe5u-25f")
     kind = Multiplier(U8, S8, IN_LUTS)
     assert count(synthesise(to_rtlil(kind.element(), "top"), "top", target), target).dsps == 0
-    assert kind.hardware(lanes=3, each=5) == ()
+    (products,) = kind.hardware(lanes=3, each=5)
+    assert (products.count, counted([products], target), dsps(products, target)) == (15, 0, 0)
+    assert product_luts(products, target) == 0  # counted as logic
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_on_a_device_the_fastest_point_is_the_plan_of_fit_and_build_and_all_poin
     plan = choose_plan(network, target)
     assert points[-1].cycles == schedule(plan).interval
     assert points[-1].multipliers == search.spent(plan)
-    for point in points:
+    for point in points[:-1]:  # the last has products made of LUTs, if that is faster
         built = choose_plan(network, target, multipliers=point.multipliers)
         assert fit_table(built, target).fits
         assert (schedule(built).interval, search.spent(built)) == (point.cycles, point.multipliers)

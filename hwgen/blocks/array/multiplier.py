@@ -76,12 +76,10 @@ class Multiplier:
         return IntType.holding(self.weight.min * by, self.weight.max * by)
 
     def hardware(self, lanes: int, each: int) -> tuple[Products, ...]:
-        """Hardware multipliers for ``each`` products of ``lanes`` weights; a lane left over has one of its own."""
-        if self.at_once == IN_LUTS:
-            return ()
-        a, b = (type_.width + (not type_.signed) for type_ in (self.joined, self.x))
+        """What multiplies ``each`` products of ``lanes`` weights; a lane left over has a multiplier of its own."""
+        luts, (a, b) = self.at_once == IN_LUTS, (type_.width + (not type_.signed) for type_ in (self.joined, self.x))
         kinds = ((lanes // self.lanes, self.lanes), (lanes % self.lanes, 1))
-        return tuple(Products(count * each, a, b, at_once) for count, at_once in kinds if count)
+        return tuple(Products(count * each, a, b, at_once, luts=luts) for count, at_once in kinds if count)
 
     @property
     def logic(self) -> Logic:

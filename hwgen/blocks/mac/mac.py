@@ -19,7 +19,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.blocks.array.array import ArrayShape, DotArray
 from hwgen.blocks.array.arrays import ARRAYS, TREE
 from hwgen.blocks.array.cascade import cascade_problems
-from hwgen.blocks.array.multiplier import PAIR, SINGLE, Multiplier
+from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE, Multiplier
 from hwgen.blocks.array.slices import SLICES
 from hwgen.blocks.mac.mac_folding import (
     MacFolding,
@@ -78,12 +78,13 @@ class MacOperator(Operator):
         return MacUnit(self, folding)
 
     def offers(self) -> tuple[Offers, ...]:
-        """As cascades of DSP blocks; as trees, one product in a multiplier, or two. All with weights elsewhere, too."""
+        """As cascades of DSP blocks; as trees, one product in a multiplier, or two, or made of LUTs. All with weights
+        elsewhere, too."""
         table, (single, digit) = mac_table(self.shape), self.layer.product_kinds
         (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
         kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
         trees = [Offers(figures, kinds, partial(self._made, table, at_once, TREE)) for at_once, figures in both]
-        usual = [*self._cascades(table, kinds), *trees]
+        usual = [*self._cascades(table, kinds), *trees, self._in_luts(table, kinds)]
         return (*usual, *_moved(LUTS, usual, self._for_luts(table)), *_moved(LARGE, trees, table.deeper(LOGIC_DEPTH)))
 
     def _for_luts(self, table: MacTable) -> np.ndarray:
@@ -98,6 +99,11 @@ class MacOperator(Operator):
             if not cascade_problems(block, layer.input.type, layer.weight_type, layer.weight_range, at_once):
                 make = partial(self._made, table, at_once, block.name)
                 yield Offers(figures, (*cells, kinds[2]), make, slices=block.name)
+
+    def _in_luts(self, table: MacTable, kinds: tuple[Products, ...]) -> Offers:
+        logic = Multiplier(self.layer.input.type, self.layer.weight_type, IN_LUTS).logic
+        kinds = (replace(kinds[0], luts=True), *kinds[1:])
+        return Offers(table.single, kinds, partial(self._made, table, IN_LUTS, TREE), in_luts=logic)
 
     def _made(self, table: MacTable, at_once: int, array: str, at: int) -> "MacUnit":
         return self._laid_out(table.folding(at, at_once, array))

@@ -85,9 +85,10 @@ class MacTable:
     depths: np.ndarray
 
     def folding(self, at: int, products: int, array: str = TREE) -> MacFolding:
-        """One of them, with so many products to a multiplier wherever outputs share an activation."""
+        """One of them, with so many products to a multiplier, two only where outputs share an activation."""
         folding = self.foldings[at]
-        return replace(folding, products=products if folding.outputs > 1 else SINGLE, array=array)
+        shared = products != PAIR or folding.outputs > 1
+        return replace(folding, products=products if shared else SINGLE, array=array)
 
     def deeper(self, words: int) -> np.ndarray:
         """Numbers of those with more words of weights than that."""

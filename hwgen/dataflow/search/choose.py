@@ -44,9 +44,11 @@ class Join:
 
 
 class Chooser:
-    """``rows`` [rows, resources] of each layer, what joins them, and the ``limits`` [resources] of their sum."""
+    """``rows`` [rows, resources] of each layer, what joins them, and the ``limits`` [resources] of their sum. The
+    exhaustive part looks at a layer ``steps`` times."""
 
-    def __init__(self, rows: Sequence[np.ndarray], joins: Sequence[Join], limits: np.ndarray):
+    def __init__(self, rows: Sequence[np.ndarray], joins: Sequence[Join], limits: np.ndarray, steps: int = STEPS):
+        self._steps = steps
         self.rows, self.joins, self.limits = rows, joins, limits
         self.scale = np.maximum(limits, 1e-9)
         self.shares = [row / self.scale for row in rows]
@@ -122,7 +124,6 @@ class Chooser:
 
     def _tried(self, prices: np.ndarray) -> list[int] | None:
         """Exhaustive, up to a number of steps."""
-        self._steps = STEPS
         prices = prices / self.scale
         least = np.cumsum([row.min(axis=0) for row in self.rows[::-1]], axis=0)[::-1]
         cheap = np.cumsum([(row @ prices).min() for row in self.rows[::-1]])[::-1]

@@ -18,8 +18,8 @@ class Point:
     """The fastest units within a budget.
 
     ``multipliers`` are those used, ``cycles`` per frame, ``memory_bits`` of weights, windows and the blocks' own
-    queues. ``useful`` is the share of multiplier cycles that do one of the network's multiplications. ``bottleneck``
-    names the layer that takes the most cycles.
+    queues. ``useful`` is the share of multiplier cycles, products made of LUTs included, that do one of the network's
+    multiplications. ``bottleneck`` names the layer that takes the most cycles.
     """
 
     multipliers: int
@@ -63,7 +63,8 @@ def _point(search: Search) -> Point:
     memory = sum(choice.unit.cost.memory_bits for choice in chosen)
     layers = zip(search.network.layers, chosen, strict=True)
     slowest = max(layers, key=lambda pair: pair[1].cycles)[0].name
-    return Point(multipliers, cycles, memory, macs / (multipliers * cycles), slowest)
+    in_luts = sum(each.count for choice in chosen for each in choice.unit.cost.products if each.luts)
+    return Point(multipliers, cycles, memory, macs / ((multipliers + in_luts) * cycles), slowest)
 
 
 def usual_budgets(search: Search, most: int | None = None, count: int = 24) -> list[int]:

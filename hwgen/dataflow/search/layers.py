@@ -14,27 +14,39 @@ from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
 from hwgen.graph.network import Network
 
-from .choose import Chooser, Join
+from .choose import STEPS, Chooser, Join
 from .joints import INPUT, Edge, Joints
 from .offers import Choice, LayerOffers
 from .resources import RESOURCES, vector
 
 #: Usual offers up to which every one is looked at that could do; of more only those with nearly the least multipliers.
 EVERY = 2000
+#: The same where products may be made of LUTs, and steps of its exhaustive part.
+FEW, FEW_STEPS = 400, 400
 
 
 class NetworkOffers:
     """The offers of a network's layers, looked at once and chosen from any number of times, by number.
 
-    Cycles are exact for each layer on its own. With ``large`` weights may be in large RAM. ``costs`` of units are kept
-    there, for devices of other families. Raises :class:`ModelError` where layers have no hardware.
+    Cycles are exact for each layer on its own. With ``large`` weights may be in large RAM, with ``in_luts`` products
+    may be made of LUTs. ``costs`` of units are kept there, for devices of other families. Raises :class:`ModelError`
+    where layers have no hardware.
     """
 
-    def __init__(self, network: Network, device: Device, large: bool, costs: dict[OperatorUnit, Cost] | None = None):
+    def __init__(
+        self,
+        network: Network,
+        device: Device,
+        large: bool,
+        costs: dict[OperatorUnit, Cost] | None = None,
+        in_luts: bool = False,
+    ):
         check_hardware(network)
         costs = {} if costs is None else costs
         self.network, self.device, self.large = network, device, large
-        self.layers = [LayerOffers(layer.name, layer.op, device, large, costs) for layer in network.layers]
+        self.layers = [LayerOffers(layer.name, layer.op, device, large, costs, in_luts) for layer in network.layers]
+        self._every, self._steps = (FEW, FEW_STEPS) if in_luts else (EVERY, STEPS)
+        self._lut_product = min(layer.lut_product for layer in self.layers)
         self.joints = Joints(network, device)
         firsts = {layer.alike: n for n, layer in reversed(list(enumerate(self.layers)))}
         self._first = [firsts[layer.alike] for layer in self.layers]
@@ -51,7 +63,8 @@ class NetworkOffers:
         return sorted({cycles for layer in self.layers for cycles in layer.front[0]})
 
     def multipliers(self, cycles: int) -> float:
-        """The multipliers with which no layer takes more than ``cycles``; infinite if one does with any."""
+        """The multipliers, in LUTs or not, with which no layer takes more than ``cycles``; infinite if one does with
+        any."""
         return sum(layer.least(cycles) for layer in self.layers)
 
     @property
@@ -105,11 +118,11 @@ class NetworkOffers:
 
     def within(self, cycles: int, limits: np.ndarray) -> list[int] | None:
         """Offers that take at most ``cycles`` and ``limits`` [resources] in sum; None where none are found."""
-        spare = limits[0] - self.multipliers(cycles)
+        spare = limits[0] + limits[1] // self._lut_product - self.multipliers(cycles)
         if spare < 0 or (limits < 0).any():
             return None
         able = [layer.within(cycles, spare + layer.least(cycles)) for layer in self.layers]
-        if sum({layer.alike: len(some) for layer, some in zip(self.layers, able, strict=True)}.values()) > EVERY:
+        if sum({layer.alike: len(some) for layer, some in zip(self.layers, able, strict=True)}.values()) > self._every:
             able = [np.intersect1d(x.near(cycles), some) for x, some in zip(self.layers, able, strict=True)]
         able = [layer.everywhere(some) for layer, some in zip(self.layers, able, strict=True)]
         rows = self._chooser(able, limits).chosen()
@@ -127,7 +140,7 @@ class NetworkOffers:
             for n, some in enumerate(able)
         ]
         able = [np.tile(some, len(ways)) for some in able]
-        return Chooser(rows, [self._join(edge, able) for edge in self.joints.edges], limits)
+        return Chooser(rows, [self._join(edge, able) for edge in self.joints.edges], limits, self._steps)
 
     def _join(self, edge: Edge, able: Sequence[np.ndarray]) -> Join:
         before, behind = self.layers[edge.before], self.layers[edge.behind]

@@ -9,10 +9,12 @@ import numpy as np
 
 from hwgen.blocks.operator import Offers, Operator, OperatorUnit
 from hwgen.cost.needs import Cost
-from hwgen.device.mapping import counted
+from hwgen.device.mapping import counted, logic_luts
 from hwgen.device.targets import Device
 from hwgen.graph.errors import ModelError
 from hwgen.memory.weights import LARGE
+
+from .resources import NO_END
 
 #: One in so many multipliers more than the least may be worth it for what else a unit takes.
 NEARLY = 8
@@ -31,12 +33,23 @@ class LayerOffers:
     """The offers of one layer, by number. Cycles are lower bounds until an offer is settled. The first ``usual`` have
     their weights where they usually are; all others are the same units with weights elsewhere.
 
-    ``front``: the cycles at which fewer multipliers than before will do, rising, and those multipliers. ``alike`` is
-    the same for layers with the same offers, whatever their weights.
+    ``sizes`` are their multipliers, those included that are made of LUTs, which is offered with ``in_luts`` only.
+    ``front``: the cycles at which a smaller size than before will do, rising, and those sizes. ``alike`` is the same
+    for layers with the same offers, whatever their weights. ``lut_product``: LUTs for a product that is made of them,
+    at least.
     """
 
-    def __init__(self, name: str, op: Operator, device: Device, large: bool, costs: dict[OperatorUnit, Cost]):
+    def __init__(
+        self,
+        name: str,
+        op: Operator,
+        device: Device,
+        large: bool,
+        costs: dict[OperatorUnit, Cost],
+        in_luts: bool = False,
+    ):
         offered = [each for each in op.offers() if each.slices is None or each.slices in device.family.slices]
+        offered = [each for each in offered if in_luts or not each.in_luts]
         if not len(offered[0]):
             raise ModelError(f"node {name!r}: {type(op).__name__} has no hardware for {op.input}")
         prices = {kind: counted([kind], device) for group in offered for kind in group.products}
@@ -46,9 +59,16 @@ class LayerOffers:
         self.name, self.op, self.groups = name, op, [*usual, *(each for each, _ in moves)]
         self.cycles = np.concatenate([group.table.cycles for group in self.groups])
         self.multipliers = np.concatenate([_multipliers(group, prices) for group in self.groups])
+        sizes = [each.table.counts.sum(axis=0) if each.in_luts else _multipliers(each, prices) for each in self.groups]
+        self.sizes = np.concatenate(sizes)
+        logic = [logic_luts(each.in_luts, device.family.per_bit) for each in usual if each.in_luts]
+        self.lut_product = min(logic, default=float("inf"))
+        self._nearly = NO_END if in_luts else NEARLY
         self.starts = np.cumsum([0, *map(len, self.groups)])
         self.usual = int(self.starts[len(usual)])
-        self.alike = tuple((id(each.table), each.slices, *(prices[kind] for kind in each.products)) for each in usual)
+        self.alike = tuple(
+            (id(each.table), each.slices, each.in_luts, *(prices[kind] for kind in each.products)) for each in usual
+        )
         self._homes = np.arange(len(self.cycles))
         self._places = {move.place: np.full(self.usual, -1) for _, move in moves}
         for start, (_, move) in zip(self.starts[len(usual) :], moves, strict=False):
@@ -62,8 +82,8 @@ class LayerOffers:
         return len(self.cycles)
 
     def _find_front(self) -> None:
-        order = np.lexsort((self.multipliers, self.cycles))
-        least = np.minimum.accumulate(self.multipliers[order])
+        order = np.lexsort((self.sizes, self.cycles))
+        least = np.minimum.accumulate(self.sizes[order])
         better = np.flatnonzero(np.diff(least, prepend=least[0] + 1))
         self.front = self.cycles[order][better].tolist(), least[better].tolist()
 
@@ -103,7 +123,7 @@ class LayerOffers:
         return changed
 
     def least(self, cycles: int) -> float:
-        """The multipliers with which it takes at most ``cycles``, infinite if none do."""
+        """The least size with which it takes at most ``cycles``, infinite if there is none."""
         at = bisect_right(self.front[0], cycles)
         return self.front[1][at - 1] if at else float("inf")
 
@@ -115,19 +135,19 @@ class LayerOffers:
         numbers = np.flatnonzero(same[:first] if same[:first].any() else same)
         return min(numbers.tolist(), key=lambda at: (self.cost(at).area, self.cycles[at], at))
 
-    def within(self, cycles: int, multipliers: float) -> np.ndarray:
-        """The usual offers that take at most so many cycles and multipliers."""
+    def within(self, cycles: int, size: float) -> np.ndarray:
+        """The usual offers that take at most so many cycles, of at most this size."""
         usual = slice(self.usual)
-        return np.flatnonzero((self.cycles[usual] <= cycles) & (self.multipliers[usual] <= multipliers))
+        return np.flatnonzero((self.cycles[usual] <= cycles) & (self.sizes[usual] <= size))
 
     def near(self, cycles: int) -> np.ndarray:
-        """The usual offers that take at most ``cycles`` and, among those of their kind, nearly the least
-        multipliers."""
+        """The usual offers that take at most ``cycles`` and are, among those of their kind, of nearly the least
+        size."""
         fast, found = self.cycles <= cycles, []
         for own in self._kinds:
             some = own[fast[own]]
-            least = self.multipliers[some].min(initial=np.iinfo(np.int64).max // 2)
-            found.append(some[self.multipliers[some] <= least + least // NEARLY])
+            least = self.sizes[some].min(initial=np.iinfo(np.int64).max // 2)
+            found.append(some[self.sizes[some] <= least + least // self._nearly])
         return np.concatenate(found)
 
     def everywhere(self, some: np.ndarray) -> np.ndarray:
@@ -170,7 +190,9 @@ def _outdone(group: Offers, own: np.ndarray, before: Sequence, behind: Sequence)
     """Whether others are the same offers for never more multipliers; of two that are equal the first stays."""
 
     def alike(other: Offers) -> bool:
-        return np.array_equal(other.table.cycles, group.table.cycles)
+        return (other.in_luts is None) == (group.in_luts is None) and np.array_equal(
+            other.table.cycles, group.table.cycles
+        )
 
     first = any(alike(other) and (few <= own).all() for other, few in before)
     return first or any(alike(other) and (few <= own).all() and (few < own).any() for other, few in behind)

@@ -26,10 +26,11 @@ from hwgen.device.targets import Device, device
 from hwgen.graph.errors import FitError
 from hwgen.graph.network import Network
 
+from .descent import Descent
 from .latency import least_latency
 from .layers import NetworkOffers
 from .offers import Choice
-from .resources import RESOURCES, has_large_ram, limits, vector
+from .resources import NO_END, RESOURCES, has_large_ram, limits, vector
 
 MULTIPLIERS = 100  # for a device without any
 #: Shares of a device that are tried in turn once a plan is found that takes nearly all of something.
@@ -38,6 +39,9 @@ SHARES = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 ROUNDS = 12
 #: Cycles of a frame times stages beyond which the slowest plan gets no queues: scheduling would take too long.
 MOST_SCHEDULED = 1 << 28
+#: The share of a device's LUTs that may be taken where products are made of them: a device that is fuller than that is
+#: slow, or does not route.
+MOST_LUTS = 0.75
 #: What counts multipliers where nothing else of a device matters.
 USUAL = "lfe5u-85f"
 
@@ -47,10 +51,11 @@ Picks = TypeVar("Picks", list[int], list[int] | None)
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Offers by number, and the plan with their units."""
+    """Offers by number, the plan with their units, and these as they were chosen."""
 
     picks: list[int]
     plan: Plan
+    choices: list[Choice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +63,8 @@ class Search:
     """The search for ``network`` on ``device`` with at most ``multipliers``, as many as the device has unless given.
 
     With ``bound`` the plan must fit the device: where none does that is an error, or with ``lenient`` it is as without.
-    With ``large`` weights may be in large RAM, if the device has any. ``costs`` of units are kept there for searches
-    on other devices.
+    With ``large`` weights may be in large RAM, if the device has any; with ``in_luts`` products may be made of LUTs.
+    ``costs`` of units are kept there for searches on other devices.
     """
 
     network: Network
@@ -69,6 +74,7 @@ class Search:
     lenient: bool = False
     large: bool = False
     costs: dict[OperatorUnit, Cost] = field(default_factory=dict)
+    in_luts: bool = False
 
     def on(self, device: Device) -> "Search":
         """The same on another device, with what is known of the layers."""
@@ -87,7 +93,7 @@ class Search:
     @cached_property
     def offers(self) -> NetworkOffers:
         """What the layers offer."""
-        return NetworkOffers(self.network, self.device, self._large, self.costs)
+        return NetworkOffers(self.network, self.device, self._large, self.costs, self.in_luts)
 
     @property
     def _large(self) -> bool:
@@ -110,7 +116,8 @@ class Search:
 
     def choices(self) -> list[Choice]:
         """The units of :meth:`fastest`; that takes no queues where nothing but multipliers limits it."""
-        return self.offers.choices(self._fastest().picks if self.bound else self.picks())
+        found = self._fastest() if self.bound else None
+        return found.choices if found else self.offers.choices(self.picks())
 
     def picks(self) -> list[int]:
         """Offers by number with the fewest cycles per frame within the budget, whatever else they take."""
@@ -132,9 +139,10 @@ class Search:
         cheapest = self.plan(self._exact(lambda: self._cheapest_in(cycles)))
         if self._suffices(cheapest):
             return cheapest
-        fitting = self._fitting(lambda left: self.offers.within(cycles, left))
-        if fitting:
-            return self._evened(fitting).plan
+        for able in filter(None, (self, self._spared)):
+            fitting = able._fitting(partial(able.offers.within, cycles))
+            if fitting:
+                return able._evened(fitting).plan
         if self.lenient:
             return cheapest
         other = self._fastest_fitting(cycles)
@@ -146,11 +154,12 @@ class Search:
 
     def least_latency(self) -> Plan:
         """The plan with which a single frame takes the fewest cycles; never more than that of :meth:`fastest`."""
-        usual = self._fastest()
+        usual = self._usual
         picks = least_latency(self.offers, usual.picks, self.budget, self._fits)
         quick = self.plan(self.offers.moved(picks, self._limits[-1]))
-        better = schedule(quick).latency < schedule(usual.plan).latency
-        return quick if better and self._suffices(quick) and self.spent(quick) <= self.budget else usual.plan
+        fastest = self.fastest()
+        better = schedule(quick).latency < schedule(fastest).latency
+        return quick if better and self._suffices(quick) and self.spent(quick) <= self.budget else fastest
 
     def slowest(self) -> tuple[Plan, bool]:
         """A plan, however slow, that fits if one is found that does; and whether it has its queues, which are not
@@ -175,7 +184,36 @@ class Search:
     # How it is found
 
     def _fastest(self) -> Found:
-        """The fastest that fits; FitError where there is none."""
+        """The fastest that fits, with products made of LUTs where that is faster; FitError where there is none."""
+        spared = self._spared
+        if spared and self.offers.least > self.budget:
+            return spared._faster() or self._usual
+        usual = self._usual
+        if spared is None or not self._suffices(usual.plan):
+            return usual
+        return spared._faster(self.cycles(usual.picks)) or usual
+
+    @cached_property
+    def _spared(self) -> "Search | None":
+        """The same with products that may be made of LUTs: where nothing is asked for but that all fits the device."""
+        if not self.bound or self.multipliers is not None or not self.device.multipliers:
+            return None
+        device = replace(self.device, luts=int(self.device.luts * MOST_LUTS))
+        return replace(self, device=device, lenient=False, in_luts=True)
+
+    def _faster(self, than: int = NO_END) -> Found | None:
+        """What fits and takes fewer cycles per frame."""
+        descent, offers = Descent(), self.offers
+
+        def choose(left: np.ndarray) -> list[int] | None:
+            targets = [target for target in offers.targets if target < than]
+            return descent.least(targets, partial(offers.within, limits=left))
+
+        return self._fitting(choose)
+
+    @cached_property
+    def _usual(self) -> Found:
+        """The fastest that fits without products in LUTs."""
         picks = self.picks()
         cheapest = self._found(picks, self.budget - sum(choice.multipliers for choice in self.offers.choices(picks)))
         if self._suffices(cheapest.plan):
@@ -296,7 +334,7 @@ class Search:
         return limits(self.device, self.budget, large=self._large)
 
     def _found(self, picks: list[int], spare: int = 0) -> Found:
-        return Found(picks, self.plan(picks, spare))
+        return Found(picks, self.plan(picks, spare), self.offers.choices(picks))
 
     def _fits(self, picks: list[int]) -> bool:
         """Whether they do, before there are queues."""
