@@ -97,6 +97,13 @@ def large_rams(memory: MemoryNeed, device: Device) -> int:
     return _block_layout(memory, device)[0] if _in_large(memory, device) else 0
 
 
+def place(memory: MemoryNeed, device: Device) -> str:
+    """Where a memory is on ``device``, in words."""
+    if _in_large(memory, device):
+        return "large RAM"
+    return "block RAM" if _in_block(memory, device) else "LUTs"
+
+
 def _in_large(memory: MemoryNeed, device: Device) -> bool:
     return device.family.large_ports == LARGE_PORTS.get(memory.style)
 

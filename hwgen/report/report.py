@@ -11,8 +11,11 @@ from hwgen.board.bitstream import Implementation
 from hwgen.dataflow.activity import Activity
 from hwgen.dataflow.fit import by_layer
 from hwgen.dataflow.planned import PlannedLayer
+from hwgen.dataflow.stages import Stage
 from hwgen.dataflow.taps import waiting
+from hwgen.device.mapping import place
 from hwgen.device.needs import Needs
+from hwgen.device.targets import Device
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
 from hwgen.report.graph import edges
 from hwgen.report.html import html_of
@@ -159,12 +162,21 @@ def _layer(made: Accelerator, layer: PlannedLayer, needs: Mapping[str, Needs]) -
         "queue_beats": sum(layer.queues),
         "multipliers": sum(stage.cost.multipliers for stage in stages),
         "memory_bits": sum(stage.cost.memory_bits for stage in stages),
+        "memory_places": _places(stages, made.device),
         "cycles": layer.cost.cycles,
         "busy": layer.cost.cycles / made.schedule.interval,
         "multiplications": layer.op.macs,
         "hardware": asdict(hardware),
         "hardware_share": made.device.share(hardware),
     }
+
+
+def _places(stages: Sequence[Stage], device: Device) -> dict[str, int]:
+    """Bits of memories by where they are."""
+    places = {"LUTs": 0, "block RAM": 0, "large RAM": 0}
+    for memory in (memory for stage in stages for memory in stage.cost.memories):
+        places[place(memory, device)] += memory.bits
+    return places
 
 
 def _activity(activity: Activity) -> dict[str, Any]:

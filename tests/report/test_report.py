@@ -26,6 +26,7 @@ def test_data_is_plain_and_says_what_the_design_says(design):
     assert [layer["name"] for layer in data["layers"]] == ["conv", "pool", "dense"]
     assert data["layers"][0]["multiplications"] == 8 * 8 * 9 * 4
     assert data["total"]["multipliers"] == design.plan.multipliers == sum(x["multipliers"] for x in data["layers"])
+    assert all(sum(layer["memory_places"].values()) == layer["memory_bits"] for layer in data["layers"])
     assert data["total"]["memory_bits"] == design.plan.memory_bits == sum(x["memory_bits"] for x in data["layers"])
     speed = data["speed"]
     assert speed["cycles_per_frame"] == design.schedule.interval
