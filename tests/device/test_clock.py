@@ -52,3 +52,5 @@ def test_the_report_of_the_router_is_read():
     assert (found.mhz, found.luts, found.ffs, found.dsps, found.brams) == (125.0, 1234, 567, 8, 9)
     assert (found.begin, found.end, found.wires) == ("core.a", "c", 4.75)
     assert row(found, 5000) == "125.0 | 25,000 | 1,234 | 567 | 8 | 9 | core.a to c, 4.8 ns of it wires"
+    assert read_report(report | {"untimed": 10.0}, 60.0).mhz == 100.0
+    assert read_report(report | {"untimed": 5.0}, 60.0).mhz == 125.0
