@@ -2,6 +2,7 @@
 
     python -m benchmarks.costs                       # the table, for ECP5, UltraScale+ and Gowin
     python -m benchmarks.costs --write docs/costs.md # the same, put into the page
+    python -m benchmarks.costs --cascades            # of cascades of DSP blocks, for 7 series and UltraScale+
     python -m benchmarks.costs --fit                 # the factors of PerBit, fitted, and how far they generalise
 
 Every configuration of benchmarks/cost_cases.py is made into a module of its own and synthesised, two at a time, which
@@ -26,11 +27,14 @@ from hwgen.device.needs import Needs
 from hwgen.device.targets import Device, device
 from hwgen.hdl.rtlil import to_rtlil
 
-from .cost_cases import Case, cases
+from .cost_cases import Case, cascades, cases
 from .pages import put
 
 DEVICES = ("lfe5u-25f", "xczu3eg", "gw2a-18c")
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
+#: Devices with DSP blocks that make cascades, and where their table stands.
+CASCADES = ("xc7z020", "xczu3eg")
+CASCADES_BEGIN, CASCADES_END = "<!-- cascades -->", "<!-- end of cascades -->"
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,14 @@ class Row:
 
 
 @click.command()
-@click.option("--device", "names", multiple=True, default=DEVICES, show_default=True, help="Devices to synthesise for.")
+@click.option("--device", "names", multiple=True, help=f"Devices to synthesise for.  [default: {', '.join(DEVICES)}]")
+@click.option("--cascades", "cascaded", is_flag=True, help="Configurations with cascades of DSP blocks.")
 @click.option("--fit", "fitted", is_flag=True, help="Fit the factors of the families.")
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this page.")
 @click.option("--jobs", default=2, show_default=True, help="Syntheses at a time.")
-def main(names: Sequence[str], fitted: bool, write: Path | None, jobs: int) -> None:
+def main(names: Sequence[str], cascaded: bool, fitted: bool, write: Path | None, jobs: int) -> None:
     """Print or write the table, or fit."""
-    columns = {name: measured(device(name), jobs) for name in names}
+    columns = {name: measured(device(name), jobs, cascaded) for name in names or (CASCADES if cascaded else DEVICES)}
     if fitted:
         for rows in columns.values():
             click.echo("\n".join(fit_report(rows)))
@@ -73,12 +78,12 @@ def main(names: Sequence[str], fitted: bool, write: Path | None, jobs: int) -> N
     if write is None:
         click.echo(text)
         return
-    put(text, write, BEGIN, END)
+    put(text, write, *((CASCADES_BEGIN, CASCADES_END) if cascaded else (BEGIN, END)))
 
 
-def measured(target: Device, jobs: int) -> list[Row]:
-    """A row for every configuration."""
-    all_ = cases()
+def measured(target: Device, jobs: int, cascaded: bool = False) -> list[Row]:
+    """A row for every configuration, or for those with cascades."""
+    all_ = cascades(target.family.slices[0]) if cascaded else cases()
     with ThreadPoolExecutor(jobs) as pool:
         counts = pool.map(
             partial(remembered, top="top", device=target),
@@ -130,9 +135,10 @@ def fit_report(rows: list[Row]) -> Iterator[str]:
 
 
 def fit(rows: list[Row]) -> PerBit:
-    """Factors with the least squares of relative errors; a bit of an adder is a LUT in every family."""
+    """Factors with the least squares of relative errors; a bit of an adder is a LUT in every family,
+    and those in front of multipliers, and of a bit, are from single elements."""
     per_bit = rows[0].device.family.per_bit
-    free = [name for name in KINDS if name not in ("adder", "odd")]
+    free = [name for name in KINDS if name not in ("adder", "odd", "joining", "carry")]
     luts = np.array([row.counted.luts for row in rows])
     none = replace(per_bit, **dict.fromkeys(free, 0.0))
     rest = np.array([luts_with(row, none) for row in rows])

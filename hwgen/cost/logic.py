@@ -4,7 +4,7 @@ Counts are of bits. What a family of devices makes of each kind is in :class:`hw
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from operator import add, attrgetter
 
@@ -18,15 +18,19 @@ SHORTEST_LINE, LONGEST_LINE = 3, 32
 class Logic:
     """Counts of bits, but for ``odd`` and ``lines``.
 
-    ``adder``: of carry chains that add two numbers; ``step``: of those that count; ``odd``: how many chains of both
+    ``adder``: of carry chains that add two numbers; ``joining``: of those in front of a multiplier, which may have them
+    inside; ``carry``: of those that add a single bit; ``step``: of those that count; ``odd``: how many chains of both
     kinds have an odd number of bits. ``gated``: switched off in front of an adder. ``constant``: compared with a
     constant by less-than. ``mux``: chosen from two; ``fixed``: from one and a constant in front of a register.
-    ``logic``: other functions of about four inputs. ``register``: flip-flops. ``delay``: flip-flops of delays that may
-    be shift registers instead, of ``lines`` LUTs in all. ``apart_adder`` and ``apart_register``: those more where tools
-    do not look across modules.
+    ``logic``: other functions of about four inputs. ``register``: flip-flops. ``inside``: those next to a
+    multiplier, which may have them inside. ``delay``: flip-flops of delays that may be shift registers instead, of
+    ``lines`` LUTs in all. ``apart_adder``, ``apart_register`` and ``apart_inside``: those more where tools do not look
+    across modules.
     """
 
     adder: int = 0
+    joining: int = 0
+    carry: int = 0
     step: int = 0
     odd: int = 0
     gated: int = 0
@@ -35,10 +39,12 @@ class Logic:
     fixed: int = 0
     logic: int = 0
     register: int = 0
+    inside: int = 0
     delay: int = 0
     lines: int = 0
     apart_adder: int = 0
     apart_register: int = 0
+    apart_inside: int = 0
 
     def __add__(self, other: "Logic") -> "Logic":
         return Logic(*map(add, _counts(self), _counts(other)))
@@ -49,10 +55,17 @@ class Logic:
     __rmul__ = __mul__
 
     @property
+    def next_to_multiplier(self) -> "Logic":
+        """The same with its flip-flops in front of a multiplier, or behind it."""
+        inside, apart = self.inside + self.register, self.apart_inside + self.apart_register
+        return replace(self, register=0, inside=inside, apart_register=0, apart_inside=apart)
+
+    @property
     def bits(self) -> int:
         """One figure for all, to compare foldings by."""
-        luts = self.adder + self.step + self.gated + self.constant + self.mux + self.fixed + self.logic
-        return luts + self.register + self.delay
+        adders = self.adder + self.joining + self.carry + self.step
+        luts = adders + self.gated + self.constant + self.mux + self.fixed + self.logic
+        return luts + self.register + self.inside + self.delay
 
 
 _counts = attrgetter(*(field.name for field in fields(Logic)))
@@ -139,10 +152,15 @@ def index_bits(count: int) -> int:
 
 @lru_cache(1024)
 def adder_tree(width: int, count: int) -> Logic:
-    """The sum of ``count`` numbers of ``width`` bits: an adder and a register for each pair at each level."""
-    widths, logic = [width] * count, Logic()
+    """The sum of ``count`` numbers of ``width`` bits: an adder and a register for each pair at each level. A number
+    left over waits for the level at which there is another."""
+    widths, logic, waited = [width] * count, Logic(), 0
     while len(widths) > 1:
         pairs = [widths[at : at + 2] for at in range(0, len(widths), 2)]
-        logic += total(adder_register(max(pair) + 1) if len(pair) == 2 else Logic(register=pair[0]) for pair in pairs)
+        logic += total(adder_register(max(pair) + 1) for pair in pairs if len(pair) == 2)
+        if len(pairs[-1]) == 1:
+            waited += 1
+        else:
+            logic, waited = logic + delayed(pairs[-1][-1], waited), 0
         widths = [max(pair) + len(pair) - 1 for pair in pairs]
     return logic

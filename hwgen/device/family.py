@@ -74,8 +74,9 @@ class LutRam:
 class PerBit:
     """LUTs for a counted bit of each kind of :class:`hwgen.cost.logic.Logic`.
 
-    ``odd`` is for a carry chain with an odd number of them. ``apart`` says that Yosys keeps modules apart, and
-    makes shift registers of LUTs.
+    ``odd`` is for a carry chain with an odd number of them; ``joining`` and ``carry`` are for adders in front of a
+    multiplier, and of a single bit. ``apart`` says that Yosys keeps modules apart, and makes shift registers of LUTs,
+    ``packed`` that it uses the registers that multipliers have inside.
     """
 
     adder: float
@@ -86,7 +87,10 @@ class PerBit:
     mux: float
     fixed: float
     logic: float
+    joining: float = 1.0
+    carry: float = 1.0
     apart: bool = False
+    packed: bool = False
 
 
 @dataclass(frozen=True)

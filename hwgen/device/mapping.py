@@ -185,7 +185,7 @@ def _logic_rom(memory: MemoryNeed, device: Device) -> int:
 
 
 #: Kinds of counted logic that LUTs are made of.
-KINDS = tuple(field.name for field in fields(PerBit) if field.name != "apart")
+KINDS = tuple(field.name for field in fields(PerBit) if field.name not in ("apart", "packed"))
 
 
 def luts(cost: Cost, device: Device) -> int:
@@ -202,6 +202,7 @@ def logic_luts(logic: Logic, per_bit: PerBit) -> float:
 
 
 def ffs(cost: Cost, device: Device) -> int:
-    """Flip-flops, without those that shift registers in LUTs take in."""
-    logic = cost.logic
-    return logic.register + (logic.apart_register if device.family.per_bit.apart else logic.delay)
+    """Flip-flops, without those that shift registers in LUTs and multipliers take in."""
+    logic, apart = cost.logic, device.family.per_bit.apart
+    inside = 0 if device.family.per_bit.packed else logic.inside + apart * logic.apart_inside
+    return logic.register + inside + (logic.apart_register if apart else logic.delay)

@@ -2,16 +2,19 @@
 
 import pytest
 
-from benchmarks.cost_cases import SAME, Case, laid, laid_out, weights_in_luts
+from benchmarks.cost_cases import SAME, Case, cascades, laid, laid_out, weights_in_luts
 from hwgen.blocks import GlobalMaxPool, MaxPool
+from hwgen.blocks.array.multiplier import PAIR, SINGLE, Multiplier
+from hwgen.blocks.array.tree import DotProduct, dot_logic
 from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.blocks.operator import LaneFolding
 from hwgen.blocks.stream import Port
+from hwgen.cost.needs import Cost
 from hwgen.device.mapping import needs
 from hwgen.device.synth import count, synthesise
 from hwgen.device.targets import device
 from hwgen.graph.semantics.window import Window
-from hwgen.graph.types import S8, U8, FeatureMap, Quantization
+from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from hwgen.hdl.rtlil import to_rtlil
 from tests.blocks.cases import conv, dense, pool
 
@@ -47,9 +50,46 @@ def tried():
 
 @pytest.mark.parametrize(("name", "case"), list(tried()))
 def test_multipliers_and_block_ram_are_exact_and_logic_is_near(name, case):
+    check(device(name), case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["xc7z020", "xczu3eg"])
+@pytest.mark.parametrize("number", [1, 2, 8])
+def test_so_they_are_of_cascades(name, number):
     target = device(name)
+    check(target, cascades(target.family.slices[0])[number])
+
+
+def check(target, case):
+    """Yosys counts what is estimated of a unit, or nearly that."""
     counted = count(synthesise(to_rtlil(case.unit.block(), "top", cells=True), "top", target), target)
     estimated = needs(case.unit.cost, target)
     assert (estimated.dsps, estimated.brams) == (counted.dsps, counted.brams)
     assert estimated.luts == pytest.approx(counted.luts, rel=0.15)
     assert estimated.ffs == pytest.approx(counted.ffs, rel=0.10)
+
+
+U4, S3 = IntType(4, False), IntType(3, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "multiplier"),
+    [
+        ("lfe5u-25f", Multiplier(S8, S8, SINGLE)),
+        ("lfe5u-25f", Multiplier(U4, S3, PAIR)),
+        ("gw2a-18c", Multiplier(U4, S3, PAIR)),
+        *(
+            pytest.param(name, Multiplier(S8, S8, products), marks=pytest.mark.slow)
+            for name in ("xc7z020", "xczu3eg")
+            for products in (SINGLE, PAIR)
+        ),
+    ],
+)
+def test_what_is_next_to_multipliers_is_where_synthesis_leaves_it(name, multiplier):
+    target, shape = device(name), (4, 6, IntType(24, True), 2)
+    text = to_rtlil(DotProduct(multiplier, *shape), "top", cells=True)
+    counted = count(synthesise(text, "top", target), target)
+    estimated = needs(Cost(multiplier.hardware(6, 4), (), dot_logic(multiplier, *shape), lambda: (0, 0)), target)
+    assert (estimated.ffs, estimated.dsps) == (counted.ffs, counted.dsps)
+    assert estimated.luts == pytest.approx(counted.luts, rel=0.10)

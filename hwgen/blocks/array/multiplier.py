@@ -13,7 +13,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.stream import element_shape
-from hwgen.cost.logic import Logic, adder, adder_register, total
+from hwgen.cost.logic import Logic, adder, total
 from hwgen.cost.needs import Products
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
@@ -50,12 +50,6 @@ class Multiplier:
         return 1 if self.at_once == PAIR else 0
 
     @property
-    def x_registers(self) -> int:
-        """Registers that ``x`` goes through, that of ``x_delay`` included. Those in elements are the same for all
-        weights, and synthesis keeps one."""
-        return 0 if self.at_once == IN_LUTS else 1
-
-    @property
     def latency(self) -> int:
         """One: held, multiplied. A pair: weights joined, multiplied, taken apart. In LUTs: a level of adders each."""
         if self.at_once == IN_LUTS:
@@ -88,9 +82,10 @@ class Multiplier:
         if self.at_once == IN_LUTS:
             return Logic(gated=self.weight.width * self.x.width) + self._row_logic
         if self.at_once == SINGLE:
-            return Logic(register=self.weight.width + width)
-        joined = adder(self.weight.width + 1) + Logic(register=self.joined.width)
-        return joined + Logic(register=2 * width) + adder_register(width) + Logic(register=width)
+            return Logic(inside=self.weight.width + width)
+        joined = 2 * self.weight.width + self.weight.signed  # between the two all bits are the sign of the lower one
+        borrow = Logic(joining=self.weight.width + 1, carry=width) if self.weight.signed else Logic()
+        return borrow + Logic(inside=joined + 2 * width, register=2 * width)
 
     @property
     def _row_logic(self) -> Logic:

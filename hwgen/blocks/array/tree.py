@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.arith.arithmetic import AdderTree, delay
 from hwgen.blocks.array.array import ArrayComponent, DotArray
-from hwgen.blocks.array.multiplier import Multiplier
+from hwgen.blocks.array.multiplier import SINGLE, Multiplier
 from hwgen.blocks.stream import element_shape
 from hwgen.cost.logic import Logic, adder_register, adder_tree, delayed
 from hwgen.cost.needs import Products
@@ -124,7 +124,10 @@ def dot_logic(
     lane = adder_tree(multiplier.product.width, portion) + adder_register(sum_.width) + Logic(gated=sum_.width)
     flags = Logic(register=3 * (dot_latency(multiplier, portion, weight_latency) - 1) + 1, logic=1)
     elements = parallel * portion * -(-lanes // multiplier.lanes)
-    delays = delayed(parallel * portion * multiplier.x.width, weight_latency + multiplier.x_registers)
+    bits = parallel * portion * multiplier.x.width
+    delays = delayed(bits, weight_latency + multiplier.x_delay)
+    if multiplier.at_once == SINGLE:  # the registers in elements are the same for all weights
+        delays += Logic(inside=bits, apart_inside=elements * multiplier.x.width - bits)
     return elements * multiplier.logic + parallel * lanes * lane + delays + flags
 
 

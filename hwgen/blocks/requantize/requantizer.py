@@ -170,7 +170,8 @@ class RequantizerPlan(ResultPlan):
         else:
             bits = [columns.registers for columns in self._columns(requantization)]
             constants = Logic(register=sum(bits)) + self._needless(requantization, form.factor.width)
-        constants += total(map(delayed, bits[1:], form.waits, widths[1:]))
+        multiplier, offset = map(delayed, bits[1:], form.waits, widths[1:])
+        constants += offset + (multiplier.next_to_multiplier if self.multipliers else multiplier)
         sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
         sums += delayed(index_bits(self.spacing), rom_latency(self.rounds))  # the digit's number
         return serialiser_logic(self, sum_) + sums + constants + self.lanes * form.logic

@@ -128,12 +128,13 @@ class LaneForm:
         if not by.digits:
             return delayed(width, 3) + Logic(register=-width)  # with the operand's register
         digit = min(by.digit_bits, self.constant_bits[1])
-        part = Logic(register=width + digit)
+        part = Logic(inside=width + digit)
         if by.in_luts:
             part = adder_tree(width + 1, by.digit_bits) + Logic(gated=by.digit_bits * width)
         if by.serial:
             choose = Logic(mux=digit * (by.digits - 1), register=by.part_latency + by.before_product)
-            choose += delayed(digit, by.before_product)
+            wait = delayed(digit, by.before_product)
+            choose += wait if by.in_luts else wait.next_to_multiplier
             return part + choose + adder_register(self._total) + Logic(gated=self._total - digit)
         joined = (by.digits - 1) * adder(self._total - digit)
         return by.digits * part + joined + Logic(register=self._total - (by.digits == 1))

@@ -24,7 +24,8 @@ _CELLS = {
 _ULTRA = tuple(BlockRam(1, 1024, byte, ((72, 4096),)) for byte in (9, 8))
 
 
-# LUTs with six inputs take in what is in front of an adder, flip-flops what is chosen from a constant.
+# LUTs with six inputs take in what is in front of an adder, flip-flops what is chosen from a constant; a carry alone
+# takes the chain. Yosys packs adders and registers into DSP48E1, but not into DSP48E2.
 def _xilinx(
     name: str,
     series: str,
@@ -34,6 +35,7 @@ def _xilinx(
     clock: UsualClock,
     large: tuple[BlockRam, ...] = (),
 ) -> Family:
+    packed = slices == "dsp48e1"
     return Family(
         name=name,
         maker="AMD",
@@ -45,7 +47,20 @@ def _xilinx(
         dsp=(Shape(a=dsp, b=18, part=18, headroom=1, least=9),),
         brams=(BlockRam(1, 129, 9, EBR), BlockRam(2, 257, 9, _WHOLE)),
         lutram=lutram,
-        per_bit=PerBit(1.0, step=0.55, odd=0.0, gated=0.0, constant=0.0, mux=0.97, fixed=0.06, logic=0.38, apart=True),
+        per_bit=PerBit(
+            adder=1.0,
+            step=0.55,
+            odd=0.0,
+            gated=0.0,
+            constant=0.0,
+            mux=0.97,
+            fixed=0.06,
+            logic=0.38,
+            joining=0.1 if packed else 1.0,
+            carry=0.0,
+            apart=True,
+            packed=packed,
+        ),
         lut_inputs=6,
         free_mux=4,
         dsp_name=f"DSP ({dsp}x18)",
