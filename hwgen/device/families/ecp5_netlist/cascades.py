@@ -14,6 +14,9 @@ WIDTH = 54
 #: Columns of a block of four multipliers with two ALUs, and where these are, from its first column.
 BLOCK, ALUS = 9, (3, 7)
 
+#: A net by its number, a constant, or None where nothing is joined.
+Bit = int | str | None
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -62,7 +65,7 @@ def cascades(netlist: dict, multipliers: int) -> dict:
 
 def _chains(cells: dict) -> Iterator[list[str]]:
     """Names of ALUs, two or more, each of which adds R of the one before."""
-    drivers = {}
+    drivers: dict[Bit, tuple[str, int]] = {}
     for name, cell in cells.items():
         if cell["type"] == "ALU54B":
             drivers |= {_bit(cell, f"R{n}"): (name, n) for n in range(WIDTH) if f"R{n}" in cell["connections"]}
@@ -71,8 +74,8 @@ def _chains(cells: dict) -> Iterator[list[str]]:
     for name, other in before.items():
         readers[other].append(name)
     after = {other: some[0] for other, some in readers.items() if other is not None and len(some) == 1}
-    for name in before:
-        if after.get(before[name]) != name and name in after:
+    for name, other in before.items():
+        if (other is None or after.get(other) != name) and name in after:
             chain = [name]
             while chain[-1] in after:
                 chain.append(after[chain[-1]])
@@ -88,12 +91,12 @@ def _before(cell: dict, drivers: dict) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def _bit(cell: dict, port: str) -> int | str | None:
+def _bit(cell: dict, port: str) -> Bit:
     bits = cell["connections"].get(port)
     return bits[0] if bits else None
 
 
-def _put(adder: dict, products: dict[int, dict], site: tuple[int, int, int]) -> None:
+def _put(adder: dict, products: dict[Bit, dict], site: tuple[int, int, int]) -> None:
     """Give an ALU and its two multipliers, of those that make ``products``, their places."""
     column, row, at = site
     adder["attributes"]["BEL"] = f"X{column}/Y{row}/ALU54_{at}"

@@ -60,7 +60,7 @@ def _graph(sdf: str) -> tuple[dict[str, list[tuple[str, float]]], dict[str, floa
 
 def _longest(edges: dict[str, list[tuple[str, float]]], starts: dict[str, float]) -> dict[str, float]:
     """When each pin that can be reached has changed at the latest."""
-    waits = defaultdict(int)
+    waits: dict[str, int] = defaultdict(int)
     seen, front = set(starts), list(starts)
     while front:
         for end, _ in edges.get(front.pop(), ()):
