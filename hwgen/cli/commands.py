@@ -161,18 +161,18 @@ def explore(points: int, picture: Path | None, quiet: bool, **settings: Any) -> 
         exploring.draw(front_line, picture_bytes, file.suffix[1:], network.name, clock)
     write_whole(file, picture_bytes.getvalue())
     say(lambda: explore_answer(front_line, target, clock, file))
-    rows = [
-        (
-            f"{point.multipliers:,}",
-            f"{point.cycles:,}",
-            f"{point.fps(clock):,.0f}",
-            f"{point.useful:.1%}",
-            f"{point.memory_bits / 8192:,.1f}",
-            point.bottleneck,
-        )
-        for point in front_line
-    ]
-    heads = ("multipliers", "cycles/frame", f"frames/s at {clock}", "useful", "KiB", "bottleneck")
+    columns = {
+        "multipliers": [f"{point.multipliers:,}" for point in front_line],
+        "in LUTs": [f"{point.in_luts:,}" for point in front_line],
+        "cycles/frame": [f"{point.cycles:,}" for point in front_line],
+        f"frames/s at {clock}": [f"{point.fps(clock):,.0f}" for point in front_line],
+        "useful": [f"{point.useful:.1%}" for point in front_line],
+        "KiB": [f"{point.memory_bits / 8192:,.1f}" for point in front_line],
+        "bottleneck": [point.bottleneck for point in front_line],
+    }
+    if not any(point.in_luts for point in front_line):
+        del columns["in LUTs"]
+    heads, rows = tuple(columns), list(zip(*columns.values(), strict=True))
     click.echo("\n".join(table(heads, rows, text_width())))
     click.echo(f"Clock: {clock.stated}")
     click.echo(f"Drawn to {file}")

@@ -112,6 +112,7 @@ def explore_answer(points: Sequence[Point], device: Device, clock: Clock, pictur
     found = [
         {
             "multipliers": point.multipliers,
+            "products_in_luts": point.in_luts,
             "cycles_per_frame": point.cycles,
             "frames_per_second": point.fps(clock),
             "useful": point.useful,

@@ -17,12 +17,13 @@ from .search import Search
 class Point:
     """The fastest units within a budget.
 
-    ``multipliers`` are those used, ``cycles`` per frame, ``memory_bits`` of weights, windows and the blocks' own
-    queues. ``useful`` is the share of multiplier cycles, products made of LUTs included, that do one of the network's
-    multiplications. ``bottleneck`` names the layer that takes the most cycles.
+    ``multipliers`` are those used, ``in_luts`` products made of LUTs beside them, ``cycles`` per frame, ``memory_bits``
+    of weights, windows and the blocks' own queues. ``useful`` is the share of multiplier cycles, products made of LUTs
+    included, that do one of the network's multiplications. ``bottleneck`` names the layer that takes the most cycles.
     """
 
     multipliers: int
+    in_luts: int
     cycles: int
     memory_bits: int
     useful: float
@@ -36,12 +37,13 @@ class Point:
 def explore(
     search: Search, budgets: Sequence[int], progress: Callable[[float], None] = lambda share: None
 ) -> tuple[Point, ...]:
-    """The Pareto front: a point for each of ``budgets`` that buys anything, fewest multipliers first. Each is what
-    ``search`` finds within that budget; FitError where that is nothing for any of them."""
+    """The Pareto front: a point for each of ``budgets`` that buys anything, the slowest first. Each is what ``search``
+    finds within that budget, the last one with products made of LUTs where a device has too few multipliers; FitError
+    where that is nothing for any of them."""
     points: list[Point] = []
     for n, budget in enumerate(sorted(budgets, reverse=True)):
         progress(n / len(budgets))
-        if points and budget >= points[-1].multipliers:
+        if points and not points[-1].in_luts and budget >= points[-1].multipliers:
             continue
         try:
             point = _point(search if budget == search.budget else search.within(budget))
@@ -64,7 +66,7 @@ def _point(search: Search) -> Point:
     layers = zip(search.network.layers, chosen, strict=True)
     slowest = max(layers, key=lambda pair: pair[1].cycles)[0].name
     in_luts = sum(each.count for choice in chosen for each in choice.unit.cost.products if each.luts)
-    return Point(multipliers, cycles, memory, macs / ((multipliers + in_luts) * cycles), slowest)
+    return Point(multipliers, in_luts, cycles, memory, macs / ((multipliers + in_luts) * cycles), slowest)
 
 
 def usual_budgets(search: Search, most: int | None = None, count: int = 24) -> list[int]:
@@ -79,17 +81,18 @@ def usual_budgets(search: Search, most: int | None = None, count: int = 24) -> l
 
 
 def draw(points: Sequence[Point], file: BinaryIO, form: str, name: str, clock: Clock) -> None:
-    """Frames per second and memory against multipliers, to ``file`` as ``form``: "svg", "png" or "pdf"."""
+    """Frames per second and memory against multipliers, those made of LUTs included, to ``file`` as ``form``: "svg",
+    "png" or "pdf"."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     speed, memory = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    multipliers = [point.multipliers for point in points]
+    multipliers = [point.multipliers + point.in_luts for point in points]
     speed.step(multipliers, [point.fps(clock) for point in points], where="post", marker="o", color="tab:blue")
     previous = None
     for point in points:
         if point.bottleneck != previous:
-            place = (point.multipliers, point.fps(clock))
+            place = (point.multipliers + point.in_luts, point.fps(clock))
             speed.annotate(
                 point.bottleneck, place, textcoords="offset points", xytext=(6, -10), fontsize=7, color="0.35"
             )
@@ -101,7 +104,7 @@ def draw(points: Sequence[Point], file: BinaryIO, form: str, name: str, clock: C
         yscale="log",
     )
     memory.plot(multipliers, [point.memory_bits / 8192 for point in points], marker="o", color="tab:green")
-    memory.set(xlabel="multipliers", ylabel="memory, KiB", ylim=(0, None))
+    memory.set(xlabel="multipliers, those made of LUTs included", ylabel="memory, KiB", ylim=(0, None))
     for axes in (speed, memory):
         axes.grid(True, which="both", alpha=0.3)
     figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
