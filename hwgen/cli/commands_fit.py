@@ -76,7 +76,8 @@ def speed(plan: Plan, design: Design) -> str:
     """Cycles and frames per second of a plan at the clock of ``design``."""
     interval = schedule(plan).interval
     rate = f"{design.clock.rate(interval):,.0f} frames per second at {design.clock.stated}"
-    return f"{interval:,} cycles per frame, {rate}, with {plan.multipliers:,} multipliers"
+    made = f", {plan.in_luts:,} of them made of LUTs" if plan.in_luts else ""
+    return f"{interval:,} cycles per frame, {rate}, with {plan.multipliers:,} multipliers{made}"
 
 
 def compared_rows(estimate: FitTable, counted: FitTable) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

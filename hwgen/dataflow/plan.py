@@ -111,6 +111,11 @@ class Plan:
         return sum(stage.cost.multipliers for stage in self.stages)
 
     @property
+    def in_luts(self) -> int:
+        """Those of them that are made of LUTs."""
+        return sum(each.count for stage in self.stages for each in stage.cost.products if each.luts)
+
+    @property
     def memory_bits(self) -> int:
         """Of all memories of all stages."""
         return sum(stage.cost.memory_bits for stage in self.stages)
