@@ -115,7 +115,7 @@ def test_a_flipped_weight_bit_fails_the_test_bench(design, folder, tmp_path):
     before = golden.run(design.network, golden.network_input(design.network, design.samples))
     strongest = int(before[design.network.layers[-1].inputs[0]].sum(axis=0).argmax())
     verilog = (folder / "lenet5_int8.v").read_text(encoding="utf-8")
-    module = re.search(r"module \w*fc3_weights\w*\(.*?endmodule", verilog, re.DOTALL)
+    module = re.search(r"module \w*fc3_array_weights\w*\(.*?endmodule", verilog, re.DOTALL)
     word = re.search(rf"store\[{strongest}\] = 8'h([0-9a-f]{{2}});", module.group(0))
     flipped = f"store[{strongest}] = 8'h{int(word.group(1), 16) ^ 0x80:02x};"
     changed = module.group(0).replace(word.group(0), flipped)

@@ -255,7 +255,7 @@ def _cascades():
     yield deep, _mac("sliding", 72, 3, 4, 3, products=2, array="dsp48e2")
     yield (
         dense(FeatureMap(1, 1, 130, S8), 12, Quantization(S8, 0.05, 3)),
-        _mac("ring", 13, 5, 13, 5, products=2, array="dsp48e2"),
+        _mac("ring", 13, 6, 13, 6, products=2, array="dsp48e2"),
     )
     yield conv(small, same, 6), _mac("sliding", 9, 3, 2, 3, array="alu54b")  # two chains, of four positions and of five
     yield signed, _mac("columns", 6, 4, 2, 2, array="alu54b")

@@ -28,6 +28,8 @@ OURS = Path(__file__).with_name("dsp48.v")
 YOSYS = "+/xilinx/cells_sim.v"
 S18 = IntType(18, True)
 CYCLES = 400
+#: Kinds whose cells the model has; those of others are beside their own.
+DSP48 = [kind for kind in KINDS if kind.name.startswith("dsp48")]
 
 _PROOF = """
 read_rtlil twin.il
@@ -86,7 +88,7 @@ def prove(row, model, change=lambda cells: cells):
 
 
 @pytest.mark.parametrize("x", [S18, U8], ids=str)
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", DSP48, ids=lambda kind: kind.name)
 def test_cells_and_twins_are_proved_equal_at_full_width(kind, x):
     prove(Row(kind, x, kind.operand), OURS.name)
 
@@ -184,7 +186,7 @@ def icarus(folder, row, given, *files, text=""):
 
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed")
 @pytest.mark.parametrize("x", [U8, S8, IntType(16, True)], ids=str)
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", DSP48, ids=lambda kind: kind.name)
 def test_the_verilog_does_what_the_formula_says_in_both_forms(tmp_path, kind, x):
     row = Row(kind, x, kind.operand)
     given = [stimulus(each, CYCLES, seed) for seed, each in enumerate(row.slices)]

@@ -172,7 +172,7 @@ def test_a_frame_rate_takes_the_least_hardware(path):
 
 
 def test_a_device_with_too_few_multipliers_is_named(design):
-    small = replace(design.device, name="small", dsps=1)
+    small = replace(design.device, name="small", dsps=1, luts=1000)  # nor are there LUTs to multiply in
     with pytest.raises(hwgen.FitError, match=r"^device small is too small: .* or take a larger --device$"):
         flow.choose_plan(design.network, small)
     unbound = flow.choose_plan(design.network, small, multipliers=10, bound=False)
