@@ -105,6 +105,7 @@ def test_names_are_those_in_the_source(tmp_path):
     assert first.startswith("plain attribute wide first one two given late below layout $signal $signal $signal ")
 
 
+@pytest.mark.slow
 def test_names_are_the_same_in_other_pythons(tmp_path):
     if not others():
         pytest.skip(f"no other Python of {', '.join(VERSIONS)} was found on the path or in pyenv")

@@ -93,6 +93,7 @@ def test_cells_and_twins_are_proved_equal_at_full_width(kind, x):
     prove(Row(kind, x, kind.operand), OURS.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("x", "place"), [(S18, PLACES[-1]), *((U8, place) for place in PLACES)], ids=lambda value: str(value)
 )
@@ -184,6 +185,7 @@ def icarus(folder, row, given, *files, text=""):
     return list(zip(*rows, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("iverilog") is None, reason="iverilog is not installed")
 @pytest.mark.parametrize("x", [U8, S8, IntType(16, True)], ids=str)
 @pytest.mark.parametrize("kind", DSP48, ids=lambda kind: kind.name)

@@ -192,6 +192,7 @@ def texts():
         yield pytest.param(name, form, marks=[pytest.mark.slow] * ((name, form) != ("xczu3eg", "rtlil")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "form"), list(texts()))
 def test_a_chain_takes_its_blocks_and_nothing_else(name, form):
     target = device(name)

@@ -81,6 +81,7 @@ def tools(monkeypatch):
     return said
 
 
+@pytest.mark.slow
 def test_a_build_has_the_bitstream_and_says_what_was_routed(tools):
     printed = ok(*BUILD, "--board", "ulx3s", "--bitstream", "--clock", "100").stdout
     said = json.loads(Path("out/report.json").read_text())

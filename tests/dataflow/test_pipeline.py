@@ -87,6 +87,7 @@ def leaving():
     return replace(network, outputs=outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [14, pytest.param(60, marks=pytest.mark.slow)])
 def test_several_streams_leave(budget):
     network = leaving()
@@ -111,6 +112,7 @@ def test_a_transposed_convolution_between_others():
     agree(network, search(network, multipliers=60))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 10))])
 def test_random_networks(seed):
     network = random_network(seed)

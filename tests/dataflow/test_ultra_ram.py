@@ -62,6 +62,7 @@ def units():
 # What Yosys makes of them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", list(units()))
 def test_ultra_ram_is_as_yosys_maps_it(unit):
     stage = in_stage(unit)

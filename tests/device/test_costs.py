@@ -73,6 +73,7 @@ def check(target, case):
 U4, S3 = IntType(4, False), IntType(3, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "multiplier"),
     [

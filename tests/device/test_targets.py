@@ -79,6 +79,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", SOON, ids=lambda target: target.family.name)
 def test_block_rams_are_as_yosys_maps_them(target):
     cases = [memory(kind, *shape) for kind in ("rom", "ram") for shape in SHAPES[target.family.name]]

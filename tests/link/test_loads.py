@@ -80,6 +80,7 @@ def test_load_infer_load_another_infer(hardware, plans, frames, share):
     assert (seen[1] != seen[2]).any()
 
 
+@pytest.mark.slow
 def test_a_board_is_asked_what_it_holds_and_only_given_what_it_does_not(hardware, plans, frames):
     with running(hardware) as run:
         link = line(run)

@@ -112,6 +112,7 @@ def test_the_rate_is_the_one_at_which_the_board_answers(monkeypatch, unknown):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False], ids=["folder named", "folder found"])
 def test_frames_come_back_from_the_board(folder, built, terminal, named):
     (master, port), (design, hardware) = terminal, built

@@ -90,6 +90,7 @@ def test_bit_by_bit_over_wires():
     check(network, Wired(link(network, 20)), count=2, cycles=60, clock=CLOCK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multipliers", [14, pytest.param(200, marks=pytest.mark.slow)])
 def test_several_results_of_which_each_element_says_whose_it_is(multipliers):
     network = squeezed()
@@ -98,6 +99,7 @@ def test_several_results_of_which_each_element_says_whose_it_is(multipliers):
     check(network, ByteLine(link(network, multipliers), 2))
 
 
+@pytest.mark.slow
 def test_a_difference_is_told_with_its_place():
     network = small()
     integers = random_frames(network.input.map, 1)

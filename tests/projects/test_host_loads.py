@@ -83,6 +83,7 @@ def mixed(blob, n=None):
     return b"".join(bytes(one ^ other for one, other in zip(part, cycle(key), strict=False)) for part in parts)
 
 
+@pytest.mark.slow
 @DIALECTS
 @SHAPES
 def test_load_use_load_use(dialect, lanes, width):

@@ -45,6 +45,7 @@ def vectors(facts, dialect):
     return {name.removeprefix(f"loadable_{dialect.suffix}_"): text for name, text in texts.items()}
 
 
+@pytest.mark.slow
 @DIALECTS
 def test_the_test_bench_loads_weights(tmp_path, kind, device, dialect):
     folder = written(tmp_path, kind, "loadable", device)

@@ -57,6 +57,7 @@ def test_the_same_check_is_made_once(design, simulated, own_cache):
     assert sorted(path.name for path in own_cache.iterdir()) == ["checked", "verilog"]
 
 
+@pytest.mark.slow
 def test_other_frames_plans_weights_and_versions_are_checked_anew(design, simulated, tmp_path, monkeypatch):
     design.checked()
     design.checked(design.samples[1:2])
@@ -123,6 +124,7 @@ def test_large_designs_are_checked_by_the_compiled_engine_where_there_is_one(des
     assert checking.checker(design, 1) == ("compiled" if available else "amaranth")
 
 
+@pytest.mark.slow
 def test_a_compiler_that_does_not_work_is_done_without(design, simulated, monkeypatch):
     monkeypatch.setattr(checking, "COMPILED_FROM", 0)
     monkeypatch.setattr(verilator, "available", lambda: True)

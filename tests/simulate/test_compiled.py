@@ -47,6 +47,7 @@ def compiled(request, plan):
     return CompiledPlan(plan, request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stall", [None, 0, 7])
 def test_every_layer_is_golden_and_every_cycle_predicted(network, plan, compiled, stall):
     frames = random_frames(network.input.map, FRAMES)

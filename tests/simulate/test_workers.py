@@ -53,6 +53,7 @@ def agree(network, result: Simulation, whole: Simulation) -> None:
     np.testing.assert_array_equal(result.integers, whole.integers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("engine", "stall"),
     [

@@ -95,6 +95,7 @@ def test_verilog_of_the_same_design_is_written_once(written, tmp_path):
     assert len(written) == 2
 
 
+@pytest.mark.slow
 def test_it_is_written_again_where_the_program_or_what_was_kept_is_another(written, tmp_path, monkeypatch):
     design = compiled(tmp_path, multipliers=8)
     assert design.verilog

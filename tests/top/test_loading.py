@@ -290,6 +290,7 @@ def compiled_engine() -> None:
             pytest.importorskip(package)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["amaranth", "compiled"])
 def test_load_infer_load_infer_from_files(folders, engine):
     if engine == "compiled":
