@@ -25,8 +25,8 @@ def level(frames: int) -> str:
 
 
 class CompiledPlan:
-    """A plan as a program; compiled when it is first run. ``level`` is of :func:`hwgen.tools.verilator.library`; with
-    ``loaded`` it takes loads among the frames."""
+    """A plan as a program; compiled when it is first run. ``level`` is of
+    :func:`hwgen.tools.verilator.shared_object`; with ``loaded`` it takes loads among the frames."""
 
     def __init__(self, plan: Plan, level: str = FAST, loaded: bool = False):
         self.plan, self.level, self.loaded = plan, level, loaded

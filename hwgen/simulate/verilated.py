@@ -18,7 +18,7 @@ from hwgen.hdl.elements import Library
 from hwgen.hdl.export import rtlil_to_verilog, with_memories
 from hwgen.hdl.rtlil import to_netlist
 from hwgen.simulate.waves import Waves
-from hwgen.tools.verilator import FAST, library
+from hwgen.tools.verilator import FAST, shared_object
 
 #: Cycles between two looks at progress and at Ctrl-C.
 _SLICE = 1 << 10
@@ -54,7 +54,7 @@ class CompiledDesign:
     """A component with streams ``i...`` in, ``o...`` out, and watches ``watch_n_moves`` with ``watch_n_payload``.
 
     Made once, run any number of times, by any number of threads; see :meth:`run`. ``level`` is that of
-    :func:`hwgen.tools.verilator.library`. With ``trace`` it can write waveforms. It is compiled when it is first
+    :func:`hwgen.tools.verilator.shared_object`. With ``trace`` it can write waveforms. It is compiled when it is first
     loaded, where it is: it can be sent to other processes and machines. ``made`` holds what has been made of it
     already.
     """
@@ -77,7 +77,7 @@ class CompiledDesign:
     @cached_property
     def driver(self) -> ctypes.CDLL:
         """The compiled design with its driver. Raises InputError where there is no Verilator or no C++ compiler."""
-        return _load(library(self._verilog, self._streams(), self._level, self._trace_too))
+        return _load(shared_object(self._verilog, self._streams(), self._level, self._trace_too))
 
     def load(self) -> None:
         """Compile it, unless that has been done."""

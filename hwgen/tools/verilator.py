@@ -83,8 +83,8 @@ def available() -> bool:
         return False
 
 
-def library(verilog: str, streams: str, level: str = FAST, trace: bool = False) -> Path:
-    """The shared library of ``verilog`` with the module ``top``, from the cache if it is there.
+def shared_object(verilog: str, streams: str, level: str = FAST, trace: bool = False) -> Path:
+    """The shared object of ``verilog`` with the module ``top``, from the cache if it is there.
 
     ``streams`` tells the driver what there is to drive and to watch. ``level`` is ``QUICK`` for few cycles and ``FAST``
     for many. With ``trace`` waveforms can be written.

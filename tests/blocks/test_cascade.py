@@ -133,6 +133,15 @@ def test_chains_are_as_long_as_weights_allow():
     assert array("dsp48e2", great, S8, SINGLE, 1).cut.chains == 64 // SLICES["dsp48e2"].longest
 
 
+def test_both_lanes_together_are_no_wider_than_the_block():
+    """A lower lane of 24 bits leaves 24 for the upper one, which sums of one sign only could need 25 of."""
+    weights, x = np.full((2, 1, 2, 32), -3, np.int64), IntType(17, False)
+    made = array("dsp48e2", weights, x, PAIR, 1)
+    assert made.operands(2).spacing == 24
+    assert sum(type_.width for type_ in made.lane(2).types) <= 48
+    _check(made, weights, np.array([[x.max] * 32, [0] * 32, [x.max] * 16 + [0] * 16, [5] * 32]))
+
+
 def test_what_does_not_fit_says_what_to_do():
     s16, block = IntType(16, True), SLICES["dsp48e1"]
     assert cascade_problems(block, s16, S8, (-127, 127), SINGLE) == []

@@ -1,6 +1,6 @@
 """The cells of DSP48E1 and DSP48E2 do what their twins do: proved for unbounded time, and random at full width.
 
-The model of the cells is ours, from the vendor's guides (``dsp48.v``); for DSP48E1 Yosys has another.
+The model of the cells is ours (``dsp48.v``); for DSP48E1 Yosys has another.
 """
 
 import importlib.util

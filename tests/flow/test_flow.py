@@ -242,6 +242,17 @@ def test_what_can_be_refused_is_refused_before_the_model_is_read(tmp_path):
         flow.compile(missing, latency=True, fps=10)
 
 
+def test_a_plan_may_name_blocks_that_no_search_offers(path, design, tmp_path):
+    assert "alu54b" not in design.plan.to_json()
+    data = json.loads(design.plan.to_json())
+    folding = next(layer["settings"] for layer in data["layers"] if layer["unit"] == "mac")
+    folding["array"] = "alu54b"
+    (tmp_path / "plan.json").write_text(json.dumps(data))
+    made = hwgen.compile(path, calibration=tiny.frames(), plan=tmp_path / "plan.json")
+    assert made.plan.layers[0].unit.slices == "alu54b"
+    assert made.simulate(tiny.frames(2), "amaranth").equal
+
+
 def test_a_plan_with_blocks_that_a_device_does_not_have_is_refused(path, tmp_path):
     cascades = hwgen.compile(path, calibration=tiny.frames(), device="xczu3eg", multipliers=10)
     (tmp_path / "plan.json").write_text(cascades.plan.to_json())

@@ -119,7 +119,7 @@ class ByteLine(wiring.Component):
 
 def simulated_board(made: Hardware, buffers: Buffers, cycles: int, level: str = FAST) -> CompiledDesign:
     """The hardware ``made`` behind the link, as a program with streams of bytes ``i`` and ``o``: ready to answer,
-    for a host does not wait for a compiler. ``level`` is that of :func:`hwgen.tools.verilator.library`."""
+    for a host does not wait for a compiler. ``level`` is that of :func:`hwgen.tools.verilator.shared_object`."""
     core = made.component
     top = LinkTop(core, core.source, core.results, buffers, identity(made.plan), Loads.of(made.plan))
     board = CompiledDesign(ByteLine(top, cycles), level)

@@ -128,7 +128,7 @@ def test_large_designs_are_checked_by_the_compiled_engine_where_there_is_one(des
 def test_a_compiler_that_does_not_work_is_done_without(design, simulated, monkeypatch):
     monkeypatch.setattr(checking, "COMPILED_FROM", 0)
     monkeypatch.setattr(verilator, "available", lambda: True)
-    monkeypatch.setattr("hwgen.simulate.verilated.library", lambda *given: verilator.call(["no_such_compiler"]))
+    monkeypatch.setattr("hwgen.simulate.verilated.shared_object", lambda *given: verilator.call(["no_such_compiler"]))
     assert design.checked().check.engine == "amaranth"
     assert simulated == ["compiled", "amaranth"]
 

@@ -222,14 +222,18 @@ class CascadeArray(DotArray):
         return (Cut(portion, chains) for chains in range(-(-portion // self.kind.longest), portion + 1))
 
     def _room(self, cut: Cut) -> bool:
+        """Whether the lower lane holds its sums, and the block both lanes."""
         low, high = self.spread(cut.chains)
-        return self.lanes == 1 or high - low < 1 << self.operands(2).spacing
+        fits = self.lanes == 1 or high - low < 1 << self.operands(2).spacing
+        return fits and sum(type_.width for type_ in self._lane(self.lanes, cut).types) <= self.kind.width
 
     def lane(self, lanes: int) -> Lane:
         """Cascades for so many outputs."""
-        shape = self.shape
-        low, high = self.spread(self.cut.chains)
-        return Lane(self.kind, shape.x, self.operands(lanes), self.cut, low, high, shape.steps, shape.sums)
+        return self._lane(lanes, self.cut)
+
+    def _lane(self, lanes: int, cut: Cut) -> Lane:
+        shape, (low, high) = self.shape, self.spread(cut.chains)
+        return Lane(self.kind, shape.x, self.operands(lanes), cut, low, high, shape.steps, shape.sums)
 
     @property
     def sets(self) -> list[int]:

@@ -95,7 +95,8 @@ class MacOperator(Operator):
     def _cascades(self, table: MacTable, kinds: tuple[Products, ...]) -> Iterator[Offers]:
         layer = self.layer
         cells = tuple(replace(kind, cell=True) for kind in kinds[:2])
-        for (at_once, figures), block in product(((PAIR, table.pair), (SINGLE, table.single)), SLICES.values()):
+        blocks = [block for block in SLICES.values() if block.offered]
+        for (at_once, figures), block in product(((PAIR, table.pair), (SINGLE, table.single)), blocks):
             if not cascade_problems(block, layer.input.type, layer.weight_type, layer.weight_range, at_once):
                 make = partial(self._made, table, at_once, block.name)
                 yield Offers(figures, (*cells, kinds[2]), make, slices=block.name)

@@ -39,8 +39,7 @@ SHARES = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 ROUNDS = 12
 #: Cycles of a frame times stages beyond which the slowest plan gets no queues: scheduling would take too long.
 MOST_SCHEDULED = 1 << 28
-#: The share of a device's LUTs that may be taken where products are made of them: a device that is fuller than that is
-#: slow, or does not route.
+#: The share of a device's LUTs that may be taken where products are made of them: chosen, so that routers have room.
 MOST_LUTS = 0.75
 #: What counts multipliers where nothing else of a device matters.
 USUAL = "lfe5u-85f"

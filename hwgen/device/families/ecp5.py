@@ -94,6 +94,7 @@ _ECP5 = Family(
     dsp_name="18x18 multipliers",
     bram_name="block RAM (18 kbit)",
     lut_name="LUT4",
+    slices=("alu54b",),
     flow=_FLOW,
     pll=Pll(_settings, _cell),
 )
