@@ -8,6 +8,8 @@ import numpy as np
 from hwgen.graph.types import IntType
 
 SIGNIFICAND = 24  # bits of a float32
+#: Bits of a product or an offset: both must stay within int64.
+WIDEST = 62
 _ROW = 1024  # elements in a row of sums that golden works on
 
 
@@ -125,7 +127,7 @@ class Requantization:
 
     def apply(self, acc: np.ndarray) -> np.ndarray:
         """What the hardware computes, for raw accumulators int64 [..., C]."""
-        operand = np.clip(np.asarray(acc, np.int64) + self.bias, self.operand_type.min, self.operand_type.max)
+        operand = np.clip(np.asarray(acc, np.int64) + self.bias, *self._ends)
         if self.rounds:
             operand = operand.astype(np.float32).astype(np.int64)
         value = operand * self.multiplier + self.offset
@@ -136,6 +138,13 @@ class Requantization:
             near &= (quotient - self.zero_point) & 1 == 1
             quotient[near] += self._correction(quotient[near], rest[near])
         return np.clip(quotient, *self.clamp)
+
+    @cached_property
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where operands saturate, [C] each: at the operand's type, or nearer where int64 would not hold the value,
+        which hardware does. Such a value is saturated in both, being far beyond the clamp."""
+        most = ((1 << WIDEST) - np.abs(self.offset)) // np.maximum(self.multiplier, 1)
+        return np.maximum(self.operand_type.min, -most), np.minimum(self.operand_type.max, most)
 
     def _correction(self, quotient: np.ndarray, rest: np.ndarray) -> np.ndarray:
         """What is added to odd quotients, [P], for what counts as a tie."""

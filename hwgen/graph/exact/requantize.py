@@ -32,7 +32,7 @@ from functools import cached_property
 import numpy as np
 
 from hwgen.graph.errors import ModelError
-from hwgen.graph.exact.requantization import SIGNIFICAND, Requantization, output_scale, requantize_reference
+from hwgen.graph.exact.requantization import SIGNIFICAND, WIDEST, Requantization, output_scale, requantize_reference
 from hwgen.graph.types import IntType
 
 __all__ = ["Requantization", "fit", "output_scale", "requantize_reference", "thresholds"]
@@ -42,8 +42,6 @@ _MOST_SHIFT = 45  # of a line
 _LINE_OUTPUTS = 1 << 12  # beyond so many outputs no line is found that is shorter than the float form
 _MOST_THRESHOLDS = 1 << 20  # that are kept, so that memory stays bounded
 _THRESHOLDS_AT_ONCE = 1 << 16  # so that what is computed of them stays in the processor's cache
-#: Bits of a product or an offset: both must stay within int64.
-WIDEST = 62
 
 
 def thresholds(
@@ -210,7 +208,7 @@ class Problem:
         common = int(np.bitwise_or.reduce(digits))
         zeros = min((common & -common).bit_length() - 1, max(shift - 1, 0))  # a tie is half a step: one bit at least
         shift -= zeros
-        output = max(map(abs, (*self.clamp, self.zero_point))).bit_length() + 1
+        output = int(np.abs([*self.ends, np.full_like(self.low, self.zero_point)]).max()).bit_length() + 1
         if not 1 <= shift <= WIDEST - output or spread.max() > WIDEST - SIGNIFICAND:
             return None
         multiplier = (digits >> zeros) << spread
