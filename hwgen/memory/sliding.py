@@ -6,6 +6,7 @@ there in portions of any size, dividing the window or not, while the next one sl
 is done in the next, so that each decision drives registers only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,8 +41,8 @@ class SlidingWindow(wiring.Component):
         self.layout, self.pad, self.portions = layout, buffer.padding, buffer.portions
         self.raster, self.cut = raster, cut = buffer.raster, buffer.cut
         self.pack = raster.words // cut.packs  # words
-        self.group_channels = self.pack * layout.length // cut.parallel
-        if self.pack * cut.packs != raster.words or self.group_channels * cut.parallel != self.pack * layout.length:
+        self.group_channels = cut.channels(self.pack * layout.length)
+        if self.pack * cut.packs != raster.words or self.pack * layout.length % cut.parallel:
             raise ValueError(f"{cut} does not divide a pixel of {raster.words} words of {layout.length}")
         issued = data.ArrayLayout(layout.elem_shape, cut.parallel * cut.portion)
         super().__init__(window_ports(layout) | {"data": Out(issued)})
@@ -67,11 +68,12 @@ class SlidingWindow(wiring.Component):
             m.d.sync += complete.eq(0)
         column = Signal(columns.payload.shape(), reset_less=True)
         m.d.sync += [late.eq(slide), column.eq(columns.payload)]
-        taps = self._taps(self._registers(m, slide, late, column))
-        size = self.group_channels
+        rows = self._taps(self._registers(m, slide, late, column))
+        groups, size = self.cut.parallel // len(self.columns), self.group_channels
         return [
-            [element for tap in taps for element in tap[group * size : (group + 1) * size]]
-            for group in range(self.cut.parallel)
+            [element for row in rows for at in taps for element in row[at][group * size : (group + 1) * size]]
+            for taps in self.columns
+            for group in range(groups)
         ]
 
     def _completes(self, m: Module, nest: LoopNest):
@@ -101,14 +103,23 @@ class SlidingWindow(wiring.Component):
                 m.d.sync += [newer.eq(older) for newer, older in zip(chain[1:], chain, strict=False)]
         return chains
 
-    def _taps(self, chains: list[list]) -> list[list]:
-        """The channels of a pack for each tap of the window, rows outermost."""
-        rows, columns = self.raster.window.kernel
-        return [
-            [element for word in reversed(chains[columns - 1 - kx]) for element in _elements(self.layout, word[ky])]
-            for ky in range(rows)
-            for kx in range(columns)
-        ]
+    @property
+    def columns(self) -> Sequence[Sequence[int]]:
+        """The pixels of a row that each of the windows side by side takes: one window all of them, unless some are
+        abreast."""
+        side = self.cut.abreast
+        return side.columns if side else [range(self.raster.window.kernel[1])]
+
+    def _taps(self, chains: list[list]) -> list[list[list]]:
+        """For each row of the window the channels of a pack of each pixel."""
+        pixels = self.cut.abreast.pixels if self.cut.abreast else 1
+        size = self.pack * self.layout.length // pixels
+        rows = []
+        for ky in range(self.raster.window.kernel[0]):
+            words = [word[ky] for chain in reversed(chains) for word in reversed(chain)]
+            row = [element for word in words for element in _elements(self.layout, word)]
+            rows.append([row[at : at + size] for at in range(0, len(row), size)])
+        return rows
 
     def _issue(self, m: Module, window: list[list], complete: Signal, load: Signal) -> None:
         """Copy complete windows to the holding register and issue them from there; it goes round."""
@@ -188,15 +199,25 @@ class Sliding(WindowBuffer):
         """Window registers, delay lines, a holding register, counters; and the line memories'."""
         raster, cut, gap, delays, portions = self.raster, self.cut, self._gap, self._delays, self.portions
         (rows, columns), pack = self.window.kernel, raster.words // cut.packs
-        held = portions * cut.parallel * cut.portion * self.map.type.width
+        held = self._held * self.map.type.width
         delay = Logic(register=delays * gap)
         if self._in_memory:
             delay = counter(gap) + Logic(register=index_bits(gap)) + read_register(delays, gap)
-        window = rows * columns * pack * self.word
+        pixels = columns if cut.abreast is None else cut.abreast.held(columns)
+        window = rows * pixels * pack * self.word // (cut.abreast.pixels if cut.abreast else 1)
         registers = Logic(mux=held if portions > 1 else 0, register=window + held + rows * self.word)
         loops = [pack, cut.packs, slide_raster(raster)[1], portions, cut.passes, cut.passes]
         control = Logic(logic=10 + raster.outputs[1].bit_length(), register=7)
         return line_logic(raster, self.word) + registers + delay + total(map(loop, loops)) + control
+
+    @property
+    def _held(self) -> int:
+        """Elements of the holding register; what windows side by side share is there once, unless it goes round."""
+        cut = self.cut
+        if cut.abreast is None or self.portions > 1:
+            return self.portions * cut.parallel * cut.portion
+        pixels = len({column for columns in cut.abreast.columns for column in columns})
+        return self.window.kernel[0] * pixels * self.map.channels // cut.abreast.pixels
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:

@@ -17,6 +17,7 @@ from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
 
+from .abreast import Abreast
 from .raster import Raster, map_raster
 
 #: Cycles after which a place of the reader's queue can be debited again: a step is decided on a cycle before it starts.
@@ -37,13 +38,23 @@ class WindowCut:
 
     The channels of a pixel are cut into ``packs`` of whole words, each with a window of its own, and a pack into
     ``parallel`` groups. The window of a pack is issued ``passes`` times, each time ``portion`` elements of every
-    group in a cycle.
+    group in a cycle. Where pixels are ``abreast``, groups are those of each window in turn.
     """
 
     packs: int
     parallel: int
     portion: int
     passes: int
+    abreast: Abreast | None = None
+
+    def channels(self, pack: int) -> int:
+        """Channels of a group where a pack of a beat has so many elements."""
+        side = self.abreast
+        return pack // self.parallel if side is None else pack // side.pixels * side.positions // self.parallel
+
+    def taps(self, window: Window) -> int:
+        """Taps of each group's window."""
+        return window.taps if self.abreast is None else window.kernel[0] * self.abreast.taps
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,7 @@ class WindowBuffer(ABC):
     @property
     def portions(self) -> int:
         """Cycles of a step."""
-        elements = self.window.taps * (self.map.channels // (self.cut.packs * self.cut.parallel))
+        elements = self.cut.taps(self.window) * self.cut.channels(self.map.channels // self.cut.packs)
         return -(-elements // self.cut.portion)
 
     @property

@@ -274,6 +274,32 @@ def _in_luts():
     yield dense(FeatureMap(1, 1, 256, S8), 2), _mac("ring", 2, 1, 2, 1, array="dsp48e1", weights="luts")
 
 
+def abreast(op, pixels, portion, outputs, lanes_out, **others):
+    """``op`` with so many pixels of a row in a beat."""
+    layer = op.layer.wide(pixels)
+    made = _mac("sliding", portion, outputs, layer.input.channels, lanes_out, parallel=layer.group, pixels=pixels)
+    return op, replace(made, **others)
+
+
+def _abreast():
+    """Several pixels of a row in a beat: as many windows at once, half as many, or one; all kinds of arrays."""
+    same, source = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(3, 8, 1, U8)
+    halving, odd = Window((3, 3), (2, 2), pads=(0, 0, 1, 1)), Window((2, 5), (1, 1), pads=(1, 3, 0, 1))
+    yield abreast(conv(source, same, 3), 2, 9, 3, 6)
+    yield abreast(conv(source, same, 3), 4, 4, 3, 4, in_luts=True)
+    yield abreast(conv(source, halving, 6), 2, 9, 4, 6)
+    yield abreast(conv(source, halving, 3), 4, 9, 3, 3, products=2)
+    yield abreast(conv(FeatureMap(3, 8, 2, S8), odd, 3, Quantization(S8, 0.05, -4)), 2, 10, 3, 3)
+    yield abreast(conv(FeatureMap(5, 8, 1, U8), Window((5, 5)), 2), 4, 13, 2, 4, products=2, array="dsp48e2")
+    far = Window((1, 3), (1, 4), (1, 2), (0, 2, 0, 2))
+    yield abreast(conv(FeatureMap(2, 12, 3, U8), far, 4), 2, 9, 4, 4)
+    two = FeatureMap(3, 8, 2, U8)
+    yield abreast(conv(two, Window((1, 1), (1, 2)), 3), 2, 2, 3, 3)
+    yield abreast(conv(two, same, 4, group=2), 2, 9, 2, 8)
+    yield abreast(conv(two, same, 2, group=2), 4, 5, 1, 4, array="dsp48e1")
+    yield abreast(_through(_function("LeakyRelu", alpha=0.1), "Conv", source, same, 3), 2, 9, 3, 6)
+
+
 def _dense():
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 2, 3, 2, 1)
     yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 1, 7, 1, 1, True)
@@ -365,6 +391,7 @@ CONVOLUTIONS = (
     *_multiplied(),
     *_cascades(),
     *_in_luts(),
+    *_abreast(),
 )
 UNITS = [unit_of(op, folding) for op, folding in (*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing())]
 CASES = _named([*UNITS, *_tapped(), *_joints()])

@@ -10,6 +10,7 @@ from hwgen.blocks.array.multiplier import PAIR
 from hwgen.blocks.joints.fork import Fork
 from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.dataflow.pipeline import LONGEST_NAME, Pipeline, module_name, module_names
+from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
@@ -103,6 +104,17 @@ def test_both_engines_give_several_streams(engine):
     seen = run_engine(replace(network, input_order="flat"), plan, frames, engine)
     assert seen.equal
     assert (seen.timing.latency, seen.timing.interval) == (timed.latency, timed.interval)
+
+
+def test_several_pixels_in_a_beat_where_one_is_too_slow():
+    first = conv(FeatureMap(5, 8, 2, U8), Window((3, 3), (2, 2), pads=(0, 0, 1, 1)), 2)
+    second = conv(first.output, Window((3, 3), pads=(1, 1, 1, 1)), 2, group=2, seed=1)
+    network = chain(first, second, conv(second.output, Window((1, 1)), 3, seed=2))
+    plan = search(network, cycles=18)
+    assert {layer.folding.pixels for layer in plan.layers} > {1}
+    assert schedule(plan).interval <= 18 < network.input.map.height * network.input.map.width
+    assert parse_plan(network, plan.to_json()).to_json() == plan.to_json()
+    agree(network, plan)
 
 
 def test_a_transposed_convolution_between_others():

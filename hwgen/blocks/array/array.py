@@ -22,7 +22,8 @@ from hwgen.memory.weights import WEIGHT_SOURCES, WeightSource
 class ArrayShape:
     """``parallel`` groups side by side. Each takes ``portion`` activations of type ``x`` in a cycle and adds their
     products by weights of type ``weight``, from ``least`` to ``most``, to ``outputs`` sums of type ``sums``, which end
-    after ``steps`` cycles. ``depth``: words of weights, which come round and round.
+    after ``steps`` cycles. ``depth``: words of weights, which come round and round. The groups are ``copies`` of fewer,
+    with the same weights for other activations.
     """
 
     x: IntType
@@ -35,6 +36,12 @@ class ArrayShape:
     portion: int
     steps: int
     depth: int
+    copies: int = 1
+
+    @property
+    def groups(self) -> int:
+        """Those with weights of their own."""
+        return self.parallel // self.copies
 
     @property
     def multipliers(self) -> int:
@@ -44,7 +51,7 @@ class ArrayShape:
 
 @dataclass(frozen=True, eq=False)
 class DotArray(ABC):
-    """``values`` makes the weights, int64 [depth, parallel, outputs, portion], which are ``kept`` in one of
+    """``values`` makes the weights, int64 [depth, groups, outputs, portion], which are ``kept`` in one of
     :data:`hwgen.memory.weights.WEIGHT_SOURCES`; a hardware multiplier makes ``products`` at once. ``spread`` says
     between which two integers the sum of the products of a part of the portion lies, for all parts when it is cut into
     so many that are as alike as can be.

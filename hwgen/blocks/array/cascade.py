@@ -252,8 +252,8 @@ class CascadeArray(DotArray):
         shape, stored = self.shape, self.operands(self.lanes).stored
         made = []
         for positions in self.cut.positions:
-            fields = shape.parallel * len(self.sets) * len(positions)
-            idle = self.operands(self.lanes).upper * shape.parallel * len(positions) * (self.sets[-1] != self.lanes)
+            fields = shape.groups * len(self.sets) * len(positions)
+            idle = self.operands(self.lanes).upper * shape.groups * len(positions) * (self.sets[-1] != self.lanes)
             words = partial(self._words, tuple(positions))
             made.append(self.source(shape.depth, fields, stored, words, self.kind.held, idle))
         return tuple(made)
@@ -337,7 +337,7 @@ class CascadeComponent(ArrayComponent):
             for group in range(array.shape.parallel):
                 for n in range(sets):
                     for at, position in enumerate(positions):
-                        field = (group * sets + n) * len(positions) + at
+                        field = (group % array.shape.groups * sets + n) * len(positions) + at
                         found[group, n, position] = part.data[field * stored : (field + 1) * stored]
         return found
 

@@ -118,9 +118,16 @@ def dot_latency(multiplier: Multiplier, portion: int, weight_latency: int) -> in
 
 
 def dot_logic(
-    multiplier: Multiplier, portion: int, lanes: int, sum_: IntType, weight_latency: int, parallel: int = 1
+    multiplier: Multiplier,
+    portion: int,
+    lanes: int,
+    sum_: IntType,
+    weight_latency: int,
+    parallel: int = 1,
+    copies: int = 1,
 ) -> Logic:
-    """What a :class:`DotProduct` takes: delayed operands, products, trees, accumulators."""
+    """What a :class:`DotProduct` takes: delayed operands, products, trees, accumulators. Weights are those of as many
+    times fewer groups as there are ``copies``."""
     lane = adder_tree(multiplier.product.width, portion) + adder_register(sum_.width) + Logic(gated=sum_.width)
     flags = Logic(register=3 * (dot_latency(multiplier, portion, weight_latency) - 1) + 1, logic=1)
     elements = parallel * portion * -(-lanes // multiplier.lanes)
@@ -128,6 +135,8 @@ def dot_logic(
     delays = delayed(bits, weight_latency + multiplier.x_delay)
     if multiplier.at_once == SINGLE:  # the registers in elements are the same for all weights
         delays += Logic(inside=bits, apart_inside=elements * multiplier.x.width - bits)
+        again = (elements - elements // copies) * multiplier.weight.width
+        delays += Logic(inside=-again, apart_inside=again)
     return elements * multiplier.logic + parallel * lanes * lane + delays + flags
 
 
@@ -142,7 +151,8 @@ class TreeArray(DotArray):
     @cached_property
     def sources(self) -> tuple[WeightSource, ...]:
         shape = self.shape
-        return (self.source(shape.depth, shape.multipliers, shape.weight.width, self._words),)
+        fields = shape.groups * shape.outputs * shape.portion
+        return (self.source(shape.depth, fields, shape.weight.width, self._words),)
 
     def _words(self) -> np.ndarray:
         return self.values().reshape(self.shape.depth, -1)
@@ -159,7 +169,8 @@ class TreeArray(DotArray):
     def arithmetic(self) -> Logic:
         shape = self.shape
         weights = self.sources[0].latency
-        return dot_logic(self.multiplier, shape.portion, shape.outputs, shape.sums, weights, shape.parallel)
+        sides = shape.parallel, shape.copies
+        return dot_logic(self.multiplier, shape.portion, shape.outputs, shape.sums, weights, *sides)
 
     def component(self) -> "TreeComponent":
         return TreeComponent(self)
@@ -177,5 +188,9 @@ class TreeComponent(ArrayComponent):
             array.multiplier, shape.portion, shape.outputs, shape.sums, array.sources[0].latency, shape.parallel
         )
         m.d.comb += [getattr(dot, name).eq(getattr(self, name)) for name in ("strobe", "first", "last", "x")]
-        m.d.comb += [dot.weights.as_value().eq(weights.data), self.done.eq(dot.done), self.sums.eq(dot.sums)]
+        m.d.comb += [
+            dot.weights.as_value().eq(Cat(weights.data for _ in range(shape.copies))),
+            self.done.eq(dot.done),
+            self.sums.eq(dot.sums),
+        ]
         return m

@@ -29,6 +29,7 @@ from hwgen.blocks.mac.mac_folding import (
     mac_limits,
     mac_problems,
     mac_table,
+    pixel_problems,
     unit_requantizer,
 )
 from hwgen.blocks.mac.mac_layer import MacLayer, MacShape
@@ -137,8 +138,8 @@ class MacUnit(OperatorUnit):
 
     @cached_property
     def layer(self) -> MacLayer:
-        """What it computes."""
-        return self.op.layer
+        """What it computes, with pixels abreast where its folding says so."""
+        return self.op.layer.wide(self.folding.pixels)
 
     @property
     def loads(self) -> bool:
@@ -165,7 +166,7 @@ class MacUnit(OperatorUnit):
         return mac_interval(self.layer.shape, self.folding)
 
     def problems(self) -> list[str]:
-        wrong = mac_problems(self.layer, self.folding)
+        wrong = pixel_problems(self.op.shape, self.folding) or mac_problems(self.layer, self.folding)
         return wrong or [*self.array.problems, *mac_limits(self.layer, self.folding)]
 
     def block(self) -> wiring.Component:
@@ -175,7 +176,7 @@ class MacUnit(OperatorUnit):
     def window(self) -> WindowBuffer:
         """The window buffer."""
         layer, folding = self.layer, self.folding
-        cut = WindowCut(self.packs, folding.parallel, folding.portion, self.passes)
+        cut = WindowCut(self.packs, folding.parallel, folding.portion, self.passes, layer.abreast)
         return WINDOWS[folding.window](layer.input, layer.window, folding.lanes_in, cut, layer.input_zero)
 
     @cached_property
@@ -223,6 +224,7 @@ class MacUnit(OperatorUnit):
             folding.portion,
             self.portions,
             self.weight_depth,
+            layer.copies,
         )
         return ARRAYS[folding.array](shape, folding.weights, folding.products, self._weight_matrix, self._spread)
 
@@ -252,13 +254,13 @@ class MacUnit(OperatorUnit):
     def _weight_matrix(self) -> np.ndarray:
         """Weights int64 [words, groups, output channels, elements]: a word for each pack, pass and portion."""
         layer, folding = self.layer, self.folding
-        outputs = self.passes * folding.outputs
+        outputs, groups = self.passes * folding.outputs, folding.parallel // layer.copies
         weights = self._portions_of(self.window.issued(layer.weights))
-        padded = np.zeros((self.packs, folding.parallel, outputs, *weights.shape[1:]), np.int64)
-        padded[:, :, : layer.group_outputs] = weights.reshape(self.packs, folding.parallel, -1, *weights.shape[1:])
-        shape = (self.packs, folding.parallel, self.passes, folding.outputs, self.portions, folding.portion)
+        padded = np.zeros((self.packs, groups, outputs, *weights.shape[1:]), np.int64)
+        padded[:, :, : layer.group_outputs] = weights.reshape(self.packs, groups, -1, *weights.shape[1:])
+        shape = (self.packs, groups, self.passes, folding.outputs, self.portions, folding.portion)
         parts = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5)
-        return parts.reshape(self.weight_depth, folding.parallel, folding.outputs, folding.portion)
+        return parts.reshape(self.weight_depth, groups, folding.outputs, folding.portion)
 
     @property
     def packing(self) -> Packing:

@@ -21,6 +21,8 @@ from hwgen.memory.window_kinds import WINDOWS
 
 #: Elements of a window up to which holding it in registers is offered: twice 8 flip-flops an element.
 SLIDING_LIMIT = 1024
+#: Pixels of a row in a beat that are offered where one is not fast enough.
+PIXELS = (2, 4, 8)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class MacFolding:
     elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
     sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
     ``weights``: where they are, one of :data:`hwgen.memory.weights.WEIGHT_SOURCES`. ``array``: how products are added
-    up, one of :data:`hwgen.blocks.array.arrays.ARRAYS`.
+    up, one of :data:`hwgen.blocks.array.arrays.ARRAYS`. ``pixels``: of a row in a beat, with all their channels; the
+    windows that begin in a beat are worked on at once, and count as groups (:mod:`hwgen.memory.abreast`).
     """
 
     window: str
@@ -48,10 +51,12 @@ class MacFolding:
     products: int = SINGLE
     weights: str = ROM
     array: str = TREE
+    pixels: int = 1
 
     def __str__(self) -> str:
         groups = f"{self.parallel} of " if self.parallel > 1 else ""
-        return f"{groups}{self.portion}x{self.outputs} {self.window}"
+        abreast = f", {self.pixels} pixels abreast" if self.pixels > 1 else ""
+        return f"{groups}{self.portion}x{self.outputs} {self.window}{abreast}"
 
     def holding(self, loaded: bool) -> "MacFolding":
         """The same with weights where constants that are ``loaded``, or fixed, can be; large RAM holds both."""
@@ -70,7 +75,8 @@ def unit_requantizer(layer: MacLayer, folding: MacFolding) -> ResultPlan:
 def mac_foldings(layer: MacShape) -> tuple[MacFolding, ...]:
     """All kinds of window buffer, every number of portions, passes and groups at a time that makes a difference."""
     shapes = [shape for parallel in divisors(layer.group) for shape in _shapes(layer, parallel)]
-    return tuple(folding for shape in shapes for folding in _requantized(layer, shape))
+    usual = [folding for shape in shapes for folding in _requantized(layer, shape)]
+    return (*usual, *_wider(layer, min((mac_interval(layer, each) for each in usual), default=0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +105,14 @@ class MacTable:
 def mac_table(layer: MacShape) -> MacTable:
     """All that layers of a shape offer."""
     foldings = mac_foldings(layer)
-    depths = [_words(layer, folding) for folding in foldings]
-    names = [(each.window, each.in_luts, rom_style(depth)) for each, depth in zip(foldings, depths, strict=True)]
+    layers = [_with_pixels(layer, folding.pixels) for folding in foldings]
+    depths = [_words(wide, folding) for wide, folding in zip(layers, foldings, strict=True)]
+    names = [
+        (each.window, each.in_luts, rom_style(depth), each.pixels) for each, depth in zip(foldings, depths, strict=True)
+    ]
     numbers = {name: n for n, name in enumerate(dict.fromkeys(names))}
     kinds = np.array([numbers[name] for name in names], np.int64)
-    cycles = np.array([mac_interval(layer, folding) for folding in foldings], np.int64)
+    cycles = np.array([mac_interval(wide, each) for wide, each in zip(layers, foldings, strict=True)], np.int64)
     single, pair = (OfferTable(cycles, _counts(layer, foldings, at_once), kinds) for at_once in (SINGLE, PAIR))
     return MacTable(foldings, single, pair, np.array(depths, np.int64))
 
@@ -142,6 +151,22 @@ def _digits(layer: MacShape, folding: MacFolding) -> int:
     return 0 if folding.in_luts else folding.lanes_out * (1 if folding.serial else layer.digits)
 
 
+def pixel_problems(layer: MacShape, folding: MacFolding) -> list[str]:
+    """Why a layer cannot have as many pixels abreast as a folding says; empty if it can."""
+    pixels, wide = folding.pixels, layer.wide(folding.pixels)
+    if pixels == 1:
+        return []
+    if wide is None:
+        return [
+            f"pixels {pixels} abreast do not divide rows of {layer.input.width} into beats with as many windows each; "
+            f"pixels 1"
+        ]
+    given = folding.window, folding.parallel, folding.lanes_in
+    wanted = "sliding", wide.group, wide.input.channels
+    names = zip(("window", "parallel", "lanes_in"), wanted, given, strict=True)
+    return [f"{name} must be {want!r} with pixels {pixels}, not {got!r}" for name, want, got in names if want != got]
+
+
 def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     """Why a folding cannot be built; empty if it can. More can be built than :func:`mac_foldings` offers."""
     problems = []
@@ -164,7 +189,7 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         f"all {outputs}, or parallel 1",
     )
     require(
-        folding.lanes_in in divisors(parallel * layer.group_inputs),
+        bool(layer.abreast) or folding.lanes_in in divisors(parallel * layer.group_inputs),
         f"lanes_in {folding.lanes_in} does not divide the input",
     )
     require(
@@ -231,6 +256,35 @@ def _shapes(layer: MacShape, parallel: int) -> Iterator[MacFolding]:
     for portion, some, name in product(wide, outputs, free):
         for lanes in _input_lanes(layer, _suiting(layer, parallel, name), parallel, portion, some):
             yield MacFolding(name, portion, some, lanes, 1, parallel=parallel)
+
+
+def _wider(layer: MacShape, fastest: int) -> Iterator[MacFolding]:
+    """Foldings with several pixels abreast: only what takes fewer cycles than ``fastest``, which fewer pixels do."""
+    for pixels in PIXELS:
+        wide = layer.wide(pixels)
+        if wide is None or not WINDOWS["sliding"].suits(wide.input, wide.window, wide.input.channels):
+            continue
+        found = [each for each in _abreast(wide, pixels) if mac_interval(wide, each) < fastest]
+        fastest = min((mac_interval(wide, each) for each in found), default=fastest)
+        yield from found
+
+
+def _abreast(wide: MacShape, pixels: int) -> Iterator[MacFolding]:
+    """Foldings of a layer with so many pixels abreast; all groups of all windows are worked on at once."""
+    parallel, lanes = wide.group, wide.input.channels
+    outputs = _useful(wide.group_outputs) if parallel == 1 else [wide.group_outputs]
+    for portion, some in product(_useful(wide.elements), outputs):
+        if parallel * wide.elements <= max(SLIDING_LIMIT, 4 * parallel * portion):
+            shape = MacFolding("sliding", portion, some, lanes, 1, parallel=parallel, pixels=pixels)
+            yield from _requantized(wide, shape)
+
+
+def _with_pixels(layer: MacShape, pixels: int) -> MacShape:
+    """``layer`` with so many pixels abreast, which it can have."""
+    wide = layer.wide(pixels)
+    if wide is None:
+        raise ValueError(f"{pixels} pixels of {layer.input} are not abreast for {layer.window}")
+    return wide
 
 
 def _input_lanes(layer: MacShape, lanes: list[int], parallel: int, portion: int, outputs: int) -> list[int]:

@@ -13,6 +13,7 @@ from hwgen.graph.exact.loadable import LoadForm
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
+from hwgen.memory.abreast import Abreast, widened
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class MacShape:
     """All of a layer that its useful foldings and their cycles depend on: no weights, no widths.
 
     ``digits``: hardware multipliers of a product by the requantiser's constant, 0 where that is always 1. ``flat``:
-    channels of a pixel, where whole maps are flattened into windows; beats do not straddle pixels.
+    channels of a pixel, where whole maps are flattened into windows; beats do not straddle pixels. Where pixels are
+    ``abreast``, a pixel of the maps is a beat of them, and each window in a beat has groups of its own.
     """
 
     input: FeatureMap
@@ -29,11 +31,26 @@ class MacShape:
     group: int
     digits: int
     flat: int | None = None
+    abreast: Abreast | None = None
+
+    def wide(self, pixels: int) -> "MacShape | None":
+        """The same with so many pixels abreast; None where that cannot be."""
+        if pixels == 1 or self.flat:
+            return self if pixels == 1 else None
+        made = widened(self.input, self.window, self.output, pixels)
+        if made is None:
+            return None
+        source, window, output, abreast = made
+        group = self.group * abreast.positions
+        return replace(self, input=source, output=output, window=window, group=group, abreast=abreast)
 
     @cached_property
     def group_inputs(self) -> int:
         """Input channels that an output channel sees."""
-        return self.input.channels // self.group
+        side = self.abreast
+        if side is None:
+            return self.input.channels // self.group
+        return self.input.channels // side.pixels * side.positions // self.group
 
     @cached_property
     def group_outputs(self) -> int:
@@ -43,7 +60,8 @@ class MacShape:
     @cached_property
     def elements(self) -> int:
         """Elements of a group's window."""
-        return self.window.taps * self.group_inputs
+        side = self.abreast
+        return (self.window.taps if side is None else self.window.kernel[0] * side.taps) * self.group_inputs
 
     @cached_property
     def positions(self) -> int:
@@ -57,7 +75,7 @@ class MacLayer:
 
     Channels in and out are cut into ``group`` equal groups, of which each sees only its own; 1 is the usual
     convolution, as many as there are channels a depthwise one. With ``loading`` hardware is made for any weights of its
-    type, and these are what it starts with.
+    type, and these are what it starts with. ``abreast`` is as in :class:`MacShape`; weights are those of one window.
     """
 
     input: FeatureMap
@@ -68,11 +86,41 @@ class MacLayer:
     requantization: Requantization | Staircase
     group: int = 1
     loading: LoadForm | None = None
+    abreast: Abreast | None = None
 
     @cached_property
     def shape(self) -> MacShape:
         """All that foldings are chosen by."""
-        return MacShape(self.input, self.output, self.window, self.group, digits(self.requantization))
+        shape = MacShape(self.input, self.output, self.window, self.group, digits(self.requantization))
+        return replace(shape, abreast=self.abreast)
+
+    def wide(self, pixels: int) -> "MacLayer":
+        """What hardware works on that takes so many pixels abreast: the same weights, for each window in a beat.
+        ValueError where that cannot be."""
+        if pixels not in self._wide:
+            shape = self.shape.wide(pixels)
+            if shape is None:
+                raise ValueError(f"{pixels} pixels of {self.input} are not abreast for {self.window}")
+            form, times = self.requantization, shape.group // self.group
+            self._wide[pixels] = replace(
+                self,
+                input=shape.input,
+                output=shape.output,
+                window=shape.window,
+                group=shape.group,
+                requantization=form if times == 1 else form.repeated(times),
+                abreast=shape.abreast,
+            )
+        return self._wide[pixels]
+
+    @cached_property
+    def _wide(self) -> dict[int, "MacLayer"]:
+        return {1: self}
+
+    @property
+    def copies(self) -> int:
+        """Windows that are worked on side by side with the same weights."""
+        return self.abreast.positions if self.abreast else 1
 
     @property
     def group_inputs(self) -> int:

@@ -1,6 +1,6 @@
 """Requantisation of sums where no straight line does: through a function, or with scales far apart."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -64,6 +64,12 @@ class Staircase:
     def gap(self) -> str | None:
         """Why it cannot be built, in a few words; None where it can."""
         return f"{self.what} that {self._search}" if isinstance(self._search, str) else None
+
+    def repeated(self, times: int) -> "Staircase":
+        """The same steps for so many times the channels, which come round; :meth:`golden` is that of the first."""
+        other = replace(self)
+        other.__dict__["_search"] = self.steps.repeated(times)
+        return other
 
     def certificate(self) -> dict[str, object]:
         """What was proved, in a form for reports."""

@@ -173,6 +173,10 @@ class Requantization:
         names = ("scale", "low", "high", "layer_bias", "bias", "multiplier", "offset")
         return replace(self, **{name: getattr(self, name)[channels] for name in names})
 
+    def repeated(self, times: int) -> "Requantization":
+        """The same for so many times the channels, which come round."""
+        return self.select(np.tile(np.arange(self.channels), times))
+
     def certificate(self) -> dict[str, object]:
         """What was proved, in a form for reports."""
         if self.form == "raw":

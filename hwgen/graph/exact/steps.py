@@ -8,7 +8,7 @@ The steps of a monotone function are found by bisection, those of others by eval
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,12 @@ class Steps:
     def channels(self) -> int:
         """How many step functions there are."""
         return len(self.points)
+
+    def repeated(self, times: int) -> "Steps":
+        """The same for so many times the channels, which come round."""
+        rows = np.tile(np.arange(self.channels), times)
+        values = None if self.values is None else self.values[rows]
+        return replace(self, low=self.low[rows], high=self.high[rows], points=self.points[rows], values=values)
 
     @property
     def table(self) -> np.ndarray:
