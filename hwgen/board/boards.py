@@ -63,10 +63,13 @@ class Board:
 
     @property
     def room(self) -> Device:
-        """Its device without what the link takes, for the accelerator."""
+        """Its device without what the link takes, for the accelerator, and with no more products made of LUTs than its
+        tools are quick with."""
         whole = find_device(self.device)
         blocks = sum(-(-8 * size // _block_bits(whole)) for size in (self.buffers.down, self.buffers.up))
-        return replace(whole, luts=whole.luts - LINK_LUTS, ffs=whole.ffs - LINK_FFS, brams=max(0, whole.brams - blocks))
+        most = whole.family.flow.most_logic if whole.family.flow else whole.most_logic
+        luts, ffs, brams = whole.luts - LINK_LUTS, whole.ffs - LINK_FFS, max(0, whole.brams - blocks)
+        return replace(whole, luts=luts, ffs=ffs, brams=brams, most_logic=most)
 
     def rate(self, clock: Clock) -> int:
         """The fastest that a design with ``clock`` takes."""

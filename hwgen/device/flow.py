@@ -6,6 +6,9 @@ from typing import Any
 
 from hwgen.tools.package_tool import Tool
 
+#: The share of LUTs and flip-flops that may be taken where products are made of them: chosen, to leave routers room.
+MOST_LOGIC = 0.75
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -15,7 +18,8 @@ class Flow:
     ``route`` that name the part and files, ``packing(platform, source, target)`` those of ``pack``. ``resources`` are
     what its cells are called in reports. ``improved(netlist, multipliers)`` is what is done to Yosys'
     netlist on the way to a device with so many multipliers. ``untimed(sdf)`` is the longest path, in ns, that ``route``
-    does not time, by the SDF file that it writes; None where it times all.
+    does not time, by the SDF file that it writes; None where it times all. ``most_logic`` is the share of a device's
+    LUTs and flip-flops that may be taken where products are made of them.
     """
 
     route: Tool
@@ -28,6 +32,7 @@ class Flow:
     resources: Mapping[str, str]
     improved: Callable[[dict, int], dict] | None = None
     untimed: Callable[[str], float] | None = None
+    most_logic: float = MOST_LOGIC
 
 
 def nextpnr(name: str) -> Tool:

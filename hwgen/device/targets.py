@@ -11,6 +11,7 @@ from typing import Any
 from .clocks import Clock
 from .families import FAMILIES
 from .family import Family
+from .flow import MOST_LOGIC
 from .names import device_name, device_rows
 from .needs import Needs
 
@@ -23,7 +24,7 @@ class Device:
     ``large_rams`` are memories of ``large_kbit`` each beside the block RAM (:class:`Family`). ``part`` is the maker's
     full name, with package and speed grade. ``dram_gbps``: most that the board's memory moves, in 10^9 bytes a second,
     if it has one. ``system`` is the processor in it, ``"zynq"`` or ``"mpsoc"``; ``board_part`` what Vivado calls the
-    board.
+    board. ``most_logic``: the share of ``luts`` and ``ffs`` that may be taken where products are made of them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Device:
     board_part: str | None
     source: str = field(repr=False)
     board_source: str | None = field(repr=False)
+    most_logic: float = MOST_LOGIC
 
     def clock(self, asked: Clock | float | None = None) -> Clock:
         """What is ``asked`` for, in Hz where it is a number: the family's own unless given, which says where that comes
@@ -69,7 +71,7 @@ class Device:
 def _read(row: dict[str, str]) -> Device:
     """A device of a line of the table."""
     whole = ("luts", "ffs", "dsps", "brams", "ram_luts", "large_rams", "large_kbit")
-    values: dict[str, Any] = {field.name: row[field.name] or None for field in fields(Device)}
+    values: dict[str, Any] = {field.name: row[field.name] or None for field in fields(Device) if field.name in row}
     values |= {name: int(row[name]) for name in whole} | {"family": FAMILIES[row["family"]]}
     return Device(**values | {"dram_gbps": float(row["dram_gbps"]) if row["dram_gbps"] else None})
 

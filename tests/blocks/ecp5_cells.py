@@ -54,7 +54,10 @@ module ALU54B(
   parameter REG_OPCODEOP0_0_CLK = "NONE", REG_OPCODEOP0_1_CLK = "NONE";
   parameter REG_OPCODEOP1_0_CLK = "NONE", REG_OPCODEOP1_1_CLK = "NONE";
   parameter MULT9_MODE = "DISABLED", LEGACY = "DISABLED", RESETMODE = "SYNC", GSR = "ENABLED";
-  wire [53:0] c = {{{_driven("C", 54)}}}, cin = {{{_driven("CIN", 54)}}};
+  wire [53:0] given = {{{_driven("C", 54)}}}, cin = {{{_driven("CIN", 54)}}};
+  reg [53:0] c_held = 0;
+  wire [26:0] c_low = REG_INPUTC0_CLK == "NONE" ? given[26:0] : c_held[26:0];
+  wire [53:0] c = {{REG_INPUTC1_CLK == "NONE" ? given[53:27] : c_held[53:27], c_low}};
   wire [35:0] ma = {{{_pins("MA", 36)}}}, mb = {{{_pins("MB", 36)}}};
   wire [10:0] op = {{{_pins("OP", 11)}}};
   reg [53:0] held = 0, x, y, z, sum;
@@ -88,7 +91,9 @@ module ALU54B(
       default: sum = 54'bx;
     endcase
   end
-  always @(posedge CLK0) if (RST0) held <= 0; else if (CE0) held <= sum;
+  always @(posedge CLK0)
+    if (RST0) begin held <= 0; c_held <= 0; end
+    else if (CE0) begin held <= sum; c_held <= given; end
   assign {{{_pins("R", 54)}}} = held;
 endmodule
 """

@@ -110,9 +110,10 @@ def _check(made: CascadeArray, weights: np.ndarray, portions: np.ndarray) -> Non
 
     async def watch(context):
         for _ in range(len(portions) + made.latency + 20):
-            if context.get(component.done):
-                found.append([context.get(total) for total in component.sums])
+            soon = context.get(component.soon)
             await context.tick()
+            if soon:
+                found.append([context.get(total) for total in component.sums])
 
     simulator = Simulator(component)
     simulator.add_clock(1e-6)

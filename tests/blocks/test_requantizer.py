@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.sim import Simulator
 
 from hwgen.blocks.mac.mac_folding import MacFolding
 from hwgen.blocks.requantize.requantizer import lane_form
-from hwgen.blocks.requantize.requantizer_lane import needless_rows, to_significand
+from hwgen.blocks.requantize.requantizer_lane import near_ends, needless_rows, to_significand
 from hwgen.graph.types import U8, FeatureMap, IntType, Quantization
 from hwgen.testing import check_unit
 from tests.blocks.unit_of import unit_of
@@ -29,6 +29,25 @@ def test_operands_are_rounded_as_float32_rounds_them():
         for n in cases:
             ctx.set(value, n)
             assert ctx.get(rounded) == int(np.float32(n)), n
+
+    simulator = Simulator(m)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
+@pytest.mark.parametrize(("bits", "margins"), [(7, [0]), (7, [2, 4, 8]), (9, [0, 1, 2, 16]), (6, [1, 2, 4, 8, 16, 32])])
+def test_what_is_near_a_tie(bits, margins):
+    m, rest = Module(), Signal(bits)
+    found = [Signal(len(margins), name=name) for name in ("least", "most")]
+    for signal, end in zip(found, near_ends(m, rest, margins), strict=True):
+        m.d.comb += signal.eq(Cat(end[margin] for margin in margins))
+
+    async def bench(ctx):
+        for value in range(1 << bits):
+            ctx.set(rest, value)
+            least, most = (ctx.get(signal) for signal in found)
+            assert least == sum((value <= margin) << n for n, margin in enumerate(margins))
+            assert most == sum((value >= (1 << bits) - margin) << n for n, margin in enumerate(margins))
 
     simulator = Simulator(m)
     simulator.add_testbench(bench)

@@ -11,7 +11,7 @@ from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.choose import Chooser
 from hwgen.dataflow.search.resources import cost_vector, limits
-from hwgen.dataflow.search.search import MOST_LUTS, Search
+from hwgen.dataflow.search.search import Search
 from hwgen.device.targets import device
 from hwgen.graph.errors import FitError
 from hwgen.graph.semantics.window import Window
@@ -84,7 +84,8 @@ def test_rows_are_chosen_wherever_any_suffice(seed):
 
 def fastest_in_luts(network, target) -> int:
     """Exhaustive, of two layers: the cycles of the fastest offers that fit, products made of LUTs among them."""
-    device = replace(target, luts=int(MOST_LUTS * target.luts))
+    luts, ffs = (int(target.most_logic * count) for count in (target.luts, target.ffs))
+    device = replace(target, luts=luts, ffs=ffs)
     offers = Search(network, device, in_luts=True).offers
     cycles = [np.array([layer.cost(at).cycles for at in range(len(layer))]) for layer in offers.layers]
     rows = [np.array([cost_vector(layer.cost(at), device) for at in range(len(layer))]) for layer in offers.layers]
@@ -110,7 +111,7 @@ def test_products_made_of_luts_stand_in_for_multipliers(multipliers, luts):
     plan, least = Search(network, target).fastest(), fastest_in_luts(network, target)
     table = fit_table(plan, target)
     assert table.fits
-    assert table.total.luts <= MOST_LUTS * luts
+    assert table.total.luts <= target.most_logic * luts
     assert IN_LUTS in {layer.unit.folding.products for layer in plan.layers}
     assert max(layer.cost.cycles for layer in plan.layers) == least < found(network, target)
 

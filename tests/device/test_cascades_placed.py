@@ -15,9 +15,9 @@ import pytest
 from hwgen.blocks.array.slices import SLICES
 from hwgen.device.families import FAMILIES
 from hwgen.device.families.ecp5_netlist import improved
-from hwgen.device.families.ecp5_netlist.cascades import ROWS, cascades
+from hwgen.device.families.ecp5_netlist.cascades import HELD_C, ROWS, cascades
 from hwgen.device.families.ecp5_netlist.replicate import OPERAND_FAN_OUT, replicate
-from hwgen.device.families.ecp5_netlist.untimed import ADDER, CLOCK_TO_R, untimed
+from hwgen.device.families.ecp5_netlist.untimed import ADDER, CLOCK_TO_R, SETUP, untimed
 from hwgen.device.synth import script
 from hwgen.device.targets import device
 from hwgen.graph.types import S8
@@ -70,6 +70,8 @@ def test_a_cascade_is_put_along_a_row(chain):
     first, *others = [adders[place] for place in wanted]
     (alone,) = (cell for cell in cells(placed, "MULT18X18D").values() if "BEL" not in cell["attributes"])
     assert (first["OP4"], first["C30"]) == (["1"], alone["connections"]["P30"])
+    held = [cell["parameters"]["REG_INPUTC1_CLK"] for cell in cells(placed, "ALU54B").values()]
+    assert (alone["parameters"]["REG_PIPELINE_CLK"], sorted(held)) == ("NONE", ["CLK0", *["NONE"] * 3])
     for before, after in pairwise([first, *others]):
         assert after["OP4"] == ["0"]
         assert after["CIN30"] == before["R30"]
@@ -191,4 +193,6 @@ def test_paths_that_the_router_does_not_time():
     product = ("MULT18X18D", "(IOPATH CLK0 P20 (1:2:900) (1:2:900))")
     alone = _sdf([("product/P20", "late/C20", 5000)], {"product": product, "late": alu})
     assert untimed(alone) == pytest.approx(0.9 + 5 + ADDER)
+    held = _sdf([("product/P20", f"late{HELD_C}/C20", 5000)], {"product": product, f"late{HELD_C}": alu})
+    assert untimed(held) == pytest.approx(0.9 + 5 + SETUP)
     assert untimed(_sdf(wires[1:], {"gate": gate, "total": register})) == 0

@@ -115,8 +115,8 @@ class DotArray(ABC):
 
 class ArrayComponent(wiring.Component):
     """The hardware of ``array``. In every cycle with ``strobe`` the products of ``x`` (group by group) and the weights
-    whose turn it is are added up; ``first`` starts new sums. ``done`` and ``sums`` (group by group) follow the portion
-    with ``last`` by the array's latency; ``sums`` are valid in that cycle. No stage ever stalls.
+    whose turn it is are added up; ``first`` starts new sums. ``sums`` (group by group) follow the portion with ``last``
+    by the array's latency, and are valid in that cycle; ``soon`` comes a cycle earlier. No stage ever stalls.
     """
 
     def __init__(self, array: DotArray):
@@ -126,7 +126,7 @@ class ArrayComponent(wiring.Component):
             "first": In(1),
             "last": In(1),
             "x": In(data.ArrayLayout(element_shape(shape.x), shape.parallel * shape.portion)),
-            "done": Out(1),
+            "soon": Out(1),
             "sums": Out(data.ArrayLayout(element_shape(shape.sums), shape.parallel * shape.outputs)),
         }
         super().__init__(ports | (LOAD_PORTS if array.source.loads else {}))

@@ -149,6 +149,7 @@ class Lane:
         for type_, start in zip(self.types, (self.start, 0), strict=False):
             added = adder_register(width) if self.steps > 1 or start else Logic(register=width)
             parts += [adder_tree(type_.width, self.cut.chains), added, Logic(gated=width * (self.steps > 1))]
+            parts.append(Logic(register=type_.width * self.cut.chains * self.kind.held))
         return total(parts)
 
 
@@ -166,7 +167,9 @@ class CascadeLane(Element):
 
     def inside(self, platform):
         m, lane = Module(), self.lane
-        cascades = [self._cascade(m, chain) for chain in range(lane.cut.chains)]
+        cascades = [
+            delay(m, self._cascade(m, chain), int(lane.kind.held), f"end_{chain}") for chain in range(lane.cut.chains)
+        ]
         low = 0
         for n, (type_, start) in enumerate(zip(lane.types, (lane.start, 0), strict=False)):
             m.submodules[f"tree_{n}"] = tree = AdderTree(element_shape(type_), lane.cut.chains)
@@ -273,7 +276,7 @@ class CascadeArray(DotArray):
 
     @property
     def latency(self) -> int:
-        last = self.kind.latency + self.kind.skew * (self.cut.steps - 1)
+        last = self.kind.latency + self.kind.skew * (self.cut.steps - 1) + self.kind.held
         return self.sources[0].latency + last + max(self.cut.chains - 1, 0).bit_length() + 1
 
     @property
@@ -295,7 +298,7 @@ class CascadeArray(DotArray):
         ]
         addresses = (self.cut.steps - 1) * delayed(index_bits(shape.depth), self.kind.skew)
         lanes = [shape.parallel * count * self.lane(some).logic for some, count in Counter(self.sets).items()]
-        return total([Logic(register=3 * (self.latency - 1) + 1, logic=1), *activations, addresses, *lanes])
+        return total([Logic(register=3 * (self.latency - 1), logic=1), *activations, addresses, *lanes])
 
     def component(self) -> "CascadeComponent":
         return CascadeComponent(self)
@@ -323,7 +326,7 @@ class CascadeComponent(ArrayComponent):
                     ]
                 m.d.comb += [self.sums[output + at].eq(lane.o[at]) for at in range(lanes)]
                 output += lanes
-        m.d.sync += self.done.eq(flags[0] & flags[2])
+        m.d.comb += self.soon.eq(flags[0] & flags[2])
         return m
 
     def _words(self, m: Module) -> dict[tuple[int, int, int], Value]:

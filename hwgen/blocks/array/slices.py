@@ -25,8 +25,8 @@ class SliceKind:
     ``width`` bits, and what does not fit them is lost. A step gives its products ``latency`` cycles after the
     operands, and the sum of the steps before ``skew`` cycles after it came. A cascade has at most ``longest``
     positions: sums come later with each, and what joins blocks may not go on. ``held``: weights from memory are slow,
-    and have a register of their own before those of the block. ``offered``: a search takes them where a device has
-    them; others are there for plans that name them.
+    and have a register of their own before those of the block; and so has what leaves a cascade, since logic may be
+    far from it. ``offered``: a search takes them where a device has them; others are there for plans that name them.
     """
 
     name: str

@@ -64,8 +64,8 @@ class DotProduct(wiring.Component):
 
     All this ``parallel`` times side by side, each with activations of its own; ``x`` and ``sums`` list one after the
     other. In every cycle with ``strobe`` the products of ``x`` and of each lane's weights are added up; ``first``
-    starts a new sum. ``done`` and ``sums`` follow the portion with ``last`` by :attr:`latency` cycles; ``sums`` are
-    valid in that cycle. ``weights`` is asked for in the same cycle as ``x`` is given and comes with
+    starts a new sum. ``sums`` follow the portion with ``last`` by :attr:`latency` cycles, and are valid in that cycle;
+    ``soon`` comes a cycle earlier. ``weights`` is asked for in the same cycle as ``x`` is given and comes with
     ``weight_latency``, which delays ``x`` to match. No stage ever stalls.
     """
 
@@ -89,7 +89,7 @@ class DotProduct(wiring.Component):
                 "last": In(1),
                 "x": In(data.ArrayLayout(element_shape(multiplier.x), parallel * portion)),
                 "weights": In(weights),
-                "done": Out(1),
+                "soon": Out(1),
                 "sums": Out(data.ArrayLayout(element_shape(sum_), parallel * lanes)),
             }
         )
@@ -108,7 +108,7 @@ class DotProduct(wiring.Component):
             m.d.comb += [lane.first.eq(first), lane.x.as_value().eq(x.word_select(group, len(lane.x.as_value())))]
             for n in range(min(step, self.lanes - start)):  # a lane left over has a multiplier for itself
                 m.d.comb += [lane.weights[n].eq(self.weights[at + n]), self.sums[at + n].eq(lane.o[n])]
-        m.d.sync += self.done.eq(strobe & last)
+        m.d.comb += self.soon.eq(strobe & last)
         return m
 
 
@@ -129,7 +129,7 @@ def dot_logic(
     """What a :class:`DotProduct` takes: delayed operands, products, trees, accumulators. Weights are those of as many
     times fewer groups as there are ``copies``."""
     lane = adder_tree(multiplier.product.width, portion) + adder_register(sum_.width) + Logic(gated=sum_.width)
-    flags = Logic(register=3 * (dot_latency(multiplier, portion, weight_latency) - 1) + 1, logic=1)
+    flags = Logic(register=3 * (dot_latency(multiplier, portion, weight_latency) - 1), logic=1)
     elements = parallel * portion * -(-lanes // multiplier.lanes)
     bits = parallel * portion * multiplier.x.width
     delays = delayed(bits, weight_latency + multiplier.x_delay)
@@ -190,7 +190,7 @@ class TreeComponent(ArrayComponent):
         m.d.comb += [getattr(dot, name).eq(getattr(self, name)) for name in ("strobe", "first", "last", "x")]
         m.d.comb += [
             dot.weights.as_value().eq(Cat(weights.data for _ in range(shape.copies))),
-            self.done.eq(dot.done),
+            self.soon.eq(dot.soon),
             self.sums.eq(dot.sums),
         ]
         return m

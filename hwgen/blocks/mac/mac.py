@@ -371,7 +371,7 @@ class MacBlock(wiring.Component):
             array.first.eq(window.first),
             array.last.eq(window.last),
             array.x.eq(unit.window.elements(window)),
-            requantizer.done.eq(array.done),
+            requantizer.soon.eq(array.soon),
             requantizer.sums.eq(array.sums),
         ]
         self._pack(m, requantizer, outlet)

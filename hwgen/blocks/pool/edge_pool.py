@@ -137,8 +137,7 @@ class _EdgeAverageBlock(AveragePoolBlock):
         return Mux(window.outside, 0, window.data[lane] - self.op.input_zero)
 
     def finished(self, m: Module, requantizer: wiring.Component, ends: Value) -> Callable[[int, Signal], Value]:
-        done = Signal()
-        m.d.sync += [done.eq(ends), requantizer.done.eq(done)]
+        m.d.sync += requantizer.soon.eq(ends)
         factor = self._factor(m, ends)
 
         def product(lane: int, total: Signal) -> Signal:

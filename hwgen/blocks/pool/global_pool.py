@@ -159,7 +159,8 @@ class _AverageBlock(AverageBlock, GlobalPoolBlock):
         requantizer = self.requantizer(m)
         beat = self.arrive(m, outlet, self.i.payload)
         sums = self._sums(m, beat)
-        m.d.sync += [requantizer.done.eq(beat.strobe & beat.last), requantizer.sums.as_value().eq(sums)]
+        m.d.comb += requantizer.soon.eq(beat.strobe & beat.last)
+        m.d.sync += requantizer.sums.as_value().eq(sums)
         m.d.comb += [outlet.push.eq(requantizer.push), outlet.payload.eq(requantizer.o)]
         join(m, outlet.o, wiring.flipped(self.o), "output")
         return m

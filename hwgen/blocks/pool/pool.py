@@ -278,5 +278,5 @@ class AveragePoolBlock(AverageBlock, PoolBlock):
     def finished(self, m: Module, requantizer: wiring.Component, ends: Value) -> Callable[[int, Signal], Value]:
         """Start the requantiser when a window's last tap is added, as ``ends`` says; gives what makes of a lane's sum
         what is requantised."""
-        m.d.sync += requantizer.done.eq(ends)
+        m.d.comb += requantizer.soon.eq(ends)
         return lambda lane, total: total

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.arith.arithmetic import delay
+from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.mac.packer import Packed
 from hwgen.blocks.requantize.requantizer_lane import (
     DIGIT_BITS,
@@ -52,7 +52,7 @@ class ResultPlan(Packed, ABC):
     @property
     @abstractmethod
     def latency(self) -> int:
-        """From ``done`` to the first push."""
+        """From sums to the first push."""
 
     @abstractmethod
     def logic(self, requantization: Any, sum_: IntType, out: IntType) -> Logic:
@@ -125,7 +125,7 @@ class RequantizerPlan(ResultPlan):
 
     @property
     def latency(self) -> int:
-        """Cycles from ``done`` to the first ``push``."""
+        """Cycles from sums to the first ``push``."""
         return 1 + rom_latency(self.rounds) + self.by.latency + 5
 
     def _columns(self, requantization: Requantization) -> list[Columns]:
@@ -190,7 +190,8 @@ def serialiser_logic(plan: ResultPlan, sum_: IntType) -> Logic:
     hold = Logic(mux=(plan.results - plan.lanes) * sum_.width, register=plan.results * sum_.width)
     cut = packing.rounds if packing.last_loose < packing.loose and plan.period < plan.channels else 1
     left = stepper(plan.busy.bit_length()) + Logic(logic=4)
-    return hold + left + total(map(counter, (plan.rounds, plan.spacing, cut))) + Logic(register=plan.latency - 1)
+    later = Logic(register=plan.latency + 2 + index_bits(plan.rounds) + index_bits(plan.spacing))
+    return hold + left + total(map(counter, (plan.rounds, plan.spacing, cut))) + later
 
 
 def multiplies(requantization: object) -> bool:
@@ -211,7 +212,7 @@ def digit_products(requantization: Any, count: int) -> Products:
 
 
 class Requantizer(wiring.Component):
-    """Takes ``plan.results`` sums with ``done``, gives the loose beats of ``plan.packing`` with ``push``.
+    """Takes ``plan.results`` sums a cycle after ``soon``, gives the loose beats of ``plan.packing`` with ``push``.
 
     Channels follow each other in order and start again after the last. Where constants are loaded there are buses
     ``load`` and ``loaded``.
@@ -221,7 +222,7 @@ class Requantizer(wiring.Component):
         self.requantization, self.plan, self.sum_type, self.out_type = requantization, plan, sum_, out
         self.loaded_constants = getattr(requantization, "widths", None) is not None
         members = {
-            "done": In(1),
+            "soon": In(1),
             "sums": In(data.ArrayLayout(element_shape(sum_), plan.results)),
             "push": Out(1),
             "o": Out(data.ArrayLayout(element_shape(out), plan.lanes)),
@@ -263,26 +264,32 @@ class Requantizer(wiring.Component):
         return m
 
     def _serialise(self, m: Module) -> tuple[Value, Signal, Signal, Value]:
-        """Hold a set of sums and shift it out; gives this beat's sums, its number, the digit's, and when it starts."""
+        """Hold a set of sums and shift it out; gives this beat's sums, its number, the digit's, and when it starts.
+
+        All that counts is a cycle ahead of the sums, so that what moves these, far apart, are registers.
+        """
         plan = self.plan
         width = plan.lanes * self.sum_type.width
         hold = Signal(plan.results * self.sum_type.width, reset_less=True)
         left, beat = Signal(range(plan.busy + 1)), Signal(range(max(plan.rounds, 2)))
         phase = Signal(range(max(plan.spacing, 2)))
         beat_end = phase == plan.spacing - 1
+        load, move = register(m, self.soon, "load"), register(m, self.soon | ((left != 0) & beat_end), "move")
         with m.If(left != 0):
             m.d.sync += left.eq(left - 1)
             if plan.spacing > 1:
                 m.d.sync += phase.eq(wrapping_increment(phase, plan.spacing))
             with m.If(beat_end):
-                m.d.sync += hold.eq(hold >> width)
                 if plan.rounds > 1:
                     m.d.sync += beat.eq(wrapping_increment(beat, plan.rounds))
                 if plan.packing.last_loose < plan.packing.loose:
                     self._cut_short(m, beat, left)
-        with m.If(self.done):
-            m.d.sync += [hold.eq(self.sums.as_value()), left.eq(plan.busy)]
-        return hold[:width], beat, phase, (left != 0) & (phase == 0)
+        with m.If(self.soon):
+            m.d.sync += left.eq(plan.busy)
+        with m.If(move):
+            m.d.sync += hold.eq(Mux(load, self.sums.as_value(), hold >> width))
+        issue = register(m, (left != 0) & (phase == 0), "issue", reset_less=False)
+        return hold[:width], register(m, beat, "of_beat"), register(m, phase, "of_digit"), issue
 
     def _cut_short(self, m: Module, beat: Signal, left: Signal) -> None:
         """Stop after the last beat of a period."""

@@ -1,5 +1,6 @@
 """One lane of a requantiser: a wide sum and its channel's constants in, a narrow integer out."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -11,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.stream import element_shape
-from hwgen.cost.logic import Logic, adder, adder_register, adder_tree, below, clipped, delayed, total
+from hwgen.cost.logic import Logic, adder, adder_register, adder_tree, clipped, delayed
 from hwgen.graph.exact.requantization import SIGNIFICAND, Requantization
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
@@ -152,7 +153,7 @@ class LaneForm:
         if not self.ties:  # nobody reads what is below the point, and the rest is only delayed
             return logic + adder(value) + delayed(quotient, 4)
         logic += adder_register(value) + Logic(register=3 * quotient + 2)
-        tests = total(_tie_logic(self.shift, margin) for margin in set(self.margins))
+        tests = _tie_logic(self.shift, sorted(set(self.margins)))
         return logic + tests + 5 * adder(quotient + 1) + Logic(logic=6 * len(self.margins))
 
 
@@ -175,11 +176,13 @@ def needless_rows(multipliers: np.ndarray, digit: int, width: int) -> Logic:
     return Logic(gated=-(digit - len(switched)) * width, adder=-saved * (width + 1), apart_adder=saved * (width + 1))
 
 
-def _tie_logic(shift: int, margin: int) -> Logic:
-    """Whether the rest of ``shift`` bits is within ``margin`` of either end."""
-    if not margin:
+def _tie_logic(shift: int, margins: Sequence[int]) -> Logic:
+    """Whether the rest of ``shift`` bits is within each of ``margins``, rising powers of 2 or 0, of either end."""
+    ends = [margin.bit_length() - 1 for margin in margins if margin]
+    if not ends:
         return Logic(logic=-(-shift // 3), register=1)
-    return below(shift, margin + 1) + below(shift, (1 << shift) - margin) + Logic(register=2)
+    runs = 2 * -(-max(shift - ends[-1], 0) // 3) + -(-ends[0] // 3)
+    return Logic(logic=runs + 4 * len(ends), register=2 * len(margins) - (0 in margins))
 
 
 def constant_bits(requantization: Requantization) -> tuple[int, int, int]:
@@ -285,15 +288,15 @@ class RequantizerLane(Element):
         """-1, 0 or +1 for ``quotient``, a cycle behind it; ``rest`` is a cycle ahead of it."""
         form = self.form
         steps = quotient - form.zero_point
-        down = self._near(m, "down", _odd(quotient - (form.zero_point + 1)), lambda margin: rest <= margin)
-        ones = (1 << form.shift) - 1
-        up = self._near(m, "up", _odd(steps), lambda margin: rest > ones - margin if margin else Const(0))
+        margins = sorted(set(form.margins))
+        least, most = near_ends(m, rest, margins)
+        down = self._near(m, "down", _odd(quotient - (form.zero_point + 1)), least)
+        up = self._near(m, "up", _odd(steps), most)
         return register(m, Mux(steps[0], Mux(down, -1, Mux(up, 1, 0)), 0), "correction", signed(2))
 
-    def _near(self, m: Module, name: str, boundary: Value, test) -> Signal:
-        """``test(margin)``, made a cycle ago for every margin, chosen by the magnitude of ``boundary``."""
-        margins = sorted(set(self.form.margins))
-        tests = {margin: register(m, test(margin), f"{name}_within_{margin}", 1) for margin in margins}
+    def _near(self, m: Module, name: str, boundary: Value, within: Mapping[int, Value]) -> Signal:
+        """What ``within`` said of a margin a cycle ago, chosen by the magnitude of ``boundary``."""
+        tests = {margin: register(m, test, f"{name}_within_{margin}", 1) for margin, test in within.items()}
         # It is odd, so its magnitude has the same bits inverted, but for the lowest, which no bit length depends on.
         magnitude = Mux(boundary < 0, ~boundary, boundary)
         near = Signal(name=name)
@@ -302,6 +305,31 @@ class RequantizerLane(Element):
             with m.If(magnitude[bits:].any()):
                 m.d.comb += near.eq(tests[margin])
         return near
+
+
+def near_ends(m: Module, rest: Value, margins: Sequence[int]) -> tuple[dict[int, Value], dict[int, Value]]:
+    """By each of ``margins``, powers of 2 or 0: whether ``rest`` is at most so much, and whether it lacks no more than
+    so much of what it cannot reach. There is no carry chain for each, but they share what the bits above and below
+    them are."""
+    ends, none = [margin.bit_length() - 1 for margin in margins if margin], ~rest
+    over = _runs(m, "none_from", none, [*(end + 1 for end in ends), *([0] if 0 in margins else [])])
+    under = _runs(m, "none_below", none[::-1], [len(rest) - end for end in ends])
+    full = _runs(m, "all_from", rest, ends)
+    least = {1 << end: over[end + 1] & (none[end] | under[len(rest) - end]) for end in ends}
+    most: dict[int, Value] = {1 << end: full[end] for end in ends}
+    return ({0: over[0], **least}, {0: Const(0), **most}) if 0 in margins else (least, most)
+
+
+def _runs(m: Module, name: str, bits: Value, starts: Iterable[int]) -> dict[int, Value]:
+    """Whether all ``bits`` from each of ``starts`` on are 1."""
+    found, end, rest = {}, len(bits), Const(1)
+    for start in sorted(set(starts), reverse=True):
+        if start < end:
+            run = Signal(name=f"{name}_{start}")
+            m.d.comb += run.eq(bits[start:end].all() & rest)
+            rest, end = run, start
+        found[start] = rest
+    return found
 
 
 def _odd(half: Value) -> Value:

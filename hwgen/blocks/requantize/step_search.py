@@ -41,7 +41,7 @@ class StepSearchPlan(ResultPlan):
 
     @property
     def latency(self) -> int:
-        """Cycles from ``done`` to the first ``push``."""
+        """Cycles from sums to the first ``push``."""
         return 1 + self.search.latency
 
     def memories(self, staircase: Staircase) -> tuple[MemoryNeed, ...]:

@@ -35,12 +35,12 @@ from .resources import NO_END, RESOURCES, has_large_ram, limits, vector
 MULTIPLIERS = 100  # for a device without any
 #: Shares of a device that are tried in turn once a plan is found that takes nearly all of something.
 SHARES = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+#: Shares of the LUTs of a plan that are tried in turn once it is found and multipliers are left.
+LIGHTER = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 #: Rounds in which what queues take is set aside.
 ROUNDS = 12
 #: Cycles of a frame times stages beyond which the slowest plan gets no queues: scheduling would take too long.
 MOST_SCHEDULED = 1 << 28
-#: The share of a device's LUTs that may be taken where products are made of them: chosen, so that routers have room.
-MOST_LUTS = 0.75
 #: What counts multipliers where nothing else of a device matters.
 USUAL = "lfe5u-85f"
 
@@ -188,16 +188,17 @@ class Search:
         if spared and self.offers.least > self.budget:
             return spared._faster() or self._usual
         usual = self._usual
-        if spared is None or not self._suffices(usual.plan):
+        if not self._suffices(usual.plan):
             return usual
-        return spared._faster(self.cycles(usual.picks)) or usual
+        return (spared and spared._faster(self.cycles(usual.picks))) or self._lighter(usual)
 
     @cached_property
     def _spared(self) -> "Search | None":
         """The same with products that may be made of LUTs: where nothing is asked for but that all fits the device."""
         if not self.bound or self.multipliers is not None or not self.device.multipliers:
             return None
-        device = replace(self.device, luts=int(self.device.luts * MOST_LUTS))
+        whole, most = self.device, self.device.most_logic
+        device = replace(whole, luts=int(whole.luts * most), ffs=int(whole.ffs * most))
         return replace(self, device=device, lenient=False, in_luts=True)
 
     def _faster(self, than: int = NO_END) -> Found | None:
@@ -208,7 +209,8 @@ class Search:
             targets = [target for target in offers.targets if target < than]
             return descent.least(targets, partial(offers.within, limits=left))
 
-        return self._fitting(choose)
+        found = self._fitting(choose)
+        return found and self._lighter(found)
 
     @cached_property
     def _usual(self) -> Found:
@@ -265,8 +267,30 @@ class Search:
             best = picks
         if best is None:
             return found
-        evened = self._found(best)
-        return evened if self._suffices(evened.plan) and self.spent(evened.plan) <= self.budget else found
+        return self._instead(found, best)
+
+    def _instead(self, found: Found, picks: list[int]) -> Found:
+        """The plan with ``picks``, where that does fit; else ``found``."""
+        other = self._found(picks)
+        return other if self._suffices(other.plan) and self.spent(other.plan) <= self.budget else found
+
+    def _lighter(self, found: Found) -> Found:
+        """As fast with fewer LUTs: smaller and smaller shares of them, as long as multipliers that are left suffice
+        for that. Of all else it takes no more, or little of what there is."""
+        taken = self._total(found.plan)
+        if not self.bound or taken[0] >= self.budget:
+            return found
+        cycles, rest, best = self.cycles(found.picks), self._besides(found.picks, found.plan), None
+        able = np.maximum(taken, SHARES[-1] * self._limits) if SHARES else taken
+        for name in ("multipliers", "dsps"):
+            able[RESOURCES.index(name)] = self._limits[RESOURCES.index(name)]
+        for share in LIGHTER:
+            able[RESOURCES.index("luts")] = share * taken[RESOURCES.index("luts")]
+            picks = self._exact(partial(self.offers.within, cycles, able - rest))
+            if picks is None:
+                break
+            best = picks
+        return found if best is None else self._instead(found, best)
 
     def _besides(self, picks: Sequence[int], plan: Plan) -> np.ndarray:
         """What a plan takes besides what is known of its units and what joins them, with these where they would be in

@@ -2,17 +2,26 @@
 
 The wires from R of an ALU54B lead to CIN of the one to the east in its row of blocks, as far as the row goes without a
 gap; nextpnr joins cells by them but does not look for places where it can (places: Project Trellis' database).
+
+A multiplier alone, with which a cascade starts, is joined to the first ALU by general routing, however far away; its
+pipeline register moves to the end of that way, into port C.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
-#: Bits of R, C and CIN.
-WIDTH = 54
+#: Bits of R, C and CIN, and of a product.
+WIDTH, PRODUCT = 54, 36
 #: Columns of a block of four multipliers with two ALUs, and where these are, from its first column.
 BLOCK, ALUS = 9, (3, 7)
+
+#: Added to the names of ALUs that have a register at port C.
+HELD_C = "_held_c"
+#: The register of a multiplier at its operands, or behind it, and that inside.
+_ENDS, _INSIDE = ("REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_OUTPUT_CLK"), "REG_PIPELINE_CLK"
 
 #: A net by its number, a constant, or None where nothing is joined.
 Bit = int | str | None
@@ -60,7 +69,37 @@ def cascades(netlist: dict, multipliers: int) -> dict:
                 _put(cells[name], products, run.pop(0))
                 if n:
                     _wire(cells[name])
+        _hold(cells, module["ports"])
     return result
+
+
+def _hold(cells: dict, ports: dict) -> None:
+    """Move the pipeline register of multipliers that only port C of an ALU reads into that port."""
+    readers: dict[Bit, set[str]] = defaultdict(set, {bit: {""} for port in ports.values() for bit in port["bits"]})
+    for name, cell in cells.items():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] != "output":
+                for bit in bits:
+                    readers[bit].add(name if re.fullmatch(r"C\d+", port) else "")
+    for cell in [cell for cell in cells.values() if cell["type"] == "MULT18X18D"]:
+        names = set().union(*(readers[bit] for n in range(PRODUCT) if (bit := _bit(cell, f"P{n}")) is not None))
+        if len(names) == 1 and _all_held(cell) and _reads_only(adder := cells.get(*names), cell):
+            cell["parameters"][_INSIDE] = "NONE"
+            adder["parameters"] |= {f"REG_INPUTC{half}_CLK": "CLK0" for half in (0, 1)}
+            cells[f"{min(names)}{HELD_C}"] = cells.pop(min(names))
+
+
+def _all_held(multiplier: dict) -> bool:
+    """Whether it has all registers."""
+    return all(multiplier["parameters"].get(name, "NONE").strip() == "CLK0" for name in (*_ENDS, _INSIDE))
+
+
+def _reads_only(adder: dict | None, multiplier: dict) -> bool:
+    """Whether ``adder`` is an ALU whose port C gets nothing but the product, every bit of it a cycle later."""
+    if adder is None or adder["type"] != "ALU54B" or adder["connections"]["CLK0"] != multiplier["connections"]["CLK0"]:
+        return False
+    given = {_bit(multiplier, f"P{n}") for n in range(PRODUCT)}
+    return all(_bit(adder, f"C{n}") in {None, "0", *given} for n in range(WIDTH))
 
 
 def _chains(cells: dict) -> Iterator[list[str]]:

@@ -3,16 +3,20 @@
 To what is routed between R of an ALU and registers, or between P of a multiplier or R and port C, comes what the ALU
 itself takes. No figure of that is public. Its output register is taken to be as fast as a multiplier's in the same
 block, and its adder, :data:`ADDER`, slower than any carry chain of as many bits in logic. Paths inside a block, from
-multipliers to their ALU, are fixed and not looked at.
+multipliers or a register of port C to their ALU, are fixed and not looked at.
 """
 
 import re
 from collections import defaultdict
 
+from .cascades import HELD_C
+
 #: ns from the clock's edge to R, as nextpnr has it for P of a multiplier with an output register, speed grade 6.
 CLOCK_TO_R = 0.73
 #: ns from port C or CIN to the register of R: no public figure, chosen with care.
 ADDER = 3.0
+#: ns from port C to a register there: no public figure; those of a multiplier's operands have 0.08.
+SETUP = 0.3
 _LINE = re.compile(
     r"CELLTYPE \"(?P<kind>\w+)\"|INSTANCE (?P<cell>\S*)\)"
     r"|(?P<wire>INTERCONNECT|IOPATH) (?P<begin>\S+) (?P<end>\S+) \([\d.]+:[\d.]+:(?P<delay>[\d.]+)\)"
@@ -54,7 +58,7 @@ def _graph(sdf: str) -> tuple[dict[str, list[tuple[str, float]]], dict[str, floa
         for end, _ in edges[begin]:
             name, _, pin = end.rpartition("/")
             if name in adders and re.fullmatch(r"C(IN)?\d+", pin):
-                ends[end] = ADDER
+                ends[end] = SETUP if name.endswith(HELD_C) and not pin.startswith("CIN") else ADDER
     return edges, starts, ends
 
 
