@@ -71,7 +71,7 @@ def test_on_a_device_the_fastest_point_is_the_plan_of_fit_and_build_and_all_poin
     points = explore(search, usual_budgets(search, count=5))
     plan = choose_plan(network, target)
     assert points[-1].cycles == schedule(plan).interval
-    assert points[-1].multipliers == search.spent(plan)
+    assert points[-1].multipliers <= search.spent(plan)  # which uses what is left over, too
     for point in points[:-1]:  # the last has products made of LUTs, if that is faster
         built = choose_plan(network, target, multipliers=point.multipliers)
         assert fit_table(built, target).fits
