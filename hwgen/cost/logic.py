@@ -21,11 +21,11 @@ class Logic:
     ``adder``: of carry chains that add two numbers; ``joining``: of those in front of a multiplier, which may have them
     inside; ``carry``: of those that add a single bit; ``step``: of those that count; ``odd``: how many chains of both
     kinds have an odd number of bits. ``gated``: switched off in front of an adder. ``constant``: compared with a
-    constant by less-than. ``mux``: chosen from two; ``fixed``: from one and a constant in front of a register.
-    ``logic``: other functions of about four inputs. ``register``: flip-flops. ``inside``: those next to a
-    multiplier, which may have them inside. ``delay``: flip-flops of delays that may be shift registers instead, of
-    ``lines`` LUTs in all. ``apart_adder``, ``apart_register`` and ``apart_inside``: those more where tools do not look
-    across modules.
+    constant by less-than. ``mux``: chosen from two; ``quad``: from up to four; ``fixed``: from one and a constant in
+    front of a register. ``logic``: other functions of about four inputs. ``register``: flip-flops. ``inside``: those
+    next to a multiplier, which may have them inside. ``delay``: flip-flops of delays that may be shift registers
+    instead, of ``lines`` LUTs in all. ``apart_adder``, ``apart_register`` and ``apart_inside``: those more where tools
+    do not look across modules.
     """
 
     adder: int = 0
@@ -36,6 +36,7 @@ class Logic:
     gated: int = 0
     constant: int = 0
     mux: int = 0
+    quad: int = 0
     fixed: int = 0
     logic: int = 0
     register: int = 0
@@ -64,7 +65,7 @@ class Logic:
     def bits(self) -> int:
         """One figure for all, to compare foldings by."""
         adders = self.adder + self.joining + self.carry + self.step
-        luts = adders + self.gated + self.constant + self.mux + self.fixed + self.logic
+        luts = adders + self.gated + self.constant + self.mux + self.quad + self.fixed + self.logic
         return luts + self.register + self.inside + self.delay
 
 
@@ -95,6 +96,12 @@ def below(width: int, limit: int) -> Logic:
 def clipped(width: int, low: int, high: int, out: int) -> Logic:
     """A number of ``width`` bits limited to ``low`` and ``high``, which ``out`` bits hold."""
     return below(width, low) + below(width, high + 1) + Logic(mux=out)
+
+
+def chosen(count: int, width: int) -> Logic:
+    """``width`` bits chosen from ``count`` numbers of as many."""
+    quads, rest = divmod(max(count - 1, 0), 3)
+    return Logic(quad=(quads + (rest == 2)) * width, mux=(rest == 1) * width)
 
 
 @lru_cache(1024)

@@ -85,6 +85,7 @@ class PerBit:
     gated: float
     constant: float
     mux: float
+    quad: float
     fixed: float
     logic: float
     joining: float = 1.0

@@ -33,7 +33,7 @@ class ColumnRing(Ring):
     """A :class:`Ring` of columns; padding above and below is put in by the line memories."""
 
     @classmethod
-    def rows(cls, window: Window) -> int:
+    def words(cls, window: Window) -> int:
         return window.kernel[0]
 
     @classmethod
@@ -42,7 +42,7 @@ class ColumnRing(Ring):
 
     @classmethod
     def suits(cls, map_: FeatureMap, window: Window, lanes: int) -> bool:
-        return cls.rows(window) > 1 and cls.fits(map_, window, lanes)
+        return cls.words(window) > 1 and cls.fits(map_, window, lanes)
 
     @classmethod
     def pixels(cls, map_: FeatureMap, window: Window) -> int:
@@ -63,17 +63,22 @@ class ColumnRing(Ring):
         return weights.reshape(*weights.shape[:3], -1, lanes).transpose(0, 2, 3, 1, 4)
 
     @property
+    def queue(self) -> int:
+        """Places in the queue of columns."""
+        return ColumnBuffer.QUEUE
+
+    @property
     def logic(self) -> Logic:
-        return line_logic(self.lines, self.word) + super().logic
+        return line_logic(self.lines, self.word, self.queue) + super().logic
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:
-        return (*line_memories(self.lines, self.word), *super().memories)
+        return (*line_memories(self.lines, self.word, self.queue), *super().memories)
 
     @property
     def front(self) -> tuple[Actor, ...]:
-        return (line_actor(self.lines),)
+        return (line_actor(self.lines, self.queue),)
 
     def parts(self, layout: data.ArrayLayout) -> list[tuple[str, wiring.Component]]:
-        columns = ColumnBuffer(layout, self.lines, self.padding)
+        columns = ColumnBuffer(layout, self.lines, self.padding, self.queue)
         return [("columns", columns), *super().parts(columns.o.payload.shape())]

@@ -52,12 +52,13 @@ class ColumnBuffer(wiring.Component):
     in. Accepts a word, or puts in padding, in every cycle in which the queue has room.
     """
 
-    #: places in the queue of columns, and cycles from a step to its column being offered (and one for the step)
+    #: places in the queue of columns unless said otherwise
     QUEUE = 16
+    #: cycles from a step to its column being offered (and one for the step)
     LATENCY = Outlet.LATENCY
 
-    def __init__(self, layout: data.ArrayLayout, raster: Raster, pad: int):
-        self.layout, self.raster, self.pad = layout, raster, pad
+    def __init__(self, layout: data.ArrayLayout, raster: Raster, pad: int, queue: int = QUEUE):
+        self.layout, self.raster, self.pad, self.queue = layout, raster, pad, queue
         self.lines = raster.window.extent[0] - 1
         if self.lines and raster.width * raster.words < 2:
             raise ValueError("line memories need rows of at least two words")
@@ -67,7 +68,7 @@ class ColumnBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         rows, columns = slide_raster(self.raster)
-        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.QUEUE)
+        m.submodules.outlet = outlet = Outlet(self.o.payload.shape(), self.queue)
         step = Signal()
         nest = LoopNest(m, [("word", self.raster.words), ("column", columns), ("row", rows)], step)
         in_columns, in_rows = self._inside(nest)
@@ -122,7 +123,7 @@ class ColumnBuffer(wiring.Component):
         return valid
 
 
-def line_actor(raster: Raster) -> Actor:
+def line_actor(raster: Raster, queue: int = ColumnBuffer.QUEUE) -> Actor:
     """The timing of a :class:`ColumnBuffer`: a word of the padded raster per cycle, of which only rows that complete
     windows leave it."""
     rows, columns = slide_raster(raster)
@@ -130,25 +131,25 @@ def line_actor(raster: Raster) -> Actor:
     inside = np.zeros((rows, columns, raster.words), np.int64)
     inside[: raster.height, left : left + raster.width] = 1
     given = np.cumsum(np.repeat(completing_rows(raster), columns * raster.words))
-    give = Give(given, ColumnBuffer.LATENCY, ColumnBuffer.QUEUE)
+    give = Give(given, ColumnBuffer.LATENCY, queue)
     return Actor("columns", ones(inside.size), (Take(np.cumsum(inside.ravel())),), (give,))
 
 
-def line_memories(raster: Raster, word: int) -> tuple[MemoryNeed, ...]:
+def line_memories(raster: Raster, word: int, queue: int = ColumnBuffer.QUEUE) -> tuple[MemoryNeed, ...]:
     """The rows before the newest, in words of ``word`` bits, and the queue of columns."""
     lines = raster.window.extent[0] - 1
-    queue = ram_need("columns", raster.window.kernel[0] * word, ColumnBuffer.QUEUE)
-    return (ram_need("lines", word * lines, raster.width * raster.words), queue) if lines else (queue,)
+    columns = ram_need("columns", raster.window.kernel[0] * word, queue)
+    return (ram_need("lines", word * lines, raster.width * raster.words), columns) if lines else (columns,)
 
 
-def line_logic(raster: Raster, word: int) -> Logic:
+def line_logic(raster: Raster, word: int, queue: int = ColumnBuffer.QUEUE) -> Logic:
     """Padding and the oldest rows moved up, counters."""
     lines, depth = raster.window.extent[0] - 1, raster.width * raster.words
-    queue = queue_logic(ColumnBuffer.QUEUE, raster.window.kernel[0] * word)
+    columns = queue_logic(queue, raster.window.kernel[0] * word)
     counters = total(map(loop, (*slide_raster(raster), raster.words)))
     padding = Logic(fixed=word, register=word + 1, logic=8, constant=2 * index_bits(slide_raster(raster)[1]))
     if not lines:
-        return queue + counters + padding
+        return columns + counters + padding
     rows = Logic(logic=3 * lines, register=2 * lines + 1 + index_bits(depth), mux=lines * word)
     rows += counter(depth) + read_register(lines * word, depth)
-    return queue + counters + padding + rows
+    return columns + counters + padding + rows

@@ -4,6 +4,7 @@ The cheapest structure, for any window, stride and dilation: it holds only the w
 later window needs and the newest that has come. One word per cycle is what it can deliver.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -75,12 +76,18 @@ class RingWindow(wiring.Component):
     LATENCY = 1
 
     def __init__(self, layout: data.ArrayLayout, buffer: "Ring"):
-        self.layout, self.raster, self.capacity, self.tap = layout, buffer.ring, buffer.capacity, buffer.tap
-        self.packs, self.passes = buffer.cut.packs, buffer.cut.passes
+        self.layout, self.buffer = layout, buffer
+        self.raster, self.capacity, self.tap = buffer.ring, buffer.capacity, buffer.tap
+        self.packs, self.passes, self.kernel = buffer.cut.packs, buffer.cut.passes, buffer.turns
         if self.raster.words % self.packs:
             raise ValueError(f"{self.packs} packs do not divide the {self.raster.words} words of a pixel")
         taps = {"tapped": Out(1), "tap_share": Out(range(max(self.tap.shares) + 1))} if self.tap else {}
-        super().__init__({**taps, **window_ports(layout), "outside": Out(1), "data": Out(layout)})
+        super().__init__({**taps, **window_ports(layout), "outside": Out(1), "data": Out(self._issued)})
+
+    @property
+    def _issued(self) -> data.ArrayLayout:
+        """What comes in a cycle."""
+        return self.layout
 
     def elaborate(self, platform):
         m = Module()
@@ -134,8 +141,8 @@ class RingWindow(wiring.Component):
         return write, read
 
     def _nest(self, m: Module, run) -> LoopNest:
-        kernel, (rows, columns) = self.raster.window.kernel, self.raster.outputs
-        step = [("word", self.raster.words // self.packs), ("kx", kernel[1]), ("ky", kernel[0])]
+        (high, wide), (rows, columns) = self.kernel, self.raster.outputs
+        step = [("word", self.raster.words // self.packs), ("kx", wide), ("ky", high)]
         return LoopNest(m, [*step, ("pass", self.passes), ("pack", self.packs), ("x", columns), ("y", rows)], run)
 
     def _enough(self, m: Module, stored):
@@ -157,7 +164,7 @@ class RingWindow(wiring.Component):
         m.d.sync += spare.eq(Mux(advance, spare + stored - more, spare + stored))
         return ~spare[-1]
 
-    def _address(self, nest: LoopNest) -> Signal:
+    def _address(self, nest: LoopNest) -> Value:
         """Where the word lies in the ring; windows at the edge start at addresses that padding would have."""
         raster, window = self.raster, self.raster.window
         steps = _tap_steps(raster, raster.width * raster.words, raster.words)
@@ -190,16 +197,21 @@ def _tap_steps(raster: Raster, row: int, column: int) -> dict[str, int]:
 @lru_cache(SHARED)
 def _counted(raster: Raster, packs: int, passes: int) -> Logic:
     """Counters, addresses and bookkeeping of a window buffer."""
-    outer, capacity = [passes, packs, *raster.outputs], ring_capacity(raster)
-    step = [raster.words // packs, *raster.window.kernel, *outer]
+    capacity = ring_capacity(raster)
+    step = [raster.words // packs, *raster.window.kernel, passes, packs, *raster.outputs]
     levels = sum(count > 1 for count in step)
+    address = running(index_bits(capacity), levels, modulus=True) + counter(capacity)
+    return bookkeeping(raster, capacity, step, passes, packs) + address + _outside_logic(raster, levels)
+
+
+def bookkeeping(raster: Raster, capacity: int, loops: Sequence[int], passes: int, packs: int) -> Logic:
+    """What counts ``loops``, those ahead of them, the words that have arrived and the places that are free."""
     skipped = max(int((raster.release - raster.need).max()), 0)
     arrived, free = (capacity + raster.frame_words).bit_length(), (capacity + skipped).bit_length()
     book = adder_register(arrived) + Logic(step=arrived) + adder_register(free)
     lookups = Logic(logic=sum(map(index_bits, raster.outputs)) + arrived + free // 2)
-    address = running(index_bits(capacity), levels, modulus=True)
-    loops = total(map(loop, [*step, *outer])) + counter(capacity)
-    return loops + address + _outside_logic(raster, levels) + book + lookups + Logic(logic=4, register=4)
+    counters = total(map(loop, [*loops, passes, packs, *raster.outputs]))
+    return counters + book + lookups + Logic(logic=4, register=4)
 
 
 def _outside_logic(raster: Raster, levels: int) -> Logic:
@@ -245,9 +257,14 @@ class Ring(WindowBuffer):
         return ring_capacity(self.ring)
 
     @property
+    def turns(self) -> tuple[int, int]:
+        """Rows and columns of taps that come one after the other."""
+        return self.ring.window.kernel
+
+    @property
     def width(self) -> int:
-        """Bits of a word in the ring."""
-        return self.rows(self.window) * self.word
+        """Bits that come in every cycle."""
+        return self.words(self.window) * self.word
 
     @property
     def _padded(self) -> bool:
@@ -272,14 +289,16 @@ class Ring(WindowBuffer):
         return Take(need, release, self.capacity)
 
     def parts(self, layout: data.ArrayLayout) -> list[tuple[str, wiring.Component]]:
-        return [("window", RingWindow(layout, self))]
+        return [("window", self.reader(layout))]
+
+    def reader(self, layout: data.ArrayLayout) -> RingWindow:
+        """What reads the ring, of words of ``layout``."""
+        return RingWindow(layout, self)
 
     def elements(self, last: RingWindow) -> Value:
-        width, parallel, rows = self.map.type.width, self.cut.parallel, self.rows(self.window)
+        width, parallel, words = self.map.type.width, self.cut.parallel, self.words(self.window)
         word = last.data.as_value()
         if self.pad is not None and self._padded:
-            word = Mux(last.outside, Const(pack([self.pad] * rows * self.lanes, width), len(word)), word)
+            word = Mux(last.outside, Const(pack([self.pad] * words * self.lanes, width), len(word)), word)
         share = self.lanes // parallel * width
-        return Cat(
-            *(word.word_select(row * parallel + group, share) for group in range(parallel) for row in range(rows))
-        )
+        return Cat(*(word.word_select(n * parallel + group, share) for group in range(parallel) for n in range(words)))

@@ -166,7 +166,7 @@ class Sliding(WindowBuffer):
     """All in registers, behind line memories."""
 
     @classmethod
-    def rows(cls, window: Window) -> int:
+    def words(cls, window: Window) -> int:
         return 0
 
     @classmethod

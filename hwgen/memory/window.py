@@ -82,8 +82,8 @@ class WindowBuffer(ABC):
         return self.pad
 
     @classmethod
-    def rows(cls, window: Window) -> int:
-        """Of how many rows of the kernel a word comes in every cycle; 0 where portions may be of any size."""
+    def words(cls, window: Window) -> int:
+        """Of how many taps a word comes in every cycle; 0 where portions may be of any size."""
         return 1
 
     @classmethod

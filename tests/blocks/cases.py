@@ -205,6 +205,21 @@ def _grouped():
     yield conv(FeatureMap(1, 1, 6, U8), Window((1, 1)), 6, group=6), _mac("ring", 1, 1, 6, 6, parallel=6)
 
 
+def _in_patches():
+    same, source = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 4, U8)
+    yield conv(source, same, 6), _mac("patch", 18, 3, 2, 3)
+    yield conv(source, same, 6, weight_zero=7), _mac("patch", 9, 6, 1, 2)
+    yield conv(source, same, 4, group=4), _mac("patch", 9, 1, 1, 1)
+    yield conv(source, same, 4, group=4), _mac("patch", 9, 1, 2, 2, parallel=2)
+    yield conv(source, same, 8, group=2), _mac("patch", 9, 2, 1, 1)
+    odd = Window((2, 3), strides=(2, 2), dilations=(1, 2), pads=(0, 3, 1, 2))
+    signed = conv(FeatureMap(9, 8, 4, S8), odd, 8, Quantization(S8, 0.05, -4), group=2)
+    yield signed, _mac("patch", 6, 4, 1, 2)
+    line = Window((1, 5), strides=(1, 2), pads=(0, 2, 0, 2))
+    yield conv(FeatureMap(1, 12, 3, S8), line, 4), _mac("patch", 5, 2, 1, 1)
+    yield conv(FeatureMap(7, 7, 2, U8), Window((2, 2), strides=(3, 3)), 3), _mac("patch", 4, 1, 1, 1)
+
+
 def _in_columns():
     same, source = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 4, U8)
     yield conv(source, same, 6), _mac("columns", 6, 4, 2, 2)
@@ -388,6 +403,7 @@ CONVOLUTIONS = (
     *_grouped(),
     *_searched(),
     *_in_columns(),
+    *_in_patches(),
     *_multiplied(),
     *_cascades(),
     *_in_luts(),

@@ -118,7 +118,7 @@ DAMAGED = [
     (("layers", 0, "settings", "outputs"), 0, f"{FIRST}: settings.outputs must be 1 to 1048576, not 0"),
     (("layers", 0, "settings", "outputs"), 1 << 40, f"{FIRST}: settings.outputs must be 1 to 1048576, not {1 << 40}"),
     (("layers", 0, "settings", "window"), "box",
-     f'{FIRST}: settings.window must be "ring" or "columns" or "sliding", not "box"'),
+     f'{FIRST}: settings.window must be "ring" or "columns" or "patch" or "sliding", not "box"'),
     (("layers", 0, "settings", "lanes_in"), ..., f"{FIRST}: 'settings.lanes_in' is missing"),
     (("layers", 0, "settings", "lane"), 1, f"{FIRST}: 'settings.lane' is not a field of a plan; known here: window, "),
     (("layers", 0, "settings"), [], f"{FIRST}: settings must be an object, not []"),

@@ -30,11 +30,12 @@ class MacFolding:
     """How a layer is laid out in hardware.
 
     ``window``: ``"ring"`` (one word a cycle from RAM, so ``parallel * portion`` equals ``lanes_in``), ``"columns"``
-    (a column of words a cycle, from RAM behind line memories: kernel rows times as many) or ``"sliding"`` (registers;
-    any ``portion``). ``parallel``: groups of channels worked on at a time. Of each, ``portion`` elements
-    of the window are taken in a cycle, for ``outputs`` output channels at a time. ``lanes_in``, ``lanes_out``:
-    elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it multiplies in LUTs, as slowly as the
-    sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2, or 0 where they are made of LUTs.
+    (a column of words a cycle, from RAM behind line memories: kernel rows times as many), ``"patch"`` (a word of each
+    tap a cycle, likewise) or ``"sliding"`` (registers; any ``portion``). ``parallel``: groups of channels worked on at
+    a time. Of each, ``portion`` elements of the window are taken in a cycle, for ``outputs`` output channels at a time.
+    ``lanes_in``, ``lanes_out``: elements in a beat. ``serial``: see :class:`RequantizerPlan`; ``in_luts``: it
+    multiplies in LUTs, as slowly as the sums allow. ``products``: how many a hardware multiplier makes at once, 1 or 2,
+    or 0 where they are made of LUTs.
     ``weights``: where they are, one of :data:`hwgen.memory.weights.WEIGHT_SOURCES`. ``array``: how products are added
     up, one of :data:`hwgen.blocks.array.arrays.ARRAYS`. ``pixels``: of a row in a beat, with all their channels; the
     windows that begin in a beat are worked on at once, and count as groups (:mod:`hwgen.memory.abreast`).
@@ -197,17 +198,17 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         f"lanes_out {folding.lanes_out} does not divide the {parallel * outputs} channels, or is more than the "
         f"{parallel * folding.outputs} outputs",
     )
-    rows = WINDOWS[folding.window].rows(layer.window)
-    if rows:
-        what = "parallel * portion = lanes_in" + (f" * {rows} rows" if rows > 1 else "")
+    words = WINDOWS[folding.window].words(layer.window)
+    if words:
+        what = "parallel * portion = lanes_in" + (f" * {words} words" if words > 1 else "")
         require(
-            parallel * folding.portion == rows * folding.lanes_in,
+            parallel * folding.portion == words * folding.lanes_in,
             f"{folding.window} take as many elements as a beat has: {what}",
         )
         require(
-            parallel == 1 or folding.portion == rows * layer.group_inputs,
+            parallel == 1 or folding.portion == words * layer.group_inputs,
             f"portion {folding.portion} of {parallel} groups at a time does not come from {folding.window} in one "
-            f"beat: all {rows * layer.group_inputs} of a group, or parallel 1",
+            f"beat: all {words * layer.group_inputs} of a group, or parallel 1",
         )
     require(folding.products in (IN_LUTS, SINGLE, PAIR), f"products {folding.products} is not 0 (LUTs), 1 or 2 at once")
     require(
@@ -245,14 +246,14 @@ def _shapes(layer: MacShape, parallel: int) -> Iterator[MacFolding]:
         portions = [portion for portion in portions if layer.flat % portion == 0]
     for portion, some in product(portions, outputs):
         for name, kind in WINDOWS.items():
-            lanes, rows = parallel * portion, kind.rows(layer.window)
-            if rows and kind.suits(layer.input, layer.window, lanes):
-                yield MacFolding(name, rows * portion, some, lanes, 1, parallel=parallel)
+            lanes, words = parallel * portion, kind.words(layer.window)
+            if words and kind.suits(layer.input, layer.window, lanes):
+                yield MacFolding(name, words * portion, some, lanes, 1, parallel=parallel)
     if layer.flat:
         return
     held = parallel * layer.elements
     wide = [portion for portion in _useful(layer.elements) if held <= max(SLIDING_LIMIT, 4 * parallel * portion)]
-    free = [name for name, kind in WINDOWS.items() if not kind.rows(layer.window)]
+    free = [name for name, kind in WINDOWS.items() if not kind.words(layer.window)]
     for portion, some, name in product(wide, outputs, free):
         for lanes in _input_lanes(layer, _suiting(layer, parallel, name), parallel, portion, some):
             yield MacFolding(name, portion, some, lanes, 1, parallel=parallel)

@@ -92,7 +92,7 @@ _ECP5 = Family(
     dsp=(Shape(a=18, b=18, part=18),),
     brams=(BlockRam(1, 128, 9, EBR),),
     lutram=LutRam(4, ((4, 16),)),
-    per_bit=PerBit(adder=1.0, step=1.54, odd=1.0, gated=0.77, constant=0.92, mux=1.0, fixed=0.9, logic=0.83),
+    per_bit=PerBit(adder=1.0, step=1.54, odd=1.0, gated=0.77, constant=0.92, mux=1.0, quad=2.0, fixed=0.9, logic=0.83),
     lut_inputs=4,
     free_mux=4,
     dsp_name="18x18 multipliers",

@@ -99,7 +99,9 @@ def _gowin(name: str, series: str, clock: UsualClock, flow: Flow | None = None, 
         ),
         brams=(BlockRam(1, 128, 9, EBR),),
         lutram=LutRam(4, ((4, 16),)),
-        per_bit=PerBit(adder=1.0, step=1.32, odd=0.0, gated=0.91, constant=0.9, mux=1.01, fixed=0.91, logic=1.06),
+        per_bit=PerBit(
+            adder=1.0, step=1.32, odd=0.0, gated=0.91, constant=0.9, mux=1.01, quad=2.0, fixed=0.91, logic=1.06
+        ),
         lut_inputs=4,
         free_mux=4,
         dsp_name="9x9 multipliers",

@@ -87,7 +87,7 @@ _ICE40 = Family(
     dsp=(Shape(a=16, b=16, part=16, least=11),),
     brams=(BlockRam(1, 64, 1, ((2, 2048), (4, 1024), (8, 512), (16, 256))),),
     lutram=None,
-    per_bit=PerBit(adder=1.0, step=1.15, odd=0.0, gated=1.0, constant=1.0, mux=1.0, fixed=1.0, logic=1.0),
+    per_bit=PerBit(adder=1.0, step=1.15, odd=0.0, gated=1.0, constant=1.0, mux=1.0, quad=2.0, fixed=1.0, logic=1.0),
     lut_inputs=4,
     free_mux=1,
     dsp_name="16x16 multipliers",

@@ -53,6 +53,7 @@ def _intel(name: str, series: str, clock: UsualClock, dsp: Dsp, ram: BlockRam, s
             gated=1.03,
             constant=1.32,
             mux=1.02,
+            quad=1.0,
             fixed=1.06,
             logic=0.78,
             joining=2.6,

@@ -54,6 +54,7 @@ def _xilinx(
             gated=0.0,
             constant=0.0,
             mux=0.97,
+            quad=1.0,
             fixed=0.06,
             logic=0.38,
             joining=0.1 if packed else 1.0,
