@@ -21,6 +21,7 @@ from hwgen.blocks.pointwise.zipped import ZippedUnit
 from hwgen.blocks.pool.edge_pool import EdgeAveragePool, EdgeAveragePoolUnit
 from hwgen.blocks.pool.global_max import GlobalMaxPool, GlobalMaxPoolUnit
 from hwgen.blocks.pool.global_pool import GlobalAveragePool, GlobalAveragePoolUnit
+from hwgen.blocks.pool.max_abreast import MaxAbreastUnit
 from hwgen.blocks.pool.pool import AveragePool, AveragePoolUnit, MaxPool, MaxPoolUnit
 
 from .operator import OperatorUnit
@@ -46,6 +47,7 @@ UNITS: Mapping[str, type[OperatorUnit]] = {
     "interpolate": InterpolateUnit,
     "mac": MacUnit,
     "max_pool": MaxPoolUnit,
+    "max_pool_abreast": MaxAbreastUnit,
     "pad": PadUnit,
     "reorder": ReorderUnit,
     "table": TableUnit,

@@ -252,7 +252,7 @@ class OperatorUnit(Unit):
 
     def problems(self) -> list[str]:
         """Why it cannot be built; empty if it can."""
-        offered = list(self.op.units())
+        offered = [unit for unit in self.op.units() if type(unit) is type(self)]
         if self in offered:
             return []
         return [f"folding {self.folding} is not one of those the operator offers: {', '.join(map(str, offered))}"]

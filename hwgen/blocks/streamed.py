@@ -60,7 +60,7 @@ class Streamed(Operator):
         channels = reduce(gcd, (map_.channels for map_ in (*self.inputs, self.output)))
         return [LaneFolding(lanes) for lanes in divisors(channels)]
 
-    def units(self) -> Iterable["StreamedUnit"]:
+    def units(self) -> Iterable[OperatorUnit]:
         return [self.unit(self, folding) for folding in self.foldings()]
 
 

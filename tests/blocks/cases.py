@@ -21,6 +21,7 @@ from hwgen.blocks.joints.rows import SHORT_QUEUE, RowFork, WindowRows, row_range
 from hwgen.blocks.mac.mac_folding import MacFolding
 from hwgen.blocks.mac.tapped import RowConv
 from hwgen.blocks.operator import LaneFolding, OperatorUnit
+from hwgen.blocks.pool.max_abreast import MaxAbreastUnit, PixelFolding
 from hwgen.blocks.stream import Port
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
@@ -302,8 +303,8 @@ def _abreast():
     halving, odd = Window((3, 3), (2, 2), pads=(0, 0, 1, 1)), Window((2, 5), (1, 1), pads=(1, 3, 0, 1))
     yield abreast(conv(source, same, 3), 2, 9, 3, 6)
     yield abreast(conv(source, same, 3), 4, 4, 3, 4, in_luts=True)
-    yield abreast(conv(source, halving, 6), 2, 9, 4, 6)
-    yield abreast(conv(source, halving, 3), 4, 9, 3, 3, products=2)
+    yield abreast(conv(source, halving, 6), 2, 5, 4, 3)
+    yield abreast(conv(source, halving, 3), 4, 5, 3, 3, products=2)
     yield abreast(conv(FeatureMap(3, 8, 2, S8), odd, 3, Quantization(S8, 0.05, -4)), 2, 10, 3, 3)
     yield abreast(conv(FeatureMap(5, 8, 1, U8), Window((5, 5)), 2), 4, 13, 2, 4, products=2, array="dsp48e2")
     far = Window((1, 3), (1, 4), (1, 2), (0, 2, 0, 2))
@@ -344,6 +345,8 @@ def _pools():
     whole = Window((source.height, source.width))
     for lanes in (1, 6):
         yield GlobalMaxPool.from_site(site("MaxPool", source, whole, 6)), LaneFolding(lanes)
+    yield pool(MaxPool, FeatureMap(4, 8, 2, U8), windows[0]), PixelFolding(2)
+    yield replace(pool(MaxPool, FeatureMap(3, 8, 1, S8), windows[1]), clamp=(-5, 90)), PixelFolding(4)
     yield GlobalMaxPool(FeatureMap(3, 1, 6, S8), clamp=(-5, 90)), LaneFolding(3)
     yield GlobalMaxPool(FeatureMap(1, 1, 4, S8), clamp=(-128, 127)), LaneFolding(2)
     yield raw("GlobalAveragePool", source, whole, 6), LaneFolding(2)
@@ -409,5 +412,8 @@ CONVOLUTIONS = (
     *_in_luts(),
     *_abreast(),
 )
-UNITS = [unit_of(op, folding) for op, folding in (*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing())]
+UNITS = [
+    MaxAbreastUnit(op, folding) if isinstance(folding, PixelFolding) else unit_of(op, folding)
+    for op, folding in (*CONVOLUTIONS, *_dense(), *_pools(), *_plumbing())
+]
 CASES = _named([*UNITS, *_tapped(), *_joints()])

@@ -1,14 +1,17 @@
 """Maximum and average pooling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from typing import ClassVar
 
 import numpy as np
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from hwgen.blocks.loaded import window_text
+from hwgen.blocks.mac.mac_folding import PIXELS
+from hwgen.blocks.operator import OperatorUnit
 from hwgen.blocks.pool.averages import Average, AverageBlock, AverageUnit, average_requantization, sum_type
 from hwgen.blocks.requantize.requantizer import ResultPlan
 from hwgen.blocks.requantize.staircase import Staircase
@@ -75,6 +78,17 @@ class MaxPool(Pool):
     clamp: tuple[int, int]
 
     sites = ("MaxPool",)
+
+    #: What takes several pixels of a row in a beat, where it is (:mod:`hwgen.blocks.pool.max_abreast`).
+    abreast: ClassVar[type[OperatorUnit]]
+
+    def units(self) -> Iterable[OperatorUnit]:
+        units: list[OperatorUnit] = list(super().units())
+        for pixels in PIXELS:
+            unit = self.abreast.read(self, {"pixels": pixels})
+            if not unit.problems() and unit.interval < min(each.interval for each in units):
+                units.append(unit)
+        return units
 
     @classmethod
     def from_site(cls, site: Site) -> "MaxPool | None":
