@@ -1,7 +1,9 @@
 """Read-only memories for weights and constants, in block RAM or in LUTs."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -56,16 +58,14 @@ class Columns:
     set_: bool
 
     @staticmethod
-    def of(values: np.ndarray, widths: Sequence[int]) -> "Columns":
-        """Of words that hold ``values`` int64 [words, fields] in two's complement, with the fields' ``widths``."""
-        bits = values[:, :, None] >> np.arange(max(widths)) & 1
-        columns = bits.astype(bool)[:, np.arange(max(widths)) < np.array(widths)[:, None]]
-        low, high = columns.all(axis=0), columns.any(axis=0)
-        changing = columns[:, low != high]
-        address = np.arange(len(columns))[:, None] >> np.arange(max(len(columns) - 1, 1).bit_length()) & 1
-        found = _distinct(changing)
-        wired = len(found & _distinct(address.astype(bool)))
-        return Columns(changing.shape[1], len(found), wired, bool(low.any()))
+    def of(values: np.ndarray, widths: int | Sequence[int]) -> "Columns":
+        """Of words that hold ``values`` int64 [words, fields] in two's complement, with the fields' ``widths``, or all
+        with the same."""
+        kinds, counts = _columns(values, widths)
+        low, high = (_among(kinds, np.packbits(np.full(len(values), bit), bitorder="little")) for bit in (0, 1))
+        changing = ~(low | high)
+        wired = sum(bool((changing & _among(kinds, each)).any()) for each in _address(len(values)).T)
+        return Columns(int(counts[changing].sum()), int(changing.sum()), wired, bool(high.any()))
 
     @staticmethod
     def joined(parts: "Sequence[Columns]") -> "Columns":
@@ -81,11 +81,33 @@ class Columns:
         return self.different + self.set_
 
 
-def _distinct(columns: np.ndarray) -> set:
-    """What stands for each different one of ``columns`` bool [words, columns]: a number where that can hold it."""
-    if len(columns) < 63:
-        return set(np.unique((1 << np.arange(len(columns))) @ columns).tolist())
-    return {column.tobytes() for column in np.packbits(columns, axis=0).T}
+def _columns(values: np.ndarray, widths: int | Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The different columns of bits, uint8 [bytes, columns] with the first word lowest, and how many there are of
+    each."""
+    size = next(size for size in (1, 2, 4, 8) if 8 * size >= np.max(widths))
+    rows = np.ascontiguousarray(values.astype(f"<i{size}")).view(np.uint8)
+    columns = np.packbits(np.unpackbits(rows, axis=1, bitorder="little"), axis=0, bitorder="little")
+    if isinstance(widths, int):
+        columns = columns.reshape(len(columns), -1, 8 * size)[:, :, :widths].reshape(len(columns), -1)
+    else:
+        columns = columns[:, (np.arange(8 * size) < np.array(widths)[:, None]).ravel()]
+    if len(columns) > 2:
+        some = Counter(column.tobytes() for column in columns.T)
+        return np.array([list(each) for each in some], np.uint8).T, np.array(list(some.values()))
+    counts = np.bincount(columns[0] if len(columns) == 1 else columns[0] | columns[1].astype(np.uint16) << 8)
+    kinds = np.flatnonzero(counts)
+    return np.stack([kinds & 255, kinds >> 8])[: len(columns)], counts[kinds]
+
+
+@lru_cache(64)
+def _address(words: int) -> np.ndarray:
+    """The columns of the bits of the address."""
+    return _columns(np.arange(words)[:, None], max(words - 1, 1).bit_length())[0]
+
+
+def _among(columns: np.ndarray, one: np.ndarray) -> np.ndarray:
+    """Which of ``columns`` are ``one``."""
+    return (columns == one[:, None]).all(axis=0)
 
 
 def rom_need(name: str, width: int, depth: int, columns: Columns | None = None, style: str | None = None) -> MemoryNeed:

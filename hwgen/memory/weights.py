@@ -90,7 +90,7 @@ class RomWeights(WeightSource):
     @cached_property
     def _columns(self) -> Columns | None:
         """Its bits where words are few; None where they are not, for then hardly any two bits are the same."""
-        return None if self.depth > LOGIC_DEPTH else Columns.of(self.values(), [self.bits] * self.fields)
+        return None if self.depth > LOGIC_DEPTH else Columns.of(self.values(), self.bits)
 
     @property
     def memories(self) -> tuple[MemoryNeed, ...]:

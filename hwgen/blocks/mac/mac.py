@@ -226,7 +226,9 @@ class MacUnit(OperatorUnit):
             self.weight_depth,
             layer.copies,
         )
-        return ARRAYS[folding.array](shape, folding.weights, folding.products, self._weight_matrix, self._spread)
+        return ARRAYS[folding.array](
+            shape, folding.weights, folding.products, partial(_weight_matrix, self), self._spread
+        )
 
     def _spread(self, chains: int) -> tuple[int, int]:
         """Between what sums of products of a part of a portion lie; see :class:`DotArray`."""
@@ -234,10 +236,10 @@ class MacUnit(OperatorUnit):
         order = folding.window, folding.lanes_in // folding.parallel
         key = (*order, folding.portion, chains)
         if key not in known:
-            known[key] = self.layer.spread(self._portions_of(self.window.issued(self.layer.weights)), chains)
+            known[key] = self.layer.spread(self.portions_of(self.window.issued(self.layer.weights)), chains)
         return known[key]
 
-    def _portions_of(self, weights: np.ndarray) -> np.ndarray:
+    def portions_of(self, weights: np.ndarray) -> np.ndarray:
         """``weights`` [OC, ...] in portions, [OC, portions, portion]; what is missing in the last is 0."""
         padded = np.zeros((len(weights), self.portions * self.folding.portion), np.int64)
         padded[:, : self.layer.elements] = weights.reshape(len(weights), -1)
@@ -250,17 +252,6 @@ class MacUnit(OperatorUnit):
         if not layer.loading:
             return weights
         return weights + images(*self.requantizer.contents(layer.requantization, layer.output.type))
-
-    def _weight_matrix(self) -> np.ndarray:
-        """Weights int64 [words, groups, output channels, elements]: a word for each pack, pass and portion."""
-        layer, folding = self.layer, self.folding
-        outputs, groups = self.passes * folding.outputs, folding.parallel // layer.copies
-        weights = self._portions_of(self.window.issued(layer.weights))
-        padded = np.zeros((self.packs, groups, outputs, *weights.shape[1:]), np.int64)
-        padded[:, :, : layer.group_outputs] = weights.reshape(self.packs, groups, -1, *weights.shape[1:])
-        shape = (self.packs, groups, self.passes, folding.outputs, self.portions, folding.portion)
-        parts = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5)
-        return parts.reshape(self.weight_depth, groups, folding.outputs, folding.portion)
 
     @property
     def packing(self) -> Packing:
@@ -323,6 +314,19 @@ class MacUnit(OperatorUnit):
             + self.packing.logic(layer.output.type.width)
             + queue_logic(self.queue, layer.output.type.width * self.folding.lanes_out)
         )
+
+
+@lru_cache(1)  # the memories of a unit, of which each has a part, ask for it one after the other
+def _weight_matrix(unit: MacUnit) -> np.ndarray:
+    """Weights int64 [words, groups, output channels, elements]: a word for each pack, pass and portion."""
+    layer, folding = unit.layer, unit.folding
+    outputs, groups = unit.passes * folding.outputs, folding.parallel // layer.copies
+    weights = unit.portions_of(unit.window.issued(layer.weights))
+    padded = np.zeros((unit.packs, groups, outputs, *weights.shape[1:]), np.int64)
+    padded[:, :, : layer.group_outputs] = weights.reshape(unit.packs, groups, -1, *weights.shape[1:])
+    shape = (unit.packs, groups, unit.passes, folding.outputs, unit.portions, folding.portion)
+    parts = padded.reshape(shape).transpose(0, 2, 4, 1, 3, 5)
+    return parts.reshape(unit.weight_depth, groups, folding.outputs, folding.portion)
 
 
 @lru_cache(1024)  # many foldings of a layer have the same requantiser

@@ -8,6 +8,7 @@ that is needed.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -128,12 +129,6 @@ class RequantizerPlan(ResultPlan):
         """Cycles from sums to the first ``push``."""
         return 1 + rom_latency(self.rounds) + self.by.latency + 5
 
-    def _columns(self, requantization: Requantization) -> list[Columns]:
-        """What the constant memory holds of bias, multiplier and offset."""
-        values = [field[self.slots].reshape(self.rounds, self.lanes) for field in _fields(requantization)]
-        widths = constant_bits(requantization)
-        return [Columns.of(each, [width] * self.lanes) for each, width in zip(values, widths, strict=True)]
-
     def contents(self, requantization: Requantization, out: IntType) -> tuple[Contents, Contents]:
         """What is loaded: the constants of channels, and what is the same for all of them."""
         shape = self._store(requantization)
@@ -153,7 +148,7 @@ class RequantizerPlan(ResultPlan):
         """The constants."""
         if requantization.widths:
             return self._store(requantization).needs("constants")
-        columns = Columns.joined(self._columns(requantization))
+        columns = Columns.joined(_columns(self, requantization))
         return (rom_need("constants", self.lanes * sum(constant_bits(requantization)), self.rounds, columns),)
 
     def _store(self, requantization: Requantization) -> StoreShape:
@@ -168,7 +163,7 @@ class RequantizerPlan(ResultPlan):
             constants = self._store(requantization).logic + StoreShape(3 * out.width, 1).logic
             bits = widths
         else:
-            bits = [columns.registers for columns in self._columns(requantization)]
+            bits = [columns.registers for columns in _columns(self, requantization)]
             constants = Logic(register=sum(bits)) + self._needless(requantization, form.factor.width)
         multiplier, offset = map(delayed, bits[1:], form.waits, widths[1:])
         constants += offset + (multiplier.next_to_multiplier if self.multipliers else multiplier)
@@ -182,6 +177,14 @@ class RequantizerPlan(ResultPlan):
             return Logic()
         multipliers = requantization.multiplier[self.slots].reshape(self.rounds, self.lanes)
         return total(needless_rows(lane, self.by.digit_bits, width) for lane in multipliers.T)
+
+
+@lru_cache(64)  # memories and logic of a unit ask for it one after the other
+def _columns(plan: RequantizerPlan, requantization: Requantization) -> list[Columns]:
+    """What the constant memory holds of bias, multiplier and offset."""
+    values = [field[plan.slots].reshape(plan.rounds, plan.lanes) for field in _fields(requantization)]
+    widths = constant_bits(requantization)
+    return [Columns.of(each, width) for each, width in zip(values, widths, strict=True)]
 
 
 def serialiser_logic(plan: ResultPlan, sum_: IntType) -> Logic:

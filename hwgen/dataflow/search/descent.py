@@ -15,13 +15,17 @@ class Descent:
 
     def least(self, targets: Sequence[int], reach: Callable[[int], Reached | None]) -> Reached | None:
         """What reaches the least of ``targets``, rising, that ``reach`` has anything for: by halves, but at first the
-        least that an earlier call has left, which mostly is the one again."""
+        least that an earlier call has left, which mostly is the one again. Where a first target is too little, that
+        anything is reached at all is made sure of before it is looked for."""
         able = [target for target in targets if self._floor is None or target > self._floor]
         low, high, best = 0, len(able), None
         middle = high // 2 if self._floor is None else 0
         while low < high:
             found = reach(able[middle])
             if found is None:
+                if self._floor is None and middle < high - 1 and reach(able[-1]) is None:
+                    self._floor = able[-1]
+                    return None
                 low, self._floor = middle + 1, able[middle]
             else:
                 high, best = middle, found

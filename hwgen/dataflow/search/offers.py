@@ -89,8 +89,11 @@ class LayerOffers:
 
     def unit(self, at: int) -> OperatorUnit:
         """An offer."""
-        group = int(np.searchsorted(self.starts, at, side="right")) - 1
+        group = self._group(at)
         return self.groups[group][int(at - self.starts[group])]
+
+    def _group(self, at: int) -> int:
+        return int(np.searchsorted(self.starts, at, side="right")) - 1
 
     def lanes(self, some: np.ndarray) -> np.ndarray:
         """Lanes in and lanes out, int64 [2, offers], of some offers."""
@@ -121,6 +124,20 @@ class LayerOffers:
         if changed:
             self._find_front()
         return changed
+
+    def learn(self, other: "LayerOffers") -> None:
+        """Take over exact cycles of offers that another of the same layer has settled."""
+        starts = {_key(group): start for group, start in zip(self.groups, self.starts, strict=False)}
+        known = [at for at in sorted(other._settled) if at < other.usual]
+        for at in known:
+            group = other._group(at)
+            start = starts.get(_key(other.groups[group]))
+            if start is not None:
+                same = self.everywhere(start + np.array([at]) - other.starts[group])
+                self.cycles[same] = other.cycles[at]
+                self._settled.update(same.tolist())
+        if known:
+            self._find_front()
 
     def least(self, cycles: int) -> float:
         """The least size with which it takes at most ``cycles``, infinite if there is none."""
@@ -174,6 +191,11 @@ class LayerOffers:
         """The same unit as offer ``at`` with its weights in large RAM; None where that is not offered."""
         there = self._places.get(LARGE)
         return int(there[at]) if there is not None and at < self.usual and there[at] >= 0 else None
+
+
+def _key(group: Offers) -> tuple:
+    """What tells a group of offers of a layer from others."""
+    return id(group.table), group.slices, group.in_luts is None
 
 
 def _multipliers(group: Offers, prices: dict) -> np.ndarray:

@@ -8,8 +8,8 @@ only when they are about to be chosen: as none is faster than its bound, none th
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
 from typing import TypeVar
 
 import numpy as np
@@ -63,7 +63,7 @@ class Search:
 
     With ``bound`` the plan must fit the device: where none does that is an error, or with ``lenient`` it is as without.
     With ``large`` weights may be in large RAM, if the device has any; with ``in_luts`` products may be made of LUTs.
-    ``costs`` of units are kept there for searches on other devices.
+    ``costs`` of units are kept there for searches on other devices, else for the next one of the same network.
     """
 
     network: Network
@@ -72,7 +72,7 @@ class Search:
     bound: bool = True
     lenient: bool = False
     large: bool = False
-    costs: dict[OperatorUnit, Cost] = field(default_factory=dict)
+    costs: dict[OperatorUnit, Cost] | None = None
     in_luts: bool = False
 
     def on(self, device: Device) -> "Search":
@@ -92,7 +92,8 @@ class Search:
     @cached_property
     def offers(self) -> NetworkOffers:
         """What the layers offer."""
-        return NetworkOffers(self.network, self.device, self._large, self.costs, self.in_luts)
+        costs = _costs(self.network) if self.costs is None else self.costs
+        return NetworkOffers(self.network, self.device, self._large, costs, self.in_luts)
 
     @property
     def _large(self) -> bool:
@@ -199,40 +200,50 @@ class Search:
             return None
         whole, most = self.device, self.device.most_logic
         device = replace(whole, luts=int(whole.luts * most), ffs=int(whole.ffs * most))
-        return replace(self, device=device, lenient=False, in_luts=True)
+        spared = replace(self, device=device, lenient=False, in_luts=True)
+        for own, known in zip(spared.offers.layers, self.offers.layers, strict=True):
+            own.learn(known)
+        return spared
 
     def _faster(self, than: int = NO_END) -> Found | None:
         """What fits and takes fewer cycles per frame."""
-        descent, offers = Descent(), self.offers
-
-        def choose(left: np.ndarray) -> list[int] | None:
-            targets = [target for target in offers.targets if target < than]
-            return descent.least(targets, partial(offers.within, limits=left))
-
-        found = self._fitting(choose)
+        found = self._least_fitting(lambda target: target < than)
         return found and self._lighter(found)
 
     @cached_property
     def _usual(self) -> Found:
         """The fastest that fits without products in LUTs."""
         picks = self.picks()
-        cheapest = self._found(picks, self.budget - sum(choice.multipliers for choice in self.offers.choices(picks)))
-        if self._suffices(cheapest.plan):
+        cheapest = self._cheapest(picks) if self._fits(picks) else None
+        if cheapest and self._suffices(cheapest.plan):
             return cheapest
         fitting = self._fastest_fitting(self.cycles(picks))
         if fitting:
             return fitting
         if self.lenient:
-            return cheapest
+            return cheapest or self._cheapest(picks)
         nearest = fit_table(self._nearest.plan, self.device)
         raise FitError(f"device {self.device.name} is too small: the design needs {_excess(nearest)}")
 
+    def _cheapest(self, picks: list[int]) -> Found:
+        """With the offers picked as the budget alone would have it."""
+        return self._found(picks, self.budget - sum(choice.multipliers for choice in self.offers.choices(picks)))
+
     def _fastest_fitting(self, least: int) -> Found | None:
         """The fastest that fits and takes no fewer than ``least`` cycles per frame."""
-        fitting = self._fitting(lambda left: self._fewest_cycles(left, least))
+        fitting = self._least_fitting(lambda target: target >= least)
         if fitting is not None:
             return self._evened(fitting)
         return self._nearest if self._suffices(self._nearest.plan) else None
+
+    def _least_fitting(self, able: Callable[[int], bool]) -> Found | None:
+        """What fits, for the least of the targets that are ``able`` for which anything does."""
+        descent, offers = Descent(), self.offers
+
+        def choose(left: np.ndarray) -> list[int] | None:
+            return descent.least(list(filter(able, offers.targets)), partial(offers.within, limits=left))
+
+        return self._fitting(choose)
 
     def _fitting(self, choose: Callable[[np.ndarray], list[int] | None]) -> Found | None:
         """What fits, of offers chosen within limits that leave room for the queues."""
@@ -334,23 +345,17 @@ class Search:
             )
         return self.offers.cheapest(cycles, self._limits[-1])
 
-    def _fewest_cycles(self, left: np.ndarray, least: int) -> list[int] | None:
-        """Offers within what is ``left`` for the least target that has any, from ``least`` on."""
-        targets = [target for target in self.offers.targets if target >= least]
-        low, high, best = 0, len(targets), None
-        while low < high:
-            middle = (low + high) // 2
-            picks = self.offers.within(targets[middle], left)
-            low, high, best = (low, middle, picks) if picks else (middle + 1, high, best)
-        return best
-
     @cached_property
     def _nearest(self) -> Found:
         """What lacks as little as can be, however slow."""
         offers, slowest = self.offers, self.offers.targets[-1]
         able = [layer.everywhere(layer.near(slowest)) for layer in offers.layers]
-        picks = self._exact(lambda: offers.nearest(able, self._limits))
-        return self._found(offers.moved(picks, self._limits[-1]))
+        picks = offers.moved(self._exact(lambda: offers.nearest(able, self._limits)), self._limits[-1])
+        if self._fits(picks):
+            return self._found(picks)
+        return Found(
+            picks, offers.plan(picks).placed(self.device), offers.choices(picks)
+        )  # queues would only add to it
 
     @cached_property
     def _limits(self) -> np.ndarray:
@@ -378,6 +383,12 @@ def search(network: Network, *, multipliers: int | None = None, cycles: int | No
     """
     found = Search(network, device(on), multipliers or MULTIPLIERS, bound=False)
     return found.fastest() if cycles is None else found.for_rate(cycles)
+
+
+@lru_cache(1)
+def _costs(network: Network) -> dict[OperatorUnit, Cost]:
+    """Of units that a search for the network has looked at."""
+    return {}
 
 
 def _excess(table: FitTable, remedy: str = "") -> str:
