@@ -1,0 +1,32 @@
+"""The least target that something reaches, and how few are tried for it."""
+
+import pytest
+
+from hwgen.dataflow.search.descent import Descent
+
+
+def tried(descent, targets, least):
+    """What is found, and the targets tried, where ``least`` and whatever is above it is reached."""
+    seen = []
+
+    def reach(target):
+        seen.append(target)
+        return target if target >= least else None
+
+    return descent.least(targets, reach), seen
+
+
+@pytest.mark.parametrize("least", [0, 1, 37, 50, 98, 99])
+def test_the_least_that_is_reached_is_found_and_found_again_at_once(least):
+    descent, targets = Descent(), range(100)
+    found, seen = tried(descent, targets, least)
+    assert found == least
+    assert len(seen) <= 9
+    found, seen = tried(descent, targets, least)
+    assert (found, len(seen)) == (least, 1)
+
+
+def test_where_nothing_is_reached_two_are_tried_and_then_none():
+    descent = Descent()
+    assert tried(descent, range(100), 100) == (None, [50, 99])
+    assert tried(descent, range(100), 100) == (None, [])
