@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from hwgen.dataflow.fit import fit_table
+from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import Search
-from hwgen.dataflow.search.smallest import by_size, smallest
+from hwgen.dataflow.search.smallest import by_size, smallest, takes
 from hwgen.device.targets import device
-from tests.dataflow.nets import random_network
+from tests.dataflow.nets import random_network, small
 
 ECP5 = device("lfe5u-85f")
 
@@ -36,3 +37,22 @@ def test_where_time_runs_out_it_says_what_is_known():
     verdict = smallest(random_network(0), devices=tiny, seconds=0)
     assert verdict.line().startswith("It does not fit tiny0, for it takes ")
     assert verdict.line().endswith("larger ones were not tried.")
+
+
+def test_a_device_with_too_few_multipliers_makes_products_of_luts():
+    network, few = small(), replace(device("ice40up5k"), name="few", dsps=1)
+    search = Search(network, few)
+    assert search.offers.least > few.dsps
+    verdict = takes(search)
+    assert verdict.device is few
+    assert search.slowest()[0].in_luts > 0
+    assert fit_table(search.fastest(), few).fits
+    assert takes(Search(network, replace(few, luts=400))).device is None
+
+
+def test_the_shortest_way_of_a_frame_may_lead_through_products_of_luts():
+    search = Search(small(), device("lfe5u-25f"))
+    quick, fastest = search.least_latency(), search.fastest()
+    assert quick.in_luts > 0
+    assert fit_table(quick, search.device).fits
+    assert schedule(quick).latency < schedule(fastest).latency < schedule(search._usual.plan).latency

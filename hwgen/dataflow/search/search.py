@@ -154,16 +154,31 @@ class Search:
 
     def least_latency(self) -> Plan:
         """The plan with which a single frame takes the fewest cycles; never more than that of :meth:`fastest`."""
-        usual = self._usual
-        picks = least_latency(self.offers, usual.picks, self.budget, self._fits)
-        quick = self.plan(self.offers.moved(picks, self._limits[-1]))
-        fastest = self.fastest()
-        better = schedule(quick).latency < schedule(fastest).latency
-        return quick if better and self._suffices(quick) and self.spent(quick) <= self.budget else fastest
+        fastest, ways = self._fastest(), []
+        if self.offers.least <= self.budget:
+            ways.append((self, self._usual))
+        if self._spared and fastest.plan.in_luts:
+            ways.append((self._spared, fastest))
+        plans = [fastest.plan, *(way._quick(start) for way, start in ways)]
+        return min((plan for plan in plans if plan), key=lambda plan: schedule(plan).latency)
+
+    def _quick(self, start: Found) -> Plan | None:
+        """The plan for the shortest way that is found from ``start``; None where it does not fit."""
+        picks = least_latency(self.offers, start.picks, self.budget, self._fits)
+        plan = self.plan(self.offers.moved(picks, self._limits[-1]))
+        return plan if self._suffices(plan) and self.spent(plan) <= self.budget else None
 
     def slowest(self) -> tuple[Plan, bool]:
         """A plan, however slow, that fits if one is found that does; and whether it has its queues, which are not
-        looked for where a frame takes too long to be scheduled."""
+        looked for where a frame takes too long to be scheduled. Products are made of LUTs where there are too few
+        multipliers."""
+        found = self._slowest()
+        if fit_table(found[0], self.device).total.dsps <= self.device.dsps or not self._spared:
+            return found
+        spared = self._spared._slowest()
+        return spared if self._spared._suffices(spared[0]) else found
+
+    def _slowest(self) -> tuple[Plan, bool]:
         offers, rest = self.offers, np.zeros_like(self._limits)
         plainest = [layer.everywhere(layer.plainest) for layer in offers.layers]
         for _ in range(ROUNDS):
