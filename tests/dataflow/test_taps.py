@@ -1,6 +1,7 @@
 """Shortcuts that a convolution hands on: as fast, as exact, and with less memory."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from hwgen.blocks import Add
 from hwgen.blocks.joints.rows import RowFork
 from hwgen.blocks.mac.tapped import RowConv
 from hwgen.blocks.move.concat import ConcatUnit
+from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.plan_reader import parse_plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import USUAL, Search
@@ -116,3 +118,14 @@ def test_a_plan_that_hands_on_what_it_cannot_is_refused(name, change, said):
     layer |= {"unit": "tapped", "settings": settings | change}
     with pytest.raises(InputError, match=f"layer '{name}': .*{said}"):
         parse_plan(plan.network, json.dumps(data))
+
+
+def test_where_only_a_queue_fits_nothing_is_handed_on():
+    search = Search(residual(5, 2), device(USUAL), 30)
+    picks = search.picks()
+    tapped = search.plan(picks, 8)
+    assert any(isinstance(stage.unit, RowFork) for stage in tapped.stages)
+    short = replace(search.device, luts=fit_table(tapped, search.device).total.luts - 1)
+    queued = search.on(short).plan(picks, 8)
+    assert not any(isinstance(stage.unit, RowFork) for stage in queued.stages)
+    assert fit_table(queued, short).fits

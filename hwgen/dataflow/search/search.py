@@ -125,10 +125,16 @@ class Search:
 
     def plan(self, picks: list[int], spare: int = 0) -> Plan:
         """The plan with the offers picked, and queues such that it is as fast as its slowest layer. Convolutions hand
-        shortcuts on where they can, for at most ``spare`` multipliers more."""
+        shortcuts on where they can, for at most ``spare`` multipliers more, and where no more is lacking then."""
         target = self.cycles(picks)
-        plan = tap_shortcuts(size_queues(self.offers.plan(picks), target), target, spare, self.device)
-        return plan.placed(self.device)
+        queued = size_queues(self.offers.plan(picks), target)
+        tapped = tap_shortcuts(queued, target, spare, self.device)
+        plans = [plan.placed(self.device) for plan in ([tapped, queued] if tapped is not queued else [queued])]
+        return min(plans, key=self._lack) if self.bound else plans[0]
+
+    def _lack(self, plan: Plan) -> float:
+        """What is lacking of the device, in shares of what it has."""
+        return float(np.maximum(self._total(plan) / np.maximum(self._limits, 1) - 1, 0).sum())
 
     def cycles(self, picks: Sequence[int]) -> int:
         """Of the slowest of the offers picked."""
