@@ -3,7 +3,8 @@
     python -m benchmarks.arrays [--devices xck26 xc7z020 lfe5u-85f]
 
 A 3x3 convolution of 32x32x16 to 32, 16 elements by 8 output channels in a cycle, weights in ROM: any from -127 to 127,
-as symmetric quantisers give them, but on the average twice as large as theirs.
+as symmetric quantisers give them, but on the average twice as large as theirs. Then the first convolution of LeNet-5,
+all products of a window at once, made of adders that stand for its weights.
 """
 
 import argparse
@@ -13,8 +14,9 @@ from dataclasses import replace
 import numpy as np
 from amaranth.lib import wiring
 
-from hwgen.blocks.array.arrays import TREE
-from hwgen.blocks.array.multiplier import PAIR, SINGLE
+import hwgen
+from hwgen.blocks.array.arrays import CONSTANT, TREE
+from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE
 from hwgen.blocks.mac.conv import Conv
 from hwgen.blocks.mac.mac import MacUnit
 from hwgen.blocks.mac.mac_folding import MacFolding
@@ -26,6 +28,8 @@ from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, FeatureMap, Quantization
 from hwgen.hdl.rtlil import to_netlist
 from tests.blocks.cases import site
+
+from .networks import EXAMPLES
 
 DEVICES = ("xck26", "xc7z020", "lfe5u-85f")
 SAME = Window((3, 3), pads=(1, 1, 1, 1))
@@ -41,6 +45,13 @@ def units(target: Device) -> Iterator[MacUnit]:
             unit = MacUnit(op, MacFolding("ring", 16, 8, 16, 1, products=products, array=array))
             if not unit.problems():
                 yield unit
+
+
+def constant() -> MacUnit:
+    """The first convolution of LeNet-5 without multipliers."""
+    op = hwgen.compile(EXAMPLES / "lenet5_int8.onnx", multipliers=148).network.layers[0].op
+    assert isinstance(op, Conv)
+    return MacUnit(op, MacFolding("sliding", 25, 6, 1, 6, in_luts=True, products=IN_LUTS, array=CONSTANT))
 
 
 def synthesised(component: wiring.Component, target: Device) -> Needs:
@@ -60,7 +71,7 @@ def main() -> None:
     parser.add_argument("--devices", nargs="+", default=DEVICES)
     for target in map(device, parser.parse_args().devices):
         print(f"\n{target.name:<34}{'LUT':>8}{'FF':>8}{'DSP':>6}{'BRAM':>6}{'LUT/p':>8}{'FF/p':>8}")
-        for unit in units(target):
+        for unit in (*units(target), constant()):
             name = f"{unit.folding.array}, {unit.folding.products} at once"
             print(row(f"array: {name}", synthesised(unit.array.component(), target), unit.multipliers), flush=True)
             print(row("  convolution", synthesised(unit.block(), target)), flush=True)

@@ -280,6 +280,20 @@ def _cascades():
     yield conv(FeatureMap(5, 6, 6, U8), same, 6, group=6), _mac("sliding", 9, 1, 6, 6, parallel=6, array="alu54b")
 
 
+def _constants():
+    """Products by constants: one group or several, weights of few bits and of more than eight, outputs of 0 alone."""
+    same, small = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 2, U8)
+    yield conv(small, same, 6), _mac("sliding", 18, 6, 2, 6, products=0, array="constant")
+    yield conv(small, same, 6, weight_zero=-90), _mac("sliding", 18, 6, 2, 6, products=0, array="constant")
+    point, signed = Window((1, 1)), FeatureMap(5, 6, 5, S8)
+    yield conv(signed, point, 4, weight_bits=1), _mac("ring", 5, 4, 5, 4, products=0, array="constant")
+    wide = conv(FeatureMap(4, 4, 4, S16), point, 3, Quantization(S8, 0.05, -4))
+    yield wide, _mac("ring", 4, 3, 4, 3, products=0, array="constant")
+    depthwise = conv(FeatureMap(5, 6, 4, U8), same, 8, group=4)
+    yield depthwise, _mac("sliding", 9, 2, 4, 8, parallel=4, products=0, array="constant")
+    yield dense(FeatureMap(1, 1, 20, U8), 7), _mac("ring", 20, 7, 20, 7, products=0, array="constant")
+
+
 def _in_luts():
     """Weights in ROMs of LUTs, deep ones too; of trees and of cascades, in groups."""
     same, small = Window((3, 3), pads=(1, 1, 1, 1)), FeatureMap(6, 7, 2, U8)
@@ -409,6 +423,7 @@ CONVOLUTIONS = (
     *_in_patches(),
     *_multiplied(),
     *_cascades(),
+    *_constants(),
     *_in_luts(),
     *_abreast(),
 )

@@ -17,7 +17,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.array.array import ArrayShape, DotArray
-from hwgen.blocks.array.arrays import ARRAYS, TREE
+from hwgen.blocks.array.arrays import ARRAYS, CONSTANT, PLAIN, TREE
 from hwgen.blocks.array.cascade import cascade_problems
 from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE, Multiplier
 from hwgen.blocks.array.slices import SLICES
@@ -39,7 +39,7 @@ from hwgen.blocks.requantize.requantizer import ResultPlan
 from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.blocks.stream import beat_stream, join
 from hwgen.cost.actor import Actor, Give
-from hwgen.cost.logic import Logic
+from hwgen.cost.logic import Logic, adder
 from hwgen.cost.needs import Cost, MemoryNeed, Products
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import IntType
@@ -79,14 +79,15 @@ class MacOperator(Operator):
         return MacUnit(self, folding)
 
     def offers(self) -> tuple[Offers, ...]:
-        """As cascades of DSP blocks; as trees, one product in a multiplier, or two, or made of LUTs. All with weights
-        elsewhere, too."""
+        """As cascades of DSP blocks; as trees, one product in a multiplier, or two, or made of LUTs, all with weights
+        elsewhere, too; as adders that stand for fixed weights."""
         table, (single, digit) = mac_table(self.shape), self.layer.product_kinds
         (pair,) = Multiplier(self.layer.input.type, self.layer.weight_type, PAIR).hardware(PAIR, 1)
         kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
         trees = [Offers(figures, kinds, partial(self._made, table, at_once, TREE)) for at_once, figures in both]
         usual = [*self._cascades(table, kinds), *trees, self._in_luts(table, kinds)]
-        return (*usual, *_moved(LUTS, usual, self._for_luts(table)), *_moved(LARGE, trees, table.deeper(LOGIC_DEPTH)))
+        moved = *_moved(LUTS, usual, self._for_luts(table)), *_moved(LARGE, trees, table.deeper(LOGIC_DEPTH))
+        return (*usual, *self._constant(table, kinds), *moved)
 
     def _for_luts(self, table: MacTable) -> np.ndarray:
         """Numbers of the offers whose weights could also be in LUTs."""
@@ -106,6 +107,15 @@ class MacOperator(Operator):
         logic = Multiplier(self.layer.input.type, self.layer.weight_type, IN_LUTS).logic
         kinds = (replace(kinds[0], luts=True), *kinds[1:])
         return Offers(table.single, kinds, partial(self._made, table, IN_LUTS, TREE), in_luts=logic)
+
+    def _constant(self, table: MacTable, kinds: tuple[Products, ...]) -> Iterator[Offers]:
+        if self.loading is None and len(table.whole):
+            kinds = (replace(kinds[0], luts=True), *kinds[1:])
+            least = adder(self.layer.input.type.width)  # of a product: that which adds it to others
+            yield Offers(table.constant, kinds, partial(self._made_constant, table), in_luts=least)
+
+    def _made_constant(self, table: MacTable, at: int) -> "MacUnit":
+        return self._made(table, IN_LUTS, CONSTANT, int(table.whole[at]))
 
     def _made(self, table: MacTable, at_once: int, array: str, at: int) -> "MacUnit":
         return self._laid_out(table.folding(at, at_once, array))
@@ -155,7 +165,7 @@ class MacUnit(OperatorUnit):
 
     @property
     def slices(self) -> str | None:
-        return None if self.folding.array == TREE else self.folding.array
+        return None if self.folding.array in PLAIN else self.folding.array
 
     @property
     def stores(self) -> int:

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from hwgen.blocks.array.arrays import ARRAYS, TREE
+from hwgen.blocks.array.arrays import ARRAYS, CONSTANT, PLAIN, TREE
 from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE
 from hwgen.blocks.mac.mac_layer import MacLayer, MacShape
 from hwgen.blocks.operator import OfferTable
@@ -84,12 +84,15 @@ def mac_foldings(layer: MacShape) -> tuple[MacFolding, ...]:
 class MacTable:
     """:func:`mac_foldings` of a layer, and their figures: where a multiplier makes a ``single`` product, and where it
     makes a ``pair``, for two output channels that share an activation. Kinds of products: single ones, pairs, and
-    those of the requantiser. ``depths`` int64: words of weights."""
+    those of the requantiser. ``depths`` int64: words of weights; ``whole`` are the numbers of those with one word,
+    and ``constant`` their figures."""
 
     foldings: tuple[MacFolding, ...]
     single: OfferTable
     pair: OfferTable
     depths: np.ndarray
+    whole: np.ndarray
+    constant: OfferTable
 
     def folding(self, at: int, products: int, array: str = TREE) -> MacFolding:
         """One of them, with so many products to a multiplier, two only where outputs share an activation."""
@@ -115,7 +118,8 @@ def mac_table(layer: MacShape) -> MacTable:
     kinds = np.array([numbers[name] for name in names], np.int64)
     cycles = np.array([mac_interval(wide, each) for wide, each in zip(layers, foldings, strict=True)], np.int64)
     single, pair = (OfferTable(cycles, _counts(layer, foldings, at_once), kinds) for at_once in (SINGLE, PAIR))
-    return MacTable(foldings, single, pair, np.array(depths, np.int64))
+    whole = np.flatnonzero(np.array(depths) == 1)
+    return MacTable(foldings, single, pair, np.array(depths, np.int64), whole, single.some(whole))
 
 
 def _counts(layer: MacShape, foldings: tuple[MacFolding, ...], at_once: int) -> np.ndarray:
@@ -217,8 +221,12 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
     )
     require(folding.array in ARRAYS, f"array {folding.array!r} is none of {', '.join(map(repr, ARRAYS))}")
     require(
-        folding.array == TREE or folding.products != IN_LUTS,
+        folding.array in PLAIN or folding.products != IN_LUTS,
         f"array {folding.array!r} is made of hardware multipliers: products 1 or 2, or array {TREE!r}",
+    )
+    require(
+        folding.array != CONSTANT or (folding.products, folding.weights) == (IN_LUTS, ROM),
+        f"array {CONSTANT!r} is made of adders and has no memory: products 0 and weights {ROM!r}",
     )
     places = ", ".join(map(repr, WEIGHT_SOURCES))
     require(folding.weights in WEIGHT_SOURCES, f"weights {folding.weights!r} are in none of {places}")
