@@ -327,6 +327,7 @@ def _abreast():
     yield abreast(conv(two, Window((1, 1), (1, 2)), 3), 2, 2, 3, 3)
     yield abreast(conv(two, same, 4, group=2), 2, 9, 2, 8)
     yield abreast(conv(two, same, 2, group=2), 4, 5, 1, 4, array="dsp48e1")
+    yield abreast(conv(two, same, 4, group=2), 2, 9, 2, 8, products=0, array="constant")
     yield abreast(_through(_function("LeakyRelu", alpha=0.1), "Conv", source, same, 3), 2, 9, 3, 6)
 
 

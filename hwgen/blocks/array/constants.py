@@ -172,7 +172,7 @@ class ConstantArray(DotArray):
 
     @cached_property
     def groups(self) -> tuple[Sums, ...]:
-        """What adds up each group."""
+        """What adds up each group that has weights of its own."""
         shape, (word,) = self.shape, self.values()
         rows = np.ascontiguousarray(word.transpose(0, 2, 1), np.int64)
         return tuple(_sums(shape.x, shape.portion, shape.outputs, row.tobytes()) for row in rows)
@@ -198,8 +198,8 @@ class ConstantArray(DotArray):
 
     @property
     def arithmetic(self) -> Logic:
-        ends = [end for group in self.groups for end in self._ends(group)]
-        return total([*(group.logic for group in self.groups), *ends, Logic(register=self.latency, logic=1)])
+        own = total(part for group in self.groups for part in (group.logic, *self._ends(group)))
+        return self.shape.copies * own + Logic(register=self.latency - 1, logic=1)
 
     def _ends(self, group: Sums) -> list[Logic]:
         """What holds the outputs of a group, with the levels that others take more."""
@@ -226,13 +226,12 @@ class ConstantComponent(ArrayComponent):
 
     def elaborate(self, platform):
         m, array, shape = Module(), self.array, self.array.shape
-        for number, group in enumerate(array.groups):
-            m.submodules[f"group_{number}"] = part = _Constants(shape.x, shape.portion, shape.sums, group, array.levels)
-            own = slice(number * shape.portion, (number + 1) * shape.portion)
-            m.d.comb += [to.eq(self.x[at]) for at, to in zip(range(own.start, own.stop), part.x, strict=True)]
-            for output, sum_ in enumerate(part.o):
-                m.d.comb += self.sums[number * shape.outputs + output].eq(sum_)
-        m.d.comb += self.done.eq(delay(m, self.strobe & self.last, array.latency, "done", reset_less=False))
+        for number, group in enumerate(array.groups * shape.copies):
+            part = _Constants(shape.x, shape.portion, shape.sums, group, array.levels)
+            m.submodules[f"group_{number}"] = part
+            m.d.comb += [part.x[at].eq(self.x[number * shape.portion + at]) for at in range(shape.portion)]
+            m.d.comb += [self.sums[number * shape.outputs + at].eq(part.o[at]) for at in range(shape.outputs)]
+        m.d.comb += self.soon.eq(delay(m, self.strobe & self.last, array.latency - 1, "soon", reset_less=False))
         return m
 
 
