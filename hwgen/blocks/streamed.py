@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from amaranth.hdl import Module
 
-from hwgen.blocks.mac.mac_folding import divisors
+from hwgen.blocks.mac.mac_folding import PIXELS, divisors
 from hwgen.blocks.operator import UnitBlock
 from hwgen.cost.actor import Actor, Give, Take, ones
 from hwgen.cost.logic import Logic
@@ -53,12 +53,18 @@ class Streamed(Operator):
     #: What computes it, which says so itself (``computes``).
     unit: ClassVar[type["StreamedUnit"]]
 
+    @property
+    def alike(self) -> bool:
+        """Whether every element becomes what it does wherever it stands, so that beats may hold several pixels."""
+        return False
+
     def foldings(self) -> Iterable[LaneFolding]:
         """All lanes that whole beats have, fewest first; ModelError where there is no hardware."""
         if self.gap:
             raise self.golden_only()
         channels = reduce(gcd, (map_.channels for map_ in (*self.inputs, self.output)))
-        return [LaneFolding(lanes) for lanes in divisors(channels)]
+        several = [pixels for pixels in PIXELS if self.alike and self.output.width % pixels == 0]
+        return [LaneFolding(lanes) for lanes in (*divisors(channels), *(channels * pixels for pixels in several))]
 
     def units(self) -> Iterable[OperatorUnit]:
         return [self.unit(self, folding) for folding in self.foldings()]

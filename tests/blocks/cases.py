@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.blocks import (
+    Add,
     AveragePool,
     Conv,
     Dense,
@@ -32,7 +33,7 @@ from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from tests.blocks.unit_of import unit_of
 
 from .element_cases import elements
-from .stream_cases import moves, pairs
+from .stream_cases import joint, moves, pairs
 
 U4, S16 = IntType(4, False), IntType(16, True)
 
@@ -372,6 +373,9 @@ def _plumbing():
     source = FeatureMap(4, 4, 6, S8)
     requantized = replace(site("Requantize", source, Window((1, 1)), 6, Quantization(U8, 0.013, 90)))
     yield Table.from_site(requantized), LaneFolding(3)
+    yield Table.from_site(requantized), LaneFolding(12)
+    quantization = Quantization(U8, 0.02, 3)
+    yield joint(Add, ((3, 4, 2),) * 2, (quantization,) * 2, quantization), LaneFolding(8)
     yield from pairs()
     yield from moves()
     yield from elements()

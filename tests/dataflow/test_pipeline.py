@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from hwgen.blocks import Add
 from hwgen.blocks.array.multiplier import PAIR
 from hwgen.blocks.joints.fork import Fork
 from hwgen.blocks.joints.queue import StreamQueue
@@ -16,15 +17,16 @@ from hwgen.dataflow.search.search import search
 from hwgen.graph import golden
 from hwgen.graph.network import Output
 from hwgen.graph.semantics.window import Window
-from hwgen.graph.types import U8, FeatureMap
+from hwgen.graph.types import U8, FeatureMap, Quantization
 from hwgen.hdl.formal import prove_contract
 from hwgen.simulate.bench import from_beats, to_beats
 from hwgen.simulate.simulation import simulate as run_engine
 from hwgen.testing import check_cycles, random_frames, simulation
 from tests.blocks.cases import conv
+from tests.blocks.stream_cases import joint
 from tests.blocks.test_conv_transpose import transposed
 
-from .nets import chain, random_network, separable, small, squeezed
+from .nets import chain, graph, random_network, separable, small, squeezed
 
 FRAMES = 4
 
@@ -114,6 +116,17 @@ def test_several_pixels_in_a_beat_where_one_is_too_slow():
     assert {layer.folding.pixels for layer in plan.layers} > {1}
     assert schedule(plan).interval <= 18 < network.input.map.height * network.input.map.width
     assert parse_plan(network, plan.to_json()).to_json() == plan.to_json()
+    agree(network, plan)
+
+
+@pytest.mark.slow
+def test_forks_and_sums_of_several_pixels_in_a_beat():
+    first = conv(FeatureMap(4, 8, 1, U8), Window((3, 3), pads=(1, 1, 1, 1)), 1)
+    second, quantization = conv(first.output, Window((1, 1)), 1, seed=1), Quantization(U8, 0.02, 3)
+    added = joint(Add, (first.output.shape,) * 2, (quantization,) * 2, quantization)
+    network = graph((first, "t0"), (second, "t1"), (added, "t2", "t1"))
+    plan = search(network, cycles=24)
+    assert all(layer.unit.lanes_in > layer.op.input.channels for layer in plan.layers)
     agree(network, plan)
 
 

@@ -41,6 +41,10 @@ class _Tabulated(Streamed):
     def tables(self) -> np.ndarray:
         """int64 [1 or channels, 2^bits], the least integer first."""
 
+    @property
+    def alike(self) -> bool:
+        return len(self.tables) == 1
+
     def loadable(self, form: TableForm | None = None) -> "_Tabulated":
         return replace(self, loading=form or TableForm())
 

@@ -40,9 +40,12 @@ class Zipped(Streamed):
         return [*streams, *fixed]
 
     @property
+    def alike(self) -> bool:
+        return all(map_.shape == self.output.shape for map_ in self.inputs) and not self.fixed
+
+    @property
     def _wait(self) -> int:
-        whole = all(map_.shape == self.output.shape for map_ in self.inputs)
-        return 0 if whole and not self.fixed else SPREAD_LATENCY
+        return 0 if self.alike else SPREAD_LATENCY
 
 
 class ZippedUnit(StreamedUnit, computes=Zipped):
@@ -53,8 +56,10 @@ class ZippedUnit(StreamedUnit, computes=Zipped):
     @property
     def spreads(self) -> list[Spread]:
         """How each operand covers the result."""
+        lanes, pixels = self.folding.lanes, max(self.folding.lanes // self.op.output.channels, 1)
         sizes = [
-            (m.height, m.width, max(m.channels // self.folding.lanes, 1)) for m in (*self.op.inputs, self.op.output)
+            (m.height, max(m.width // pixels, 1), max(m.channels // lanes, 1))
+            for m in (*self.op.inputs, self.op.output)
         ]
         return [Spread(own, sizes[-1]) for own in sizes[:-1]]
 
