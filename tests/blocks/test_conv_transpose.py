@@ -42,6 +42,7 @@ def small(low, high):
     return st.tuples(st.integers(low, high), st.integers(low, high))
 
 
+@pytest.mark.slow
 @example((1, 1), (1, 1), (1, 1), (1, 1), (2, 0), (0, 0), (2, 0), 1)  # nothing but what is added is left
 @given(small(1, 5), small(1, 5), small(1, 4), small(1, 3), small(0, 3), small(0, 3), small(0, 2), st.integers(1, 2))
 def test_any_window(size, kernel, strides, dilations, begins, ends, extra, group):

@@ -44,6 +44,7 @@ def made_up(places, fill=-7):
     return MadeUp.from_site(Site("s", "Rearrange", tuple(tensors[:1]), tensors[1], settings, (-128, 127)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_its_parts_are_what_it_is(name):
     places, kinds = CASES[name]

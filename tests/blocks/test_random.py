@@ -66,7 +66,7 @@ def test_convolutions_in_groups(case, data):
     check_unit(data.draw(arrays(op)), frames=3)
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.data())
 def test_sets_of_channels_of_any_size(data):
     """Neither the channels nor the lanes of the requantiser divide a set, or are divided by it."""

@@ -177,6 +177,7 @@ def test_the_verilog_has_both_forms_and_only_synthesis_takes_cells():
     assert [re.search(r"(\d+) objects", log)[1] for log in kinds] == ["5", "0"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="verilator is not installed")
 def test_verilator_has_nothing_to_say_about_twins(tmp_path):
     for x, kind in product(TYPES, KINDS):

@@ -101,6 +101,7 @@ def test_a_build_has_the_bitstream_and_says_what_was_routed(tools):
     assert part[:5] == ["--85k", "--package", "CABGA381", "--speed", "6"]
 
 
+@pytest.mark.slow
 def test_without_a_bitstream_a_board_means_its_device_and_clock():
     ok(*BUILD, "--board", "icebreaker")
     said = json.loads(Path("out/report.json").read_text())

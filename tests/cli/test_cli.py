@@ -430,6 +430,7 @@ def test_errors_of_a_real_process(folder):
     ]
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_fault(folder):
     command = f"{sys.executable} -m hwgen verilog tiny.onnx --multipliers 10 --calibration frames.npy -q -o - | head -1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=folder, timeout=60, check=True)

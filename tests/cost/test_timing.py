@@ -152,6 +152,7 @@ def test_what_is_periodic_goes_on_as_it_did(seed):
         assert set(np.diff(longer.frame_ends)[settled.frames - 2 :]) == {settled.interval}
 
 
+@pytest.mark.slow
 def test_cycles_beyond_32_bits_are_the_same_but_wider(monkeypatch):
     short = fork_and_join(8).run(4, pace=36)
     monkeypatch.setattr("hwgen.cost.timing_engine.LATEST", 100)

@@ -70,6 +70,7 @@ def counting(monkeypatch, tmp_path):
     return asked
 
 
+@pytest.mark.slow
 def test_every_kind_of_stage_is_synthesised_once_and_remembered(plan, counting):
     first = count_stages(plan, ECP5, jobs=2)
     assert len(counting) == len(set(counting)) == first.kinds <= len(plan.stages)

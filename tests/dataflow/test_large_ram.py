@@ -222,6 +222,7 @@ def test_hardware_computes_what_golden_does_once_it_is_loaded(engine, make, load
     assert not unloaded.equal
 
 
+@pytest.mark.slow
 def test_a_design_is_loaded_before_it_is_simulated(design):
     frames = tiny.frames(2)
     for engine in ("golden", "amaranth"):

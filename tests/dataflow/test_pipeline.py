@@ -59,6 +59,7 @@ def test_small_network(budget):
     agree(network, search(network, multipliers=budget))
 
 
+@pytest.mark.slow
 def test_two_products_in_a_multiplier():
     network = small()
     plan = search(network, multipliers=12, on="xczu3eg")
@@ -130,6 +131,7 @@ def test_forks_and_sums_of_several_pixels_in_a_beat():
     agree(network, plan)
 
 
+@pytest.mark.slow
 def test_a_transposed_convolution_between_others():
     first = conv(FeatureMap(5, 6, 3, U8), Window((3, 3), pads=(1, 1, 1, 1)), 4)
     up = transposed(first.output, (4, 4), 3, strides=(2, 2), pads=(1, 1, 1, 1))

@@ -127,6 +127,7 @@ def plan():
     return Search(residual(), K26, 40).fastest()
 
 
+@pytest.mark.slow
 def test_a_network_fits_with_ultra_ram_that_does_not_without(plan):
     free = fit_table(plan.placed(SMALLER), SMALLER).total
     assert (free.large, free.brams > 0) == (0, True)

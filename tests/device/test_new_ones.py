@@ -37,6 +37,7 @@ def copy(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_family_is_a_file_and_its_devices_are_lines_of_the_table(tmp_path, copy):
     (tmp_path / "hwgen/device/families/mine.py").write_text(FAMILY)
     with (tmp_path / "hwgen/device/devices.csv").open("a") as table:

@@ -56,6 +56,7 @@ def test_the_schedule_says_what_the_hardware_does(design):
     assert (predicted.outputs == seen.outputs).all()
 
 
+@pytest.mark.slow
 def test_pauses_cost_time_and_change_nothing(design, tmp_path):
     fast, slow = (design.simulate(tiny.frames(2), "amaranth", stall=stall) for stall in (None, 1))
     assert slow.equal

@@ -101,6 +101,7 @@ def test_names_are_plain_and_nothing_of_the_machine_is_in_it():
     assert re.search(r"reg \[3:0\] \w+ \[139:0\];", verilog)
 
 
+@pytest.mark.slow
 def test_the_same_bytes_every_time(tmp_path):
     script = (
         "from tests.hdl.test_export import dense, top_of; from hwgen.hdl.rtlil import to_rtlil; "

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import search
@@ -18,6 +20,7 @@ from tests.dataflow.nets import graph
 from tests.hdl.test_export import FRAMES, icarus, tool
 
 
+@pytest.mark.slow
 @tool("iverilog")
 def test_every_output_is_checked(tmp_path):
     first = conv(FeatureMap(6, 7, 3, U8), Window((3, 3), pads=(1, 1, 1, 1)), 8)

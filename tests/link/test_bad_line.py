@@ -55,6 +55,7 @@ def test_a_thousand_frames_with_a_hundredth_of_all_bytes_corrupted(design, hardw
     assert noisy.bytes > 1 << 16  # positions went round
 
 
+@pytest.mark.slow
 def test_on_a_good_line_nothing_is_sent_twice(design, hardware, frames):
     with running(hardware) as run:
         session = Session(line(run), give_up=GIVE_UP)

@@ -93,6 +93,7 @@ def test_a_board_is_asked_what_it_holds_and_only_given_what_it_does_not(hardware
         assert runner.session.hello.held == held_by(plans[1].load_image())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.99])
 def test_a_load_that_is_cut_off_leaves_nothing_to_rely_on(hardware, plans, frames, share):
     with running(hardware) as run:

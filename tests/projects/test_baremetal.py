@@ -161,6 +161,7 @@ def test_the_example_passes_against_the_golden_model(tmp_path, name):
     assert run(folder) == f"PASS {name}: 2 frames\n"
 
 
+@pytest.mark.slow
 def test_the_example_passes_where_weights_are_loaded(tmp_path):
     folder, given = written(tmp_path, "baremetal", "loadable"), facts("loadable")
     compiled(folder, "main.c")

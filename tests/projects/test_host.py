@@ -242,6 +242,7 @@ def test_the_test_bench_passes_and_finds_faults(tmp_path, dialect, name):
     assert run()[-1].startswith(f"FAIL {module}: 1 errors")
 
 
+@pytest.mark.slow
 @DIALECTS
 @pytest.mark.skipif(shutil.which("verilator") is None, reason="verilator is not installed")
 @pytest.mark.parametrize("name", ["two", "loadable"])

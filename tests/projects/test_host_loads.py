@@ -130,6 +130,7 @@ def test_a_bad_transfer_is_remembered_and_does_no_harm_to_later_ones(dialect, na
         assert failed
 
 
+@pytest.mark.slow
 @ONE_SOON
 def test_a_load_waits_for_a_frame_that_was_cut_off(dialect):
     blobs = frames(3, U8, FRAME)

@@ -50,6 +50,7 @@ def edit(file, change):
     Path(file).write_text(json.dumps(data))
 
 
+@pytest.mark.slow
 def test_speed_resources_and_layers_stand_side_by_side(builds):
     result = run("slow", "fast")
     assert result.exit_code == 0, result.stderr

@@ -107,6 +107,7 @@ def test_a_failed_check_is_not_remembered(design, own_cache):
     assert not kept(own_cache)
 
 
+@pytest.mark.slow
 def test_without_a_place_to_keep_anything_it_is_checked_every_time(design, simulated, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / "file"))
@@ -133,6 +134,7 @@ def test_a_compiler_that_does_not_work_is_done_without(design, simulated, monkey
     assert simulated == ["compiled", "amaranth"]
 
 
+@pytest.mark.slow
 def test_build_says_that_the_check_is_remembered_and_writes_the_same(tmp_path):
     tiny.save(tmp_path / "tiny.onnx")
     said, manifests = [], []

@@ -133,6 +133,7 @@ def test_payloads_hold_integers_of_any_width(type_, lanes):
     np.testing.assert_array_equal(unpacked(payloads, type_, lanes), values.ravel())
 
 
+@pytest.mark.slow
 def test_the_same_design_is_compiled_once(plan, compiled, monkeypatch):
     compiled.design.load()
     monkeypatch.setattr(verilator, "call", lambda *command: pytest.fail("compiled again"))

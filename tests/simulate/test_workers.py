@@ -74,6 +74,7 @@ def test_parts_give_what_the_whole_gives(network, plan, frames, engine, stall):
     assert not result.tensors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["golden", "compiled"])
 def test_parts_on_a_cluster(network, plan, frames, engine, cluster):
     agree(network, simulate(network, plan, frames, engine, workers=cluster), simulate(network, plan, frames))

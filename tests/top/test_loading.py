@@ -83,15 +83,15 @@ def built(make, multipliers: int, name: str = USUAL_DEVICE):
     return network, plan, laid_out(retrain(network, 50), plan_text(plan), "build")
 
 
-LARGER = [pytest.param(make, marks=pytest.mark.slow) for make in (nets.separable, nets.residual)]
-
-
 def cascades() -> Network:
     """As :func:`tabled`, on a device whose multipliers stand in cascades."""
     return tabled()
 
 
-@pytest.fixture(scope="module", params=[*LARGER, tabled, cascades], ids=lambda make: make.__name__)
+LARGER = [pytest.param(make, marks=pytest.mark.slow) for make in (nets.separable, nets.residual, cascades)]
+
+
+@pytest.fixture(scope="module", params=[*LARGER, tabled], ids=lambda make: make.__name__)
 def hardware(request):
     return built(request.param, 30, "xczu3eg" if request.param is cascades else USUAL_DEVICE)
 
@@ -319,6 +319,7 @@ def run_bench(place: Path, folder: Path, *options: str) -> str:
     return subprocess.run(run, cwd=folder, capture_output=True, text=True, check=False).stdout
 
 
+@pytest.mark.slow
 def test_the_test_bench_of_the_build_loads_weights(folders, tmp_path):
     place, _, other = folders
     other.write(tmp_path / "other")

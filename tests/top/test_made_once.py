@@ -44,6 +44,7 @@ def test_the_check_elaborates_what_is_written_and_nothing_else(design, elaborate
     assert len(elaborated) == first
 
 
+@pytest.mark.slow
 def test_the_text_is_the_same_whatever_was_made_before(design):
     alone = export(axi_top(design.plan), design.name)
     assert CompiledPlan(design.plan).design
