@@ -48,10 +48,10 @@ class Banks(wiring.Component):
         banks, outside = self._banks(m), Signal.like(self.read.addr.outside)
         m.d.sync += outside.eq(self.read.addr.outside)
         taps = []
-        for n, padded in enumerate(self.buffer.outside.any(axis=1).tolist()):
+        for n, windows in enumerate(self.buffer.outside):
             tap = Signal(column, name=f"column_{n}")
             m.d.comb += tap.eq(self._chosen(m, f"slot_{n}", banks, n * self.buffer.window.dilations[1]))
-            taps.append(Mux(outside[n], self._padding, tap) if padded else tap)
+            taps.append(Mux(outside[n], self._padding, tap) if windows.any() else tap)
         m.d.comb += self.read.data.eq(Cat(tap[at : at + word] for at in range(0, column, word) for tap in taps))
         return m
 

@@ -13,8 +13,20 @@ from hwgen.device.targets import device
 from hwgen.graph.types import S8, U8, IntType
 from hwgen.hdl.rtlil import to_rtlil
 
-U1, S1, U4, S3, S7 = IntType(1, False), IntType(1, True), IntType(4, False), IntType(3, True), IntType(7, True)
-TYPES = [(U8, S8), (S8, S8), (U8, U8), (S8, U8), (U8, S7), (U4, S3), (S3, U4), (S7, S1), (U1, U1)]
+U1, S1, U4 = IntType(1, False), IntType(1, True), IntType(4, False)
+S2, S3, S7 = IntType(2, True), IntType(3, True), IntType(7, True)
+TYPES = [
+    (U8, S8),
+    (S8, S8),
+    (U8, U8),
+    (S8, U8),
+    (U8, S7),
+    (U4, S3),
+    (S3, U4),
+    (S7, S1),
+    (U1, U1),
+    (S7, IntType(2, True)),
+]
 named = pytest.mark.parametrize(("x", "weight"), TYPES, ids=lambda type_: str(type_))
 
 
@@ -59,7 +71,10 @@ def test_elements_multiply_after_their_latency(x, weight, at_once):
         for step in range(len(operands) + kind.latency):
             for n in range(kind.lanes):
                 ctx.set(element.weights[n], operands[min(step, len(operands) - 1)][1 + n])
-            ctx.set(element.x, operands[min(max(step - kind.x_delay, 0), len(operands) - 1)][0])
+            x = operands[min(max(step - kind.x_delay, 0), len(operands) - 1)][0]
+            ctx.set(element.x, x)
+            if kind.tripled:
+                ctx.set(element.thrice, 3 * x)
             await ctx.tick()
             given.append([ctx.get(element.o[n]) for n in range(kind.lanes)])
 

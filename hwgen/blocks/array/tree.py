@@ -4,7 +4,7 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from hwgen.blocks.arith.arithmetic import AdderTree, delay
 from hwgen.blocks.array.array import ArrayComponent, DotArray
 from hwgen.blocks.array.multiplier import SINGLE, Multiplier
 from hwgen.blocks.stream import element_shape
-from hwgen.cost.logic import Logic, adder_register, adder_tree, delayed
+from hwgen.cost.logic import Logic, adder, adder_register, adder_tree, delayed
 from hwgen.cost.needs import Products
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
@@ -33,10 +33,12 @@ class DotLane(Element):
         self.label = f"dot_{portion}_{multiplier.x}_{multiplier.weight}_{sum_}"
         self.latency = dot_latency(multiplier, portion, 0)
         weights = data.ArrayLayout(element_shape(multiplier.weight), portion)
+        thrice = {"thrice": In(data.ArrayLayout(element_shape(multiplier.triple), portion))}
         super().__init__(
             {
                 "first": In(1),
                 "x": In(data.ArrayLayout(element_shape(multiplier.x), portion)),
+                **(thrice if multiplier.tripled else {}),
                 "weights": In(data.ArrayLayout(weights, multiplier.lanes)),
                 "o": Out(data.ArrayLayout(element_shape(sum_), multiplier.lanes)),
             }
@@ -48,6 +50,8 @@ class DotLane(Element):
         for n in range(self.portion):
             m.submodules[f"product_{n}"] = element = self.multiplier.element()
             m.d.comb += element.x.eq(self.x[n])
+            if self.multiplier.tripled:
+                m.d.comb += element.thrice.eq(self.thrice[n])
             m.d.comb += [element.weights[lane].eq(self.weights[lane][n]) for lane in lanes]
             m.d.comb += [tree.i[n].eq(element.o[lane]) for lane, tree in enumerate(trees)]
         for lane, tree in enumerate(trees):
@@ -97,6 +101,7 @@ class DotProduct(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         x = delay(m, self.x.as_value(), self.weight_latency + self.multiplier.x_delay, "x")
+        thrice = self._tripled(m) if self.multiplier.tripled else None
         before_sum = self.latency - 1
         flags = delay(m, Cat(self.strobe, self.first, self.last), before_sum, "flags", reset_less=False)
         strobe, first, last = flags[0], flags[1], flags[2]
@@ -106,10 +111,20 @@ class DotProduct(wiring.Component):
             at = group * self.lanes + start
             m.submodules[f"lane_{at}"] = lane
             m.d.comb += [lane.first.eq(first), lane.x.as_value().eq(x.word_select(group, len(lane.x.as_value())))]
+            if thrice is not None:
+                m.d.comb += lane.thrice.as_value().eq(thrice.word_select(group, len(lane.thrice.as_value())))
             for n in range(min(step, self.lanes - start)):  # a lane left over has a multiplier for itself
                 m.d.comb += [lane.weights[n].eq(self.weights[at + n]), self.sums[at + n].eq(lane.o[n])]
         m.d.comb += self.soon.eq(strobe & last)
         return m
+
+    def _tripled(self, m: Module) -> Value:
+        """Three times each activation, when the weights are there."""
+        kind, late = self.multiplier, min(self.weight_latency, 1)
+        x = data.View(self.x.shape(), delay(m, self.x.as_value(), self.weight_latency - late, "x"))
+        thrice = Signal(data.ArrayLayout(element_shape(kind.triple), len(self.x)), name="thrice_x")
+        m.d.comb += [thrice[n].eq(x[n] + (x[n] << 1)) for n in range(len(self.x))]
+        return delay(m, thrice.as_value(), late, "thrice")
 
 
 def dot_latency(multiplier: Multiplier, portion: int, weight_latency: int) -> int:
@@ -137,6 +152,8 @@ def dot_logic(
         delays += Logic(inside=bits, apart_inside=elements * multiplier.x.width - bits)
         again = (elements - elements // copies) * multiplier.weight.width
         delays += Logic(inside=-again, apart_inside=again)
+    if multiplier.tripled:
+        delays += parallel * portion * (adder(multiplier.triple.width) + delayed(multiplier.triple.width, 1))
     return elements * multiplier.logic + parallel * lanes * lane + delays + flags
 
 
