@@ -2,12 +2,13 @@
 
 import pytest
 
-from benchmarks.cost_cases import SAME, Case, cascades, laid, laid_out, weights_in_luts
+from benchmarks.cost_cases import HALVING, SAME, Case, cascades, laid, laid_out, weights_in_luts
 from hwgen.blocks import GlobalMaxPool, MaxPool
 from hwgen.blocks.array.multiplier import PAIR, SINGLE, Multiplier
 from hwgen.blocks.array.tree import DotProduct, dot_logic
 from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.blocks.operator import LaneFolding
+from hwgen.blocks.pool.max_abreast import MaxAbreastUnit, PixelFolding
 from hwgen.blocks.stream import Port
 from hwgen.cost.needs import Cost
 from hwgen.device.mapping import needs
@@ -16,7 +17,8 @@ from hwgen.device.targets import device
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from hwgen.hdl.rtlil import to_rtlil
-from tests.blocks.cases import conv, dense, pool
+from tests.blocks.cases import abreast, conv, dense, pool
+from tests.blocks.unit_of import unit_of
 
 CASES = [
     laid_out(conv(FeatureMap(12, 12, 8, U8), SAME, 8), "columns", 24),
@@ -61,6 +63,19 @@ def test_multipliers_and_block_ram_are_exact_and_logic_is_near(name, case):
 def test_so_they_are_of_cascades(name, number):
     target = device(name)
     check(target, cascades(target.family.slices[0])[number])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "unit",
+    [
+        unit_of(*abreast(conv(FeatureMap(6, 8, 4, U8), SAME, 4, group=4), 2, 3, 1, 4)),
+        MaxAbreastUnit(pool(MaxPool, FeatureMap(8, 16, 3, S8), HALVING), PixelFolding(4)),
+    ],
+    ids=str,
+)
+def test_so_they_are_of_several_pixels_abreast(unit):
+    check(device("lfe5u-25f"), Case(unit))
 
 
 def check(target, case):
