@@ -97,10 +97,10 @@ class Receiver(wiring.Component):
             crc.data.eq(unescape.byte),
             crc.valid.eq(unescape.byte_valid),
             Cat(self.kind, Signal(), self.round, count, self.position, self.taken).eq(header),
-            self.packet.eq(done & crc.match_detected),
             write.data.eq(unescape.byte),
         ]
-        m.d.sync += done.eq(0)
+        # What a packet does is far from its check. A flag comes before what is told of it changes.
+        m.d.sync += [done.eq(0), self.packet.eq(done & crc.match_detected)]
         state = Signal(Place)
         with m.If(unescape.byte_valid):
             m.d.sync += left.eq(left - 1)
