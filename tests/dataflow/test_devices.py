@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_said_in_one_line(network):
 def test_a_rate_that_fits_no_more_names_one_that_does(network, free):
     plan, taken = free
     cycles = schedule(plan).interval
-    smaller = replace(ECP5, name="smaller", luts=int(0.53 * taken.luts))
+    smaller = replace(ECP5, name="smaller", luts=int(0.5 * taken.luts), dsps=int(0.6 * taken.dsps))
     with pytest.raises(FitError) as caught:
         Search(network, smaller).for_rate(cycles)
     (line,) = caught.value.problems

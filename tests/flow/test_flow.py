@@ -243,7 +243,7 @@ def test_what_can_be_refused_is_refused_before_the_model_is_read(tmp_path):
         flow.compile(missing, latency=True, fps=10)
 
 
-def test_a_plan_may_name_blocks_that_no_search_offers(path, design, tmp_path):
+def test_a_plan_may_name_blocks_that_no_search_takes_unless_a_device_is_named(path, design, tmp_path):
     assert "alu54b" not in design.plan.to_json()
     data = json.loads(design.plan.to_json())
     folding = next(layer["settings"] for layer in data["layers"] if layer["unit"] == "mac")

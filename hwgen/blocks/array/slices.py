@@ -26,7 +26,7 @@ class SliceKind:
     operands, and the sum of the steps before ``skew`` cycles after it came. A cascade has at most ``longest``
     positions: sums come later with each, and what joins blocks may not go on. ``held``: weights from memory are slow,
     and have a register of their own before those of the block; and so has what leaves a cascade, since logic may be
-    far from it. ``offered``: a search takes them where a device has them; others are there for plans that name them.
+    far from it.
     """
 
     name: str
@@ -37,7 +37,6 @@ class SliceKind:
     skew: int
     longest: int
     held: bool
-    offered: bool = True
 
 
 #: Every kind, by its name; which families have it: :attr:`hwgen.device.family.Family.slices`.
@@ -46,9 +45,7 @@ SLICES = {
     for kind in (
         SliceKind("dsp48e2", operand=27, x=18, width=48, latency=4, skew=2, longest=32, held=False),
         SliceKind("dsp48e1", operand=25, x=18, width=48, latency=4, skew=2, longest=32, held=False),
-        SliceKind(
-            "alu54b", operand=10, x=18, width=ecp5_slice.WIDTH, latency=3, skew=1, longest=8, held=True, offered=False
-        ),
+        SliceKind("alu54b", operand=10, x=18, width=ecp5_slice.WIDTH, latency=3, skew=1, longest=8, held=True),
     )
 }
 

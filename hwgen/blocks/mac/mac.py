@@ -97,8 +97,7 @@ class MacOperator(Operator):
     def _cascades(self, table: MacTable, kinds: tuple[Products, ...]) -> Iterator[Offers]:
         layer = self.layer
         cells = tuple(replace(kind, cell=True) for kind in kinds[:2])
-        blocks = [block for block in SLICES.values() if block.offered]
-        for (at_once, figures), block in product(((PAIR, table.pair), (SINGLE, table.single)), blocks):
+        for (at_once, figures), block in product(((PAIR, table.pair), (SINGLE, table.single)), SLICES.values()):
             if not cascade_problems(block, layer.input.type, layer.weight_type, layer.weight_range, at_once):
                 make = partial(self._made, table, at_once, block.name)
                 yield Offers(figures, (*cells, kinds[2]), make, slices=block.name)

@@ -91,9 +91,10 @@ class Search:
 
     @cached_property
     def offers(self) -> NetworkOffers:
-        """What the layers offer."""
-        costs = _costs(self.network) if self.costs is None else self.costs
-        return NetworkOffers(self.network, self.device, self._large, costs, self.in_luts)
+        """What the layers offer; where no device was named, nothing that only some devices have."""
+        costs, whole = _costs(self.network) if self.costs is None else self.costs, self.device
+        able = whole if self.bound else replace(whole, family=replace(whole.family, slices=()))
+        return NetworkOffers(self.network, able, self._large, costs, self.in_luts)
 
     @property
     def _large(self) -> bool:
