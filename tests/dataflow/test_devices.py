@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_said_in_one_line(network):
     assert "LUT4 (limit 500, " in line
     assert re.search(r"too many\); take a larger --device \(lfe5u-\d5f\)$", line)
     lenient = Search(network, tiny, lenient=True).fastest()
-    assert lenient.to_json() == Search(network, tiny, bound=False).fastest().to_json()
+    assert schedule(lenient).interval == schedule(Search(network, tiny, bound=False).fastest()).interval
 
 
 def test_a_rate_that_fits_no_more_names_one_that_does(network, free):
