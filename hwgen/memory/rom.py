@@ -18,8 +18,8 @@ from hwgen.hdl.elements import Library
 #: Up to this many words, what one LUT4 holds, a ROM is made of LUTs. A deeper one is so only where that is asked for:
 #: it loads its address with thousands of them.
 LOGIC_DEPTH = 16
-#: The most words of a ROM of LUTs: four LUTs of six inputs for each bit, and three levels of multiplexers.
-MOST_LOGIC_DEPTH = 256
+#: The most words of a ROM of LUTs: eight LUTs of six inputs for each bit, and four levels of multiplexers.
+MOST_LOGIC_DEPTH = 512
 #: How a ROM of LUTs is spelled for synthesis tools: the first is Yosys', the second Vivado's. The address register is
 #: to be replicated.
 LUT_ROM = {"ram_style": "registers", "rom_style": "distributed"}

@@ -302,7 +302,7 @@ def _in_luts():
     yield conv(small, same, 6), _mac("ring", 2, 3, 2, 3, weights="luts")
     yield conv(small, same, 6), _mac("ring", 1, 3, 1, 3, products=2, array="dsp48e2", weights="luts")
     yield conv(FeatureMap(5, 6, 6, U8), same, 12, group=6), _mac("ring", 1, 2, 2, 1, parallel=2, weights="luts")
-    yield dense(FeatureMap(1, 1, 256, S8), 2), _mac("ring", 2, 1, 2, 1, array="dsp48e1", weights="luts")
+    yield dense(FeatureMap(1, 1, 384, S8), 2), _mac("ring", 2, 1, 2, 1, array="dsp48e1", weights="luts")
 
 
 def abreast(op, pixels, portion, outputs, lanes_out, **others):
