@@ -27,6 +27,7 @@ from hwgen.device.targets import Device, device
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, FeatureMap, Quantization
 from hwgen.hdl.rtlil import to_netlist
+from hwgen.memory.weights import LUTS
 from tests.blocks.cases import site
 
 from .networks import EXAMPLES
@@ -74,8 +75,10 @@ def main() -> None:
         for unit in (*units(target), constant()):
             name = f"{unit.folding.array}, {unit.folding.products} at once"
             print(row(f"array: {name}", synthesised(unit.array.component(), target), unit.multipliers), flush=True)
-            print(row("  convolution", synthesised(unit.block(), target)), flush=True)
-            print(row("  estimated", needs(unit.cost, target)), flush=True)
+            for kept in (unit, replace(unit, folding=replace(unit.folding, weights=LUTS))):
+                what = "convolution" if kept is unit else "weights in LUTs"
+                print(row(f"  {what}", synthesised(kept.block(), target)), flush=True)
+                print(row("  estimated", needs(kept.cost, target)), flush=True)
 
 
 if __name__ == "__main__":
