@@ -75,7 +75,7 @@ def kilobits(device: Device) -> int:
 def device_data(device: Device) -> dict[str, Any]:
     """All numbers of a device, and where they are from."""
     sizes = {"multiplier": multiplier(device), "bram_kbit": kilobits(device)}
-    told = {name: value for name, value in vars(device).items() if name not in ("system", "board_part")}
+    told = {name: value for name, value in vars(device).items() if name not in ("system", "board_part", "most_logic")}
     return told | {"family": device.family.name} | sizes
 
 
