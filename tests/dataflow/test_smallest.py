@@ -9,7 +9,7 @@ from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import Search
 from hwgen.dataflow.search.smallest import by_size, smallest, takes
 from hwgen.device.targets import device
-from tests.dataflow.nets import random_network, small
+from tests.dataflow.nets import random_network, separable, small
 
 ECP5 = device("lfe5u-85f")
 
@@ -51,7 +51,7 @@ def test_a_device_with_too_few_multipliers_makes_products_of_luts():
 
 
 def test_the_shortest_way_of_a_frame_may_lead_through_products_of_luts():
-    search = Search(small(), device("lfe5u-25f"))
+    search = Search(separable(), device("lfe5u-45f"))
     quick, fastest = search.least_latency(), search.fastest()
     assert quick.in_luts > 0
     assert fit_table(quick, search.device).fits
