@@ -117,6 +117,7 @@ def test_being_told_to_stop_while_python_calls_back_is_not_lost(told, status, tm
         "    del lock\n"
         "    time.sleep(20)\n"
         "cli.cli.main = command\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # one that runs in the background ignores it
         "program.main()\n"
     )
     (tmp_path / "interrupted_there.py").write_text(code)
