@@ -8,6 +8,7 @@ from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from hwgen.graph import golden
 from hwgen.link.identity import fingerprint
@@ -58,6 +59,7 @@ def test_vectors_of_the_test_bench():
     assert np.array_equal(elements, integers().reshape(-1).astype(int) & 0xF)
 
 
+@pytest.mark.slow
 def test_hardware_takes_frames_beyond_the_range():
     result = design("narrow").simulate(frames(), "amaranth")
     assert result.equal

@@ -318,6 +318,7 @@ def test_what_is_left_to_the_host_is_said(folder):
     assert said in result.stderr
 
 
+@pytest.mark.slow
 def test_the_network_ends_where_it_is_told_to(folder):
     ok("build", "tiny.onnx", *OPTIONS, "--outputs", "p")
     report = json.loads((folder / "build" / "tiny" / "report.json").read_text())
@@ -419,6 +420,7 @@ def test_build_from_another_folder_without_yosys_in_the_environment(folder):
     assert "warning: no calibration data" in result.stderr
 
 
+@pytest.mark.slow
 def test_errors_of_a_real_process(folder):
     damaged("truncated")
     result = hwgen("build", "bad.onnx", cwd=folder)

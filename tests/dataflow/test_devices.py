@@ -55,6 +55,7 @@ def test_multipliers_that_are_left_over_save_luts(network, free):
     assert plan.to_json() == least.to_json() or fit_table(plan, ECP5).total.luts < taken.luts
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said_in_one_line(network):
     tiny = replace(ECP5, name="tiny", brams=1, luts=500)
     with pytest.raises(FitError) as caught:

@@ -156,6 +156,7 @@ def test_an_unknown_device_is_one_line():
     assert line.startswith("error: device 'xc7z02' is not known; did you mean xc7z020 or ")
 
 
+@pytest.mark.slow
 def test_a_failed_stage_is_said(plan, monkeypatch, tmp_path):
     monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path / "cache"))
     with pytest.raises(FitError, match="synthesis of top for lfe5u-25f: Yosys took over 0 s"):

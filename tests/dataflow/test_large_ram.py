@@ -81,6 +81,7 @@ def test_a_memory_of_spram_has_one_port_and_no_contents():
     assert "readmemh" not in text
 
 
+@pytest.mark.slow
 def test_stores_of_both_kinds_in_a_chain_take_their_bytes():
     sizes = [(20, 30, True), (72, 40, False), (37, 90, True)]
     contents = [random_contents(width, depth, n) for n, (width, depth, _) in enumerate(sizes)]
@@ -235,6 +236,7 @@ def test_a_design_is_loaded_before_it_is_simulated(design):
         design.simulate(frames, "amaranth", trace=hwgen.simulate.waves.Waves("waves.vcd"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("iverilog"), reason="needs Icarus Verilog (Debian package iverilog)")
 def test_the_test_bench_loads_the_weights_first(design, tmp_path):
     design.write(tmp_path / "build")

@@ -157,6 +157,7 @@ def test_queues_are_where_beats_are_wide(budget, widens):
     agree(plan.network, plan)
 
 
+@pytest.mark.slow
 def test_the_contract_holds_at_the_end_of_a_pipeline():
     network = small()
     prove_contract(Pipeline(search(network, multipliers=20)))

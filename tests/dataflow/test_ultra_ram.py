@@ -139,6 +139,7 @@ def test_a_network_fits_with_ultra_ram_that_does_not_without(plan):
     assert found.ultra
 
 
+@pytest.mark.slow
 def test_the_hardware_is_what_the_plan_says(plan):
     text = to_verilog(Pipeline(plan), "top")
     assert text.count('ram_style = "ultra"') == len(set(map(repr, ultra_stages(plan)))) > 0

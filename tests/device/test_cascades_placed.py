@@ -61,6 +61,7 @@ def test_every_multiplier_of_a_device_is_in_a_run(name):
         assert {after[0] - before[0] for before, after in pairwise(run)} <= {4, 5}
 
 
+@pytest.mark.slow
 def test_a_cascade_is_put_along_a_row(chain):
     placed = improved(chain, 156)
     wanted = ["X7/Y10/ALU54_3", "X11/Y10/ALU54_7", "X16/Y10/ALU54_3", "X20/Y10/ALU54_7"]

@@ -53,6 +53,7 @@ def tried():
             yield pytest.param(name, case, id=f"{name}-{case}{', loaded' * case.unit.loads}", marks=marks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), list(tried()))
 def test_multipliers_and_block_ram_are_exact_and_logic_is_near(name, case):
     check(device(name), case)

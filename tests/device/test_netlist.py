@@ -236,6 +236,7 @@ def test_words_of_deep_roms_leave_the_block_ram_through_its_register(depth, widt
     assert cells(after)["LUT4"] == cells(before)["LUT4"]
 
 
+@pytest.mark.slow
 def test_a_register_between_gates_and_a_multiplier_stays():
     """The ROM's own is in the block RAM, and the operand's would be the only one behind the gates."""
     before = synthesised(Weighted())
@@ -246,6 +247,7 @@ def test_a_register_between_gates_and_a_multiplier_stays():
     assert responses(after)[4:] == responses(before)[4:]
 
 
+@pytest.mark.slow
 def test_registers_with_a_reset_stay_where_they_are():
     before = synthesised(DeepWithReset(3000, 8))
     assert cells(before)["DP16KD"] > 1
@@ -267,6 +269,7 @@ class Masked(wiring.Component):
         return m
 
 
+@pytest.mark.slow
 def test_registers_that_many_read_are_copied():
     before = synthesised(Masked(300))
     after = replicate(before)

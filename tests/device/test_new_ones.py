@@ -46,6 +46,7 @@ def test_a_family_is_a_file_and_its_devices_are_lines_of_the_table(tmp_path, cop
     assert (found["name"], found["family"], found["luts"], found["multiplier"]) == ("mine-9", "mine", 9000, "18x18")
 
 
+@pytest.mark.slow
 def test_a_board_is_a_file(tmp_path, copy):
     text = (ROOT / "boards/ulx3s.toml").read_text(encoding="utf-8")
     (tmp_path / "boards/mine.toml").write_text(text.replace("25e6", "50e6"), encoding="utf-8")

@@ -140,6 +140,7 @@ def test_a_memory_of_which_no_bit_changes_takes_nothing(target):
     assert (brams(never, target), memory_luts(never, target)) == (0, 0)
 
 
+@pytest.mark.slow
 def test_without_lut_ram_small_rams_are_block_ram():
     assert ram_luts(memory("ram", 8, 16, "lutram"), ICE40) == 0
     assert memory_luts(memory("ram", 8, 16, "lutram"), ICE40) == 0
@@ -154,6 +155,7 @@ def test_the_order_of_operands_does_not_matter():
         assert dsps(Products(3, 9, 28), target) == dsps(Products(3, 28, 9), target)
 
 
+@pytest.mark.slow
 def test_synthesis_counts_luts_flipflops_and_ram():
     text = (
         memory_module(memory("ram", 8, 32, "lutram"), "small")

@@ -50,6 +50,7 @@ def test_engines_agree(design):
     assert np.allclose(by_golden.scores.sum(axis=1), 1)  # probabilities in float64, which round
 
 
+@pytest.mark.slow
 def test_the_schedule_says_what_the_hardware_does(design):
     predicted, seen = (design.simulate(tiny.frames(3), engine) for engine in ("schedule", "amaranth"))
     assert predicted.timing == seen.timing
@@ -101,6 +102,7 @@ def test_hardware_with_other_weights_is_found_out(design, tmp_path):
     assert [mismatch.layer for mismatch in result.mismatches] == ["conv", "pool", "dense"]
 
 
+@pytest.mark.slow
 def test_a_wrong_prediction_does_not_pass_the_check(design):
     class Wrong:
         latency, interval = design.schedule.latency + 1, design.schedule.interval
@@ -190,6 +192,7 @@ def test_without_calibration_the_user_is_told(path):
     assert design.report.data["warnings"] == told
 
 
+@pytest.mark.slow
 def test_progress_tells_every_step(path, tmp_path, monkeypatch):
     monkeypatch.setenv("HWGEN_CACHE_DIR", str(tmp_path))  # where no check is remembered
     told = []

@@ -25,6 +25,7 @@ def design(tmp_path_factory) -> hwgen.Design:
     return hwgen.compile(path, calibration=tiny.frames(), multipliers=20)
 
 
+@pytest.mark.slow
 def test_files_have_short_names_and_json_both(design):
     names = ["conv1", "maxpool1", "fc1"]
     for data in (design.report.data, json.loads(design.plan.to_json())):

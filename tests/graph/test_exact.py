@@ -116,6 +116,7 @@ def test_real_quantised_model(digits):
     assert compare(network, digits["x_test"][:200, None].astype(np.float32), path) == 4
 
 
+@pytest.mark.slow
 def test_real_mobilenet_with_frames_channels_last(tmp_path):
     frames = arrays(data("mlperf_tiny_vww.npz"))["x"][:8].astype(np.float32) / 255
     network = compile_and_compare(model("vww96_mbv1_025_fp32.tf2onnx.onnx"), frames, tmp_path, frames)

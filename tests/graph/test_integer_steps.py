@@ -75,6 +75,7 @@ def test_every_integer_is_that_of_the_file(low, high, factor, tmp_path):
         assert np.array_equal(given[name], np.concatenate(values)), name
 
 
+@pytest.mark.slow
 def test_the_hardware_computes_the_steps(tmp_path):
     """Every layer's integers, as golden has them."""
     network = flow.quantised(save(integer_network(), tmp_path), warn=lambda line: None).network

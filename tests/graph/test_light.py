@@ -41,6 +41,7 @@ def test_import(name):
     assert OPERATORS[name] <= {node.op for node in graph.nodes}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
 def test_results(name):
     """On the frame of the package's own test, to the tolerance of the package's own test.

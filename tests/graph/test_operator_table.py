@@ -155,6 +155,7 @@ assert np.abs(made - real).max() <= 0.02 * real.max()
 """
 
 
+@pytest.mark.slow
 def test_an_operator_of_a_known_kind_is_a_row_and_a_function(tmp_path):
     """In a copy of the package that knows two more, each by what it adds to two files, and computes them."""
     copy = tmp_path / "hwgen"

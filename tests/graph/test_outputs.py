@@ -217,6 +217,7 @@ def test_sums_that_go_on_without_being_quantised(tmp_path):
     assert np.array_equal(ours["y"], theirs["y"])
 
 
+@pytest.mark.slow
 def test_the_hardware_gives_the_sums(tmp_path, monkeypatch):
     monkeypatch.setattr(front, "quantize", lambda graph, *frames, **options: graph)
     path = saved(tmp_path, [*CONV, node("Mul", "c gain", "y")], "y")

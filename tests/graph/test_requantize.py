@@ -31,6 +31,7 @@ def test_thresholds_are_the_first_accumulators_of_each_output():
             assert point == (reached[0] if len(reached) else 3001)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data())
 def test_every_form_equals_the_definition(data):

@@ -51,6 +51,7 @@ def test_a_float_model(tmp_path, name):
     assert compared.integers > 800
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", ["Mean", "Sum"])
 def test_several_streams_that_the_file_quantises(op, tmp_path):
     """Golden is ONNX Runtime's, and the hardware golden's."""

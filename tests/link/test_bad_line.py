@@ -125,6 +125,7 @@ def test_a_board_that_does_not_answer_is_given_up(design, hardware, frames, aliv
         ask(Dead(line(run), alive))
 
 
+@pytest.mark.slow
 def test_the_same_model_in_another_file_and_another_size_is_the_same_design(design, tmp_path):
     design.write(tmp_path / "build")
     again = hwgen.compile(tmp_path / "build" / f"{design.name}_qdq.onnx", multipliers=3)

@@ -1,5 +1,6 @@
 """The hardware of the protocol, a packet at a time."""
 
+import pytest
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -114,6 +115,7 @@ def test_a_reset_is_answered_with_the_number_the_design_and_the_room():
     assert (hello.position, hello.taken, hello.limit) == (0, 0, 64)
 
 
+@pytest.mark.slow
 def test_data_passes_and_is_acknowledged():
     for pause in (0, 1, 7):
         got = talk([data(0, b"abcd", round_=5), 200, data(4, b"efgh", 4, 5), 200], pause=pause)

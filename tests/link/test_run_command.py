@@ -202,6 +202,7 @@ def failed(folder, *arguments):
     return err
 
 
+@pytest.mark.slow
 def test_no_such_board(folder):
     err = failed(folder, "--board", "ulx3", "--port", "/dev/null")
     assert err.startswith("error: board 'ulx3' is not known; did you mean ulx3s")
@@ -228,6 +229,7 @@ def test_what_is_no_port(tmp_path):
         SerialLine(str(file), 115_200)
 
 
+@pytest.mark.slow
 def test_a_board_that_is_silent(folder, terminal):
     err = failed(folder, "--board", "ulx3s", "--port", terminal[1])
     assert err.startswith(

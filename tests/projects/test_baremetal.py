@@ -152,6 +152,7 @@ def run(folder, status=0):
     return done.stdout
 
 
+@pytest.mark.slow
 @NETWORKS
 def test_the_example_passes_against_the_golden_model(tmp_path, name):
     folder = written(tmp_path, "baremetal", name)

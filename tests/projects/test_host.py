@@ -166,6 +166,7 @@ def test_transfers_come_back_in_memory_order(dialect, type_, lanes, beats, width
         assert not failed
 
 
+@pytest.mark.slow
 @ONE_SOON
 def test_every_output_gets_its_transfers(dialect):
     blobs = frames(5, U8, 6)
@@ -176,6 +177,7 @@ def test_every_output_gets_its_transfers(dialect):
         assert not failed
 
 
+@pytest.mark.slow
 @ONE_SOON
 def test_a_transfer_that_ends_within_a_frame_is_filled_up_and_remembered(dialect):
     blobs = frames(6, U8, 10)
@@ -187,6 +189,7 @@ def test_a_transfer_that_ends_within_a_frame_is_filled_up_and_remembered(dialect
         assert failed
 
 
+@pytest.mark.slow
 def test_a_transfer_that_ends_within_a_beat_is_filled_up_and_remembered():
     blobs = frames(3, U8, 6)
     (received,), failed = drive(host(lanes=3, beats=2), [blobs[0][:4], blobs[1] + blobs[2]])
@@ -197,6 +200,7 @@ def test_a_transfer_that_ends_within_a_beat_is_filled_up_and_remembered():
     assert failed
 
 
+@pytest.mark.slow
 def test_results_that_are_complete_before_their_frame_do_not_block_it():
     blobs = frames(7, U8, 30)
     transfers = [b"".join(blobs[:4]), b"".join(blobs[4:])]

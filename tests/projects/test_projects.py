@@ -107,6 +107,7 @@ def test_a_device_whose_name_begins_like_that_of_one_with_a_processor_has_none()
             check_projects(["pynq"], known)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_name_reaches_c_or_tcl_but_letters_and_digits():
     name = "2-layer [exec] & net"
     made = replace(design(name=name), device=device("xc7z020"))

@@ -44,6 +44,7 @@ def kept(folder):
     return list((folder / "checked").glob("*.json"))
 
 
+@pytest.mark.slow
 def test_the_same_check_is_made_once(design, simulated, own_cache):
     first, second = design.checked().check, design.checked().check
     assert simulated == ["amaranth"]
@@ -77,6 +78,7 @@ DAMAGES = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_damaged_is_checked_anew_and_mended(design, simulated, own_cache, subtests):
     design.checked()
     (file,) = kept(own_cache)
@@ -89,6 +91,7 @@ def test_what_is_damaged_is_checked_anew_and_mended(design, simulated, own_cache
             assert json.loads(file.read_text()) == json.loads(whole)
 
 
+@pytest.mark.slow
 def test_a_wrong_time_is_no_less_wrong_when_it_is_remembered(design, own_cache):
     design.checked()
     (file,) = kept(own_cache)
@@ -97,6 +100,7 @@ def test_a_wrong_time_is_no_less_wrong_when_it_is_remembered(design, own_cache):
         design.checked()
 
 
+@pytest.mark.slow
 def test_a_failed_check_is_not_remembered(design, own_cache):
     class Wrong:
         latency, interval = design.schedule.latency + 1, design.schedule.interval

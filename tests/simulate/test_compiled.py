@@ -97,6 +97,7 @@ def test_waveforms_hold_the_layers_and_cycles_asked_for(network, plan, tmp_path)
         compiled.run(feed, trace=replace(waves, layers=("x",)))
 
 
+@pytest.mark.slow
 def test_the_harness_sees_the_same_beats_in_the_same_cycles_in_both_engines():
     unit = next(unit for _, unit in CASES if kind(unit) == "Concat")
     beats = [to_beats(random_frames(port.map, 2), port.map.type, port.lanes) for port in unit.inputs]

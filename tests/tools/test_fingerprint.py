@@ -87,6 +87,7 @@ def compiled(tmp_path, **settings):
     return flow.compile(tiny.save(tmp_path / "tiny.onnx"), calibration=tiny.frames(), **settings)
 
 
+@pytest.mark.slow
 def test_verilog_of_the_same_design_is_written_once(written, tmp_path):
     first, second = (compiled(tmp_path, multipliers=8).verilog for _ in range(2))
     assert len(written) == 1

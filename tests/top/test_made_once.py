@@ -36,6 +36,7 @@ def elaborated(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_the_check_elaborates_what_is_written_and_nothing_else(design, elaborated):
     assert CompiledPlan(design.plan).design
     first = len(elaborated)
@@ -61,6 +62,7 @@ def test_stages_are_the_same_text_in_what_is_written_and_what_is_simulated(desig
     assert stages <= set(watched)
 
 
+@pytest.mark.slow
 def test_what_was_made_goes_with_its_plan(design):
     plan = replace(design.plan)
     assert to_netlist(Pipeline(plan), "top", library_of(plan)).text
