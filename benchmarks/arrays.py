@@ -42,7 +42,7 @@ def units(target: Device) -> Iterator[MacUnit]:
     weight = replace(made.weight, values=np.maximum(made.weight.values, -127))
     op = Conv.from_site(replace(made, weight=weight))
     for array in (TREE, *target.family.slices):
-        for products in (PAIR, SINGLE):
+        for products in (PAIR, SINGLE, IN_LUTS) if array == TREE else (PAIR, SINGLE):
             unit = MacUnit(op, MacFolding("ring", 16, 8, 16, 1, products=products, array=array))
             if not unit.problems():
                 yield unit
@@ -75,7 +75,8 @@ def main() -> None:
         for unit in (*units(target), constant()):
             name = f"{unit.folding.array}, {unit.folding.products} at once"
             print(row(f"array: {name}", synthesised(unit.array.component(), target), unit.multipliers), flush=True)
-            for kept in (unit, replace(unit, folding=replace(unit.folding, weights=LUTS))):
+            elsewhere = replace(unit, folding=replace(unit.folding, weights=LUTS))
+            for kept in (unit, *([elsewhere] if not elsewhere.problems() else [])):
                 what = "convolution" if kept is unit else "weights in LUTs"
                 print(row(f"  {what}", synthesised(kept.block(), target)), flush=True)
                 print(row("  estimated", needs(kept.cost, target)), flush=True)

@@ -173,9 +173,9 @@ def _chooser(rows: int, device: Device) -> int:
     return -(-(rows - 1) // (2 if device.family.lut_inputs == 6 else 1))
 
 
-#: Words up to which the LUTs of a ROM are joined for nothing; and for twice as many, how much more there is, by inputs
-#: of a LUT: measured on UltraScale+, ECP5, Gowin.
-_JOINED, _MORE = 256, {6: 1.25, 4: 1.5}
+#: Words up to which the LUTs of a ROM are joined for nothing; and for twice as many, how much more there is with LUTs
+#: of six inputs and with those of fewer: measured on UltraScale+, ECP5, Gowin.
+_JOINED, _MORE_OF_SIX, _MORE = 256, 1.25, 1.5
 
 
 def _logic_rom(memory: MemoryNeed, device: Device) -> int:
@@ -184,7 +184,8 @@ def _logic_rom(memory: MemoryNeed, device: Device) -> int:
     if device.family.free_mux == 1:
         return round(memory.kept * (2.6 * rows - 1.6))  # measured on iCE40, at up to 64 words
     joined = 1 << max(rows - 1, 0).bit_length()
-    return round(memory.kept * joined * (1 if memory.depth <= _JOINED else _MORE[device.family.lut_inputs]))
+    more = _MORE_OF_SIX if device.family.lut_inputs >= 6 else _MORE
+    return round(memory.kept * joined * (1 if memory.depth <= _JOINED else more))
 
 
 # Logic
