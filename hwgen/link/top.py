@@ -97,8 +97,9 @@ class LinkTop(wiring.Component):
         m = Module()
         m.submodules.endpoint = endpoint = Endpoint(self.buffers, self.design, self.loads is not None)
         m.domains.core = ClockDomain("core", local=True)
-        reset = Signal(init=1)  # a register of its own: it goes to all of the core
-        m.d.sync += reset.eq(endpoint.reset)
+        # Two registers without a reset of their own: it goes to all of the core, over the whole device.
+        early, reset = (Signal(init=1, reset_less=True) for _ in range(2))
+        m.d.sync += [early.eq(endpoint.reset), reset.eq(early)]
         m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(reset)]
         m.d.comb += [
             endpoint.data.eq(self.data),

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.array.multiplier import Multiplier
 from hwgen.device.families.ecp5_netlist.absorb import GATES, absorb, read_ports, word_bits
-from hwgen.device.families.ecp5_netlist.replicate import FAN_OUT, replicate
+from hwgen.device.families.ecp5_netlist.replicate import BLOCK_FAN_OUT, FAN_OUT, replicate
 from hwgen.device.families.ecp5_netlist.retime import retime
 from hwgen.device.synth import script
 from hwgen.device.targets import device
@@ -255,22 +255,22 @@ def test_registers_with_a_reset_stay_where_they_are():
 
 
 class Masked(wiring.Component):
-    """A register that ``width`` others read, some of them as an enable."""
+    """A register that many of ``width`` others read, and a LUT that is the enable of the rest."""
 
     def __init__(self, width: int):
-        super().__init__({"i": In(width), "enable": In(1), "o": Out(width)})
+        super().__init__({"i": In(width), "enable": In(1), "other": In(1), "o": Out(width)})
 
     def elaborate(self, platform):
         m, enable = Module(), Signal(reset_less=True)
         half = len(self.i) // 2
         m.d.sync += [enable.eq(self.enable), self.o[:half].eq(self.i[:half] & enable.replicate(half))]
-        with m.If(enable):
+        with m.If(enable & self.other):
             m.d.sync += self.o[half:].eq(self.i[half:])
         return m
 
 
 @pytest.mark.slow
-def test_registers_that_many_read_are_copied():
+def test_registers_and_luts_that_many_read_are_copied():
     before = synthesised(Masked(300))
     after = replicate(before)
     read = Counter(
@@ -282,5 +282,18 @@ def test_registers_that_many_read_are_copied():
         if isinstance(bit, int)
     )
     assert max(read.values()) <= FAN_OUT
-    assert cells(after)["TRELLIS_FF"] > cells(before)["TRELLIS_FF"]
+    assert all(cells(after)[kind] > cells(before)[kind] for kind in ("TRELLIS_FF", "LUT4"))
     assert responses(after) == responses(before)
+
+
+def test_an_address_has_copies_for_each_few_block_rams():
+    """What else reads it keeps the first."""
+    register = {"type": "TRELLIS_FF", "connections": {"Q": [1]}, "port_directions": {"Q": "output"}}
+    rams = {f"ram{n:02}": {"type": "DP16KD", "connections": {"ADA0": [1]}} for n in range(2 * BLOCK_FAN_OUT + 1)}
+    next_one = {"type": "LUT4", "connections": {"A": [1], "Z": [2]}, "port_directions": {"A": "input", "Z": "output"}}
+    readers = {name: {**ram, "port_directions": {"ADA0": "input"}} for name, ram in rams.items()}
+    before = {"modules": {"top": {"ports": {}, "cells": {"address": register, "next": next_one, **readers}}}}
+    after = replicate(before)["modules"]["top"]["cells"]
+    copies = Counter(cell["connections"]["ADA0"][0] for name, cell in after.items() if name in rams)
+    assert sorted(copies.values()) == [1, BLOCK_FAN_OUT, BLOCK_FAN_OUT]
+    assert (after["next"]["connections"]["A"], copies[1]) == ([1], 0)
