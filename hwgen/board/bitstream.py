@@ -5,7 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
@@ -89,34 +89,32 @@ def implement(made: Accelerator, board: Board, baud: int | None = None, placemen
     Raises :class:`hwgen.FitError` where it does not fit or does not reach the clock, InputError for missing tools and
     for a clock or a rate that cannot be.
     """
-    check_tools(board)
-    pll = board.pll.setting(board.oscillator, made.clock)
-    clock = made.device.clock(pll.output if pll else board.oscillator)
-    baud = baud or board.rate(clock)
-    check_rate(clock, baud)
-    core, verilog = made.component, made.verilog
-    number, loads = identity(made.plan), Loads.of(made.plan)
-    link = LinkTop(CoreInstance(made.name, core), core.source, core.results, board.buffers, number, loads)
-    platform = board.make_platform()
-    plan = platform.prepare(BoardTop(board, link, pll, clock, baud), TOP)
-    files = {name: text for name, text in plan.files.items() if name.endswith((".il", ".lpf", ".pcf", ".cst"))}
-    seconds: dict[str, float] = {}
     with TemporaryDirectory(prefix="hwgen_bitstream_") as name:
-        run = _Run(Path(name), board, platform, clock, made.progress, seconds)
-        run.synthesise(files, {**verilog.files(made.name)}, made.name)
-        reached, used = run.route(files, placements)
+        run = _Run.of(made, board, Path(name), baud)
+        run.synthesise()
+        reached, used = run.route(placements)
         content = run.packed()
     return Implementation(
         board=board,
-        clock=clock,
+        clock=run.clock,
         reached=reached,
-        baud=baud,
-        link=link_rate(baud, core),
-        design=number,
+        baud=run.baud,
+        link=link_rate(run.baud, made.component),
+        design=identity(made.plan),
         used=used,
-        seconds=seconds,
+        seconds=run.seconds,
         files={f"{made.name}.{board.flow.bitstream}": content},
     )
+
+
+def place_once(made: Accelerator, board: Board, folder: Path, seed: int = 1) -> tuple[Placed, bytes]:
+    """What :func:`implement` makes of placement ``seed`` in an empty ``folder``, whatever clock it reaches, and its
+    bitstream. Raises as :func:`implement`, but for the clock."""
+    run = _Run.of(made, board, folder)
+    run.synthesise()
+    run.constrain()
+    placed = run.place(folder, seed, Event())
+    return placed, run.packed()
 
 
 @dataclass(frozen=True)
@@ -127,8 +125,29 @@ class _Run:
     board: Board
     platform: Any
     clock: Clock
+    baud: int
     tell: Tell
-    seconds: dict[str, float]
+    name: str
+    core: Mapping[str, str]  # the accelerator's own files
+    top: Mapping[str, str]  # those of what is around it, and its constraints
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, made: Accelerator, board: Board, folder: Path, baud: int | None = None) -> "_Run":
+        """``made`` for ``board``; InputError for missing tools, and a clock or a rate that cannot be."""
+        check_tools(board)
+        pll = board.pll.setting(board.oscillator, made.clock)
+        clock = made.device.clock(pll.output if pll else board.oscillator)
+        baud = baud or board.rate(clock)
+        check_rate(clock, baud)
+        core, verilog = made.component, made.verilog
+        number, loads = identity(made.plan), Loads.of(made.plan)
+        link = LinkTop(CoreInstance(made.name, core), core.source, core.results, board.buffers, number, loads)
+        platform = board.make_platform()
+        plan = platform.prepare(BoardTop(board, link, pll, clock, baud), TOP)
+        kinds = (".il", ".lpf", ".pcf", ".cst")
+        top = {name: _text(text) for name, text in plan.files.items() if name.endswith(kinds)}
+        return cls(folder, board, platform, clock, baud, made.progress, made.name, {**verilog.files(made.name)}, top)
 
     @property
     def flow(self) -> Flow:
@@ -138,13 +157,13 @@ class _Run:
         self.tell(step)
         return time.monotonic()
 
-    def synthesise(self, files: Mapping[str, str], core: Mapping[str, str], name: str) -> None:
+    def synthesise(self) -> None:
         begin = self._begin("synthesising")
         device = find_device(self.board.device)
         family = device.family
-        script = [f"{READ_VERILOG} {name}.v", f"read_rtlil {TOP}.il", f"hierarchy -top {TOP}", "proc"]
+        script = [f"{READ_VERILOG} {self.name}.v", f"read_rtlil {TOP}.il", f"hierarchy -top {TOP}", "proc"]
         script += [*preparation(family), f"{family.synthesis(TOP)} -json {TOP}.json"]
-        given = {f"{TOP}.il": _text(files[f"{TOP}.il"]), **core}
+        given = {f"{TOP}.il": self.top[f"{TOP}.il"], **self.core}
         told = lambda line: _tell_pass(line, self.tell)  # noqa: E731
         try:
             run = run_yosys("\n".join(script), inputs=given, outputs=[f"{TOP}.json"], on_line=told)
@@ -156,12 +175,16 @@ class _Run:
         (self.folder / f"{TOP}.json").write_text(netlist, encoding="utf-8")
         self.seconds["synthesis"] = time.monotonic() - begin
 
-    def route(self, files: Mapping[str, str], placements: int) -> tuple[Clock, dict[str, tuple[int, int]]]:
+    def constrain(self) -> None:
+        """Write down the pins and clocks of the board."""
+        constraints = f"{TOP}.{self.flow.constraints}"
+        (self.folder / constraints).write_text(self.top[constraints], encoding="utf-8")
+
+    def route(self, placements: int) -> tuple[Clock, dict[str, tuple[int, int]]]:
         """The clock that was reached, and what is used of each resource."""
         begin = self._begin("placing")
-        constraints = f"{TOP}.{self.flow.constraints}"
-        (self.folder / constraints).write_text(_text(files[constraints]), encoding="utf-8")
-        found = Placements(self.folder, self._place, self.clock, lambda made: self._tell_missed(made, placements))
+        self.constrain()
+        found = Placements(self.folder, self.place, self.clock, lambda made: self._tell_missed(made, placements))
         best = found.best(placements)
         if best.reached < self.clock:
             raise FitError(
@@ -178,8 +201,8 @@ class _Run:
         self.seconds["place and route"] = time.monotonic() - begin
         return best.reached, used
 
-    def _place(self, folder: Path, seed: int, stop: Event) -> Placed:
-        """Place and route the netlist in ``folder``."""
+    def place(self, folder: Path, seed: int, stop: Event) -> Placed:
+        """Place and route the netlist in ``folder``; its report has what the router does not time, in ns."""
         common = ["--json", f"{TOP}.json", "--report", "report.json", "--timing-allow-fail"]
         common += ["--freq", f"{self.clock.mhz:.3f}", "--seed", str(seed)]
         if self.flow.untimed:
@@ -194,6 +217,7 @@ class _Run:
         if self.flow.untimed:
             beside = self.flow.untimed((folder / f"{TOP}.sdf").read_text(encoding="utf-8"))
             reached = min(reached, Clock.of_mhz(1e3 / beside)) if beside else reached
+            report["untimed"] = beside
         return Placed(folder, reached, report)
 
     def _tell_missed(self, best: Clock, placements: int) -> None:
