@@ -22,11 +22,14 @@ from hwgen.blocks import (
     Table,
     Upsample,
 )
-from hwgen.blocks.array.multiplier import PAIR, SINGLE
+from hwgen.blocks.array.arrays import CONSTANT, TREE
+from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE
 from hwgen.blocks.joints.convert import WidthConverter
 from hwgen.blocks.joints.fork import Fork
 from hwgen.blocks.joints.queue import StreamQueue
+from hwgen.blocks.mac.mac_folding import MacFolding
 from hwgen.blocks.operator import LaneFolding, Operator, Unit
+from hwgen.blocks.pool.max_abreast import PixelFolding
 from hwgen.blocks.stream import Port
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
@@ -50,12 +53,34 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         maps = " + ".join(str(port.map) for port in self.unit.inputs)
-        return f"{kind(self.unit)} {maps}, {self.unit}"
+        return f"{kind(self.unit)} {maps}, {self.unit}{self.products}"
+
+    @property
+    def products(self) -> str:
+        """How they are made and where weights are, where that is not as usual."""
+        folding = getattr(self.unit, "folding", None)
+        if not isinstance(folding, MacFolding):
+            return ""
+        made = {IN_LUTS: ", products in LUTs", PAIR: ", pairs"}.get(folding.products, "")
+        return (", constants" if folding.array == CONSTANT else made) + ", weights in LUTs" * (folding.weights == LUTS)
 
 
 def cases() -> list[Case]:
     """All configurations, each once."""
-    parts = (_convolutions, _grouped, _dense, _pools, _pairs, _moves, _joints)
+    parts = (
+        _convolutions,
+        _patches,
+        _products,
+        _constants,
+        _abreast,
+        _grouped,
+        _dense,
+        _deep,
+        _pools,
+        _pairs,
+        _moves,
+        _joints,
+    )
     return [case if isinstance(case, Case) else laid(*case) for part in parts for case in part()]
 
 
@@ -77,10 +102,16 @@ def laid(op: Operator, folding: Any) -> Case:
     return Case(replace(next(iter(op.units())), folding=folding))
 
 
-def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False) -> Case:
+def laid_out(op: Operator, window: str, multipliers: int, in_luts: bool = False, pixels: int = 1) -> Case:
     """``op`` with the first folding of its kind that comes nearest to so many multipliers."""
-    kind = [unit for unit in op.units() if (unit.folding.window, unit.folding.in_luts) == (window, in_luts)]
+    wanted = window, in_luts, pixels
+    kind = [unit for unit in op.units() if (unit.folding.window, unit.folding.in_luts, unit.folding.pixels) == wanted]
     return Case(min(kind, key=lambda unit: abs(unit.multipliers - multipliers)))
+
+
+def multiplied(case: Case, products: int, array: str = TREE) -> Case:
+    """The same with its products made otherwise."""
+    return Case(replace(case.unit, folding=replace(case.unit.folding, products=products, array=array)))
 
 
 def weights_in_luts(case: Case) -> Case:
@@ -119,6 +150,54 @@ def _convolutions() -> Iterator[Case]:
     for window, count in (("ring", 8), ("sliding", 9)):
         yield laid_out(long, window, count)
     yield laid_out(raw("Conv", small, SAME, 16), "sliding", 24)
+
+
+def _patches() -> Iterator[Case]:
+    small, middle = FeatureMap(16, 16, 8, U8), FeatureMap(16, 16, 16, S8)
+    for count in (9, 36):
+        yield laid_out(conv(small, SAME, 16), "patch", count)
+    yield laid_out(conv(middle, HALVING, 24, Quantization(S8, 0.05, -4)), "patch", 18)
+    wide = Window((5, 5), pads=(2, 2, 2, 2))
+    yield laid_out(conv(FeatureMap(28, 28, 4, U8), wide, 6), "patch", 50)
+    yield laid_out(conv(FeatureMap(16, 16, 16, U8), SAME, 16, group=16), "patch", 36)
+
+
+def _products() -> Iterator[Case]:
+    for products in (IN_LUTS, PAIR):
+        yield multiplied(laid_out(conv(FeatureMap(16, 16, 8, U8), SAME, 16), "ring", 48), products)
+        signed = conv(FeatureMap(16, 16, 16, S8), SAME, 16, Quantization(S8, 0.05, -4))
+        yield multiplied(laid_out(signed, "columns", 48), products)
+    narrow = conv(FeatureMap(12, 12, 8, U4), SAME, 16, Quantization(U4, 0.3, 0), weight_bits=3)
+    yield multiplied(laid_out(narrow, "ring", 24), IN_LUTS)
+    yield multiplied(laid_out(conv(FeatureMap(16, 16, 16, U8), SAME, 16, group=16), "columns", 24), IN_LUTS)
+
+
+def _constants() -> Iterator[Case]:
+    wide = Window((5, 5), pads=(2, 2, 2, 2))
+    for op, count in (
+        (conv(FeatureMap(28, 28, 1, U8), wide, 6), 150),
+        (conv(FeatureMap(32, 32, 3, S8), SAME, 8, Quantization(S8, 0.05, -4)), 216),
+        (conv(FeatureMap(16, 16, 4, U8), SAME, 4, group=4), 36),
+    ):
+        yield multiplied(laid_out(op, "sliding", count), IN_LUTS, CONSTANT)
+
+
+def _abreast() -> Iterator[Case]:
+    source = FeatureMap(16, 16, 4, U8)
+    yield laid_out(conv(source, SAME, 8), "sliding", 144, pixels=2)
+    yield laid_out(
+        conv(FeatureMap(16, 16, 4, S8), SAME, 4, Quantization(S8, 0.05, -4), group=4), "sliding", 36, pixels=2
+    )
+    halved = pool(MaxPool, source, Window((2, 2), (2, 2)))
+    yield Case(next(unit for unit in halved.units() if unit.folding == PixelFolding(4)))
+    maps = (16, 16, 4)
+    yield laid(joint(Add, (maps, maps), PAIRS["line"][:2], PAIRS["line"][2]), LaneFolding(8))
+    yield laid(joint_table(FeatureMap(16, 16, 4, S8), Quantization(U8, 1 / 255)), LaneFolding(16))
+
+
+def _deep() -> Iterator[Case]:
+    for features, outputs in ((256, 10), (512, 12)):
+        yield weights_in_luts(laid_out(dense(FeatureMap(1, 1, features, U8), outputs), "ring", outputs))
 
 
 def _cascades() -> Iterator[Case]:

@@ -7,6 +7,7 @@ flip-flops are estimates.
 
 from collections.abc import Iterable
 from dataclasses import fields
+from functools import lru_cache
 
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import Cost, MemoryNeed, Products
@@ -109,21 +110,27 @@ def _in_large(memory: MemoryNeed, device: Device) -> bool:
 
 
 def _block_layout(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
-    """How many of which block, and in how many rows: the cheapest, and of these the one with the fewest rows.
+    """How many of which block, and in how many rows."""
+    blocks = device.family.large if _in_large(memory, device) else device.family.brams
+    return _cheapest(memory.kind, memory.kept, memory.depth, blocks)
+
+
+@lru_cache(4096)  # many memories of a search are alike
+def _cheapest(kind: str, kept: int, depth: int, blocks: tuple[BlockRam, ...]) -> tuple[int, BlockRam, int]:
+    """Of ``kept`` bits by ``depth``: the cheapest layout, and of these the one with the fewest rows.
 
     Yosys' older ``memory_bram``, for blocks that are not joined, takes the shape of whose bits most percent are used.
     """
-    blocks = device.family.large if _in_large(memory, device) else device.family.brams
-    options = [(_blocks(memory, block, shape), block, shape) for block in blocks for shape in block.shapes]
+    options = [(_blocks(kind, kept, depth, block, shape), block, shape) for block in blocks for shape in block.shapes]
 
     def worse(option: tuple[int, BlockRam, tuple[int, int]]) -> tuple[int, int]:
-        count, block, (width, depth) = option
+        count, block, (width, rows) = option
         if not block.joined:
-            return -(100 * memory.kept * memory.depth // max(count * width * depth, 1)), 0
-        return count * block.cost, -(-memory.depth // depth)
+            return -(100 * kept * depth // max(count * width * rows, 1)), 0
+        return count * block.cost, -(-depth // rows)
 
-    count, block, (_, depth) = min(options, key=worse)
-    return count, block, -(-memory.depth // depth)
+    count, block, (_, rows) = min(options, key=worse)
+    return count, block, -(-depth // rows)
 
 
 def _in_block(memory: MemoryNeed, device: Device) -> bool:
@@ -133,20 +140,20 @@ def _in_block(memory: MemoryNeed, device: Device) -> bool:
     return memory.style == "block" or (memory.style == "lutram" and device.family.lutram is None)
 
 
-def _blocks(memory: MemoryNeed, block: BlockRam, shape: tuple[int, int]) -> int:
+def _blocks(kind: str, kept: int, words: int, block: BlockRam, shape: tuple[int, int]) -> int:
     """Blocks of one shape. Columns of words stand beside or below each other, wherever there are bits free.
 
     A RAM cannot share the bits of a write enable between rows that are written apart.
     """
     width, depth = shape
-    rows = -(-memory.depth // depth)
+    rows = -(-words // depth)
     if not block.joined:
-        return -(-memory.kept // width) * rows
-    if memory.kind == "rom":
-        return -(-memory.kept * rows // width)
+        return -(-kept // width) * rows
+    if kind == "rom":
+        return -(-kept * rows // width)
     if width < block.byte:
-        return -(-memory.kept // width) * rows
-    return -(-(-(-memory.kept // block.byte) * rows) // (width // block.byte))
+        return -(-kept // width) * rows
+    return -(-(-(-kept // block.byte) * rows) // (width // block.byte))
 
 
 def ram_luts(memory: MemoryNeed, device: Device) -> int:

@@ -85,8 +85,7 @@ def _columns(values: np.ndarray, widths: int | Sequence[int]) -> tuple[np.ndarra
     """The different columns of bits, uint8 [bytes, columns] with the first word lowest, and how many there are of
     each."""
     size = next(size for size in (1, 2, 4, 8) if 8 * size >= np.max(widths))
-    rows = np.ascontiguousarray(values.astype(f"<i{size}")).view(np.uint8)
-    columns = np.packbits(np.unpackbits(rows, axis=1, bitorder="little"), axis=0, bitorder="little")
+    columns = _turned(np.ascontiguousarray(values.astype(f"<i{size}")).view(np.uint8))
     if isinstance(widths, int):
         columns = columns.reshape(len(columns), -1, 8 * size)[:, :, :widths].reshape(len(columns), -1)
     else:
@@ -97,6 +96,22 @@ def _columns(values: np.ndarray, widths: int | Sequence[int]) -> tuple[np.ndarra
     counts = np.bincount(columns[0] if len(columns) == 1 else columns[0] | columns[1].astype(np.uint16) << 8)
     kinds = np.flatnonzero(counts)
     return np.stack([kinds & 255, kinds >> 8])[: len(columns)], counts[kinds]
+
+
+#: How bits of 8 by 8 are turned in a 64-bit integer: those of a mask and those so many places higher change places,
+#: which turns blocks of 1, of 2 and of 4 (H. S. Warren, Hacker's Delight, 7-3).
+_TURNS = ((7, 0x00AA00AA00AA00AA), (14, 0x0000CCCC0000CCCC), (28, 0x00000000F0F0F0F0))
+
+
+def _turned(rows: np.ndarray) -> np.ndarray:
+    """Columns of bits, uint8 [bytes, 8 * n] with the first row lowest, of ``rows`` of bytes, uint8 [rows, n]."""
+    padded = np.zeros((-(-len(rows) // 8) * 8, rows.shape[1]), np.uint8)
+    padded[: len(rows)] = rows
+    blocks = np.ascontiguousarray(padded.reshape(-1, 8, rows.shape[1]).transpose(0, 2, 1)).view("<u8")
+    for places, mask in _TURNS:
+        apart = (blocks ^ (blocks >> np.uint64(places))) & np.uint64(mask)
+        blocks = blocks ^ apart ^ (apart << np.uint64(places))
+    return blocks.view(np.uint8).reshape(len(blocks), -1)
 
 
 @lru_cache(64)

@@ -101,7 +101,7 @@ class Packed:
     @property
     def slots(self) -> np.ndarray:
         """The channel of each lane of each of these beats."""
-        starts = np.arange(0, self.channels, self.period)
+        starts = np.arange(0, self.channels, self.period, dtype=np.int64)
         return (starts[:, None] + self.packing.sources).ravel()
 
 

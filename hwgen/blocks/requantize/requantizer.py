@@ -175,14 +175,24 @@ class RequantizerPlan(ResultPlan):
         """What constants save, as bits below 0, of the rows that are added up in LUTs instead of multiplied."""
         if not self.by.in_luts or self.by.serial:
             return Logic()
-        multipliers = requantization.multiplier[self.slots].reshape(self.rounds, self.lanes)
-        return total(needless_rows(lane, self.by.digit_bits, width) for lane in multipliers.T)
+        return _needless(requantization, self.slots.tobytes(), self.lanes, self.by.digit_bits, width)
 
 
-@lru_cache(64)  # memories and logic of a unit ask for it one after the other
 def _columns(plan: RequantizerPlan, requantization: Requantization) -> list[Columns]:
     """What the constant memory holds of bias, multiplier and offset."""
-    values = [field[plan.slots].reshape(plan.rounds, plan.lanes) for field in _fields(requantization)]
+    return _columns_of(requantization, plan.slots.tobytes(), plan.lanes)
+
+
+# Many foldings of a layer have their constants in the same places.
+@lru_cache(256)
+def _needless(requantization: Requantization, slots: bytes, lanes: int, digit: int, width: int) -> Logic:
+    multipliers = requantization.multiplier[np.frombuffer(slots, np.int64)].reshape(-1, lanes)
+    return total(needless_rows(lane, digit, width) for lane in multipliers.T)
+
+
+@lru_cache(256)
+def _columns_of(requantization: Requantization, slots: bytes, lanes: int) -> list[Columns]:
+    values = [field[np.frombuffer(slots, np.int64)].reshape(-1, lanes) for field in _fields(requantization)]
     widths = constant_bits(requantization)
     return [Columns.of(each, width) for each, width in zip(values, widths, strict=True)]
 
