@@ -74,6 +74,18 @@ class Implementation:
         }
 
 
+class ClockMissed(FitError):
+    """No placement reached the clock; ``lower`` is one that the best of them leaves some room below."""
+
+    def __init__(self, board: Board, asked: Clock, best: Clock, placements: int):
+        self.lower = Clock.of_mhz(int(best.mhz * 0.95))
+        super().__init__(
+            f"routed on {board.name}, the design reaches {best.mhz:.1f} MHz of the {asked.mhz:g} asked for"
+            f"{_tries(placements)}: build it with --clock {self.lower.mhz:g}, with more --placements, or with fewer "
+            "--multipliers"
+        )
+
+
 def check_tools(board: Board) -> None:
     """Raise InputError where something that ``board`` needs is not installed."""
     board.make_platform()
@@ -86,8 +98,8 @@ def implement(made: Accelerator, board: Board, baud: int | None = None, placemen
 
     Where a placement does not reach the clock, others are tried: the first of ``placements`` that does is taken.
 
-    Raises :class:`hwgen.FitError` where it does not fit or does not reach the clock, InputError for missing tools and
-    for a clock or a rate that cannot be.
+    Raises :class:`hwgen.FitError` where it does not fit, :class:`ClockMissed` where it does not reach the clock,
+    InputError for missing tools and for a clock or a rate that cannot be.
     """
     with TemporaryDirectory(prefix="hwgen_bitstream_") as name:
         run = _Run.of(made, board, Path(name), baud)
@@ -187,11 +199,7 @@ class _Run:
         found = Placements(self.folder, self.place, self.clock, lambda made: self._tell_missed(made, placements))
         best = found.best(placements)
         if best.reached < self.clock:
-            raise FitError(
-                f"routed on {self.board.name}, the design reaches {best.reached.mhz:.1f} MHz of the "
-                f"{self.clock.mhz:g} asked for{_tries(placements)}: build it with "
-                f"--clock {int(best.reached.mhz * 0.95)}, with more --placements, or with fewer --multipliers"
-            )
+            raise ClockMissed(self.board, self.clock, best.reached, placements)
         shutil.copy(best.folder / f"{TOP}.{self.flow.routed}", self.folder)
         used = {
             self.flow.resources[cell]: (count["used"], count["available"])

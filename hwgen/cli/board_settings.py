@@ -24,8 +24,13 @@ def for_board(settings: dict[str, Any], bitstream: bool) -> Board | None:
     if settings["device"] not in (None, board.device):
         raise InputError(f"the board {board.name} has a {board.device}, not a {settings['device']}: leave out --device")
     settings["device"] = board.room if bitstream else board.device
-    if click.get_current_context().get_parameter_source("clock") is click.core.ParameterSource.DEFAULT:
+    if not clock_given():
         settings["clock"] = board.clock.mhz
     if bitstream:
         check_tools(board)
     return board if bitstream else None
+
+
+def clock_given() -> bool:
+    """Whether the command was given a clock."""
+    return click.get_current_context().get_parameter_source("clock") is not click.core.ParameterSource.DEFAULT

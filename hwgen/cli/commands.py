@@ -42,14 +42,14 @@ def build(
     output: Path | None, bitstream: bool, baud: int | None, placements: int, quiet: bool, **settings: Any
 ) -> None:
     """Everything, to a folder."""
-    from hwgen.cli.board_settings import for_board  # which needs what makes bitstreams
+    from hwgen.cli.board_settings import clock_given, for_board  # which need what makes bitstreams
 
     folder = output or default_folder(settings["model"])
     board = for_board(settings, bitstream)
+    slower = not clock_given() and settings["fps"] is None  # nobody has asked for a speed
+    making = {"baud": baud, "placements": placements, "slower": slower}
     with Steps(quiet) as tell:
-        design = flow.build(
-            folder=folder, board=board, making={"baud": baud, "placements": placements}, **arguments(settings, tell)
-        )
+        design = flow.build(folder=folder, board=board, making=making, **arguments(settings, tell))
     say(lambda: build_answer(design, folder))
     click.echo(design.report.text(text_width()))
     if design.check and design.check.remembered:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.accelerator import Accelerator
-from hwgen.board.bitstream import Implementation, implement
+from hwgen.board.bitstream import ClockMissed, Implementation, implement
 from hwgen.board.boards import Board
 from hwgen.flow.front import Quantised
 from hwgen.graph.ir import Graph
@@ -89,10 +89,17 @@ class Design(Accelerator):
         vars(design).update({name: value for name, value in vars(self).items() if name in made})
         return design
 
-    def implemented(self, board: Board, **making: Any) -> "Design":
+    def implemented(self, board: Board, slower: bool = False, **making: Any) -> "Design":
         """The design on ``board``, with its bitstream, ``making`` it as
-        :func:`hwgen.board.bitstream.implement` says."""
-        made = implement(self, board, **making)
+        :func:`hwgen.board.bitstream.implement` says. Where it does not reach its clock and may be ``slower``, it is
+        made again, for a clock below the one reached."""
+        try:
+            made = implement(self, board, **making)
+        except ClockMissed as missed:
+            if not slower:
+                raise
+            self.progress(f"{self.clock} not reached, again with {missed.lower}")
+            made = implement(self._with(clock=missed.lower), board, **making)
         return self._with(clock=made.clock, implementation=made)
 
     def to_verilog(self) -> str:

@@ -110,6 +110,15 @@ def test_without_a_bitstream_a_board_means_its_device_and_clock():
     assert said["board"] is None
 
 
+@pytest.mark.slow
+def test_a_clock_that_nobody_asked_for_becomes_one_that_is_reached(tools):
+    tools["reached"] = 87.5
+    ok(*BUILD, "--board", "ulx3s", "--bitstream")
+    said = json.loads(Path("out/report.json").read_text())
+    assert said["board"]["clock_hz"] == said["speed"]["clock_hz"] == 80e6  # the PLL has no 83
+    assert said["board"]["reached_hz"] == 87.5e6
+
+
 def test_a_clock_that_is_not_reached_is_one_line_and_nothing_is_written(tools):
     tools["reached"] = 87.5
     (line,) = errors(*BUILD, "--board", "ulx3s", "--bitstream", "--clock", "100")
