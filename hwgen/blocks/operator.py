@@ -135,9 +135,10 @@ class Unit(ABC):
         return False
 
     @property
-    def waits(self) -> bool:
-        """Whether it can do nothing before a load: memory of a large kind holds nothing at power-up."""
-        return False
+    def large(self) -> str | None:
+        """The style of large RAM that it has constants in, which holds nothing at power-up, so that it can do nothing
+        before a load; None where it has none."""
+        return None
 
     @property
     def slices(self) -> str | None:

@@ -16,7 +16,7 @@ from hwgen.dataflow.search import explore as exploring
 from hwgen.dataflow.search.search import Search
 from hwgen.device.clocks import Clock
 from hwgen.device.targets import device as find_device
-from hwgen.flow.planning import binds
+from hwgen.flow.planning import binds, large_ram
 from hwgen.frames.inputs import FrameSpec, Preparation, file_spec
 from hwgen.frames.load import Frames, load_labels, raw_frames
 from hwgen.graph.errors import InputError
@@ -32,7 +32,6 @@ from hwgen.simulate.runtime import Comparison
 from hwgen.simulate.simulation import Simulation
 from hwgen.simulate.waves import Waves
 from hwgen.simulate.workers import Workers
-from hwgen.top.loading import FIXED
 
 _MOST_ANSWERS = 20  # frames whose answer is printed
 _MOST_NAMES = 5  # of tensors that differ, beside the first
@@ -152,8 +151,8 @@ def explore(points: int, picture: Path | None, quiet: bool, **settings: Any) -> 
         network = flow.quantised(**front(given)).with_weights(given["weights"]).network
         clock = target.clock(given["clock"])
         tell("sizing layers")
-        bound, large = binds(given["device"], given["multipliers"], None), given["weights"] != FIXED
-        search = Search(network, target, given["multipliers"], bound, large=large)
+        bound = binds(given["device"], given["multipliers"], None)
+        search = Search(network, target, given["multipliers"], bound, **large_ram(given["weights"]))
         budgets = exploring.usual_budgets(search, given["multipliers"], points)
         tell("exploring")
         front_line = exploring.explore(search, budgets, lambda share: tell("exploring", share))

@@ -12,16 +12,16 @@ from hwgen.cli.as_json import say
 from hwgen.cli.commands import arguments, front, text_width
 from hwgen.cli.json_check import check_answer
 from hwgen.dataflow.fit import fit_table
-from hwgen.dataflow.search.resources import has_large_ram
 from hwgen.dataflow.search.smallest import Verdict, memory_bits, shared, smallest, takes, weight_bits
 from hwgen.device.targets import DEVICES, Device
 from hwgen.device.targets import device as find_device
 from hwgen.flow.front import Quantised
+from hwgen.flow.planning import large_ram
 from hwgen.graph.errors import FitError, HwgenError, Problems
 from hwgen.graph.network import Network
 from hwgen.progress import Steps
 from hwgen.report.tables import labelled, table
-from hwgen.top.loading import FIXED, SPRAM
+from hwgen.top.loading import OWN
 
 #: Of a resource that is lacking, times what there is: then no search is needed to see that it does not fit.
 HOPELESS = 2.0
@@ -91,8 +91,8 @@ def _room(loaded: Quantised, target: Device, given: dict[str, Any]) -> tuple[str
 def _within_limits(network: Network, target: Device, given: dict[str, Any]) -> None:
     """FitError or InputError unless there is a plan within what the command line asks for."""
     limits = {name: given[name] for name in ("multipliers", "fps", "clock", "plan", "latency")}
-    named, large = given["device"] is not None, given["weights"] != FIXED
-    plan = flow.choose_plan(network, target, bound=named, large=large, **limits)
+    named, weights = given["device"] is not None, given["weights"]
+    plan = flow.choose_plan(network, target, bound=named, weights=weights, **limits)
     problems = fit_table(plan, target).problems
     if named and problems:
         raise FitError(*problems)
@@ -100,7 +100,6 @@ def _within_limits(network: Network, target: Device, given: dict[str, Any]) -> N
 
 def _fits(network: Network, target: Device, weights: str) -> None:
     """FitError unless the device takes the network at some speed."""
-    large = weights != FIXED
     needed, there = weight_bits(network), memory_bits(target)
     if needed > HOPELESS * there:  # then no unit need be looked at
         other = _smallest(network, weights).line()
@@ -108,16 +107,16 @@ def _fits(network: Network, target: Device, weights: str) -> None:
             f"device {target.name} is too small: the weights take {needed:,} bits, and all of its memories and LUTs "
             f"hold {there:,}. {other}"
         )
-    verdict = takes(shared(network, large)(target))
+    verdict = takes(shared(network, **large_ram(weights))(target))
     if verdict.device is not None:
         return
     if verdict.most_lacking < HOPELESS:
-        flow.choose_plan(network, target, large=large)  # which looks at all units
+        flow.choose_plan(network, target, weights=weights)  # which looks at all units
         return
     other = _smallest(network, weights).line()
     raise FitError(f"device {target.name} is too small: with the least hardware it takes {verdict.lack}. {other}")
 
 
 def _smallest(network: Network, weights: str) -> Verdict:
-    able = [device for device in DEVICES if weights != SPRAM or has_large_ram(device)]
-    return smallest(network, weights != FIXED, able)
+    able = [device for device in DEVICES if weights not in OWN or device.large_style == OWN[weights]]
+    return smallest(network, able, **large_ram(weights))

@@ -18,6 +18,7 @@ from hwgen.device.needs import Needs
 from hwgen.device.synth import check_synthesis
 from hwgen.device.targets import device as find_device
 from hwgen.flow.design import Design
+from hwgen.flow.planning import large_ram
 from hwgen.graph.errors import FitError
 from hwgen.progress import Steps
 from hwgen.report.report import network_data
@@ -41,7 +42,7 @@ def fit(synth: bool, jobs: int | None, quiet: bool, **settings: Any) -> None:
         table = fit_needs(counts.total, design.device) if counts else design.fit
         if not table.fits:
             tell("looking for the fastest design that fits")
-        problems, other = ([], None) if table.fits else instead(design, table)
+        problems, other = ([], None) if table.fits else instead(design, table, settings["weights"])
     say(lambda: fit_answer(design, counts, table, other))
     click.echo("\n".join(lines(design, counts, text_width())))
     if other:
@@ -50,10 +51,10 @@ def fit(synth: bool, jobs: int | None, quiet: bool, **settings: Any) -> None:
         raise FitError(*problems)
 
 
-def instead(design: Design, table: FitTable) -> tuple[list[str], Plan | None]:
+def instead(design: Design, table: FitTable, weights: str) -> tuple[list[str], Plan | None]:
     """What is in the way of a design, and the fastest plan that fits by estimate; if there is none, what it lacks."""
     try:
-        found = Search(design.network, design.device, large=design.plan.loading).fastest()
+        found = Search(design.network, design.device, **large_ram(weights)).fastest()
     except FitError as error:
         return list(error.problems), None
     return table.problems, found if found.to_json() != design.plan.to_json() else None

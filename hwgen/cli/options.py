@@ -101,11 +101,12 @@ MODEL_OPTIONS = (
     ),
     click.option(
         "--weights",
-        type=click.Choice(["fixed", "loadable", "spram"]),
-        default="fixed",
+        type=click.Choice(["auto", "fixed", "loadable", "spram", "ultraram"]),
+        default="auto",
         show_default=True,
-        help="loadable: in RAM, so that another network of the same shape can be loaded (command `weights`). spram: "
-        "this network's own, in SPRAM, to be loaded before the first frame (command `run`).",
+        help="loadable: in RAM, so that another network of the same shape can be loaded (command `weights`). spram, "
+        "ultraram: this network's own, in such RAM, to be loaded before the first frame (by command `run`, or the "
+        "driver of a project). auto: fixed, unless nothing fits but ultraram.",
     ),
 )
 

@@ -6,6 +6,9 @@ from functools import cached_property
 
 from hwgen.cost.logic import Logic
 
+#: The styles of large RAM, which has nothing in it at power-up: with one port (SPRAM), and with two (UltraRAM).
+LARGE_STYLES = HUGE, ULTRA = "huge", "ultra"
+
 
 @dataclass(frozen=True)
 class Products:

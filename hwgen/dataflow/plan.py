@@ -77,9 +77,14 @@ class Plan:
         return any(layer.unit.loads for layer in self.layers)
 
     @property
+    def large(self) -> str | None:
+        """The style of large RAM that has weights in it; None where none are."""
+        return next((layer.unit.large for layer in self.layers if layer.unit.large), None)
+
+    @property
     def waits_for_load(self) -> bool:
         """Whether a load must come before the first frame: what is in large RAM is not there at power-up."""
-        return any(layer.unit.waits for layer in self.layers)
+        return self.large is not None
 
     def load_image(self) -> bytes:
         """All that is loaded, in the order in which the stages take it."""

@@ -40,9 +40,9 @@ def moved(cost: Cost, shapes: frozenset[Shape]) -> Cost:
 def chosen(costs: Mapping[str, Cost], device: Device) -> dict[str, frozenset[Shape]]:
     """By stage the shapes that go to UltraRAM: those first that save most block RAM for an UltraRAM, as long as there
     is some left, and only where that saves block RAM. ``costs`` are those with all of them in block RAM."""
-    left = device.ultra_rams
+    left = device.ultra_rams - sum(large_rams(x, device) for cost in costs.values() for x in cost.memories)
     found: dict[str, frozenset[Shape]] = {}
-    moves = [move for stage, cost in costs.items() for move in _moves(stage, cost, device)] if left else []
+    moves = [move for stage, cost in costs.items() for move in _moves(stage, cost, device)] if left > 0 else []
     for move in sorted(moves, key=lambda move: -move.saved / move.ultra):
         if move.ultra <= left:
             found[move.stage] = found.get(move.stage, frozenset()) | {move.shape}
@@ -56,8 +56,9 @@ def saving(cost: Cost, device: Device) -> frozenset[Shape]:
 
 
 def unmoved(cost: Cost) -> Cost:
-    """``cost`` with none in UltraRAM."""
-    return replace(cost, memories=tuple(replace(x, style="block") if x.style == "ultra" else x for x in cost.memories))
+    """``cost`` with none in UltraRAM but weights, which are made for it."""
+    memories = (replace(x, style="block") if x.style == "ultra" and x.empty else x for x in cost.memories)
+    return replace(cost, memories=tuple(memories))
 
 
 def _moves(stage: str, cost: Cost, device: Device) -> Iterator[Move]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hwgen.cost.needs import LARGE_STYLES
 from hwgen.graph.errors import InputError
 
 from .flow import Flow
@@ -132,9 +133,9 @@ class Family:
     pll: Pll | None = field(default=None, repr=False, compare=False)
 
     @property
-    def large_ports(self) -> int:
-        """Ports of its large RAM; 0 where there is none."""
-        return self.large[0].ports if self.large else 0
+    def large_style(self) -> str | None:
+        """The style of memories that are in its large RAM; None where there is none."""
+        return LARGE_STYLES[self.large[0].ports - 1] if self.large else None
 
     @property
     def label(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from functools import lru_cache
 
 from hwgen.cost.logic import Logic
-from hwgen.cost.needs import Cost, MemoryNeed, Products
+from hwgen.cost.needs import LARGE_STYLES, Cost, MemoryNeed, Products
 from hwgen.device.family import BlockRam, Dsp, PerBit
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
@@ -81,10 +81,6 @@ def _cut(a: int, b: int, result: int, shapes: Dsp) -> tuple[int, int]:
 # Memories
 
 
-#: Ports of the large RAM that styles of memories stand for.
-LARGE_PORTS = {"huge": 1, "ultra": 2}
-
-
 def brams(memory: MemoryNeed, device: Device) -> int:
     """Block RAMs, in the device's unit, for a memory with one port to read and, if it is a RAM, one to write."""
     if not _in_block(memory, device):
@@ -106,7 +102,7 @@ def place(memory: MemoryNeed, device: Device) -> str:
 
 
 def _in_large(memory: MemoryNeed, device: Device) -> bool:
-    return device.family.large_ports == LARGE_PORTS.get(memory.style)
+    return memory.style in LARGE_STYLES and memory.style == device.family.large_style
 
 
 def _block_layout(memory: MemoryNeed, device: Device) -> tuple[int, BlockRam, int]:
@@ -135,7 +131,7 @@ def _cheapest(kind: str, kept: int, depth: int, blocks: tuple[BlockRam, ...]) ->
 
 def _in_block(memory: MemoryNeed, device: Device) -> bool:
     """Without LUT RAM, small RAMs are block RAMs too; without large RAM of their kind, large ones are."""
-    if memory.style in LARGE_PORTS:
+    if memory.style in LARGE_STYLES:
         return not _in_large(memory, device)
     return memory.style == "block" or (memory.style == "lutram" and device.family.lutram is None)
 
@@ -168,7 +164,7 @@ def memory_luts(memory: MemoryNeed, device: Device) -> int:
     """LUTs of a memory: those that hold its bits, and those that choose between rows where it is deeper than one."""
     if memory.style == "logic":
         return _logic_rom(memory, device)
-    if memory.style in LARGE_PORTS or _in_block(memory, device):
+    if memory.style in LARGE_STYLES or _in_block(memory, device):
         return memory.kept * _chooser(_block_layout(memory, device)[2], device)
     lutram = device.family.lutram
     rows = 1 if lutram is None else -(-memory.depth // max(depth for _, depth in lutram.shapes))

@@ -8,6 +8,8 @@ called is in :mod:`hwgen.device.synth`.
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from hwgen.cost.needs import ULTRA
+
 from .clocks import Clock
 from .families import FAMILIES
 from .family import Family
@@ -55,7 +57,12 @@ class Device:
     @property
     def ultra_rams(self) -> int:
         """UltraRAMs: memories of its large kind that are written and read in the same cycle."""
-        return self.large_rams if self.family.large_ports == 2 else 0
+        return self.large_rams if self.large_style == ULTRA else 0
+
+    @property
+    def large_style(self) -> str | None:
+        """The style of memories that are in its large RAM; None where it has none."""
+        return self.family.large_style if self.large_rams else None
 
     @property
     def multipliers(self) -> int:

@@ -21,7 +21,7 @@ from hwgen.names import identifier
 from hwgen.progress import Notes, Progress, silent
 from hwgen.projects import check_projects
 from hwgen.tools.yosys import compile_early
-from hwgen.top.loading import FIXED
+from hwgen.top.loading import AUTO, OWN, waiting
 
 DEVICE = "lfe5u-85f"
 
@@ -41,7 +41,7 @@ def compile(
     plan: str | Path | None = None,
     latency: bool = False,
     lenient: bool = False,
-    weights: str = FIXED,
+    weights: str = AUTO,
     progress: Progress | None = None,
     warn: Callable[[str], None] = warn_caller,
 ) -> Design:
@@ -55,9 +55,10 @@ def compile(
     least hardware; or as the JSON file ``plan`` says; the clock is what the device's family reaches unless given.
     With ``latency`` one frame takes the least time, otherwise most come in a second. ``lenient``: if nothing fits the
     device, go on. ``weights`` is ``"fixed"``, or ``"loadable"`` for hardware that takes those of other networks of the
-    same shape at run time (:mod:`hwgen.top.loading`), or ``"spram"`` for the network's own in RAM that must be loaded
-    before the first frame, if the device has such. ``progress`` is told every step, ``warn`` whatever the user should
-    know. Raises a :class:`hwgen.HwgenError` with a line for every problem.
+    same shape at run time (:mod:`hwgen.top.loading`), or ``"spram"`` or ``"ultraram"`` for the network's own in such
+    RAM, if the device has it, which must be loaded before the first frame; with ``"auto"`` they are fixed unless only
+    UltraRAM has room for all of them. ``progress`` is told every step, ``warn`` whatever the user should know. Raises a
+    :class:`hwgen.HwgenError` with a line for every problem.
     """
     tell, notes = progress or silent, Notes(warn)
     target = _target(device)
@@ -69,8 +70,9 @@ def compile(
     tell("sizing layers")
     bound = binds(device, multipliers, fps)
     limits: dict[str, Any] = {"multipliers": multipliers, "fps": fps, "clock": at, "plan": plan, "latency": latency}
-    limits["large"] = weights != FIXED
-    chosen = choose_plan(front.network, target, bound=bound, lenient=lenient, **limits)
+    chosen = choose_plan(front.network, target, bound=bound, lenient=lenient, weights=weights, **limits)
+    if chosen.large and weights not in OWN:
+        notes(waiting(chosen))
     asked: dict[str, Any] = {"multipliers": multipliers, "fps": fps, "clock_mhz": clock and at.mhz}
     asked |= {"device": device and target.name, "latency": latency, "weights": weights}
     settings = settings_data(calibration, preparation, recipe, input_shape, outputs, plan, **asked)

@@ -19,7 +19,7 @@ from hwgen.output import atomic_folder
 from hwgen.projects import project_files
 from hwgen.report.report import Report, make_report
 from hwgen.simulate.checking import check
-from hwgen.simulate.load_files import load_files
+from hwgen.simulate.load_files import LOAD_BYTES, load_files
 from hwgen.simulate.runtime import Comparison
 from hwgen.simulate.simulation import Simulation, simulate
 from hwgen.simulate.testbench import bench_files
@@ -115,6 +115,7 @@ class Design(Accelerator):
     def write(self, folder: str | Path, projects: Iterable[str] = ()) -> None:
         """Write everything to ``folder``, which appears complete or not at all; ``projects`` to folders in it."""
         assert self.verilog.text  # a step of its own
+        projects = tuple(projects)
         self.progress("drawing the schedule, making the test bench and the report")
         files = self.files() | project_files(projects, self)
         self.progress("writing files")
@@ -125,12 +126,15 @@ class Design(Accelerator):
             write_qdq(self.graph, place / f"{self.name}_qdq.onnx")
             if self.graph.tail is not None and self.graph.tail.nodes:
                 write_tail(self.graph.tail, place / TAIL_FILE)
-            for name, content in self._binaries().items():
+            for name, content in self._binaries(projects).items():
                 (place / name).write_bytes(content)
 
-    def _binaries(self) -> dict[str, bytes]:
-        """The load without which it does not work, and the bitstream, if there are any."""
+    def _binaries(self, projects: Iterable[str]) -> dict[str, bytes]:
+        """The load without which it does not work, for the driver of PYNQ once more, and the bitstream, if there are
+        any."""
         load = load_files(self.plan) if self.plan.waits_for_load else {}
+        if load and "pynq" in projects:
+            load[f"pynq/{LOAD_BYTES}"] = load[LOAD_BYTES]
         return {**load, **(self.implementation.files if self.implementation else {})}
 
     def files(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ from hwgen.graph.quantize.quantize import quantize
 from hwgen.graph.quantize.recipe import DEFAULT, Recipe
 from hwgen.progress import Notes, Progress, silent
 from hwgen.simulate.runtime import Comparison, against_onnxruntime
-from hwgen.top.loading import FIXED, SPRAM, forms_in, made_loadable
+from hwgen.top.loading import LOADABLE, forms_in, made_loadable
 
 BENCH_FRAMES = 3  # in the Verilog test bench; fewer do not show the cycles from frame to frame
 
@@ -42,7 +42,7 @@ class Quantised:
     def with_weights(self, weights: str, plan: str | Path | None = None) -> "Quantised":
         """The same, where weights are ``"loadable"`` with hardware that takes others, as the file ``plan`` says, if it
         does."""
-        if weights in (FIXED, SPRAM):
+        if weights != LOADABLE:
             return self
         forms = None if plan is None else forms_in(plan_file(plan), str(plan))
         return replace(self, network=made_loadable(self.network, forms))

@@ -5,13 +5,13 @@ from pathlib import Path
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import plan_file, read_document
 from hwgen.dataflow.plan_reader import parse_plan
-from hwgen.dataflow.search.resources import require_large_ram
+from hwgen.dataflow.search.resources import LARGE_NAMES, require_large_ram
 from hwgen.dataflow.search.search import Search
 from hwgen.device.clocks import Clock
 from hwgen.device.targets import Device
 from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.network import Network
-from hwgen.top.loading import SPRAM, WEIGHTS
+from hwgen.top.loading import AUTO, FIXED, LOADABLE, OWN, ULTRA_RAM, WEIGHTS
 
 LATENCY_OR_RATE = "--latency looks for the shortest way of one frame, --fps for a rate; leave out one of them"
 
@@ -29,8 +29,8 @@ def check_given(
         raise InputError(f"{fps:g} frames per second at {clock} leave no cycle for a frame")
     if weights not in WEIGHTS:
         raise InputError(f"weights {weights!r} are unknown; choose one of {', '.join(WEIGHTS)}")
-    if weights == SPRAM:
-        require_large_ram(device)
+    if weights in OWN:
+        require_large_ram(device, OWN[weights])
 
 
 def choose_plan(
@@ -44,19 +44,19 @@ def choose_plan(
     latency: bool = False,
     bound: bool = True,
     lenient: bool = False,
-    large: bool = False,
+    weights: str = AUTO,
 ) -> Plan:
     """The plan in the file ``plan``, or the one found by the search within what is asked for.
 
     With ``bound`` it is one that fits ``device``; where there is none that is a FitError, unless ``lenient``. With
     ``latency`` one frame takes the least time from end to end, otherwise frames follow each other at the highest rate.
-    With ``large`` weights may be in large RAM.
+    ``weights``: where these may be, one of :data:`hwgen.top.loading.WEIGHTS`.
     """
     clock = device.clock(clock)
     if plan is not None:
-        return _checked_plan(read_plan(network, plan), device, large)
+        return _checked_plan(read_plan(network, plan), device, weights)
 
-    search = Search(network, device, multipliers, bound, lenient, large)
+    search = Search(network, device, multipliers, bound, lenient, **large_ram(weights))
     if fps is None:
         return search.least_latency() if latency else search.fastest()
     found = search.for_rate(int(clock.rate(fps)))
@@ -74,7 +74,13 @@ def binds(device: str | Device | None, multipliers: int | None, fps: float | Non
     return device is not None or (multipliers is None and fps is None)
 
 
-def _checked_plan(plan: Plan, device: Device, large: bool) -> Plan:
+def large_ram(weights: str) -> dict[str, bool]:
+    """What a :class:`Search` is told of large RAM. UltraRAM that is not asked for is the last resort: weights in block
+    RAM are there at power-up."""
+    return {"large": weights not in (AUTO, FIXED), "last_resort": weights in (AUTO, LOADABLE)}
+
+
+def _checked_plan(plan: Plan, device: Device, weights: str) -> Plan:
     """``plan``, unless it has weights in large RAM that nobody has asked for, or that the device does not have, or
     cascades of blocks or UltraRAM that this does not have."""
     for layer in plan.layers:
@@ -88,10 +94,13 @@ def _checked_plan(plan: Plan, device: Device, large: bool) -> Plan:
             f"the plan has RAMs in UltraRAM, of which device {device.name} has none: take the fields 'ultra' out of "
             "its layers, or take another --device"
         )
-    if plan.waits_for_load:
-        require_large_ram(device)
-        if not large:
-            raise InputError(f"the plan has weights in SPRAM, which are loaded: give --weights {SPRAM}")
+    if plan.large:
+        require_large_ram(device, plan.large)
+        own = next(name for name, style in OWN.items() if style == plan.large)
+        if weights not in (own, LOADABLE, *([AUTO] if own == ULTRA_RAM else [])):
+            raise InputError(
+                f"the plan has weights in {LARGE_NAMES[plan.large]}, which are loaded: give --weights {own}"
+            )
     return plan
 
 

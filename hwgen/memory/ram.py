@@ -9,7 +9,7 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import memory
 
 from hwgen.cost.logic import Logic
-from hwgen.cost.needs import MemoryNeed
+from hwgen.cost.needs import HUGE, ULTRA, MemoryNeed
 
 #: Width and depth of a RAM.
 Shape = tuple[int, int]
@@ -30,8 +30,8 @@ def ram_style(depth: int) -> str:
 RAM_ATTRIBUTES: Mapping[str, Mapping[str, Any]] = {
     "lutram": {"ram_style": "distributed"},
     "block": {"ram_style": "block", "no_rw_check": 1},
-    "huge": {"ram_style": "huge"},
-    "ultra": {"ram_style": "ultra", "no_rw_check": 1},
+    HUGE: {"ram_style": "huge"},
+    ULTRA: {"ram_style": "ultra", "no_rw_check": 1},
 }
 
 
@@ -55,7 +55,7 @@ def ram_ports(m: Module, name: str, width: int, depth: int, style: str | None = 
     """The RAM of such a need, added to ``m``: its ports to write and to read, this one in ``domain``."""
     where = style or ram_style(depth)
     if style is None and where == "block" and (width, depth) in _ULTRA.get():
-        where = "ultra"
+        where = ULTRA
     attributes = RAM_ATTRIBUTES[where]
     m.submodules[name] = store = memory.Memory(shape=unsigned(width), depth=depth, init=[], attrs=attributes)
     write, read = store.write_port(), store.read_port(domain=domain)  # what Verilog calls them, too

@@ -11,12 +11,12 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.cost.logic import Logic, index_bits, stepper
-from hwgen.cost.needs import MemoryNeed
+from hwgen.cost.needs import HUGE, ULTRA, MemoryNeed
 from hwgen.hdl.contents import Contents
 from hwgen.hdl.elements import LOADED, Library
 
@@ -25,8 +25,10 @@ from .rom import rom_latency
 
 #: Bits of a column: the widest word of most block RAMs, of which their narrower ones are parts.
 COLUMN = 36
-#: The same of large RAM (SPRAM).
-LARGE_COLUMN = 16
+#: The same of large RAM, by its style.
+LARGE_COLUMNS = {HUGE: 16, ULTRA: 72}
+#: Words up to which two columns share an UltraRAM, of which each has half of the words and a port to read.
+PAIRED_DEPTH = 2048
 
 #: One byte in every cycle with ``strobe``; ``start``, a cycle or more before the first, makes stores begin anew.
 LOAD_BUS = wiring.Signature({"start": Out(1), "strobe": Out(1), "data": Out(8)})
@@ -37,19 +39,19 @@ LOAD_PORTS = {"load": In(LOAD_BUS), "loaded": Out(LOAD_BUS)}
 
 @dataclass(frozen=True)
 class StoreShape:
-    """A store of ``depth`` words of ``width`` bits; ``huge``: in RAM of the device's large kind, which has one port,
-    and nothing in it at power-up; ``held``: as of a :class:`hwgen.memory.rom.Rom`."""
+    """A store of ``depth`` words of ``width`` bits; ``large``: in RAM of this large kind, one of
+    :data:`LARGE_COLUMNS`, which has nothing in it at power-up; ``held``: as of a :class:`hwgen.memory.rom.Rom`."""
 
     width: int
     depth: int
-    huge: bool = False
+    large: str | None = None
     held: bool = True
 
     @property
     def style(self) -> str:
         """``"registers"`` for a single word, else where its columns go (:func:`hwgen.memory.rom.ram_style`)."""
-        if self.huge:
-            return "huge"
+        if self.large:
+            return self.large
         return "registers" if self.depth == 1 else ram_style(self.depth)
 
     @property
@@ -60,7 +62,7 @@ class StoreShape:
     @cached_property
     def columns(self) -> tuple[int, ...]:
         """Bits of each column."""
-        most = LARGE_COLUMN if self.huge else COLUMN
+        most = LARGE_COLUMNS[self.large] if self.large else COLUMN
         whole, rest = divmod(self.width, most)
         return (most,) * whole + ((rest,) if rest else ())
 
@@ -79,18 +81,30 @@ class StoreShape:
         """Bytes of the register in which a word is collected."""
         return self.column_bytes[0]
 
+    @property
+    def paired(self) -> bool:
+        """Whether two columns share a RAM: one is in its even words, the other in its odd ones."""
+        return self.large == ULTRA and self.depth <= PAIRED_DEPTH and len(self.columns) > 1
+
+    @cached_property
+    def rams(self) -> tuple[tuple[int, ...], ...]:
+        """Numbers of the columns in each RAM."""
+        numbers, each = tuple(range(len(self.columns))), 2 if self.paired else 1
+        return tuple(numbers[n : n + each] for n in numbers[::each])
+
     def needs(self, name: str) -> tuple[MemoryNeed, ...]:
         """The RAMs of its columns; a single word is in registers."""
         if self.style == "registers":
             return ()
-        return tuple(ram_need(f"{name}{n}", width, self.depth, self.style) for n, width in enumerate(self.columns))
+        sizes = ((self.columns[some[0]], self.depth * len(some)) for some in self.rams)
+        return tuple(ram_need(f"{name}{n}", *size, self.style) for n, size in enumerate(sizes))
 
     @property
     def logic(self) -> Logic:
         """Counted bits beside the memory: the word being collected, where it goes, the bus, and registers behind."""
         columns, place = len(self.columns), index_bits(self.depth)
-        behind = {"registers": 1, "block": self.held, "huge": self.held, "lutram": self.latency}[self.style]
-        shared = Logic(mux=place, logic=1) if self.huge else Logic()  # one port to write and to read
+        behind = {"registers": 1, "lutram": self.latency}.get(self.style, self.held)
+        shared = Logic(mux=place, logic=1) if self.large == HUGE or self.paired else Logic()  # a port for both
         count = stepper(place) + stepper(index_bits(self.collected)) + Logic(register=place, logic=place)
         turns = Logic(register=columns * (2 if columns > 1 else 1), logic=columns)
         bus = Logic(register=10 + 1, logic=6)  # start, strobe, data; and whether it is full
@@ -117,7 +131,7 @@ def images(*contents: Contents) -> bytes:
 
 class Store(wiring.Component):
     """``data`` follows ``address`` by :attr:`latency` cycles, like that of a ROM; ``contents`` are there at power-up,
-    unless it is ``huge``.
+    unless it is in ``large`` RAM.
 
     ``load`` brings other contents, in the order of :meth:`StoreShape.image`; what it does not take leaves by
     ``loaded``, a cycle later. The last byte is in its place three cycles after it came.
@@ -126,8 +140,8 @@ class Store(wiring.Component):
     #: Cycles by which a store delays what it passes on.
     PASSING = 1
 
-    def __init__(self, contents: Contents, huge: bool = False, held: bool = True):
-        self.contents, self.shape = contents, StoreShape(contents.width, len(contents), huge, held)
+    def __init__(self, contents: Contents, large: str | None = None, held: bool = True):
+        self.contents, self.shape = contents, StoreShape(contents.width, len(contents), large, held)
         self.latency = self.shape.latency
         ports = {"address": In(range(max(self.shape.depth, 2))), "data": Out(unsigned(contents.width))}
         super().__init__(ports | LOAD_PORTS)
@@ -135,16 +149,23 @@ class Store(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         enables, address, word = self._collect(m)
-        column = {"registers": self._registers, "huge": self._large}.get(self.shape.style, self._memory)
-        if self.shape.huge:
+        if self.shape.paired:
+            m.d.comb += self.data.eq(Cat(*self._pairs(m, enables, address, word)))
+            return m
+        column = {"registers": self._registers, HUGE: self._large}.get(self.shape.style, self._memory)
+        if self.shape.style == HUGE:
             address = self._shared(m, enables, address)
         parts = []
-        for n, (contents, size) in enumerate(zip(self.shape.cut(self.contents), self.shape.column_bytes, strict=True)):
-            start = 8 * (self.shape.collected - size)
-            given = word[start : start + contents.width]
+        for n, contents in enumerate(self.shape.cut(self.contents)):
+            given = word[self._bits(n)]
             parts.append(column(m, n, contents, enables[n], address, given, platform))
         m.d.comb += self.data.eq(Cat(*parts))
         return m
+
+    def _bits(self, column: int) -> slice:
+        """Where a column's word is in the register that collects it: what comes last is highest."""
+        start = 8 * (self.shape.collected - self.shape.column_bytes[column])
+        return slice(start, start + self.shape.columns[column])
 
     def _collect(self, m: Module) -> tuple[Signal, Signal, Signal]:
         """Columns to be written in this cycle, where, and what: the highest bytes of a word."""
@@ -191,8 +212,8 @@ class Store(wiring.Component):
         m.submodules[f"column_{n}"] = store = memory.Memory(
             shape=unsigned(contents.width),
             depth=len(contents),
-            init=list(contents),
-            attrs={LOADED: 1, **RAM_ATTRIBUTES[self.shape.style]},
+            init=[] if self.shape.large else list(contents),
+            attrs=({} if self.shape.large else {LOADED: 1}) | RAM_ATTRIBUTES[self.shape.style],
         )
         read, write = store.read_port(domain="sync" if self.latency else "comb"), store.write_port()
         m.d.comb += [
@@ -201,12 +222,40 @@ class Store(wiring.Component):
             write.data.eq(given),
             write.en.eq(enable),
         ]
-        value = read.data
-        if self.latency > 1:
-            value = Signal(contents.width, name=f"held_{n}", reset_less=True)
-            m.d.sync += value.eq(read.data)
-        m.d.comb += data.eq(value)
+        m.d.comb += data.eq(self._behind(m, n, read.data))
         return data
+
+    def _behind(self, m: Module, n: int, read: Value) -> Value:
+        """What is ``read`` in a column, and the register of a ROM behind it."""
+        if self.latency <= 1:
+            return read
+        held = Signal(len(read), name=f"held_{n}", reset_less=True)
+        m.d.sync += held.eq(read)
+        return held
+
+    def _pairs(self, m: Module, enables: Signal, written: Signal, word: Signal) -> list[Value]:
+        """The columns, two in each RAM: the first in its even words, read where words are written, and the second in
+        its odd ones. Nothing is read while it is loaded; a column that is left over has a RAM for itself."""
+        place = Signal(len(written) + 1)
+        odd = Cat(*(enables[n] for n in range(1, len(enables), 2))).any()
+        m.d.comb += place.eq(Mux(enables.any(), Cat(odd, written), Cat(Const(0, 1), self.address)))
+        parts = []
+        for n, some in enumerate(self.shape.rams):
+            m.submodules[f"columns_{n}"] = store = memory.Memory(
+                shape=unsigned(8 * self.shape.collected),
+                depth=2 * self.shape.depth,
+                init=[],
+                attrs=RAM_ATTRIBUTES[ULTRA],
+            )
+            write, enable = store.write_port(), Cat(*(enables[column] for column in some)).any()
+            m.d.comb += [write.addr.eq(place), write.data.eq(word), write.en.eq(enable)]
+            for column, address in zip(some, (place, Cat(Const(1, 1), self.address)), strict=False):
+                read = store.read_port()
+                m.d.comb += read.addr.eq(address)
+                if column == some[0]:
+                    m.d.comb += read.en.eq(~enable)
+                parts.append(self._behind(m, column, read.data[self._bits(column)]))
+        return parts
 
     def _shared(self, m: Module, enables: Signal, written: Signal) -> Signal:
         """The address of large RAM, which has one port: nothing is read while it is loaded."""
@@ -222,7 +271,7 @@ class Store(wiring.Component):
             m.submodules[f"column_{n}"] = platform.large_ram(contents.width, len(contents), **ports)
             return data
         m.submodules[f"column_{n}"] = store = memory.Memory(
-            shape=unsigned(contents.width), depth=len(contents), init=[], attrs=RAM_ATTRIBUTES["huge"]
+            shape=unsigned(contents.width), depth=len(contents), init=[], attrs=RAM_ATTRIBUTES[HUGE]
         )
         read, write = store.read_port(), store.write_port()
         m.d.comb += [read.addr.eq(address), read.en.eq(~enable)]

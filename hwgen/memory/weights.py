@@ -1,5 +1,5 @@
 """Where the weights of a layer are: in a ROM of block RAM or LUTs, in a store that is loaded, or in a device's large
-RAM, loaded as well."""
+RAM (SPRAM or UltraRAM), loaded as well."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from hwgen.cost.logic import Logic, index_bits
-from hwgen.cost.needs import MemoryNeed
+from hwgen.cost.needs import HUGE, ULTRA, MemoryNeed
 from hwgen.hdl.contents import Contents
 from hwgen.memory.rom import LOGIC_DEPTH, MOST_LOGIC_DEPTH, Columns, Rom, rom_latency, rom_need, rom_style
 from hwgen.memory.store import Store, StoreShape
@@ -33,9 +33,9 @@ class WeightSource(ABC):
     held: bool = True
     idle: int = 0
 
-    #: Whether words come over the load bus; and whether there are none before they do.
+    #: Whether words come over the load bus; and the style of large RAM, where there are none before they do.
     loads: ClassVar[bool] = True
-    waits: ClassVar[bool] = False
+    large: ClassVar[str | None] = None
 
     @property
     def width(self) -> int:
@@ -132,7 +132,7 @@ class StoredWeights(WeightSource):
     @property
     def shape(self) -> StoreShape:
         """The store."""
-        return StoreShape(self.width, self.depth, self.waits, self.held)
+        return StoreShape(self.width, self.depth, self.large, self.held)
 
     @property
     def image(self) -> bytes:
@@ -147,13 +147,28 @@ class StoredWeights(WeightSource):
         return self.shape.logic
 
     def component(self) -> Store:
-        return Store(self.contents, self.waits, self.held)
+        return Store(self.contents, self.large, self.held)
 
 
-class LargeWeights(StoredWeights):
-    """In RAM of the device's large kind, which holds nothing at power-up."""
+class UltraWeights(StoredWeights):
+    """In UltraRAM, which holds nothing at power-up."""
 
-    waits = True
+    large = ULTRA
+
+    @property
+    def problems(self) -> list[str]:
+        if self.depth > LOGIC_DEPTH:
+            return []
+        name = next(name for name, kind in WEIGHT_SOURCES.items() if kind is type(self))
+        return [
+            f"{self.depth} words of weights are too few for large RAM (weights {name!r}): {LOGIC_DEPTH + 1} or more"
+        ]
+
+
+class LargeWeights(UltraWeights):
+    """In SPRAM, likewise; it is slow, and has a register behind it."""
+
+    large = HUGE
 
     @property
     def latency(self) -> int:
@@ -161,18 +176,10 @@ class LargeWeights(StoredWeights):
 
     @property
     def shape(self) -> StoreShape:
-        return StoreShape(self.width, self.depth, huge=True)
+        return StoreShape(self.width, self.depth, self.large)
 
     def component(self) -> Store:
-        return Store(self.contents, huge=True)
-
-    @property
-    def problems(self) -> list[str]:
-        if self.depth > LOGIC_DEPTH:
-            return []
-        return [
-            f"{self.depth} words of weights are too few for large RAM (weights {LARGE!r}): {LOGIC_DEPTH + 1} or more"
-        ]
+        return Store(self.contents, self.large)
 
 
 #: By what a plan calls them.
@@ -181,4 +188,8 @@ WEIGHT_SOURCES: dict[str, type[WeightSource]] = {
     LUTS: LutWeights,
     STORE: StoredWeights,
     LARGE: LargeWeights,
+    ULTRA: UltraWeights,
 }
+
+#: The places that hold nothing at power-up, by the style of the RAM.
+LARGE_PLACES = {kind.large: name for name, kind in WEIGHT_SOURCES.items() if kind.large}

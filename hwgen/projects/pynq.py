@@ -79,6 +79,7 @@ def driver_spec(facts: Facts) -> dict[str, Any]:
             "crc32": zlib.crc32(facts.image),
             "frames": FRAMES.decode(),
             "weights": WEIGHTS.decode(),
+            "waits": facts.waits,
         }
     sizes = {"a frame": max(stream["frame_bytes"] for stream in (spec["input"], *streams))}
     sizes |= {"a load": len(facts.image)} if facts.image is not None else {}

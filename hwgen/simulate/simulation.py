@@ -145,8 +145,8 @@ def simulate(
     waits = plan is not None and plan.waits_for_load and engine in HARDWARE
     if waits and (trace is not None or workers.several):
         raise InputError(
-            "weights in SPRAM are loaded in one run, of which there are no waveforms: leave --trace, --jobs "
-            "and --dask out, or build with --weights fixed"
+            "weights in SPRAM or UltraRAM are loaded in one run, of which there are no waveforms: leave --trace, "
+            "--jobs and --dask out, or build with --weights fixed"
         )
     compiled = CompiledPlan(plan, level(len(integers)), waits) if plan is not None and engine == "compiled" else None
     task = _Task(engine, network, plan, compiled, trace)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.blocks.loaded import described
+from hwgen.cost.needs import HUGE, ULTRA
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import place, read_document
 from hwgen.dataflow.plan_reader import parse_plan
@@ -24,9 +25,11 @@ from hwgen.graph.quantize.quantize import INTEGERS
 from hwgen.graph.types import IntType, Quantization
 
 Form = LoadForm | TableForm
-FIXED, LOADABLE, SPRAM = "fixed", "loadable", "spram"
-#: Where weights come from. With SPRAM it is the network's own that are loaded, those that are in such RAM.
-WEIGHTS = (FIXED, LOADABLE, SPRAM)
+AUTO, FIXED, LOADABLE, SPRAM, ULTRA_RAM = "auto", "fixed", "loadable", "spram", "ultraram"
+#: Large RAM in which a network's own weights may be, which are loaded then: its style.
+OWN = {SPRAM: HUGE, ULTRA_RAM: ULTRA}
+#: Where weights come from. With auto they are fixed, unless only UltraRAM has room for all of them.
+WEIGHTS = (AUTO, FIXED, LOADABLE, *OWN)
 
 
 def made_loadable(network: Network, forms: Mapping[str, Form] | None = None) -> Network:
@@ -43,13 +46,24 @@ def made_loadable(network: Network, forms: Mapping[str, Form] | None = None) -> 
     return replace(network, layers=tuple(layers))
 
 
+def waiting(plan: Plan) -> str:
+    """What to say where weights of ``plan`` are in UltraRAM and nobody has asked for that."""
+    layers = sum(layer.unit.large is not None for layer in plan.layers)
+    return (
+        f"weights of {layers} of {len(plan.layers)} layers are in UltraRAM, since nothing else has room for them, and "
+        f"UltraRAM is empty at power-up: {len(plan.load_image()):,} bytes, weights.bin of the build, must be loaded "
+        "before the first frame, which the drivers of --project do; for a device that has room take a larger --device"
+    )
+
+
 def plan_text(plan: Plan) -> str:
     """:meth:`Plan.to_json` with what loaded networks must keep to."""
     data = json.loads(plan.to_json())
     if not plan.loading:
         return plan.to_json()
     entries = zip(data.pop("layers"), plan.layers, strict=True)
-    data["weights"] = LOADABLE if any(layer.op.loading for layer in plan.layers) else SPRAM
+    own = next((name for name, style in OWN.items() if style == plan.large), LOADABLE)
+    data["weights"] = LOADABLE if any(layer.op.loading for layer in plan.layers) else own
     data["input"] = str(plan.network.input.map)
     data["layers"] = [entry | _of_layer(plan.network, planned.covers[-1]) for entry, planned in entries]
     return json.dumps(data, indent=2) + "\n"

@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 
 import hwgen
 from hwgen.blocks.mac.mac import MacUnit
-from hwgen.cost.needs import MemoryNeed
+from hwgen.cost.needs import HUGE, ULTRA, MemoryNeed
 from hwgen.dataflow.fit import fit_table
 from hwgen.dataflow.search.search import Search
 from hwgen.device.mapping import brams, large_rams, needs
@@ -50,7 +50,7 @@ def design(tmp_path_factory):
 
 
 def stored(width: int, depth: int) -> tuple[MemoryNeed, ...]:
-    return StoreShape(width, depth, huge=True).needs("weights")
+    return StoreShape(width, depth, HUGE).needs("weights")
 
 
 # The memory
@@ -64,7 +64,7 @@ def stored(width: int, depth: int) -> tuple[MemoryNeed, ...]:
     ],
 )
 def test_spram_is_as_yosys_maps_it(width, depth):
-    store = Store(random_contents(width, depth, 0), huge=True)
+    store = Store(random_contents(width, depth, 0), HUGE)
     counted = [
         count(synthesise(text, "top", UP5K), UP5K) for text in (to_rtlil(store, "top"), to_verilog(store, "top"))
     ]
@@ -75,7 +75,7 @@ def test_spram_is_as_yosys_maps_it(width, depth):
 
 
 def test_a_memory_of_spram_has_one_port_and_no_contents():
-    text = to_verilog(Store(random_contents(16, 700, 0), huge=True), "top")
+    text = to_verilog(Store(random_contents(16, 700, 0), HUGE), "top")
     assert text.count('(* ram_style = "huge" *)') == 1
     assert "store[0] =" not in text
     assert "readmemh" not in text
@@ -83,9 +83,9 @@ def test_a_memory_of_spram_has_one_port_and_no_contents():
 
 @pytest.mark.slow
 def test_stores_of_both_kinds_in_a_chain_take_their_bytes():
-    sizes = [(20, 30, True), (72, 40, False), (37, 90, True)]
+    sizes = [(20, 30, HUGE), (100, 40, ULTRA), (72, 40, None), (37, 90, HUGE), (220, 33, ULTRA)]
     contents = [random_contents(width, depth, n) for n, (width, depth, _) in enumerate(sizes)]
-    stores = [Store(words, huge) for words, (_, _, huge) in zip(contents, sizes, strict=True)]
+    stores = [Store(words, kind) for words, (_, _, kind) in zip(contents, sizes, strict=True)]
     chain, others = Chain(stores), [random_contents(width, depth, 9) for width, depth, _ in sizes]
 
     async def bench(ctx):
@@ -145,7 +145,7 @@ def test_the_plan_says_where_weights_are(design):
     with pytest.raises(InputError, match="the plan has weights in SPRAM, which are loaded: give --weights spram"):
         choose_plan(design.network, UP5K, plan=saved(text))
     with pytest.raises(InputError, match="device lfe5u-25f has no SPRAM for weights: take a --device that has"):
-        choose_plan(design.network, device("lfe5u-25f"), plan=saved(text), large=True)
+        choose_plan(design.network, device("lfe5u-25f"), plan=saved(text), weights="spram")
 
 
 @pytest.fixture(autouse=True)

@@ -132,7 +132,7 @@ DAMAGED = [
     (("layers", 0, "loadable"), {"shift": "x"}, f"{FIRST}: loadable.shift must be a whole number, not \"x\""),
     (("layers", 0), 5, "layers[0]: it must be an object, not 5"),
     (("network",), 5, "network must be a text, not 5"),
-    (("weights",), "soft", 'weights must be "fixed" or "loadable" or "spram", not "soft"'),
+    (("weights",), "soft", 'weights must be "fixed" or "loadable" or "spram" or "ultraram", not "soft"'),
     (("layer",), [], "'layer' is not a field of a plan; known here: format, network, "),
     (("layers",), {}, "not a plan file (layers must be a list, not {})"),
     (("layers",), ..., "not a plan file ('layers' is missing)"),

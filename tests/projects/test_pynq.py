@@ -149,6 +149,17 @@ def test_weights_are_loaded_with_their_scales(loadable, tmp_path):
     assert [buffer.freed for buffer in fake.buffers if buffer.size == 4 + len(made.image)] == [True] * 3
 
 
+def test_a_bitstream_without_weights_is_given_them_first(driver, tmp_path):
+    given, texts = facts("loadable"), files("pynq", "loadable")
+    spec = json.loads(texts["accelerator.json"])
+    spec["load"]["waits"] = True
+    (tmp_path / "weights.bin").write_bytes(given.image)
+    make, fake = driver(given, {**texts, "accelerator.json": json.dumps(spec)}, Loaded(given))
+    accelerator, frames = make(), random_frames(2, "loadable")
+    assert fake.transfers == [given.header_bytes + len(given.image)]
+    same(accelerator.run(frames), simulate(given.made.network, None, frames).results)
+
+
 def test_weights_of_something_else_are_refused(loadable, driver, tmp_path):
     accelerator, fake, made = loadable
     made.write(tmp_path / "other")

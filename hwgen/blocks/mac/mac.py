@@ -40,7 +40,7 @@ from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.blocks.stream import beat_stream, join
 from hwgen.cost.actor import Actor, Give
 from hwgen.cost.logic import Logic, adder
-from hwgen.cost.needs import Cost, MemoryNeed, Products
+from hwgen.cost.needs import ULTRA, Cost, MemoryNeed, Products
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import IntType
 from hwgen.memory.queue import Outlet, queue_depth, queue_logic
@@ -86,7 +86,8 @@ class MacOperator(Operator):
         kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
         trees = [Offers(figures, kinds, partial(self._made, table, at_once, TREE)) for at_once, figures in both]
         usual = [*self._cascades(table, kinds), *trees, self._in_luts(table, kinds)]
-        moved = *_moved(LUTS, usual, self._for_luts(table)), *_moved(LARGE, trees, table.deeper(LOGIC_DEPTH))
+        deep = table.deeper(LOGIC_DEPTH)
+        moved = *_moved(LUTS, usual, self._for_luts(table)), *_moved(LARGE, trees, deep), *_moved(ULTRA, usual, deep)
         return (*usual, *self._constant(table, kinds), *moved)
 
     def _for_luts(self, table: MacTable) -> np.ndarray:
@@ -155,8 +156,8 @@ class MacUnit(OperatorUnit):
         return self.array.source.loads
 
     @property
-    def waits(self) -> bool:
-        return self.array.source.waits
+    def large(self) -> str | None:
+        return self.array.source.large
 
     @cached_property
     def cost(self) -> Cost:

@@ -12,7 +12,7 @@ from hwgen.cost.needs import Cost
 from hwgen.device.mapping import counted, logic_luts
 from hwgen.device.targets import Device
 from hwgen.graph.errors import ModelError
-from hwgen.memory.weights import LARGE
+from hwgen.memory.weights import LARGE, LARGE_PLACES, LUTS
 
 from .resources import NO_END
 
@@ -55,7 +55,8 @@ class LayerOffers:
         prices = {kind: counted([kind], device) for group in offered for kind in group.products}
         usual = _undone([(group, _multipliers(group, prices)) for group in offered if group.moved is None])
         moves = [(each, each.moved) for each in offered if each.moved is not None and each.moved.group in usual]
-        moves = [(each, move) for each, move in moves if large or move.place != LARGE]
+        there = LARGE_PLACES.get(device.large_style) if large else None
+        moves = [(each, move) for each, move in moves if move.place in (LUTS, there)]
         self.name, self.op, self.groups = name, op, [*usual, *(each for each, _ in moves)]
         self.cycles = np.concatenate([group.table.cycles for group in self.groups])
         self.multipliers = np.concatenate([_multipliers(group, prices) for group in self.groups])

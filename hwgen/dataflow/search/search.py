@@ -27,6 +27,7 @@ from hwgen.graph.errors import FitError
 from hwgen.graph.network import Network
 
 from .descent import Descent
+from .last_resort import loaded_or_not
 from .latency import least_latency
 from .layers import NetworkOffers
 from .offers import Choice
@@ -62,7 +63,8 @@ class Search:
     """The search for ``network`` on ``device`` with at most ``multipliers``, as many as the device has unless given.
 
     With ``bound`` the plan must fit the device: where none does that is an error, or with ``lenient`` it is as without.
-    With ``large`` weights may be in large RAM, if the device has any; with ``in_luts`` products may be made of LUTs.
+    With ``large`` weights may be in large RAM, if the device has any; with UltraRAM as the ``last_resort`` they may be
+    there only if nothing fits otherwise, ``large`` or not. With ``in_luts`` products may be made of LUTs.
     ``costs`` of units are kept there for searches on other devices, else for the next one of the same network.
     """
 
@@ -72,6 +74,7 @@ class Search:
     bound: bool = True
     lenient: bool = False
     large: bool = False
+    last_resort: bool = False
     costs: dict[OperatorUnit, Cost] | None = None
     in_luts: bool = False
 
@@ -98,7 +101,7 @@ class Search:
 
     @property
     def _large(self) -> bool:
-        return self.large and has_large_ram(self.device)
+        return self.large and has_large_ram(self.device) and not (self.last_resort and self.device.ultra_rams)
 
     @property
     def budget(self) -> int:
@@ -113,7 +116,7 @@ class Search:
 
     def fastest(self) -> Plan:
         """The plan with the fewest cycles per frame; FitError where none fits."""
-        return self._fastest().plan
+        return loaded_or_not(self, lambda search: search._fastest().plan)
 
     def choices(self) -> list[Choice]:
         """The units of :meth:`fastest`; that takes no queues where nothing but multipliers limits it."""
@@ -143,8 +146,11 @@ class Search:
 
     def for_rate(self, cycles: int) -> Plan:
         """The plan with the least hardware that takes at most ``cycles`` per frame; FitError where none fits."""
+        return loaded_or_not(self, lambda search: search._for_rate(cycles))
+
+    def _for_rate(self, cycles: int) -> Plan:
         cheapest = self.plan(self._exact(lambda: self._cheapest_in(cycles)))
-        if self._suffices(cheapest):
+        if self.suffices(cheapest):
             return cheapest
         for able in filter(None, (self, self._spared)):
             fitting = able._fitting(partial(able.offers.within, cycles))
@@ -160,7 +166,10 @@ class Search:
         )
 
     def least_latency(self) -> Plan:
-        """The plan with which a single frame takes the fewest cycles; never more than that of :meth:`fastest`."""
+        """The plan with which a frame takes the fewest cycles from end to end; never more than with :meth:`fastest`."""
+        return loaded_or_not(self, lambda search: search._least_latency())
+
+    def _least_latency(self) -> Plan:
         fastest, ways = self._fastest(), []
         if self.offers.least <= self.budget:
             ways.append((self, self._usual))
@@ -173,17 +182,24 @@ class Search:
         """The plan for the shortest way that is found from ``start``; None where it does not fit."""
         picks = least_latency(self.offers, start.picks, self.budget, self._fits)
         plan = self.plan(self.offers.moved(picks, self._limits[-1]))
-        return plan if self._suffices(plan) and self.spent(plan) <= self.budget else None
+        return plan if self.suffices(plan) and self.spent(plan) <= self.budget else None
 
     def slowest(self) -> tuple[Plan, bool]:
         """A plan, however slow, that fits if one is found that does; and whether it has its queues, which are not
         looked for where a frame takes too long to be scheduled. Products are made of LUTs where there are too few
-        multipliers."""
+        multipliers, and weights loaded where nothing fits otherwise."""
+        found = self._slowest_spared()
+        if self.suffices(found[0]) or not self.loaded:
+            return found
+        loaded = self.loaded._slowest_spared()
+        return loaded if self.suffices(loaded[0]) else found
+
+    def _slowest_spared(self) -> tuple[Plan, bool]:
         found = self._slowest()
         if fit_table(found[0], self.device).total.dsps <= self.device.dsps or not self._spared:
             return found
         spared = self._spared._slowest()
-        return spared if self._spared._suffices(spared[0]) else found
+        return spared if self._spared.suffices(spared[0]) else found
 
     def _slowest(self) -> tuple[Plan, bool]:
         offers, rest = self.offers, np.zeros_like(self._limits)
@@ -205,13 +221,23 @@ class Search:
 
     # How it is found
 
+    @cached_property
+    def loaded(self) -> "Search | None":
+        """The same with weights that may be in UltraRAM; None where they may not, or may be from the start."""
+        if not (self.bound and self.last_resort and self.device.ultra_rams):
+            return None
+        loaded = replace(self, large=True, last_resort=False, lenient=False)
+        for own, known in zip(loaded.offers.layers, self.offers.layers, strict=True):
+            own.learn(known)
+        return loaded
+
     def _fastest(self) -> Found:
         """The fastest that fits, with products made of LUTs where that is faster; FitError where there is none."""
         spared = self._spared
         if spared and self.offers.least > self.budget:
             return spared._faster() or self._usual
         usual = self._usual
-        if not self._suffices(usual.plan):
+        if not self.suffices(usual.plan):
             return usual
         return (spared and spared._faster(self.cycles(usual.picks))) or self._lighter(usual)
 
@@ -237,7 +263,7 @@ class Search:
         """The fastest that fits without products in LUTs."""
         picks = self.picks()
         cheapest = self._cheapest(picks) if self._fits(picks) else None
-        if cheapest and self._suffices(cheapest.plan):
+        if cheapest and self.suffices(cheapest.plan):
             return cheapest
         fitting = self._fastest_fitting(self.cycles(picks))
         if fitting:
@@ -256,7 +282,8 @@ class Search:
         fitting = self._least_fitting(lambda target: target >= least)
         if fitting is not None:
             return self._evened(fitting)
-        return self._nearest if self._suffices(self._nearest.plan) else None
+        nearest = self._nearest.plan
+        return self._nearest if self.suffices(nearest) and self.spent(nearest) <= self.budget else None
 
     def _least_fitting(self, able: Callable[[int], bool]) -> Found | None:
         """What fits, for the least of the targets that are ``able`` for which anything does."""
@@ -276,9 +303,9 @@ class Search:
                 return None
             picks = self.offers.moved(picks, self._limits[-1])
             plan = self.offers.plan(picks).placed(self.device)
-            if self._suffices(plan):  # queues take a run of the whole schedule
+            if self.suffices(plan):  # queues take a run of the whole schedule
                 found = self._found(picks)
-                if self._suffices(found.plan) and self.spent(found.plan) <= self.budget:
+                if self.suffices(found.plan) and self.spent(found.plan) <= self.budget:
                     return found
                 plan = found.plan
             more = np.maximum(rest, self._besides(picks, plan))
@@ -305,7 +332,7 @@ class Search:
     def _instead(self, found: Found, picks: list[int]) -> Found:
         """The plan with ``picks``, where that does fit; else ``found``."""
         other = self._found(picks)
-        return other if self._suffices(other.plan) and self.spent(other.plan) <= self.budget else found
+        return other if self.suffices(other.plan) and self.spent(other.plan) <= self.budget else found
 
     def _lighter(self, found: Found) -> Found:
         """As fast with fewer LUTs: smaller and smaller shares of them, as long as multipliers that are left suffice
@@ -392,7 +419,8 @@ class Search:
             return fit_table(self.offers.plan(picks).placed(self.device), self.device).fits
         return not self.bound or bool((self.offers.taken(picks) <= self._limits).all())
 
-    def _suffices(self, plan: Plan) -> bool:
+    def suffices(self, plan: Plan) -> bool:
+        """Whether ``plan`` fits, if it must."""
         return not self.bound or fit_table(plan, self.device).fits
 
 

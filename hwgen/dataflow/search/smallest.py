@@ -61,12 +61,11 @@ def by_size(devices: Sequence[Device] = DEVICES) -> list[Device]:
     return sorted(devices, key=lambda device: (device.luts, device.brams, device.dsps))
 
 
-def smallest(
-    network: Network, large: bool = False, devices: Sequence[Device] = DEVICES, seconds: float = SECONDS
-) -> Verdict:
-    """The smallest of ``devices`` that takes ``network``; weights may be in ``large`` RAM."""
+def smallest(network: Network, devices: Sequence[Device] = DEVICES, seconds: float = SECONDS, **large: bool) -> Verdict:
+    """The smallest of ``devices`` that takes ``network``; ``large``: where weights may be, as a :class:`Search` is
+    told."""
     end = time.process_time() + seconds
-    searches = shared(network, large)
+    searches = shared(network, **large)
     best = None
     weights = weight_bits(network)
     able = [device for device in by_size(devices) if memory_bits(device) >= weights]
@@ -82,14 +81,14 @@ def smallest(
     return best
 
 
-def shared(network: Network, large: bool = False) -> Callable[[Device], Search]:
+def shared(network: Network, **large: bool) -> Callable[[Device], Search]:
     """Searches on any device, which share what they have found of the layers."""
     costs: dict[OperatorUnit, Cost] = {}
     families: dict[str, Search] = {}
 
     def search(device: Device) -> Search:
         first = families.get(device.family.name)
-        made = first.on(device) if first else Search(network, device, large=large, costs=costs)
+        made = first.on(device) if first else Search(network, device, costs=costs, **large)
         return families.setdefault(device.family.name, made) if first is None else made
 
     return search

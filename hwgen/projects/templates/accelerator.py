@@ -20,12 +20,15 @@ BUFFER_BYTES = 1 << 22  # of the larger buffer, unless one frame takes more
 
 
 class Accelerator(pynq.Overlay):
-    """The overlay with the network in it; ``bitfile`` with its ``.hwh`` beside it."""
+    """The overlay with the network in it; ``bitfile`` with its ``.hwh`` beside it. Weights that the bitstream does not
+    hold are loaded from the ``weights.bin`` that lies beside this file."""
 
     def __init__(self, bitfile=None, **settings):
         self.spec = json.loads((FOLDER / "accelerator.json").read_text(encoding="utf-8"))
         super().__init__(str(bitfile or FOLDER / f"{self.spec['name']}.bit"), **settings)
         self._buffers = {}
+        if self.spec.get("load", {}).get("waits"):
+            self.load(FOLDER)
 
     def run(self, frames, batch=None):
         """The model's result [N, ...] for ``frames`` [N, ...], or one frame; of several results each by its name.
