@@ -1,6 +1,7 @@
 """How a network is to be laid out: the plan in a file, or the one found within what is asked for."""
 
 from pathlib import Path
+from typing import TypedDict
 
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import plan_file, read_document
@@ -74,7 +75,14 @@ def binds(device: str | Device | None, multipliers: int | None, fps: float | Non
     return device is not None or (multipliers is None and fps is None)
 
 
-def large_ram(weights: str) -> dict[str, bool]:
+class LargeRam(TypedDict):
+    """Those fields of a :class:`Search`."""
+
+    large: bool
+    last_resort: bool
+
+
+def large_ram(weights: str) -> LargeRam:
     """What a :class:`Search` is told of large RAM. UltraRAM that is not asked for is the last resort: weights in block
     RAM are there at power-up."""
     return {"large": weights not in (AUTO, FIXED), "last_resort": weights in (AUTO, LOADABLE)}

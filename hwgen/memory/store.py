@@ -213,7 +213,7 @@ class Store(wiring.Component):
             shape=unsigned(contents.width),
             depth=len(contents),
             init=[] if self.shape.large else list(contents),
-            attrs=({} if self.shape.large else {LOADED: 1}) | RAM_ATTRIBUTES[self.shape.style],
+            attrs={**({} if self.shape.large else {LOADED: 1}), **RAM_ATTRIBUTES[self.shape.style]},
         )
         read, write = store.read_port(domain="sync" if self.latency else "comb"), store.write_port()
         m.d.comb += [

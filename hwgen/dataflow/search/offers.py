@@ -55,7 +55,7 @@ class LayerOffers:
         prices = {kind: counted([kind], device) for group in offered for kind in group.products}
         usual = _undone([(group, _multipliers(group, prices)) for group in offered if group.moved is None])
         moves = [(each, each.moved) for each in offered if each.moved is not None and each.moved.group in usual]
-        there = LARGE_PLACES.get(device.large_style) if large else None
+        there = LARGE_PLACES[device.large_style] if large and device.large_style else None
         moves = [(each, move) for each, move in moves if move.place in (LUTS, there)]
         self.name, self.op, self.groups = name, op, [*usual, *(each for each, _ in moves)]
         self.cycles = np.concatenate([group.table.cycles for group in self.groups])
