@@ -1,27 +1,36 @@
 """What is found where weights need not be loaded if they can be constants: with constants first."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import FitError
 
-if TYPE_CHECKING:
-    from .search import Search
+Searching = TypeVar("Searching", bound="_Searching")
 
 
-def loaded_or_not(search: "Search", find: Callable[["Search"], Plan]) -> Plan:
+class _Searching(Protocol):
+    """A search; ``loaded`` is the same with weights that may be loaded, if that is its last resort."""
+
+    @property
+    def loaded(self: Searching) -> Searching | None: ...
+
+    def suffices(self, plan: Plan) -> bool: ...
+
+
+def loaded_or_not(search: Searching, find: Callable[[Searching], Plan]) -> Plan:
     """What ``find`` finds with ``search``; where that does not fit, with weights in UltraRAM if it has that as its last
     resort. FitError where nothing fits, unless the search is lenient."""
+    loaded: Searching | None = search.loaded
     try:
         plan = find(search)
     except FitError:
-        if search.loaded is None:
+        if loaded is None:
             raise
-        return find(search.loaded)
-    if search.loaded is None or search.suffices(plan):
+        return find(loaded)
+    if loaded is None or search.suffices(plan):
         return plan
     try:
-        return find(search.loaded)
+        return find(loaded)
     except FitError:
         return plan
