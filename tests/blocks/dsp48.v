@@ -1,12 +1,13 @@
 // DSP48E1 and DSP48E2 as AMD's guides describe them (UG479, 7 Series DSP48E1 Slice; UG579, UltraScale Architecture DSP
-// Slice): the ports and attributes that steps of cascades use. Whatever else is asked for is an error.
+// Slice): the ports and attributes that steps of cascades and scalers use. Whatever else is asked for is an error.
 //
 //   A --[A1]--[A2]--+
 //                   x --[M]--+
 //   B --[B1]--[B2]--+        + --[P]--> P, PCOUT
 //   C --[C]--+               |
 //            +--- Z ---------+
-//   PCIN ----+
+//   PCIN ----+               |
+//   both by 17 bits to the right, too: PCIN >> 17, P >> 17
 
 // What both have in common. The multiplier takes the lowest MULTIPLICAND bits of A.
 module dsp48_model #(
@@ -29,7 +30,9 @@ module dsp48_model #(
   reg signed [MULTIPLICAND+17:0] m = 0;
   reg signed [47:0] c1 = 0, p = 0;
   wire signed [MULTIPLICAND-1:0] multiplicand = a2[MULTIPLICAND-1:0];
-  wire signed [47:0] z = Z == 3'b011 ? (CREG == 1 ? c1 : C) : PCIN;
+  wire signed [47:0] pcin = PCIN;
+  wire signed [47:0] lower = (Z[1] ? p : pcin) >>> 17;
+  wire signed [47:0] z = Z == 3'b011 ? (CREG == 1 ? c1 : C) : Z[2] ? lower : pcin;
   always @(posedge CLK) begin
     if (CEA1) a1 <= A;
     if (CEB1) b1 <= B;
@@ -43,7 +46,8 @@ module dsp48_model #(
 `ifndef YOSYS
   initial if (AREG != 1 && AREG != 2 || BREG != 1 && BREG != 2) $error("%m: AREG and BREG are not 1 or 2");
   initial if (CREG != 0 && CREG != 1) $error("%m: CREG is not 0 or 1");
-  always @(posedge CLK) if (Z !== 3'b001 && Z !== 3'b011) $error("%m: Z is neither PCIN nor C");
+  always @(posedge CLK) if (Z !== 3'b001 && Z !== 3'b011 && Z !== 3'b101 && Z !== 3'b110)
+    $error("%m: Z is neither PCIN nor C, nor what is 17 bits to the right of PCIN or P");
 `endif
 endmodule
 

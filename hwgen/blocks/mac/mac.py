@@ -35,7 +35,7 @@ from hwgen.blocks.mac.mac_folding import (
 from hwgen.blocks.mac.mac_layer import MacLayer, MacShape
 from hwgen.blocks.mac.packer import Packer, Packing, left_over
 from hwgen.blocks.operator import Moved, Offers, Operator, OperatorUnit
-from hwgen.blocks.requantize.requantizer import ResultPlan
+from hwgen.blocks.requantize.requantizer import ResultPlan, block_product
 from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.blocks.stream import beat_stream, join
 from hwgen.cost.actor import Actor, Give
@@ -98,10 +98,12 @@ class MacOperator(Operator):
     def _cascades(self, table: MacTable, kinds: tuple[Products, ...]) -> Iterator[Offers]:
         layer = self.layer
         cells = tuple(replace(kind, cell=True) for kind in kinds[:2])
-        for (at_once, figures), block in product(((PAIR, table.pair), (SINGLE, table.single)), SLICES.values()):
+        for at_once, block in product((PAIR, SINGLE), SLICES.values()):
             if not cascade_problems(block, layer.input.type, layer.weight_type, layer.weight_range, at_once):
-                make = partial(self._made, table, at_once, block.name)
-                yield Offers(figures, (*cells, kinds[2]), make, slices=block.name)
+                scaling = layer.blocks(block.name)
+                digit = kinds[2] if scaling is None else block_product(block.name)
+                make = partial(self._made, table, at_once, block.name, blocks=scaling)
+                yield Offers(table.scaled(at_once, scaling), (*cells, digit), make, slices=block.name)
 
     def _in_luts(self, table: MacTable, kinds: tuple[Products, ...]) -> Offers:
         logic = Multiplier(self.layer.input.type, self.layer.weight_type, IN_LUTS).logic
@@ -117,8 +119,8 @@ class MacOperator(Operator):
     def _made_constant(self, table: MacTable, at: int) -> "MacUnit":
         return self._made(table, IN_LUTS, CONSTANT, int(table.whole[at]))
 
-    def _made(self, table: MacTable, at_once: int, array: str, at: int) -> "MacUnit":
-        return self._laid_out(table.folding(at, at_once, array))
+    def _made(self, table: MacTable, at_once: int, array: str, at: int, blocks: int | None = None) -> "MacUnit":
+        return self._laid_out(table.folding(at, at_once, array, blocks))
 
 
 def _moved(place: str, groups: Iterable[Offers], numbers: np.ndarray) -> Iterator[Offers]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 
 import numpy as np
@@ -66,10 +66,14 @@ class MacFolding:
 
 
 def unit_requantizer(layer: MacLayer, folding: MacFolding) -> ResultPlan:
-    """The requantiser behind ``folding``: it starts anew with every window's channels."""
+    """The requantiser behind ``folding``: it starts anew with every window's channels. Beside cascades of blocks it
+    multiplies in such ones, too."""
     results, period = folding.parallel * folding.outputs, folding.parallel * layer.group_outputs
     lut_cycles = -(-layer.elements // folding.portion) if folding.in_luts else 0
-    return requantizer_plan(layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles)
+    blocks = "" if folding.array in PLAIN else folding.array
+    return requantizer_plan(
+        layer.requantization, results, folding.lanes_out, folding.serial, period, lut_cycles, blocks
+    )
 
 
 @lru_cache(SHARED)
@@ -85,8 +89,11 @@ class MacTable:
     """:func:`mac_foldings` of a layer, and their figures: where a multiplier makes a ``single`` product, and where it
     makes a ``pair``, for two output channels that share an activation. Kinds of products: single ones, pairs, and
     those of the requantiser. ``depths`` int64: words of weights; ``whole`` are the numbers of those with one word,
-    and ``constant`` their figures."""
+    and ``constant`` their figures.
 
+    All that is so where the requantiser takes the ``digits`` of ``shape``; elsewhere see :meth:`scaled`."""
+
+    shape: MacShape
     foldings: tuple[MacFolding, ...]
     single: OfferTable
     pair: OfferTable
@@ -94,9 +101,31 @@ class MacTable:
     whole: np.ndarray
     constant: OfferTable
 
-    def folding(self, at: int, products: int, array: str = TREE) -> MacFolding:
+    def scaled(self, at_once: int, blocks: int | None) -> OfferTable:
+        """Figures where a lane of the requantiser takes so many ``blocks`` instead of a multiplier for each digit."""
+        usual = self.pair if at_once == PAIR else self.single
+        if blocks in (None, self.shape.digits):
+            return usual
+        if (at_once, blocks) not in self._scaled:
+            counts = usual.counts.copy()
+            counts[-1] = [_digits(blocks, self._in_blocks(folding, blocks)) for folding in self.foldings]
+            self._scaled[at_once, blocks] = OfferTable(usual.cycles, counts, usual.kinds)
+        return self._scaled[at_once, blocks]
+
+    @cached_property
+    def _scaled(self) -> dict[tuple[int, int], OfferTable]:
+        return {}
+
+    def _in_blocks(self, folding: MacFolding, blocks: int) -> MacFolding:
+        """``folding`` with as many lanes as keep up where each takes so many blocks."""
+        found = None if folding.in_luts else _lanes(_with_pixels(self.shape, folding.pixels), folding, blocks)
+        return replace(folding, lanes_out=found[0], serial=found[1]) if found else folding
+
+    def folding(self, at: int, products: int, array: str = TREE, blocks: int | None = None) -> MacFolding:
         """One of them, with so many products to a multiplier, two only where outputs share an activation."""
         folding = self.foldings[at]
+        if blocks not in (None, self.shape.digits):
+            folding = self._in_blocks(folding, blocks)
         shared = products != PAIR or folding.outputs > 1
         return replace(folding, products=products if shared else SINGLE, array=array)
 
@@ -119,14 +148,14 @@ def mac_table(layer: MacShape) -> MacTable:
     cycles = np.array([mac_interval(wide, each) for wide, each in zip(layers, foldings, strict=True)], np.int64)
     single, pair = (OfferTable(cycles, _counts(layer, foldings, at_once), kinds) for at_once in (SINGLE, PAIR))
     whole = np.flatnonzero(np.array(depths) == 1)
-    return MacTable(foldings, single, pair, np.array(depths, np.int64), whole, single.some(whole))
+    return MacTable(layer, foldings, single, pair, np.array(depths, np.int64), whole, single.some(whole))
 
 
 def _counts(layer: MacShape, foldings: tuple[MacFolding, ...], at_once: int) -> np.ndarray:
     """Hardware multipliers int64 [kinds, foldings] where each of the dot products makes ``at_once`` products."""
     elements = np.array([folding.parallel * folding.portion for folding in foldings], np.int64)
     outputs = np.array([folding.outputs for folding in foldings], np.int64)
-    digits = np.array([_digits(layer, folding) for folding in foldings], np.int64)
+    digits = np.array([_digits(layer.digits, folding) for folding in foldings], np.int64)
     pairs = np.where((outputs > 1) & (at_once == PAIR), elements * -(-outputs // PAIR), 0)
     return np.stack([np.where(pairs > 0, 0, elements * outputs), pairs, digits])
 
@@ -151,9 +180,9 @@ def _pixels_taken(layer: MacShape, window: str) -> int:
     return WINDOWS[window].pixels(layer.input, layer.window)
 
 
-def _digits(layer: MacShape, folding: MacFolding) -> int:
-    """Hardware multipliers of the requantiser."""
-    return 0 if folding.in_luts else folding.lanes_out * (1 if folding.serial else layer.digits)
+def _digits(digits: int, folding: MacFolding) -> int:
+    """Hardware multipliers of the requantiser, of which a lane takes one for each digit unless these come in turn."""
+    return 0 if folding.in_luts else folding.lanes_out * (1 if folding.serial else digits)
 
 
 def pixel_problems(layer: MacShape, folding: MacFolding) -> list[str]:
@@ -322,16 +351,23 @@ def _suiting(layer: MacShape, parallel: int, kind: str) -> list[int]:
 
 def _requantized(layer: MacShape, shape: MacFolding) -> Iterator[MacFolding]:
     """``shape`` with the cheapest requantiser that keeps up with the sums, in hardware multipliers and in LUTs."""
+    found, few = _lanes(layer, shape, layer.digits), _lanes(layer, shape, 1)
+    if found:
+        yield replace(shape, lanes_out=found[0], serial=found[1])
+    if few and layer.digits:
+        yield replace(shape, lanes_out=few[0], in_luts=True)
+
+
+def _lanes(layer: MacShape, shape: MacFolding, digits: int) -> tuple[int, bool] | None:
+    """The fewest lanes of a requantiser that keep up with the sums, and whether a lane takes its ``digits`` in turn,
+    where that takes fewer multipliers; None where none keep up."""
     portions = -(-layer.elements // shape.portion)
     ends = shape.parallel * shape.outputs, shape.parallel * layer.group_outputs
     few = least_lanes(*ends, portions)
-    slow = least_lanes(*ends, portions // layer.digits) if layer.digits > 1 else None
-    if slow and few and slow < few * layer.digits:
-        yield replace(shape, lanes_out=slow, serial=True)
-    elif few:
-        yield replace(shape, lanes_out=few)
-    if few and layer.digits:
-        yield replace(shape, lanes_out=few, in_luts=True)
+    slow = least_lanes(*ends, portions // digits) if digits > 1 else None
+    if slow and few and slow < few * digits:
+        return slow, True
+    return (few, False) if few else None
 
 
 @lru_cache(4096)

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from hwgen.blocks.arith.sums import channel_sums, exact_float, window_sums
-from hwgen.blocks.requantize.requantizer import digit_products, digits
+from hwgen.blocks.requantize.requantizer import blocks_for, digit_products, digits
 from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.cost.needs import Products
 from hwgen.graph.exact.loadable import LoadForm
@@ -143,6 +143,11 @@ class MacLayer:
         x, weight = self.input.type, self.weight_type
         mac = Products(1, x.width + (not x.signed), weight.width + (not weight.signed))
         return mac, digit_products(self.requantization, 1) if self.shape.digits else replace(mac, count=0)
+
+    def blocks(self, kind: str) -> int | None:
+        """DSP blocks of a kind that a lane of the requantiser takes; None where these cannot multiply there, or nothing
+        is multiplied."""
+        return blocks_for(self.requantization, kind) if self.shape.digits else None
 
     @cached_property
     def weight_type(self) -> IntType:

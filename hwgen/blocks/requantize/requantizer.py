@@ -7,7 +7,7 @@ that is needed.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +17,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.arith.arithmetic import delay, register
+from hwgen.blocks.array.slices import SLICES
 from hwgen.blocks.mac.packer import Packed
 from hwgen.blocks.requantize.requantizer_lane import (
     DIGIT_BITS,
@@ -26,6 +27,7 @@ from hwgen.blocks.requantize.requantizer_lane import (
     constant_bits,
     needless_rows,
 )
+from hwgen.blocks.requantize.scaler import blocks_to_scale
 from hwgen.blocks.stream import element_shape
 from hwgen.cost.logic import Logic, counter, delayed, index_bits, stepper, total
 from hwgen.cost.needs import MemoryNeed, Products
@@ -99,10 +101,12 @@ class RequantizerPlan(ResultPlan):
         serial: bool = False,
         period: int | None = None,
         lut_cycles: int = 0,
+        blocks: str = "",
     ) -> "RequantizerPlan":
         """The plan for the channels of ``requantization``; ``period`` is all of them unless given.
 
-        With ``lut_cycles`` for a set of results it multiplies in LUTs, with digits as small as these allow.
+        With ``lut_cycles`` for a set of results it multiplies in LUTs, with digits as small as these allow; otherwise
+        in ``blocks`` of this kind, if any, where these can.
         """
         channels = requantization.channels
         bits = requantization.multiplier_bits if multiplies(requantization) else 0
@@ -111,6 +115,11 @@ class RequantizerPlan(ResultPlan):
             cycles = min(max(lut_cycles // -(-results // lanes), 1), bits)
             size = -(-bits // cycles)
             count = -(-bits // size)
+        scaling = None if in_luts or not blocks else blocks_for(requantization, blocks)
+        if scaling:
+            direct = not (requantization.ties or requantization.widths)
+            by = Multiplication(scaling, serial and scaling > 1, size, False, requantization.rounds, blocks, direct)
+            return RequantizerPlan(results, lanes, channels, period or channels, by)
         by = Multiplication(count, (serial or in_luts) and count > 1, size, in_luts, requantization.rounds)
         return RequantizerPlan(results, lanes, channels, period or channels, by)
 
@@ -127,7 +136,7 @@ class RequantizerPlan(ResultPlan):
     @property
     def latency(self) -> int:
         """Cycles from sums to the first ``push``."""
-        return 1 + rom_latency(self.rounds) + self.by.latency + 5
+        return 1 + rom_latency(self.rounds) + self.by.latency + 1 + self.by.rounding
 
     def contents(self, requantization: Requantization, out: IntType) -> tuple[Contents, Contents]:
         """What is loaded: the constants of channels, and what is the same for all of them."""
@@ -138,7 +147,11 @@ class RequantizerPlan(ResultPlan):
 
     def products(self, requantization: Requantization) -> tuple[Products, ...]:
         """The multipliers by their operand widths."""
-        return (digit_products(requantization, self.multipliers),) if self.multipliers else ()
+        if not self.multipliers:
+            return ()
+        if self.by.blocks:
+            return (replace(block_product(self.by.blocks), count=self.multipliers),)
+        return (digit_products(requantization, self.multipliers),)
 
     def component(self, requantization: Requantization, sum_: IntType, out: IntType) -> "Requantizer":
         """The hardware, for sums and results of these types."""
@@ -166,7 +179,8 @@ class RequantizerPlan(ResultPlan):
             bits = [columns.registers for columns in _columns(self, requantization)]
             constants = Logic(register=sum(bits)) + self._needless(requantization, form.factor.width)
         multiplier, offset = map(delayed, bits[1:], form.waits, widths[1:])
-        constants += offset + (multiplier.next_to_multiplier if self.multipliers else multiplier)
+        inside = self.multipliers and not self.by.blocks
+        constants += offset + (multiplier.next_to_multiplier if inside else multiplier)
         sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
         sums += delayed(index_bits(self.spacing), rom_latency(self.rounds))  # the digit's number
         return serialiser_logic(self, sum_) + sums + constants + self.lanes * form.logic
@@ -222,6 +236,20 @@ def digit_products(requantization: Any, count: int) -> Products:
     """``count`` multipliers of an operand by a digit."""
     operand = requantization.factor_type
     return Products(count, operand.width + (not operand.signed), DIGIT_BITS + 1)
+
+
+def blocks_for(requantization: Any, kind: str) -> int | None:
+    """Blocks of a kind that a lane's product by the constant takes, the offset added; None where they cannot do it, or
+    there is no such product."""
+    if not multiplies(requantization):
+        return None
+    _, constant, offset = constant_bits(requantization)
+    return blocks_to_scale(kind, requantization.factor_type.width, constant, offset)
+
+
+def block_product(kind: str) -> Products:
+    """One of these blocks."""
+    return Products(1, SLICES[kind].operand, SLICES[kind].x, cell=True)
 
 
 class Requantizer(wiring.Component):

@@ -6,11 +6,12 @@ from functools import reduce
 from operator import add
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, ValueLike, signed, unsigned
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.arith.arithmetic import delay, register
+from hwgen.blocks.requantize.scaler import Scaler, ScalerForm
 from hwgen.blocks.stream import element_shape
 from hwgen.cost.logic import Logic, adder, adder_register, adder_tree, clipped, delayed
 from hwgen.graph.exact.requantization import SIGNIFICAND, Requantization
@@ -26,7 +27,9 @@ class Multiplication:
     """How a lane multiplies by a channel's constant, which has ``digits`` digits of ``digit_bits``: 0 where it is 1.
 
     With ``serial`` it takes a digit a cycle, otherwise all at once. With ``in_luts`` digits are multiplied by adders,
-    so that no hardware multiplier is needed. ``rounded`` says that operands are rounded before.
+    so that no hardware multiplier is needed. ``rounded`` says that operands are rounded before. With ``blocks``, a kind
+    of :data:`hwgen.blocks.requantize.scaler.SCALING`, these multiply and add the offset. ``direct`` says that nothing
+    is corrected behind them, so that what leaves them is clipped at once.
     """
 
     digits: int
@@ -34,6 +37,8 @@ class Multiplication:
     digit_bits: int = DIGIT_BITS
     in_luts: bool = False
     rounded: bool = False
+    blocks: str = ""
+    direct: bool = False
 
     @property
     def spacing(self) -> int:
@@ -52,8 +57,16 @@ class Multiplication:
 
     @property
     def latency(self) -> int:
-        """Cycles from a sum to the product by all digits, but for the register behind that."""
+        """Cycles from a sum to the product by all digits, but for the register behind that; in blocks the one before
+        the product is inside."""
+        if self.blocks:
+            return self.before_product + self.digits
         return self.before_product + self.part_latency + self.spacing
+
+    @property
+    def rounding(self) -> int:
+        """Registers behind that of the product with the offset added."""
+        return 1 if self.direct else 4
 
 
 @dataclass(frozen=True)
@@ -93,16 +106,28 @@ class LaneForm:
     def holds(self) -> bool:
         """Whether one register holds the offset until it is needed: where constants stay for all digits, taken at the
         last of them, it is there from then to the last digit of the next sum."""
-        return self.by.serial and self.by.latency < 2 * self.by.spacing
+        return self.by.serial and not self.by.blocks and self.by.latency < 2 * self.by.spacing
 
     @property
     def waits(self) -> tuple[int, int]:
         """Registers in the way of the multiplier and of the offset. Of digits that come one by one only these wait."""
+        if self.by.blocks:
+            return 0 if self.by.serial else self.by.before_product - 1, self.by.before_product
         return 0 if self.by.serial else self.by.before_product, 1 if self.holds else self.by.latency
+
+    @property
+    def scaler(self) -> ScalerForm:
+        """The blocks that multiply, where it has any."""
+        _, constant, offset = self.constant_bits
+        dropped = self.shift if self.by.direct else 0
+        return ScalerForm(self.by.blocks, self.factor.width, constant, offset, self.by.serial, dropped)
 
     @property
     def logic(self) -> Logic:
         """Counted bits, but for the delayed constants."""
+        if self.by.blocks:
+            last = Logic(register=-self.factor.width)  # which the blocks have
+            return self._operand_logic + last + self._scaler_logic + self._rounding_logic
         return self._operand_logic + self._product_logic + self._rounding_logic
 
     @property
@@ -141,6 +166,15 @@ class LaneForm:
         return by.digits * part + joined + Logic(register=self._total - (by.digits == 1))
 
     @property
+    def _scaler_logic(self) -> Logic:
+        """What is beside the blocks: digits chosen one by one."""
+        scaler, by = self.scaler, self.by
+        if not by.serial:
+            return scaler.logic
+        digit = max(scaler.widths)
+        return scaler.logic + Logic(mux=min(scaler.widths)) + delayed(digit + 1, by.before_product - 1)
+
+    @property
     def _rounding_logic(self) -> Logic:
         """The offset added, what is below the point cut off, ties corrected, limited to the output's range."""
         value = max(self._total, self.constant_bits[2]) + 1
@@ -150,9 +184,13 @@ class LaneForm:
             logic += 2 * adder(quotient + 2) + adder(quotient + 1) + Logic(mux=2 * self.out.width)
         else:
             logic += clipped(quotient + self.ties, *self.clamp, self.out.width)
+        if self.by.direct:
+            return logic
         if not self.ties:  # nobody reads what is below the point, and the rest is only delayed
-            return logic + adder(value) + delayed(quotient, 4)
-        logic += adder_register(value) + Logic(register=3 * quotient + 2)
+            added = Logic(register=-quotient) if self.by.blocks else adder(value)
+            return logic + added + delayed(quotient, 4)
+        added = Logic() if self.by.blocks else adder_register(value)
+        logic += added + Logic(register=3 * quotient + 2)
         tests = _tie_logic(self.shift, sorted(set(self.margins)))
         return logic + tests + 5 * adder(quotient + 1) + Logic(logic=6 * len(self.margins))
 
@@ -216,6 +254,9 @@ class RequantizerLane(Element):
 
     def inside(self, platform):
         m, form = Module(), self.form
+        if form.by.blocks:
+            m.d.comb += self.o.eq(self._round(m, self._scaled(m)))
+            return m
         operand = self._operand(m, self.sum, self.constants)
         product = self._multiply(m, operand, self.constants.multiplier)
         offset = self._held_offset(m) if form.holds else delay(m, self.constants.offset, form.by.latency, "offset")
@@ -225,12 +266,36 @@ class RequantizerLane(Element):
 
     def _operand(self, m: Module, raw: Value, constants: data.View) -> Signal:
         """Add the bias, saturate: two registers; round where float32 would: a third."""
-        form, type_ = self.form, self.form.operand
-        biased = register(m, raw + constants.bias, "biased")
-        operand = register(m, saturated(biased, type_), "operand", element_shape(type_))
+        form = self.form
+        operand = self._saturated(m, raw, constants)
         if not form.by.rounded:
             return operand
         return register(m, to_significand(operand), "rounded", element_shape(form.factor))
+
+    def _saturated(self, m: Module, raw: Value, constants: data.View) -> Signal:
+        type_ = self.form.operand
+        biased = register(m, raw + constants.bias, "biased")
+        return register(m, saturated(biased, type_), "operand", element_shape(type_))
+
+    def _scaled(self, m: Module) -> Value:
+        """The product with the offset added, by blocks, of which the first has the last register of the operand."""
+        form, by = self.form, self.form.by
+        wait, constants = by.before_product - 1, self.constants
+        m.submodules.scaler = scaler = Scaler(form.scaler)
+        if by.rounded:
+            m.d.comb += scaler.operand.eq(to_significand(self._saturated(m, self.sum, constants)))
+        else:
+            m.d.comb += scaler.operand.eq(saturated(register(m, self.sum + constants.bias, "biased"), form.operand))
+        constant = constants.multiplier
+        if by.serial:
+            low, first = form.scaler.widths[0], self.phase == 0
+            constant = Mux(first, constant[:low], constant[low:])
+            m.d.comb += scaler.first.eq(delay(m, first, wait, "first"))
+        m.d.comb += [
+            scaler.constant.eq(delay(m, constant, wait, "constant")),
+            scaler.offset.eq(delay(m, constants.offset, by.before_product, "offset")),
+        ]
+        return scaler.o
 
     def _held_offset(self, m: Module) -> Signal:
         offset = Signal(self.constants.offset.shape(), name="offset", reset_less=True)
@@ -272,17 +337,18 @@ class RequantizerLane(Element):
             rows = [register(m, value, f"{name}_row{level}_{n}") for n, value in enumerate(values)]
         return rows[0]
 
-    def _round(self, m: Module, value: Signal) -> Signal:
-        """Shift, find the correction of a tie, add it, clip: four registers."""
+    def _round(self, m: Module, value: Value) -> Signal:
+        """Shift, find the correction of a tie, add it, clip: four registers; clip alone what is shifted: one."""
         form, (low, high), zero = self.form, self.form.clamp, 0
+        if form.by.direct:
+            return register(m, _clipped(value, low, high), "result", element_shape(form.out))
         if form.loaded:
             low, high, zero = self.settings.low, self.settings.high, self.settings.zero
         quotient = register(m, value >> form.shift, "quotient", signed(max(len(value) - form.shift, 1) + 1))
         kept = register(m, quotient + zero, "kept", signed(len(quotient) + form.loaded))
         found = kept + self._correction(m, quotient, value[: form.shift]) if form.ties else kept
         corrected = register(m, found, "corrected", signed(len(kept) + 1))
-        limited = Mux(corrected < low, low, Mux(corrected > high, high, corrected))
-        return register(m, limited, "result", element_shape(form.out))
+        return register(m, _clipped(corrected, low, high), "result", element_shape(form.out))
 
     def _correction(self, m: Module, quotient: Signal, rest: Value) -> Signal:
         """-1, 0 or +1 for ``quotient``, a cycle behind it; ``rest`` is a cycle ahead of it."""
@@ -305,6 +371,10 @@ class RequantizerLane(Element):
             with m.If(magnitude[bits:].any()):
                 m.d.comb += near.eq(tests[margin])
         return near
+
+
+def _clipped(value: Value, low: ValueLike, high: ValueLike) -> Value:
+    return Mux(value < low, low, Mux(value > high, high, value))
 
 
 def near_ends(m: Module, rest: Value, margins: Sequence[int]) -> tuple[dict[int, Value], dict[int, Value]]:

@@ -87,10 +87,11 @@ def requantizer_plan(
     serial: bool = False,
     period: int | None = None,
     lut_cycles: int = 0,
+    blocks: str = "",
 ) -> ResultPlan:
     """The plan for ``requantization``, in whichever form it is; see :meth:`RequantizerPlan.of`."""
     if not isinstance(requantization, Staircase):
-        return RequantizerPlan.of(requantization, results, lanes, serial, period, lut_cycles)
+        return RequantizerPlan.of(requantization, results, lanes, serial, period, lut_cycles, blocks)
     steps = requantization.steps
     return StepSearchPlan(
         results, lanes, steps.channels, period or steps.channels, steps.levels, tabled=steps.values is not None
