@@ -176,19 +176,21 @@ def _chooser(rows: int, device: Device) -> int:
     return -(-(rows - 1) // (2 if device.family.lut_inputs == 6 else 1))
 
 
-#: Words up to which the LUTs of a ROM are joined for nothing; and for twice as many, how much more there is with LUTs
-#: of six inputs and with those of fewer: measured on UltraScale+, ECP5, Gowin.
-_JOINED, _MORE_OF_SIX, _MORE = 256, 1.25, 1.5
+#: Words up to which the LUTs of a ROM are joined for nothing; and how much more a deeper one takes than its parts of so
+#: many words and what chooses between them: measured on UltraScale+, ECP5, Gowin.
+_JOINED, _MORE = 256, 1.25
 
 
 def _logic_rom(memory: MemoryNeed, device: Device) -> int:
-    """A ROM of contents without a pattern. Joined LUTs cost nothing up to a size, then a LUT each."""
+    """A ROM of contents without a pattern. Joined LUTs cost nothing up to a size, then those that choose."""
     rows = -(-memory.depth // (1 << device.family.lut_inputs))
     if device.family.free_mux == 1:
         return round(memory.kept * (2.6 * rows - 1.6))  # measured on iCE40, at up to 64 words
-    joined = 1 << max(rows - 1, 0).bit_length()
-    more = _MORE_OF_SIX if device.family.lut_inputs >= 6 else _MORE
-    return round(memory.kept * joined * (1 if memory.depth <= _JOINED else more))
+    most = _JOINED >> device.family.lut_inputs
+    whole, rest = divmod(rows, most)
+    parts = [most] * whole + [1 << (rest - 1).bit_length()] * (rest > 0)
+    more = _MORE if len(parts) > 1 else 1
+    return round(memory.kept * (sum(parts) + _chooser(len(parts), device)) * more)
 
 
 # Logic

@@ -56,14 +56,17 @@ def test_what_is_near_a_tie(bits, margins):
 
 def test_constants_save_rows_of_products_in_luts():
     none = needless_rows(np.array([0b0101, 0b1010, 0b0011, 0b1001]), 4, 10)
-    assert (none.gated, none.adder, none.apart_adder) == (0, 0, 0)
+    assert (none.gated, none.adder, none.apart_adder, none.register) == (0, 0, 0, 0)
+    # Both pairs add up to the same, which is there once.
     always = needless_rows(np.array([0b1111]), 4, 10)
-    assert (always.gated, always.adder) == (-4 * 10, 0)
+    assert (always.gated, always.adder, always.register) == (-4 * 10, -11, -12)
     alike = needless_rows(np.array([0b1100, 0b0011]), 4, 10)
     assert (alike.gated, alike.adder) == (-2 * 10, 0)
     # Of four rows the upper two are always 0: one adder of a pair, and that of both pairs.
     half = needless_rows(np.array([0b0001, 0b0010]), 4, 10)
     assert (half.gated, half.adder, half.apart_adder) == (-2 * 10, -2 * 11, 2 * 11)
+    # The sum of the lower pair of 12 bits waits for a cycle, where there would be two of 12 bits and then one of 13.
+    assert (half.register, half.apart_register) == (-13, 13)
 
 
 @pytest.mark.parametrize(

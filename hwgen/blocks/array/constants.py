@@ -16,7 +16,7 @@ from hwgen.blocks.array.array import ArrayComponent, DotArray
 from hwgen.blocks.array.multiples import multiples, odd_part
 from hwgen.blocks.array.multiplier import IN_LUTS, Multiplier
 from hwgen.blocks.stream import element_shape
-from hwgen.cost.logic import Logic, adder, delayed, total
+from hwgen.cost.logic import SHORTEST_CHAIN, Logic, adder, delayed, total
 from hwgen.cost.needs import Products
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
@@ -153,13 +153,17 @@ class Sums:
         return below + [(number, place) for place in range(len(below), node.type.width)]
 
     def _adder(self, node: Node, *summands: int) -> Logic:
-        """Bits above the lower ones, which are the first's; where neither has a sign, those of one alone only carry."""
+        """Bits above the lower ones, which are the first's; those of one number alone, or behind the signs of both,
+        only carry. Both of a multiple have the sign of the activation, which is that of their sum."""
         first, second = (self.nodes[each].type for each in summands)
-        added = node.type.width - node.shift
-        if node.minus or first.signed or second.signed:
-            return adder(added)
-        both = max(min(first.width - node.shift, second.width), 0)
-        return adder(both) + Logic(carry=added - both if both else 0)
+        added, rest = node.type.width - node.shift, max(first.width - node.shift, first.signed)
+        ends = [width for width, type_ in ((rest, first), (second.width, second)) if not type_.signed]
+        both = min(ends, default=max(rest, second.width))
+        if node.early and not (node.minus or ends) and added > both:
+            added = both
+        if added <= SHORTEST_CHAIN:
+            return Logic(logic=added)
+        return Logic(adder=min(both, added), carry=max(added - both, 0), odd=added % 2)
 
 
 @lru_cache(256)

@@ -1,6 +1,6 @@
 """One lane of a requantiser: a wide sum and its channel's constants in, a narrow integer out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -200,18 +200,37 @@ def needless_rows(multipliers: np.ndarray, digit: int, width: int) -> Logic:
     counts below 0.
 
     A bit that is the same in all of them switches nothing, two that are alike switch together, and a row that is always
-    0 is not added. Tools that keep modules apart do not see it.
+    0 is not added. Rows that are alike are there once. Tools that keep modules apart do not see it.
     """
     bits = (multipliers[:, None] >> np.arange(digit) & 1).astype(bool)
     there: np.ndarray = np.any(bits, axis=0)
     switched = {column.tobytes() for column in bits[:, there & ~bits.all(axis=0)].T}
-    rows = [bool(row) for row in there]
-    saved = 0
+    rows = [(column.tobytes(), n) if some else None for n, (column, some) in enumerate(zip(bits.T, there, strict=True))]
+    adders, registers, wide = 0, 0, width + 1
     while len(rows) > 1:
         pairs = [rows[at : at + 2] for at in range(0, len(rows), 2)]
-        saved += sum(len(pair) == 2 and not all(pair) for pair in pairs)
-        rows = [any(pair) for pair in pairs]
-    return Logic(gated=-(digit - len(switched)) * width, adder=-saved * (width + 1), apart_adder=saved * (width + 1))
+        rows = [_joined(pair) for pair in pairs]
+        whole = [(row[0], all(pair)) for row, pair in zip(rows, pairs, strict=True) if row and len(pair) == 2]
+        usual, added = sum(len(pair) == 2 for pair in pairs), len({row for row, both in whole if both})
+        adders += (usual - added) * (width + 1)
+        registers += (usual - added) * (wide + 1) - len({row for row, both in whole if not both}) * wide
+        wide += 1
+    return Logic(
+        gated=-(digit - len(switched)) * width,
+        adder=-adders,
+        apart_adder=adders,
+        register=-registers,
+        apart_register=registers,
+    )
+
+
+def _joined(pair: Sequence[tuple[Hashable, int] | None]) -> tuple[Hashable, int] | None:
+    """What rows add up to, with its place; None for what is always 0. Sums that are alike differ in place alone."""
+    there = [row for row in pair if row]
+    if len(there) < 2:
+        return there[0] if there else None
+    (one, place), (other, beside) = there
+    return (one, other, beside - place), place
 
 
 def _tie_logic(shift: int, margins: Sequence[int]) -> Logic:
