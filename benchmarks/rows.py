@@ -133,13 +133,14 @@ def work(answer: Connection, name: str, target: str, file: Path | None, limit: i
 def found(network, target: Device) -> dict[str, Any]:
     """The fastest plan that fits: cycles per frame, products at once, what it takes, and the layer that sets the pace
     if no unit of it is faster; HwgenError where none fits."""
-    search = Search(network, target)
+    search = Search(network, target, last_resort=True)
     plan = search.fastest()
     interval = schedule(plan).interval
     used = {name: value for name, value in vars(fit_table(plan, target).total).items() if value}
     slowest = max(search.offers.layers, key=lambda layer: layer.cycles.min())
     paced = {"paced": slowest.name} if interval <= slowest.cycles.min() else {}
-    return {"cycles": interval, "products": plan.multipliers, "used": used, **paced}
+    loaded = {"loaded": True} if plan.large else {}
+    return {"cycles": interval, "products": plan.multipliers, "used": used, **paced, **loaded}
 
 
 # The table
@@ -163,7 +164,9 @@ def cells(row: dict[str, Any], target: Device) -> list[str]:
     shares = {name: share(row["used"].get(name, 0), there) for name, there in room(target).items()}
     clock = target.clock()
     percents = ["" if value is None else f"{value:.0%}" for value in shares.values()]
-    return [f"{row['cycles']:,}", f"{clock.rate(row['cycles']):,.0f} at {clock}", *percents, binding(row, shares)]
+    loaded = "; weights in UltraRAM are loaded" if "loaded" in row else ""
+    rate = f"{clock.rate(row['cycles']):,.0f} at {clock}"
+    return [f"{row['cycles']:,}", rate, *percents, binding(row, shares) + loaded]
 
 
 def room(target: Device) -> dict[str, int]:

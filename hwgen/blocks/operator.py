@@ -317,11 +317,12 @@ class Offers(Sequence["OperatorUnit"]):
 
 class Moved(NamedTuple):
     """Offers with these ``numbers`` of ``group`` have their weights in ``place``, which changes no cycle and no
-    multiplier."""
+    multiplier. Those that are ``last`` pay only where UltraRAM is used up, too."""
 
     place: str
     group: Offers
     numbers: np.ndarray
+    last: bool = False
 
 
 class Operator(ABC):

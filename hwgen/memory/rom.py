@@ -18,8 +18,9 @@ from hwgen.hdl.elements import Library
 #: Up to this many words, what one LUT4 holds, a ROM is made of LUTs. A deeper one is so only where that is asked for:
 #: it loads its address with thousands of them.
 LOGIC_DEPTH = 16
-#: The most words of a ROM of LUTs: eight LUTs of six inputs for each bit, and four levels of multiplexers.
-MOST_LOGIC_DEPTH = 512
+#: The most words of a ROM of LUTs: eight LUTs of six inputs for each bit, and four levels of multiplexers; and as many
+#: as are worth their LUTs only where no other memory is left.
+MOST_LOGIC_DEPTH, LAST_LOGIC_DEPTH = 512, 1024
 #: How a ROM of LUTs is spelled for synthesis tools: the first is Yosys', the second Vivado's. The address register is
 #: to be replicated.
 LUT_ROM = {"ram_style": "registers", "rom_style": "distributed"}

@@ -12,7 +12,7 @@ import numpy as np
 from hwgen.cost.logic import Logic, index_bits
 from hwgen.cost.needs import HUGE, ULTRA, MemoryNeed
 from hwgen.hdl.contents import Contents
-from hwgen.memory.rom import LOGIC_DEPTH, MOST_LOGIC_DEPTH, Columns, Rom, rom_latency, rom_need, rom_style
+from hwgen.memory.rom import LAST_LOGIC_DEPTH, LOGIC_DEPTH, Columns, Rom, rom_latency, rom_need, rom_style
 from hwgen.memory.store import Store, StoreShape
 
 ROM, LUTS, STORE, LARGE = "rom", "luts", "store", "large"
@@ -118,10 +118,10 @@ class LutWeights(RomWeights):
 
     @property
     def problems(self) -> list[str]:
-        if LOGIC_DEPTH < self.depth <= MOST_LOGIC_DEPTH:
+        if LOGIC_DEPTH < self.depth <= LAST_LOGIC_DEPTH:
             return []
         return [
-            f"{self.depth} words of weights are not {LOGIC_DEPTH + 1} to {MOST_LOGIC_DEPTH} (weights {LUTS!r}): "
+            f"{self.depth} words of weights are not {LOGIC_DEPTH + 1} to {LAST_LOGIC_DEPTH} (weights {LUTS!r}): "
             f"weights {ROM!r} for fewer or more"
         ]
 

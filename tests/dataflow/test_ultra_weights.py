@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+import hwgen
 from hwgen.blocks.mac.mac import MacUnit
 from hwgen.cost.needs import ULTRA, MemoryNeed
 from hwgen.dataflow.fit import fit_costs, fit_table
@@ -26,6 +27,7 @@ from hwgen.simulate.feed import Step
 from hwgen.simulate.reloading import simulate_steps
 from hwgen.testing import random_frames
 from hwgen.top.loading import ULTRA_RAM, laid_out, plan_text, waiting
+from tests import tiny
 from tests.blocks.cases import dense
 from tests.dataflow.nets import chain, small
 from tests.dataflow.test_ultra_ram import cost_of
@@ -85,7 +87,7 @@ def network():
 
 
 def test_weights_go_to_ultra_ram_where_nothing_fits_otherwise():
-    network = chain(dense(FeatureMap(1, 1, 512, U8), 8))
+    network = chain(dense(FeatureMap(1, 1, 1536, U8), 8))
     short = replace(K26, name="short", brams=0)
     with pytest.raises(FitError, match="device short is too small"):
         Search(network, short, 2, **large_ram("fixed")).fastest()
@@ -138,3 +140,20 @@ def test_hardware_computes_what_golden_does_once_it_is_loaded(network, stall):
     assert result.equal
     if stall is None:
         assert result.timing.done[2] - result.timing.done[1] == schedule(plan).interval
+
+
+@pytest.mark.slow
+def test_a_build_says_what_must_be_loaded_and_how(tmp_path):
+    model, given = tiny.save(tmp_path / "tiny.onnx"), {"calibration": tiny.frames(), "device": "xck26"}
+    usual = hwgen.compile(model, **given, multipliers=4)
+    (tmp_path / "plan.json").write_text(plan_text(in_ultra(usual.plan)), encoding="utf-8")
+    said: list[str] = []
+    design = hwgen.compile(model, **given, plan=tmp_path / "plan.json", warn=said.append)
+    (line,) = [each for each in said if "UltraRAM" in each]
+    assert f"{len(design.plan.load_image()):,} bytes, weights.bin of the build, must be loaded before the first" in line
+    assert line in " ".join(str(design.report).split())
+    design.write(tmp_path / "build", ["pynq", "vivado"])
+    blobs = [(tmp_path / "build" / place / "weights.bin").read_bytes() for place in (".", "pynq")]
+    assert blobs[0] == blobs[1]
+    assert json.loads((tmp_path / "build" / "pynq" / "accelerator.json").read_text())["load"]["waits"]
+    assert design.checked().check.equal

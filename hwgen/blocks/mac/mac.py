@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from amaranth.hdl import Module, Mux
@@ -45,7 +45,7 @@ from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import IntType
 from hwgen.memory.queue import Outlet, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
-from hwgen.memory.rom import LOGIC_DEPTH, MOST_LOGIC_DEPTH
+from hwgen.memory.rom import LAST_LOGIC_DEPTH, LOGIC_DEPTH, MOST_LOGIC_DEPTH
 from hwgen.memory.store import LOAD_PORTS, images, pass_on
 from hwgen.memory.weights import LARGE, LUTS
 from hwgen.memory.window import WINDOW_CREDIT, WindowBuffer, WindowCut
@@ -86,14 +86,15 @@ class MacOperator(Operator):
         kinds, both = (single, pair, digit), ((SINGLE, table.single), (PAIR, table.pair))
         trees = [Offers(figures, kinds, partial(self._made, table, at_once, TREE)) for at_once, figures in both]
         usual = [*self._cascades(table, kinds), *trees, self._in_luts(table, kinds)]
-        deep = table.deeper(LOGIC_DEPTH)
-        moved = *_moved(LUTS, usual, self._for_luts(table)), *_moved(LARGE, trees, deep), *_moved(ULTRA, usual, deep)
-        return (*usual, *self._constant(table, kinds), *moved)
+        deep, (luts, last) = table.deeper(LOGIC_DEPTH), self._for_luts(table)
+        moved = *_moved(LUTS, usual, luts), *_moved(LARGE, trees, deep), *_moved(ULTRA, usual, deep)
+        return (*usual, *self._constant(table, kinds), *moved, *_moved(LUTS, usual, last, last=True))
 
-    def _for_luts(self, table: MacTable) -> np.ndarray:
-        """Numbers of the offers whose weights could also be in LUTs."""
-        deep = table.deeper(LOGIC_DEPTH)
-        return deep[:0] if self.loading else np.setdiff1d(deep, table.deeper(MOST_LOGIC_DEPTH))
+    def _for_luts(self, table: MacTable) -> Iterator[np.ndarray]:
+        """Numbers of the offers whose weights could also be in LUTs, and of those where that is the last resort."""
+        for words, most in pairwise((LOGIC_DEPTH, MOST_LOGIC_DEPTH, LAST_LOGIC_DEPTH)):
+            deep = table.deeper(words)
+            yield deep[:0] if self.loading else np.setdiff1d(deep, table.deeper(most))
 
     def _cascades(self, table: MacTable, kinds: tuple[Products, ...]) -> Iterator[Offers]:
         layer = self.layer
@@ -123,11 +124,11 @@ class MacOperator(Operator):
         return self._laid_out(table.folding(at, at_once, array, blocks))
 
 
-def _moved(place: str, groups: Iterable[Offers], numbers: np.ndarray) -> Iterator[Offers]:
+def _moved(place: str, groups: Iterable[Offers], numbers: np.ndarray, last: bool = False) -> Iterator[Offers]:
     """Offers with these numbers of each group with their weights in ``place``."""
     for group in groups if len(numbers) else ():
         make = partial(_made_there, group, numbers, place)
-        yield replace(group, table=group.table.some(numbers), make=make, moved=Moved(place, group, numbers))
+        yield replace(group, table=group.table.some(numbers), make=make, moved=Moved(place, group, numbers, last))
 
 
 def _made_there(group: Offers, numbers: np.ndarray, place: str, at: int) -> OperatorUnit:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from hwgen.blocks.operator import Offers, Operator, OperatorUnit
-from hwgen.cost.needs import Cost
+from hwgen.cost.needs import ULTRA, Cost
 from hwgen.device.mapping import counted, logic_luts
 from hwgen.device.targets import Device
 from hwgen.graph.errors import ModelError
@@ -56,7 +56,8 @@ class LayerOffers:
         usual = _undone([(group, _multipliers(group, prices)) for group in offered if group.moved is None])
         moves = [(each, each.moved) for each in offered if each.moved is not None and each.moved.group in usual]
         there = LARGE_PLACES[device.large_style] if large and device.large_style else None
-        moves = [(each, move) for each, move in moves if move.place in (LUTS, there)]
+        able = {(LUTS, False), (there, False), (LUTS, there == ULTRA)}
+        moves = [(each, move) for each, move in moves if (move.place, move.last) in able]
         self.name, self.op, self.groups = name, op, [*usual, *(each for each, _ in moves)]
         self.cycles = np.concatenate([group.table.cycles for group in self.groups])
         self.multipliers = np.concatenate([_multipliers(group, prices) for group in self.groups])
