@@ -328,6 +328,9 @@ def _abreast():
     yield abreast(conv(two, Window((1, 1), (1, 2)), 3), 2, 2, 3, 3)
     yield abreast(conv(two, same, 4, group=2), 2, 9, 2, 8)
     yield abreast(conv(two, same, 2, group=2), 4, 5, 1, 4, array="dsp48e1")
+    yield abreast(conv(two, same, 2, group=2), 2, 5, 1, 4, products=2, array="dsp48e2")
+    signed = conv(FeatureMap(5, 8, 3, S8), halving, 3, Quantization(S8, 0.05, -4), group=3)
+    yield abreast(signed, 4, 3, 1, 3, products=2, array="dsp48e1")
     yield abreast(conv(two, same, 4, group=2), 2, 9, 2, 8, products=0, array="constant")
     yield abreast(_through(_function("LeakyRelu", alpha=0.1), "Conv", source, same, 3), 2, 9, 3, 6)
 

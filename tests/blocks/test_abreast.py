@@ -6,7 +6,7 @@ import pytest
 
 from hwgen.blocks.mac.mac_folding import PIXELS
 from hwgen.graph.semantics.window import Window
-from hwgen.graph.types import U8, FeatureMap
+from hwgen.graph.types import S8, U8, FeatureMap
 from hwgen.memory.abreast import widened
 from hwgen.testing import check_unit
 
@@ -42,9 +42,33 @@ def test_each_window_takes_its_own_columns(window, pixels):
         assert taps == [at * stride - window.pads[1] + tap for tap in range(window.kernel[1])]
 
 
-def test_weights_that_are_loaded_serve_all_windows():
-    op, folding = abreast(conv(FeatureMap(3, 4, 2, U8), SAME, 2).loadable(), 2, 9, 2, 2)
+@pytest.mark.parametrize(("group", "more"), [(1, {}), (2, {"products": 2, "array": "dsp48e2"})])
+def test_weights_that_are_loaded_serve_all_windows(group, more):
+    op, folding = abreast(
+        conv(FeatureMap(3, 4, 2, U8), SAME, 2, group=group).loadable(), 2, 9, 2 // group, 2 * group, **more
+    )
     check_unit(unit_of(op, folding), frames=3)
+
+
+def test_windows_that_share_a_weight_share_blocks():
+    """Where one pixel is not fast enough, with half the blocks; what is offered is counted as it is built."""
+    op = conv(FeatureMap(6, 8, 4, S8), SAME, 4, group=4)
+    found = [group for group in op.offers() if group.slices == "dsp48e2" and group.moved is None]
+    for group in found:
+        for unit, count in zip(group, group.table.counts.sum(axis=0), strict=True):
+            assert not unit.problems()
+            assert sum(each.count for each in unit.products) == count
+    paired, single = (
+        {unit.multipliers: unit.products[0].count for unit in group if unit.folding.pixels == 2} for group in found
+    )
+    assert paired
+    assert all(paired[count] * 2 == single[count] == count for count in paired)
+
+
+def test_trees_have_no_such_pairs():
+    op, folding = abreast(conv(FeatureMap(3, 4, 2, U8), SAME, 2, group=2), 2, 9, 1, 4, products=2)
+    said = "products 2 needs two outputs that share an activation, or, in cascades, windows side by side that share a"
+    assert unit_of(op, folding).problems()[0].startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -246,9 +246,13 @@ class CascadeArray(DotArray):
 
     @property
     def problems(self) -> list[str]:
+        return self.unfit or super().problems
+
+    @property
+    def unfit(self) -> list[str]:
+        """Why blocks of the kind cannot do it."""
         shape = self.shape
-        wrong = cascade_problems(self.kind, shape.x, shape.weight, (shape.least, shape.most), self.products)
-        return wrong or super().problems
+        return cascade_problems(self.kind, shape.x, shape.weight, (shape.least, shape.most), self.products)
 
     @cached_property
     def sources(self) -> tuple[WeightSource, ...]:

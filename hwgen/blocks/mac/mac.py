@@ -20,7 +20,8 @@ from hwgen.blocks.array.array import ArrayShape, DotArray
 from hwgen.blocks.array.arrays import ARRAYS, CONSTANT, PLAIN, TREE
 from hwgen.blocks.array.cascade import cascade_problems
 from hwgen.blocks.array.multiplier import IN_LUTS, PAIR, SINGLE, Multiplier
-from hwgen.blocks.array.slices import SLICES
+from hwgen.blocks.array.pixel_pairs import pixel_pair_problems
+from hwgen.blocks.array.slices import SLICES, SliceKind
 from hwgen.blocks.mac.mac_folding import (
     MacFolding,
     MacTable,
@@ -100,11 +101,18 @@ class MacOperator(Operator):
         layer = self.layer
         cells = tuple(replace(kind, cell=True) for kind in kinds[:2])
         for at_once, block in product((PAIR, SINGLE), SLICES.values()):
-            if not cascade_problems(block, layer.input.type, layer.weight_type, layer.weight_range, at_once):
+            if not self._unfit(block, at_once):
                 scaling = layer.blocks(block.name)
                 digit = kinds[2] if scaling is None else block_product(block.name)
                 make = partial(self._made, table, at_once, block.name, blocks=scaling)
-                yield Offers(table.scaled(at_once, scaling), (*cells, digit), make, slices=block.name)
+                yield Offers(table.cascaded(at_once, scaling), (*cells, digit), make, slices=block.name)
+
+    def _unfit(self, block: SliceKind, at_once: int) -> list[str]:
+        """Why cascades of a block are not offered; of layers with an output for a group pairs are of windows."""
+        layer = self.layer
+        if at_once == PAIR and layer.group_outputs == 1:
+            return pixel_pair_problems(block, layer.input.type, layer.weight_type)
+        return cascade_problems(block, layer.input.type, layer.weight_type, layer.weight_range, at_once)
 
     def _in_luts(self, table: MacTable, kinds: tuple[Products, ...]) -> Offers:
         logic = Multiplier(self.layer.input.type, self.layer.weight_type, IN_LUTS).logic

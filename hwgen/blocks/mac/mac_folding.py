@@ -91,7 +91,7 @@ class MacTable:
     those of the requantiser. ``depths`` int64: words of weights; ``whole`` are the numbers of those with one word,
     and ``constant`` their figures.
 
-    All that is so where the requantiser takes the ``digits`` of ``shape``; elsewhere see :meth:`scaled`."""
+    All that is so of trees, whose requantiser takes the ``digits`` of ``shape``; for cascades see :meth:`cascaded`."""
 
     shape: MacShape
     foldings: tuple[MacFolding, ...]
@@ -101,20 +101,33 @@ class MacTable:
     whole: np.ndarray
     constant: OfferTable
 
-    def scaled(self, at_once: int, blocks: int | None) -> OfferTable:
-        """Figures where a lane of the requantiser takes so many ``blocks`` instead of a multiplier for each digit."""
-        usual = self.pair if at_once == PAIR else self.single
-        if blocks in (None, self.shape.digits):
+    def cascaded(self, at_once: int, blocks: int | None) -> OfferTable:
+        """Figures where two windows share a block, too, and a lane of the requantiser takes so many ``blocks`` instead
+        of a multiplier for each digit; None: these."""
+        usual, by_pixels = (self.pair, self._by_pixels) if at_once == PAIR else (self.single, self._by_pixels[:0])
+        blocks = self.shape.digits if blocks is None else blocks
+        if blocks == self.shape.digits and not by_pixels.any():
             return usual
-        if (at_once, blocks) not in self._scaled:
+        if (at_once, blocks) not in self._cascaded:
             counts = usual.counts.copy()
-            counts[-1] = [_digits(blocks, self._in_blocks(folding, blocks)) for folding in self.foldings]
-            self._scaled[at_once, blocks] = OfferTable(usual.cycles, counts, usual.kinds)
-        return self._scaled[at_once, blocks]
+            if at_once == PAIR:
+                singles, pairs = counts[:2]
+                pairs[by_pixels], singles[by_pixels] = singles[by_pixels] // PAIR, 0
+            if blocks != self.shape.digits:
+                counts[-1] = [_digits(blocks, self._in_blocks(folding, blocks)) for folding in self.foldings]
+            self._cascaded[at_once, blocks] = OfferTable(usual.cycles, counts, usual.kinds)
+        return self._cascaded[at_once, blocks]
 
     @cached_property
-    def _scaled(self) -> dict[tuple[int, int], OfferTable]:
+    def _cascaded(self) -> dict[tuple[int, int], OfferTable]:
         return {}
+
+    @cached_property
+    def _by_pixels(self) -> np.ndarray:
+        """Which of them have windows side by side of which two can share a block: bool [foldings]."""
+        numbers = {folding.pixels for folding in self.foldings}
+        able = {pixels: shares_by_pixels(_with_pixels(self.shape, pixels)) for pixels in numbers}
+        return np.array([able[folding.pixels] for folding in self.foldings], bool)
 
     def _in_blocks(self, folding: MacFolding, blocks: int) -> MacFolding:
         """``folding`` with as many lanes as keep up where each takes so many blocks."""
@@ -126,7 +139,7 @@ class MacTable:
         folding = self.foldings[at]
         if blocks not in (None, self.shape.digits):
             folding = self._in_blocks(folding, blocks)
-        shared = products != PAIR or folding.outputs > 1
+        shared = products != PAIR or folding.outputs > 1 or (array not in PLAIN and bool(self._by_pixels[at]))
         return replace(folding, products=products if shared else SINGLE, array=array)
 
     def deeper(self, words: int) -> np.ndarray:
@@ -245,8 +258,9 @@ def mac_problems(layer: MacLayer, folding: MacFolding) -> list[str]:
         )
     require(folding.products in (IN_LUTS, SINGLE, PAIR), f"products {folding.products} is not 0 (LUTs), 1 or 2 at once")
     require(
-        folding.products != PAIR or folding.outputs > 1,
-        "products 2 needs two outputs that share an activation: outputs 2, or products 1",
+        folding.products != PAIR or folding.outputs > 1 or (folding.array not in PLAIN and layer.copies % 2 == 0),
+        "products 2 needs two outputs that share an activation, or, in cascades, windows side by side that share a "
+        "weight: outputs 2, or products 1",
     )
     require(folding.array in ARRAYS, f"array {folding.array!r} is none of {', '.join(map(repr, ARRAYS))}")
     require(
@@ -305,6 +319,11 @@ def _wider(layer: MacShape, fastest: int) -> Iterator[MacFolding]:
         found = [each for each in _abreast(wide, pixels) if mac_interval(wide, each) < fastest]
         fastest = min((mac_interval(wide, each) for each in found), default=fastest)
         yield from found
+
+
+def shares_by_pixels(layer: MacShape) -> bool:
+    """Whether two windows side by side may share a multiplier with a weight: outputs do not, and there are two."""
+    return layer.abreast is not None and layer.abreast.positions % 2 == 0 and layer.group_outputs == 1
 
 
 def _abreast(wide: MacShape, pixels: int) -> Iterator[MacFolding]:
