@@ -3,11 +3,14 @@
     python -m benchmarks.arrays [--devices xck26 xc7z020 lfe5u-85f]
 
 A 3x3 convolution of 32x32x16 to 32, 16 elements by 8 output channels in a cycle, weights in ROM: any from -127 to 127,
-as symmetric quantisers give them, but on the average twice as large as theirs. Then the first convolution of LeNet-5,
-all products of a window at once, made of adders that stand for its weights.
+as symmetric quantisers give them, but on the average twice as large as theirs. "As placed" is an array after what is
+done to the netlist between Yosys and the router: registers move into blocks, and those that many read are copied. Then
+the first convolution of LeNet-5, all products of a window at once, made of adders that stand for its weights.
 """
 
 import argparse
+import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -22,12 +25,13 @@ from hwgen.blocks.mac.mac import MacUnit
 from hwgen.blocks.mac.mac_folding import MacFolding
 from hwgen.device.mapping import needs
 from hwgen.device.needs import Needs
-from hwgen.device.synth import count, synthesise
+from hwgen.device.synth import count, script, synthesise
 from hwgen.device.targets import Device, device
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, FeatureMap, Quantization
 from hwgen.hdl.rtlil import to_netlist
 from hwgen.memory.weights import LUTS
+from hwgen.tools.yosys import run_yosys
 from tests.blocks.cases import site
 
 from .networks import EXAMPLES
@@ -61,6 +65,18 @@ def synthesised(component: wiring.Component, target: Device) -> Needs:
     return count(synthesise(text, "top", target), target)
 
 
+def placed(component: wiring.Component, target: Device) -> Needs | None:
+    """What of a component goes to the router; None where that is Yosys' netlist as it is, or no router is known."""
+    flow = target.family.flow
+    if flow is None or flow.improved is None:
+        return None
+    text = to_netlist(component, "top").with_cells().with_contents().text
+    commands = script(text, "top", target) + "write_json netlist.json\n"
+    netlist = json.loads(run_yosys(commands, inputs={"design": text}, outputs=["netlist.json"]).files["netlist.json"])
+    cells = flow.improved(netlist, target.multipliers)["modules"]["top"]["cells"].values()
+    return count(Counter(cell["type"] for cell in cells), target)
+
+
 def row(name: str, needed: Needs, products: int | None = None) -> str:
     """A line of the table, with what a product takes of it."""
     each = f"{needed.luts / products:8.1f}{needed.ffs / products:8.1f}" if products else ""
@@ -75,6 +91,8 @@ def main() -> None:
         for unit in (*units(target), constant()):
             name = f"{unit.folding.array}, {unit.folding.products} at once"
             print(row(f"array: {name}", synthesised(unit.array.component(), target), unit.multipliers), flush=True)
+            if moved := placed(unit.array.component(), target):
+                print(row("  as placed", moved, unit.multipliers), flush=True)
             elsewhere = replace(unit, folding=replace(unit.folding, weights=LUTS))
             for kept in (unit, *([elsewhere] if not elsewhere.problems() else [])):
                 what = "convolution" if kept is unit else "weights in LUTs"
