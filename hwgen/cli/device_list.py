@@ -45,7 +45,7 @@ def device_lines(devices: Sequence[Device], width: int) -> list[str]:
     parts = [(device.name, device.family.name, device.part, _place(device, places)) for device in devices]
     lines += ["", *table(("device", "family", "part", "board, [sources]"), parts, width), ""]
     notes = [
-        "LUTs of Intel devices are halves of ALMs; of larger RAM, designs use SPRAM, where weights are loaded",
+        "LUTs of Intel devices are halves of ALMs; of larger RAM, designs use SPRAM and UltraRAM",
         *(f"[{place}] {source}" for source, place in places.items()),
     ]
     return lines + wrapped(notes, width)

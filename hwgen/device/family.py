@@ -103,8 +103,8 @@ class Family:
     has none; ``cells`` what each cell that it makes takes, flip-flops aside, which are the cells named like ``flops``.
     Cells that are not there take nothing of their own: wide multiplexers and carry chains join LUTs that are counted
     already. ``lut_inputs``: of one LUT. ``free_mux``: LUTs that can be joined to a wider one at no cost. ``large``: RAM
-    without contents at power-up, for weights that are loaded where it has one port (SPRAM), for what hardware writes
-    itself where it has two (UltraRAM); with the bytes it may have. ``dsp_name``, ``bram_name``,
+    without contents at power-up, for weights that are loaded, and where it has two ports (UltraRAM, not SPRAM) for what
+    hardware writes itself; with the bytes it may have. ``dsp_name``, ``bram_name``,
     ``lut_name`` and ``large_name`` are what tables call the resources. ``clock`` is the one that speeds are stated at
     unless another is asked for. ``slices`` are the kinds of DSP blocks that add up along a cascade, by their names in
     :data:`hwgen.blocks.array.slices.SLICES`. ``flow`` and ``pll`` make bitstreams, None where boards have none.
