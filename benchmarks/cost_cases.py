@@ -1,6 +1,6 @@
 """Operators with foldings whose cost is compared with synthesis: every operator, small and large, narrow and wide."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -66,21 +66,17 @@ class Case(NamedTuple):
 
 
 def cases() -> list[Case]:
-    """All configurations, each once."""
-    parts = (
-        _convolutions,
-        _patches,
-        _products,
-        _constants,
-        _abreast,
-        _grouped,
-        _dense,
-        _deep,
-        _pools,
-        _pairs,
-        _moves,
-        _joints,
-    )
+    """All configurations of the usual forms, each once."""
+    return _all(_convolutions, _grouped, _dense, _pools, _pairs, _moves, _joints)
+
+
+def forms() -> list[Case]:
+    """Configurations of other forms: windows in small RAMs, products of LUTs, of constants and in pairs, several pixels
+    in a beat, weights in LUTs."""
+    return _all(_patches, _products, _constants, _abreast, _deep)
+
+
+def _all(*parts: Callable[[], Iterator]) -> list[Case]:
     return [case if isinstance(case, Case) else laid(*case) for part in parts for case in part()]
 
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks.costs                       # the table, for ECP5, UltraScale+ and Gowin
     python -m benchmarks.costs --write docs/costs.md # the same, put into the page
-    python -m benchmarks.costs --cascades            # of cascades of DSP blocks, for 7 series and UltraScale+
+    python -m benchmarks.costs --forms               # of other forms of windows and products, for five families
+    python -m benchmarks.costs --cascades            # of cascades of DSP blocks, for three
     python -m benchmarks.costs --fit                 # the factors of PerBit, fitted, and how far they generalise
 
 Every configuration of benchmarks/cost_cases.py is made into a module of its own and synthesised, two at a time, which
@@ -27,14 +28,15 @@ from hwgen.device.needs import Needs
 from hwgen.device.targets import Device, device
 from hwgen.hdl.rtlil import to_rtlil
 
-from .cost_cases import Case, cascades, cases
+from .cost_cases import Case, cascades, cases, forms
 from .pages import put
 
-DEVICES = ("lfe5u-25f", "xczu3eg", "gw2a-18c")
-BEGIN, END = "<!-- table -->", "<!-- end of table -->"
-#: Devices with DSP blocks that make cascades, and where their table stands.
-CASCADES = ("xc7z020", "xczu3eg")
-CASCADES_BEGIN, CASCADES_END = "<!-- cascades -->", "<!-- end of cascades -->"
+#: For which devices each table is, and where in a page it stands.
+DEVICES = {
+    "table": ("lfe5u-25f", "xczu3eg", "gw2a-18c"),
+    "forms": ("lfe5u-25f", "xczu3eg", "xc7z020", "gw2a-18c", "5cseba6"),
+    "cascades": ("xc7z020", "xczu3eg", "lfe5u-25f"),
+}
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,16 @@ class Row:
 
 
 @click.command()
-@click.option("--device", "names", multiple=True, help=f"Devices to synthesise for.  [default: {', '.join(DEVICES)}]")
-@click.option("--cascades", "cascaded", is_flag=True, help="Configurations with cascades of DSP blocks.")
+@click.option("--device", "names", multiple=True, help="Devices to synthesise for, instead of those of the table.")
+@click.option("--forms", "kind", flag_value="forms", help="Configurations of other forms of windows and products.")
+@click.option("--cascades", "kind", flag_value="cascades", help="Configurations with cascades of DSP blocks.")
 @click.option("--fit", "fitted", is_flag=True, help="Fit the factors of the families.")
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this page.")
 @click.option("--jobs", default=2, show_default=True, help="Syntheses at a time.")
-def main(names: Sequence[str], cascaded: bool, fitted: bool, write: Path | None, jobs: int) -> None:
+def main(names: Sequence[str], kind: str | None, fitted: bool, write: Path | None, jobs: int) -> None:
     """Print or write the table, or fit."""
-    columns = {name: measured(device(name), jobs, cascaded) for name in names or (CASCADES if cascaded else DEVICES)}
+    kind = kind or "table"
+    columns = {name: measured(device(name), jobs, kind) for name in names or DEVICES[kind]}
     if fitted:
         for rows in columns.values():
             click.echo("\n".join(fit_report(rows)))
@@ -78,12 +82,12 @@ def main(names: Sequence[str], cascaded: bool, fitted: bool, write: Path | None,
     if write is None:
         click.echo(text)
         return
-    put(text, write, *((CASCADES_BEGIN, CASCADES_END) if cascaded else (BEGIN, END)))
+    put(text, write, f"<!-- {kind} -->", f"<!-- end of {kind} -->")
 
 
-def measured(target: Device, jobs: int, cascaded: bool = False) -> list[Row]:
-    """A row for every configuration, or for those with cascades."""
-    all_ = cascades(target.family.slices[0]) if cascaded else cases()
+def measured(target: Device, jobs: int, kind: str) -> list[Row]:
+    """A row for every configuration of a table."""
+    all_ = {"table": cases, "forms": forms, "cascades": lambda: cascades(target.family.slices[0])}[kind]()
     with ThreadPoolExecutor(jobs) as pool:
         counts = pool.map(
             partial(remembered, top="top", device=target),

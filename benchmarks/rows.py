@@ -2,19 +2,24 @@
 
     nice python -m benchmarks.rows                                # every network on every device, which takes hours
     nice python -m benchmarks.rows resnet8 xck26                  # this row; any number of networks and devices
-    nice python -m benchmarks.rows --missing                      # rows that have not been run yet
+    nice python -m benchmarks.rows --missing                      # rows that have not been run yet, or not of late
+    nice python -m benchmarks.rows --stale                        # run none: which these are
     python -m benchmarks.rows --kept --write docs/rows.md         # run none: what is kept, put into the page
 
 Each row is the fastest plan that fits, found in a process of its own, which may take ``--limit`` seconds of processor
-time. What was found is kept in benchmarks/rows.json, so that rows can be renewed one at a time.
+time. What was found is kept in benchmarks/rows.json, so that rows can be renewed one at a time. With it is a digest of
+what it was found from: the device, what layers offer, and what some of that takes. A row is stale where that is another
+now, which takes seconds to find; changes of the search itself do not show in it.
 """
 
+import hashlib
 import json
 import multiprocessing
 import resource
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,9 +29,11 @@ import click
 from hwgen.dataflow.fit import fit_needs, fit_table
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import Search
+from hwgen.device.mapping import needs
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device, device
 from hwgen.graph.errors import HwgenError
+from hwgen.graph.network import Network
 
 from .cycles import read
 from .networks import trained_file
@@ -70,22 +77,36 @@ Rows = dict[str, dict[str, dict[str, Any]]]
 @click.argument("which", nargs=-1, type=click.Choice((*NETWORKS, *DEVICES)))
 @click.option("--models", type=click.Path(path_type=Path), default=Path("../shared/models"), show_default=True)
 @click.option("--limit", default=3600, show_default=True, help="Seconds of processor time for a row.")
-@click.option("--missing", is_flag=True, help="Leave out rows that are kept.")
+@click.option("--missing", is_flag=True, help="Leave out rows that are kept and not stale.")
+@click.option("--stale", is_flag=True, help="Run no row, but name those that --missing would run.")
 @click.option("--kept", is_flag=True, help="Run no row.")
 @click.option("--write", type=click.Path(path_type=Path), help="Put the table into this page.")
-def main(which: Sequence[str], models: Path, limit: int, missing: bool, kept: bool, write: Path | None) -> None:
+def main(
+    which: Sequence[str], models: Path, limit: int, missing: bool, stale: bool, kept: bool, write: Path | None
+) -> None:
     """Run the rows of WHICH networks and devices, all unless given, and print or write the table of what is kept."""
-    for name, target in () if kept else chosen(which):
-        rows = known()
-        if not (missing and target in rows.get(name, {})):
-            rows.setdefault(name, {})[target] = found = measured(name, target, models, limit)
-            KEPT.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
-            click.echo(f"{name} {target}: {found}", err=True)
+    some = () if kept else chosen(which)
+    for name, target in some:
+        if not (missing or stale) or changed(name, target, models):
+            if stale:
+                click.echo(f"{name} {target}")
+            else:
+                keep(name, target, measured(name, target, models, limit))
+    if stale:
+        return
     text = "\n".join(table(known()))
     if write is None:
         click.echo(text)
     else:
         put(text, write, BEGIN, END)
+
+
+def keep(name: str, target: str, row: dict[str, Any]) -> None:
+    """Put a row to those that are kept, and say what it is."""
+    rows = known()
+    rows.setdefault(name, {})[target] = row
+    KEPT.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", encoding="utf-8", newline="\n")
+    click.echo(f"{name} {target}: {row}", err=True)
 
 
 def known() -> Rows:
@@ -100,6 +121,35 @@ def chosen(which: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield name, target
 
 
+# Whether a row is as it would be found now
+
+
+def changed(name: str, target: str, models: Path) -> bool:
+    """Whether there is no such row, or it was found from something else."""
+    row = known().get(name, {}).get(target, {})
+    return "from" not in row or row["from"] != origin(_network(name, models), device(target))
+
+
+@lru_cache(1)
+def _network(name: str, models: Path) -> Network:
+    return read(trained_file(name, models), name)
+
+
+def origin(network: Network, target: Device) -> str:
+    """A digest of what a row is found from: the device, of each layer the cycles and multipliers of all that it offers,
+    and what the plainest of that take."""
+    digest = hashlib.sha256(repr((room(target), target.most_logic)).encode())
+    try:
+        layers = Search(network, target).offers.layers
+    except HwgenError as error:
+        return hashlib.sha256("\n".join(error.problems).encode()).hexdigest()[:16]
+    for layer in layers:
+        taken = [needs(layer.cost(at), target) for at in layer.plainest.tolist()]
+        for part in (layer.cycles.tobytes(), layer.multipliers.tobytes(), repr(taken).encode()):
+            digest.update(part)
+    return digest.hexdigest()[:16]
+
+
 # A row
 
 
@@ -110,10 +160,12 @@ def measured(name: str, target: str, models: Path, limit: int) -> dict[str, Any]
     process = context.Process(target=work, args=(there, name, target, trained_file(name, models), limit))
     process.start()
     there.close()
+    row = {}
     try:
-        row = here.recv()
+        row = {"from": here.recv()}
+        row |= here.recv()
     except EOFError:
-        row = {"late": limit}
+        row |= {"late": limit}
     process.join()
     if "late" in row and process.exitcode != -signal.SIGXCPU:
         raise click.ClickException(f"{name} on {target} ended with status {process.exitcode}")
@@ -122,15 +174,17 @@ def measured(name: str, target: str, models: Path, limit: int) -> dict[str, Any]
 
 
 def work(answer: Connection, name: str, target: str, file: Path | None, limit: int) -> None:
-    """Send what is found; the system ends this where it takes too long."""
+    """Send what a row is found from and then what is found; the system ends this where it takes too long."""
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 10))
+    network = read(file, name)
+    answer.send(origin(network, device(target)))
     try:
-        answer.send(found(read(file, name), device(target)))
+        answer.send(found(network, device(target)))
     except HwgenError as error:
         answer.send({"refused": error.problems[0]})
 
 
-def found(network, target: Device) -> dict[str, Any]:
+def found(network: Network, target: Device) -> dict[str, Any]:
     """The fastest plan that fits: cycles per frame, products at once, what it takes, and the layer that sets the pace
     if no unit of it is faster; HwgenError where none fits."""
     search = Search(network, target, last_resort=True)
