@@ -179,13 +179,18 @@ def _chooser(rows: int, device: Device) -> int:
 #: Words up to which the LUTs of a ROM are joined for nothing; and how much more a deeper one takes than its parts of so
 #: many words and what chooses between them: measured on UltraScale+, ECP5, Gowin.
 _JOINED, _MORE = 256, 1.25
+#: Where none are joined: LUTs for each as full as it can be, with what chooses, and how many less there are, by inputs
+#: of a LUT. On iCE40 at up to 64 words; on Cyclone V, where one of six inputs is two halves of an ALM, up to 1,024.
+_ALONE = {4: (2.6, 1.6), 6: (3.2, 1.2)}
 
 
 def _logic_rom(memory: MemoryNeed, device: Device) -> int:
     """A ROM of contents without a pattern. Joined LUTs cost nothing up to a size, then those that choose."""
     rows = -(-memory.depth // (1 << device.family.lut_inputs))
     if device.family.free_mux == 1:
-        return round(memory.kept * (2.6 * rows - 1.6))  # measured on iCE40, at up to 64 words
+        each, less = _ALONE[device.family.lut_inputs]
+        halved = device.family.lut_inputs == 6 and memory.depth <= 32
+        return memory.kept if halved else round(memory.kept * (each * rows - less))
     most = _JOINED >> device.family.lut_inputs
     whole, rest = divmod(rows, most)
     parts = [most] * whole + [1 << (rest - 1).bit_length()] * (rest > 0)

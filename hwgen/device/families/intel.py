@@ -59,7 +59,7 @@ def _intel(name: str, series: str, clock: UsualClock, dsp: Dsp, ram: BlockRam, s
             joining=2.6,
         ),
         lut_inputs=6,
-        free_mux=4,
+        free_mux=1,
         dsp_name=f"multipliers ({smallest.a}x{smallest.b})",
         bram_name=f"block RAM ({_NAMES[ram]})",
         lut_name="ALUT (half an ALM)",
