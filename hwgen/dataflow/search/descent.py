@@ -9,7 +9,7 @@ Reached = TypeVar("Reached")
 
 #: The targets tried first, in percent of the least: what fits mostly does so not far from it, and what is slower may
 #: fit worse, for its weights are in deeper memories.
-FIRST = (100, 125, 200, 400)
+FIRST = (100, 103, 106, 112, 125, 200, 400)
 
 
 class Descent:
@@ -17,12 +17,11 @@ class Descent:
     only turn out to be more, and limits tighter."""
 
     def __init__(self) -> None:
-        self._floor, self._began = -1, False
+        self._floor = -1
 
     def least(self, targets: Sequence[int], reach: Callable[[int], Reached | None]) -> Reached | None:
         """What reaches the least of ``targets``, rising, that ``reach`` has anything for: multiples of the least and
-        the last of them in turn, and then by halves; later the least that an earlier call has left at first, which
-        mostly is the one again."""
+        the last of them in turn, and then by halves. After an earlier call that mostly is the one that it has left."""
         able = [target for target in targets if target > self._floor]
         low, high, best = 0, len(able), None
         for probe in self._probes(able):
@@ -41,8 +40,7 @@ class Descent:
 
     def _probes(self, able: Sequence[int]) -> list[int]:
         """The numbers of the targets tried first."""
-        first, self._began = not self._began, True
-        if not first or not able:
-            return [0] if able else []
+        if not able:
+            return []
         last = len(able) - 1
         return sorted({last, *(min(bisect_left(able, able[0] * part // 100), last) for part in FIRST)})
