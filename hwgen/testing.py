@@ -21,6 +21,7 @@ from hwgen.cost.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap
 from hwgen.hdl.contents import Contents
 from hwgen.simulate.bench import from_beats, to_beats
+from hwgen.simulate.dram import ReadMemory
 from hwgen.simulate.verilated import Beats, CompiledDesign
 from hwgen.tools.verilator import QUICK, available
 
@@ -51,8 +52,9 @@ class Simulated:
     Returns what was taken and what was given, by stream. At full speed the sources always offer and the sinks
     always take. With ``stall`` (a seed) both ends pause at random, and a sink takes nothing until it is first
     offered something, so that a ``valid`` that waits for ``ready`` is found. Every output is watched:
-    :class:`StreamViolation` when the contract is broken. ``watch`` is called in every cycle, with what Amaranth gives a
-    test bench and the number of the cycle. Raises :class:`TimeoutError` after ``limit`` cycles.
+    :class:`StreamViolation` when the contract is broken. ``memories`` answer what the block reads. ``watch`` is called
+    in every cycle, with what Amaranth gives a test bench and the number of the cycle. Raises :class:`TimeoutError`
+    after ``limit`` cycles.
     """
 
     def __init__(self, block: wiring.Component):
@@ -70,11 +72,12 @@ class Simulated:
         *,
         limit: int = 1_000_000,
         watch: Callable[[Any, int], None] | None = None,
+        memories: Sequence[ReadMemory] = (),
     ) -> Moved:
         random = None if stall is None else Random(stall)
         self._sources = [_Source(getattr(self.block, name), list(beats), random) for name, beats in inputs.items()]
         self._sinks = [_Sink(name, getattr(self.block, name), count, random) for name, count in outputs.items()]
-        self._limit, self._watch = limit, watch
+        self._limit, self._watch, self._memories = limit, watch, memories
         if self._ran:
             self._simulator.reset()
         self._ran = True
@@ -85,7 +88,7 @@ class Simulated:
         )
 
     async def _bench(self, ctx) -> None:
-        ports: list[_Source | _Sink] = [*self._sources, *self._sinks]
+        ports: list[_Source | _Sink | ReadMemory] = [*self._sources, *self._sinks, *self._memories]
         for cycle in range(self._limit):
             for port in ports:
                 port.drive(ctx)

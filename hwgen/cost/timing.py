@@ -89,19 +89,21 @@ class Web:
         The first output of an actor is the first input of the next. The inputs of a block are the first of its first
         actor, then what each takes besides; its outputs are the first of its last actor, then what each gives besides.
         """
-        main, *rest = inputs
-        outputs: list[int] = []
+        chained: list[int] = []
+        rest, outputs = list(inputs), list[int]()
         for actor in block:
-            more = len(actor.takes) - 1
-            besides, rest = rest[:more], rest[more:]
+            more = len(actor.takes) - len(chained)
+            taken, rest = [*chained, *rest[:more]], rest[more:]
+            if len(taken) != len(actor.takes):
+                raise ValueError(f"{actor.name}: given {len(taken)} inputs, but it has {len(actor.takes)}")
             given = [self.link() for _ in actor.gives]
             self.actors.append(actor)
-            self.takes.append([main, *besides])
+            self.takes.append(taken)
             self.gives.append(given)
-            main, outputs = given[0], outputs + given[1:]
-        if rest or len(besides) != more:
-            raise ValueError(f"{block[0].name}: given {len(inputs)} inputs, which it does not have")
-        return [main, *outputs]
+            chained, outputs = given[:1], outputs + given[1:]
+        if rest:
+            raise ValueError(f"{block[0].name}: given {len(inputs)} inputs, {len(rest)} of which it does not have")
+        return [*chained, *outputs]
 
     def run(self, frames: int, pace: int = 0) -> Run:
         """Evaluate the recurrences with sources that always offer and sinks that always take.
@@ -193,7 +195,7 @@ def run(actors: Sequence[Actor], frames: int = 3) -> Run:
 
 def _alone(actors: Sequence[Actor]) -> Web:
     web = Web()
-    web.add(actors, [web.link() for _ in range(1 + sum(len(actor.takes) - 1 for actor in actors))])
+    web.add(actors, [web.link() for _ in range(sum(len(actor.takes) for actor in actors) - len(actors) + 1)])
     return web
 
 

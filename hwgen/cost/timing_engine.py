@@ -131,7 +131,7 @@ class Engine:
             links[link, layout.OFFERED] = offered_rows.add(count, 1)
             links[link, layout.MOVED] = self._moved_rows.add(count, memory[link])
         self._tables = [np.array(table, np.int64).reshape(-1, 7) for table in (actor_table, give_table)]
-        self._tables.insert(1, np.array(take_table, np.int64))
+        self._tables.insert(1, np.array(take_table, np.int64).reshape(-1, 6))
         self._links, self._values, self._free_at = links, flat.joined(), free_at
         self._offered, self._moved = offered_rows.array(np.int32), self._moved_rows.array(np.int32)
         self._freed, self._starts = self._freed_rows.array(np.int32), np.zeros(steps, np.int32)
@@ -163,7 +163,7 @@ class Engine:
             self._moved_rows.advance(self._moved)
             self._freed_rows.advance(self._freed)
         self._first = False
-        if max(int(cycles[-1]) for cycles in offers.values()) >= self._latest:
+        if max((int(cycles[-1]) for cycles in offers.values()), default=0) >= self._latest:
             self._widen()
         begun = self._evaluated(offers)
         while begun is None:

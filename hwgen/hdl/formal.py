@@ -70,6 +70,24 @@ class _Checked(wiring.Component):
         return m
 
 
+_NEVER = """
+cutpoint t:$mem_v2
+opt_clean -purge
+opt -fast
+async2sync
+sat -tempinduct -maxsteps 3 -set rst 0 -prove broken 0 -verify checked
+"""
+
+
+def prove_never_broken(checked: wiring.Component) -> None:
+    """Prove by induction that ``broken`` of ``checked`` is 0 in every cycle, whatever comes in; :class:`ContractError`
+    where it may be 1."""
+    try:
+        run_yosys(_PREPARE + _NEVER, inputs={"block.il": to_rtlil(checked, "checked")})
+    except YosysError as error:
+        raise ContractError(f"{type(checked).__name__}: {error}\n{error.log[-2000:]}") from None
+
+
 def prove_contract(block: wiring.Component) -> None:
     """Prove the stream contract for every output of ``block``; :class:`ContractError` where it does not hold."""
     checked = _Checked(block)

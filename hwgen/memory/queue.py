@@ -31,14 +31,15 @@ class Queue(wiring.Component):
 
     def __init__(self, layout, depth: int):
         self.depth = depth
+        #: Minus the beats inside: its sign says that there is one, and waits for no comparison.
+        self.level = Signal(range(-depth, 1))
         super().__init__({"push": In(1), "payload": In(layout), "o": Out(stream.Signature(layout))})
 
     def elaborate(self, platform):
         m = Module()
         width = Shape.cast(self.payload.shape()).width
         write, read = ram_ports(m, "store", width, self.depth)
-        # Minus the beats inside: its sign says that there is one, and waits for no comparison.
-        level, offer, pop = Signal(range(-self.depth, 1)), Signal(), Signal()
+        level, offer, pop = self.level, Signal(), Signal()
         m.d.comb += [
             pop.eq(level[-1] & (~offer | self.o.ready)),
             write.en.eq(self.push),
@@ -70,6 +71,11 @@ class Outlet(wiring.Component):
         if depth < beats:
             raise ValueError(f"a queue of {depth} beats cannot hold the {beats} of one step")
         self.depth, self.beats = depth, beats
+        self.queue = Queue(layout, depth)
+        #: Credits left over by a step: the sign is `permit`, so that what starts steps waits for no comparison.
+        self.spare = Signal(range(-beats, depth - beats + 1), init=depth - beats)
+        #: Inverted, or synthesis would share it with registers of the reader that reach far.
+        self.kept = Signal(init=1)
         super().__init__(
             {
                 "permit": Out(1),
@@ -83,11 +89,8 @@ class Outlet(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.queue = queue = Queue(self.payload.shape(), self.depth)
-        # Credits left over by a step: the sign is `permit`, so that what starts steps waits for no comparison.
-        spare = Signal(range(-self.beats, self.depth - self.beats + 1), init=self.depth - self.beats)
-        # Inverted, or synthesis would share it with registers of the reader that reach far.
-        kept, spent = Signal(init=1), Signal(range(-self.beats, 2))
+        m.submodules.queue = queue = self.queue
+        spare, kept, spent = self.spare, self.kept, Signal(range(-self.beats, 2))
         m.d.comb += [
             queue.push.eq(self.push),
             queue.payload.eq(self.payload),

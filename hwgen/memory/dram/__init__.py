@@ -1,0 +1,1 @@
+"""Memory outside the chip: what it promises, and what reads it over AXI."""

@@ -1,0 +1,118 @@
+"""A memory behind an AXI read port in Amaranth's simulator: as slow as its contract allows, at random within it, or
+beyond it."""
+
+from collections import deque
+from collections.abc import Iterator
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+
+from hwgen.memory.dram.contract import MOST_BEATS, PAGE, Contract, Region
+
+#: As slow as the contract allows; anything within it; later than it allows.
+WORST, RANDOM, BROKEN = "worst", "random", "broken"
+MODES = (WORST, RANDOM, BROKEN)
+#: How much later than its contract a broken memory answers.
+LATE = 4
+
+
+class MemoryFault(AssertionError):
+    """A read that AXI or the memory's contents do not allow."""
+
+
+class _Burst(NamedTuple):
+    """What was asked for: ``beats`` from ``address`` on, in cycle ``asked``."""
+
+    address: int
+    beats: int
+    asked: int
+
+
+class ReadMemory:
+    """``image`` from page ``page`` on behind the channels ``ar`` and ``r`` of ``port``, which reads ``region``.
+
+    ``mode`` is one of :data:`MODES`; beats come in the order asked for. It fails at once (:class:`MemoryFault`) where a
+    request is withdrawn or changed, crosses a page, is longer than AXI allows, or lies outside the image. ``bytes``
+    counts what it brought.
+    """
+
+    def __init__(self, port, image: bytes, region: Region, contract: Contract, mode: str, seed: int = 0, page: int = 0):
+        self.port, self.image, self.region, self.contract = port, image, region, contract
+        self.mode, self.base, self._random = mode, page * PAGE, Random(seed)
+        self.bytes = 0
+        #: Cycles that a request may wait, as part of the latency: fewer than any burst has beats.
+        self._most_wait = min(contract.latency // 4, region.burst - 1, region.last - 1) if mode == RANDOM else 0
+        self._took = contract.beats(region.beats, region.bus).tolist()
+        self._due: deque[tuple[int, int, bool]] = deque()
+        self._shown: tuple[int, bool] | None = None
+        self._held: tuple[int, int] | None = None
+        self._asked = self._wait = self._cycle = self._count = 0
+        self._free, self._last_due = 0, -1
+
+    def drive(self, ctx) -> None:
+        """Take a request, or let it wait, and offer the beat that is due."""
+        if self._shown is None and self._due and self._due[0][0] <= self._cycle:
+            _, word, last = self._due.popleft()
+            self._shown = word, last
+            ctx.set(self.port.r.payload.data, word)
+            ctx.set(self.port.r.payload.last, last)
+            ctx.set(self.port.r.valid, 1)
+        elif self._shown is None:
+            ctx.set(self.port.r.valid, 0)
+        ctx.set(self.port.ar.ready, self._cycle >= self._asked + self._wait if self._held else self._wait == 0)
+
+    def sample(self, ctx, cycle: int) -> None:
+        """What moved in this cycle."""
+        self._cycle = cycle + 1
+        if self._shown is not None and ctx.get(self.port.r.ready):
+            self._shown, self.bytes = None, self.bytes + self.region.bus
+        asks = ctx.get(self.port.ar.valid)
+        request = (ctx.get(self.port.ar.payload.addr), ctx.get(self.port.ar.payload.len)) if asks else None
+        if self._held is not None and request != self._held:
+            raise MemoryFault(f"cycle {cycle}: the read of {self._held} was withdrawn or changed to {request}")
+        if request is None:
+            return
+        if self._held is None:
+            self._asked = cycle
+        if ctx.get(self.port.ar.ready):
+            self._accept(_Burst(request[0], request[1] + 1, self._asked), cycle)
+            self._held, self._wait = None, self._random.randint(0, self._most_wait) if self._most_wait else 0
+        else:
+            self._held = request
+
+    def _accept(self, burst: _Burst, cycle: int) -> None:
+        self._check(burst, cycle)
+        at = burst.address - self.base
+        for n in range(burst.beats):
+            took = self._took[self._count % self.region.beats]
+            start = max(burst.asked, self._free)
+            self._count, self._free = self._count + 1, start + took
+            self._last_due = self._when(start + took, cycle)
+            word = self.image[at + n * self.region.bus : at + (n + 1) * self.region.bus]
+            self._due.append((self._last_due, int.from_bytes(word, "little"), n == burst.beats - 1))
+
+    def _when(self, served: int, cycle: int) -> int:
+        """The cycle in which a beat comes that the contract's server has served by cycle ``served``."""
+        if self.mode == WORST:
+            return served + self.contract.latency
+        if self.mode == BROKEN:
+            return max(served + LATE * self.contract.latency, self._last_due + self._random.randint(1, 3))
+        soonest = max(cycle, self._last_due) + 1
+        return self._random.randint(soonest, max(soonest, served + self.contract.latency - self._most_wait))
+
+    def _check(self, burst: _Burst, cycle: int) -> None:
+        size = burst.beats * self.region.bus
+        what = f"cycle {cycle}: the read of {size} bytes at {burst.address:#x}"
+        if burst.address // PAGE != (burst.address + size - 1) // PAGE:
+            raise MemoryFault(f"{what} crosses a page of {PAGE} bytes")
+        if burst.beats > MOST_BEATS[self.region.axi]:
+            raise MemoryFault(f"{what} has {burst.beats} beats (limit {MOST_BEATS[self.region.axi]})")
+        if not self.base <= burst.address <= self.base + len(self.image) - size:
+            raise MemoryFault(f"{what} leaves the image of {len(self.image)} bytes at {self.base:#x}")
+
+
+def beats_of(image: bytes, bus: int) -> Iterator[int]:
+    """The words of ``bus`` bytes that a region holds, in order."""
+    rows = np.frombuffer(image, np.uint8).reshape(-1, bus)
+    return (int.from_bytes(row.tobytes(), "little") for row in rows)
