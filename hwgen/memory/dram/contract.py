@@ -79,7 +79,7 @@ class Region:
     def places(self, contract: Contract, round_trip: int) -> int:
         """Places for beats that never let the memory wait for room: what it brings during its latency and
         ``round_trip`` cycles more, and a burst."""
-        return self.burst + int((contract.latency + round_trip) * min(contract.rate / self.bus, 1)) + 1
+        return self.burst + int((contract.latency + round_trip) * min(contract.rate / self.bus, Fraction(1))) + 1
 
 
 def source(region: Region, contract: Contract, places: int, latency: int, credit_delay: int) -> Actor:
