@@ -24,13 +24,17 @@ memory_collect
 memory_nordff
 """
 
-_HOLDS = """
+_FREE_MEMORIES = """
 cutpoint t:$mem_v2
 opt_clean -purge
 opt -fast
 async2sync
-sat -tempinduct -seq 1 -set rst 0 -prove broken 0 -verify checked
 """
+
+#: From any state but the first on: what was offered before is not known in it.
+_HOLDS = "sat -tempinduct -seq 1 -set rst 0 -prove broken 0 -verify checked\n"
+#: From power-up on; what is not inductive within so few cycles lacks an invariant.
+_NEVER = "sat -tempinduct -maxsteps 3 -set rst 0 -prove broken 0 -verify checked\n"
 
 _INDEPENDENT = """
 select -set cone w:{valid} %ci*:{registers}
@@ -70,33 +74,26 @@ class _Checked(wiring.Component):
         return m
 
 
-_NEVER = """
-cutpoint t:$mem_v2
-opt_clean -purge
-opt -fast
-async2sync
-sat -tempinduct -maxsteps 3 -set rst 0 -prove broken 0 -verify checked
-"""
-
-
 def prove_never_broken(checked: wiring.Component) -> None:
     """Prove by induction that ``broken`` of ``checked`` is 0 in every cycle, whatever comes in; :class:`ContractError`
     where it may be 1."""
-    try:
-        run_yosys(_PREPARE + _NEVER, inputs={"block.il": to_rtlil(checked, "checked")})
-    except YosysError as error:
-        raise ContractError(f"{type(checked).__name__}: {error}\n{error.log[-2000:]}") from None
+    _prove(checked, checked, _NEVER)
 
 
 def prove_contract(block: wiring.Component) -> None:
     """Prove the stream contract for every output of ``block``; :class:`ContractError` where it does not hold."""
     checked = _Checked(block)
-    design = to_rtlil(checked, "checked")
     paths = "".join(
         _INDEPENDENT.format(valid=f"{sink}_valid", ready=f"{sink}_ready", registers=_REGISTERS)
         for sink in checked.sinks
     )
+    _prove(block, checked, _HOLDS, paths)
+
+
+def _prove(block: wiring.Component, checked: wiring.Component, proof: str, paths: str = "") -> None:
+    """Run ``proof`` on ``checked``, after ``paths``; ContractError that names ``block`` where it fails."""
+    script = _PREPARE + paths + _FREE_MEMORIES + proof
     try:
-        run_yosys(_PREPARE + paths + _HOLDS, inputs={"block.il": design})
+        run_yosys(script, inputs={"block.il": to_rtlil(checked, "checked")})
     except YosysError as error:
         raise ContractError(f"{type(block).__name__}: {error}\n{error.log[-2000:]}") from None

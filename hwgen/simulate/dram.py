@@ -38,6 +38,8 @@ class ReadMemory:
     """
 
     def __init__(self, port, image: bytes, region: Region, contract: Contract, mode: str, seed: int = 0, page: int = 0):
+        if mode not in MODES:
+            raise ValueError(f"a memory is {', '.join(MODES)}, not {mode!r}")
         self.port, self.image, self.region, self.contract = port, image, region, contract
         self.mode, self.base, self._random = mode, page * PAGE, Random(seed)
         self.bytes = 0

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from amaranth.sim import Simulator
 
 from hwgen.blocks.array.dsp48 import DIGIT
 from hwgen.blocks.requantize.requantizer import RequantizerPlan, constant_words, lane_form
@@ -15,6 +14,7 @@ from hwgen.graph.exact.requantize import Problem, fit
 from hwgen.graph.types import S8, IntType
 from hwgen.hdl.rtlil import to_rtlil
 
+from .single_blocks import simulated
 from .test_dsp48 import OURS, prove
 
 KINDS = ["dsp48e1", "dsp48e2"]
@@ -22,23 +22,6 @@ KINDS = ["dsp48e1", "dsp48e2"]
 FORMS = [
     (18, 23, 40), (25, 17, 41), (20, 27, 45), (18, 34, 46, False, 30), (18, 31, 46, True), (20, 34, 46, True, 10),
 ]  # fmt: skip
-
-
-def simulated(component, drive, cycles, output):
-    """What ``output`` is in every cycle, after ``drive`` has set the inputs of that cycle."""
-    seen = []
-
-    async def bench(ctx):
-        for cycle in range(cycles):
-            drive(ctx, cycle)
-            seen.append(ctx.get(output))
-            await ctx.tick()
-
-    simulator = Simulator(component)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
-    return seen
 
 
 def extremes(bits, count, seed, signed=True):
