@@ -21,7 +21,7 @@ from hwgen.cost.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap
 from hwgen.hdl.contents import Contents
 from hwgen.simulate.bench import from_beats, to_beats
-from hwgen.simulate.dram import ReadMemory
+from hwgen.simulate.dram import ReadMemory, beats_of
 from hwgen.simulate.verilated import Beats, CompiledDesign
 from hwgen.tools.verilator import QUICK, available
 
@@ -207,7 +207,10 @@ def check_unit(unit: Unit, frames: int = STEADY_FRAMES, seed: int = 0) -> None:
     """
     sources, sinks = port_names(unit.block())
     x = [random_frames(port.map, frames, seed + n) for n, port in enumerate(unit.inputs)]
-    beats = {name: to_beats(v, p.map.type, p.lanes) for name, v, p in zip(sources, x, unit.inputs, strict=True)}
+    streams = [name for name in sources if name != "w"]
+    beats = {name: to_beats(v, p.map.type, p.lanes) for name, v, p in zip(streams, x, unit.inputs, strict=True)}
+    if unit.memory:
+        beats["w"] = list(beats_of(unit.memory_image * frames, unit.memory.region.bus))
     wanted = dict(zip(sinks, zip(unit.golden(*x), unit.outputs, strict=True), strict=True))
     for want, port in wanted.values():
         if want.shape != (frames, *port.map.shape):

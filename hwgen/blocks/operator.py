@@ -23,6 +23,7 @@ from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.loadable import LoadForm, TableForm
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
+from hwgen.memory.dram.port import MemoryRead
 from hwgen.memory.store import LOAD_PORTS
 
 from .stream import Port, numbered
@@ -90,7 +91,8 @@ class Unit(ABC):
 
     @abstractmethod
     def block(self) -> wiring.Component:
-        """The hardware, with streams ``i`` and ``o``, or ``i_0`` and so on where several come or leave."""
+        """The hardware, with streams ``i`` and ``o``, or ``i_0`` and so on where several come or leave; and ``w``, what
+        is read from DRAM, where anything is."""
 
     @abstractmethod
     def __str__(self) -> str:
@@ -156,6 +158,16 @@ class Unit(ABC):
         raise NotImplementedError(f"{type(self).__name__} does not say what loads its constants")
 
     @property
+    def memory(self) -> MemoryRead | None:
+        """What it reads from DRAM for every frame, as the last input of :attr:`actors`; None where it reads nothing."""
+        return None
+
+    @property
+    def memory_image(self) -> bytes:
+        """What the region of :attr:`memory` holds, in the order in which it is read."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what it reads from DRAM")
+
+    @property
     def interval(self) -> int:
         """A quick lower bound for the cycles per frame, used by the search."""
         return max(actor.interval for actor in self.actors)
@@ -190,14 +202,16 @@ class Joint(Unit):
 
 
 class UnitBlock(wiring.Component):
-    """A component with the streams of its ``unit``, which are its ``sources`` and ``sinks``; and the load bus, where
-    constants are loaded."""
+    """A component with the streams of its ``unit``, which are its ``sources`` and ``sinks``; with the stream ``w``,
+    where it reads from DRAM, and the load bus, where constants are loaded."""
 
     def __init__(self, unit: Unit):
         self.unit = unit
         inputs, outputs = numbered("i", len(unit.inputs)), numbered("o", len(unit.outputs))
         ports = {name: In(port.stream) for name, port in zip(inputs, unit.inputs, strict=True)}
         ports |= {name: Out(port.stream) for name, port in zip(outputs, unit.outputs, strict=True)}
+        if unit.memory:
+            ports["w"] = In(unit.memory.stream)
         super().__init__(ports | (LOAD_PORTS if unit.loads else {}))
         self.sources = [getattr(self, name) for name in inputs]
         self.sinks = [wiring.flipped(getattr(self, name)) for name in outputs]

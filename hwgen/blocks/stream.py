@@ -71,7 +71,8 @@ def join(m: Module, source, sink, what: str) -> None:
 
 
 def port_names(block: wiring.Component) -> tuple[list[str], list[str]]:
-    """The input streams of a block (``i``, or ``i_0`` and so on) and its output streams, in order."""
+    """The input streams of a block (``i``, or ``i_0`` and so on, then ``w`` if it reads from DRAM) and its output
+    streams, in order."""
     names = list(block.signature.members)
     inputs, outputs = ([n for n in names if n == kind or n.startswith(f"{kind}_")] for kind in "io")
-    return inputs, outputs
+    return inputs + ["w"] * ("w" in names), outputs

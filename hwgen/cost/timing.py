@@ -49,8 +49,9 @@ class Run:
 
     @property
     def latency(self) -> int:
-        """Cycles from the first beat of the first input moving to the first beat of the first output moving."""
-        return int(self.given[0] - self.taken[0])
+        """Cycles from the first beat of the first input moving, or the first cycle where there is no input, to the
+        first beat of the first output moving."""
+        return int(self.given[0] - (self.taken[0] if self.sources else 0))
 
     @property
     def settled(self) -> bool:

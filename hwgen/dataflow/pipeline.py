@@ -25,7 +25,8 @@ class Pipeline(wiring.Component):
     for those who watch. With
     ``watched`` there are outputs ``watch_n_moves`` and ``watch_n_payload`` for layer ``n``: whether a beat leaves it in
     this cycle, and which. Where constants are loaded, ``load`` brings them to the stages in order, a byte a cycle: no
-    frame may be inside then.
+    frame may be inside then. Where units read from DRAM, they do so over ``memory``, or ``memory_0`` and so on
+    (:attr:`hwgen.memory.dram.port.MemoryRead.port`), in the order of ``plan.memories``, which ``memories`` names.
     """
 
     def __init__(self, plan: Plan, watched: bool = False):
@@ -45,6 +46,8 @@ class Pipeline(wiring.Component):
         }
         if plan.loading:
             ports["load"] = In(LOAD_BUS)
+        self.memories = dict(zip(numbered("memory", len(plan.memories)), plan.memories, strict=True))
+        ports |= {name: Out(plan.memories[stage].read.port) for name, stage in self.memories.items()}
         for n, layer in enumerate(plan.layers if watched else ()):
             width = layer.op.output.type.width * layer.unit.lanes_out
             ports |= {f"watch_{n}_moves": Out(1), f"watch_{n}_payload": Out(width)}
@@ -64,6 +67,8 @@ class Pipeline(wiring.Component):
                 self.streams[stage.layer] = getattr(block, port_names(block)[1][0])
         for name, source in zip(self.results, self.plan.outputs, strict=True):
             join(m, self._stream(blocks, source), wiring.flipped(getattr(self, name)), f"output {name}")
+        for name, number in self.memories.items():
+            wiring.connect(m, blocks[number].memory, wiring.flipped(getattr(self, name)))
         self._chain(m)
         for n, stream in enumerate(self.streams.values() if self.watched else ()):
             m.d.comb += [

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from hwgen.blocks import UNITS
+from hwgen.blocks.joints.memory import MemorySource
 from hwgen.blocks.operator import OperatorUnit
 from hwgen.device.targets import Device
 from hwgen.graph.errors import ModelError
@@ -89,6 +90,11 @@ class Plan:
     def load_image(self) -> bytes:
         """All that is loaded, in the order in which the stages take it."""
         return b"".join(stage.unit.image for stage in self.stages if stage.unit.loads)
+
+    @property
+    def memories(self) -> dict[int, MemorySource]:
+        """What reads from DRAM, by the numbers of the stages."""
+        return self._layout.memories
 
     @property
     def entries(self) -> dict[tuple[str, int], Source]:

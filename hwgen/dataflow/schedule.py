@@ -104,12 +104,15 @@ def rooms(plan: Plan, pace: int, unbounded: Container[int], ports: Iterable[Port
 
 
 def web_of(plan: Plan, unbounded: Container[int] = ()) -> tuple[Web, list[list[int]], list[int]]:
-    """The actors of all stages; the links over which each stage gives, and the number of its first actor."""
+    """The actors of all stages; the links over which each stage gives, and the number of its first actor.
+
+    What reads from DRAM has the places that it was planned with in any case: nobody else tells it when to stop.
+    """
     web, links, first = Web(), [], []
     given = {INPUT: web.link()}
     for n, stage in enumerate(plan.stages):
         first.append(len(web.actors))
-        actors = _unbounded(stage) if n in unbounded else stage.actors
+        actors = _unbounded(stage) if n in unbounded and stage.sources else stage.actors
         links.append(web.add(actors, [given[source] for source in stage.sources]))
         given |= {Source(n, port): link for port, link in enumerate(links[-1])}
     return web, links, first

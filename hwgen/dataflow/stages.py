@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from hwgen.blocks.joints.convert import WidthConverter
 from hwgen.blocks.joints.fork import Fork
+from hwgen.blocks.joints.memory import MemorySource
 from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.blocks.operator import Unit
 from hwgen.blocks.stream import Port
@@ -34,8 +35,8 @@ INPUT = Source(-1)
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One block of the pipeline. ``layer`` is the one it belongs to; ``sources`` are what it reads; RAMs of the shapes
-    in ``ultra`` are in UltraRAM."""
+    """One block of the pipeline. ``layer`` is the one it belongs to; ``sources`` are what it reads, what is from DRAM
+    last; RAMs of the shapes in ``ultra`` are in UltraRAM."""
 
     name: str
     unit: Unit
@@ -83,7 +84,8 @@ class Layout:
     """The stages of a plan in topological order, and the sources of the network's outputs.
 
     ``entries`` are the sources of what each layer reads, by its name and the number of the input: the queue or width
-    converter in front of it, or what is before that. ``ultra``: by stage the shapes of RAMs in UltraRAM.
+    converter in front of it, or what is before that. ``memories`` are what reads from DRAM, by the numbers of the
+    stages. ``ultra``: by stage the shapes of RAMs in UltraRAM.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Layout:
     ):
         self.stages: list[Stage] = []
         self.entries: dict[tuple[str, int], Source] = {}
+        self.memories: dict[int, MemorySource] = {}
         self._waiting: dict[tuple[str, int], _Stream] = {}
         self._layers, self._readers, self._ultra = layers, readers, ultra
         network_input = ("", 0)
@@ -116,9 +119,17 @@ class Layout:
         """The blocks of a layer, which reads ``inputs``; what leaves it."""
         ends = {(-1, n): source for n, source in enumerate(inputs)}
         for n, (suffix, unit, sources) in enumerate(layer.unit.blocks):
-            made = self._add(layer.name + suffix, unit, layer.name, *(ends[source] for source in sources))
+            memory = self._memory(layer.name + suffix, unit, layer.name) if unit.memory else ()
+            made = self._add(layer.name + suffix, unit, layer.name, *(ends[source] for source in sources), *memory)
             ends |= {(n, port): Source(made.stage, port) for port in range(len(unit.outputs))}
         return [_Stream(ends[end], port) for end, port in zip(layer.unit.ends, layer.unit.outputs, strict=True)]
+
+    def _memory(self, name: str, reader: Unit, layer: str) -> tuple[Source]:
+        """What brings ``reader`` its bytes from DRAM."""
+        unit = MemorySource(reader)
+        source = self._add(f"{name}_memory", unit, layer)
+        self.memories[source.stage] = unit
+        return (source,)
 
     def _hand_out(self, edge: Edge, stream: _Stream, layer: str) -> None:
         """Give a stream to those who read it, through a fork if they are several."""

@@ -10,6 +10,7 @@ from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.hdl.contents import Contents
+from hwgen.simulate.dram import Memory, memories, patience
 from hwgen.simulate.feed import Feed, Ran, unpacked
 from hwgen.simulate.waves import Waves
 from hwgen.top.loader import LoadedPipeline
@@ -31,21 +32,27 @@ def from_beats(beats: Sequence[int], type_: IntType, lanes: int) -> np.ndarray:
 
 
 def run_amaranth(
-    plan: Plan, feed: Feed, progress: Progress, stall: int | None = None, trace: Waves | None = None
+    plan: Plan,
+    feed: Feed,
+    progress: Progress,
+    stall: int | None = None,
+    trace: Waves | None = None,
+    memory: Memory | None = None,
 ) -> Ran:
     """What comes of ``feed`` in the hardware of ``plan``.
 
-    ``stall`` is a seed for random pauses at both ends; ``trace`` names a file for waveforms. Raises TimeoutError where
-    the hardware stops.
+    ``stall`` is a seed for random pauses at both ends; ``trace`` names a file for waveforms. ``memory`` is what the
+    hardware reads from, the slowest within its contract unless given. Raises TimeoutError where the hardware stops,
+    and :class:`hwgen.simulate.dram.MemoryFault` where it reads what it must not.
     """
     pipeline = Pipeline(plan) if feed.loads is None else LoadedPipeline(Pipeline(plan))
     simulator = Simulator(pipeline)  # elaborates, so that there are blocks to watch
-    bench = _Bench(pipeline, feed, progress, stall)
+    bench = _Bench(pipeline, feed, progress, stall, memory or Memory())
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench.run)
     with _waves(simulator, trace):
         simulator.run()
-    return Ran(bench.tensors(), bench.source.cycles, [result.cycles for result in bench.results])
+    return Ran(bench.tensors(), bench.source.cycles, [result.cycles for result in bench.results], bench.read)
 
 
 @contextmanager
@@ -96,13 +103,16 @@ class _Frames(_Recorder):
 class _Bench:
     """A source that always offers and a sink that always takes, or both with pauses; every layer is recorded."""
 
-    def __init__(self, pipeline: Pipeline | LoadedPipeline, feed: Feed, progress: Progress, stall: int | None):
+    def __init__(
+        self, pipeline: Pipeline | LoadedPipeline, feed: Feed, progress: Progress, stall: int | None, memory: Memory
+    ):
         network, frames = pipeline.plan.network, len(feed.integers)
         self.random = None if stall is None else np.random.default_rng(stall)
         self.progress, self.pipeline = progress, pipeline
         self.offered = 0  # beats that were offered so far
         # Some layer moves a beat at least once a frame.
-        self.patience = 1000 + 2 * max(layer.cost.cycles for layer in pipeline.plan.layers)
+        self.patience = 1000 + 2 * max(layer.cost.cycles for layer in pipeline.plan.layers) + patience(pipeline.plan)
+        self.memories = memories(pipeline, pipeline.plan, memory, frames)
         self.integers = feed.integers
         self.beats = [int.from_bytes(payload.tobytes(), "little") for payload in feed.payloads]
         self.source = _Recorder(pipeline.i, len(self.beats))
@@ -121,16 +131,25 @@ class _Bench:
         cycle, last_move = 0, 0
         while not all(recorder.full for recorder in (*self.layers, *self.results)):
             self._offer(ctx)
+            for memory in self.memories:
+                memory.drive(ctx)
             for result in self.results:
                 ctx.set(result.ready, self._goes(ctx.get(result.valid)))
             if sum(recorder.sample(ctx, cycle) for recorder in streams):
                 last_move = cycle
             elif cycle - last_move > self.patience:
                 raise TimeoutError(f"the hardware stands still from cycle {last_move} on")
+            for memory in self.memories:
+                memory.sample(ctx, cycle)
             if cycle % _PROGRESS_CYCLES == 0:
                 self.progress(min(sum(len(recorder.beats) for recorder in streams) / total, 1.0))
             await ctx.tick()
             cycle += 1
+
+    @property
+    def read(self) -> int:
+        """Bytes that all memories brought."""
+        return sum(memory.bytes for memory in self.memories)
 
     def _goes(self, seen: bool) -> bool:
         """Whether an end moves in this cycle: always at full speed, else at random."""

@@ -3,18 +3,39 @@ beyond it."""
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
 import numpy as np
 
+from hwgen.blocks.stream import numbered
+from hwgen.dataflow.plan import Plan
+from hwgen.graph.errors import InputError
 from hwgen.memory.dram.contract import MOST_BEATS, PAGE, Contract, Region
 
 #: As slow as the contract allows; anything within it; later than it allows.
 WORST, RANDOM, BROKEN = "worst", "random", "broken"
 MODES = (WORST, RANDOM, BROKEN)
+#: Where the first region begins in a simulated memory, in pages.
+FIRST_PAGE = 3
+#: A byte of what is no answer.
+POISON = b"\xa5"
 #: How much later than its contract a broken memory answers.
 LATE = 4
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How a memory behaves, one of :data:`MODES`, with a ``seed`` for what is random."""
+
+    mode: str = WORST
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.mode not in MODES:
+            raise InputError(f"a memory is {', '.join(MODES)}, not {self.mode!r}")
 
 
 class MemoryFault(AssertionError):
@@ -30,21 +51,32 @@ class _Burst(NamedTuple):
 
 
 class ReadMemory:
-    """``image`` from page ``page`` on behind the channels ``ar`` and ``r`` of ``port``, which reads ``region``.
+    """``image`` from page ``page`` on behind ``port``, of :attr:`hwgen.memory.dram.port.MemoryRead.port`.
 
-    ``mode`` is one of :data:`MODES`; beats come in the order asked for. It fails at once (:class:`MemoryFault`) where a
-    request is withdrawn or changed, crosses a page, is longer than AXI allows, or lies outside the image. ``bytes``
-    counts what it brought.
+    It behaves as :class:`Memory` says; beats come in the order asked for. With a number of ``frames`` it takes ``go``
+    back once what these need was asked for. It fails at once (:class:`MemoryFault`) where a request is withdrawn or
+    changed, crosses a page, is longer than AXI allows, or lies outside the image. ``bytes`` counts what it brought.
+    Where it brings nothing, ``r`` is poison.
     """
 
-    def __init__(self, port, image: bytes, region: Region, contract: Contract, mode: str, seed: int = 0, page: int = 0):
-        if mode not in MODES:
-            raise ValueError(f"a memory is {', '.join(MODES)}, not {mode!r}")
+    def __init__(
+        self,
+        port,
+        image: bytes,
+        region: Region,
+        contract: Contract,
+        mode: str,
+        seed: int = 0,
+        page: int = 0,
+        frames: int | None = None,
+    ):
         self.port, self.image, self.region, self.contract = port, image, region, contract
-        self.mode, self.base, self._random = mode, page * PAGE, Random(seed)
+        self._most = None if frames is None else frames * region.beats
+        self.mode, self.base, self._random = Memory(mode).mode, page * PAGE, Random(seed)
         self.bytes = 0
+        self._poison = int.from_bytes(POISON * region.bus, "little")
         #: Cycles that a request may wait, as part of the latency: fewer than any burst has beats.
-        self._most_wait = min(contract.latency // 4, region.burst - 1, region.last - 1) if mode == RANDOM else 0
+        self._most_wait = min(contract.latency // 4, region.burst - 1, region.last - 1) if self.mode == RANDOM else 0
         self._took = contract.beats(region.beats, region.bus).tolist()
         self._due: deque[tuple[int, int, bool]] = deque()
         self._shown: tuple[int, bool] | None = None
@@ -54,6 +86,12 @@ class ReadMemory:
 
     def drive(self, ctx) -> None:
         """Take a request, or let it wait, and offer the beat that is due."""
+        if self._cycle == 0:
+            ctx.set(self.port.page, self.base // PAGE)
+            ctx.set(self.port.go, 1)
+        if self._most is not None:
+            asks = ctx.get(self.port.ar.payload.len) + 1 if ctx.get(self.port.ar.valid) else 0
+            ctx.set(self.port.go, self._count + asks < self._most)
         if self._shown is None and self._due and self._due[0][0] <= self._cycle:
             _, word, last = self._due.popleft()
             self._shown = word, last
@@ -62,6 +100,7 @@ class ReadMemory:
             ctx.set(self.port.r.valid, 1)
         elif self._shown is None:
             ctx.set(self.port.r.valid, 0)
+            ctx.set(self.port.r.payload.data, self._poison)
         ctx.set(self.port.ar.ready, self._cycle >= self._asked + self._wait if self._held else self._wait == 0)
 
     def sample(self, ctx, cycle: int) -> None:
@@ -112,6 +151,28 @@ class ReadMemory:
             raise MemoryFault(f"{what} has {burst.beats} beats (limit {MOST_BEATS[self.region.axi]})")
         if not self.base <= burst.address <= self.base + len(self.image) - size:
             raise MemoryFault(f"{what} leaves the image of {len(self.image)} bytes at {self.base:#x}")
+
+
+def first_pages(plan: Plan) -> list[int]:
+    """The page at which each region of ``plan`` begins: one behind the other, and not at the memory's very start."""
+    pages = [unit.read.pages for unit in plan.memories.values()]
+    return list(accumulate(pages, initial=FIRST_PAGE))[:-1]
+
+
+def memories(pipeline, plan: Plan, memory: Memory, frames: int) -> list[ReadMemory]:
+    """What answers the ports of a ``pipeline`` of ``plan`` while it computes ``frames``; each has a seed of its own."""
+    ports = (getattr(pipeline, name) for name in numbered("memory", len(plan.memories)))
+    made = []
+    for port, unit, page in zip(ports, plan.memories.values(), first_pages(plan), strict=True):
+        read, seed = unit.read, memory.seed + len(made)
+        made.append(ReadMemory(port, unit.image, read.region, read.contract, memory.mode, seed, page, frames))
+    return made
+
+
+def patience(plan: Plan) -> int:
+    """Cycles in which even broken memories bring a frame, each burst asked for when the one before is there."""
+    reads = [unit.read for unit in plan.memories.values()]
+    return sum(LATE * (read.contract.latency * read.region.bursts + int(read.actor.busy.sum())) for read in reads)
 
 
 def beats_of(image: bytes, bus: int) -> Iterator[int]:

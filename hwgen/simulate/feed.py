@@ -17,11 +17,13 @@ Cycles = Sequence[int] | np.ndarray  # int64 [beats]
 
 
 class Ran(NamedTuple):
-    """Every layer's integers [N, H, W, C] by tensor; the cycles in which beats were taken, and given by each output."""
+    """Every layer's integers [N, H, W, C] by tensor; the cycles in which beats were taken, and given by each output;
+    and the bytes read from DRAM."""
 
     tensors: dict[str, np.ndarray]
     taken: Cycles
     given: Sequence[Cycles]
+    read: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from hwgen.graph.network import Network
 from hwgen.simulate.bench import run_amaranth
 from hwgen.simulate.compiled import CompiledPlan, level
 from hwgen.simulate.differences import RTL, Difference, difference, joined
+from hwgen.simulate.dram import Memory
 from hwgen.simulate.feed import Cycles, Feed
 from hwgen.simulate.waves import Waves
 from hwgen.simulate.workers import HERE, Workers
@@ -58,6 +59,19 @@ class Timing:
         return self.done[-1] - self.done[-2] if len(self.done) > 1 else None
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes ``read`` from DRAM, and those ``planned``."""
+
+    read: int
+    planned: int
+
+    @property
+    def equal(self) -> bool:
+        """Whether they are as planned."""
+        return self.read == self.planned
+
+
 @dataclass(frozen=True, eq=False)
 class Simulation:
     """What came out.
@@ -67,7 +81,7 @@ class Simulation:
     ``tensors`` holds every layer's integers, ``timing`` the cycles and ``mismatches`` the differences found; they are
     empty where the engine does not give them. Frames simulated in parts leave no tensors, and the timing of the first
     part. ``compared`` counts the integers in which hardware and golden were compared; ``remembered`` says that this was
-    done in an earlier run.
+    done in an earlier run. ``traffic`` is that with DRAM, of hardware that reads from it.
     """
 
     engine: str
@@ -79,6 +93,7 @@ class Simulation:
     mismatches: tuple[Difference, ...] = ()
     compared: int = 0
     remembered: bool = False
+    traffic: Traffic | None = None
 
     @property
     def integers(self) -> np.ndarray:
@@ -129,15 +144,18 @@ def simulate(
     stall: int | None = None,
     trace: Waves | None = None,
     workers: Workers = HERE,
+    memory: Memory | None = None,
 ) -> Simulation:
     """Run ``frames`` (of the model's own shape, [N, ...] or one) through ``engine``, one of ``ENGINES``.
 
     ``progress`` is told the share done. In the hardware, ``stall`` is a seed for random pauses at both ends, and
-    ``trace`` says what waveforms to write. ``workers`` simulate parts of the frames side by side. Raises InputError for
-    an unknown engine, for frames that do not fit, and for what an engine does not have; RuntimeError where the hardware
-    stops.
+    ``trace`` says what waveforms to write. ``workers`` simulate parts of the frames side by side. What the hardware
+    reads from is ``memory``, the slowest within its contract unless given. Raises InputError for an unknown engine, for
+    frames that do not fit, and for what an engine or a design does not have; RuntimeError where the hardware stops.
     """
-    check_engine(engine, stall, trace, workers)
+    check_engine(engine, stall, trace, workers, memory)
+    if memory is not None and plan is not None and not plan.memories:
+        raise InputError("the design reads nothing from DRAM, so there is no memory to choose; leave --memory out")
     integers = golden.network_input(network, frames)
     if not len(integers):
         raise InputError("no frames given")
@@ -149,7 +167,7 @@ def simulate(
             "--jobs and --dask out, or build with --weights fixed"
         )
     compiled = CompiledPlan(plan, level(len(integers)), waits) if plan is not None and engine == "compiled" else None
-    task = _Task(engine, network, plan, compiled, trace)
+    task = _Task(engine, network, plan, compiled, trace, memory)
     if not workers.several:
         return task(integers, stall, progress)
     if compiled and workers.dask is None:
@@ -169,6 +187,7 @@ class _Task:
     plan: Plan | None
     compiled: CompiledPlan | None
     trace: Waves | None = None
+    memory: Memory | None = None
     bare: bool = False
 
     @property
@@ -200,9 +219,15 @@ class _Task:
         if self.compiled:
             ran = self.compiled.run(feed, stall, progress, self.trace)
         else:
-            ran = run_amaranth(self.built, feed, progress, stall, self.trace)
+            ran = run_amaranth(self.built, feed, progress, stall, self.trace, self.memory)
         timing = Timing.of(self.built, [ran.taken[n] for n in feed.firsts], ran.given)
-        return compared(self.engine, self.network, ran.tensors, timing)
+        result = compared(self.engine, self.network, ran.tensors, timing)
+        return replace(result, traffic=_traffic(self.built, len(integers), ran.read))
+
+
+def _traffic(plan: Plan, frames: int, read: int) -> Traffic | None:
+    each = sum(unit.read.region.size for unit in plan.memories.values())
+    return Traffic(read, frames * each) if plan.memories else None
 
 
 def compared(engine: str, network: Network, tensors: dict[str, np.ndarray], timing: Timing) -> Simulation:
@@ -226,10 +251,21 @@ def _joined(parts: Sequence[tuple[int, Simulation]]) -> Simulation:
         results={name: np.concatenate([run.results[name] for run in runs]) for name in runs[0].results},
         mismatches=joined(mismatches, totals),
         compared=sum(run.compared for run in runs),
+        traffic=_sum([run.traffic for run in runs if run.traffic]),
     )
 
 
-def check_engine(engine: str, stall: int | None = None, trace: Waves | None = None, workers: Workers = HERE) -> None:
+def _sum(parts: Sequence[Traffic]) -> Traffic | None:
+    return Traffic(sum(part.read for part in parts), sum(part.planned for part in parts)) if parts else None
+
+
+def check_engine(
+    engine: str,
+    stall: int | None = None,
+    trace: Waves | None = None,
+    workers: Workers = HERE,
+    memory: Memory | None = None,
+) -> None:
     """Raise InputError where there is no such engine, or where it does not do what is asked for."""
     if engine not in ENGINES:
         raise InputError(f"the engine {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
@@ -239,7 +275,7 @@ def check_engine(engine: str, stall: int | None = None, trace: Waves | None = No
         raise InputError("the engine 'schedule' follows all frames through one pipeline; leave --dask out")
     if workers.several and trace is not None:
         raise InputError("waveforms are those of one run; leave --jobs and --dask out")
-    for what, given in (("pauses (stall)", stall), ("waveforms (trace)", trace)):
+    for what, given in (("pauses (stall)", stall), ("waveforms (trace)", trace), ("memory", memory)):
         if given is not None and engine not in HARDWARE:
             raise InputError(f"the engine {engine!r} has no {what}; choose one of {', '.join(HARDWARE)}")
     if trace is not None and trace.chosen and engine != "compiled":

@@ -105,6 +105,8 @@ class LoadedPipeline(wiring.Component):
         for name in self.signature.members:
             if name.startswith("watch_"):
                 m.d.comb += getattr(self, name).eq(getattr(pipeline, name))
+        for name in pipeline.memories:
+            wiring.connect(m, getattr(pipeline, name), wiring.flipped(getattr(self, name)))
         return m
 
 

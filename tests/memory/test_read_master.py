@@ -31,16 +31,14 @@ def image(region: Region) -> bytes:
 def read(region, contract, places, mode, seed=None, stall=None):
     """What moved over ``o`` of a master that reads ``region``, and the memory."""
     master = ReadMaster(region, places)
-    memory = ReadMemory(master, image(region), region, contract, mode, seed or 0, PAGES)
+    memory = ReadMemory(master, image(region), region, contract, mode, seed or 0, PAGES, FRAMES)
     simulated = Simulated(master)
 
-    def start(ctx, cycle):
-        ctx.set(master.page, PAGES)
-        ctx.set(master.go, 1)
+    def watch(ctx, cycle):
         assert not ctx.get(master.error)
 
     simulated.limit = 100_000
-    _, given = simulated({}, {"o": FRAMES * region.beats}, stall, watch=start, memories=[memory])
+    _, given = simulated({}, {"o": FRAMES * region.beats}, stall, watch=watch, memories=[memory])
     return given["o"], memory
 
 
@@ -55,7 +53,7 @@ def test_every_beat_moves_in_its_cycle_from_the_slowest_memory(region, contract,
     given, memory = read(region, contract, places, WORST)
     assert given.payloads == tuple(beats_of(image(region) * FRAMES, region.bus))
     np.testing.assert_array_equal(given.cycles, schedule(region, contract, places))
-    assert memory.bytes >= FRAMES * region.size
+    assert memory.bytes == FRAMES * region.size
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -96,7 +94,7 @@ def test_the_memory_notices_reads_beside_the_image(region, base, what):
     master = ReadMaster(region, 64)
     memory = ReadMemory(master, bytes(256), region, Contract(9, Fraction(8)), WORST, page=base)
     with pytest.raises(MemoryFault, match=what):
-        Simulated(master)({}, {"o": region.beats}, watch=lambda ctx, _: ctx.set(master.go, 1), memories=[memory])
+        Simulated(master)({}, {"o": region.beats}, memories=[memory])
 
 
 def test_an_answer_with_an_error_is_told_and_stays_told():
@@ -105,7 +103,6 @@ def test_an_answer_with_an_error_is_told_and_stays_told():
     memory = ReadMemory(master, image(region), region, Contract(9, Fraction(8)), WORST)
 
     def watch(ctx, cycle):
-        ctx.set(master.go, 1)
         ctx.set(master.r.payload.resp, 2 if cycle == 20 else 0)
         errors.append(ctx.get(master.error))
 

@@ -68,7 +68,7 @@ def _tried(offers: NetworkOffers, picks: list[int]) -> _Trial:
 def _tails(plan: Plan, timing: Schedule) -> list[int]:
     ends, tails = {INPUT: int(timing.run.taken[-1])}, {}
     for n, (stage, links) in enumerate(zip(plan.stages, timing.links, strict=True)):
-        before = max(ends[source] for source in stage.sources)
+        before = max((ends[source] for source in stage.sources), default=0)
         ends |= {Source(n, port): int(timing.run.moved[link][-1]) for port, link in enumerate(links)}
         if stage.is_layer:
             tails[stage.layer] = max(ends[Source(n)] - before, 0)

@@ -1,0 +1,82 @@
+"""What hardware reads from a memory for every frame, and the port over which it does."""
+
+from dataclasses import dataclass
+
+from amaranth.hdl import Module, Shape
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.cost.actor import Actor
+from hwgen.cost.logic import Logic, adder_register, counter
+from hwgen.memory.queue import queue_logic
+
+from .contract import PAGE, Contract, Region
+from .master import ADDRESS, OFFSET, ReadMaster, answer_layout, request_layout
+
+
+@dataclass(frozen=True)
+class MemoryRead:
+    """``region``, read over and over from a memory that keeps ``contract``, with ``places`` for beats that wait."""
+
+    region: Region
+    contract: Contract
+    places: int
+
+    @property
+    def pages(self) -> int:
+        """Pages that the region takes of the memory."""
+        return -(-self.region.size // PAGE)
+
+    @property
+    def stream(self) -> stream.Signature:
+        """The beats in order, as a stream."""
+        return stream.Signature(data.ArrayLayout(Shape(8), self.region.bus))
+
+    @property
+    def actor(self) -> Actor:
+        """The slowest memory that keeps the contract, and what reads it."""
+        return ReadMaster.actor(self.region, self.contract, self.places)
+
+    @property
+    def port(self) -> wiring.Signature:
+        """Towards the memory: ``page`` says where the region begins, in pages, and must not change; while ``go`` is 1,
+        bursts are asked for over ``ar`` and come over ``r``, which are AXI's channels. ``error`` becomes 1, and stays
+        so, where an answer is not what was asked for."""
+        return wiring.Signature(
+            {
+                "page": In(ADDRESS - OFFSET),
+                "go": In(1),
+                "ar": Out(stream.Signature(request_layout(self.region))),
+                "r": In(stream.Signature(answer_layout(self.region))),
+                "error": Out(1),
+            }
+        )
+
+    @property
+    def logic(self) -> Logic:
+        """What :class:`ReadPort` takes, without the memory of its queue."""
+        region, width = self.region, 8 * self.region.bus
+        request = adder_register(ADDRESS - OFFSET) + Logic(register=OFFSET + region.burst.bit_length())
+        counters = 2 * counter(region.bursts) + counter(region.burst)
+        return request + counters + queue_logic(self.places, width) + Logic(logic=8, register=width + 4)
+
+
+class ReadPort(wiring.Component):
+    """Reads what ``read`` says over the port ``memory`` and gives it to the stream ``o``."""
+
+    def __init__(self, read: MemoryRead):
+        self.read = read
+        super().__init__({"memory": Out(read.port), "o": Out(read.stream)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.master = master = ReadMaster(self.read.region, self.read.places)
+        wiring.connect(m, master.ar, wiring.flipped(self.memory.ar))
+        wiring.connect(m, wiring.flipped(self.memory.r), master.r)
+        wiring.connect(m, master.o, wiring.flipped(self.o))
+        m.d.comb += [
+            master.page.eq(self.memory.page),
+            master.go.eq(self.memory.go),
+            self.memory.error.eq(master.error),
+        ]
+        return m
