@@ -8,8 +8,10 @@ from hwgen.blocks.stream import numbered
 from hwgen.dataflow.pipeline import Pipeline, module_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError, near
+from hwgen.simulate.dram import Memory, banks, patience
 from hwgen.simulate.feed import Feed, Ran, unpacked
 from hwgen.simulate.verilated import CompiledDesign
+from hwgen.simulate.verilated_memory import CompiledMemory
 from hwgen.simulate.waves import Waves
 from hwgen.tools.verilator import FAST, QUICK
 from hwgen.top.loader import LoadedPipeline
@@ -52,11 +54,14 @@ class CompiledPlan:
         stall: int | None = None,
         progress: Callable[[float], None] = lambda share: None,
         trace: Waves | None = None,
+        memory: Memory | None = None,
     ) -> Ran:
         """What comes of ``feed``.
 
-        ``stall`` is a seed for random pauses at both ends, ``trace`` says what waveforms to write.
-        Raises :class:`hwgen.simulate.verilated.CompiledError` where the hardware stops or breaks the stream contract.
+        ``stall`` is a seed for random pauses at both ends, ``trace`` says what waveforms to write, ``memory`` is what
+        the hardware reads from, the slowest within its contract unless given.
+        Raises :class:`hwgen.simulate.verilated.CompiledError` where the hardware stops or breaks the stream contract,
+        and :class:`hwgen.simulate.dram.MemoryFault` where it reads what it must not.
         """
         network, plan, frames = self.plan.network, self.plan, len(feed.integers)
         counts = {f"watch_{n}": frames * layer.unit.outputs[0].beats for n, layer in enumerate(plan.layers)}
@@ -65,20 +70,23 @@ class CompiledPlan:
         counts |= {name: frames * stream.map.elements // lanes for name, stream, lanes in results}
         loading = 2 * feed.loads.load_bytes if feed.loads else 0
         design = self.traced if trace else self.design
+        memories = list(map(CompiledMemory, banks(plan, memory or Memory(), frames)))
         beats = design.run(
             {"i": feed.payloads},
             counts,
             stall=stall,
-            patience=10_000 + 4 * max(layer.cost.cycles for layer in plan.layers) + loading,
+            patience=10_000 + 4 * max(layer.cost.cycles for layer in plan.layers) + loading + patience(plan),
             progress=progress,
             trace=trace and replace(trace, layers=self._cells(trace.layers)),
+            memories=memories,
         )
         tensors = {network.input.name: feed.integers}
         for n, layer in enumerate(plan.layers):
             port = layer.unit.outputs[0]
             flat = unpacked(beats[f"watch_{n}"].payloads, port.map.type, port.lanes)
             tensors[layer.output] = flat.reshape(frames, *port.map.shape)
-        return Ran(tensors, beats["i"].cycles, [beats[name].cycles for name in outputs])
+        read = sum(each.bytes for each in memories)
+        return Ran(tensors, beats["i"].cycles, [beats[name].cycles for name in outputs], read)
 
     def _cells(self, layers: tuple[str, ...]) -> tuple[str, ...]:
         """The instances of ``layers`` in the Verilog."""

@@ -3,17 +3,17 @@ beyond it."""
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from random import Random
 from typing import NamedTuple
 
 import numpy as np
 
-from hwgen.blocks.stream import numbered
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError
 from hwgen.memory.dram.contract import MOST_BEATS, PAGE, Contract, Region
+from hwgen.memory.dram.port import memory_names
 
 #: As slow as the contract allows; anything within it; later than it allows.
 WORST, RANDOM, BROKEN = "worst", "random", "broken"
@@ -38,6 +38,31 @@ class Memory:
             raise InputError(f"a memory is {', '.join(MODES)}, not {self.mode!r}")
 
 
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """A memory with ``image`` from page ``page`` on, which is read as ``region`` for a number of ``frames``, or without
+    end (None), and behaves as ``memory`` says within ``contract``."""
+
+    image: bytes
+    region: Region
+    contract: Contract
+    memory: Memory = Memory()
+    page: int = 0
+    frames: int | None = None
+
+    @property
+    def most(self) -> int | None:
+        """Beats after which nothing more is to be asked for."""
+        return None if self.frames is None else self.frames * self.region.beats
+
+    @property
+    def most_wait(self) -> int:
+        """Cycles that a request may wait, as part of the latency: fewer than any burst has beats."""
+        if self.memory.mode != RANDOM:
+            return 0
+        return min(self.contract.latency // 4, self.region.burst - 1, self.region.last - 1)
+
+
 class MemoryFault(AssertionError):
     """A read that AXI or the memory's contents do not allow."""
 
@@ -51,32 +76,20 @@ class _Burst(NamedTuple):
 
 
 class ReadMemory:
-    """``image`` from page ``page`` on behind ``port``, of :attr:`hwgen.memory.dram.port.MemoryRead.port`.
+    """``bank`` behind ``port``, of :attr:`hwgen.memory.dram.port.MemoryRead.port`.
 
-    It behaves as :class:`Memory` says; beats come in the order asked for. With a number of ``frames`` it takes ``go``
-    back once what these need was asked for. It fails at once (:class:`MemoryFault`) where a request is withdrawn or
-    changed, crosses a page, is longer than AXI allows, or lies outside the image. ``bytes`` counts what it brought.
-    Where it brings nothing, ``r`` is poison.
+    Beats come in the order asked for. With a number of frames it takes ``go`` back once what these need was asked for.
+    It fails at once (:class:`MemoryFault`) where a request is withdrawn or changed, crosses a page, is longer than AXI
+    allows, or lies outside the image. ``bytes`` counts what it brought. Where it brings nothing, ``r`` is poison.
     """
 
-    def __init__(
-        self,
-        port,
-        image: bytes,
-        region: Region,
-        contract: Contract,
-        mode: str,
-        seed: int = 0,
-        page: int = 0,
-        frames: int | None = None,
-    ):
-        self.port, self.image, self.region, self.contract = port, image, region, contract
-        self._most = None if frames is None else frames * region.beats
-        self.mode, self.base, self._random = Memory(mode).mode, page * PAGE, Random(seed)
+    def __init__(self, port, bank: Bank):
+        region, contract = bank.region, bank.contract
+        self.port, self.image, self.region, self.contract = port, bank.image, region, contract
+        self.mode, self.base, self._random = bank.memory.mode, bank.page * PAGE, Random(bank.memory.seed)
+        self._most, self._most_wait = bank.most, bank.most_wait
         self.bytes = 0
         self._poison = int.from_bytes(POISON * region.bus, "little")
-        #: Cycles that a request may wait, as part of the latency: fewer than any burst has beats.
-        self._most_wait = min(contract.latency // 4, region.burst - 1, region.last - 1) if self.mode == RANDOM else 0
         self._took = contract.beats(region.beats, region.bus).tolist()
         self._due: deque[tuple[int, int, bool]] = deque()
         self._shown: tuple[int, bool] | None = None
@@ -159,14 +172,19 @@ def first_pages(plan: Plan) -> list[int]:
     return list(accumulate(pages, initial=FIRST_PAGE))[:-1]
 
 
-def memories(pipeline, plan: Plan, memory: Memory, frames: int) -> list[ReadMemory]:
-    """What answers the ports of a ``pipeline`` of ``plan`` while it computes ``frames``; each has a seed of its own."""
-    ports = (getattr(pipeline, name) for name in numbered("memory", len(plan.memories)))
+def banks(plan: Plan, memory: Memory, frames: int) -> list[Bank]:
+    """What answers each port of the hardware of ``plan`` while it computes ``frames``, with a seed of its own."""
     made = []
-    for port, unit, page in zip(ports, plan.memories.values(), first_pages(plan), strict=True):
-        read, seed = unit.read, memory.seed + len(made)
-        made.append(ReadMemory(port, unit.image, read.region, read.contract, memory.mode, seed, page, frames))
+    for unit, page in zip(plan.memories.values(), first_pages(plan), strict=True):
+        own = replace(memory, seed=memory.seed + len(made))
+        made.append(Bank(unit.image, unit.read.region, unit.read.contract, own, page, frames))
     return made
+
+
+def memories(pipeline, plan: Plan, memory: Memory, frames: int) -> list[ReadMemory]:
+    """:func:`banks` at the ports of a ``pipeline`` in Amaranth's simulator."""
+    ports = (getattr(pipeline, name) for name in memory_names(pipeline))
+    return [ReadMemory(port, bank) for port, bank in zip(ports, banks(plan, memory, frames), strict=True)]
 
 
 def patience(plan: Plan) -> int:

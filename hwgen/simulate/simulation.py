@@ -217,7 +217,7 @@ class _Task:
         """Every layer from the hardware, compared with golden."""
         feed = Feed.of(self.built, integers)
         if self.compiled:
-            ran = self.compiled.run(feed, stall, progress, self.trace)
+            ran = self.compiled.run(feed, stall, progress, self.trace, self.memory)
         else:
             ran = run_amaranth(self.built, feed, progress, stall, self.trace, self.memory)
         timing = Timing.of(self.built, [ran.taken[n] for n in feed.firsts], ran.given)

@@ -3,7 +3,7 @@
 import ctypes
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +17,17 @@ from hwgen.blocks.stream import port_names
 from hwgen.hdl.elements import Library
 from hwgen.hdl.export import rtlil_to_verilog, with_memories
 from hwgen.hdl.rtlil import to_netlist
+from hwgen.memory.dram.port import memory_names
+from hwgen.simulate.dram import MemoryFault
+from hwgen.simulate.verilated_memory import CompiledMemory
 from hwgen.simulate.waves import Waves
 from hwgen.tools.verilator import FAST, shared_object
 
 #: Cycles between two looks at progress and at Ctrl-C.
 _SLICE = 1 << 10
 _SOURCE, _SINK, _WATCH = range(3)
+#: What a run says where a memory was asked for what it must not be.
+_FAULT = -2
 #: How a memory finds its file when a simulation starts.
 _READ = """\
   initial begin : read_contents
@@ -51,7 +56,8 @@ class Beats:
 
 
 class CompiledDesign:
-    """A component with streams ``i...`` in, ``o...`` out, and watches ``watch_n_moves`` with ``watch_n_payload``.
+    """A component with streams ``i...`` in, ``o...`` out, watches ``watch_n_moves`` with ``watch_n_payload``, and ports
+    ``memory...`` towards memories.
 
     Made once, run any number of times, by any number of threads; see :meth:`run`. ``level`` is that of
     :func:`hwgen.tools.verilator.shared_object`. With ``trace`` it can write waveforms. It is compiled when it is first
@@ -65,6 +71,7 @@ class CompiledDesign:
         self.sources, self.sinks = port_names(component)
         names = component.signature.members
         self.watches = [name.removesuffix("_moves") for name in names if name.endswith("_moves")]
+        self.memories = memory_names(component)
         self.widths = {name: len(Value.cast(getattr(component, name).payload)) for name in self.sources + self.sinks}
         self.widths |= {name: len(getattr(component, f"{name}_payload")) for name in self.watches}
         netlist = to_netlist(component, "top", made).with_contents(0)
@@ -89,7 +96,7 @@ class CompiledDesign:
         watch = "X({n}, {name}_moves, {name}_payload)"
         lines = []
         kinds = (("INPUTS", self.sources, stream), ("OUTPUTS", self.sinks, stream), ("WATCHES", self.watches, watch))
-        for macro, names, form in kinds:
+        for macro, names, form in (*kinds, ("MEMORIES", self.memories, "X({n}, {name})")):
             entries = (form.format(n=n, name=name) for n, name in enumerate(names))
             lines.append(f"#define {macro}(X) {' '.join(entries)}\n".replace("_05F_", "___05F"))
         return "".join(lines)
@@ -103,13 +110,19 @@ class CompiledDesign:
         patience: int = 100_000,
         progress: Callable[[float], None] = lambda share: None,
         trace: Waves | None = None,
+        memories: Sequence[CompiledMemory] = (),
     ) -> dict[str, Beats]:
         """What moved over every stream, until each of ``counts`` (outputs and watches) has so many beats.
 
         ``inputs`` hold payloads as :class:`Beats` does. Sources always offer and sinks always take; with ``stall`` (a
-        seed) both pause at random. Raises :class:`CompiledError` where nothing moves for ``patience`` cycles, or where
-        an output withdraws or changes a beat that it offered.
+        seed) both pause at random. There is one of ``memories`` for each port towards one. Raises
+        :class:`CompiledError` where nothing moves for ``patience`` cycles, or where an output withdraws or changes a
+        beat that it offered, and :class:`hwgen.simulate.dram.MemoryFault` where a memory is asked for what it must not
+        be.
         """
+        if len(memories) != len(self.memories):
+            raise ValueError(f"{len(memories)} memories for {len(self.memories)} ports")
+
         beats = {name: Beats.room(count, self.widths[name]) for name, count in counts.items()}
         for name, payloads in inputs.items():
             beats[name] = Beats.room(len(payloads), self.widths[name])
@@ -117,7 +130,11 @@ class CompiledDesign:
         with self.simulation(0 if stall is None else stall + 1) as simulation:
             if trace:
                 self._trace(simulation, trace)
+            for n, memory in enumerate(memories):
+                memory.attach(self.driver, simulation, n)
             self._until_done(simulation, beats, patience, progress, trace)
+            for n, memory in enumerate(memories):
+                memory.look(self.driver, simulation, n)
             if trace:
                 self._check_trace(simulation, trace, still_open=False)
             taken = {name: self.driver.hwgen_moved(simulation, _SOURCE, n) for n, name in enumerate(self.sources)}
@@ -128,7 +145,7 @@ class CompiledDesign:
     @contextmanager
     def simulation(self, seed: int = 0) -> Iterator[int]:
         """A simulation before its first cycle, with this seed for pauses, for the functions of :attr:`driver`."""
-        sizes = len(self.sources), len(self.sinks), len(self.watches)
+        sizes = len(self.sources), len(self.sinks), len(self.watches), len(self.memories)
         with tempfile.TemporaryDirectory(prefix="hwgen_contents_") as folder:
             for name, contents in self._roms.items():
                 (Path(folder) / f"{name}.hex").write_text(contents.hex_lines(), encoding="ascii")
@@ -175,6 +192,8 @@ class CompiledDesign:
             if cycle - last > patience:
                 raise CompiledError(f"the hardware stands still from cycle {last} on")
             progress(now / total)
+        if state == _FAULT:
+            raise MemoryFault(library.hwgen_fault(simulation).decode())
         if state < 0:
             cycle = library.hwgen_cycle(simulation)
             raise CompiledError(f"before cycle {cycle} an output withdrew or changed a beat that it offered")
@@ -189,12 +208,15 @@ def _load(path: Path) -> ctypes.CDLL:
     loaded = ctypes.CDLL(str(path))
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
     signatures = {
-        "hwgen_create": (pointer, [ctypes.c_int] * 3 + [ctypes.c_uint64, ctypes.c_char_p]),
+        "hwgen_create": (pointer, [ctypes.c_int] * 4 + [ctypes.c_uint64, ctypes.c_char_p]),
         "hwgen_destroy": (None, [pointer]),
         "hwgen_stream": (None, [pointer, ctypes.c_int, ctypes.c_int, pointer, integer, pointer, integer]),
         "hwgen_moved": (integer, [pointer, ctypes.c_int, ctypes.c_int]),
         "hwgen_run": (ctypes.c_int, [pointer, integer]),
         "hwgen_cycle": (integer, [pointer]),
+        "hwgen_memory": (None, [pointer, ctypes.c_int, pointer]),
+        "hwgen_read": (integer, [pointer, ctypes.c_int]),
+        "hwgen_fault": (ctypes.c_char_p, [pointer]),
     }
     if hasattr(loaded, "hwgen_trace"):
         signatures["hwgen_trace_failed"] = (ctypes.c_int, [pointer, ctypes.c_int])

@@ -1,5 +1,5 @@
 // Runs a design that Verilator compiled: sources, sinks and watches around it, a cycle at a time, called from Python.
-// INPUTS, OUTPUTS and WATCHES, defined in front of this, list its streams.
+// INPUTS, OUTPUTS and WATCHES, defined in front of this, list its streams, and MEMORIES its ports towards memories.
 #include "Vtop.h"
 #include "verilated.h"
 #if VM_TRACE
@@ -49,6 +49,7 @@ struct Simulation {
   VerilatedContext context;
   Vtop top{&context};
   std::vector<Stream> sources, sinks, watches;
+  std::vector<Memory> memories;
   uint64_t random = 0;
   int64_t cycle = 0, broken = -1;
 
@@ -88,6 +89,11 @@ struct Simulation {
     if (valid && ready) stream.keep(payload, cycle);
   }
 
+  const Memory *faulty() const {
+    for (const Memory &memory : memories) if (!memory.fault.empty()) return &memory;
+    return nullptr;
+  }
+
   bool done() const {
     for (const Stream &stream : sinks) if (!stream.full()) return false;
     for (const Stream &stream : watches) if (!stream.full()) return false;
@@ -101,6 +107,12 @@ struct Simulation {
 #define X(n, valid, payload, ready) accept(sinks[n], top.ready);
     OUTPUTS(X)
 #undef X
+#define X(n, port)                                                                                                 \
+  memories[n].drive(cycle, top.port##___05Far___05Fvalid, top.port##___05Far___05Fpayload,                          \
+                    top.port##___05Far___05Fready, top.port##___05Fr___05Fvalid, top.port##___05Fr___05Fpayload,     \
+                    top.port##___05Fpage, top.port##___05Fgo);
+    MEMORIES(X)
+#undef X
     top.clk = 0;
     top.eval();
     dump(0);
@@ -112,6 +124,11 @@ struct Simulation {
 #undef X
 #define X(n, moves, payload) if (top.moves) watches[n].keep(top.payload, cycle);
     WATCHES(X)
+#undef X
+#define X(n, port)                                                                                                 \
+  memories[n].sample(cycle, top.port##___05Far___05Fvalid, top.port##___05Far___05Fpayload,                         \
+                     top.port##___05Far___05Fready, top.port##___05Fr___05Fready);
+    MEMORIES(X)
 #undef X
     top.clk = 1;
     top.eval();
@@ -125,7 +142,7 @@ struct Simulation {
 extern "C" {
 
 // `contents` is the folder with the files of memories, which are read here.
-Simulation *hwgen_create(int sources, int sinks, int watches, uint64_t seed, const char *contents) {
+Simulation *hwgen_create(int sources, int sinks, int watches, int memories, uint64_t seed, const char *contents) {
   auto *simulation = new Simulation;
 #if VM_TRACE
   simulation->context.traceEverOn(true);
@@ -136,6 +153,7 @@ Simulation *hwgen_create(int sources, int sinks, int watches, uint64_t seed, con
   simulation->sources.resize(sources);
   simulation->sinks.resize(sinks);
   simulation->watches.resize(watches);
+  simulation->memories.resize(memories);
   simulation->random = seed ? seed * 0x9E3779B97F4A7C15u | 1 : 0;
   simulation->top.rst = 0;
   simulation->top.clk = 0;
@@ -177,10 +195,24 @@ int64_t hwgen_moved(Simulation *simulation, int kind, int n) {
   return (kind == 0 ? simulation->sources : kind == 1 ? simulation->sinks : simulation->watches)[n].at;
 }
 
-// Runs until all is there, for `cycles` at most. 0: not done, 1: done, -1: a beat was withdrawn or changed.
+void hwgen_memory(Simulation *simulation, int n, const MemorySettings *settings) {
+  simulation->memories[n].is = *settings;
+}
+
+int64_t hwgen_read(Simulation *simulation, int n) { return simulation->memories[n].bytes; }
+
+// What a memory was asked for that it must not be, if anything.
+const char *hwgen_fault(Simulation *simulation) {
+  const Memory *memory = simulation->faulty();
+  return memory ? memory->fault.c_str() : nullptr;
+}
+
+// Runs until all is there, for `cycles` at most. 0: not done, 1: done, -1: a beat was withdrawn or changed, -2: a memory
+// was asked for what it must not be.
 int hwgen_run(Simulation *simulation, int64_t cycles) {
   for (int64_t n = 0; n < cycles; ++n) {
     if (simulation->broken >= 0) return -1;
+    if (simulation->faulty()) return -2;
     if (simulation->done()) return 1;
     simulation->tick();
   }

@@ -19,7 +19,7 @@ from hwgen.tools import cache
 from hwgen.tools.fingerprint import fingerprint
 from hwgen.tools.process import run_tool, threads
 
-_DRIVER = Path(__file__).with_name("verilated_driver.cc")
+_DRIVER = [Path(__file__).with_name(name) for name in ("verilated_memory.h", "verilated_driver.cc")]
 _HINT = "pip install '.[fast]' in hwgen's folder"
 #: x and undriven bits as 0: nothing that is read depends on them, and stream monitors would show it if it did.
 _VERILATOR = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-assert", "-Wno-fatal", "-Wno-lint")
@@ -28,7 +28,7 @@ _SPLIT = ("--output-split", "20000", "--output-split-cfuncs", "2000")
 QUICK, FAST = "-O0", "-O1"
 _COMPILE = ("-std=c++17", "-fPIC", "-w", "-DVL_TIME_CONTEXT")
 #: What designs and their driver include.
-_HEADERS = ("verilated.h", "cstdint", "cstring", "string", "vector")
+_HEADERS = ("verilated.h", "algorithm", "cstdint", "cstdio", "cstring", "deque", "string", "vector")
 #: Verilator's own sources, without and with waveforms.
 _RUNTIMES = {
     False: ("verilated.cpp", "verilated_threads.cpp"),
@@ -89,7 +89,7 @@ def shared_object(verilog: str, streams: str, level: str = FAST, trace: bool = F
     ``streams`` tells the driver what there is to drive and to watch. ``level`` is ``QUICK`` for few cycles and ``FAST``
     for many. With ``trace`` waveforms can be written.
     """
-    tool, driver = verilator(), _DRIVER.read_text(encoding="utf-8")
+    tool, driver = verilator(), "".join(part.read_text(encoding="utf-8") for part in _DRIVER)
     tracing = ("--trace",) if trace else ()
     parts = (tool.version, *compiler(), *_VERILATOR, *_SPLIT, *_COMPILE, level, *tracing, driver, streams, verilog)
     made = cache.writable_folder("verilated") / f"{fingerprint(*parts)[:32]}.so"

@@ -10,7 +10,7 @@ from hwgen.hdl.formal import ContractError, prove_never_broken
 from hwgen.memory.dram.contract import PAGE, Contract, Region
 from hwgen.memory.dram.master import ReadMaster
 from hwgen.memory.dram.rules import ReadRules
-from hwgen.simulate.dram import BROKEN, RANDOM, WORST, MemoryFault, ReadMemory, beats_of
+from hwgen.simulate.dram import BROKEN, RANDOM, WORST, Bank, Memory, MemoryFault, ReadMemory, beats_of
 from hwgen.testing import Simulated
 
 FRAMES = 3
@@ -31,7 +31,8 @@ def image(region: Region) -> bytes:
 def read(region, contract, places, mode, seed=None, stall=None):
     """What moved over ``o`` of a master that reads ``region``, and the memory."""
     master = ReadMaster(region, places)
-    memory = ReadMemory(master, image(region), region, contract, mode, seed or 0, PAGES, FRAMES)
+    bank = Bank(image(region), region, contract, Memory(mode, seed or 0), PAGES, FRAMES)
+    memory = ReadMemory(master, bank)
     simulated = Simulated(master)
 
     def watch(ctx, cycle):
@@ -92,7 +93,7 @@ def test_places_keep_the_memory_busy():
 )
 def test_the_memory_notices_reads_beside_the_image(region, base, what):
     master = ReadMaster(region, 64)
-    memory = ReadMemory(master, bytes(256), region, Contract(9, Fraction(8)), WORST, page=base)
+    memory = ReadMemory(master, Bank(bytes(256), region, Contract(9, Fraction(8)), page=base))
     with pytest.raises(MemoryFault, match=what):
         Simulated(master)({}, {"o": region.beats}, memories=[memory])
 
@@ -100,7 +101,7 @@ def test_the_memory_notices_reads_beside_the_image(region, base, what):
 def test_an_answer_with_an_error_is_told_and_stays_told():
     region = Region(256, 8, 64)
     master, errors = ReadMaster(region, 64), []
-    memory = ReadMemory(master, image(region), region, Contract(9, Fraction(8)), WORST)
+    memory = ReadMemory(master, Bank(image(region), region, Contract(9, Fraction(8))))
 
     def watch(ctx, cycle):
         ctx.set(master.r.payload.resp, 2 if cycle == 20 else 0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hwgen.blocks import MaxPool
+from hwgen.blocks.joints.memory import MemorySource
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.queues import size_queues
 from hwgen.dataflow.schedule import schedule
@@ -11,9 +12,12 @@ from hwgen.graph.errors import InputError
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.hdl.formal import prove_contract
-from hwgen.simulate.dram import BROKEN, RANDOM, WORST, Memory
+from hwgen.simulate.dram import BROKEN, RANDOM, WORST, Bank, Memory, MemoryFault
 from hwgen.simulate.simulation import simulate
+from hwgen.simulate.verilated import CompiledDesign
+from hwgen.simulate.verilated_memory import CompiledMemory
 from hwgen.testing import check_unit, random_frames
+from hwgen.tools.verilator import QUICK, available
 from tests.blocks.cases import conv, pool
 from tests.dataflow.nets import chain
 from tests.dataflow.watched import faults
@@ -93,3 +97,30 @@ def test_a_design_without_dram_has_no_memory_to_choose():
         run(PLANS["fast"], "golden", Memory())
     with pytest.raises(InputError, match="worst, random, broken, not 'late'"):
         Memory("late")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not available(), reason="no Verilator or no C++ compiler")
+def test_the_compiled_memory_is_the_same():
+    first = shift(FeatureMap(4, 6, 8, U8), contract=SLOW)
+    network = chain(first, shift(first.output, 1, contract=SLOW))
+    planned = Plan.of(network, [list(layer.op.units())[at] for layer, at in zip(network.layers, (3, 2), strict=True)])
+    compiled = run(planned, "compiled", Memory(WORST))
+    assert compiled.timing == run(planned, "amaranth", Memory(WORST)).timing
+    for memory in (Memory(WORST), Memory(RANDOM, 2), Memory(BROKEN, 3)):
+        for stall in (None, 1):
+            result = run(planned, "compiled", memory, stall=stall)
+            assert result.equal
+            assert result.traffic.equal
+            if stall is None and memory.mode != BROKEN:
+                assert (np.array(result.timing.done) <= compiled.timing.done).all()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not available(), reason="no Verilator or no C++ compiler")
+def test_the_compiled_memory_notices_reads_beside_the_image():
+    unit = shift_unit(FeatureMap(3, 4, 8, U8), 8)
+    design = CompiledDesign(MemorySource(unit).block(), QUICK)
+    short = Bank(unit.memory_image[:64], unit.memory.region, unit.memory.contract, page=2)
+    with pytest.raises(MemoryFault, match="leaves the image"):
+        design.run({}, {"o": 12}, memories=[CompiledMemory(short)])

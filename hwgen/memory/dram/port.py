@@ -80,3 +80,8 @@ class ReadPort(wiring.Component):
             self.memory.error.eq(master.error),
         ]
         return m
+
+
+def memory_names(block: wiring.Component) -> list[str]:
+    """The ports of a block towards memories (``memory``, or ``memory_0`` and so on), in order."""
+    return [name for name in block.signature.members if name == "memory" or name.startswith("memory_")]
