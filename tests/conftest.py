@@ -15,7 +15,8 @@ settings.load_profile("any machine")
 
 def pytest_configure(config):
     """What is kept between runs starts empty and is kept for one session, its workers included."""
-    gc.set_threshold(20_000)  # modules, tests and elaborated hardware are many objects, of which few can go
+    gc.set_threshold(200_000)  # modules, tests and elaborated hardware are many objects, of which few can go
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process that a test starts would compile hwgen anew
     if "HWGEN_CACHE_DIR" not in os.environ:
         os.environ["HWGEN_CACHE_DIR"] = config.own_cache = tempfile.mkdtemp(prefix="hwgen_test_cache_")
 

@@ -29,11 +29,8 @@ QUICK, FAST = "-O0", "-O1"
 _COMPILE = ("-std=c++17", "-fPIC", "-w", "-DVL_TIME_CONTEXT")
 #: What designs and their driver include.
 _HEADERS = ("verilated.h", "algorithm", "cstdint", "cstdio", "cstring", "deque", "string", "vector")
-#: Verilator's own sources, without and with waveforms.
-_RUNTIMES = {
-    False: ("verilated.cpp", "verilated_threads.cpp"),
-    True: ("verilated.cpp", "verilated_threads.cpp", "verilated_vcd_c.cpp"),
-}
+#: Verilator's own sources: what each design needs, and what waveforms need besides.
+_RUNTIME, _WAVES = ("verilated.cpp", "verilated_threads.cpp"), ("verilated_vcd_c.cpp",)
 
 
 @dataclass(frozen=True)
@@ -101,7 +98,7 @@ def shared_object(verilog: str, streams: str, level: str = FAST, trace: bool = F
         (folder / "main.cc").write_text(streams + driver, encoding="utf-8")
         arguments = [*_VERILATOR, *_SPLIT, *tracing, "--Mdir", name, "--top-module", "top", "--prefix", "Vtop"]
         call([*tool.command, *arguments, str(folder / "top.v")], tool.environment)
-        objects = _objects(folder, level, trace) + _runtime(trace)
+        objects = [*_objects(folder, level, trace), _runtime(_RUNTIME), *([_runtime(_WAVES)] if trace else [])]
         linked = folder / "linked.so"
         call([*compiler(), "-shared", *map(str, objects), "-lpthread", "-o", str(linked)], _within(folder))
         linked.replace(made)
@@ -124,16 +121,16 @@ def _joined(file: Path, sources: Sequence[Path]) -> Path:
     return file
 
 
-def _runtime(trace: bool) -> list[Path]:
-    """Verilator's own sources, compiled once on a machine for all designs."""
-    tool, sources = verilator(), _RUNTIMES[trace]
+def _runtime(sources: Sequence[str]) -> Path:
+    """Some of Verilator's own sources, compiled once on a machine for all designs."""
+    tool = verilator()
     key = fingerprint(tool.version, *compiler(), *_COMPILE, FAST, *sources)[:32]
     made = cache.writable_folder("verilated") / f"runtime_{key}.o"
     if not made.exists():
         with tempfile.TemporaryDirectory(prefix="hwgen_", dir=made.parent) as name:
             joined = _joined(Path(name) / "runtime.cc", [tool.root / "include" / source for source in sources])
             _compiled([(joined, [FAST])], Path(name))[0].replace(made)
-    return [made]
+    return made
 
 
 def _headers() -> list[str]:
