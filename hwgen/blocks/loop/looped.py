@@ -1,0 +1,171 @@
+"""A list of layers as one operator, and each of them as the loop sees it: a convolution on integers that are signed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.blocks.mac.mac_layer import MacLayer, raw_range
+from hwgen.blocks.operator import Operator, OperatorUnit
+from hwgen.blocks.requantize.requantizer_lane import DIGIT_BITS
+from hwgen.graph.errors import ModelError
+from hwgen.graph.exact.loadable import LoadForm, choose, fit_within, within
+from hwgen.graph.exact.requantize import WIDEST, Requantization
+from hwgen.graph.semantics.window import Window
+from hwgen.graph.types import FeatureMap, IntType
+
+#: Bits of an activation and of a weight at most: two products of these share a multiplier.
+WIDTH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class LoopedConv:
+    """A convolution whose input is kept as ``bits`` of which the highest is the sign.
+
+    ``weights`` int64 [OC, KH, KW, IC]. An input without a sign has ``flip`` taken off, 0 or half its range, and so has
+    ``pad``, the integer around it; ``requantization`` is that for such sums. A flattened map is a window as large as
+    it.
+    """
+
+    input: FeatureMap
+    output: FeatureMap
+    window: Window
+    weights: np.ndarray
+    flip: int
+    pad: int
+    requantization: Requantization
+
+    @staticmethod
+    def of(layer: MacLayer, source: FeatureMap, bits: int) -> "LoopedConv":
+        """``layer`` of the map ``source``, which may be flat in the layer. ModelError where it cannot be looped."""
+        form = layer.requantization
+        if layer.group != 1:
+            raise ModelError(f"a convolution in {layer.group} groups is in no loop (limit 1)")
+        if not isinstance(form, Requantization) or form.form == "raw":
+            raise ModelError("sums that are not quantised, or through a function before, are in no loop")
+        window, weights = layer.window, layer.weights
+        if source.shape != layer.input.shape:
+            window, weights = Window(source.shape[:2]), weights.reshape(len(weights), *source.shape)
+        flip = 0 if source.type.signed or source.type.width < bits else 1 << bits - 1
+        less = flip * weights.reshape(len(weights), -1).sum(axis=1)
+        moved = replace(form, layer_bias=form.layer_bias + less, low=form.low - less, high=form.high - less)
+        return LoopedConv(source, layer.output, window, weights, flip, layer.input_zero - flip, moved)
+
+    @property
+    def positions(self) -> int:
+        """Pixels of the result."""
+        return self.output.height * self.output.width
+
+    def sums(self, bits: int) -> IntType:
+        """Holds all raw sums of inputs of so many bits, partial ones included."""
+        low, high = raw_range(self.weights, IntType(bits, True))
+        return IntType.holding(min(int(low.min()), -1), int(high.max()))
+
+
+def joint_form(layers: Sequence[LoopedConv], sums: IntType, out: IntType) -> LoadForm:
+    """One form of a requantiser whose constants are loaded, in which those of all ``layers`` are proved.
+
+    ModelError names the first layer, counted from 0, that has no constants in the widest one.
+    """
+    forms = [choose(layer.requantization, sums, out, DIGIT_BITS, None) for layer in layers]
+    operand = IntType(max(form.operand.width for form in forms), True)
+    rounds = any(form.rounds for form in forms)
+    deepest = WIDEST - out.width - 2
+    at = 0
+    for digits in range(1, (WIDEST - operand.width) // DIGIT_BITS + 1):
+        for shift in sorted({min(form.shift, deepest) for form in forms}):
+            found = LoadForm(None, operand, digits * DIGIT_BITS, shift, rounds)
+            proved = [within(found, layer.requantization, sums, out)[1].all() for layer in layers]
+            if all(proved):
+                return found
+            at = proved.index(False)
+    raise ModelError(f"layer {at} has scales too far from those of others for one requantiser; loop it without these")
+
+
+@dataclass(frozen=True, eq=False)
+class LoopedLayers(Operator):
+    """``layers``, each reading the one before, computed one after the other."""
+
+    layers: tuple[Operator, ...]
+
+    def __post_init__(self):
+        if not self.layers:
+            raise ModelError("a loop has no layer (limit 1 or more)")
+        for n, layer in enumerate(self.layers):
+            if not hasattr(layer, "layer"):
+                raise ModelError(f"layer {n} of a loop is {type(layer).__name__}, which is in no loop")
+            if n and layer.input != self.layers[n - 1].output:
+                raise ModelError(f"layer {n} of a loop reads {layer.input}, not {self.layers[n - 1].output}")
+
+    @property
+    def input(self) -> FeatureMap:
+        return self.layers[0].input
+
+    @property
+    def output(self) -> FeatureMap:
+        return self.layers[-1].output
+
+    @property
+    def parts(self) -> tuple[Operator, ...]:
+        return self.layers
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    def golden(self, x: np.ndarray) -> np.ndarray:
+        for layer in self.layers:
+            x = layer.golden(x)
+        return x
+
+    def units(self) -> Iterable[OperatorUnit]:
+        """None are offered of themselves: what a memory gives is not known here."""
+        return ()
+
+    @cached_property
+    def bits(self) -> int:
+        """Those of a place in the frame buffer. ModelError where an integer has more than :data:`WIDTH`."""
+        widest = max((map_.type for map_ in (self.input, *(layer.output for layer in self.layers))), key=_width)
+        if widest.width > WIDTH:
+            raise ModelError(f"integers of {widest} are in no loop (limit {WIDTH} bits)")
+        return widest.width
+
+    @cached_property
+    def sums(self) -> IntType:
+        """Holds the raw sums of all layers."""
+        return max((conv.sums(self.bits) for conv in self._unproved), key=_width)
+
+    @cached_property
+    def stored(self) -> IntType:
+        """Holds all results."""
+        return IntType(self.bits + 1, True)
+
+    @cached_property
+    def form(self) -> LoadForm:
+        """What the requantiser is made for."""
+        return joint_form(self._unproved, self.sums, self.stored)
+
+    @cached_property
+    def convolutions(self) -> tuple[LoopedConv, ...]:
+        """The layers as the loop sees them, with constants for its requantiser."""
+        form = self.form
+        proved = [fit_within(form, conv.requantization, self.sums, self.stored) for conv in self._unproved]
+        return tuple(replace(conv, requantization=found) for conv, found in zip(self._unproved, proved, strict=True))
+
+    @cached_property
+    def weight(self) -> IntType:
+        """Holds all weights. ModelError where one has more than :data:`WIDTH` bits."""
+        ends = [end for conv in self._unproved for end in (int(conv.weights.min()), int(conv.weights.max()))]
+        found = IntType.holding(min(*ends, -1), max(ends))
+        if found.width > WIDTH:
+            raise ModelError(f"weights of {found} are in no loop (limit {WIDTH} bits)")
+        return IntType(WIDTH, True)
+
+    @cached_property
+    def _unproved(self) -> list[LoopedConv]:
+        return [LoopedConv.of(layer.layer, layer.input, self.bits) for layer in self.layers]
+
+
+def _width(type_: IntType) -> int:
+    return type_.width

@@ -1,0 +1,263 @@
+"""What a loop does with a frame: where maps lie, which weights come when, and how many cycles each of them is held.
+
+A *pass* holds a word of weights, ``portion`` for each of ``outputs`` channels, for the positions of a strip. Passes of
+a layer are nested: sets of outputs, strips of positions, taps of the window, groups of input channels. The sums of a
+set and a strip are done with its last pass, and are requantised while the next one begins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import gcd
+
+import numpy as np
+
+from hwgen.blocks.loop.looped import LoopedConv, LoopedLayers
+from hwgen.blocks.requantize.requantizer import RequantizerPlan, constant_words, lane_form
+from hwgen.blocks.requantize.requantizer_lane import LaneForm
+from hwgen.blocks.array.multiplier import Multiplier
+from hwgen.blocks.array.tree import dot_latency
+from hwgen.graph.types import FeatureMap, IntType
+from hwgen.hdl.contents import Contents
+
+#: Cycles that a pass takes at least, so that a sum is in memory when the next pass reads it.
+LEAST = 4
+#: Sets whose constants are inside at the most: of sums that are requantised, that are being made, that come next, and
+#: of the weights behind those.
+SLOTS = 4
+
+
+@dataclass(frozen=True)
+class LoopFolding:
+    """How a loop is laid out: ``portion`` channels of a pixel by ``outputs`` in a cycle, ``products`` a multiplier,
+    ``lanes`` results requantised in a cycle, sums of ``positions`` pixels at a time, weights over ``bus`` bytes."""
+
+    portion: int
+    outputs: int
+    lanes: int
+    positions: int
+    bus: int
+    products: int = 2
+    lanes_in: int = 1
+    lanes_out: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.portion} x {self.outputs} products held for {self.positions} pixels, {self.lanes} lanes"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Cycles between registers of a loop."""
+
+    dot: int
+    lane: int
+
+    #: From a pass being begun to its first activation at the multipliers: address, memory, padding.
+    FETCH = 3
+
+    @property
+    def drain(self) -> int:
+        """From the beginning of the last pass of a set to the first sum being read again."""
+        return self.FETCH + self.dot + 2
+
+    @property
+    def tail(self) -> int:
+        """From there until its result can be read in the frame buffer, but for the reads themselves."""
+        return self.drain + 3 + self.lane + 2
+
+
+class Geometry:
+    """A layer's loops: its maps are in words of ``portion`` channels, ``base`` and ``target`` are where they begin."""
+
+    def __init__(self, conv: LoopedConv, folding: LoopFolding, base: int, target: int, timing: Timing):
+        self.conv, self.folding, self.base, self.target = conv, folding, base, target
+        self.words = words(conv.input, folding.portion)
+        self.words_out = words(conv.output, folding.portion)
+        self.sets = -(-conv.output.channels // folding.outputs)
+        self.strips = -(-conv.positions // folding.positions)
+        self.full = -(-conv.positions // self.strips)
+        self.last = conv.positions - (self.strips - 1) * self.full
+        self.steps = conv.window.taps * self.words
+        self.rounds = folding.outputs // folding.lanes
+        self.tail = self.last * self.rounds + timing.tail
+
+    def held(self, count: int, ends: bool) -> int:
+        """Cycles of a pass over ``count`` positions. What ``ends`` the sums of a strip leaves time for these to be read;
+        where it begins them, too, the next strip's place is known a cycle later."""
+        if not ends:
+            return max(count, LEAST)
+        later = (self.steps - 1) * max(min(self.full, self.last), LEAST)
+        alone = self.steps == 1 and self.strips > 1
+        return max(count + alone, LEAST, count * self.rounds - later)
+
+    @cached_property
+    def passes(self) -> np.ndarray:
+        """Cycles of each pass, int64 [sets * strips * steps]."""
+        counts = [self.full] * (self.strips - 1) + [self.last]
+        strip = np.array([[self.held(n, False)] * (self.steps - 1) + [self.held(n, True)] for n in counts], np.int64)
+        cycles = np.tile(strip.ravel(), self.sets)
+        cycles[-1] = self.tail
+        return cycles
+
+    @property
+    def useful(self) -> int:
+        """Products that count."""
+        return self.conv.positions * self.conv.weights.size
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Weights in the order in which they are used, int64 [sets, steps, outputs, portion]; 0 where there are
+        none."""
+        conv, folding = self.conv, self.folding
+        channels, height, width, inputs = conv.weights.shape
+        padded = np.zeros((self.sets * folding.outputs, height * width, self.words * folding.portion), np.int64)
+        padded[:channels, :, :inputs] = conv.weights.reshape(channels, -1, inputs)
+        shape = self.sets, folding.outputs, height * width, self.words, folding.portion
+        return padded.reshape(shape).transpose(0, 2, 3, 1, 4).reshape(self.sets, self.steps, *shape[1:2], shape[4])
+
+
+def words(map_: FeatureMap, portion: int) -> int:
+    """Words of a pixel."""
+    return -(-map_.channels // portion)
+
+
+def allocated(sizes: Sequence[int]) -> tuple[list[int], int]:
+    """Where maps lie that live while they are made and while they are read by the next, and the words of all: the
+    larger first, each at the first place where no other is that lives then."""
+    places: dict[int, int] = {}
+    for n in sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)):
+        others = sorted((places[k], places[k] + sizes[k]) for k in (n - 1, n + 1) if k in places)
+        at = 0
+        for begin, end in others:
+            if at + sizes[n] <= begin:
+                break
+            at = max(at, end)
+        places[n] = at
+    starts = [places[n] for n in range(len(sizes))]
+    return starts, max(start + size for start, size in zip(starts, sizes, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Programme:
+    """``op`` laid out by ``folding``."""
+
+    op: LoopedLayers
+    folding: LoopFolding
+
+    @cached_property
+    def x(self) -> IntType:
+        """What the multipliers take."""
+        return IntType(self.op.bits, True)
+
+    @cached_property
+    def multiplier(self) -> Multiplier:
+        """How activations and weights are multiplied."""
+        return Multiplier(self.x, self.op.weight, self.folding.products)
+
+    @cached_property
+    def dot(self) -> IntType:
+        """Holds the products of a cycle added up."""
+        product = self.multiplier.product
+        return IntType.holding(product.min * self.folding.portion, product.max * self.folding.portion)
+
+    @cached_property
+    def requantizer(self) -> RequantizerPlan:
+        """How lanes multiply."""
+        return RequantizerPlan.of(self.op.convolutions[0].requantization, self.folding.outputs, self.folding.lanes)
+
+    @cached_property
+    def lane(self) -> LaneForm:
+        """The lanes of the requantiser."""
+        return lane_form(self.op.convolutions[0].requantization, self.requantizer, self.op.sums, self.op.stored)
+
+    @cached_property
+    def timing(self) -> Timing:
+        """Cycles between registers."""
+        by = self.requantizer.by
+        return Timing(dot_latency(self.multiplier, self.folding.portion, 0), by.latency + 1 + by.rounding)
+
+    @cached_property
+    def maps(self) -> tuple[FeatureMap, ...]:
+        """What is in the frame buffer: the input and what each layer gives."""
+        return (self.op.input, *(conv.output for conv in self.op.convolutions))
+
+    @cached_property
+    def _places(self) -> tuple[list[int], int]:
+        portion = self.folding.portion
+        return allocated([map_.height * map_.width * words(map_, portion) for map_ in self.maps])
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each map begins."""
+        return self._places[0]
+
+    @property
+    def depth(self) -> int:
+        """Words of the frame buffer."""
+        return self._places[1]
+
+    @cached_property
+    def layers(self) -> tuple[Geometry, ...]:
+        """The layers' loops."""
+        ends = zip(self.op.convolutions, self.starts, self.starts[1:], strict=False)
+        return tuple(Geometry(conv, self.folding, base, target, self.timing) for conv, base, target in ends)
+
+    @cached_property
+    def passes(self) -> np.ndarray:
+        """Cycles of each pass of a frame, int64 [passes]."""
+        return np.concatenate([layer.passes for layer in self.layers])
+
+    @property
+    def grain(self) -> int:
+        """Channels that are written at once into the frame buffer, or several times as many."""
+        whole = self.folding.lanes_in == self.op.input.channels
+        return self.folding.lanes if whole else gcd(self.folding.lanes, self.folding.lanes_in)
+
+    @property
+    def word_beats(self) -> int:
+        """Beats of a word of weights."""
+        bits = self.folding.portion * self.folding.outputs * self.op.weight.width
+        return -(-bits // (8 * self.folding.bus))
+
+    @property
+    def constant_bits(self) -> int:
+        """Bits of the constants of all lanes."""
+        return self.folding.lanes * sum(self.lane.constant_bits)
+
+    @property
+    def constant_beats(self) -> int:
+        """Beats of these."""
+        return -(-self.constant_bits // (8 * self.folding.bus))
+
+    @cached_property
+    def beats(self) -> np.ndarray:
+        """Beats that have come when each pass of a frame begins, int64 [passes]."""
+        own = [
+            np.tile(np.r_[layer.rounds * self.constant_beats, np.zeros(layer.strips * layer.steps - 1, np.int64)],
+                    layer.sets) + self.word_beats
+            for layer in self.layers
+        ]  # fmt: skip
+        return np.cumsum(np.concatenate(own))
+
+    @cached_property
+    def image(self) -> bytes:
+        """What is read of memory for each frame: for each set the constants of its channels, then its weights, strip
+        by strip."""
+        return b"".join(self._of_set(layer, n) for layer in self.layers for n in range(layer.sets))
+
+    def _of_set(self, layer: Geometry, n: int) -> bytes:
+        constants = self._rows(self._constants(layer, n), self.constant_beats)
+        weights = layer.weights[n].reshape(layer.steps, -1)
+        words_ = self._rows(Contents.packed(weights, self.op.weight.width), self.word_beats)
+        return constants + words_ * layer.strips
+
+    def _rows(self, contents: Contents, beats: int) -> bytes:
+        rows = contents.rows
+        padded = np.zeros((len(rows), beats * self.folding.bus), np.uint8)
+        padded[:, : rows.shape[1]] = rows
+        return padded.tobytes()
+
+    def _constants(self, layer: Geometry, n: int) -> Contents:
+        form, first = layer.conv.requantization, n * self.folding.outputs
+        channels = np.minimum(np.arange(first, first + self.folding.outputs), form.channels - 1)
+        return Contents.of(constant_words(form.select(channels), self.folding.lanes), self.constant_bits)

@@ -1,0 +1,73 @@
+"""A loop as a unit: its cycles, what it takes, and what it reads of memory."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwgen.blocks.loop.hardware import LoopComponent
+from hwgen.blocks.loop.looped import LoopedLayers
+from hwgen.blocks.loop.programme import LoopFolding, Programme
+from hwgen.blocks.operator import OperatorUnit
+from hwgen.cost.actor import Actor, Give, Take
+from hwgen.memory.queue import Outlet, queue_depth
+
+
+@dataclass(frozen=True)
+class LoopUnit(OperatorUnit):
+    """Hardware for :class:`hwgen.blocks.loop.looped.LoopedLayers`. Its last input are beats of weights."""
+
+    op: LoopedLayers
+    folding: LoopFolding
+
+    folds = LoopFolding
+    settings_in = "loop"
+
+    #: From the end of a step to its beat being pushed: memory, its register, the part of the word.
+    GIVES = 3
+
+    @cached_property
+    def programme(self) -> Programme:
+        """What it does with a frame."""
+        return Programme(self.op, self.folding)
+
+    @property
+    def latency(self) -> int:
+        """From the end of a step to its beat being offered."""
+        return self.GIVES + Outlet.LATENCY - 1
+
+    @property
+    def queue(self) -> int:
+        """Places of the outlet's queue."""
+        return queue_depth(self.latency, 1, 1)
+
+    @cached_property
+    def actors(self) -> tuple[Actor, ...]:
+        programme, folding = self.programme, self.folding
+        come, go = self.op.input.elements // folding.lanes_in, self.op.output.elements // folding.lanes_out
+        passes = programme.passes
+        busy = np.concatenate([np.ones(come, np.int64), np.stack([np.ones_like(passes), passes - 1], 1).ravel(),
+                               np.ones(go, np.int64)])  # fmt: skip
+        middle = 2 * len(passes)
+        taken = np.concatenate([np.arange(1, come + 1), np.full(middle + go, come)])
+        given = np.concatenate([np.zeros(come + middle, np.int64), np.arange(1, go + 1)])
+        give = Give(given, self.latency, self.queue)
+        return (Actor("loop", busy, (Take(taken), self._weights(come, go)), (give,)),)
+
+    def _weights(self, come: int, go: int) -> Take:
+        """A pass takes its word as it begins; then the next word may come, and constants behind that."""
+        beats, word = self.programme.beats, self.programme.word_beats
+        total = int(beats[-1])
+        further = np.concatenate([beats, beats + total, beats + 2 * total])
+        room = further[2 : 2 + len(beats)] - word  # what may have come when the pass has begun
+        places = int(further[1]) - word
+        need = np.concatenate([np.zeros(come, np.int64), np.repeat(beats, 2), np.full(go, total)])
+        release = np.concatenate([np.zeros(come, np.int64), np.repeat(room - places, 2), np.full(go, total)])
+        return Take(need, release, places, start_delay=1)
+
+    def block(self) -> LoopComponent:
+        return LoopComponent(self.programme, self.queue)
+
+    @property
+    def cost(self):
+        raise NotImplementedError("what a loop takes is not counted yet")
