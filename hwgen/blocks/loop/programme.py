@@ -12,11 +12,11 @@ from math import gcd
 
 import numpy as np
 
+from hwgen.blocks.array.multiplier import Multiplier
+from hwgen.blocks.array.tree import dot_latency
 from hwgen.blocks.loop.looped import LoopedConv, LoopedLayers
 from hwgen.blocks.requantize.requantizer import RequantizerPlan, constant_words, lane_form
 from hwgen.blocks.requantize.requantizer_lane import LaneForm
-from hwgen.blocks.array.multiplier import Multiplier
-from hwgen.blocks.array.tree import dot_latency
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.hdl.contents import Contents
 
@@ -82,7 +82,7 @@ class Geometry:
         self.tail = self.last * self.rounds + timing.tail
 
     def held(self, count: int, ends: bool) -> int:
-        """Cycles of a pass over ``count`` positions. What ``ends`` the sums of a strip leaves time for these to be read;
+        """Cycles of a pass over ``count`` positions. What ``ends`` the sums of a strip leaves time for them to be read;
         where it begins them, too, the next strip's place is known a cycle later."""
         if not ends:
             return max(count, LEAST)
@@ -122,19 +122,10 @@ def words(map_: FeatureMap, portion: int) -> int:
 
 
 def allocated(sizes: Sequence[int]) -> tuple[list[int], int]:
-    """Where maps lie that live while they are made and while they are read by the next, and the words of all: the
-    larger first, each at the first place where no other is that lives then."""
-    places: dict[int, int] = {}
-    for n in sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)):
-        others = sorted((places[k], places[k] + sizes[k]) for k in (n - 1, n + 1) if k in places)
-        at = 0
-        for begin, end in others:
-            if at + sizes[n] <= begin:
-                break
-            at = max(at, end)
-        places[n] = at
-    starts = [places[n] for n in range(len(sizes))]
-    return starts, max(start + size for start, size in zip(starts, sizes, strict=True))
+    """Where maps lie that live while they are made and while they are read by the next, and the words of all: every
+    second one at the beginning, the others at the end, so that there are no more than the two largest neighbours."""
+    depth = max(one + other for one, other in zip(sizes, [*sizes[1:], 0], strict=True))
+    return [depth - size if n % 2 else 0 for n, size in enumerate(sizes)], depth
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.blocks.array.multiplier import PAIR, SINGLE
 from hwgen.blocks.loop.hardware import LoopComponent
 from hwgen.blocks.loop.looped import LoopedLayers
-from hwgen.blocks.loop.programme import LoopFolding, Programme
+from hwgen.blocks.loop.programme import LEAST, LoopFolding, Programme
 from hwgen.blocks.operator import OperatorUnit
 from hwgen.cost.actor import Actor, Give, Take
 from hwgen.memory.queue import Outlet, queue_depth
@@ -40,6 +41,27 @@ class LoopUnit(OperatorUnit):
     def queue(self) -> int:
         """Places of the outlet's queue."""
         return queue_depth(self.latency, 1, 1)
+
+    def problems(self) -> list[str]:
+        """Why it cannot be built; empty if it can."""
+        folding, found = self.folding, []
+        for name, lanes in (("portion", folding.portion), ("outputs", folding.outputs)):
+            if lanes % folding.lanes:
+                found.append(f"lanes {folding.lanes} do not divide {name} {lanes}: a divisor of both")
+        ends = ("lanes_in", folding.lanes_in, self.op.input), ("lanes_out", folding.lanes_out, self.op.output)
+        for name, lanes, map_ in ends:
+            if map_.channels % lanes:
+                found.append(f"{name} {lanes} does not divide the {map_.channels} channels of a pixel")
+            if (lanes != map_.channels and folding.portion % lanes) or lanes > folding.portion:
+                found.append(f"{name} {lanes} does not divide portion {folding.portion}: a divisor, or a whole pixel")
+        for name, value in (("bus", folding.bus), ("portion / lanes", folding.portion // folding.lanes or 1)):
+            if value < 1 or value & (value - 1):
+                found.append(f"{name} is {value}: a power of 2")
+        if folding.positions < LEAST:
+            found.append(f"positions {folding.positions} (limit {LEAST} or more)")
+        if folding.products not in (SINGLE, PAIR):
+            found.append(f"products {folding.products} a multiplier (limit {SINGLE} or {PAIR})")
+        return found
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:

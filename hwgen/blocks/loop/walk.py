@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from amaranth.hdl import Module, Mux, Shape, Signal
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,16 +16,17 @@ class Fields:
     def __init__(self, m: Module, entry: Signal, layers: tuple[Geometry, ...]):
         self._m, self._entry, self._layers = m, entry, layers
 
-    def __call__(self, name: str, of: Callable[[Geometry], int], bits: int | None = None) -> Signal:
+    def __call__(self, name: str, of: Callable[[Geometry], int], bits: int | None = None) -> Value:
         """What ``of`` says of the layer; modulo ``2^bits`` where these are given."""
         values = [of(layer) % (1 << bits) if bits else of(layer) for layer in self._layers]
         shape = Shape(bits, False) if bits else Shape.cast(range(min(*values, 0), max(*values, 0) + 1))
+        if len(set(values)) == 1:
+            return Const(values[0], shape)
         field = Signal(shape, name=name, init=values[0])
-        if len(set(values)) > 1:
-            with self._m.Switch(self._entry):
-                for n, value in enumerate(values):
-                    with self._m.Case(n):
-                        self._m.d.sync += field.eq(value)
+        with self._m.Switch(self._entry):
+            for n, value in enumerate(values):
+                with self._m.Case(n):
+                    self._m.d.sync += field.eq(value)
         return field
 
 
@@ -34,8 +35,8 @@ class Walk(wiring.Component):
     cycle before that in which the result is in the frame buffer.
 
     From the next cycle on, with ``strobe``: ``address`` of the word of each position, whether it is ``inside`` the map,
-    its number ``position`` in the strip; and whether the pass is the ``first`` or the ``last`` of its sums. ``entry`` is
-    the number of the layer, whose fields others keep, too.
+    its number ``position`` in the strip; and whether the pass is the ``first`` or the ``last`` of its sums. ``entry``
+    is the number of the layer, whose fields others keep, too.
     """
 
     def __init__(self, programme: Programme):
