@@ -201,7 +201,7 @@ def _check(network: Network, result: Simulation | None) -> dict[str, Any] | None
     """What the simulation of :meth:`Design.checked` compared."""
     if result is None:
         return None
-    compared = [result.tensors[layer.output].size for layer in network.layers]
+    compared = [result.tensors[layer.output].size for layer in network.layers if layer.output in result.tensors]
     return {
         "frames": len(result.integers),
         "layers": len(compared),

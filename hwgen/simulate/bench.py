@@ -118,7 +118,7 @@ class _Bench:
         self.source = _Recorder(pipeline.i, len(self.beats))
         self.layers = [
             _Frames(pipeline.streams[layer.name], layer.output, network.tensors[layer.output].map, frames)
-            for layer in network.layers
+            for layer in pipeline.plan.layers
         ]
         self.results = [
             _Frames(getattr(pipeline, name), stream.name, stream.map, frames)

@@ -235,7 +235,7 @@ def compared(engine: str, network: Network, tensors: dict[str, np.ndarray], timi
     mismatches = compare(network, golden.run(network, tensors[network.input.name]), tensors)
     streams = {stream.name: tensors[stream.name] for stream in network.results}
     results = golden.network_outputs(network, streams)
-    count = sum(tensors[layer.output].size for layer in network.layers)
+    count = sum(tensors[layer.output].size for layer in network.layers if layer.output in tensors)
     return Simulation(engine, network, streams, results, tensors, timing, mismatches, count)
 
 

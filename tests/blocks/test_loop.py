@@ -1,51 +1,30 @@
 """Layers on one array, with weights from a memory: every integer right, every beat in its cycle."""
 
-from fractions import Fraction
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
-import numpy as np
 import pytest
-from amaranth.hdl import Module
-from amaranth.lib import wiring
 
 from hwgen.blocks.loop.looped import LoopedLayers
 from hwgen.blocks.loop.programme import LoopFolding, allocated
 from hwgen.blocks.loop.unit import LoopUnit
-from hwgen.cost.timing import Web
+from hwgen.dataflow.plan import Plan
+from hwgen.dataflow.planned import PlannedLayer
+from hwgen.dataflow.schedule import schedule
 from hwgen.graph.errors import ModelError
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import S8, U8, FeatureMap, IntType, Quantization
 from hwgen.hdl.formal import prove_contract
-from hwgen.memory.dram.contract import Contract, Region
-from hwgen.memory.dram.master import ReadMaster
-from hwgen.simulate.bench import from_beats, to_beats
-from hwgen.simulate.dram import BROKEN, RANDOM, WORST, ReadMemory
-from hwgen.testing import Simulated, random_frames
+from hwgen.simulate.dram import BROKEN, RANDOM, WORST, Memory
+from hwgen.simulate.simulation import simulate
+from hwgen.testing import check_unit, random_frames
+from tests.dataflow.nets import chain
 
 from .cases import conv, dense
 
-FRAMES, PLACES = 2, 64
-FAST, SLOW = Contract(20, Fraction(16)), Contract(60, Fraction(1))
-
-
-class Fed(wiring.Component):
-    """The block of a loop behind a master that reads its weights."""
-
-    def __init__(self, unit: LoopUnit, region: Region):
-        self.loop, self.master = unit.block(), ReadMaster(region, PLACES)
-        loop, master = self.loop.signature.members, self.master.signature.members
-        outside = {name: master[name] for name in ("ar", "r", "go", "error")}
-        super().__init__({"i": loop["i"], "o": loop["o"], **outside})
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.loop, m.submodules.master = self.loop, self.master
-        for inside, name in ((self.loop, "i"), (self.loop, "o"), (self.master, "ar"), (self.master, "r")):
-            wiring.connect(m, getattr(inside, name), wiring.flipped(getattr(self, name)))
-        wiring.connect(m, self.master.o, self.loop.w)
-        m.d.comb += [self.master.go.eq(self.go), self.error.eq(self.master.error)]
-        return m
+#: Latency and rate of memories that are in time, and that are not.
+FAST, SLOW = (20, "16"), (60, "5/3")
 
 
 def loop(layers, **settings) -> LoopUnit:
@@ -54,32 +33,19 @@ def loop(layers, **settings) -> LoopUnit:
     return unit
 
 
-def check_loop(unit: LoopUnit, contract: Contract = FAST, mode: str = WORST, seed: int | None = None) -> None:
-    """Integers equal golden's; without stalls, from the slowest memory, beats move in the cycles of the schedule."""
-    image, op, folding = unit.programme.image, unit.op, unit.folding
-    region = Region(len(image), folding.bus, 64)
-    x = random_frames(op.input, FRAMES, seed or 0)
-    top, want = Fed(unit, region), op.golden(x)
-    memory = ReadMemory(top, image, region, contract, mode, seed or 0)
-    web = Web()
-    source = web.link()
-    (sink,) = web.add(unit.actors, [source, *web.add([ReadMaster.actor(region, contract, PLACES)], [])])
-    run = web.run(FRAMES)
-    beats = FRAMES * op.output.elements // folding.lanes_out
-    taken, given = Simulated(top)(
-        {"i": to_beats(x, op.input.type, folding.lanes_in)},
-        {"o": beats},
-        seed,
-        limit=8 * int(run.moved[sink][-1]) + 1000,
-        watch=lambda ctx, _: ctx.set(top.go, 1),
-        memories=[memory],
-    )
-    got = from_beats(given["o"].payloads, op.output.type, folding.lanes_out)
-    np.testing.assert_array_equal(got.reshape(want.shape), want)
-    if mode == WORST and seed is None:
-        np.testing.assert_array_equal(taken["i"].cycles, run.moved[source])
-        np.testing.assert_array_equal(given["o"].cycles, run.moved[sink])
-    assert memory.bytes >= FRAMES * len(image)
+def check_planned(unit: LoopUnit, contract: tuple[int, str], memory: Memory, stall: int | None = None) -> None:
+    """A network that is all one loop: integers are golden's, bytes the plan's, and cycles the schedule's from the
+    slowest memory."""
+    network = chain(*unit.op.layers)
+    latency, rate = contract
+    unit = replace(unit, folding=replace(unit.folding, latency=latency, rate=rate))
+    plan = Plan(network, (PlannedLayer(network.layers, unit, (("", 0),)),))
+    result = simulate(network, plan, random_frames(unit.op.input, 2), "amaranth", stall=stall, memory=memory)
+    assert result.equal
+    assert result.compared
+    assert result.traffic.equal
+    if memory.mode == WORST and stall is None:
+        assert result.timing.done == tuple(schedule(plan, 2).run.frame_ends)
 
 
 S8_RESULT, SHIFTED, U4 = Quantization(S8, 0.07, -3), Quantization(U8, 0.05, 7), Quantization(IntType(4, False), 0.05, 0)
@@ -117,33 +83,34 @@ LAID_OUT = {
     ),
 }  # fmt: skip
 QUICK = "a pixel of each", "few bits"
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in LAID_OUT]
+each = pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in LAID_OUT]
 )
+
+
+@each
 def test_every_beat_moves_in_its_cycle(name):
-    check_loop(LAID_OUT[name]())
+    check_unit(LAID_OUT[name]())
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("contract", [FAST, SLOW])
 @pytest.mark.parametrize("name", ["strips", "a pixel of each"])
-def test_weights_that_come_late_are_waited_for_as_foretold(name):
-    check_loop(LAID_OUT[name](), SLOW)
+def test_weights_that_come_late_are_waited_for_as_foretold(name, contract):
+    check_planned(LAID_OUT[name](), contract, Memory(WORST))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("mode", "seed"), [(RANDOM, 1), (BROKEN, 2)])
 def test_integers_are_right_whatever_the_memory_does(mode, seed):
-    check_loop(LAID_OUT["strips"](), FAST, mode, seed)
+    check_planned(LAID_OUT["strips"](), FAST, Memory(mode, seed), stall=seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_layers_in_random_layouts(seed):
     random = Random(seed)
-    type_ = random.choice([U8, S8])
-    source = FeatureMap(random.randint(1, 6), random.randint(1, 6), random.randint(1, 6), type_)
+    source = FeatureMap(*(random.randint(1, 6) for _ in range(3)), random.choice([U8, S8]))
     layers = []
     for n in range(random.randint(1, 4)):
         result, channels = random.choice([None, S8_RESULT, SHIFTED]), random.randint(1, 9)
@@ -154,9 +121,9 @@ def test_random_layers_in_random_layouts(seed):
         source = layers[-1].output
     lanes = random.choice([1, 2, 4])
     portion, outputs = lanes * random.choice([1, 2, 4]), lanes * random.randint(1, 4)
-    bus = random.choice([1, 2, 8])
-    unit = loop(layers, portion=portion, outputs=outputs, lanes=lanes, positions=random.randint(4, 20), bus=bus)
-    check_loop(unit, Contract(random.randint(5, 40), Fraction(random.randint(1, 8))))
+    bus, positions = random.choice([1, 2, 8]), random.randint(4, 20)
+    unit = loop(layers, portion=portion, outputs=outputs, lanes=lanes, positions=positions, bus=bus)
+    check_planned(unit, (random.randint(5, 40), str(random.randint(1, 8))), Memory(WORST))
 
 
 def _window(random: Random, source: FeatureMap) -> Window:
@@ -174,10 +141,10 @@ def test_its_streams_keep_the_contract():
     prove_contract(loop([layer], portion=2, outputs=2, lanes=2, positions=4, bus=2).block())
 
 
-def test_passes_take_what_the_formula_says():
+def test_holds_take_what_the_formula_says():
     (layer,) = loop([four_layers()[2]], portion=4, outputs=2, lanes=1, positions=12, bus=4).programme.layers
     assert (layer.sets, layer.strips, layer.steps, layer.rounds) == (5, 1, 12, 2)
-    assert layer.passes.sum() == 5 * 12 * 12 + layer.tail - 12
+    assert layer.holds.sum() == 5 * 12 * 12 + layer.tail - 12
 
 
 @pytest.mark.parametrize("sizes", [[5], [3, 4], [8, 3, 8, 1], [1, 9, 9, 2, 9]])

@@ -47,7 +47,8 @@ class Drain(wiring.Component):
         self._place(m, field, at)
         shift = (self.parts - 1).bit_length()
         limit = field("results", lambda g: -(-g.conv.output.channels // self.programme.folding.lanes))
-        flags = Cat(busy & (channel < limit), channel[:shift], (at + (channel >> shift))[: len(self.place)])
+        part = channel[:shift] if shift else Cat()
+        flags = Cat(busy & (channel < limit), part, (at + (channel >> shift))[: len(self.place)])
         flags = delay(m, flags, later, "result", reset_less=False)
         m.d.comb += [self.write.eq(flags[0]), self.part.eq(flags[1 : 1 + shift]), self.place.eq(flags[1 + shift :])]
         self._requantize(m, field, delay(m, of_round, 2, "of_lanes"))
@@ -69,7 +70,7 @@ class Drain(wiring.Component):
                 m.d.sync += [left.eq(left - 1), self.read.eq(self.read + 1)]
         with m.If(self.begin | (round_ends & (left == 0))):
             m.d.sync += busy.eq(self.begin)
-        channel = Signal(range(max(g.sets for g in layers) * rounds))
+        channel = Signal(range(max(*(g.sets * rounds for g in layers), 2)))
         m.d.comb += [channel.eq(group + of_round), self.round.eq(slot + of_round)]
         self._pixel_ends = busy & round_ends
         return busy, of_round, channel

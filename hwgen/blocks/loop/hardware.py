@@ -1,8 +1,7 @@
 """A loop as hardware: frame buffer, products, sums, and the phases of a frame: in, computed, out."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
-from amaranth.lib import data, memory, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data, memory, wiring
 
 from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.array.tree import DotProduct
@@ -10,7 +9,7 @@ from hwgen.blocks.loop.drain import Drain
 from hwgen.blocks.loop.loader import Loader
 from hwgen.blocks.loop.programme import Programme, words
 from hwgen.blocks.loop.walk import Fields, Walk
-from hwgen.blocks.stream import beat_stream
+from hwgen.blocks.operator import Unit, UnitBlock
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.ram import RAM_ATTRIBUTES, ram_ports, ram_style
@@ -42,19 +41,13 @@ class Beats:
                 m.d.sync += self.word.eq(Mux(at == count - 1, start, self.word + 1))
 
 
-class LoopComponent(wiring.Component):
-    """Frames ``i``, weights ``w`` as :attr:`Programme.image` has them, results ``o``."""
+class LoopBlock(UnitBlock):
+    """Hardware of a loop, which reads weights over ``w`` as :attr:`Programme.image` has them. Results wait in a queue
+    of so many places."""
 
-    def __init__(self, programme: Programme, queue: int):
+    def __init__(self, unit: Unit, programme: Programme, queue: int):
         self.programme, self.queue = programme, queue
-        folding, op = programme.folding, programme.op
-        super().__init__(
-            {
-                "i": In(beat_stream(op.input.type, folding.lanes_in)),
-                "w": In(stream.Signature(data.ArrayLayout(unsigned(8), folding.bus))),
-                "o": Out(beat_stream(op.output.type, folding.lanes_out)),
-            }
-        )
+        super().__init__(unit)
 
     def elaborate(self, platform):
         m, programme = Module(), self.programme
@@ -154,7 +147,7 @@ class LoopComponent(wiring.Component):
         return register(m, Mux(inside, turned, pad.replicate(len(elements))), "x")
 
     def _sums(self, m: Module, x, walk: Walk, loader: Loader, drain: Drain) -> None:
-        """Products added up, and these over the passes, position by position; the last of them for the drain."""
+        """Products added up, and these over the holds, position by position; the last of them for the drain."""
         programme, folding, timing = self.programme, self.programme.folding, self.programme.timing
         m.submodules.dot = dot = DotProduct(programme.multiplier, folding.portion, folding.outputs, programme.dot, 0)
         m.d.comb += [

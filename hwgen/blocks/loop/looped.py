@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hwgen.blocks.mac.mac import MacOperator
 from hwgen.blocks.mac.mac_layer import MacLayer, raw_range
 from hwgen.blocks.operator import Operator, OperatorUnit
 from hwgen.blocks.requantize.requantizer_lane import DIGIT_BITS
@@ -76,7 +77,7 @@ def joint_form(layers: Sequence[LoopedConv], sums: IntType, out: IntType) -> Loa
     for digits in range(1, (WIDEST - operand.width) // DIGIT_BITS + 1):
         for shift in sorted({min(form.shift, deepest) for form in forms}):
             found = LoadForm(None, operand, digits * DIGIT_BITS, shift, rounds)
-            proved = [within(found, layer.requantization, sums, out)[1].all() for layer in layers]
+            proved = [bool(within(found, layer.requantization, sums, out)[1].all()) for layer in layers]
             if all(proved):
                 return found
             at = proved.index(False)
@@ -87,23 +88,25 @@ def joint_form(layers: Sequence[LoopedConv], sums: IntType, out: IntType) -> Loa
 class LoopedLayers(Operator):
     """``layers``, each reading the one before, computed one after the other."""
 
-    layers: tuple[Operator, ...]
+    layers: tuple[MacOperator, ...]
 
     def __post_init__(self):
         if not self.layers:
             raise ModelError("a loop has no layer (limit 1 or more)")
         for n, layer in enumerate(self.layers):
-            if not hasattr(layer, "layer"):
+            if not isinstance(layer, MacOperator):
                 raise ModelError(f"layer {n} of a loop is {type(layer).__name__}, which is in no loop")
             if n and layer.input != self.layers[n - 1].output:
                 raise ModelError(f"layer {n} of a loop reads {layer.input}, not {self.layers[n - 1].output}")
 
     @property
     def input(self) -> FeatureMap:
+        """What the first reads."""
         return self.layers[0].input
 
     @property
     def output(self) -> FeatureMap:
+        """What the last gives."""
         return self.layers[-1].output
 
     @property

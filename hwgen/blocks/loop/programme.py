@@ -1,12 +1,13 @@
 """What a loop does with a frame: where maps lie, which weights come when, and how many cycles each of them is held.
 
-A *pass* holds a word of weights, ``portion`` for each of ``outputs`` channels, for the positions of a strip. Passes of
-a layer are nested: sets of outputs, strips of positions, taps of the window, groups of input channels. The sums of a
-set and a strip are done with its last pass, and are requantised while the next one begins.
+In a *hold* a word of weights, ``portion`` for each of ``outputs`` channels, stays for the positions of a strip. They
+come in this order: sets of outputs, strips of positions, taps of the window, words of a pixel. The sums of a set and a
+strip are done with their last hold, and are requantised while the next one begins.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from math import gcd
 
@@ -19,8 +20,9 @@ from hwgen.blocks.requantize.requantizer import RequantizerPlan, constant_words,
 from hwgen.blocks.requantize.requantizer_lane import LaneForm
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.hdl.contents import Contents
+from hwgen.memory.dram.contract import Contract
 
-#: Cycles that a pass takes at least, so that a sum is in memory when the next pass reads it.
+#: Cycles that a hold takes at least, so that a sum is in memory when the next hold reads it.
 LEAST = 4
 #: Sets whose constants are inside at the most: of sums that are requantised, that are being made, that come next, and
 #: of the weights behind those.
@@ -30,7 +32,9 @@ SLOTS = 4
 @dataclass(frozen=True)
 class LoopFolding:
     """How a loop is laid out: ``portion`` channels of a pixel by ``outputs`` in a cycle, ``products`` a multiplier,
-    ``lanes`` results requantised in a cycle, sums of ``positions`` pixels at a time, weights over ``bus`` bytes."""
+    ``lanes`` results requantised in a cycle, sums of ``positions`` pixels at a time. Weights come over ``bus`` bytes
+    from a memory that keeps a contract of ``latency`` cycles and ``rate`` bytes a cycle (a fraction, as text), with
+    ``places`` for beats."""
 
     portion: int
     outputs: int
@@ -40,6 +44,14 @@ class LoopFolding:
     products: int = 2
     lanes_in: int = 1
     lanes_out: int = 1
+    latency: int = 64
+    rate: str = "8"
+    places: int = 256
+
+    @property
+    def contract(self) -> Contract:
+        """What the memory promises."""
+        return Contract(self.latency, Fraction(self.rate))
 
     def __str__(self) -> str:
         return f"{self.portion} x {self.outputs} products held for {self.positions} pixels, {self.lanes} lanes"
@@ -52,12 +64,12 @@ class Timing:
     dot: int
     lane: int
 
-    #: From a pass being begun to its first activation at the multipliers: address, memory, padding.
+    #: From a hold being begun to its first activation at the multipliers: address, memory, padding.
     FETCH = 3
 
     @property
     def drain(self) -> int:
-        """From the beginning of the last pass of a set to the first sum being read again."""
+        """From the beginning of the last hold of a set to the first sum being read again."""
         return self.FETCH + self.dot + 2
 
     @property
@@ -82,7 +94,7 @@ class Geometry:
         self.tail = self.last * self.rounds + timing.tail
 
     def held(self, count: int, ends: bool) -> int:
-        """Cycles of a pass over ``count`` positions. What ``ends`` the sums of a strip leaves time for them to be read;
+        """Cycles of a hold over ``count`` positions. What ``ends`` the sums of a strip leaves time for them to be read;
         where it begins them, too, the next strip's place is known a cycle later."""
         if not ends:
             return max(count, LEAST)
@@ -91,8 +103,8 @@ class Geometry:
         return max(count + alone, LEAST, count * self.rounds - later)
 
     @cached_property
-    def passes(self) -> np.ndarray:
-        """Cycles of each pass, int64 [sets * strips * steps]."""
+    def holds(self) -> np.ndarray:
+        """Cycles of each hold, int64 [sets * strips * steps]."""
         counts = [self.full] * (self.strips - 1) + [self.last]
         strip = np.array([[self.held(n, False)] * (self.steps - 1) + [self.held(n, True)] for n in counts], np.int64)
         cycles = np.tile(strip.ravel(), self.sets)
@@ -194,9 +206,9 @@ class Programme:
         return tuple(Geometry(conv, self.folding, base, target, self.timing) for conv, base, target in ends)
 
     @cached_property
-    def passes(self) -> np.ndarray:
-        """Cycles of each pass of a frame, int64 [passes]."""
-        return np.concatenate([layer.passes for layer in self.layers])
+    def holds(self) -> np.ndarray:
+        """Cycles of each hold of a frame, int64 [holds]."""
+        return np.concatenate([layer.holds for layer in self.layers])
 
     @property
     def grain(self) -> int:
@@ -222,7 +234,7 @@ class Programme:
 
     @cached_property
     def beats(self) -> np.ndarray:
-        """Beats that have come when each pass of a frame begins, int64 [passes]."""
+        """Beats that have come when each hold of a frame begins, int64 [holds]."""
         own = [
             np.tile(np.r_[layer.rounds * self.constant_beats, np.zeros(layer.strips * layer.steps - 1, np.int64)],
                     layer.sets) + self.word_beats

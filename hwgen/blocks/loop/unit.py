@@ -6,11 +6,15 @@ from functools import cached_property
 import numpy as np
 
 from hwgen.blocks.array.multiplier import PAIR, SINGLE
-from hwgen.blocks.loop.hardware import LoopComponent
+from hwgen.blocks.loop import count
+from hwgen.blocks.loop.hardware import LoopBlock
 from hwgen.blocks.loop.looped import LoopedLayers
 from hwgen.blocks.loop.programme import LEAST, LoopFolding, Programme
 from hwgen.blocks.operator import OperatorUnit
 from hwgen.cost.actor import Actor, Give, Take
+from hwgen.cost.needs import Cost
+from hwgen.memory.dram.contract import Region
+from hwgen.memory.dram.port import MemoryRead
 from hwgen.memory.queue import Outlet, queue_depth
 
 
@@ -31,6 +35,15 @@ class LoopUnit(OperatorUnit):
     def programme(self) -> Programme:
         """What it does with a frame."""
         return Programme(self.op, self.folding)
+
+    @cached_property
+    def memory(self) -> MemoryRead:
+        size = int(self.programme.beats[-1]) * self.folding.bus
+        return MemoryRead(Region(size, self.folding.bus), self.folding.contract, self.folding.places)
+
+    @property
+    def memory_image(self) -> bytes:
+        return self.programme.image
 
     @property
     def latency(self) -> int:
@@ -61,35 +74,42 @@ class LoopUnit(OperatorUnit):
             found.append(f"positions {folding.positions} (limit {LEAST} or more)")
         if folding.products not in (SINGLE, PAIR):
             found.append(f"products {folding.products} a multiplier (limit {SINGLE} or {PAIR})")
-        return found
+        return found or self._waiting()
+
+    def _waiting(self) -> list[str]:
+        """What is wrong with the places for beats that wait."""
+        burst, places = self.memory.region.burst, self.folding.places
+        return [] if places >= burst else [f"places {places} do not hold a burst (limit {burst} or more)"]
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         programme, folding = self.programme, self.folding
         come, go = self.op.input.elements // folding.lanes_in, self.op.output.elements // folding.lanes_out
-        passes = programme.passes
-        busy = np.concatenate([np.ones(come, np.int64), np.stack([np.ones_like(passes), passes - 1], 1).ravel(),
+        holds = programme.holds
+        busy = np.concatenate([np.ones(come, np.int64), np.stack([np.ones_like(holds), holds - 1], 1).ravel(),
                                np.ones(go, np.int64)])  # fmt: skip
-        middle = 2 * len(passes)
+        middle = 2 * len(holds)
         taken = np.concatenate([np.arange(1, come + 1), np.full(middle + go, come)])
         given = np.concatenate([np.zeros(come + middle, np.int64), np.arange(1, go + 1)])
         give = Give(given, self.latency, self.queue)
         return (Actor("loop", busy, (Take(taken), self._weights(come, go)), (give,)),)
 
     def _weights(self, come: int, go: int) -> Take:
-        """A pass takes its word as it begins; then the next word may come, and constants behind that."""
+        """A hold takes its word as it begins; then the next word may come, and constants behind that."""
         beats, word = self.programme.beats, self.programme.word_beats
         total = int(beats[-1])
         further = np.concatenate([beats, beats + total, beats + 2 * total])
-        room = further[2 : 2 + len(beats)] - word  # what may have come when the pass has begun
+        room = further[2 : 2 + len(beats)] - word  # what may have come when the hold has begun
         places = int(further[1]) - word
         need = np.concatenate([np.zeros(come, np.int64), np.repeat(beats, 2), np.full(go, total)])
         release = np.concatenate([np.zeros(come, np.int64), np.repeat(room - places, 2), np.full(go, total)])
         return Take(need, release, places, start_delay=1)
 
-    def block(self) -> LoopComponent:
-        return LoopComponent(self.programme, self.queue)
+    def block(self) -> LoopBlock:
+        return LoopBlock(self, self.programme, self.queue)
 
-    @property
-    def cost(self):
-        raise NotImplementedError("what a loop takes is not counted yet")
+    @cached_property
+    def cost(self) -> Cost:
+        programme, queue = self.programme, self.queue
+        found = count.logic(programme, queue), count.memories(programme, queue), count.products(programme)
+        return self.costing(*found)

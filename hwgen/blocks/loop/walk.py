@@ -1,4 +1,4 @@
-"""The passes of a frame: when each begins, and the word of the frame buffer for each of its positions."""
+"""The holds of a frame: when each begins, and the word of the frame buffer for each of its positions."""
 
 from collections.abc import Callable
 
@@ -31,11 +31,11 @@ class Fields:
 
 
 class Walk(wiring.Component):
-    """``start`` begins a frame; ``swap`` is 1 where a pass begins, for which ``full`` must be; ``done`` is 1 in the
+    """``start`` begins a frame; ``swap`` is 1 where a hold begins, for which ``full`` must be; ``done`` is 1 in the
     cycle before that in which the result is in the frame buffer.
 
     From the next cycle on, with ``strobe``: ``address`` of the word of each position, whether it is ``inside`` the map,
-    its number ``position`` in the strip; and whether the pass is the ``first`` or the ``last`` of its sums. ``entry``
+    its number ``position`` in the strip; and whether the hold is the ``first`` or the ``last`` of its sums. ``entry``
     is the number of the layer, whose fields others keep, too.
     """
 
@@ -68,7 +68,7 @@ class Walk(wiring.Component):
         return m
 
     def _nest(self, m: Module, field: Fields):
-        """Counters of the pass that comes next, which move on with ``swap``; and how far its tap is from the first."""
+        """Counters of the hold that comes next, which move on with ``swap``; and how far its tap is from the first."""
         finals, carry = [], self.swap
         loops: list[tuple[str, Callable[[Geometry], int]]] = [
             ("group", lambda g: g.words),
@@ -81,7 +81,7 @@ class Walk(wiring.Component):
         for name, count in loops:
             final = Signal(name=f"{name}_final")
             counter = Signal(range(max(*map(count, self.programme.layers), 2)), name=f"{name}_index")
-            m.d.comb += final.eq(counter == field(f"{name}s_less_one", lambda g, count=count: count(g) - 1))
+            m.d.comb += final.eq(counter == field(f"{name}s_less_one", _less_one(count)))
             with m.If(carry):
                 m.d.sync += counter.eq(Mux(final, 0, counter + 1))
             finals.append(final)
@@ -94,10 +94,10 @@ class Walk(wiring.Component):
         return first, group & column & row, strip, set_, tap
 
     def _tap(self, m: Module, field: Fields, group, column, row):
-        """Rows and columns of the map, and words of it, between the window's first word and that of the pass."""
+        """Rows and columns of the map, and words of it, between the window's first word and that of the hold."""
         size, bits = _reach(self.programme), self.address_bits
         down, right, words = Signal(size), Signal(size), Signal(bits)
-        dilation = [field(f"dilation_{n}", lambda g, n=n: g.conv.window.dilations[n]) for n in range(2)]
+        dilation = [field(f"dilation_{n}", _of_window("dilations", n)) for n in range(2)]
         along = field("next_column", lambda g: g.conv.window.dilations[1] * g.words - (g.words - 1), bits)
         below = field("next_row", _next_row, bits)
         with m.If(self.swap):
@@ -112,15 +112,11 @@ class Walk(wiring.Component):
         return down, right, words
 
     def _time(self, m: Module, field: Fields, first, last, last_strip, last_set) -> None:
-        """When passes begin, and which follows which."""
-        most = max(int(layer.passes.max()) for layer in self.programme.layers)
+        """When holds begin, and which follows which."""
+        most = max(int(layer.holds.max()) for layer in self.programme.layers)
         left, running, closes, last_entry = Signal(range(most)), Signal(), Signal(), Signal()
         lengths = {
-            (strip, ends): field(
-                f"held_{strip}_{ends}", lambda g, k=(strip, ends): g.held(g.last if k[0] else g.full, k[1]) - 1
-            )
-            for strip in (0, 1)
-            for ends in (0, 1)
+            (strip, ends): field(f"held_{strip}_{ends}", _held(strip, ends)) for strip in (0, 1) for ends in (0, 1)
         }
         tail = field("tail", lambda g: g.tail - 1)
         held = [Mux(last, lengths[strip, 1], lengths[strip, 0]) for strip in (0, 1)]
@@ -190,7 +186,7 @@ class Walk(wiring.Component):
     def _moved(self, m: Module, field: Fields, now):
         """The position after that of ``now``."""
         bits = self.address_bits
-        strides = [field(f"stride_{n}", lambda g, n=n: g.conv.window.strides[n]) for n in range(2)]
+        strides = [field(f"stride_{n}", _of_window("strides", n)) for n in range(2)]
         along = field("along", lambda g: g.conv.window.strides[1] * g.words, bits)
         below = field("below", _row_after, bits)
         columns = field("columns", lambda g: g.conv.output.width - 1)
@@ -207,6 +203,20 @@ class Walk(wiring.Component):
             )
 
         return moved
+
+
+def _less_one(count: Callable[[Geometry], int]) -> Callable[[Geometry], int]:
+    return lambda layer: count(layer) - 1
+
+
+def _of_window(name: str, axis: int) -> Callable[[Geometry], int]:
+    """Of rows (0) or of columns (1)."""
+    return lambda layer: getattr(layer.conv.window, name)[axis]
+
+
+def _held(last_strip: int, ends: int) -> Callable[[Geometry], int]:
+    """The cycles left when such a hold has begun."""
+    return lambda layer: layer.held(layer.last if last_strip else layer.full, bool(ends)) - 1
 
 
 def _reach(programme: Programme) -> int:
