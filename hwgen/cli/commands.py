@@ -28,6 +28,7 @@ from hwgen.progress import Steps
 from hwgen.report import report
 from hwgen.report.tables import by, table
 from hwgen.simulate import simulation as engines
+from hwgen.simulate.dram import Memory
 from hwgen.simulate.runtime import Comparison
 from hwgen.simulate.simulation import Simulation
 from hwgen.simulate.waves import Waves
@@ -66,6 +67,8 @@ def simulate(
     trace_layer: tuple[str, ...],
     jobs: int,
     dask: str | None,
+    memory: str | None,
+    memory_seed: int | None,
     labels: str | None,
     save: Path | None,
     against: str | None,
@@ -74,7 +77,8 @@ def simulate(
 ) -> None:
     """Frames in, answers out."""
     workers, waves = Workers(jobs, dask), Waves.asked(trace, trace_cycles, trace_layer)
-    engines.check_engine(engine, stall, waves, workers)
+    behaves = Memory.asked(memory, memory_seed)
+    engines.check_engine(engine, stall, waves, workers, behaves)
     if against == "golden" and engine not in engines.HARDWARE:
         raise InputError(f"the engine {engine!r} has no hardware to compare; choose {' or '.join(engines.HARDWARE)}")
     with Steps(quiet) as tell:
@@ -94,7 +98,7 @@ def simulate(
         if design is None:
             result = golden(network, taken, workers, tell)
         else:
-            result = design.simulate(taken.values, engine, stall, waves, workers)
+            result = design.simulate(taken.values, engine, stall, waves, workers, behaves)
         compared = None
         if against == "onnxruntime":
             tell("comparing with ONNX Runtime")
@@ -112,7 +116,7 @@ def simulate(
         click.echo(f"Waveforms written to {waves.path}")
     if saved:
         click.echo(saved)
-    if not (result.equal and (compared is None or compared.equal)):
+    if not (result.equal and (result.traffic is None or result.traffic.equal) and (compared is None or compared.equal)):
         click.get_current_context().exit(1)
 
 
@@ -254,10 +258,11 @@ def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
 
 
 def comparison(result: Simulation) -> list[str]:
-    """Whether the hardware's integers were golden's, in lines for people."""
+    """Whether the hardware's integers were golden's, and what it read from DRAM as planned, in lines for people."""
+    traffic = [] if result.traffic is None else [str(result.traffic)]
     if not result.equal:
-        return [f"Different: {mismatch}" for mismatch in result.mismatches]
-    return [f"RTL equals golden in all {result.compared:,} integers of {len(result.network.layers)} layers."]
+        return [*(f"Different: {mismatch}" for mismatch in result.mismatches), *traffic]
+    return [*traffic, f"RTL equals golden in all {result.compared:,} integers of {len(result.network.layers)} layers."]
 
 
 def runtime_lines(result: Comparison) -> list[str]:

@@ -92,6 +92,7 @@ def simulate_answer(
         "latency_cycles": timing and timing.latency,
         "cycles_per_frame": timing and timing.interval,
         "comparison": _compared(result.compared, result.mismatches) if result.compared or result.mismatches else None,
+        "dram": result.traffic and asdict(result.traffic) | {"equal": result.traffic.equal},
         "onnxruntime": compared and _compared(compared.integers, compared.differences),
     }
 

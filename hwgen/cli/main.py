@@ -100,6 +100,9 @@ def build(**given) -> None:
 @click.option("--trace-layer", multiple=True, metavar="NAME", help="Only those of this layer (compiled). Repeatable.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, metavar="N", help="Hardware: simulate N parts of the "
     "frames side by side.")  # fmt: skip
+@click.option("--memory", type=click.Choice(["worst", "random", "broken"]), help="Hardware that reads from DRAM: from "
+    "the slowest memory that keeps its contract (unless given), any within it, or one that is too late.")  # fmt: skip
+@click.option("--memory-seed", type=click.IntRange(min=0), metavar="SEED", help="What that memory does at random.")
 @click.option("--dask", metavar="ADDRESS", help="Simulate parts of the frames on the workers of this Dask scheduler.")
 @options(RESULT_OPTIONS)
 @click.option(

@@ -19,6 +19,7 @@ from hwgen.output import atomic_folder
 from hwgen.projects import project_files
 from hwgen.report.report import Report, make_report
 from hwgen.simulate.checking import check
+from hwgen.simulate.dram import Memory
 from hwgen.simulate.load_files import LOAD_BYTES, load_files
 from hwgen.simulate.runtime import Comparison
 from hwgen.simulate.simulation import Simulation, simulate
@@ -62,13 +63,14 @@ class Design(Accelerator):
         stall: int | None = None,
         trace: Waves | None = None,
         workers: Workers = HERE,
+        memory: Memory | None = None,
     ) -> Simulation:
         """:func:`hwgen.simulate.simulation.simulate` of frames of the model's own shape, [N, ...] or one."""
         step = f"simulating ({engine})"
         self.progress(step)
         tell = partial(self.progress, step)
         with whole(trace) as waves:
-            return simulate(self.network, self.plan, frames, engine, tell, stall, waves, workers)
+            return simulate(self.network, self.plan, frames, engine, tell, stall, waves, workers, memory)
 
     def against_onnxruntime(self, frames: np.ndarray) -> Comparison:
         """:meth:`Quantised.against_onnxruntime`."""

@@ -37,6 +37,13 @@ class Memory:
         if self.mode not in MODES:
             raise InputError(f"a memory is {', '.join(MODES)}, not {self.mode!r}")
 
+    @staticmethod
+    def asked(mode: str | None, seed: int | None) -> "Memory | None":
+        """From the options of a command. InputError where there is a seed for nothing that is random."""
+        if seed is not None and mode in (None, WORST):
+            raise InputError(f"--memory-seed is for --memory {RANDOM} or {BROKEN}; leave it out")
+        return None if mode is None else Memory(mode, seed or 0)
+
 
 @dataclass(frozen=True, eq=False)
 class Bank:
@@ -174,7 +181,7 @@ def first_pages(plan: Plan) -> list[int]:
 
 def banks(plan: Plan, memory: Memory, frames: int) -> list[Bank]:
     """What answers each port of the hardware of ``plan`` while it computes ``frames``, with a seed of its own."""
-    made = []
+    made: list[Bank] = []
     for unit, page in zip(plan.memories.values(), first_pages(plan), strict=True):
         own = replace(memory, seed=memory.seed + len(made))
         made.append(Bank(unit.image, unit.read.region, unit.read.contract, own, page, frames))

@@ -71,6 +71,11 @@ class Traffic:
         """Whether they are as planned."""
         return self.read == self.planned
 
+    def __str__(self) -> str:
+        if self.equal:
+            return f"DRAM        {self.read:,} bytes read, as planned"
+        return f"Different: {self.read:,} bytes were read from DRAM, planned {self.planned:,}"
+
 
 @dataclass(frozen=True, eq=False)
 class Simulation:

@@ -442,3 +442,13 @@ def test_a_closed_pipe_is_no_fault(folder):
 
 def test_version():
     assert re.fullmatch(r"hwgen, version \d+\.\d+\.\d+\n", hwgen("--version").stdout)
+
+
+def test_a_design_without_dram_takes_no_memory():
+    given = ("simulate", "tiny.onnx", *OPTIONS, "--input", "frames.npy", "--frames", "1")
+    (line,) = errors(*given, "--engine", "amaranth", "--memory", "random")
+    assert line.startswith("the design reads nothing from DRAM")
+    (line,) = errors(*given, "--memory", "random")
+    assert "'golden' has no memory" in line
+    (line,) = errors(*given, "--engine", "amaranth", "--memory-seed", "2")
+    assert "--memory-seed is for --memory random or broken" in line

@@ -1,6 +1,7 @@
 """``--json``: one object on standard output and nothing else, as the schema that is shipped describes it."""
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def test_the_schema_is_one_and_every_command_of_it_has_the_option():
     able = {name for name, command in cli.commands.items() if any("--json" in option.opts for option in command.params)}
     assert able == {"build", "fit", "check", "explore", "devices", "simulate", "compare"}
     assert able <= set(SCHEMA["$defs"])
+
+
+def test_simulate_says_what_was_read_from_dram(monkeypatch):
+    simulated = engines.simulate
+
+    def reading(*given):
+        return replace(simulated(*given), traffic=engines.Traffic(96, 98))
+
+    monkeypatch.setattr("hwgen.flow.design.simulate", reading)
+    found, _ = answer("simulate", "tiny.onnx", *OPTIONS, *FRAMES, "--engine", "amaranth", status=1)
+    assert found["dram"] == {"read": 96, "planned": 98, "equal": False}
+    assert found["comparison"]["equal"]
 
 
 def test_fit_says_what_the_design_takes_and_how_fast_it_is():

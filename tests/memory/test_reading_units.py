@@ -65,6 +65,7 @@ def test_the_slowest_memory_is_the_one_that_is_scheduled(planned):
     assert result.timing.done == tuple(timing.run.frame_ends)
     assert result.traffic.equal
     assert result.traffic.read == FRAMES * (4 * 6 * 8 + 2 * 3 * 8)
+    assert str(result.traffic) == "DRAM        720 bytes read, as planned"
 
 
 @each
