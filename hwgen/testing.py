@@ -20,6 +20,7 @@ from hwgen.cost.needs import Cost
 from hwgen.cost.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap
 from hwgen.hdl.contents import Contents
+from hwgen.hdl.elements import Library, Once
 from hwgen.simulate.bench import from_beats, to_beats
 from hwgen.simulate.dram import ReadMemory, beats_of
 from hwgen.simulate.verilated import Beats, CompiledDesign
@@ -117,12 +118,12 @@ class Simulated:
 FEW_CYCLES, MANY_MULTIPLIERS = 2500, 16
 
 
-def simulation(make: Callable[[], wiring.Component], cycles: int) -> Simulation:
+def simulation(make: Callable[[], wiring.Component], cycles: int, library: Library | None = None) -> Simulation:
     """:class:`Simulated` of what ``make`` makes, to be called with ``inputs``, ``outputs`` and ``stall``; made once, as
     a program of its Verilog, where it will run for many ``cycles`` in all and this machine can compile one. Those of a
-    pipeline are the cycles of all its blocks."""
+    pipeline are the cycles of all its blocks. What is in ``library`` already is not made again."""
     if cycles > FEW_CYCLES and available():
-        return partial(_run_compiled, CompiledDesign(make(), QUICK))
+        return partial(_run_compiled, CompiledDesign(make(), QUICK, made=library))
     return Simulated(make())
 
 
@@ -211,13 +212,15 @@ def random_frames(map_: FeatureMap, frames: int, seed: int = 0) -> np.ndarray:
     return values.astype(map_.type.dtype)
 
 
-def check_unit(unit: Unit, frames: int = STEADY_FRAMES, seed: int = 0) -> None:
+def check_unit(unit: Unit, frames: int = STEADY_FRAMES, seed: int = 0, library: Library | None = None) -> None:
     """The harness all units pass: equal to golden at full speed and under stalls, and exact in their cycles.
 
     Full speed: every output beat moves in the very cycle that :attr:`Unit.actors` gives, and every input beat
-    too; :attr:`Unit.cost` states the cycles per frame and the latency seen here.
+    too; :attr:`Unit.cost` states the cycles per frame and the latency seen here. A block that is compiled is made with
+    ``library``, under the unit.
     """
-    sources, sinks = port_names(unit.block())
+    block = Once(unit.block(), unit)
+    sources, sinks = port_names(block)
     x = [random_frames(port.map, frames, seed + n) for n, port in enumerate(unit.inputs)]
     streams = [name for name in sources if name != "w"]
     beats = {name: to_beats(v, p.map.type, p.lanes) for name, v, p in zip(streams, x, unit.inputs, strict=True)}
@@ -229,7 +232,7 @@ def check_unit(unit: Unit, frames: int = STEADY_FRAMES, seed: int = 0) -> None:
             raise AssertionError(f"golden gives {want.shape[1:]}, the type says {port.map.shape}")
     stalls, cost = (None, seed + 1, seed + 2), unit.cost
     work = 1 + sum(products.count for products in cost.products) / MANY_MULTIPLIERS
-    simulated = simulation(unit.block, int(len(stalls) * frames * cost.cycles * work))
+    simulated = simulation(lambda: block, int(len(stalls) * frames * cost.cycles * work), library)
     for stall in stalls:
         taken, given = simulated(beats, {name: frames * port.beats for name, (_, port) in wanted.items()}, stall)
         for name, (want, port) in wanted.items():

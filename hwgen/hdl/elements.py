@@ -11,7 +11,7 @@ import re
 from collections.abc import Hashable, Sequence
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.hdl import ClockSignal, Elaboratable, Instance, Module, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -59,6 +59,29 @@ class Primitive(Element):
         if isinstance(platform, Library) and platform.made_of_cells is self:
             return self.cells()
         return super().elaborate(platform)
+
+
+class Once(Elaboratable):
+    """``block``, elaborated once for all that is made with the same :class:`Library`: a design of it, a proof of it.
+    The same ``key`` means the same hardware; its ports are those of ``block``."""
+
+    def __init__(self, block: wiring.Component, key: Hashable):
+        self._block, self._key = block, key
+
+    @property
+    def signature(self) -> wiring.Signature:
+        """That of the block."""
+        return self._block.signature
+
+    def __getattr__(self, port: str):
+        return getattr(self._block, port)
+
+    def elaborate(self, platform):
+        if not isinstance(platform, Library):
+            return self._block
+        m = Module()
+        m.submodules.block = platform.stage(self._block, self._key, "block")
+        return m
 
 
 class Library:

@@ -9,6 +9,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.hdl.elements import Library
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.tools.yosys import YosysError, run_yosys
 
@@ -80,20 +81,23 @@ def prove_never_broken(checked: wiring.Component) -> None:
     _prove(checked, checked, _NEVER)
 
 
-def prove_contract(block: wiring.Component) -> None:
-    """Prove the stream contract for every output of ``block``; :class:`ContractError` where it does not hold."""
+def prove_contract(block: wiring.Component, library: Library | None = None) -> None:
+    """Prove the stream contract for every output of ``block``; :class:`ContractError` where it does not hold. What is
+    in ``library`` already is not made again."""
     checked = _Checked(block)
     paths = "".join(
         _INDEPENDENT.format(valid=f"{sink}_valid", ready=f"{sink}_ready", registers=_REGISTERS)
         for sink in checked.sinks
     )
-    _prove(block, checked, _HOLDS, paths)
+    _prove(block, checked, _HOLDS, paths, library)
 
 
-def _prove(block: wiring.Component, checked: wiring.Component, proof: str, paths: str = "") -> None:
+def _prove(
+    block: wiring.Component, checked: wiring.Component, proof: str, paths: str = "", library: Library | None = None
+) -> None:
     """Run ``proof`` on ``checked``, after ``paths``; ContractError that names ``block`` where it fails."""
     script = _PREPARE + paths + _FREE_MEMORIES + proof
     try:
-        run_yosys(script, inputs={"block.il": to_rtlil(checked, "checked")})
+        run_yosys(script, inputs={"block.il": to_rtlil(checked, "checked", library=library)})
     except YosysError as error:
         raise ContractError(f"{type(block).__name__}: {error}\n{error.log[-2000:]}") from None

@@ -102,9 +102,9 @@ def to_netlist(component: wiring.Component, name: str, library: Library | None =
     return Netlist(_text(modules), roms, cells)
 
 
-def to_rtlil(component: wiring.Component, name: str, cells: bool = False) -> str:
+def to_rtlil(component: wiring.Component, name: str, cells: bool = False, library: Library | None = None) -> str:
     """The text of :func:`to_netlist` with all contents in it; for synthesis with the device's ``cells``."""
-    netlist = to_netlist(component, name).with_contents()
+    netlist = to_netlist(component, name, library).with_contents()
     return (netlist.with_cells() if cells else netlist).text
 
 

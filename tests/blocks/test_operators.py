@@ -13,7 +13,8 @@ from hwgen.blocks.joints.rows import RowFork, WindowRows
 from hwgen.blocks.mac.mac import MacUnit
 from hwgen.blocks.mac.tapped import RowConv
 from hwgen.blocks.operator import GoldenOnly, OperatorUnit
-from hwgen.cost.needs import MemoryNeed
+from hwgen.cost.needs import Cost, MemoryNeed
+from hwgen.hdl.elements import Library, Once
 from hwgen.hdl.formal import prove_contract
 from hwgen.hdl.rtlil import to_rtlil
 from hwgen.memory.rom import LOGIC_DEPTH
@@ -32,28 +33,22 @@ def one_of_each_soon():
         seen.add(fed)
 
 
-each = pytest.mark.parametrize("unit", list(one_of_each_soon()))
-each_mac = pytest.mark.parametrize("unit", [case for case in one_of_each_soon() if isinstance(case.values[0], MacUnit)])
+@pytest.mark.parametrize("unit", list(one_of_each_soon()))
+def test_a_unit_is_golden_exact_in_its_cycles_and_proved(unit, subtests):
+    """All in one, so that it is elaborated once."""
+    library = Library("unit")
+    with subtests.test("golden, stalls, exact cycles"):
+        check_unit(unit, library=library)
+    with subtests.test("stream contract"):
+        prove_contract(Once(unit.block(), unit), library)
+    if isinstance(unit, MacUnit):
+        with subtests.test("the folding is one that can be planned"):
+            assert unit.problems() == []
+        with subtests.test("memories and multipliers are those of the block"):
+            check_contents(to_rtlil(Once(unit.block(), unit), "top", library=library), unit.cost)
 
 
-@each
-def test_golden_stalls_and_exact_cycles(unit):
-    check_unit(unit)
-
-
-@each
-def test_stream_contract_is_proved(unit):
-    prove_contract(unit.block())
-
-
-@each_mac
-def test_the_folding_is_one_that_can_be_planned(unit):
-    assert unit.problems() == []
-
-
-@each_mac
-def test_memories_and_multipliers_are_those_of_the_block(unit):
-    text, cost = to_rtlil(unit.block(), "top"), unit.cost
+def check_contents(text: str, cost: Cost) -> None:
     memories, multipliers = contents(dict(re.findall(r"^module (\S+)\n(.*?)^end$", text, re.DOTALL | re.MULTILINE)))
     assert memories == Counter((need.width, need.depth) for need in cost.memories if not few_words(need))
     assert multipliers == sum(products.count for products in cost.products if not products.luts)
