@@ -14,7 +14,7 @@ from hwgen.blocks.operator import UnitBlock
 from hwgen.cost.actor import Actor, Give, Take, ones
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import Cost, MemoryNeed, Products
-from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.queue import Outlet, behind, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
 
 from .operator import LaneFolding, Operator, OperatorUnit
@@ -107,7 +107,7 @@ class StreamedUnit(OperatorUnit):
 
     def direct(self, needs: Sequence[np.ndarray], give: np.ndarray) -> tuple[Actor, ...]:
         """The actor that takes its inputs as it starts: ``needs`` are what steps need of each."""
-        gives = (Give(give, self.latency, self.queue),)
+        gives = (Give(give, self.latency + behind(self.queue), self.queue),)
         return (Actor(type(self.op).__name__.lower(), ones(len(give)), tuple(map(Take, needs)), gives),)
 
     @property

@@ -8,15 +8,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.cost.actor import Actor, Give, Take, ones
-from hwgen.cost.logic import Logic, counter, index_bits, loop, total
+from hwgen.cost.logic import Logic, index_bits, loop, total
 from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.ram import ram_ports
 
+from .delay import in_turn, in_turn_logic
 from .loops import LoopNest, lookup
-from .queue import Outlet, queue_logic, wrapping_increment
-from .ram import ram_need, read_register
+from .queue import Outlet, queue_logic
+from .ram import ram_need
 from .raster import Raster, map_raster
 from .rom import pack
 
@@ -101,16 +101,10 @@ class ColumnBuffer(wiring.Component):
     def _older(self, m: Module, nest: LoopNest, step, in_columns, newest: Signal, pad: Const) -> list:
         """The words above the newest, a cycle after its step; written back a row further down in that cycle."""
         width, depth = self.layout.size, self.raster.width * self.raster.words
-        write, read = ram_ports(m, "lines", self.lines * width, depth)
+        write, words = in_turn(m, "lines", self.lines * width, depth, step & in_columns)
         valid, masked = self._row_valid(m, nest, step), Signal(self.lines, reset_less=True)
-        with m.If(step & in_columns):
-            m.d.sync += read.addr.eq(wrapping_increment(read.addr, depth))
-        m.d.sync += [
-            masked.eq(Mux(in_columns, valid, 0)),
-            write.addr.eq(read.addr),
-            write.en.eq(step & in_columns),
-        ]
-        stored = [read.data[line * width : (line + 1) * width] for line in range(self.lines)]
+        m.d.sync += [masked.eq(Mux(in_columns, valid, 0)), write.en.eq(step & in_columns)]
+        stored = [words[line * width : (line + 1) * width] for line in range(self.lines)]
         older = [Mux(masked[line], word, pad) for line, word in enumerate(stored)]
         m.d.comb += write.data.eq(Cat(*older[1:], newest))
         return older
@@ -150,6 +144,5 @@ def line_logic(raster: Raster, word: int, queue: int = ColumnBuffer.QUEUE) -> Lo
     padding = Logic(fixed=word, register=word + 1, logic=8, constant=2 * index_bits(slide_raster(raster)[1]))
     if not lines:
         return columns + counters + padding
-    rows = Logic(logic=3 * lines, register=2 * lines + 1 + index_bits(depth), mux=lines * word)
-    rows += counter(depth) + read_register(lines * word, depth)
+    rows = Logic(logic=3 * lines, register=2 * lines + 1, mux=lines * word) + in_turn_logic(lines * word, depth)
     return columns + counters + padding + rows

@@ -1,12 +1,14 @@
 """A delay counted in words instead of cycles: what a row of taps needs between them."""
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hwgen.cost.logic import Logic, counter, index_bits
 from hwgen.memory.ram import ram_ports
 
 from .queue import wrapping_increment
+from .ram import slow
 
 
 class DelayLine(wiring.Component):
@@ -47,9 +49,31 @@ class DelayLine(wiring.Component):
         m.d.comb += self.o.eq(value)
 
     def _memory(self, m: Module, push: Signal) -> None:
-        """Each push overwrites the word that was read for it, which was written a round ago."""
-        write, read = ram_ports(m, "store", self.width, self.depth)
-        with m.If(self.soon):
-            m.d.sync += read.addr.eq(wrapping_increment(read.addr, self.depth))
+        write, word = in_turn(m, "store", self.width, self.depth, self.soon)
+        m.d.comb += [write.en.eq(push), write.data.eq(self.i), self.o.eq(word)]
+
+
+def in_turn(m: Module, name: str, width: int, depth: int, soon: Value):
+    """A RAM whose words are read one after the other, round and round: its port to write, and the word.
+
+    In the cycle after each ``soon`` there is the next word, and the port writes to the same place. A block RAM is read
+    a word ahead, so that there is time for a register more behind it.
+    """
+    write, read = ram_ports(m, name, width, depth)
+    if not slow(depth):
+        with m.If(soon):
+            m.d.sync += read.addr.eq(wrapping_increment(read.addr, depth))
         m.d.sync += write.addr.eq(read.addr)
-        m.d.comb += [write.en.eq(push), write.data.eq(self.i), self.o.eq(read.data)]
+        return write, read.data
+    place, behind = Signal(range(depth), name=f"{name}_place"), Signal(range(depth), init=1, name=f"{name}_behind")
+    word = Signal(width, name=f"{name}_word", reset_less=True)
+    m.d.comb += [read.addr.eq(behind), read.en.eq(soon)]
+    m.d.sync += word.eq(read.data)
+    with m.If(soon):
+        m.d.sync += [behind.eq(wrapping_increment(behind, depth)), place.eq(behind), write.addr.eq(place)]
+    return write, word
+
+
+def in_turn_logic(width: int, depth: int) -> Logic:
+    """What :func:`in_turn` takes beside the RAM: the register of a block RAM is counted as one of its own."""
+    return counter(depth) + Logic(register=(1 + slow(depth)) * index_bits(depth) + width)

@@ -26,6 +26,11 @@ def ram_style(depth: int) -> str:
     return "lutram" if depth <= LUTRAM_DEPTH else "block"
 
 
+def slow(depth: int) -> bool:
+    """Whether a RAM of ``depth`` words is slow without a register more behind it, which it has in itself: block RAM."""
+    return ram_style(depth) == "block"
+
+
 #: How the styles of RAM are spelled for synthesis tools.
 RAM_ATTRIBUTES: Mapping[str, Mapping[str, Any]] = {
     "lutram": {"ram_style": "distributed"},

@@ -15,16 +15,16 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
 from hwgen.cost.actor import Actor, Give, Take, counting, ones
-from hwgen.cost.logic import Logic, counter, index_bits, loop, total
+from hwgen.cost.logic import Logic, loop, total
 from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.columns import slid_pixels
 
 from .columns import ColumnBuffer, completing_rows, line_actor, line_logic, line_memories, lines_fit, slide_raster
-from .delay import DelayLine
+from .delay import DelayLine, in_turn_logic
 from .loops import LoopNest, lookup
-from .ram import ram_need, read_register
+from .ram import ram_need
 from .window import WindowBuffer, window_ports
 
 
@@ -202,7 +202,7 @@ class Sliding(WindowBuffer):
         held = self._held * self.map.type.width
         delay = Logic(register=delays * gap)
         if self._in_memory:
-            delay = counter(gap) + Logic(register=index_bits(gap)) + read_register(delays, gap)
+            delay = in_turn_logic(delays, gap)
         pixels = columns if cut.abreast is None else cut.abreast.held(columns)
         window = rows * pixels * pack * self.word // (cut.abreast.pixels if cut.abreast else 1)
         registers = Logic(mux=held if portions > 1 else 0, register=window + held + rows * self.word)

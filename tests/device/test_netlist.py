@@ -151,11 +151,15 @@ class Netlist:
         read = random.Random(f"{address} {cell['parameters']['INITVAL_00']}").getrandbits(36)
         (late,) = {cell["parameters"][mode] == "OUTREG" for mode in port.modes}
         before, bits = state[port.data[0]], word_bits(cell, port)
+        clocked, moves = (
+            self.nets.get(cell["connections"].get(name, ["1"])[0], 0) for name in (port.enable[1:], port.enable)
+        )
+        read, moves = read if clocked else before, moves or not late
 
         def turn():
             state[port.data[0]] = read
             given = before if late else read
-            self.nets.update({net: given >> n & 1 for n, (_, net) in enumerate(bits)})
+            self.nets.update({net: given >> n & 1 for n, (_, net) in enumerate(bits) if moves})
 
         return turn
 
@@ -172,6 +176,26 @@ class Deep(wiring.Component):
         m.submodules.rom = rom = Rom(self.words, self.width)
         m.d.comb += rom.address.eq(self.address)
         m.d.sync += self.o.eq(rom.data)
+        return m
+
+
+class Onward(Deep):
+    """A block RAM that is read in some cycles; what it gives moves on in some others, in all unless ``gated``."""
+
+    def __init__(self, width: int, gated: bool):
+        super().__init__(512, width)
+        self.gated = gated
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.store = store = memory.Memory(shape=self.width, depth=512, init=self.words)
+        read = store.read_port()
+        take, onward = (self.address[bit] ^ self.address[bit + 4] for bit in (0, 1))
+        m.d.comb += [read.addr.eq(self.address), read.en.eq(take)]
+        held = Signal(self.width, reset_less=True)
+        with m.If(onward if self.gated else 1):
+            m.d.sync += held.eq(read.data)
+        m.d.comb += self.o.eq(held)
         return m
 
 
@@ -234,6 +258,20 @@ def test_words_of_deep_roms_leave_the_block_ram_through_its_register(depth, widt
     assert responses(after)[3:] == responses(before)[3:]
     assert len({str(response) for response in responses(before)}) > 30
     assert cells(after)["LUT4"] == cells(before)["LUT4"]
+
+
+@pytest.mark.parametrize(("width", "gated"), [(8, True), (36, True), (36, False)])
+def test_words_of_a_queue_and_of_a_line_leave_block_ram_through_its_register(width, gated):
+    """Of a queue it stores what is moved on only; a line is read a word ahead, and its register always stores."""
+    before = synthesised(Onward(width, gated))
+    after = absorb(before)
+    assert (cells(before)["TRELLIS_FF"], cells(after)["TRELLIS_FF"]) == (width, 0)
+    (block,) = (cell for cell in after["modules"]["top"]["cells"].values() if cell["type"] == "DP16KD")
+    (port,) = (port for port in read_ports(block) if block["connections"][port.clock] != ["0"])
+    assert {block["parameters"][mode] for mode in port.modes} == {"OUTREG"}
+    assert (block["connections"][port.enable] == ["1"]) != gated
+    assert responses(after) == responses(before)
+    assert len({str(response) for response in responses(before)}) > 10
 
 
 @pytest.mark.slow

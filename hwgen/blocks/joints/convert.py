@@ -16,7 +16,7 @@ from hwgen.cost.actor import Actor, Give, Take, counting, ones
 from hwgen.cost.logic import Logic, stepper
 from hwgen.cost.needs import Cost
 from hwgen.graph.types import FeatureMap
-from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.queue import Outlet, behind, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
 
 
@@ -82,12 +82,12 @@ class _Stage:
 
     @property
     def actor(self) -> Actor:
-        beats = self.map.elements // self.lanes_in
+        beats, more = self.map.elements // self.lanes_in, behind(self.queue)
         need = counting(beats)
         if self.up:
             give, reserve = _widening(beats, self.ratio)
-            return Actor("widen", ones(beats), (Take(need),), (Give(give, 1, self.queue, reserve),))
-        gives = (Give(need * self.ratio, 3 - self.ratio, self.queue),)
+            return Actor("widen", ones(beats), (Take(need),), (Give(give, 1 + more, self.queue, reserve),))
+        gives = (Give(need * self.ratio, 3 - self.ratio + more, self.queue),)
         return Actor("narrow", np.full(beats, self.ratio), (Take(need),), gives)
 
     @property

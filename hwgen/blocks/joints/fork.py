@@ -14,7 +14,7 @@ from hwgen.blocks.stream import Port, join
 from hwgen.cost.actor import Actor, Give, Take, counting, ones
 from hwgen.cost.logic import Logic, total
 from hwgen.cost.needs import Cost, MemoryNeed
-from hwgen.memory.queue import Outlet, queue_logic
+from hwgen.memory.queue import Outlet, behind, queue_logic
 from hwgen.memory.ram import ram_need
 
 
@@ -40,7 +40,7 @@ class Queues(Joint):
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         beats, latency = counting(self.source.beats), Outlet.LATENCY - 1
-        gives = tuple(Give(beats, latency, depth) for depth in self.holds)
+        gives = tuple(Give(beats, latency + behind(depth), depth) for depth in self.holds)
         return (Actor(self.label, ones(len(beats)), (Take(beats),), gives),)
 
     @cached_property

@@ -28,7 +28,7 @@ from hwgen.cost.actor import Actor, Give, Take
 from hwgen.cost.logic import Logic, counter
 from hwgen.cost.needs import Cost
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.queue import Outlet, queue_logic
+from hwgen.memory.queue import Outlet, behind, queue_logic
 from hwgen.memory.ram import ram_need
 from hwgen.memory.rom import pack
 
@@ -61,7 +61,7 @@ class RowFork(Joint):
     def actors(self) -> tuple[Actor, ...]:
         beats, latency = np.arange(1, self.source.beats + 1), Outlet.LATENCY - 1
         inside = zip(_inside(self.ranges, *_sizes(self.source)), self.depths, strict=True)
-        gives = tuple(Give(each.cumsum(), latency, depth) for each, depth in inside)
+        gives = tuple(Give(each.cumsum(), latency + behind(depth), depth) for each, depth in inside)
         return (Actor("rows", np.ones_like(beats), (Take(beats),), gives),)
 
     @cached_property

@@ -44,7 +44,7 @@ from hwgen.cost.logic import Logic, adder
 from hwgen.cost.needs import ULTRA, Cost, MemoryNeed, Products
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import IntType
-from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.queue import Outlet, behind, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
 from hwgen.memory.rom import LAST_LOGIC_DEPTH, LOGIC_DEPTH, MOST_LOGIC_DEPTH
 from hwgen.memory.store import LOAD_PORTS, images, pass_on
@@ -300,7 +300,8 @@ class MacUnit(OperatorUnit):
         """Timing of the unit: those of the window buffer, and one that works."""
         give = np.cumsum(np.tile(self.beats, self.window.windows))
         reserve = np.append(0, give[:-1]) + max(self.beats)
-        gives = (Give(give, self.latency, self.queue, reserve, WINDOW_CREDIT, self.requantizer.spacing),)
+        latency = self.latency + behind(self.queue)
+        gives = (Give(give, latency, self.queue, reserve, WINDOW_CREDIT, self.requantizer.spacing),)
         return (*self.window.front, Actor("mac", np.full(len(give), self.portions), (self.window.take,), gives))
 
     @property

@@ -26,7 +26,7 @@ from hwgen.cost.actor import Actor, Give
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import MemoryNeed
 from hwgen.graph.semantics.window import Window
-from hwgen.memory.queue import Outlet, queue_logic
+from hwgen.memory.queue import Outlet, behind, queue_logic
 from hwgen.memory.ram import ram_need
 from hwgen.memory.ring import Ring, RingTap, RingWindow
 from hwgen.memory.window import WINDOW_CREDIT
@@ -189,7 +189,8 @@ class RowConv(MacUnit):
         give = replace(give, give=_second_half(give.give), reserve=reserve, debit=debit)
         handed = shares.ravel().cumsum()
         room = np.repeat(np.append(0, handed[:-2:2]) + max(tap.shares), 2)
-        second = Give(handed, RingWindow.LATENCY + Outlet.LATENCY, self.depth, room, WINDOW_CREDIT)
+        latency = RingWindow.LATENCY + Outlet.LATENCY + behind(self.depth)
+        second = Give(handed, latency, self.depth, room, WINDOW_CREDIT)
         return (Actor(whole.name, busy, (take,), (give, second)),)
 
     @property

@@ -27,7 +27,7 @@ from hwgen.graph.semantics.resize import resized, taps
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.loops import LoopNest, lookup
-from hwgen.memory.queue import wrapping_increment
+from hwgen.memory.queue import behind, wrapping_increment
 from hwgen.memory.ram import ram_need, ram_ports
 
 #: The greatest common denominator of shares.
@@ -208,7 +208,7 @@ class InterpolateUnit(StreamedUnit, computes=Interpolate):
         release = np.repeat(np.append(0, goes[:-1]) * block, block)
         release[block - 1 :: block] = goes * block
         take = Take(need, release, _BLOCKS * block, start_delay=1)
-        give = Give(np.arange(1, len(need) + 1), self.latency, self.queue)
+        give = Give(np.arange(1, len(need) + 1), self.latency + behind(self.queue), self.queue)
         return (Actor("interpolate", np.ones_like(need), (take,), (give,)),)
 
     @property

@@ -20,7 +20,7 @@ from hwgen.graph.lower.value import NOWHERE
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.queue import wrapping_increment
+from hwgen.memory.queue import behind, wrapping_increment
 from hwgen.memory.ram import ram_need, ram_ports, read_register
 from hwgen.memory.rom import Columns, Rom, rom_latency, rom_need
 
@@ -133,7 +133,8 @@ class ReorderUnit(StreamedUnit, computes=_Reorder):
         steps = np.arange(self.op.output.elements // self.folding.lanes)
         per_block = len(order.pattern)
         need, release = (steps // per_block + 1) * order.block, (steps + 1) // per_block * order.block
-        take, give = Take(need, release, order.capacity, start_delay=1), Give(steps + 1, self.latency, self.queue)
+        take = Take(need, release, order.capacity, start_delay=1)
+        give = Give(steps + 1, self.latency + behind(self.queue), self.queue)
         return (Actor(type(self.op).__name__.lower(), np.ones_like(steps), (take,), (give,)),)
 
     @property

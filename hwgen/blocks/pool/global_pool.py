@@ -22,7 +22,7 @@ from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import Site
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.memory.loops import LoopNest
-from hwgen.memory.queue import Outlet
+from hwgen.memory.queue import Outlet, behind
 from hwgen.memory.ram import ram_need, ram_ports
 
 
@@ -50,7 +50,8 @@ class GlobalPoolUnit(StreamedUnit):
         words = self.words
         need = counting(self.op.pixels * words)
         give = np.maximum(need - (self.op.pixels - 1) * words, 0)
-        gives = (Give(give, self.latency, self.queue, reserve=np.append(0, give[:-1]) + 1),)
+        latency = self.latency + behind(self.queue)
+        gives = (Give(give, latency, self.queue, reserve=np.append(0, give[:-1]) + 1),)
         return (Actor(type(self.op).__name__.lower(), ones(len(need)), (Take(need),), gives),)
 
     @property

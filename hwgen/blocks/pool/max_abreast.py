@@ -16,7 +16,7 @@ from hwgen.cost.needs import Cost
 from hwgen.graph.types import IntType
 from hwgen.hdl.elements import Element
 from hwgen.memory.abreast import WideWindow, widened
-from hwgen.memory.queue import Outlet, queue_depth, queue_logic
+from hwgen.memory.queue import Outlet, behind, queue_depth, queue_logic
 from hwgen.memory.ram import ram_need
 from hwgen.memory.sliding import Sliding
 from hwgen.memory.window import WINDOW_CREDIT, WindowCut
@@ -134,7 +134,8 @@ class MaxAbreastUnit(OperatorUnit):
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
-        gives = (Give(counting(self.window.windows), self.latency, self.queue, credit_delay=WINDOW_CREDIT),)
+        latency = self.latency + behind(self.queue)
+        gives = (Give(counting(self.window.windows), latency, self.queue, credit_delay=WINDOW_CREDIT),)
         return (*self.window.front, Actor("maxpool", ones(self.window.windows), (self.window.take,), gives))
 
     @cached_property

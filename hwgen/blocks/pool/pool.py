@@ -26,7 +26,7 @@ from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.network import Site
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import FeatureMap, IntType
-from hwgen.memory.queue import Outlet, queue_depth
+from hwgen.memory.queue import Outlet, behind, queue_depth
 from hwgen.memory.ring import Ring, RingWindow
 from hwgen.memory.window import WINDOW_CREDIT, WindowCut
 
@@ -66,7 +66,7 @@ class PoolUnit(StreamedUnit):
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
         give = counting(self.window.windows)
-        gives = (Give(give, self.latency, self.queue, credit_delay=WINDOW_CREDIT),)
+        gives = (Give(give, self.latency + behind(self.queue), self.queue, credit_delay=WINDOW_CREDIT),)
         busy = np.full(len(give), self.window.portions)
         return (Actor(type(self.op).__name__.lower(), busy, (self.window.take,), gives),)
 

@@ -25,6 +25,7 @@ from hwgen.blocks.requantize.requantizer_lane import (
     Multiplication,
     RequantizerLane,
     constant_bits,
+    delayed_factor,
     needless_rows,
 )
 from hwgen.blocks.requantize.scaler import blocks_to_scale
@@ -178,9 +179,9 @@ class RequantizerPlan(ResultPlan):
         else:
             bits = [columns.registers for columns in _columns(self, requantization)]
             constants = Logic(register=sum(bits)) + self._needless(requantization, form.factor.width)
-        multiplier, offset = map(delayed, bits[1:], form.waits, widths[1:])
-        inside = self.multipliers and not self.by.blocks
-        constants += offset + (multiplier.next_to_multiplier if inside else multiplier)
+        (multiplier, offset), (wait, later), (apart, beside) = bits[1:], form.waits, widths[1:]
+        in_front = delayed_factor if self.by.in_multiplier and wait else delayed
+        constants += in_front(multiplier, wait, apart) + delayed(offset, later, beside)
         sums = delayed(self.lanes * sum_.width, rom_latency(self.rounds))
         sums += delayed(index_bits(self.spacing), rom_latency(self.rounds))  # the digit's number
         return serialiser_logic(self, sum_) + sums + constants + self.lanes * form.logic

@@ -47,8 +47,19 @@ class Multiplication:
 
     @property
     def before_product(self) -> int:
-        """Registers from a sum to what is multiplied."""
-        return 2 + self.rounded
+        """Registers from a sum to what is multiplied, with that in a hardware multiplier: what is in front of it may be
+        far away."""
+        return 2 + self.rounded + self.in_multiplier
+
+    @property
+    def in_multiplier(self) -> bool:
+        """Whether digits are multiplied by hardware multipliers, as synthesis finds them."""
+        return bool(self.digits) and not (self.in_luts or self.blocks)
+
+    @property
+    def summed(self) -> int:
+        """Cycles for the products of digits to be added up: none for the only one of a hardware multiplier."""
+        return 0 if self.in_multiplier and self.digits == 1 else self.spacing
 
     @property
     def part_latency(self) -> int:
@@ -57,11 +68,11 @@ class Multiplication:
 
     @property
     def latency(self) -> int:
-        """Cycles from a sum to the product by all digits, but for the register behind that; in blocks the one before
-        the product is inside."""
+        """Cycles from a sum to the product by all digits, which has a register; in blocks the one before the product is
+        inside."""
         if self.blocks:
             return self.before_product + self.digits
-        return self.before_product + self.part_latency + self.spacing
+        return self.before_product + self.part_latency + self.summed
 
     @property
     def rounding(self) -> int:
@@ -154,16 +165,17 @@ class LaneForm:
         if not by.digits:
             return delayed(width, 3) + Logic(register=-width)  # with the operand's register
         digit = min(by.digit_bits, self.constant_bits[1])
-        part = Logic(inside=width + digit)
+        part, factor = Logic(inside=width + digit), Logic(inside=width * by.in_multiplier)
         if by.in_luts:
             part = adder_tree(width + 1, by.digit_bits) + Logic(gated=by.digit_bits * width)
         if by.serial:
             choose = Logic(mux=digit * (by.digits - 1), register=by.part_latency + by.before_product)
-            wait = delayed(digit, by.before_product)
-            choose += wait if by.in_luts else wait.next_to_multiplier
-            return part + choose + adder_register(self._total) + Logic(gated=self._total - digit)
+            wait = delayed(digit, by.before_product) if by.in_luts else delayed_factor(digit, by.before_product)
+            return part + factor + choose + wait + adder_register(self._total) + Logic(gated=self._total - digit)
+        if not by.summed:
+            return part + factor
         joined = (by.digits - 1) * adder(self._total - digit)
-        return by.digits * part + joined + Logic(register=self._total - (by.digits == 1))
+        return by.digits * part + factor + joined + Logic(register=self._total - (by.digits == 1))
 
     @property
     def _scaler_logic(self) -> Logic:
@@ -193,6 +205,11 @@ class LaneForm:
         logic += added + Logic(register=3 * quotient + 2)
         tests = _tie_logic(self.shift, sorted(set(self.margins)))
         return logic + tests + 5 * adder(quotient + 1) + Logic(logic=6 * len(self.margins))
+
+
+def delayed_factor(width: int, cycles: int, apart: int | None = None) -> Logic:
+    """:func:`hwgen.cost.logic.delayed` on the way to a multiplier, which may have the last two registers inside."""
+    return delayed(width, cycles - 2, apart) + delayed(width, 2, apart).next_to_multiplier
 
 
 def needless_rows(multipliers: np.ndarray, digit: int, width: int) -> Logic:
@@ -323,15 +340,19 @@ class RequantizerLane(Element):
         return offset
 
     def _multiply(self, m: Module, operand: Signal, multiplier: Value) -> Signal:
-        """The product: registers after the digits' products and one after their sum."""
+        """The product: registers after the digits' products and one after their sum, if there are several."""
         by, size, wait = self.form.by, self.form.by.digit_bits, self.form.by.before_product
         shape = signed(len(operand) + len(multiplier) + 1)
         if not by.digits:
             return register(m, delay(m, operand, 1, "part"), "total", shape)
+        if by.in_multiplier:
+            operand = register(m, operand, "factor")
         digits = [multiplier[n * size : (n + 1) * size] for n in range(by.digits)]
         if not by.serial:
             digits = [delay(m, digit, wait, f"digit{n}") for n, digit in enumerate(digits)]
             parts = [self._part(m, operand, digit, f"part{n}") for n, digit in enumerate(digits)]
+            if not by.summed:
+                return parts[0]
             return register(m, reduce(add, (part << (n * size) for n, part in enumerate(parts))), "total", shape)
         # Horner's rule, highest digit first.
         total = Signal(shape, name="total", reset_less=True)
@@ -348,7 +369,7 @@ class RequantizerLane(Element):
     def _part(self, m: Module, operand: Signal, digit: Value, name: str) -> Value:
         """``operand`` by a digit, registered: one hardware multiplier, or a tree of adders over the digit's bits."""
         if not self.form.by.in_luts:
-            return register(m, operand * digit, name, signed(len(operand) + DIGIT_BITS + 1))
+            return register(m, operand * digit, name, signed(len(operand) + len(digit) + 1))
         rows = [Mux(bit, operand, 0) for bit in digit]
         for level in range(self.form.by.part_latency):
             pairs = [rows[n : n + 2] for n in range(0, len(rows), 2)]

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.cost.actor import Actor
-from hwgen.memory.queue import Outlet, wrapping_increment
+from hwgen.memory.queue import Outlet, behind, wrapping_increment
 
 from .contract import PAGE, Contract, Region, source
 
@@ -32,7 +32,7 @@ class ReadMaster(wiring.Component):
     length, so that none crosses a page. ``error`` becomes 1, and stays so, at an answer whose ``resp`` is not 0 or
     whose ``last`` is not where it was asked for.
 
-    A beat that came in cycle t is offered from cycle t + :attr:`BEHIND` on.
+    A beat that came in cycle t is offered from cycle t + :attr:`BEHIND` on, or from the next where the queue is deep.
     """
 
     #: A register, and the queue.
@@ -64,12 +64,13 @@ class ReadMaster(wiring.Component):
     @staticmethod
     def actor(region: Region, contract: Contract, places: int) -> Actor:
         """The master with the slowest memory that keeps ``contract``."""
-        return source(region, contract, places, ReadMaster.AHEAD + ReadMaster.BEHIND, Outlet.CREDIT)
+        latency = ReadMaster.AHEAD + ReadMaster.BEHIND + behind(places)
+        return source(region, contract, places, latency, Outlet.CREDIT)
 
     @staticmethod
     def round_trip() -> int:
-        """Cycles from a beat being offered to another being asked for in its place, without the memory's own."""
-        return ReadMaster.AHEAD + ReadMaster.BEHIND + Outlet.CREDIT
+        """Cycles from a beat being offered to one being asked for in its place at most, but for the memory's own."""
+        return ReadMaster.AHEAD + ReadMaster.BEHIND + 1 + Outlet.CREDIT
 
     def elaborate(self, platform):
         m = Module()

@@ -82,7 +82,7 @@ class ReadRules(wiring.Component):
         """Every beat that was asked for has its place: asked for, owed, arriving, inside, offered, or just taken."""
         master, outlet = self.master, self.master.outlet
         asked = Mux(master.ar.valid, master.ar.payload.len + 1, 0)
-        used = asked + owed + master.arrived - outlet.queue.level + master.o.valid + ~outlet.kept
+        used = asked + owed + master.arrived + outlet.queue.inside + ~outlet.kept
         return [
             used + outlet.spare + outlet.beats != outlet.depth,
             outlet.spare < -outlet.beats,

@@ -15,8 +15,9 @@ from hwgen.graph.complete import complete
 CONSTANTS = ("0", "1", "x", "z")
 #: Cells that only compute; their result is called Z.
 GATES = ("LUT4", "PFUMX", "L6MUX21")
-#: What a flip-flop must be to move: clocked by a rising edge in every cycle, 0 at first.
-PLAIN = {"CEMUX": "1", "CLKMUX": "CLK", "REGSET": "RESET", "GSR": "DISABLED"}
+#: What a flip-flop must be to move: clocked by a rising edge, 0 at first; and in every cycle, but behind block RAM.
+_STORING = {"CLKMUX": "CLK", "REGSET": "RESET", "GSR": "DISABLED"}
+PLAIN = {"CEMUX": "1", **_STORING}
 OPERANDS = "AB"
 BITS, PRODUCT_BITS, HALF_BITS = 18, 36, 18
 
@@ -74,7 +75,7 @@ class _Nets:
     def __init__(self, module: dict):
         self.cells = module["cells"]
         self.readers: Counter = Counter()
-        self.loads: dict[int, list[str]] = defaultdict(list)  # plain flip-flops that store a net
+        self.loads: dict[int, list[str]] = defaultdict(list)  # flip-flops that store a net, plain or enabled
         self.drivers: dict[int, str] = {}  # plain flip-flops by what they give
         self.computed = {cell["connections"]["Z"][0] for cell in module["cells"].values() if cell["type"] in GATES}
         for port in module["ports"].values():
@@ -83,8 +84,9 @@ class _Nets:
             for port, bits in cell["connections"].items():
                 if cell["port_directions"][port] != "output":
                     self.readers.update(bits)
-            if is_plain(cell):
+            if enable(cell):
                 self.loads[cell["connections"]["DI"][0]].append(name)
+            if is_plain(cell):
                 self.drivers[cell["connections"]["Q"][0]] = name
 
     def connection(self, name: str, port: str):
@@ -103,15 +105,16 @@ class _Nets:
             stored.append(bit)
         return (stored, clocks) if len(clocks) == 1 else None
 
-    def behind(self, bits: Iterable) -> tuple[dict, set] | None:
-        """By net of ``bits`` the flip-flop that alone reads it, with their clocks; nets that nobody reads are left
-        out. None if there are other readers."""
+    def behind(self, bits: Iterable) -> tuple[dict, set, int | str] | None:
+        """By net of ``bits`` the flip-flop that alone reads it, with their clocks and what enables all of them; nets
+        that nobody reads are left out. None if there are other readers."""
         read = [bit for bit in bits if bit not in CONSTANTS and self.readers[bit]]
         if not read or any(self.readers[bit] != 1 or not self.loads[bit] for bit in read):
             return None
         found = {bit: self.loads[bit][0] for bit in read}
         clocks = {self.connection(name, "CLK") for name in found.values()}
-        return (found, clocks) if len(clocks) == 1 else None
+        enables = {enable(self.cells[name]) for name in found.values()}
+        return (found, clocks, *enables) if len(clocks) == len(enables) == 1 else None
 
     def rewire(self, cell: dict, port: str, bit) -> None:
         """Connect an input of a cell to another net."""
@@ -122,9 +125,10 @@ class _Nets:
     def take(self, name: str) -> int:
         """Remove a flip-flop; gives the net that it drove."""
         stored, given = self.connection(name, "DI"), self.connection(name, "Q")
-        self.readers.subtract(bit for port in ("DI", "CLK") for bit in self.cells[name]["connections"][port])
+        connections = self.cells.pop(name)["connections"]
+        self.readers.subtract(bit for port in ("DI", "CLK", "CE") for bit in connections.get(port, ()))
         self.loads[stored].remove(name)
-        del self.cells[name], self.drivers[given]
+        self.drivers.pop(given, None)
         return given
 
     def drop_unread(self) -> None:
@@ -139,9 +143,23 @@ class _Nets:
 
 def is_plain(cell: dict) -> bool:
     """Whether ``cell`` is a flip-flop that does nothing but store."""
+    return _is_storing(cell, PLAIN)
+
+
+def _is_storing(cell: dict, parameters: dict[str, str]) -> bool:
     if cell["type"] != "TRELLIS_FF" or cell["connections"].get("LSR", ["0"]) not in (["0"], []):
         return False
-    return all(cell["parameters"].get(name, value).strip() == value for name, value in PLAIN.items())
+    return all(cell["parameters"].get(name, value).strip() == value for name, value in parameters.items())
+
+
+def enable(cell: dict) -> int | str | None:
+    """The net with which ``cell``, a flip-flop that only stores, does so, ``"1"`` if it always does; None for another
+    cell."""
+    if is_plain(cell):
+        return "1"
+    if not _is_storing(cell, {"CEMUX": "CE", **_STORING}) or "CEMUX" not in cell["parameters"]:
+        return None
+    return cell["connections"]["CE"][0]
 
 
 def _port_bits(cell: dict, name: str, width: int) -> Iterator[tuple[str, int | str]]:
@@ -181,7 +199,7 @@ def _absorb_product(cell: dict, nets: _Nets) -> None:
     ports = list(_port_bits(cell, "P", PRODUCT_BITS))
     found = nets.behind(bit for _, bit in ports)
     clock = cell["connections"].get("CLK0")
-    if found is None or (clock and {clock[0]} != found[1]):
+    if found is None or found[2] != "1" or (clock and {clock[0]} != found[1]):
         return
     _move_out(cell, ports, found[0], nets)
     _clocked(cell, nets, found[1], ["REG_OUTPUT"])
@@ -213,5 +231,6 @@ def _absorb_word(cell: dict, port: ReadPort, nets: _Nets) -> None:
         return
     _move_out(cell, ports, found[0], nets)
     cell["parameters"] |= dict.fromkeys(port.modes, "OUTREG")
-    if port is _WHOLE:
-        connections["OCEA"] = ["1"]
+    enables = (port.enable, "OCEA") if port is _WHOLE else (port.enable,)
+    connections |= {name: [found[2]] for name in enables}
+    nets.readers[found[2]] += len(enables)
