@@ -232,6 +232,7 @@ def _in_columns():
     odd = Window((2, 3), strides=(2, 3), dilations=(3, 2), pads=(2, 5, 1, 4))
     yield conv(FeatureMap(9, 8, 4, S8), odd, 8, Quantization(S8, 0.05, -4), group=2), _mac("columns", 2, 3, 1, 1)
     yield conv(FeatureMap(9, 1, 2, S8), Window((4, 1), (2, 1)), 3), _mac("columns", 4, 2, 1, 1)
+    yield conv(FeatureMap(3, 33, 2, U8), same, 2), _mac("columns", 3, 1, 1, 1)  # lines in block RAM
 
 
 def _multiplied():
@@ -390,6 +391,7 @@ def _joints():
     for depth in (1, 4, 100):
         yield StreamQueue(Port(source, 2), depth)
     yield Fork(Port(source, 2), (8, 16, 5))
+    yield Fork(Port(source, 2), (8, 70))  # one of them in block RAM
     for lanes in ((1, 3), (3, 1), (3, 2), (2, 3), (6, 1)):
         yield WidthConverter(Port(source, lanes[0]), lanes[1])
     for rows, port in ((3, Port(FeatureMap(6, 5, 4, U8), 2)), (5, Port(FeatureMap(7, 3, 2, S8), 2))):
