@@ -3,7 +3,8 @@
 One requantiser serves all results of a block in turn. What it computes is said by
 :class:`hwgen.graph.exact.requantize.Requantization`. One register after each of: hold, constants, bias, saturate,
 multiply, add up, offset, test for ties, choose, correct, clip; and one that rounds the operand as float32 does, where
-that is needed.
+that is needed. A hardware multiplier has one more in front of it, and a single digit's product none where others are
+added up.
 """
 
 from abc import ABC, abstractmethod
