@@ -113,8 +113,8 @@ class _Nets:
             return None
         found = {bit: self.loads[bit][0] for bit in read}
         clocks = {self.connection(name, "CLK") for name in found.values()}
-        enables = {enable(self.cells[name]) for name in found.values()}
-        return (found, clocks, *enables) if len(clocks) == len(enables) == 1 else None
+        first, *others = {enable(self.cells[name]) for name in found.values()}
+        return None if others or first is None or len(clocks) > 1 else (found, clocks, first)
 
     def rewire(self, cell: dict, port: str, bit) -> None:
         """Connect an input of a cell to another net."""
