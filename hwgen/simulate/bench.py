@@ -11,7 +11,7 @@ from hwgen.dataflow.plan import Plan
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.hdl.contents import Contents
 from hwgen.simulate.dram import Memory, memories, patience
-from hwgen.simulate.feed import Feed, Ran, unpacked
+from hwgen.simulate.feed import Feed, Ran, Reads, unpacked
 from hwgen.simulate.waves import Waves
 from hwgen.top.loader import LoadedPipeline
 
@@ -52,7 +52,7 @@ def run_amaranth(
     simulator.add_testbench(bench.run)
     with _waves(simulator, trace):
         simulator.run()
-    return Ran(bench.tensors(), bench.source.cycles, [result.cycles for result in bench.results], bench.read)
+    return Ran(bench.tensors(), bench.source.cycles, [result.cycles for result in bench.results], bench.reads)
 
 
 @contextmanager
@@ -145,11 +145,13 @@ class _Bench:
                 self.progress(min(sum(len(recorder.beats) for recorder in streams) / total, 1.0))
             await ctx.tick()
             cycle += 1
+        self.reads = self._reads(ctx)
 
-    @property
-    def read(self) -> int:
-        """Bytes that all memories brought."""
-        return sum(memory.bytes for memory in self.memories)
+    def _reads(self, ctx) -> Reads:
+        """What all memories brought, and what the hardware says of that."""
+        return Reads.sum(
+            Reads(memory.bytes, ctx.get(memory.port.late), ctx.get(memory.port.error)) for memory in self.memories
+        )
 
     def _goes(self, seen: bool) -> bool:
         """Whether an end moves in this cycle: always at full speed, else at random."""

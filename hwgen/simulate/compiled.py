@@ -9,7 +9,7 @@ from hwgen.dataflow.pipeline import Pipeline, module_names
 from hwgen.dataflow.plan import Plan
 from hwgen.graph.errors import InputError, near
 from hwgen.simulate.dram import Memory, banks, patience
-from hwgen.simulate.feed import Feed, Ran, unpacked
+from hwgen.simulate.feed import Feed, Ran, Reads, unpacked
 from hwgen.simulate.verilated import CompiledDesign
 from hwgen.simulate.verilated_memory import CompiledMemory
 from hwgen.simulate.waves import Waves
@@ -85,8 +85,8 @@ class CompiledPlan:
             port = layer.unit.outputs[0]
             flat = unpacked(beats[f"watch_{n}"].payloads, port.map.type, port.lanes)
             tensors[layer.output] = flat.reshape(frames, *port.map.shape)
-        read = sum(each.bytes for each in memories)
-        return Ran(tensors, beats["i"].cycles, [beats[name].cycles for name in outputs], read)
+        reads = Reads.sum(each.reads for each in memories)
+        return Ran(tensors, beats["i"].cycles, [beats[name].cycles for name in outputs], reads)
 
     def _cells(self, layers: tuple[str, ...]) -> tuple[str, ...]:
         """The instances of ``layers`` in the Verilog."""

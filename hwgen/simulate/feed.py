@@ -1,6 +1,6 @@
 """What hardware in simulation is fed with: frames, and loads between them, as beats of one stream; and what comes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,14 +16,28 @@ from hwgen.top.tdata import tdata_rows
 Cycles = Sequence[int] | np.ndarray  # int64 [beats]
 
 
+class Reads(NamedTuple):
+    """What hardware reads from DRAM: all ``bytes``; and what it says of that: how many beats were ``late``, and how
+    many memories gave answers in error."""
+
+    bytes: int = 0
+    late: int = 0
+    errors: int = 0
+
+    @staticmethod
+    def sum(parts: Iterable["Reads"]) -> "Reads":
+        """Of several memories, or runs."""
+        return Reads(*map(sum, zip(Reads(), *parts, strict=True)))
+
+
 class Ran(NamedTuple):
     """Every layer's integers [N, H, W, C] by tensor; the cycles in which beats were taken, and given by each output;
-    and the bytes read from DRAM."""
+    and what was read from DRAM."""
 
     tensors: dict[str, np.ndarray]
     taken: Cycles
     given: Sequence[Cycles]
-    read: int = 0
+    reads: Reads = Reads()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ is much faster; both compare every layer's stream with golden, integer by intege
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from hwgen.simulate.bench import run_amaranth
 from hwgen.simulate.compiled import CompiledPlan, level
 from hwgen.simulate.differences import RTL, Difference, difference, joined
 from hwgen.simulate.dram import Memory
-from hwgen.simulate.feed import Cycles, Feed
+from hwgen.simulate.feed import Cycles, Feed, Reads
 from hwgen.simulate.waves import Waves
 from hwgen.simulate.workers import HERE, Workers
 
@@ -61,10 +61,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes ``read`` from DRAM, and those ``planned``."""
+    """Bytes ``read`` from DRAM, and those ``planned``; how many beats the hardware says came later than the memory's
+    contract allows, and from how many memories it had answers in error."""
 
     read: int
     planned: int
+    late: int = 0
+    errors: int = 0
 
     @property
     def equal(self) -> bool:
@@ -73,7 +76,8 @@ class Traffic:
 
     def __str__(self) -> str:
         if self.equal:
-            return f"DRAM        {self.read:,} bytes read, as planned"
+            late = f"; {self.late:,} beats were late" if self.late else ""
+            return f"DRAM        {self.read:,} bytes read, as planned{late}"
         return f"Different: {self.read:,} bytes were read from DRAM, planned {self.planned:,}"
 
 
@@ -227,12 +231,12 @@ class _Task:
             ran = run_amaranth(self.built, feed, progress, stall, self.trace, self.memory)
         timing = Timing.of(self.built, [ran.taken[n] for n in feed.firsts], ran.given)
         result = compared(self.engine, self.network, ran.tensors, timing)
-        return replace(result, traffic=_traffic(self.built, len(integers), ran.read))
+        return replace(result, traffic=_traffic(self.built, len(integers), ran.reads))
 
 
-def _traffic(plan: Plan, frames: int, read: int) -> Traffic | None:
+def _traffic(plan: Plan, frames: int, reads: Reads) -> Traffic | None:
     each = sum(unit.read.region.size for unit in plan.memories.values())
-    return Traffic(read, frames * each) if plan.memories else None
+    return Traffic(reads.bytes, frames * each, reads.late, reads.errors) if plan.memories else None
 
 
 def compared(engine: str, network: Network, tensors: dict[str, np.ndarray], timing: Timing) -> Simulation:
@@ -261,7 +265,7 @@ def _joined(parts: Sequence[tuple[int, Simulation]]) -> Simulation:
 
 
 def _sum(parts: Sequence[Traffic]) -> Traffic | None:
-    return Traffic(sum(part.read for part in parts), sum(part.planned for part in parts)) if parts else None
+    return Traffic(*map(sum, zip(*map(astuple, parts), strict=True))) if parts else None
 
 
 def check_engine(

@@ -215,7 +215,7 @@ def _load(path: Path) -> ctypes.CDLL:
         "hwgen_run": (ctypes.c_int, [pointer, integer]),
         "hwgen_cycle": (integer, [pointer]),
         "hwgen_memory": (None, [pointer, ctypes.c_int, pointer]),
-        "hwgen_read": (integer, [pointer, ctypes.c_int]),
+        "hwgen_read": (integer, [pointer, ctypes.c_int, ctypes.c_int]),
         "hwgen_fault": (ctypes.c_char_p, [pointer]),
     }
     if hasattr(loaded, "hwgen_trace"):

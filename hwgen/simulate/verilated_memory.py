@@ -6,6 +6,7 @@ import numpy as np
 
 from hwgen.memory.dram.contract import MOST_BEATS, PAGE
 from hwgen.simulate.dram import LATE, MODES, POISON, Bank
+from hwgen.simulate.feed import Reads
 
 _NUMBERS = (
     "size", "base", "page", "bus", "beats", "most_beats", "latency", "most_wait", "mode", "late", "most", "seed",
@@ -24,13 +25,13 @@ class _Settings(ctypes.Structure):
 
 
 class CompiledMemory:
-    """``bank`` behind a port of a compiled design; ``bytes`` are those that it brought in a run.
+    """``bank`` behind a port of a compiled design; ``reads`` is what came of that in a run.
 
     In the mode worst it answers in the same cycles as the one in Amaranth's simulator.
     """
 
     def __init__(self, bank: Bank):
-        self.bank, self.bytes = bank, 0
+        self.bank, self.reads = bank, Reads()
         self._image = np.frombuffer(bank.image, np.uint8)
         self._took = bank.contract.beats(bank.region.beats, bank.region.bus)
 
@@ -58,4 +59,4 @@ class CompiledMemory:
 
     def look(self, driver: ctypes.CDLL, simulation: int, number: int) -> None:
         """What it did until now."""
-        self.bytes = driver.hwgen_read(simulation, number)
+        self.reads = Reads(*(driver.hwgen_read(simulation, number, what) for what in range(len(Reads._fields))))

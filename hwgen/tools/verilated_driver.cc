@@ -127,7 +127,8 @@ struct Simulation {
 #undef X
 #define X(n, port)                                                                                                 \
   memories[n].sample(cycle, top.port##___05Far___05Fvalid, top.port##___05Far___05Fpayload,                         \
-                     top.port##___05Far___05Fready, top.port##___05Fr___05Fready);
+                     top.port##___05Far___05Fready, top.port##___05Fr___05Fready);                                 \
+  memories[n].late = top.port##___05Flate, memories[n].error = top.port##___05Ferror;
     MEMORIES(X)
 #undef X
     top.clk = 1;
@@ -199,7 +200,11 @@ void hwgen_memory(Simulation *simulation, int n, const MemorySettings *settings)
   simulation->memories[n].is = *settings;
 }
 
-int64_t hwgen_read(Simulation *simulation, int n) { return simulation->memories[n].bytes; }
+// what: 0 bytes that it brought, 1 beats that the design says were late, 2 whether it says that there was an error
+int64_t hwgen_read(Simulation *simulation, int n, int what) {
+  const Memory &memory = simulation->memories[n];
+  return what == 0 ? memory.bytes : what == 1 ? memory.late : memory.error;
+}
 
 // What a memory was asked for that it must not be, if anything.
 const char *hwgen_fault(Simulation *simulation) {

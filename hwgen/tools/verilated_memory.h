@@ -26,7 +26,7 @@ struct Memory {
   };
 
   MemorySettings is{};
-  int64_t bytes = 0;
+  int64_t bytes = 0, late = 0, error = 0;
   std::string fault;
 
   // Before the cycle: take a request, or let it wait, and offer the beat that is due.

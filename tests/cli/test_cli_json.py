@@ -61,7 +61,7 @@ def test_simulate_says_what_was_read_from_dram(monkeypatch):
 
     monkeypatch.setattr("hwgen.flow.design.simulate", reading)
     found, _ = answer("simulate", "tiny.onnx", *OPTIONS, *FRAMES, "--engine", "amaranth", status=1)
-    assert found["dram"] == {"read": 96, "planned": 98, "equal": False}
+    assert found["dram"] == {"read": 96, "planned": 98, "late": 0, "errors": 0, "equal": False}
     assert found["comparison"]["equal"]
 
 

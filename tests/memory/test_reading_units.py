@@ -66,6 +66,7 @@ def test_the_slowest_memory_is_the_one_that_is_scheduled(planned):
     assert result.traffic.equal
     assert result.traffic.read == FRAMES * (4 * 6 * 8 + 2 * 3 * 8)
     assert str(result.traffic) == "DRAM        720 bytes read, as planned"
+    assert result.traffic.late == 0
 
 
 @each
@@ -74,6 +75,7 @@ def test_no_memory_within_the_contract_is_later(planned):
     assert result.equal
     assert result.traffic.equal
     assert (np.array(result.timing.done) <= schedule(planned, FRAMES).run.frame_ends).all()
+    assert result.traffic.late == 0
 
 
 @each
@@ -81,6 +83,8 @@ def test_values_are_right_from_a_broken_memory(planned):
     result = run(planned, "amaranth", Memory(BROKEN, 1), stall=3)
     assert result.equal
     assert result.traffic.equal
+    assert result.traffic.late > 0
+    assert result.traffic.errors == 0
 
 
 def test_what_reads_has_the_places_that_were_planned():
@@ -113,6 +117,7 @@ def test_the_compiled_memory_is_the_same():
             result = run(planned, "compiled", memory, stall=stall)
             assert result.equal
             assert result.traffic.equal
+            assert (result.traffic.late > 0) == (memory.mode == BROKEN)
             if stall is None and memory.mode != BROKEN:
                 assert (np.array(result.timing.done) <= compiled.timing.done).all()
 

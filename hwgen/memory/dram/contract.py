@@ -32,10 +32,14 @@ class Contract:
         if self.latency < 1 or self.rate <= 0:
             raise ValueError(f"a memory of latency {self.latency} and {self.rate} bytes a cycle keeps no contract")
 
+    def cycles(self, bus: int) -> Fraction:
+        """Cycles that a beat of ``bus`` bytes takes at most, over many."""
+        return max(Fraction(bus) / self.rate, Fraction(1))
+
     def beats(self, count: int, bus: int) -> np.ndarray:
         """Cycles that each of ``count`` beats of ``bus`` bytes takes at most, int64 [count]: one at least, and all of
         them together no more than a cycle beyond what the rate says."""
-        cycles = max(Fraction(bus) / self.rate, Fraction(1))
+        cycles = self.cycles(bus)
         ends = np.arange(1, count + 1) * cycles.numerator // cycles.denominator
         return np.diff(ends, prepend=0)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Shape
+from amaranth.hdl import Module, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,6 +12,7 @@ from hwgen.memory.queue import queue_logic
 
 from .contract import PAGE, Contract, Region
 from .master import ADDRESS, OFFSET, ReadMaster, answer_layout, request_layout
+from .watch import LATE, ContractWatch
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class MemoryRead:
     def port(self) -> wiring.Signature:
         """Towards the memory: ``page`` says where the region begins, in pages, and must not change; while ``go`` is 1,
         bursts are asked for over ``ar`` and come over ``r``, which are AXI's channels. ``error`` becomes 1, and stays
-        so, where an answer is not what was asked for."""
+        so, where an answer is not what was asked for; ``late`` counts the beats that broke the contract."""
         return wiring.Signature(
             {
                 "page": In(ADDRESS - OFFSET),
@@ -49,6 +50,7 @@ class MemoryRead:
                 "ar": Out(stream.Signature(request_layout(self.region))),
                 "r": In(stream.Signature(answer_layout(self.region))),
                 "error": Out(1),
+                "late": Out(LATE),
             }
         )
 
@@ -58,7 +60,8 @@ class MemoryRead:
         region, width = self.region, 8 * self.region.bus
         request = adder_register(ADDRESS - OFFSET) + Logic(register=OFFSET + region.burst.bit_length())
         counters = 2 * counter(region.bursts) + counter(region.burst)
-        return request + counters + queue_logic(self.places, width) + Logic(logic=8, register=width + 4)
+        master = request + counters + queue_logic(self.places, width) + Logic(logic=8, register=width + 4)
+        return master + ContractWatch(region, self.contract, self.places).logic
 
 
 class ReadPort(wiring.Component):
@@ -70,7 +73,9 @@ class ReadPort(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.master = master = ReadMaster(self.read.region, self.read.places)
+        read, asked = self.read, Signal()
+        m.submodules.master = master = ReadMaster(read.region, read.places)
+        m.submodules.watch = watch = ContractWatch(read.region, read.contract, read.places)
         wiring.connect(m, master.ar, wiring.flipped(self.memory.ar))
         wiring.connect(m, wiring.flipped(self.memory.r), master.r)
         wiring.connect(m, master.o, wiring.flipped(self.o))
@@ -78,7 +83,11 @@ class ReadPort(wiring.Component):
             master.page.eq(self.memory.page),
             master.go.eq(self.memory.go),
             self.memory.error.eq(master.error),
+            watch.asks.eq(master.ar.valid & ~asked),
+            watch.came.eq(master.r.valid & master.r.ready),
+            self.memory.late.eq(watch.late),
         ]
+        m.d.sync += asked.eq(master.ar.valid & ~master.ar.ready)
         return m
 
 
