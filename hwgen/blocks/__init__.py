@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from hwgen.blocks.loop.unit import LoopUnit
 from hwgen.blocks.mac.conv import Conv
 from hwgen.blocks.mac.conv_transpose import ConvTranspose
 from hwgen.blocks.mac.dense import Dense, DenseUnit
@@ -45,6 +46,7 @@ UNITS: Mapping[str, type[OperatorUnit]] = {
     "global_average_pool": GlobalAveragePoolUnit,
     "global_max_pool": GlobalMaxPoolUnit,
     "interpolate": InterpolateUnit,
+    "loop": LoopUnit,
     "mac": MacUnit,
     "max_pool": MaxPoolUnit,
     "max_pool_abreast": MaxAbreastUnit,

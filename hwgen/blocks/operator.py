@@ -227,6 +227,8 @@ class OperatorUnit(Unit):
     #: What its folding is, and the definition of its settings in ``schemas/plan.json``.
     folds: ClassVar[type] = LaneFolding
     settings_in: ClassVar[str] = "lanes"
+    #: Whether it computes several layers of a network, which plans then name.
+    several: ClassVar[bool] = False
 
     @classmethod
     def suits(cls, op: "Operator") -> bool:

@@ -10,7 +10,7 @@ from hwgen.blocks.joints.memory import MemorySource
 from hwgen.blocks.operator import OperatorUnit
 from hwgen.device.targets import Device
 from hwgen.graph.errors import ModelError
-from hwgen.graph.network import Network, screenful
+from hwgen.graph.network import Layer, Network, screenful
 from hwgen.memory.ram import Shape
 
 from .plan_file import FORMAT
@@ -35,11 +35,13 @@ class Plan:
     @staticmethod
     def of(network: Network, units: Iterable[OperatorUnit]) -> "Plan":
         """The plan with a unit for each layer of the network."""
+        return Plan.covering(network, (((layer,), unit) for layer, unit in zip(network.layers, units, strict=True)))
+
+    @staticmethod
+    def covering(network: Network, units: Iterable[tuple[tuple[Layer, ...], OperatorUnit]]) -> "Plan":
+        """The plan with units for chains of layers, each of which only the next one reads."""
         edges = {network.input.name: ("", 0)} | {layer.output: (layer.name, 0) for layer in network.layers}
-        layers = (
-            PlannedLayer((layer,), unit, tuple(edges[name] for name in layer.inputs))
-            for layer, unit in zip(network.layers, units, strict=True)
-        )
+        layers = (PlannedLayer(covers, unit, tuple(edges[name] for name in covers[0].inputs)) for covers, unit in units)
         return Plan(network, tuple(layers))
 
     @cached_property
@@ -151,6 +153,7 @@ class Plan:
             {
                 "name": layer.name,
                 "node": layer.node,
+                **({"covers": [each.name for each in layer.covers]} if layer.unit.several else {}),
                 "operator": type(layer.op).__name__,
                 "unit": names[type(layer.unit)],
                 "settings": layer.unit.settings,

@@ -166,6 +166,7 @@ def test_maps_that_live_together_lie_apart(sizes):
         ({"bus": 6}, "bus is 6: a power of 2"),
         ({"positions": 3}, "positions 3 (limit 4 or more)"),
         ({"products": 4}, "products 4 a multiplier (limit 1 or 2)"),
+        ({"rate": "1/0"}, """rate '1/0' is not a number of bytes a cycle over 0, as text: "8" or "16/3\""""),
     ],
 )
 def test_what_cannot_be_built_is_told(settings, problem):
@@ -180,5 +181,5 @@ def test_layers_that_cannot_be_looped_are_told():
     wide = conv(FeatureMap(4, 4, 4, IntType(16, True)), Window((1, 1)), 4)
     with pytest.raises(ModelError, match="integers of s16 are in no loop"):
         LoopedLayers((wide,)).bits  # noqa: B018
-    with pytest.raises(ModelError, match="layer 1 of a loop reads 7x6x3 u8, not 4x3x6 s8"):
+    with pytest.raises(ModelError, match="layer 1 of a loop: it reads 7x6x3 u8, not 4x3x6 s8"):
         LoopedLayers((four_layers()[0], four_layers()[0]))

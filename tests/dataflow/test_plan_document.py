@@ -37,12 +37,13 @@ def test_every_field_is_documented(tmp_path):
     tiny.save(tmp_path / "tiny.onnx")
     plan = compiled(tmp_path / "tiny.onnx", calibration=tiny.frames(), multipliers=10).plan
     data = json.loads(plan.to_json())
-    whole, layer, folding, tapped = documented()
+    whole, layer, folding, tapped, loop = documented()
     assert whole == set(SCHEMA["properties"]) >= set(data)
     assert layer == set(SCHEMA["$defs"]["layer"]["properties"])
     assert layer >= {name for entry in data["layers"] for name in entry}
     assert folding == {field.name for field in fields(MacFolding)}
     assert tapped == set(SCHEMA["$defs"]["tapped"]["properties"])
+    assert loop == set(SCHEMA["$defs"]["loop"]["properties"])
     assert {name for entry in data["layers"] for name in entry["settings"]} <= folding | {"lanes"}
 
 
@@ -95,7 +96,7 @@ def test_it_takes_every_unit_of_the_cases_which_is_read_again():
         assert list(VALID.iter_errors({"format": FORMAT, "network": "n", "layers": [entry]})) == []
         assert UNITS[name].suits(unit.op)
         assert UNITS[name].read(unit.op, json.loads(json.dumps(unit.settings))) == unit
-    assert seen | {"tapped"} == set(UNITS)
+    assert seen | {"tapped", "loop"} == set(UNITS)
 
 
 def edited(data, path, value):

@@ -20,6 +20,14 @@ from hwgen.graph.types import FeatureMap, IntType
 WIDTH = 8
 
 
+class LoopedError(ModelError):
+    """The layer of a loop with the number ``layer``, counted from 0, cannot be in it: why, says ``line``."""
+
+    def __init__(self, layer: int, line: str):
+        self.layer, self.line = layer, line
+        super().__init__(f"layer {layer} of a loop: {line}")
+
+
 @dataclass(frozen=True, eq=False)
 class LoopedConv:
     """A convolution whose input is kept as ``bits`` of which the highest is the sign.
@@ -67,7 +75,7 @@ class LoopedConv:
 def joint_form(layers: Sequence[LoopedConv], sums: IntType, out: IntType) -> LoadForm:
     """One form of a requantiser whose constants are loaded, in which those of all ``layers`` are proved.
 
-    ModelError names the first layer, counted from 0, that has no constants in the widest one.
+    LoopedError names the first layer that has no constants in the widest one.
     """
     forms = [choose(layer.requantization, sums, out, DIGIT_BITS, None) for layer in layers]
     operand = IntType(max(form.operand.width for form in forms), True)
@@ -81,7 +89,7 @@ def joint_form(layers: Sequence[LoopedConv], sums: IntType, out: IntType) -> Loa
             if all(proved):
                 return found
             at = proved.index(False)
-    raise ModelError(f"layer {at} has scales too far from those of others for one requantiser; loop it without these")
+    raise LoopedError(at, "its scales are too far from those of others for one requantiser")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +103,9 @@ class LoopedLayers(Operator):
             raise ModelError("a loop has no layer (limit 1 or more)")
         for n, layer in enumerate(self.layers):
             if not isinstance(layer, MacOperator):
-                raise ModelError(f"layer {n} of a loop is {type(layer).__name__}, which is in no loop")
+                raise LoopedError(n, f"{type(layer).__name__} is in no loop (limit Conv and Dense)")
             if n and layer.input != self.layers[n - 1].output:
-                raise ModelError(f"layer {n} of a loop reads {layer.input}, not {self.layers[n - 1].output}")
+                raise LoopedError(n, f"it reads {layer.input}, not {self.layers[n - 1].output}")
 
     @property
     def input(self) -> FeatureMap:
@@ -128,11 +136,12 @@ class LoopedLayers(Operator):
 
     @cached_property
     def bits(self) -> int:
-        """Those of a place in the frame buffer. ModelError where an integer has more than :data:`WIDTH`."""
-        widest = max((map_.type for map_ in (self.input, *(layer.output for layer in self.layers))), key=_width)
-        if widest.width > WIDTH:
-            raise ModelError(f"integers of {widest} are in no loop (limit {WIDTH} bits)")
-        return widest.width
+        """Those of a place in the frame buffer. LoopedError where an integer has more than :data:`WIDTH`."""
+        for n, layer in enumerate(self.layers):
+            for type_ in (layer.input.type, layer.output.type):
+                if type_.width > WIDTH:
+                    raise LoopedError(n, f"integers of {type_} are in no loop (limit {WIDTH} bits)")
+        return max(map_.type.width for map_ in (self.input, *(layer.output for layer in self.layers)))
 
     @cached_property
     def sums(self) -> IntType:
@@ -158,16 +167,27 @@ class LoopedLayers(Operator):
 
     @cached_property
     def weight(self) -> IntType:
-        """Holds all weights. ModelError where one has more than :data:`WIDTH` bits."""
-        ends = [end for conv in self._unproved for end in (int(conv.weights.min()), int(conv.weights.max()))]
-        found = IntType.holding(min(*ends, -1), max(ends))
-        if found.width > WIDTH:
-            raise ModelError(f"weights of {found} are in no loop (limit {WIDTH} bits)")
+        """Holds all weights. LoopedError where one has more than :data:`WIDTH` bits."""
+        for n, conv in enumerate(self._unproved):
+            found = IntType.holding(min(int(conv.weights.min()), -1), int(conv.weights.max()))
+            if found.width > WIDTH:
+                raise LoopedError(n, f"weights of {found} are in no loop (limit {WIDTH} bits)")
         return IntType(WIDTH, True)
 
     @cached_property
     def _unproved(self) -> list[LoopedConv]:
-        return [LoopedConv.of(layer.layer, layer.input, self.bits) for layer in self.layers]
+        found = []
+        for n, layer in enumerate(self.layers):
+            try:
+                found.append(LoopedConv.of(layer.layer, layer.input, self.bits))
+            except ModelError as error:
+                raise LoopedError(n, *error.problems) from None
+        return found
+
+    def check(self) -> None:
+        """LoopedError where they cannot be computed one after the other on one array."""
+        assert self.weight
+        assert self.convolutions
 
 
 def _width(type_: IntType) -> int:

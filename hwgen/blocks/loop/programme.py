@@ -53,6 +53,14 @@ class LoopFolding:
         """What the memory promises."""
         return Contract(self.latency, Fraction(self.rate))
 
+    @property
+    def promises(self) -> bool:
+        """Whether ``rate`` is one."""
+        try:
+            return Fraction(self.rate) > 0
+        except (ValueError, ZeroDivisionError):
+            return False
+
     def __str__(self) -> str:
         return f"{self.portion} x {self.outputs} products held for {self.positions} pixels, {self.lanes} lanes"
 

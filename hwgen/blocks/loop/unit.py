@@ -10,7 +10,7 @@ from hwgen.blocks.loop import count
 from hwgen.blocks.loop.hardware import LoopBlock
 from hwgen.blocks.loop.looped import LoopedLayers
 from hwgen.blocks.loop.programme import LEAST, LoopFolding, Programme
-from hwgen.blocks.operator import OperatorUnit
+from hwgen.blocks.operator import Operator, OperatorUnit
 from hwgen.cost.actor import Actor, Give, Take
 from hwgen.cost.needs import Cost
 from hwgen.memory.dram.contract import Region
@@ -27,9 +27,14 @@ class LoopUnit(OperatorUnit):
 
     folds = LoopFolding
     settings_in = "loop"
+    several = True
 
     #: From the end of a step to its beat being pushed: memory, its register, the part of the word.
     GIVES = 3
+
+    @classmethod
+    def suits(cls, op: Operator) -> bool:
+        return isinstance(op, LoopedLayers)
 
     @cached_property
     def programme(self) -> Programme:
@@ -74,6 +79,8 @@ class LoopUnit(OperatorUnit):
             found.append(f"positions {folding.positions} (limit {LEAST} or more)")
         if folding.products not in (SINGLE, PAIR):
             found.append(f"products {folding.products} a multiplier (limit {SINGLE} or {PAIR})")
+        if not folding.promises:
+            found.append(f'rate {folding.rate!r} is not a number of bytes a cycle over 0, as text: "8" or "16/3"')
         return found or self._waiting()
 
     def _waiting(self) -> list[str]:
