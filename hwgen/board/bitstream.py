@@ -19,7 +19,7 @@ from hwgen.device.clocks import Clock
 from hwgen.device.flow import Flow
 from hwgen.device.synth import READ_VERILOG, preparation
 from hwgen.device.targets import device as find_device
-from hwgen.graph.errors import FitError
+from hwgen.graph.errors import FitError, InputError
 from hwgen.link.capacity import link_rate
 from hwgen.link.identity import identity
 from hwgen.link.messages import Loads
@@ -99,8 +99,12 @@ def implement(made: Accelerator, board: Board, baud: int | None = None, placemen
     Where a placement does not reach the clock, others are tried: the first of ``placements`` that does is taken.
 
     Raises :class:`hwgen.FitError` where it does not fit, :class:`ClockMissed` where it does not reach the clock,
-    InputError for missing tools and for a clock or a rate that cannot be.
+    InputError for missing tools, for a clock or a rate that cannot be, and where weights are to come from DRAM.
     """
+    if made.plan.memories:
+        raise InputError(
+            f"the design reads weights from DRAM, to which no bitstream for {board.name} connects it; build without one"
+        )
     with TemporaryDirectory(prefix="hwgen_bitstream_") as name:
         run = _Run.of(made, board, Path(name), baud)
         run.synthesise()

@@ -26,6 +26,7 @@ from hwgen.simulate.simulation import Simulation, simulate
 from hwgen.simulate.testbench import bench_files
 from hwgen.simulate.waves import Waves, whole
 from hwgen.simulate.workers import HERE, Workers
+from hwgen.top.image import image
 from hwgen.top.loading import plan_text
 
 TAIL_FILE = "tail.onnx"  # what is left to the host
@@ -132,9 +133,11 @@ class Design(Accelerator):
                 (place / name).write_bytes(content)
 
     def _binaries(self, projects: Iterable[str]) -> dict[str, bytes]:
-        """The load without which it does not work, for the driver of PYNQ once more, and the bitstream, if there are
-        any."""
+        """The load without which it does not work, for the driver of PYNQ once more, or what DRAM must hold, and the
+        bitstream, if there are any."""
         load = load_files(self.plan) if self.plan.waits_for_load else {}
+        if self.plan.memories:
+            load[LOAD_BYTES] = image(self.plan)
         if load and "pynq" in projects:
             load[f"pynq/{LOAD_BYTES}"] = load[LOAD_BYTES]
         return {**load, **(self.implementation.files if self.implementation else {})}
@@ -143,7 +146,7 @@ class Design(Accelerator):
         """The text files that :meth:`write` makes, by name."""
         return {
             **self.verilog.files(self.name),
-            **bench_files(self),
+            **({} if self.plan.memories else bench_files(self)),
             "plan.json": plan_text(self.plan),
             "report.json": self.report.to_json(),
             "report.txt": str(self.report),

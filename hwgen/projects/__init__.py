@@ -71,6 +71,11 @@ def project_files(kinds: Iterable[str], made: Accelerator) -> dict[str, str]:
     if not kinds:
         return {}
     check_projects(kinds, made.device)
+    if made.plan.memories:
+        raise InputError(
+            f"--project {' --project '.join(kinds)}: the design reads weights from DRAM, to which no project connects "
+            "it yet; leave projects out and connect m_axi yourself"
+        )
     outputs = len(made.network.results)
     if outputs > MOST_OUTPUTS and kinds != ("quartus",):
         raise InputError(

@@ -8,13 +8,15 @@ from amaranth.hdl import ClockSignal, Instance, Module, Mux, ResetSignal, Shape,
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.stream import beat_layout, join
+from hwgen.blocks.stream import beat_layout, join, numbered
 from hwgen.blocks.stream import port_names as stream_names
 from hwgen.dataflow.pipeline import Pipeline
 from hwgen.dataflow.plan import Plan
+from hwgen.graph.errors import InputError
 from hwgen.graph.types import IntType
 from hwgen.hdl.contents import Contents
 from hwgen.top.loader import LoadedPipeline, LoadPlan
+from hwgen.top.reading import AxiChannels, ReadingPipeline
 from hwgen.top.tdata import element_bytes, tdata_rows
 
 
@@ -136,7 +138,11 @@ class AxiTop(wiring.Component):
     until reset. The beats are taken as if ``tlast`` had been right, so that after a lost beat frames are cut in the
     wrong place from there on; only ``rst`` starts a new frame.
 
-    All ports are cut by registers. A core that moves its first beats in cycles a and b moves them over these ports
+    Where ``core`` is a :class:`hwgen.top.reading.ReadingPipeline`, it reads its image from page ``memory_page`` (of 4
+    KiB) of a memory over AXI: ``m_axi_ar*`` and ``m_axi_r*``, or ``m_axi_0_ar*`` and so on, once ``memory_go`` is 1.
+    Neither may change then. ``image_error``, ``memory_error`` and ``weights_late`` are those of the core.
+
+    All streams are cut by registers. A core that moves its first beats in cycles a and b moves them over these ports
     in cycles a and b + :attr:`LATENCY`; the cycles per frame are the core's. Raises TypeError if the core's streams
     carry something else.
     """
@@ -159,6 +165,16 @@ class AxiTop(wiring.Component):
             members["s_axis_tuser"] = In(1)
         for port, result in zip(self.ports.values(), self.results, strict=True):
             members |= _members(port, result, Out)
+        #: What is read from DRAM, and the ports for that; none where nothing is.
+        self.reading = core if isinstance(core, ReadingPipeline) else None
+        self.channels: list[AxiChannels] = []
+        if self.reading:
+            names = numbered("m_axi", len(self.reading.regions))
+            self.channels = list(map(AxiChannels, names, self.reading.regions))
+            members |= {"memory_page": In(len(self.reading.page)), "memory_go": In(1)}
+            members |= {name: self.reading.signature.members[name] for name in self.reading.flags}
+        for channels in self.channels:
+            members |= channels.members
         super().__init__({**members, "frame_error": Out(1)})
 
     def elaborate(self, platform):
@@ -170,7 +186,15 @@ class AxiTop(wiring.Component):
             self._input(m)
         for (name, port), result in zip(self.ports.items(), self.results, strict=True):
             self._output(m, getattr(self.core, name), port, result)
+        if self.reading:
+            self._memory(m, self.reading)
         return m
+
+    def _memory(self, m: Module, core: ReadingPipeline) -> None:
+        m.d.comb += [core.page.eq(self.memory_page), core.go.eq(self.memory_go)]
+        m.d.comb += [getattr(self, name).eq(getattr(core, name)) for name in core.flags]
+        for channels, name in zip(self.channels, core.ports, strict=True):
+            channels.join(m, self, getattr(core, name))
 
     def _input(self, m: Module) -> None:
         type_, lanes = self.source.type, self.source.lanes
@@ -241,11 +265,15 @@ class CoreInstance(wiring.Component):
 
 
 def axi_top(plan: Plan) -> AxiTop:
-    """The pipeline of ``plan`` between AXI4-Stream ports."""
+    """The pipeline of ``plan`` between AXI4-Stream ports. Raises InputError where some weights are loaded and others
+    read from DRAM."""
+    if plan.loading and plan.memories:
+        raise InputError("weights in DRAM do not go with others that are loaded; build with --weights fixed")
     core = Pipeline(plan)
     streams = (plan.network.input, *plan.network.results)
     ports = [
         AxiPort(stream.map.type, lanes, stream.map.elements // lanes)
         for stream, lanes in zip(streams, (core.lanes_in, *core.lanes_out), strict=True)
     ]
-    return AxiTop(LoadedPipeline(core) if plan.loading else core, ports[0], ports[1:])
+    inside = ReadingPipeline(core) if plan.memories else LoadedPipeline(core) if plan.loading else core
+    return AxiTop(inside, ports[0], ports[1:])
