@@ -14,7 +14,7 @@ def products(programme: Programme) -> tuple[Products, ...]:
     """Those of the array and of the requantiser."""
     folding = programme.folding
     own = programme.multiplier.hardware(folding.outputs, folding.portion)
-    form = programme.op.convolutions[0].requantization
+    form = programme.op.requantization
     return own + replace(programme.requantizer, results=folding.lanes).products(form)
 
 

@@ -109,9 +109,9 @@ class Drain(wiring.Component):
         m.d.sync += chosen.eq(self.sums.as_value().word_select(of_round, width))
         constants = delay(m, self.constants, 2, "constants")
         settings = {
-            "zero": field("zero", lambda g: g.conv.requantization.zero_point),
-            "low": field("low", lambda g: g.conv.requantization.clamp[0]),
-            "high": field("high", lambda g: g.conv.requantization.clamp[1]),
+            "zero": field("zero", lambda g: g.form.zero_point if g.form else 0),
+            "low": field("low", lambda g: g.form.clamp[0] if g.form else 0),
+            "high": field("high", lambda g: g.form.clamp[1] if g.form else 0),
         }
         size = sum(programme.lane.constant_bits)
         for n in range(folding.lanes):

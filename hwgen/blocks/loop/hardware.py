@@ -73,10 +73,11 @@ class LoopBlock(UnitBlock):
         with m.If(walk.done | given.over):
             m.d.sync += gives.eq(walk.done)
         write, word = self._buffer(m, Mux(gives, given.word, walk.address))
-        self._put(m, write, taken, drain)
         self._result(m, word, given)
-        x = self._activations(m, word, walk)
-        self._sums(m, x, walk, loader, drain)
+        field = Fields(m, walk.entry, programme.layers)
+        x = self._activations(m, word, walk, field)
+        self._sums(m, x, walk, loader, drain, field("pooled", lambda g: int(g.pooled)))
+        self._put(m, write, taken, drain, self._maxima(m, x, walk, field) if self._pools else None)
         return m
 
     def _buffer(self, m: Module, address):
@@ -91,7 +92,12 @@ class LoopBlock(UnitBlock):
         m.d.comb += read.addr.eq(address)
         return write, read.data
 
-    def _put(self, m: Module, write, taken: Beats, drain: Drain) -> None:
+    @property
+    def _pools(self) -> bool:
+        """Whether there is any maximum."""
+        return any(layer.pooled for layer in self.programme.layers)
+
+    def _put(self, m: Module, write, taken: Beats, drain: Drain, maxima: tuple | None) -> None:
         """A beat of the frame, or results, into its part of a word, through a register."""
         programme = self.programme
         folding, bits, grain = programme.folding, programme.op.bits, programme.grain
@@ -111,6 +117,10 @@ class LoopBlock(UnitBlock):
             write.data.eq(Mux(drain.write, results, beat)),
             write.en.eq(Mux(drain.write, there, Mux(moves, here, 0))),
         ]
+        if maxima is not None:
+            there, place, value = maxima
+            with m.If(there):
+                m.d.sync += [write.addr.eq(place), write.data.eq(value), write.en.eq(whole)]
 
     def _give(self, m: Module, gives: Signal) -> Beats:
         """Beats of the result, as the outlet has room for them."""
@@ -135,18 +145,45 @@ class LoopBlock(UnitBlock):
             outlet.payload[n].eq(chosen.word_select(n, bits)[: type_.width]) for n in range(programme.folding.lanes_out)
         ]
 
-    def _activations(self, m: Module, word, walk: Walk):
+    def _activations(self, m: Module, word, walk: Walk, field: Fields):
         """A word of the frame buffer as signed integers; what lies around a map instead where it is outside."""
         programme, bits = self.programme, self.programme.op.bits
-        field = Fields(m, walk.entry, programme.layers)
-        flip = field("flip", lambda g: int(bool(g.conv.flip)))
+        flip = self._flip = field("flip", lambda g: int(bool(g.conv.flip)))
         pad = field("pad", lambda g: g.conv.pad, bits)
         inside = register(m, walk.inside, "inside")
         elements = [word.word_select(n, bits) for n in range(programme.folding.portion)]
         turned = Cat(Cat(each[:-1], each[-1] ^ flip) for each in elements)
         return register(m, Mux(inside, turned, pad.replicate(len(elements))), "x")
 
-    def _sums(self, m: Module, x, walk: Walk, loader: Loader, drain: Drain) -> None:
+    def _maxima(self, m: Module, x, walk: Walk, field: Fields) -> tuple:
+        """The greatest of each channel over the holds, position by position; whether one is done, its place and the
+        word."""
+        programme, portion, bits = self.programme, self.programme.folding.portion, self.programme.op.bits
+        strobe = walk.strobe & field("pooled", lambda g: int(g.pooled))
+        flags = Cat(strobe, walk.first, walk.last & strobe, walk.fresh & (walk.position == 0), walk.position)
+        now = delay(m, flags, 2, "max_flags", reset_less=False)
+        later = register(m, now, "max_flags_later", reset_less=False)
+        write, read = ram_ports(m, "maxima", portion * bits, programme.folding.positions)
+        before, best = register(m, read.data, "max_before"), Signal(portion * bits, name="best", reset_less=True)
+        for n in range(portion):
+            one, other = (value.word_select(n, bits).as_signed() for value in (x, before))
+            m.d.sync += best.word_select(n, bits).eq(Mux(now[1] | (one > other), one, other))
+        place, at = Signal(range(max(programme.depth, 2))), Signal(range(max(programme.depth + 64, 2)))
+        base = register(m, field("target", lambda g: g.target) + delay(m, walk.set, 2, "max_set"), "max_base")
+        m.d.comb += [
+            read.addr.eq(walk.position),
+            write.addr.eq(later[4:]),
+            write.data.eq(best),
+            write.en.eq(later[0]),
+            place.eq(Mux(later[3], base, at)),
+        ]
+        words_out = field("words_out", lambda g: g.words_out)
+        with m.If(later[2]):
+            m.d.sync += at.eq(place + words_out)
+        words_ = [best.word_select(n, bits) for n in range(portion)]
+        return later[2], place, Cat(Cat(each[:-1], each[-1] ^ self._flip) for each in words_)
+
+    def _sums(self, m: Module, x, walk: Walk, loader: Loader, drain: Drain, pooled) -> None:
         """Products added up, and these over the holds, position by position; the last of them for the drain."""
         programme, folding, timing = self.programme, self.programme.folding, self.programme.timing
         m.submodules.dot = dot = DotProduct(programme.multiplier, folding.portion, folding.outputs, programme.dot, 0)
@@ -158,7 +195,7 @@ class LoopBlock(UnitBlock):
             dot.last.eq(1),
         ]
         bits = programme.op.sums.width
-        flags = Cat(walk.strobe, walk.first, walk.last, walk.position)
+        flags = Cat(walk.strobe & ~pooled, walk.first, walk.last, walk.position)
         ahead = delay(m, flags, timing.dot, "flags", reset_less=False)
         now = delay(m, ahead, 2, "flags_now", reset_less=False)
         later = register(m, now, "flags_later", reset_less=False)

@@ -105,7 +105,7 @@ class Loader(wiring.Component):
 
     def _sequence(self, m: Module, of_weights: Signal, ended: Signal, whole: Signal) -> None:
         """Constants and words in turn, set after set, layer after layer."""
-        layers = self.programme.layers
+        layers = self.programme.weighted
         entry = Signal(range(max(len(layers), 2)))
         of_set = [layer.strips * layer.steps for layer in layers]
         counts = lookup(m, entry, [count - 1 for count in of_set], "words_of_set")

@@ -15,9 +15,10 @@ import numpy as np
 
 from hwgen.blocks.array.multiplier import Multiplier
 from hwgen.blocks.array.tree import dot_latency
-from hwgen.blocks.loop.looped import LoopedConv, LoopedLayers
+from hwgen.blocks.loop.looped import Looped, LoopedConv, LoopedLayers, LoopedPool
 from hwgen.blocks.requantize.requantizer import RequantizerPlan, constant_words, lane_form
 from hwgen.blocks.requantize.requantizer_lane import LaneForm
+from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.hdl.contents import Contents
 from hwgen.memory.dram.contract import Contract
@@ -74,6 +75,8 @@ class Timing:
 
     #: From a hold being begun to its first activation at the multipliers: address, memory, padding.
     FETCH = 3
+    #: From the last maximum being begun until the next layer may begin.
+    POOLED = 8
 
     @property
     def drain(self) -> int:
@@ -89,17 +92,20 @@ class Timing:
 class Geometry:
     """A layer's loops: its maps are in words of ``portion`` channels, ``base`` and ``target`` are where they begin."""
 
-    def __init__(self, conv: LoopedConv, folding: LoopFolding, base: int, target: int, timing: Timing):
+    def __init__(self, conv: Looped, folding: LoopFolding, base: int, target: int, timing: Timing):
         self.conv, self.folding, self.base, self.target = conv, folding, base, target
         self.words = words(conv.input, folding.portion)
         self.words_out = words(conv.output, folding.portion)
-        self.sets = -(-conv.output.channels // folding.outputs)
+        #: Whether it is a maximum, which takes the words of a pixel one after the other, and no weights.
+        self.pooled = isinstance(conv, LoopedPool)
+        self.groups = 1 if self.pooled else self.words
+        self.sets = self.words if self.pooled else -(-conv.output.channels // folding.outputs)
         self.strips = -(-conv.positions // folding.positions)
         self.full = -(-conv.positions // self.strips)
         self.last = conv.positions - (self.strips - 1) * self.full
-        self.steps = conv.window.taps * self.words
-        self.rounds = folding.outputs // folding.lanes
-        self.tail = self.last * self.rounds + timing.tail
+        self.steps = conv.window.taps * self.groups
+        self.rounds = 1 if self.pooled else folding.outputs // folding.lanes
+        self.tail = self.last + timing.POOLED if self.pooled else self.last * self.rounds + timing.tail
 
     def held(self, count: int, ends: bool) -> int:
         """Cycles of a hold over ``count`` positions. What ``ends`` the sums of a strip leaves time for them to be read;
@@ -120,15 +126,17 @@ class Geometry:
         return cycles
 
     @property
-    def useful(self) -> int:
-        """Products that count."""
-        return self.conv.positions * self.conv.weights.size
+    def form(self) -> Requantization | None:
+        """What its sums go through; None of a maximum."""
+        return self.conv.requantization if isinstance(self.conv, LoopedConv) else None
 
     @cached_property
     def weights(self) -> np.ndarray:
         """Weights in the order in which they are used, int64 [sets, steps, outputs, portion]; 0 where there are
-        none."""
+        none. ValueError of a maximum."""
         conv, folding = self.conv, self.folding
+        if not isinstance(conv, LoopedConv):
+            raise ValueError("a maximum has no weights")
         channels, height, width, inputs = conv.weights.shape
         padded = np.zeros((self.sets * folding.outputs, height * width, self.words * folding.portion), np.int64)
         padded[:channels, :, :inputs] = conv.weights.reshape(channels, -1, inputs)
@@ -174,12 +182,12 @@ class Programme:
     @cached_property
     def requantizer(self) -> RequantizerPlan:
         """How lanes multiply."""
-        return RequantizerPlan.of(self.op.convolutions[0].requantization, self.folding.outputs, self.folding.lanes)
+        return RequantizerPlan.of(self.op.requantization, self.folding.outputs, self.folding.lanes)
 
     @cached_property
     def lane(self) -> LaneForm:
         """The lanes of the requantiser."""
-        return lane_form(self.op.convolutions[0].requantization, self.requantizer, self.op.sums, self.op.stored)
+        return lane_form(self.op.requantization, self.requantizer, self.op.sums, self.op.stored)
 
     @cached_property
     def timing(self) -> Timing:
@@ -190,7 +198,7 @@ class Programme:
     @cached_property
     def maps(self) -> tuple[FeatureMap, ...]:
         """What is in the frame buffer: the input and what each layer gives."""
-        return (self.op.input, *(conv.output for conv in self.op.convolutions))
+        return (self.op.input, *(layer.output for layer in self.op.looped))
 
     @cached_property
     def _places(self) -> tuple[list[int], int]:
@@ -210,8 +218,18 @@ class Programme:
     @cached_property
     def layers(self) -> tuple[Geometry, ...]:
         """The layers' loops."""
-        ends = zip(self.op.convolutions, self.starts, self.starts[1:], strict=False)
+        ends = zip(self.op.looped, self.starts, self.starts[1:], strict=False)
         return tuple(Geometry(conv, self.folding, base, target, self.timing) for conv, base, target in ends)
+
+    @cached_property
+    def weighted(self) -> tuple[Geometry, ...]:
+        """Those of the layers that have weights."""
+        return tuple(layer for layer in self.layers if not layer.pooled)
+
+    @cached_property
+    def takes(self) -> np.ndarray:
+        """Whether each hold of a frame has a word of weights, bool [holds]."""
+        return np.concatenate([np.full(len(layer.holds), not layer.pooled) for layer in self.layers])
 
     @cached_property
     def holds(self) -> np.ndarray:
@@ -242,11 +260,11 @@ class Programme:
 
     @cached_property
     def beats(self) -> np.ndarray:
-        """Beats that have come when each hold of a frame begins, int64 [holds]."""
+        """Beats that have come when each hold with weights of a frame begins, int64 [holds with weights]."""
         own = [
             np.tile(np.r_[layer.rounds * self.constant_beats, np.zeros(layer.strips * layer.steps - 1, np.int64)],
                     layer.sets) + self.word_beats
-            for layer in self.layers
+            for layer in self.weighted
         ]  # fmt: skip
         return np.cumsum(np.concatenate(own))
 
@@ -254,7 +272,7 @@ class Programme:
     def image(self) -> bytes:
         """What is read of memory for each frame: for each set the constants of its channels, then its weights, strip
         by strip."""
-        return b"".join(self._of_set(layer, n) for layer in self.layers for n in range(layer.sets))
+        return b"".join(self._of_set(layer, n) for layer in self.weighted for n in range(layer.sets))
 
     def _of_set(self, layer: Geometry, n: int) -> bytes:
         constants = self._rows(self._constants(layer, n), self.constant_beats)
@@ -269,6 +287,8 @@ class Programme:
         return padded.tobytes()
 
     def _constants(self, layer: Geometry, n: int) -> Contents:
-        form, first = layer.conv.requantization, n * self.folding.outputs
+        form, first = layer.form, n * self.folding.outputs
+        if form is None:
+            raise ValueError("a maximum has no constants")
         channels = np.minimum(np.arange(first, first + self.folding.outputs), form.channels - 1)
         return Contents.of(constant_words(form.select(channels), self.folding.lanes), self.constant_bits)

@@ -108,8 +108,10 @@ class LoopUnit(OperatorUnit):
         further = np.concatenate([beats, beats + total, beats + 2 * total])
         room = further[2 : 2 + len(beats)] - word  # what may have come when the hold has begun
         places = int(further[1]) - word
-        need = np.concatenate([np.zeros(come, np.int64), np.repeat(beats, 2), np.full(go, total)])
-        release = np.concatenate([np.zeros(come, np.int64), np.repeat(room - places, 2), np.full(go, total)])
+        begun = np.cumsum(self.programme.takes)
+        need, release = (np.r_[0, counts][begun] for counts in (beats, room - places))
+        need = np.concatenate([np.zeros(come, np.int64), np.repeat(need, 2), np.full(go, total)])
+        release = np.concatenate([np.zeros(come, np.int64), np.repeat(release, 2), np.full(go, total)])
         return Take(need, release, places, start_delay=1)
 
     def block(self) -> LoopBlock:

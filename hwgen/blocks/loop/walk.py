@@ -31,16 +31,21 @@ class Fields:
 
 
 class Walk(wiring.Component):
-    """``start`` begins a frame; ``swap`` is 1 where a hold begins, for which ``full`` must be; ``done`` is 1 in the
-    cycle before that in which the result is in the frame buffer.
+    """``start`` begins a frame; ``swap`` is 1 where a hold begins that takes weights, for which ``full`` must be;
+    ``done`` is 1 in the cycle before that in which the result is in the frame buffer.
 
     From the next cycle on, with ``strobe``: ``address`` of the word of each position, whether it is ``inside`` the map,
-    its number ``position`` in the strip; and whether the hold is the ``first`` or the ``last`` of its sums. ``entry``
+    its number ``position`` in the strip, which is ``fresh`` where it
+    is the first of its ``set``; and whether the hold is the ``first`` or the ``last`` of its sums. ``entry``
     is the number of the layer, whose fields others keep, too.
     """
 
     def __init__(self, programme: Programme):
         self.programme = programme
+        #: Whether a hold begins, with weights or without.
+        self._begins = Signal()
+        #: The words of a pixel before that of the set, where it takes these in turn.
+        self._of_set = Signal(range(max(*(layer.sets for layer in programme.layers), 2)))
         self.address_bits = max(programme.depth - 1, 1).bit_length()
         super().__init__(
             {
@@ -52,6 +57,8 @@ class Walk(wiring.Component):
                 "first": Out(1),
                 "last": Out(1),
                 "inside": Out(1),
+                "fresh": Out(1),
+                "set": Out(range(max(*(layer.sets for layer in programme.layers), 2))),
                 "position": Out(range(max(programme.folding.positions, 2))),
                 "address": Out(self.address_bits),
                 "entry": Out(range(max(len(programme.layers), 2))),
@@ -69,9 +76,9 @@ class Walk(wiring.Component):
 
     def _nest(self, m: Module, field: Fields):
         """Counters of the hold that comes next, which move on with ``swap``; and how far its tap is from the first."""
-        finals, carry = [], self.swap
+        finals, carry = [], self._begins
         loops: list[tuple[str, Callable[[Geometry], int]]] = [
-            ("group", lambda g: g.words),
+            ("group", lambda g: g.groups),
             ("column", lambda g: g.conv.window.kernel[1]),
             ("row", lambda g: g.conv.window.kernel[0]),
             ("strip", lambda g: g.strips),
@@ -88,19 +95,23 @@ class Walk(wiring.Component):
             counters.append(counter)
             carry = carry & final
         group, column, row, strip, set_ = finals
-        tap = self._tap(m, field, group, column, row)
+        tap = self._tap(m, field, finals)
+        with m.If(self._begins):
+            m.d.sync += [self.set.eq(counters[4]), self.fresh.eq(~counters[3].any())]
         first = ~(counters[0].any() | counters[1].any() | counters[2].any())
         self._first_strip = ~counters[3].any()
         return first, group & column & row, strip, set_, tap
 
-    def _tap(self, m: Module, field: Fields, group, column, row):
+    def _tap(self, m: Module, field: Fields, finals):
         """Rows and columns of the map, and words of it, between the window's first word and that of the hold."""
         size, bits = _reach(self.programme), self.address_bits
+        group, column, row, strip, set_ = finals
         down, right, words = Signal(size), Signal(size), Signal(bits)
+        next_set = field("next_set", lambda g: int(g.pooled))
         dilation = [field(f"dilation_{n}", _of_window("dilations", n)) for n in range(2)]
-        along = field("next_column", lambda g: g.conv.window.dilations[1] * g.words - (g.words - 1), bits)
+        along = field("next_column", lambda g: g.conv.window.dilations[1] * g.words - (g.groups - 1), bits)
         below = field("next_row", _next_row, bits)
-        with m.If(self.swap):
+        with m.If(self._begins):
             with m.If(~group):
                 m.d.sync += words.eq(words + 1)
             with m.Elif(~column):
@@ -109,6 +120,8 @@ class Walk(wiring.Component):
                 m.d.sync += [words.eq(words + below), right.eq(0), down.eq(down + dilation[0])]
             with m.Else():
                 m.d.sync += [words.eq(0), right.eq(0), down.eq(0)]
+                with m.If(strip):
+                    m.d.sync += self._of_set.eq(Mux(set_, 0, self._of_set + next_set))
         return down, right, words
 
     def _time(self, m: Module, field: Fields, first, last, last_strip, last_set) -> None:
@@ -118,14 +131,15 @@ class Walk(wiring.Component):
         lengths = {
             (strip, ends): field(f"held_{strip}_{ends}", _held(strip, ends)) for strip in (0, 1) for ends in (0, 1)
         }
-        tail = field("tail", lambda g: g.tail - 1)
+        tail, pooled = field("tail", lambda g: g.tail - 1), field("pooled", lambda g: int(g.pooled))
         held = [Mux(last, lengths[strip, 1], lengths[strip, 0]) for strip in (0, 1)]
         closing, count = last & last_strip & last_set, len(self.programme.layers)
         m.d.comb += [
-            self.swap.eq(running & self.full & (left == 0)),
+            self._begins.eq(running & (self.full | pooled) & (left == 0)),
+            self.swap.eq(self._begins & ~pooled),
             last_entry.eq(self.entry == count - 1),
         ]
-        with m.If(self.swap):
+        with m.If(self._begins):
             m.d.sync += [
                 left.eq(Mux(closing, tail, Mux(last_strip, held[1], held[0]))),
                 closes.eq(closing),
@@ -148,7 +162,7 @@ class Walk(wiring.Component):
 
     def _positions(self, m: Module, field: Fields, first, last_strip, tap) -> None:
         """Row, column and word of each position, kept up by additions."""
-        size, bits, swap = _reach(self.programme), self.address_bits, self.swap
+        size, bits, swap = _reach(self.programme), self.address_bits, self._begins
         down, right, words = tap
         names = ("y", "x", "at", "columns")
         shapes = (size, size, bits, range(max(*(g.conv.output.width for g in self.programme.layers), 2)))
@@ -159,7 +173,7 @@ class Walk(wiring.Component):
         initial = [
             field("first_y", lambda g: -g.conv.window.pads[0], size),
             field("first_x", lambda g: -g.conv.window.pads[1], size),
-            field("first_at", _first_word, bits),
+            (field("first_at", _first_word, bits) + self._of_set)[:bits],
             field("last_column", lambda g: g.conv.output.width - 1),
         ]
         for new, start, old, later in zip(begin, initial, base, kept, strict=True):
@@ -245,7 +259,7 @@ def _first_word(layer: Geometry) -> int:
 def _next_row(layer: Geometry) -> int:
     """Words from the last of a row of the window to the first of its next one."""
     window = layer.conv.window
-    back = (window.kernel[1] - 1) * window.dilations[1] * layer.words + layer.words - 1
+    back = (window.kernel[1] - 1) * window.dilations[1] * layer.words + layer.groups - 1
     return window.dilations[0] * layer.conv.input.width * layer.words - back
 
 
