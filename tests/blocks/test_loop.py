@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from hwgen.blocks import GlobalMaxPool, MaxPool
 from hwgen.blocks.loop.looped import LoopedLayers
 from hwgen.blocks.loop.programme import LoopFolding, allocated
 from hwgen.blocks.loop.unit import LoopUnit
@@ -69,7 +70,27 @@ def dense_layers():
     return first, dense(first.output, 3, seed=1)
 
 
+def maximum(source: FeatureMap, window: Window) -> MaxPool:
+    return MaxPool(source, window, (source.type.min, source.type.max))
+
+
+def with_maxima():
+    """Maxima between convolutions, with padding, over strips; of several words a pixel."""
+    one = conv(FeatureMap(6, 5, 3, U8), Window((3, 3), pads=(1, 1, 1, 1)), 6, S8_RESULT)
+    two = maximum(one.output, Window((3, 3), (2, 2), pads=(1, 1, 1, 1)))
+    three = conv(two.output, Window((1, 1)), 10, seed=1)
+    four = maximum(three.output, Window((2, 2), (1, 1), pads=(0, 1, 1, 0)))
+    return one, two, three, four, dense(four.output, 9, S8_RESULT, seed=3)
+
+
+def ends_in_a_maximum():
+    first = conv(FeatureMap(2, 3, 4, U8), Window((1, 1)), 6)
+    return first, GlobalMaxPool(first.output, (0, 255))
+
+
 LAID_OUT = {
+    "maxima": lambda: loop(with_maxima(), portion=4, outputs=8, lanes=4, positions=5, bus=4),
+    "a maximum at the end": lambda: loop(ends_in_a_maximum(), portion=4, outputs=4, lanes=2, positions=8, bus=4),
     "strips": lambda: loop(four_layers(), portion=8, outputs=4, lanes=2, positions=6, bus=8),
     "a strip a layer": lambda: loop(four_layers(), portion=4, outputs=8, lanes=4, positions=16, bus=4, lanes_in=3),
     "three rounds": lambda: loop(four_layers(), portion=2, outputs=6, lanes=2, positions=5, bus=2),
@@ -82,7 +103,7 @@ LAID_OUT = {
         few_bits(), portion=4, outputs=4, lanes=4, positions=4, bus=4, lanes_in=4, lanes_out=3
     ),
 }  # fmt: skip
-QUICK = "a pixel of each", "few bits"
+QUICK = "a pixel of each", "few bits", "a maximum at the end"
 each = pytest.mark.parametrize(
     "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in LAID_OUT]
 )
@@ -114,7 +135,10 @@ def test_random_layers_in_random_layouts(seed):
     layers = []
     for n in range(random.randint(1, 4)):
         result, channels = random.choice([None, S8_RESULT, SHIFTED]), random.randint(1, 9)
-        if random.random() < 0.2:
+        if n and random.random() < 0.3:
+            kernel = (random.randint(1, source.height), random.randint(1, source.width))
+            layers.append(maximum(source, Window(kernel, (random.randint(1, 2), 1))))
+        elif random.random() < 0.2:
             layers.append(dense(source, channels, result, seed=n))
         else:
             layers.append(conv(source, _window(random, source), channels, result, seed=n))
@@ -177,9 +201,14 @@ def test_what_cannot_be_built_is_told(settings, problem):
 def test_layers_that_cannot_be_looped_are_told():
     grouped = conv(FeatureMap(4, 4, 4, U8), Window((3, 3)), 4, group=4)
     with pytest.raises(ModelError, match="in 4 groups is in no loop"):
-        LoopedLayers((grouped,)).convolutions  # noqa: B018
+        LoopedLayers((grouped,)).looped  # noqa: B018
     wide = conv(FeatureMap(4, 4, 4, IntType(16, True)), Window((1, 1)), 4)
     with pytest.raises(ModelError, match="integers of s16 are in no loop"):
         LoopedLayers((wide,)).bits  # noqa: B018
+    limited = MaxPool(FeatureMap(4, 4, 4, U8), Window((2, 2)), (3, 255))
+    with pytest.raises(ModelError, match="a maximum limited to 3 to 255 is in no loop"):
+        LoopedLayers((limited, conv(limited.output, Window((1, 1)), 4))).looped  # noqa: B018
+    with pytest.raises(ModelError, match="no layer with weights"):
+        LoopedLayers((maximum(FeatureMap(4, 4, 4, U8), Window((2, 2))),))
     with pytest.raises(ModelError, match="layer 1 of a loop: it reads 7x6x3 u8, not 4x3x6 s8"):
         LoopedLayers((four_layers()[0], four_layers()[0]))

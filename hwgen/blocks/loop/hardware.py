@@ -76,7 +76,7 @@ class LoopBlock(UnitBlock):
         self._result(m, word, given)
         field = Fields(m, walk.entry, programme.layers)
         x = self._activations(m, word, walk, field)
-        self._sums(m, x, walk, loader, drain, field("pooled", lambda g: int(g.pooled)))
+        self._sums(m, x, walk, loader, drain, field("pooled", lambda g: int(g.pooled), 1))
         self._put(m, write, taken, drain, self._maxima(m, x, walk, field) if self._pools else None)
         return m
 
@@ -159,7 +159,7 @@ class LoopBlock(UnitBlock):
         """The greatest of each channel over the holds, position by position; whether one is done, its place and the
         word."""
         programme, portion, bits = self.programme, self.programme.folding.portion, self.programme.op.bits
-        strobe = walk.strobe & field("pooled", lambda g: int(g.pooled))
+        strobe = walk.strobe & field("pooled", lambda g: int(g.pooled), 1)
         flags = Cat(strobe, walk.first, walk.last & strobe, walk.fresh & (walk.position == 0), walk.position)
         now = delay(m, flags, 2, "max_flags", reset_less=False)
         later = register(m, now, "max_flags_later", reset_less=False)

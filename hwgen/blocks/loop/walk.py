@@ -131,7 +131,7 @@ class Walk(wiring.Component):
         lengths = {
             (strip, ends): field(f"held_{strip}_{ends}", _held(strip, ends)) for strip in (0, 1) for ends in (0, 1)
         }
-        tail, pooled = field("tail", lambda g: g.tail - 1), field("pooled", lambda g: int(g.pooled))
+        tail, pooled = field("tail", lambda g: g.tail - 1), field("pooled", lambda g: int(g.pooled), 1)
         held = [Mux(last, lengths[strip, 1], lengths[strip, 0]) for strip in (0, 1)]
         closing, count = last & last_strip & last_set, len(self.programme.layers)
         m.d.comb += [
