@@ -79,8 +79,6 @@ def edited(plan: Plan, entry: int = -1, **fields) -> str:
             {"covers": ["layer1", "layer2", "layer3", "layer4"]},
             [
                 "p: layers[2], layer 'layer4': layer 'layer1', which it covers, stands in layers[1], too",
-                "p: layers[2], layer 'layer4': node 'layer1': MaxPool is in no loop (limit Conv and Dense); leave it "
-                "out of the loop",
             ],
         ),
         (
