@@ -54,7 +54,7 @@ def device_lines(devices: Sequence[Device], width: int) -> list[str]:
 def _place(device: Device, sources: dict[str, int]) -> str:
     """Board and memories, and the numbers of the sources."""
     words = [device.board] if device.board else []
-    words += [f"DRAM {device.dram_gbps:g} GB/s"] if device.dram_gbps else []
+    words += [f"DRAM {device.dram_mb:,} MB, {device.dram_gbps:g} GB/s"] if device.dram_gbps else []
     words += [f"{device.large_rams:,} x {device.large_kbit} kbit larger RAM"] if device.large_rams else []
     numbers = " ".join(f"[{sources[source]}]" for source in (device.source, device.board_source) if source)
     return f"{', '.join(words)} {numbers}".strip()

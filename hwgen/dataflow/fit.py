@@ -9,6 +9,8 @@ from hwgen.cost.needs import Cost
 from hwgen.device.mapping import needs
 from hwgen.device.needs import Needs
 from hwgen.device.targets import DEVICES, Device
+from hwgen.graph.errors import FitError
+from hwgen.memory.dram.contract import PAGE
 
 from .ultra import chosen, moved, unmoved
 
@@ -98,6 +100,19 @@ class FitTable:
 def fit_table(plan: "Plan", device: Device) -> FitTable:
     """What the stages of ``plan`` need of ``device``, by estimate; the AXI ports, under 100 LUTs, are left out."""
     return fit_costs({stage.name: stage.cost for stage in plan.stages}, device)
+
+
+def check_dram(plan: "Plan", device: Device) -> None:
+    """FitError where what ``plan`` reads from DRAM has no room in that of ``device``."""
+    needed = (1 + sum(unit.read.pages for unit in plan.memories.values())) * PAGE
+    if not plan.memories or (device.dram_mb or 0) << 20 >= needed:
+        return
+    able = [known.name for known in DEVICES if (known.dram_mb or 0) << 20 >= needed]
+    there = f"holds {device.dram_mb << 20:,}" if device.dram_mb else "is not known to be there"
+    raise FitError(
+        f"the design has {needed:,} bytes of weights in DRAM, and that of {device.name} {there}; take a --device with "
+        f"more ({', '.join(able[-3:]) or 'none is known'})"
+    )
 
 
 def fit_costs(costs: Mapping[str, Cost], device: Device) -> FitTable:

@@ -25,8 +25,9 @@ class Device:
     ``dsps`` and ``brams`` are counted in the family's units; ``ram_luts``: how many of the ``luts`` can be RAM.
     ``large_rams`` are memories of ``large_kbit`` each beside the block RAM (:class:`Family`). ``part`` is the maker's
     full name, with package and speed grade. ``dram_gbps``: most that the board's memory moves, in 10^9 bytes a second,
-    if it has one. ``system`` is the processor in it, ``"zynq"`` or ``"mpsoc"``; ``board_part`` what Vivado calls the
-    board. ``most_logic``: the share of ``luts`` and ``ffs`` that may be taken where products are made of them.
+    if it has one; ``dram_mb``: what that holds, in 2^20 bytes; ``dram_ports``: how many ports the logic has to it.
+    ``system`` is the processor in it, ``"zynq"`` or ``"mpsoc"``; ``board_part`` what Vivado calls the board.
+    ``most_logic``: the share of ``luts`` and ``ffs`` that may be taken where products are made of them.
     """
 
     name: str
@@ -41,6 +42,8 @@ class Device:
     large_kbit: int
     board: str | None
     dram_gbps: float | None
+    dram_mb: int | None
+    dram_ports: int | None
     system: str | None
     board_part: str | None
     source: str = field(repr=False)
@@ -80,7 +83,9 @@ def _read(row: dict[str, str]) -> Device:
     whole = ("luts", "ffs", "dsps", "brams", "ram_luts", "large_rams", "large_kbit")
     values: dict[str, Any] = {field.name: row[field.name] or None for field in fields(Device) if field.name in row}
     values |= {name: int(row[name]) for name in whole} | {"family": FAMILIES[row["family"]]}
-    return Device(**values | {"dram_gbps": float(row["dram_gbps"]) if row["dram_gbps"] else None})
+    if row["dram_gbps"]:
+        values |= {"dram_gbps": float(row["dram_gbps"]), **{name: int(row[name]) for name in ("dram_mb", "dram_ports")}}
+    return Device(**values)
 
 
 #: Every device known, by family and size. Xilinx block RAM is counted in halves of 18 kbit.

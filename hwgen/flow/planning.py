@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TypedDict
 
+from hwgen.dataflow.fit import check_dram
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.plan_file import plan_file, read_document
 from hwgen.dataflow.plan_reader import parse_plan
@@ -55,7 +56,10 @@ def choose_plan(
     """
     clock = device.clock(clock)
     if plan is not None:
-        return _checked_plan(read_plan(network, plan), device, weights)
+        given = _checked_plan(read_plan(network, plan), device, weights)
+        if bound:
+            check_dram(given, device)
+        return given
 
     search = Search(network, device, multipliers, bound, lenient, **large_ram(weights))
     if fps is None:

@@ -17,7 +17,7 @@ from .ecp5 import FAMILIES as ECP5
 
 FAMILIES = (replace(ECP5[0], name="mine", maker="Me", series="One"),)
 """
-DEVICE = "mine-9,mine,MINE-9-PKG,9000,9000,20,40,4500,0,0,Mine board,,,,Data sheet,Manual\n"
+DEVICE = "mine-9,mine,MINE-9-PKG,9000,9000,20,40,4500,0,0,Mine board,,,,,,Data sheet,Manual\n"
 
 
 @pytest.fixture

@@ -220,7 +220,8 @@ def test_the_table_of_devices_is_sound():
         assert device(known.part) is known
         if known.board:
             assert known.board_source
-        assert known.dram_gbps is None or known.dram_gbps > 0
+        dram = known.dram_gbps, known.dram_mb, known.dram_ports
+        assert dram == (None, None, None) or min(dram) > 0
     assert {known.family.name for known in DEVICES} == set(FAMILY_TABLE)
 
 

@@ -1,14 +1,18 @@
 """Pipelines of units that read from DRAM: right whatever the memory does, in time with one that keeps its contract."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from hwgen.blocks import MaxPool
 from hwgen.blocks.joints.memory import MemorySource
+from hwgen.dataflow.fit import check_dram
 from hwgen.dataflow.plan import Plan
 from hwgen.dataflow.queues import size_queues
 from hwgen.dataflow.schedule import schedule
-from hwgen.graph.errors import InputError
+from hwgen.device.targets import device
+from hwgen.graph.errors import FitError, InputError
 from hwgen.graph.semantics.window import Window
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.hdl.formal import prove_contract
@@ -130,3 +134,14 @@ def test_the_compiled_memory_notices_reads_beside_the_image():
     short = Bank(unit.memory_image[:64], unit.memory.region, unit.memory.contract, page=2)
     with pytest.raises(MemoryFault, match="leaves the image"):
         design.run({}, {"o": 12}, memories=[CompiledMemory(short)])
+
+
+def test_what_has_no_room_in_dram_is_told():
+    planned = PLANS["fast"]  # two regions of less than a page, and the header
+    check_dram(planned, device("k26"))
+    with pytest.raises(
+        FitError, match=r"12,288 bytes of weights in DRAM, and that of gw1nr-9c is not known to be there"
+    ):
+        check_dram(planned, device("gw1nr-9c"))
+    with pytest.raises(FitError, match=r"that of xck26 is not known to be there; take .*xcu250"):
+        check_dram(planned, replace(device("k26"), dram_mb=0))
