@@ -109,7 +109,7 @@ def simulate(
     if design and result.timing:
         click.echo("\n".join(timing_lines(result, design.schedule)))
     if engine in engines.HARDWARE:
-        click.echo("\n".join(comparison(result)))
+        click.echo("\n".join(comparison(result, len(design.plan.layers) if design else 0)))
     if compared:
         click.echo("\n".join(("", *runtime_lines(compared))))
     if waves is not None:
@@ -257,12 +257,13 @@ def timing_lines(result: Simulation, predicted: Schedule) -> list[str]:
     return lines
 
 
-def comparison(result: Simulation) -> list[str]:
-    """Whether the hardware's integers were golden's, and what it read from DRAM as planned, in lines for people."""
+def comparison(result: Simulation, layers: int) -> list[str]:
+    """Whether the integers of the hardware's ``layers`` were golden's, and what it read from DRAM as planned, in lines
+    for people."""
     traffic = [] if result.traffic is None else [str(result.traffic)]
     if not result.equal:
         return [*(f"Different: {mismatch}" for mismatch in result.mismatches), *traffic]
-    return [*traffic, f"RTL equals golden in all {result.compared:,} integers of {len(result.network.layers)} layers."]
+    return [*traffic, f"RTL equals golden in all {result.compared:,} integers of {layers} layers."]
 
 
 def runtime_lines(result: Comparison) -> list[str]:

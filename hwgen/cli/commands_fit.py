@@ -21,8 +21,9 @@ from hwgen.flow.design import Design
 from hwgen.flow.planning import large_ram
 from hwgen.graph.errors import FitError
 from hwgen.progress import Steps
+from hwgen.report.dram import dram_data, dram_lines
 from hwgen.report.report import network_data
-from hwgen.report.tables import shortened, table
+from hwgen.report.tables import shortened, table, wrapped
 from hwgen.report.text import device_rows, heading
 
 _STEP = "synthesising stage by stage, which takes minutes the first time"
@@ -70,7 +71,8 @@ def lines(design: Design, counts: StageCounts | None, width: int) -> list[str]:
         made += table(*compared_rows(design.fit, fit_needs(counts.total, design.device)), width)
         stages = f"{len(counts.counted)} stages, {counts.kinds} of them different"
         made += [f"Yosys has counted {stages}, each for itself."]
-    return [*made, "", f"Throughput   {speed(design.plan, design)}"]
+    dram = dram_lines(dram_data(design.plan, design.clock))
+    return [*made, "", f"Throughput   {speed(design.plan, design)}", *wrapped(dram, width)]
 
 
 def speed(plan: Plan, design: Design) -> str:

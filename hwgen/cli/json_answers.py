@@ -16,6 +16,7 @@ from hwgen.device.clocks import Clock
 from hwgen.device.targets import Device
 from hwgen.flow.design import Design
 from hwgen.frames.load import Frames
+from hwgen.report.dram import dram_data
 from hwgen.report.report import layers_data
 from hwgen.simulate.differences import RTL, Difference
 from hwgen.simulate.runtime import Comparison
@@ -32,6 +33,7 @@ def build_answer(design: Design, folder: Path) -> dict[str, Any]:
         "settings": report["settings"],
         **_speed(design.plan, design.clock),
         **_room(design.fit),
+        **dram_data(design.plan, design.clock),
         "layers": report["layers"],
         "checked": {**report["check"], "remembered": bool(design.check and design.check.remembered)},
         "board": report["board"],
@@ -51,6 +53,7 @@ def fit_answer(design: Design, counts: StageCounts | None, table: FitTable, othe
     return {
         **_speed(design.plan, design.clock),
         **answer,
+        **dram_data(design.plan, design.clock),
         "layers": layers,
         "fastest_that_fits": other and _speed(other, design.clock),
     }

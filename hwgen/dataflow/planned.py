@@ -47,6 +47,12 @@ class PlannedLayer:
         return self.unit.op
 
     @property
+    def computed(self) -> tuple[tuple[Layer, Any], ...]:
+        """Each layer that it covers, and what is computed for it in hardware."""
+        ops = self.unit.op.convolutions if self.unit.several else (self.op,)
+        return tuple(zip(self.covers, ops, strict=True))
+
+    @property
     def folding(self) -> Any:
         """How its unit is laid out."""
         return self.unit.folding

@@ -54,7 +54,17 @@ def facts(data: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("Multipliers", f"{total['multipliers']:,}", f"{speed['multipliers_busy']:.1%} of their cycles are useful"),
         ("Memory", _memory(total["memory_bits"]), "weights, windows, queues"),
         ("Multiplications", _count(total["multiplications"]), "per frame"),
+        *_dram(data.get("dram")),
     ]
+
+
+def _dram(dram: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+    """What is read of weights, if any are."""
+    if dram is None:
+        return []
+    late = dram["cycles_per_frame"] - dram["cycles_never_late"]
+    remark = f"{late:,} cycles per frame wait for it at most" if late else "always in time"
+    return [("From DRAM", _memory(8 * dram["bytes_per_frame"]), f"per frame, {dram['gbps_needed']:.3g} GB/s; {remark}")]
 
 
 def _memory(bits: int) -> str:
@@ -84,9 +94,12 @@ def next_steps(data: dict[str, Any]) -> list[tuple[str, str]]:
          "python -m hwgen simulate MODEL --input FRAMES --against onnxruntime"),
         (f"{_short(speed['bottleneck'])} sets the pace. See what more multipliers would buy.",
          "python -m hwgen explore MODEL"),
-        ("Run the test bench beside this page, in this folder; any Verilog simulator will do.",
-         f"iverilog -g2005 -o tb.vvp {name}_tb.v {name}.v && vvp tb.vvp"),
     ]  # fmt: skip
+    if "dram" not in data:
+        steps.append(
+            ("Run the test bench beside this page, in this folder; any Verilog simulator will do.",
+             f"iverilog -g2005 -o tb.vvp {name}_tb.v {name}.v && vvp tb.vvp")
+        )  # fmt: skip
     if board := data["board"]:
         steps += [
             (f"Load the bitstream into the board {board['board']}.", f"{board['load']} {board['bitstream']}"),

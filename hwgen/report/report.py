@@ -17,6 +17,7 @@ from hwgen.device.mapping import place
 from hwgen.device.needs import Needs
 from hwgen.device.targets import Device
 from hwgen.graph.network import Network, Output, QuantizedTensor, screenful
+from hwgen.report.dram import dram_data
 from hwgen.report.graph import edges
 from hwgen.report.html import html_of
 from hwgen.report.text import text_of
@@ -94,9 +95,10 @@ def make_report(
         "edges": edges(plan, made.activity),
         "shortcuts": [asdict(shortcut) for shortcut in waiting(plan)],
         "device": made.fit.data,
+        **dram_data(plan, made.clock),
         "board": implementation.data if implementation else None,
         "check": _check(network, check),
-        "exactness": [_proof(layer) for layer in plan.layers],
+        "exactness": [_proof(each.name, op) for layer in plan.layers for each, op in layer.computed],
         "warnings": list(warnings),
     }
     return Report(data, made.activity)
@@ -189,12 +191,12 @@ def _activity(activity: Activity) -> dict[str, Any]:
     return {"layers": [{"layer": name, **asdict(cycles)} for name, cycles in activity.cycles.items()], "queues": queues}
 
 
-def _proof(layer: PlannedLayer) -> dict[str, Any]:
-    """How it is known that the layer's hardware computes what golden defines."""
-    proved = getattr(layer.op, "requantization", layer.op)
+def _proof(layer: str, op: Any) -> dict[str, Any]:
+    """How it is known that the hardware of a layer computes what golden defines."""
+    proved = getattr(op, "requantization", op)
     if hasattr(proved, "certificate"):
-        return {"layer": layer.name, **proved.certificate()}
-    return {"layer": layer.name, "form": "none", "proved": "nothing is rounded: no requantisation"}
+        return {"layer": layer, **proved.certificate()}
+    return {"layer": layer, "form": "none", "proved": "nothing is rounded: no requantisation"}
 
 
 def _check(network: Network, result: Simulation | None) -> dict[str, Any] | None:

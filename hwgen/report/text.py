@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hwgen.device.clocks import Clock
+from hwgen.report.dram import dram_lines
 from hwgen.report.tables import by, counts, labelled, shortened, table, wrapped
 
 _NUMBERS = 64  # characters that the other columns of the table of layers may take
@@ -19,6 +20,7 @@ def text_of(data: dict[str, Any], width: int) -> str:
         heading(data),
         layer_table(data, width),
         speed_lines(data),
+        dram_lines(data),
         activity_lines(data, width),
         queue_lines(data, width),
         shortcut_lines(data, width),

@@ -68,6 +68,7 @@ def _simulated(made: Hardware, frames: np.ndarray, engine: str) -> Simulation:
 def _key(made: Hardware, verilog: dict[str, str], expected: dict[str, np.ndarray]) -> str:
     """A hash of the hardware, of what goes in, and of what must come out of every layer."""
     image = made.plan.load_image() if made.plan.loading else b""
+    image += made.plan.dram_image()
     return fingerprint(version("hwgen"), made.plan.to_json(), verilog, expected, image)
 
 
