@@ -253,6 +253,11 @@ class OperatorUnit(Unit):
     def outputs(self) -> tuple[Port, ...]:
         return (Port(self.op.output, self.folding.lanes_out),)
 
+    @property
+    def computed(self) -> tuple[Any, ...]:
+        """What it computes for each of its layers."""
+        return (self.op,)
+
     def golden(self, *inputs: Any, **unused: Any) -> tuple[np.ndarray, ...]:
         return (self.op.golden(*inputs),)
 

@@ -10,8 +10,8 @@ from typing import Any
 from hwgen.graph.errors import InputError, middle_cut
 
 FORMAT = 3
-#: Operators that each Conv, ConvTranspose, Gemm or MatMul of a model becomes one of, or a part of the last.
-WEIGHTED = ("Conv", "ConvTranspose", "Dense", "LoopedLayers")
+#: Operators that each Conv, ConvTranspose, Gemm or MatMul of a model becomes one of.
+WEIGHTED = ("Conv", "ConvTranspose", "Dense")
 
 #: JSON's names of types, the Python types that ``json`` reads them as, and how messages call them.
 TYPES = {
@@ -63,10 +63,11 @@ def read_document(text: str, file: str) -> dict[str, Any]:
 
 def check_layers(text: str, weighted: int, file: str = "plan") -> None:
     """InputError where the text of a plan is of a network with another number of ``weighted`` layers than the model's:
-    so much shows before layers have names."""
+    so much shows before layers have names, unless a loop covers some."""
     entries = read_document(text, file)["layers"]
-    found = sum(len(entry.get("covers", [entry["name"]])) for entry in entries if entry.get("operator") in WEIGHTED)
-    if all("operator" in entry for entry in entries) and found != weighted:
+    found = sum(entry.get("operator") in WEIGHTED for entry in entries)
+    told = all("operator" in entry and "covers" not in entry for entry in entries)
+    if told and found != weighted:
         raise InputError(
             f"{file}: of another network, with {found} layers that have weights (the model has {weighted}); give the "
             "plan.json that build wrote for this model"

@@ -49,8 +49,7 @@ class PlannedLayer:
     @property
     def computed(self) -> tuple[tuple[Layer, Any], ...]:
         """Each layer that it covers, and what is computed for it in hardware."""
-        ops = self.unit.op.convolutions if self.unit.several else (self.op,)
-        return tuple(zip(self.covers, ops, strict=True))
+        return tuple(zip(self.covers, self.unit.computed, strict=True))
 
     @property
     def folding(self) -> Any:

@@ -19,7 +19,7 @@ from hwgen.graph.notice import warn_caller
 from hwgen.graph.quantize.recipe import DEFAULT, Recipe
 from hwgen.names import identifier
 from hwgen.progress import Notes, Progress, silent
-from hwgen.projects import check_projects
+from hwgen.projects import check_connected, check_projects
 from hwgen.tools.yosys import compile_early
 from hwgen.top.loading import AUTO, OWN, waiting
 
@@ -102,7 +102,9 @@ def build(
     projects = tuple(projects)
     check_projects(projects, _target(settings.get("device")))
     prepare_yosys(settings.get("progress") or silent)
-    design = compile(model, **settings).checked()
+    design = compile(model, **settings)
+    check_connected(projects, design.plan)
+    design = design.checked()
     design = design.implemented(board, **making or {}) if board else design
     design.write(folder, projects)
     return design

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from hwgen.accelerator import Accelerator, Hardware
+from hwgen.dataflow.plan import Plan
 from hwgen.device.targets import DEVICES, Device
 from hwgen.graph.errors import InputError
 
@@ -65,17 +66,23 @@ def check_projects(kinds: Iterable[str], device: Device) -> None:
             )
 
 
+def check_connected(kinds: Iterable[str], plan: Plan) -> None:
+    """Raise InputError where ``plan`` reads from DRAM, and there are any ``kinds``."""
+    names = " ".join(f"--project {kind}" for kind in kinds)
+    if names and plan.memories:
+        raise InputError(
+            f"{names}: the design reads weights from DRAM, to which no project connects it yet; leave projects out and "
+            "connect m_axi yourself"
+        )
+
+
 def project_files(kinds: Iterable[str], made: Accelerator) -> dict[str, str]:
     """The files of the projects ``kinds`` for what was ``made``, each kind in a folder of its name."""
     kinds = tuple(dict.fromkeys(kinds))
     if not kinds:
         return {}
     check_projects(kinds, made.device)
-    if made.plan.memories:
-        raise InputError(
-            f"--project {' --project '.join(kinds)}: the design reads weights from DRAM, to which no project connects "
-            "it yet; leave projects out and connect m_axi yourself"
-        )
+    check_connected(kinds, made.plan)
     outputs = len(made.network.results)
     if outputs > MOST_OUTPUTS and kinds != ("quartus",):
         raise InputError(

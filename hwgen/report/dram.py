@@ -42,7 +42,7 @@ def _loop(layer: PlannedLayer, interval: int) -> dict[str, Any]:
         "layer": layer.name,
         "covers": [each.name for each in layer.covers],
         "bytes_per_frame": unit.memory.region.size,
-        "weight_bytes": sum(conv.weights.size for conv in unit.op.convolutions) * unit.op.weight.width // 8,
+        "weight_bytes": sum(each.weights.size for each in unit.op.layers if each.macs) * unit.op.weight.width // 8,
         "buffer_bytes": -(-made.depth * folding.portion * unit.op.bits // 8),
         "busy": unit.op.macs / (folding.portion * folding.outputs * interval),
     }

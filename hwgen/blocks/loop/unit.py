@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,10 @@ class LoopUnit(OperatorUnit):
     @classmethod
     def suits(cls, op: Operator) -> bool:
         return isinstance(op, LoopedLayers)
+
+    @property
+    def computed(self) -> tuple[Any, ...]:
+        return self.op.looped
 
     @cached_property
     def programme(self) -> Programme:
