@@ -225,7 +225,7 @@ def check_unit(unit: Unit, frames: int = STEADY_FRAMES, seed: int = 0, library: 
     streams = [name for name in sources if name != "w"]
     beats = {name: to_beats(v, p.map.type, p.lanes) for name, v, p in zip(streams, x, unit.inputs, strict=True)}
     if unit.memory:
-        beats["w"] = list(beats_of(unit.memory_image * frames, unit.memory.region.bus))
+        beats["w"] = list(beats_of(unit.memory.given(unit.memory_image) * frames, unit.memory.region.bus))
     wanted = dict(zip(sinks, zip(unit.golden(*x), unit.outputs, strict=True), strict=True))
     for want, port in wanted.values():
         if want.shape != (frames, *port.map.shape):

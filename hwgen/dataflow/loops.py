@@ -101,6 +101,6 @@ def alone(unit: LoopUnit) -> int:
     """Cycles per frame of a loop with its memory and nothing else."""
     web = Web()
     frames = web.link()
-    (weights,) = web.add((unit.memory.actor,), ())
+    (weights,) = web.add(unit.memory.actors, ())
     web.add(unit.actors, [frames, weights])
     return web.settle().interval

@@ -197,7 +197,7 @@ def memories(pipeline, plan: Plan, memory: Memory, frames: int) -> list[ReadMemo
 def patience(plan: Plan) -> int:
     """Cycles in which even broken memories bring a frame, each burst asked for when the one before is there."""
     reads = [unit.read for unit in plan.memories.values()]
-    return sum(LATE * (read.contract.latency * read.region.bursts + int(read.actor.busy.sum())) for read in reads)
+    return sum(LATE * (read.contract.latency * read.region.bursts + int(read.actors[0].busy.sum())) for read in reads)
 
 
 def beats_of(image: bytes, bus: int) -> Iterator[int]:

@@ -92,6 +92,7 @@ LAID_OUT = {
     "maxima": lambda: loop(with_maxima(), portion=4, outputs=8, lanes=4, positions=5, bus=4),
     "a maximum at the end": lambda: loop(ends_in_a_maximum(), portion=4, outputs=4, lanes=2, positions=8, bus=4),
     "strips": lambda: loop(four_layers(), portion=8, outputs=4, lanes=2, positions=6, bus=8),
+    "sets that are kept": lambda: loop(four_layers(), portion=8, outputs=4, lanes=2, positions=6, bus=8, kept=40),
     "a strip a layer": lambda: loop(four_layers(), portion=4, outputs=8, lanes=4, positions=16, bus=4, lanes_in=3),
     "three rounds": lambda: loop(four_layers(), portion=2, outputs=6, lanes=2, positions=5, bus=2),
     "a pixel a word": lambda: loop(
@@ -116,7 +117,7 @@ def test_every_beat_moves_in_its_cycle(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("contract", [FAST, SLOW])
-@pytest.mark.parametrize("name", ["strips", "a pixel of each"])
+@pytest.mark.parametrize("name", ["sets that are kept", "a pixel of each"])
 def test_weights_that_come_late_are_waited_for_as_foretold(name, contract):
     check_planned(LAID_OUT[name](), contract, Memory(WORST))
 
@@ -147,6 +148,9 @@ def test_random_layers_in_random_layouts(seed):
     portion, outputs = lanes * random.choice([1, 2, 4]), lanes * random.randint(1, 4)
     bus, positions = random.choice([1, 2, 8]), random.randint(4, 20)
     unit = loop(layers, portion=portion, outputs=outputs, lanes=lanes, positions=positions, bus=bus)
+    if random.random() < 0.5:
+        least = replace(unit.programme, folding=replace(unit.folding, kept=1)).replay.least
+        unit = replace(unit, folding=replace(unit.folding, kept=least + random.randint(0, 9)))
     check_planned(unit, (random.randint(5, 40), str(random.randint(1, 8))), Memory(WORST))
 
 
@@ -163,6 +167,14 @@ def _window(random: Random, source: FeatureMap) -> Window:
 def test_its_streams_keep_the_contract():
     layer = conv(FeatureMap(2, 2, 2, U8), Window((1, 1)), 2)
     prove_contract(loop([layer], portion=2, outputs=2, lanes=2, positions=4, bus=2).block())
+
+
+def test_kept_sets_are_read_once():
+    kept, again = (LAID_OUT[name]().programme for name in ("sets that are kept", "strips"))
+    assert (kept.holds == again.holds).all()
+    assert kept.read < again.read
+    assert kept.read == len(kept.image)
+    assert LAID_OUT["sets that are kept"]().memory.given(kept.image) == again.image
 
 
 def test_holds_take_what_the_formula_says():
@@ -188,6 +200,7 @@ def test_maps_that_live_together_lie_apart(sizes):
         ({"lanes_in": 2}, "lanes_in 2 does not divide the 3 channels of a pixel"),
         ({"lanes_out": 9}, "lanes_out 9 does not divide portion 8: a divisor, or a whole pixel"),
         ({"bus": 6}, "bus is 6: a power of 2"),
+        ({"kept": 4}, "kept 4 does not hold a set (limit 24 or more, or 0)"),
         ({"positions": 3}, "positions 3 (limit 4 or more)"),
         ({"products": 4}, "products 4 a multiplier (limit 1 or 2)"),
         ({"rate": "1/0"}, """rate '1/0' is not a number of bytes a cycle over 0, as text: "8" or "16/3\""""),

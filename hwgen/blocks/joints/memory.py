@@ -13,7 +13,6 @@ from hwgen.cost.actor import Actor
 from hwgen.cost.needs import Cost
 from hwgen.graph.types import U8, FeatureMap
 from hwgen.memory.dram.port import MemoryRead, ReadPort
-from hwgen.memory.ram import ram_need
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,20 +42,21 @@ class MemorySource(Unit):
 
     @property
     def outputs(self) -> tuple[Port, ...]:
-        region = self.read.region
-        return (Port(FeatureMap(1, region.beats, region.bus, U8), region.bus),)
+        bus = self.read.region.bus
+        return (Port(FeatureMap(1, self.read.beats, bus, U8), bus),)
 
     def golden(self, *inputs: Any, **unused: Any) -> tuple[np.ndarray, ...]:
         """One frame."""
-        return (np.frombuffer(self.image, np.uint8).reshape(1, *self.outputs[0].map.shape),)
+        given = self.read.given(self.image)
+        return (np.frombuffer(given, np.uint8).reshape(1, *self.outputs[0].map.shape),)
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:
-        return (self.read.actor,)
+        return self.read.actors
 
     @cached_property
     def cost(self) -> Cost:
-        return self.costing(self.read.logic, [ram_need("queue", 8 * self.read.region.bus, self.read.places)])
+        return self.costing(self.read.logic, self.read.memories)
 
     def block(self) -> wiring.Component:
         return ReadPort(self.read)

@@ -22,6 +22,7 @@ from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.hdl.contents import Contents
 from hwgen.memory.dram.contract import Contract
+from hwgen.memory.dram.replay import ReplayPlan, Section
 
 #: Cycles that a hold takes at least, so that a sum is in memory when the next hold reads it.
 LEAST = 4
@@ -35,7 +36,8 @@ class LoopFolding:
     """How a loop is laid out: ``portion`` channels of a pixel by ``outputs`` in a cycle, ``products`` a multiplier,
     ``lanes`` results requantised in a cycle, sums of ``positions`` pixels at a time. Weights come over ``bus`` bytes
     from a memory that keeps a contract of ``latency`` cycles and ``rate`` bytes a cycle (a fraction, as text), with
-    ``places`` for beats."""
+    ``places`` for beats; ``kept`` are places for those of a set that several strips take, which are
+    read once then (0: read for each strip)."""
 
     portion: int
     outputs: int
@@ -48,6 +50,7 @@ class LoopFolding:
     latency: int = 64
     rate: str = "8"
     places: int = 256
+    kept: int = 0
 
     @property
     def contract(self) -> Contract:
@@ -269,16 +272,33 @@ class Programme:
         return np.cumsum(np.concatenate(own))
 
     @cached_property
+    def replay(self) -> ReplayPlan | None:
+        """What gives the weights of a set for each strip, where that keeps them."""
+        if not self.folding.kept:
+            return None
+        sections = tuple(
+            Section(layer.sets, layer.rounds * self.constant_beats, layer.steps * self.word_beats, layer.strips)
+            for layer in self.weighted
+        )
+        return ReplayPlan(sections, self.folding.bus, self.folding.kept)
+
+    @property
+    def read(self) -> int:
+        """Bytes that are read of memory for each frame."""
+        beats = sum(each.read for each in self.replay.sections) if self.replay else int(self.beats[-1])
+        return beats * self.folding.bus
+
+    @cached_property
     def image(self) -> bytes:
-        """What is read of memory for each frame: for each set the constants of its channels, then its weights, strip
-        by strip."""
+        """What is read of memory for each frame: for each set the constants of its channels, then its weights, for
+        each strip unless they are kept."""
         return b"".join(self._of_set(layer, n) for layer in self.weighted for n in range(layer.sets))
 
     def _of_set(self, layer: Geometry, n: int) -> bytes:
         constants = self._rows(self._constants(layer, n), self.constant_beats)
         weights = layer.weights[n].reshape(layer.steps, -1)
         words_ = self._rows(Contents.packed(weights, self.op.weight.width), self.word_beats)
-        return constants + words_ * layer.strips
+        return constants + words_ * (1 if self.replay else layer.strips)
 
     def _rows(self, contents: Contents, beats: int) -> bytes:
         rows = contents.rows

@@ -48,8 +48,8 @@ class LoopUnit(OperatorUnit):
 
     @cached_property
     def memory(self) -> MemoryRead:
-        size = int(self.programme.beats[-1]) * self.folding.bus
-        return MemoryRead(Region(size, self.folding.bus), self.folding.contract, self.folding.places)
+        region = Region(self.programme.read, self.folding.bus)
+        return MemoryRead(region, self.folding.contract, self.folding.places, self.programme.replay)
 
     @property
     def memory_image(self) -> bytes:
@@ -90,8 +90,12 @@ class LoopUnit(OperatorUnit):
 
     def _waiting(self) -> list[str]:
         """What is wrong with the places for beats that wait."""
-        burst, places = self.memory.region.burst, self.folding.places
-        return [] if places >= burst else [f"places {places} do not hold a burst (limit {burst} or more)"]
+        read, found = self.memory, []
+        if read.places < read.region.burst:
+            found.append(f"places {read.places} do not hold a burst (limit {read.region.burst} or more)")
+        if read.replay and read.replay.places < read.replay.least:
+            found.append(f"kept {read.replay.places} does not hold a set (limit {read.replay.least} or more, or 0)")
+        return found
 
     @cached_property
     def actors(self) -> tuple[Actor, ...]:

@@ -61,7 +61,7 @@ class ReplayPlan:
     @property
     def least(self) -> int:
         """Places without which it would stand still."""
-        return max(max(section.once, section.again) for section in self.sections)
+        return max((section.again for section in self.sections if section.times > 1), default=1)
 
     def _joined(self, parts: Iterable[np.ndarray]) -> np.ndarray:
         starts = np.cumsum([0, *(section.read for section in self.sections)])
