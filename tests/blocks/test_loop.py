@@ -200,7 +200,7 @@ def test_maps_that_live_together_lie_apart(sizes):
         ({"lanes_in": 2}, "lanes_in 2 does not divide the 3 channels of a pixel"),
         ({"lanes_out": 9}, "lanes_out 9 does not divide portion 8: a divisor, or a whole pixel"),
         ({"bus": 6}, "bus is 6: a power of 2"),
-        ({"kept": 4}, "kept 4 does not hold a set (limit 24 or more, or 0)"),
+        ({"kept": 4}, "kept 4 does not hold a set (limit 36 or more, or 0)"),
         ({"positions": 3}, "positions 3 (limit 4 or more)"),
         ({"products": 4}, "products 4 a multiplier (limit 1 or 2)"),
         ({"rate": "1/0"}, """rate '1/0' is not a number of bytes a cycle over 0, as text: "8" or "16/3\""""),
