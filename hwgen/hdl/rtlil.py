@@ -18,6 +18,8 @@ from hwgen.hdl.contents import Contents
 from hwgen.hdl.elements import CONTENTS, Library
 
 _ID = re.compile(r"\\\S+")
+#: What says in a multiplexer, behind its first line, that it has no bits.
+_EMPTY = "    parameter \\WIDTH 0"
 _DROPPED_ATTRIBUTES = re.compile(r"\s*attribute \\(src|top|generator|amaranth\.\S*|enum_\S*|wiretype) ")
 
 
@@ -125,6 +127,7 @@ def _tidied(text: str, cells: Mapping[str, str]) -> "tuple[list[_Module], dict[s
             (module.cells,) = _split(made)
     forms = [form for module in modules for form in module.forms]
     for form in forms:
+        form.drop_empty()
         form.drop_needless()
     _drop_empty_ports(forms)
     places = _rom_places(modules)
@@ -155,6 +158,13 @@ class _Module:
     def content(self) -> tuple[str, ...]:
         """What equal modules have in common."""
         return tuple("\n".join(form.lines) for form in self.forms)
+
+    def drop_empty(self) -> None:
+        """Remove multiplexers of no bits: Amaranth writes no wire for what they give."""
+        at = [n for n, line in enumerate(self.lines) if line == _EMPTY]
+        for parameter in reversed(at):
+            end = self.lines.index("  end", parameter)
+            del self.lines[parameter - 1 : end + 1]
 
     def drop_needless(self) -> None:
         """Remove wires that are assigned and never read: they repeat a field of another signal."""

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -375,3 +375,19 @@ def test_a_cache_is_made_where_home_cannot_be_written(monkeypatch):
         assert cache_environment() == {}
     finally:
         cache_environment.cache_clear()
+
+
+class OfNoBits(wiring.Component):
+    """A choice between a number that has but one value and itself."""
+
+    o: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        never, first = Signal(range(1)), Signal()
+        m.d.sync += [first.eq(~first), never.eq(Mux(first, 0, never)), self.o.eq(self.o + Mux(first, never, never))]
+        return m
+
+
+def test_a_choice_between_nothing_and_nothing_is_nothing():
+    assert "module" in to_verilog(OfNoBits(), "top")
