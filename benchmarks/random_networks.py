@@ -4,7 +4,8 @@
 
 Written as the common quantisers do: QDQ, u8 activations, s8 weights with a scale for each channel, int32 biases. Scales
 are chosen so that activations use their range. MobileNet: Howard et al., arXiv 1704.04861; ResNet: He et al., arXiv
-1512.03385; DS-CNN: Zhang et al., arXiv 1711.07128; the small ones as in MLPerf Tiny.
+1512.03385; VGG: Simonyan and Zisserman, arXiv 1409.1556; DS-CNN: Zhang et al., arXiv 1711.07128; the small ones as in
+MLPerf Tiny.
 """
 
 from collections.abc import Callable
@@ -94,6 +95,11 @@ class _Builder:
     def add(self, a: _Tensor, b: _Tensor) -> _Tensor:
         return _Tensor(self.pair(self.node("Relu", [self.node("Add", [a.name, b.name])])), a.shape)
 
+    def halved(self, x: _Tensor) -> _Tensor:
+        """The maximum of two by two."""
+        made = self.node("MaxPool", [x.name], kernel_shape=[2, 2], strides=[2, 2])
+        return _Tensor(self.pair(made), (x.shape[0], x.shape[1] // 2, x.shape[2] // 2))
+
     def max_pool(self, x: _Tensor) -> _Tensor:
         made = self.node("MaxPool", [x.name], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
         return _Tensor(self.pair(made), (x.shape[0], (x.shape[1] + 1) // 2, (x.shape[2] + 1) // 2))
@@ -134,6 +140,17 @@ def resnet(depth: int) -> onnx.ModelProto:
             shortcut = x if x.shape == y.shape else net.conv(x, y.shape[0], 1, stride, relu=False)
             x = net.add(y, shortcut)
     return net.model(net.dense(net.average(x), 1000), shape)
+
+
+def vgg16_features() -> onnx.ModelProto:
+    """VGG-16 for ImageNet, its thirteen convolutions."""
+    net, shape = _Builder("vgg16_features"), (3, 224, 224)
+    x = net.input(shape)
+    for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(count):
+            x = net.conv(x, width, 3)
+        x = net.halved(x)
+    return net.model(x, shape)
 
 
 def resnet_cifar(depth: int) -> onnx.ModelProto:
@@ -187,6 +204,7 @@ NETWORKS: dict[str, Callable[[], onnx.ModelProto]] = {
     "resnet8": lambda: resnet_cifar(8),
     "resnet20": lambda: resnet_cifar(20),
     **{f"resnet{depth}": lambda depth=depth: resnet(depth) for depth in (18, 34, 50, 101, 152)},
+    "vgg16_features": vgg16_features,
     "mobilenet_v1": mobilenet_v1,
     "mobilenet_v1_vww": lambda: mobilenet_v1(96, 0.25, 2),
     "ds_cnn": ds_cnn,
