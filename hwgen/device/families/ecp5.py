@@ -78,7 +78,7 @@ _ECP5 = Family(
     clock=UsualClock(
         100e6,
         "measured",
-        "docs/clock.md: LeNet-5 114.8 MHz after place and route, speed grade 6",
+        "docs/clock.md: LeNet-5 113.3 MHz after place and route, speed grade 6",
     ),
     synth="synth_ecp5 -top {top}",
     cells={
