@@ -14,7 +14,9 @@ class Fields:
     """Numbers of the layer in turn, a cycle after ``entry``: a register for each that is not the same for all."""
 
     def __init__(self, m: Module, entry: Signal, layers: tuple[Geometry, ...]):
-        self._m, self._entry, self._layers = m, entry, layers
+        # A module of its own: what is asked for under a condition is kept up all the same.
+        m.submodules.fields = self._m = Module()
+        self._entry, self._layers = entry, layers
 
     def __call__(self, name: str, of: Callable[[Geometry], int], bits: int | None = None) -> Value:
         """What ``of`` says of the layer; modulo ``2^bits`` where these are given."""
