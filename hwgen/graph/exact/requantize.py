@@ -27,7 +27,7 @@ A third form, ``raw``, is for sums that nothing quantises: accumulator plus bias
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -41,6 +41,7 @@ _MAX_MULTIPLIER_BITS = 28  # the float form needs 24 and the spread of the scale
 _MOST_SHIFT = 45  # of a line
 _LINE_OUTPUTS = 1 << 12  # beyond so many outputs no line is found that is shorter than the float form
 _MOST_THRESHOLDS = 1 << 20  # that are kept, so that memory stays bounded
+_KEPT = 256  # forms: the same layer is asked about again, by other models of a process as well
 _THRESHOLDS_AT_ONCE = 1 << 16  # so that what is computed of them stays in the processor's cache
 
 
@@ -106,14 +107,23 @@ def fit(
     ``bias`` int64 [C] is what is still to be added to the raw accumulator. Raises :class:`ModelError` where
     no form is exact (the channels' scales are too far apart for products of 62 bits).
     """
-    scale = np.asarray(scale, np.float32).reshape(-1)
-    low, high = np.asarray(low, np.int64).reshape(-1), np.asarray(high, np.int64).reshape(-1)
-    layer_bias = np.zeros_like(low) if bias is None else np.asarray(bias, np.int64).reshape(-1)
-    problem = Problem(scale, zero_point, (int(clamp[0]), int(clamp[1])), low, high, layer_bias)
+    added = np.zeros_like(low) if bias is None else bias
+    arrays = (np.asarray(each, np.int64).tobytes() for each in (low, high, added))
+    return _fitted(np.asarray(scale, np.float32).tobytes(), *arrays, int(zero_point), (int(clamp[0]), int(clamp[1])))
+
+
+@lru_cache(maxsize=_KEPT)
+def _fitted(
+    scale: bytes, low: bytes, high: bytes, layer_bias: bytes, zero_point: int, clamp: tuple[int, int]
+) -> Requantization:
+    """:func:`fit` of arrays as bytes."""
+    scales = np.frombuffer(scale, np.float32)
+    lows, highs, biases = (np.frombuffer(each, np.int64) for each in (low, high, layer_bias))
+    problem = Problem(scales, zero_point, clamp, lows, highs, biases)
     for form in problem.forms():
         if problem.proves(form):
             return form
-    live, (_, kind) = scale[problem.live], problem.operand("float")
+    live, (_, kind) = scales[problem.live], problem.operand("float")
     raise ModelError(
         f"requantisation: no exact hardware form for scales from {live.min():.3g} to {live.max():.3g} and accumulators "
         f"of {kind.width} bits (limit {WIDEST} bits for their product); make the scales more alike"
