@@ -15,7 +15,8 @@ Rule = Callable[["Editor", Node], Sequence[Node]]
 
 
 class Editor:
-    """A graph under change. ``done()`` returns the new graph, without what nobody reads any more."""
+    """A graph under change, whose shapes are inferred. ``done()`` returns the new graph, without what nobody reads any
+    more."""
 
     def __init__(self, graph: Graph):
         self.graph = graph
@@ -97,8 +98,26 @@ class Editor:
         nodes = live_nodes(self.nodes, self.outputs)
         read = {name for node in nodes for name in node.inputs} | set(self.outputs)
         constants = {name: value for name, value in self.constants.items() if name in read}
+        if self._as_before(nodes, constants):
+            return self.graph  # most passes find nothing to do in most graphs
         ends = replace(self.graph, outputs=self.outputs, head=self.head, results=self.results)
         return infer_shapes(replace(ends, nodes=nodes, constants=constants))
+
+    def _as_before(self, nodes: Sequence[Node], constants: Mapping[str, np.ndarray]) -> bool:
+        """Whether the graph would have the very nodes and constants that it had, and the same ends."""
+        before = self.graph
+        return (
+            (self.outputs, self.results) == (before.outputs, before.results)
+            and _same(self.head, before.head)
+            and _same(nodes, before.nodes)
+            and constants.keys() == before.constants.keys()
+            and all(value is before.constants[name] for name, value in constants.items())
+        )
+
+
+def _same(now: Sequence[Node], before: Sequence[Node]) -> bool:
+    """Whether the nodes are the very same."""
+    return len(now) == len(before) and all(a is b for a, b in zip(now, before, strict=True))
 
 
 def rewritten(graph: Graph, rules: Mapping[str, Rule]) -> Graph:
