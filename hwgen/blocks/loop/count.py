@@ -19,11 +19,14 @@ def products(programme: Programme) -> tuple[Products, ...]:
 
 
 def memories(programme: Programme, queue: int) -> tuple[MemoryNeed, ...]:
-    """Frame buffer, sums that are made, sums that are whole, constants, and results that wait."""
+    """Frame buffer, sums that are made, sums that are whole, maxima, constants, and results that wait. Where parts of a
+    word are written, the ninth bit of each byte of a block RAM is of no use."""
     folding, sums = programme.folding, programme.op.sums.width * programme.folding.outputs
-    rounds = SLOTS * folding.outputs // folding.lanes
+    rounds, word = SLOTS * folding.outputs // folding.lanes, folding.portion * programme.op.bits
+    maxima = (ram_need("maxima", word, folding.positions),) if programme.pools else ()
     return (
-        ram_need("frames", folding.portion * programme.op.bits, programme.depth),
+        ram_need("frames", word if programme.grain == folding.portion else -(-9 * word // 8), programme.depth),
+        *maxima,
         ram_need("partial", sums, folding.positions),
         ram_need("whole", sums, folding.positions),
         ram_need("constants", programme.constant_bits, rounds),
@@ -35,7 +38,10 @@ def logic(programme: Programme, queue: int) -> Logic:
     """All that is neither memory nor multiplier."""
     folding = programme.folding
     out = programme.op.output.type.width * folding.lanes_out
-    return _array(programme) + _loader(programme) + _drain(programme) + _walk(programme) + queue_logic(queue, out)
+    pools = _maxima(programme) if programme.pools else Logic()
+    return (
+        pools + _array(programme) + _loader(programme) + _drain(programme) + _walk(programme) + queue_logic(queue, out)
+    )
 
 
 def _array(programme: Programme) -> Logic:
@@ -48,6 +54,16 @@ def _array(programme: Programme) -> Logic:
     flags = delayed(at + 3, programme.timing.dot + 3)
     reads = 2 * read_register(folding.outputs * sums, folding.positions)
     return x + dot + whole + flags + reads
+
+
+def _maxima(programme: Programme) -> Logic:
+    """Of each channel the greater one, and where it goes."""
+    word, at = programme.folding.portion * programme.op.bits, index_bits(programme.depth)
+    greater = programme.folding.portion * adder(programme.op.bits)
+    flags = delayed(index_bits(programme.folding.positions) + 4, 3)
+    place = 2 * adder_register(at) + Logic(mux=2 * at)
+    reads = read_register(word, programme.folding.positions)
+    return greater + Logic(mux=2 * word, register=2 * word) + flags + place + reads
 
 
 def _loader(programme: Programme) -> Logic:

@@ -77,7 +77,7 @@ class LoopBlock(UnitBlock):
         field = Fields(m, walk.entry, programme.layers)
         x = self._activations(m, word, walk, field)
         self._sums(m, x, walk, loader, drain, field("pooled", lambda g: int(g.pooled), 1))
-        self._put(m, write, taken, drain, self._maxima(m, x, walk, field) if self._pools else None)
+        self._put(m, write, taken, drain, self._maxima(m, x, walk, field) if programme.pools else None)
         return m
 
     def _buffer(self, m: Module, address):
@@ -91,11 +91,6 @@ class LoopBlock(UnitBlock):
         write, read = store.write_port(granularity=programme.grain * bits), store.read_port()
         m.d.comb += read.addr.eq(address)
         return write, read.data
-
-    @property
-    def _pools(self) -> bool:
-        """Whether there is any maximum."""
-        return any(layer.pooled for layer in self.programme.layers)
 
     def _put(self, m: Module, write, taken: Beats, drain: Drain, maxima: tuple | None) -> None:
         """A beat of the frame, or results, into its part of a word, through a register."""

@@ -224,6 +224,11 @@ class Programme:
         ends = zip(self.op.looped, self.starts, self.starts[1:], strict=False)
         return tuple(Geometry(conv, self.folding, base, target, self.timing) for conv, base, target in ends)
 
+    @property
+    def pools(self) -> bool:
+        """Whether there is any maximum."""
+        return any(layer.pooled for layer in self.layers)
+
     @cached_property
     def weighted(self) -> tuple[Geometry, ...]:
         """Those of the layers that have weights."""
