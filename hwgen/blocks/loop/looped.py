@@ -239,8 +239,7 @@ class LoopedLayers(Operator):
 
     def check(self) -> None:
         """LoopedError where they cannot be computed one after the other on one array."""
-        assert self.weight
-        assert self.looped
+        _ = self.weight, self.looped
 
 
 def _width(type_: IntType) -> int:
