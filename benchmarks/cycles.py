@@ -95,7 +95,7 @@ def agreement(plan: Plan, count: int) -> str:
     compiled.design.load()
     made = time.perf_counter()
     for stall in (None, 3):
-        tensors, _, (given, *_) = compiled.run(Feed.of(plan, frames), stall=stall)
+        tensors, _, (given, *_), _ = compiled.run(Feed.of(plan, frames), stall=stall)
         wrong += sum(np.count_nonzero(tensors[name] != integers) for name, integers in want.items())
         cycles += int(given[-1])
         if stall is None:

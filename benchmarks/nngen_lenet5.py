@@ -145,7 +145,7 @@ def hwgen(file: Path, budget: int, images: int) -> Measured:
         compiled = CompiledPlan(search(network, multipliers=budget))
         compiled.design.load()
         made = time.perf_counter()
-        tensors, _, (given,) = compiled.run(Feed.of(compiled.plan, integers))
+        tensors, _, (given,), _ = compiled.run(Feed.of(compiled.plan, integers))
         ended = time.perf_counter()
     want = golden.run(network, integers)
     wrong = sum(int(np.count_nonzero(tensors[name] != values)) for name, values in want.items())
