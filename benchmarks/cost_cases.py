@@ -28,9 +28,10 @@ from hwgen.blocks.joints.convert import WidthConverter
 from hwgen.blocks.joints.fork import Fork
 from hwgen.blocks.joints.queue import StreamQueue
 from hwgen.blocks.mac.mac_folding import MacFolding
-from hwgen.blocks.operator import LaneFolding, Operator, Unit
+from hwgen.blocks.operator import LaneFolding, Operator
 from hwgen.blocks.pool.max_abreast import PixelFolding
 from hwgen.blocks.stream import Port
+from hwgen.blocks.unit import Unit
 from hwgen.graph.expression import Expression
 from hwgen.graph.ir import Node
 from hwgen.graph.semantics.window import Window

@@ -14,8 +14,8 @@ import numpy as np
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from hwgen.blocks.operator import Unit
 from hwgen.blocks.stream import port_names
+from hwgen.blocks.unit import Unit
 from hwgen.cost.needs import Cost
 from hwgen.cost.timing import STEADY_FRAMES, Run, run
 from hwgen.graph.types import FeatureMap

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.blocks.requantize.requantizer_lane import DIGIT_BITS
+from hwgen.blocks.requantize.lane_form import DIGIT_BITS
 from hwgen.blocks.requantize.staircase import Staircase
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.loadable import LoadForm, choose, fit_within

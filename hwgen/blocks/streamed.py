@@ -10,7 +10,7 @@ import numpy as np
 from amaranth.hdl import Module
 
 from hwgen.blocks.mac.mac_folding import PIXELS, divisors
-from hwgen.blocks.operator import UnitBlock
+from hwgen.blocks.unit import UnitBlock
 from hwgen.cost.actor import Actor, Give, Take, ones
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import Cost, MemoryNeed, Products

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hwgen.blocks.operator import Unit
+from hwgen.blocks.unit import Unit
 from hwgen.graph.network import Network
 from hwgen.graph.types import FeatureMap
 

@@ -9,8 +9,8 @@ from hwgen.blocks.joints.convert import WidthConverter
 from hwgen.blocks.joints.fork import Fork
 from hwgen.blocks.joints.memory import MemorySource
 from hwgen.blocks.joints.queue import StreamQueue
-from hwgen.blocks.operator import Unit
 from hwgen.blocks.stream import Port
+from hwgen.blocks.unit import Unit
 from hwgen.cost.actor import Actor, Give
 from hwgen.cost.needs import Cost
 from hwgen.graph.network import Network

@@ -6,8 +6,9 @@ from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.sim import Simulator
 
 from hwgen.blocks.mac.mac_folding import MacFolding
+from hwgen.blocks.requantize.lane_form import needless_rows
 from hwgen.blocks.requantize.requantizer import lane_form
-from hwgen.blocks.requantize.requantizer_lane import near_ends, needless_rows, to_significand
+from hwgen.blocks.requantize.requantizer_lane import near_ends, to_significand
 from hwgen.graph.types import U8, FeatureMap, IntType, Quantization
 from hwgen.testing import check_unit
 from tests.blocks.unit_of import unit_of

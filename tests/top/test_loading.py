@@ -15,8 +15,8 @@ import hwgen
 from hwgen.blocks import Add, ChannelTable, GlobalAveragePool, Table
 from hwgen.blocks.mac.mac import MacOperator
 from hwgen.blocks.mac.mac_layer import raw_range
+from hwgen.blocks.requantize.lane_form import LaneForm
 from hwgen.blocks.requantize.requantizer import lane_form
-from hwgen.blocks.requantize.requantizer_lane import LaneForm
 from hwgen.dataflow.schedule import schedule
 from hwgen.dataflow.search.search import USUAL as USUAL_DEVICE
 from hwgen.dataflow.search.search import search

@@ -10,8 +10,8 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hwgen.blocks.operator import Joint, UnitBlock
 from hwgen.blocks.stream import Port, beat_layout, beat_stream, join
+from hwgen.blocks.unit import Joint, UnitBlock
 from hwgen.cost.actor import Actor, Give, Take, counting, ones
 from hwgen.cost.logic import Logic, stepper
 from hwgen.cost.needs import Cost

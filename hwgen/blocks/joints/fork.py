@@ -9,8 +9,8 @@ from typing import ClassVar
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 
-from hwgen.blocks.operator import Joint, UnitBlock
 from hwgen.blocks.stream import Port, join
+from hwgen.blocks.unit import Joint, UnitBlock
 from hwgen.cost.actor import Actor, Give, Take, counting, ones
 from hwgen.cost.logic import Logic, total
 from hwgen.cost.needs import Cost, MemoryNeed

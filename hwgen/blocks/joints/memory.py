@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from amaranth.lib import wiring
 
-from hwgen.blocks.operator import Unit
 from hwgen.blocks.stream import Port
+from hwgen.blocks.unit import Unit
 from hwgen.cost.actor import Actor
 from hwgen.cost.needs import Cost
 from hwgen.graph.types import U8, FeatureMap

@@ -6,8 +6,8 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 from hwgen.blocks.joints.fork import Queues
-from hwgen.blocks.operator import UnitBlock
 from hwgen.blocks.stream import join
+from hwgen.blocks.unit import UnitBlock
 from hwgen.memory.queue import Outlet
 
 

@@ -22,8 +22,8 @@ from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 
 from hwgen.blocks.joints.fork import queues_hardware
-from hwgen.blocks.operator import Joint, Unit, UnitBlock
 from hwgen.blocks.stream import Port, all_of, join
+from hwgen.blocks.unit import Joint, Unit, UnitBlock
 from hwgen.cost.actor import Actor, Give, Take
 from hwgen.cost.logic import Logic, counter
 from hwgen.cost.needs import Cost

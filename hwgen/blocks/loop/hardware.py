@@ -9,7 +9,7 @@ from hwgen.blocks.loop.drain import Drain
 from hwgen.blocks.loop.loader import Loader
 from hwgen.blocks.loop.programme import Programme, words
 from hwgen.blocks.loop.walk import Fields, Walk
-from hwgen.blocks.operator import Unit, UnitBlock
+from hwgen.blocks.unit import Unit, UnitBlock
 from hwgen.graph.types import FeatureMap
 from hwgen.memory.queue import Outlet, wrapping_increment
 from hwgen.memory.ram import RAM_ATTRIBUTES, ram_ports, ram_style

@@ -11,7 +11,7 @@ from hwgen.blocks.mac.mac_layer import MacLayer, raw_range
 from hwgen.blocks.operator import Operator, OperatorUnit
 from hwgen.blocks.pool.global_max import GlobalMaxPool
 from hwgen.blocks.pool.pool import MaxPool
-from hwgen.blocks.requantize.requantizer_lane import DIGIT_BITS
+from hwgen.blocks.requantize.lane_form import DIGIT_BITS
 from hwgen.graph.errors import ModelError
 from hwgen.graph.exact.loadable import LoadForm, choose, fit_within, within
 from hwgen.graph.exact.requantize import WIDEST, Requantization

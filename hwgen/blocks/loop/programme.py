@@ -16,8 +16,8 @@ import numpy as np
 from hwgen.blocks.array.multiplier import Multiplier
 from hwgen.blocks.array.tree import dot_latency
 from hwgen.blocks.loop.looped import Looped, LoopedConv, LoopedLayers, LoopedPool
+from hwgen.blocks.requantize.lane_form import LaneForm
 from hwgen.blocks.requantize.requantizer import RequantizerPlan, constant_words, lane_form
-from hwgen.blocks.requantize.requantizer_lane import LaneForm
 from hwgen.graph.exact.requantize import Requantization
 from hwgen.graph.types import FeatureMap, IntType
 from hwgen.hdl.contents import Contents

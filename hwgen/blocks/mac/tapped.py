@@ -20,8 +20,9 @@ from hwgen.blocks.mac.mac import MacBlock, MacUnit
 from hwgen.blocks.mac.mac_folding import MacFolding
 from hwgen.blocks.mac.mac_layer import MacLayer
 from hwgen.blocks.move.concat import Concat, ConcatUnit
-from hwgen.blocks.operator import Block, End, LaneFolding, Operator
+from hwgen.blocks.operator import LaneFolding, Operator
 from hwgen.blocks.stream import Port, join
+from hwgen.blocks.unit import Block, End
 from hwgen.cost.actor import Actor, Give
 from hwgen.cost.logic import Logic
 from hwgen.cost.needs import MemoryNeed

@@ -8,8 +8,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.blocks.arith.arithmetic import delay
-from hwgen.blocks.operator import OperatorUnit, UnitBlock
+from hwgen.blocks.operator import OperatorUnit
 from hwgen.blocks.stream import Port, element_shape, join
+from hwgen.blocks.unit import UnitBlock
 from hwgen.cost.actor import Actor, Give, counting, ones
 from hwgen.cost.logic import Logic, adder, clipped
 from hwgen.cost.needs import Cost

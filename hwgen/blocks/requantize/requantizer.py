@@ -20,15 +20,15 @@ from amaranth.lib.wiring import In, Out
 from hwgen.blocks.arith.arithmetic import delay, register
 from hwgen.blocks.array.slices import SLICES
 from hwgen.blocks.mac.packer import Packed
-from hwgen.blocks.requantize.requantizer_lane import (
+from hwgen.blocks.requantize.lane_form import (
     DIGIT_BITS,
     LaneForm,
     Multiplication,
-    RequantizerLane,
     constant_bits,
     delayed_factor,
     needless_rows,
 )
+from hwgen.blocks.requantize.requantizer_lane import RequantizerLane
 from hwgen.blocks.requantize.scaler import blocks_to_scale
 from hwgen.blocks.stream import element_shape
 from hwgen.cost.logic import Logic, counter, delayed, index_bits, stepper, total

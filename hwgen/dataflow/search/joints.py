@@ -7,8 +7,8 @@ import numpy as np
 
 from hwgen.blocks.joints.convert import WidthConverter
 from hwgen.blocks.joints.fork import Fork
-from hwgen.blocks.operator import Joint
 from hwgen.blocks.stream import Port
+from hwgen.blocks.unit import Joint
 from hwgen.dataflow.stages import LEAST_FORK
 from hwgen.device.targets import Device
 from hwgen.graph.network import Network
