@@ -75,9 +75,11 @@ class LoopBlock(UnitBlock):
         write, word = self._buffer(m, Mux(gives, given.word, walk.address))
         self._result(m, word, given)
         field = Fields(m, walk.entry, programme.layers)
-        x = self._activations(m, word, walk, field)
-        self._sums(m, x, walk, loader, drain, field("pooled", lambda g: int(g.pooled), 1))
-        self._put(m, write, taken, drain, self._maxima(m, x, walk, field) if programme.pools else None)
+        flip, pooled = field("flip", lambda g: int(bool(g.conv.flip))), field("pooled", lambda g: int(g.pooled), 1)
+        x = self._activations(m, word, walk, flip, field("pad", lambda g: g.conv.pad, programme.op.bits))
+        self._sums(m, x, walk.strobe & ~pooled, walk, loader, drain)
+        maxima = self._maxima(m, x, walk.strobe & pooled, walk, field, flip) if programme.pools else None
+        self._put(m, write, taken, drain, maxima)
         return m
 
     def _buffer(self, m: Module, address):
@@ -140,21 +142,20 @@ class LoopBlock(UnitBlock):
             outlet.payload[n].eq(chosen.word_select(n, bits)[: type_.width]) for n in range(programme.folding.lanes_out)
         ]
 
-    def _activations(self, m: Module, word, walk: Walk, field: Fields):
+    def _activations(self, m: Module, word, walk: Walk, flip, pad):
         """A word of the frame buffer as signed integers; what lies around a map instead where it is outside."""
-        programme, bits = self.programme, self.programme.op.bits
-        flip = self._flip = field("flip", lambda g: int(bool(g.conv.flip)))
-        pad = field("pad", lambda g: g.conv.pad, bits)
         inside = register(m, walk.inside, "inside")
-        elements = [word.word_select(n, bits) for n in range(programme.folding.portion)]
-        turned = Cat(Cat(each[:-1], each[-1] ^ flip) for each in elements)
-        return register(m, Mux(inside, turned, pad.replicate(len(elements))), "x")
+        return register(m, Mux(inside, self._flipped(word, flip), pad.replicate(self.programme.folding.portion)), "x")
 
-    def _maxima(self, m: Module, x, walk: Walk, field: Fields) -> tuple:
+    def _flipped(self, word, flip):
+        """``word`` with the highest bit of each integer turned where ``flip`` is 1: with a sign or without."""
+        integers = [word.word_select(n, self.programme.op.bits) for n in range(self.programme.folding.portion)]
+        return Cat(Cat(each[:-1], each[-1] ^ flip) for each in integers)
+
+    def _maxima(self, m: Module, x, strobe, walk: Walk, field: Fields, flip) -> tuple:
         """The greatest of each channel over the holds, position by position; whether one is done, its place and the
         word."""
         programme, portion, bits = self.programme, self.programme.folding.portion, self.programme.op.bits
-        strobe = walk.strobe & field("pooled", lambda g: int(g.pooled), 1)
         flags = Cat(strobe, walk.first, walk.last & strobe, walk.fresh & (walk.position == 0), walk.position)
         now = delay(m, flags, 2, "max_flags", reset_less=False)
         later = register(m, now, "max_flags_later", reset_less=False)
@@ -163,7 +164,7 @@ class LoopBlock(UnitBlock):
         for n in range(portion):
             one, other = (value.word_select(n, bits).as_signed() for value in (x, before))
             m.d.sync += best.word_select(n, bits).eq(Mux(now[1] | (one > other), one, other))
-        place, at = Signal(range(max(programme.depth, 2))), Signal(range(max(programme.depth + 64, 2)))
+        place, at = (Signal(range(max(programme.depth, 2)), name=name) for name in ("max_place", "max_at"))
         base = register(m, field("target", lambda g: g.target) + delay(m, walk.set, 2, "max_set"), "max_base")
         m.d.comb += [
             read.addr.eq(walk.position),
@@ -175,10 +176,9 @@ class LoopBlock(UnitBlock):
         words_out = field("words_out", lambda g: g.words_out)
         with m.If(later[2]):
             m.d.sync += at.eq(place + words_out)
-        words_ = [best.word_select(n, bits) for n in range(portion)]
-        return later[2], place, Cat(Cat(each[:-1], each[-1] ^ self._flip) for each in words_)
+        return later[2], place, self._flipped(best, flip)
 
-    def _sums(self, m: Module, x, walk: Walk, loader: Loader, drain: Drain, pooled) -> None:
+    def _sums(self, m: Module, x, strobe, walk: Walk, loader: Loader, drain: Drain) -> None:
         """Products added up, and these over the holds, position by position; the last of them for the drain."""
         programme, folding, timing = self.programme, self.programme.folding, self.programme.timing
         m.submodules.dot = dot = DotProduct(programme.multiplier, folding.portion, folding.outputs, programme.dot, 0)
@@ -190,7 +190,7 @@ class LoopBlock(UnitBlock):
             dot.last.eq(1),
         ]
         bits = programme.op.sums.width
-        flags = Cat(walk.strobe & ~pooled, walk.first, walk.last, walk.position)
+        flags = Cat(strobe, walk.first, walk.last, walk.position)
         ahead = delay(m, flags, timing.dot, "flags", reset_less=False)
         now = delay(m, ahead, 2, "flags_now", reset_less=False)
         later = register(m, now, "flags_later", reset_less=False)

@@ -37,9 +37,8 @@ class Walk(wiring.Component):
     ``done`` is 1 in the cycle before that in which the result is in the frame buffer.
 
     From the next cycle on, with ``strobe``: ``address`` of the word of each position, whether it is ``inside`` the map,
-    its number ``position`` in the strip, which is ``fresh`` where it
-    is the first of its ``set``; and whether the hold is the ``first`` or the ``last`` of its sums. ``entry``
-    is the number of the layer, whose fields others keep, too.
+    its number ``position`` in the strip, which is ``fresh`` where it is the first of its ``set``; and whether the hold
+    is the ``first`` or the ``last`` of its sums. ``entry`` is the number of the layer, whose fields others keep, too.
     """
 
     def __init__(self, programme: Programme):
